@@ -1,0 +1,23 @@
+"""The schema's table of contents."""
+
+from annotation.models.audit import Event
+from annotation.models.campaigns import Campaign, Guideline
+from annotation.models.content import Completion, Prompt
+from annotation.models.feedback import Feedback
+from annotation.models.people import Membership, Role, User
+from annotation.models.work import Assignment, Task, TaskCompletion
+
+__all__ = [
+    "Assignment",
+    "Campaign",
+    "Completion",
+    "Event",
+    "Feedback",
+    "Guideline",
+    "Membership",
+    "Prompt",
+    "Role",
+    "Task",
+    "TaskCompletion",
+    "User",
+]

@@ -1,0 +1,78 @@
+"""A campaign: one kind of feedback, asked about one collection of content, by one group of people."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from annotation.models.people import Role, User
+
+
+class CampaignQuerySet(models.QuerySet["Campaign"]):
+    def visible_to(self, user: User) -> CampaignQuerySet:
+        """Return the campaigns in which `user` holds any role; all of them for a superuser."""
+        if user.is_superuser:
+            return self.all()
+        return self.filter(memberships__user=user).distinct()
+
+    def with_role(self, user: User, *roles: Role) -> CampaignQuerySet:
+        if user.is_superuser:
+            return self.all()
+        return self.filter(memberships__user=user, memberships__role__in=roles).distinct()
+
+
+class Campaign(models.Model):
+    class State(models.TextChoices):
+        DRAFT = "draft", "Draft"  # being set up; nobody gets items
+        OPEN = "open", "Open"  # items are handed out
+        PAUSED = "paused", "Paused"  # no new items; items already handed out may be submitted
+        CLOSED = "closed", "Closed"  # final; read only
+
+    name = models.CharField(max_length=120, unique=True)
+    description = models.TextField(blank=True)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.DRAFT)
+    # The name of a kind in `annotation.feedback`; no choices, or every plug-in would need a migration.
+    kind = models.CharField(max_length=40, default="pairwise")
+    # Settings of the kind (labels, whether ties are allowed, …); read only by the kind's own module.
+    options = models.JSONField(default=dict, blank=True)
+    # How many different people judge each item, unless the item says otherwise.
+    overlap = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(50)])
+    lease_seconds = models.PositiveIntegerField(
+        default=1800, validators=[MinValueValidator(60), MaxValueValidator(86400)]
+    )
+    guideline_version = models.PositiveIntegerField(default=1)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="campaigns_created")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = CampaignQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(overlap__gte=1), name="campaign_overlap_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == self.State.OPEN
+
+
+class Guideline(models.Model):
+    """One version of a campaign's instructions. Never edited: a change is a new version."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="guidelines")
+    version = models.PositiveIntegerField()
+    text = models.TextField(blank=True)  # Markdown
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["campaign", "version"], name="guideline_version_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign} guideline {self.version}"

@@ -1,0 +1,43 @@
+"""Who works here: users and the role each holds in a campaign."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+
+def new_pseudonym() -> str:
+    """Return an opaque, stable name that stands for a person in every export."""
+    return f"p-{secrets.token_hex(6)}"
+
+
+class User(AbstractUser):
+    pseudonym = models.CharField(max_length=20, unique=True, default=new_pseudonym, editable=False)
+    # Counted in exports and in agreement apart from people; made by `manage.py simulate`.
+    is_simulated = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class Role(models.TextChoices):
+    ANNOTATOR = "annotator", "Annotator"  # judges items
+    LEAD = "lead", "Lead"  # configures, imports, exports, starts runs, promotes
+    ENGINEER = "engineer", "Engineer"  # exports, runs; may not change the campaign or promote
+
+
+class Membership(models.Model):
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    campaign = models.ForeignKey("annotation.Campaign", on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=12, choices=Role.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "campaign", "role"], name="membership_once_per_role"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} as {self.role} in {self.campaign}"

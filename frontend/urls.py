@@ -1,0 +1,11 @@
+"""Pages and both APIs: the table of contents of the web process."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("api/", include("annotation.api.urls")),
+    path("api/training/", include("training.api.urls")),
+    path("", include("frontend.page_urls")),
+]

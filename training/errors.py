@@ -1,0 +1,27 @@
+"""What can go wrong in training. Each message is a whole sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """Base of the family; views and the API turn it into a message with a 4xx status."""
+
+    status = 400
+
+
+class WrongState(TrainingError):
+    """The run, round or version is not in a state that allows what was asked."""
+
+    status = 409
+
+
+class RunLost(TrainingError):
+    """Another worker holds the run now; this one lets go of it."""
+
+    status = 409
+
+
+class GateClosed(TrainingError):
+    """A promotion without a passing gate report."""
+
+    status = 409

@@ -1,0 +1,10 @@
+"""The schema's table of contents."""
+
+from training.models.datasets import Snapshot
+from training.models.gates import GateReport
+from training.models.loops import Loop, Round
+from training.models.runs import Run
+from training.models.samples import Sample
+from training.models.versions import ModelVersion
+
+__all__ = ["GateReport", "Loop", "ModelVersion", "Round", "Run", "Sample", "Snapshot"]

@@ -1,0 +1,29 @@
+"""A frozen data set: these rows, these bytes, for ever."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from annotation.models import Campaign, User
+
+
+class Snapshot(models.Model):
+    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="snapshots")
+    view = models.CharField(max_length=40)  # a name in `annotation.datasets.VIEWS`
+    filters = models.JSONField(default=dict, blank=True)
+    rows = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)  # of the JSON Lines file
+    path = models.CharField(max_length=400)  # below settings.ATTUNE_FILES
+    # The judgements behind it, oldest and newest, for lineage.
+    feedback_ids = models.JSONField(default=list)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            # The same bytes of the same view give the same row.
+            models.UniqueConstraint(fields=["campaign", "view", "sha256"], name="snapshot_same_bytes_same_row"),
+        ]
+
+    def __str__(self) -> str:
+        return f"snapshot {self.pk} ({self.view}, {self.rows} rows)"

@@ -1,0 +1,73 @@
+"""A piece of work for a worker. The row is the job; a Celery message only wakes someone up to look at it."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from annotation.models import Campaign, User
+
+
+class Run(models.Model):
+    class Kind(models.TextChoices):
+        FIT = "fit", "Training"
+        SAMPLE = "sample", "Sampling"
+        EVALUATE = "evaluate", "Evaluation"
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"  # waits for a worker
+        RUNNING = "running", "Running"  # a worker follows a child process
+        SUCCEEDED = "succeeded", "Succeeded"  # final
+        FAILED = "failed", "Failed"  # final; `error` says why
+        CANCELLED = "cancelled", "Cancelled"  # final; a person said stop
+
+    FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="runs")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    # {"name", "version", "knobs": {…}}: enough to run it again.
+    recipe = models.JSONField()
+    # What the run reads: {"model": path, "scorers": […], "data": path, …}, as RunSpec wants it.
+    inputs = models.JSONField(default=dict)
+    seed = models.PositiveIntegerField(default=0)
+    parent = models.ForeignKey(
+        "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="runs_from"
+    )
+    snapshot = models.ForeignKey(
+        "training.Snapshot", null=True, blank=True, on_delete=models.PROTECT, related_name="runs"
+    )
+    output = models.OneToOneField(
+        "training.ModelVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="run"
+    )
+    round = models.ForeignKey("training.Round", null=True, blank=True, on_delete=models.CASCADE, related_name="runs")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    cancel_requested = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    # Names the worker that holds the run; a worker that finds another name here lets go.
+    claim = models.CharField(max_length=40, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    # The child process, so that a later worker can stop an orphan: a pid alone may have been reused.
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    pid_started = models.FloatField(null=True, blank=True)
+    step = models.PositiveIntegerField(default=0)
+    total_steps = models.PositiveIntegerField(default=0)
+    # The last metrics line, and result.json once there is one.
+    progress = models.JSONField(default=dict, blank=True)
+    result = models.JSONField(default=dict, blank=True)
+    error = models.TextField(blank=True)
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["state", "heartbeat_at"], name="run_state_heartbeat"),
+            models.Index(fields=["campaign", "-id"], name="run_campaign"),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in self.FINAL

@@ -1,0 +1,51 @@
+"""A trained model, where it came from and what it is allowed to do."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from annotation.models import Campaign
+
+
+class ModelVersion(models.Model):
+    class Kind(models.TextChoices):
+        POLICY = "policy", "Policy"
+        REWARD = "reward", "Reward model"
+
+    class State(models.TextChoices):
+        CANDIDATE = "candidate", "Candidate"  # trained, not decided on
+        PROMOTED = "promoted", "Promoted"  # the one in use for its campaign
+        RETIRED = "retired", "Retired"  # was promoted once; may be rolled back to
+        REJECTED = "rejected", "Rejected"  # the gate said no
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="model_versions")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    number = models.PositiveIntegerField()  # counted per campaign and kind, from 0
+    state = models.CharField(max_length=10, choices=State.choices, default=State.CANDIDATE)
+    # What it was trained from; empty for a version registered from outside.
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+    snapshot = models.ForeignKey(
+        "training.Snapshot", null=True, blank=True, on_delete=models.PROTECT, related_name="versions"
+    )
+    # A folder below settings.ATTUNE_FILES, an absolute folder, or a hub name.
+    path = models.CharField(max_length=400)
+    recipe = models.JSONField(default=dict, blank=True)
+    metrics = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["campaign", "kind", "number"], name="version_number_once"),
+            models.UniqueConstraint(
+                fields=["campaign", "kind"], condition=Q(state="promoted"), name="version_one_promoted"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def label(self) -> str:
+        """Return the name used in files, exports and `Completion.origin`, such as "policy-3"."""
+        return f"{self.kind}-{self.number}"

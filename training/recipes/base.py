@@ -1,0 +1,200 @@
+"""Parts, knobs and recipes: what can be run, with which settings, from which paper. Standard library only.
+
+A *part* is a dataclass whose fields are *knobs* and whose `target` names the function in `training.core` that does
+the work; a *recipe* is a named assembly of parts. Web forms, REST, run specs and the methods page are generated from
+them, so none of these can know a knob that the maths does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PARTS: dict[tuple[str, str], type] = {}
+RECIPES: dict[str, Recipe] = {}
+
+
+class RecipeError(ValueError):
+    """A recipe or knob that does not exist or does not fit; `errors` maps a knob to what is wrong with it."""
+
+    def __init__(self, message: str, errors: dict[str, list[str]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or {}
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting: its default, what it does in one line, and what it may be."""
+
+    name: str
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+    advanced: bool = False
+
+    def check(self, value: Any) -> Any:
+        """Return `value` as this knob's type; ValueError with a sentence when it does not fit."""
+        if isinstance(self.default, bool):
+            if isinstance(value, str):
+                lowered = value.strip().lower()
+                if lowered not in ("true", "false", "1", "0", "on", "off", "yes", "no"):
+                    raise ValueError(f"Enter true or false, not {value!r}.")
+                value = lowered in ("true", "1", "on", "yes")
+            if not isinstance(value, bool):
+                raise ValueError(f"Enter true or false, not {value!r}.")
+            return value
+        if isinstance(self.default, int) and not isinstance(self.default, bool):
+            try:
+                if isinstance(value, bool) or float(value) != int(float(value)):
+                    raise ValueError
+                value = int(float(value))
+            except (TypeError, ValueError, OverflowError):
+                raise ValueError(f"Enter a whole number, not {value!r}.") from None
+        elif isinstance(self.default, float):
+            try:
+                if isinstance(value, bool):
+                    raise ValueError
+                value = float(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"Enter a number, not {value!r}.") from None
+            if value != value or value in (float("inf"), float("-inf")):
+                raise ValueError("Enter a finite number.")
+        else:
+            value = str(value)
+        if self.choices and value not in self.choices:
+            raise ValueError(f"Choose one of {', '.join(map(str, self.choices))}, not {value!r}.")
+        if self.low is not None and value < self.low:
+            raise ValueError(f"Enter at least {self.low}.")
+        if self.high is not None and value > self.high:
+            raise ValueError(f"Enter at most {self.high}.")
+        return value
+
+
+def knob(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] = (),
+    advanced: bool = False,
+) -> Any:
+    """Return a dataclass field that is a knob."""
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "advanced": advanced}
+    return field(default=default, metadata=metadata)
+
+
+def knobs_of(part: Any) -> list[Knob]:
+    """Return the knobs of a part, with the part's own values as defaults."""
+    return [
+        Knob(name=f.name, default=getattr(part, f.name), **f.metadata)
+        for f in dataclasses.fields(part)
+        if "help" in f.metadata
+    ]
+
+
+def part(slot: str, name: str, *, target: str) -> Any:
+    """Register a dataclass as the part `name` of `slot`; `target` is ``module:function``, imported only by the core."""
+
+    def register(cls: type[T]) -> type[T]:
+        cls = dataclass(frozen=True)(cls)
+        if (slot, name) in PARTS:
+            raise ValueError(f"There are two parts called {slot}/{name}.")
+        cls.slot, cls.name, cls.target = slot, name, target  # type: ignore[attr-defined]
+        PARTS[slot, name] = cls
+        return cls
+
+    return register
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named assembly of parts that a run can be made of.
+
+    `kind` is the run's ("fit", "sample", "evaluate"); `view` is the kind of row it reads; `makes` is the kind of model
+    version it produces ("policy", "reward" or ""). Knobs of several parts share one namespace, so a name
+    may occur once.
+    """
+
+    name: str
+    title: str
+    summary: str
+    kind: str
+    view: str
+    makes: str = ""
+    parts: tuple[Any, ...] = ()
+    version: int = 1
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name in RECIPES:
+            raise ValueError(f"There are two recipes called {self.name}.")
+        names = [k.name for k in self.knobs()]
+        if len(names) != len(set(names)):
+            raise ValueError(f"Recipe {self.name} has two knobs of one name.")
+        RECIPES[self.name] = self
+
+    def knobs(self) -> list[Knob]:
+        return [k for p in self.parts for k in knobs_of(p)]
+
+    def part(self, slot: str) -> Any | None:
+        """Return the part in `slot`, with this recipe's own values, or None."""
+        return next((p for p in self.parts if p.slot == slot), None)
+
+    def fill(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return all knobs, `values` checked and the rest by default; RecipeError names every one that does not fit."""
+        values = values or {}
+        knobs = {k.name: k for k in self.knobs()}
+        errors: dict[str, list[str]] = {}
+        for name in values:
+            if name not in knobs:
+                near = difflib.get_close_matches(name, knobs, n=1)
+                hint = f" Did you mean {near[0]}?" if near else f" It has {', '.join(knobs) or 'none'}."
+                errors[name] = [f"{self.title} has no setting called {name}.{hint}"]
+        filled = {name: k.default for name, k in knobs.items()}
+        for name, value in values.items():
+            if name in knobs:
+                try:
+                    filled[name] = knobs[name].check(value)
+                except ValueError as error:
+                    errors[name] = [str(error)]
+        if errors:
+            raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
+        return filled
+
+    def to_json(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what a run stores: name, version and every knob's value."""
+        return {"name": self.name, "version": self.version, "knobs": self.fill(values)}
+
+    def parts_with(self, knobs: dict[str, Any]) -> dict[str, Any]:
+        """Return slot → part, each part with its share of `knobs`."""
+        return {
+            p.slot: dataclasses.replace(p, **{k.name: knobs[k.name] for k in knobs_of(p) if k.name in knobs})
+            for p in self.parts
+        }
+
+
+def recipe(name: str) -> Recipe:
+    """Return the recipe called `name`; RecipeError suggests the nearest name."""
+    found = RECIPES.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, RECIPES, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(RECIPES))}."
+        raise RecipeError(f"There is no recipe called {name}. {hint}")
+    return found
+
+
+def from_json(stored: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
+    """Return the recipe and its filled knobs from what `Recipe.to_json` gave."""
+    found = recipe(stored["name"])
+    if stored.get("version") != found.version:
+        raise RecipeError(
+            f"This run was made with version {stored.get('version')} of {found.name}; this code has {found.version}."
+        )
+    return found, found.fill(stored.get("knobs"))

@@ -1,0 +1,38 @@
+"""The settings of a loop, as a part, so that form, REST and documentation come from one place."""
+
+from __future__ import annotations
+
+from training.recipes.base import knob, part
+
+
+@part("loop", "online", target="training.services.rounds:advance")
+class LoopSettings:
+    """Online iterative preference learning with people in it. RLHF Workflow, arXiv:2405.07863, algorithm 1."""
+
+    prompts_per_round: int = knob(40, "prompts sampled in a round, one pair to judge from each", low=2, high=100_000)
+    samples_per_prompt: int = knob(4, "completions drawn per prompt, of which two are shown", low=2, high=64)
+    temperature: float = knob(1.0, "sampling temperature of the policy", low=0.05, high=5.0)
+    max_new_tokens: int = knob(96, "longest completion, in tokens", low=1, high=8192)
+    selection: str = knob(
+        "best_worst", "which two completions are worth asking about", choices=("best_worst", "most_uncertain", "random")
+    )
+    audit_share: float = knob(
+        0.1, "share of prompts whose pair is drawn at random and never trained on", low=0.0, high=0.5
+    )
+    overlap: int = knob(1, "people who judge each pair", low=1, high=50)
+    minimum_share: float = knob(
+        1.0, "share of the round's pairs that must be judged before the deadline lets it go on", low=0.05, high=1.0
+    )
+    deadline_hours: float = knob(
+        72.0, "hours after which a round goes on with the minimum share", low=0.01, high=8760.0
+    )
+    reference: str = knob("previous", "which policy DPO's log-ratios refer to", choices=("initial", "previous", "data"))
+    replay: float = knob(0.5, "earlier rounds' pairs mixed in, as a share of this round's", low=0.0, high=10.0)
+    refresh_reward: bool = knob(True, "train the reward model anew before choosing pairs of the next round")
+    gate_prompts: int = knob(
+        48, "held-out prompts on which candidate and current policy are compared", low=4, high=10_000
+    )
+    gate_minimum_win_rate: float = knob(0.5, "the candidate's win rate must be at least this", low=0.0, high=1.0)
+    gate_maximum_kl: float = knob(60.0, "nats per completion the candidate may move from the current policy", low=0.0)
+    learning_rate: float = knob(0.0, "learning rate of the policy recipe; 0 takes the recipe's own", low=0.0, high=1.0)
+    auto_continue: bool = knob(True, "start the next round when a candidate is promoted")
