@@ -1,0 +1,54 @@
+"""Doors in front of views: signed in, and allowed in the campaign the address names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
+
+from annotation.models import Role
+from annotation.permissions import campaign_for
+from frontend.http import wants_fragment
+
+View = Callable[..., HttpResponse]
+
+
+def signed_in(view: View) -> View:
+    """Return `view` for people who are signed in; others are sent to the sign-in page and back.
+
+    A script gets 401 instead of a redirect: following one would put the sign-in page where a fragment belongs.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        if wants_fragment(request):
+            response = HttpResponse("You have been signed out. Sign in again to go on.", status=401)
+            response.headers["Cache-Control"] = "no-store"
+            return response
+        back = request.get_full_path() if request.method == "GET" else request.path
+        return redirect_to_login(back, resolve_url("login"))
+
+    return guarded
+
+
+def campaign_page(*roles: Role) -> Callable[[View], View]:
+    """Return a decorator: sign in, then exchange `campaign_id` of the address for a `campaign` through the gate.
+
+    Strangers get 404; people who lack every one of `roles` (any role will do when none is given) get 403.
+    """
+
+    def decorate(view: View) -> View:
+        @signed_in
+        @wraps(view)
+        def guarded(request: HttpRequest, campaign_id: int, *args: Any, **kwargs: Any) -> HttpResponse:
+            return view(request, campaign_for(request.user, campaign_id, *roles), *args, **kwargs)
+
+        return guarded
+
+    return decorate

@@ -1,0 +1,56 @@
+"""Markdown of prompts and answers as HTML that cannot run, load or pretend anything.
+
+Two walls: markdown-it escapes raw HTML (``html=False``), and nh3 keeps only the tags and attributes listed here, so
+that a mistake in either one is not a hole. Images are shown as their alternative text: one from elsewhere would tell
+its server who is looking at what, and which model wrote it.
+"""
+
+from __future__ import annotations
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+
+TAGS = {
+    *("p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "s", "sub", "sup", "a", "ul", "ol", "li"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "span"),
+}
+ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
+SCHEMES = {"http", "https", "mailto"}
+# Longer than any answer people read; parsing time grows with it.
+LONGEST = 200_000
+
+
+def _image_as_text(self: RendererHTML, tokens: list[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+    """Return the picture's alternative text, named as such."""
+    alternative = self.renderInlineAsText(tokens[index].children, options, env)
+    return f'<span class="image-left-out">[picture left out: {nh3.clean_text(alternative)}]</span>'
+
+
+def _renderer() -> MarkdownIt:
+    # `breaks`: models end lines where they mean to; `maxNesting` bounds what hostile nesting can cost.
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True, "maxNesting": 40})
+    parser.enable(["table", "strikethrough"])
+    parser.add_render_rule("image", _image_as_text)
+    return parser
+
+
+_PARSER = _renderer()
+_CLEANER = nh3.Cleaner(
+    tags=TAGS,
+    attributes=ATTRIBUTES,
+    url_schemes=SCHEMES,
+    link_rel="noopener noreferrer nofollow",
+    allowed_classes={"span": {"image-left-out"}},
+    strip_comments=True,
+    set_tag_attribute_values={"a": {"target": "_blank"}, "p": {"dir": "auto"}},
+)
+
+
+def render(text: str) -> str:
+    """Return `text` as clean HTML; text longer than any answer is escaped and left unrendered."""
+    if len(text) > LONGEST:
+        return f"<pre>{nh3.clean_text(text)}</pre>"
+    return _CLEANER.clean(_PARSER.render(text))

@@ -1,0 +1,47 @@
+"""What templates of several pages need: safe Markdown, who may see which link, small formats."""
+
+from __future__ import annotations
+
+from django import template
+from django.contrib.auth.models import AnonymousUser
+from django.utils.safestring import SafeString, mark_safe
+
+from annotation.models import Membership, Role, User
+from frontend import markdown as renderer
+
+register = template.Library()
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    """Return Markdown as HTML that went through the allow-list of `frontend.markdown`."""
+    return mark_safe(renderer.render(text or ""))  # noqa: S308 - cleaned by nh3
+
+
+@register.simple_tag
+def runs_campaigns(user: User | AnonymousUser) -> bool:
+    """Return whether this person leads, or engineers, any campaign, and so may open the campaign pages (1 query)."""
+    if not isinstance(user, User):
+        return False
+    if user.is_superuser:
+        return True
+    return Membership.objects.filter(user=user, role__in=[Role.LEAD, Role.ENGINEER]).exists()
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """Return a share of 1 as whole per cent, "–" for none."""
+    return "–" if share is None else f"{share:.0%}"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Return seconds as people say them: "42 s", "3 min", "1 h 20 min"; "–" for none."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
