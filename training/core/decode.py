@@ -1,0 +1,211 @@
+"""Draws completions from a causal model: each prompt is read once, its cache shared out to its n completions.
+
+Only a temperature shapes the distribution: with top-p or top-k the log-probabilities recorded here would not be those
+of the distribution sampled from. Every prompt has its own random numbers, drawn before decoding starts, so that a
+completion depends on the seed and its prompt and not on which other prompts are decoded beside it (up to the rounding
+of a differently shaped matrix product).
+
+Legend: Q prompts, n completions a prompt, R rows still decoding (at most Q·n), T tokens so far, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedTokenizerBase
+
+from training.errors import TrainingError
+
+SENTINEL = "attune"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One completion as drawn. `ids` go up to and including the stop token; `ended` is False at the length limit."""
+
+    ids: list[int]
+    logp: float  # nats under temperature 1, summed over `ids`
+    sampled_logp: float  # nats under the distribution sampled from; 0 for greedy decoding
+    ended: bool
+
+
+def prompt_seed(seed: int, prompt_id: str, stream: str = "") -> int:
+    """Return the seed of one prompt's random numbers: a function of the run's seed, the prompt's id and a stream."""
+    digest = hashlib.sha256(f"{seed}\n{stream}\n{prompt_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def stop_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Return every token that ends a turn: by generation config, by tokenizer, and by what the chat template writes.
+
+    Looking at one of the three alone misses the end of a turn for whole families of chat models, and each miss is a
+    completion that runs into the length limit.
+    """
+    found: set[int] = set()
+    for configured in (model.generation_config.eos_token_id, tokenizer.eos_token_id):  # type: ignore[union-attr]
+        if isinstance(configured, int):
+            found.add(configured)
+        elif configured is not None:
+            found.update(configured)
+    if tokenizer.chat_template:
+        turns = [{"role": "user", "content": SENTINEL}, {"role": "assistant", "content": SENTINEL}]
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False))
+        tail = text.rsplit(SENTINEL, 1)[-1].lstrip()
+        after = tokenizer(tail, add_special_tokens=False)["input_ids"]
+        special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+        if after and after[0] in special:
+            found.add(after[0])
+    if not found:
+        raise TrainingError(
+            "The model names no token that ends an answer. Set eos_token_id in its generation_config.json."
+        )
+    return frozenset(found)
+
+
+@torch.inference_mode()
+def generate(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    n: int,
+    temperature: float,
+    max_new_tokens: int,
+    stop: frozenset[int],
+    seeds: Sequence[int],
+) -> list[list[Draw]]:
+    """Return n completions for each of the Q prompts; `temperature` 0 decodes greedily.
+
+    The prompts are padded on the left and read once; each cache row is then repeated n times. Rows that have ended
+    leave the batch, so that a long completion does not keep its finished neighbours computing.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    rows = len(prompts) * n
+    uniforms = _uniforms(seeds, n=n, steps=max_new_tokens)  # (Q·n, steps), float64 on the CPU
+    stop_tensor = torch.tensor(sorted(stop), device=device)
+
+    ids, mask = _pad_left(prompts, device=device)
+    cache = DynamicCache(config=model.config)  # type: ignore[arg-type]
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    logits = output.logits[:, -1].repeat_interleave(n, 0)  # (R, V)
+    cache.batch_repeat_interleave(n)
+    position = mask.sum(-1).repeat_interleave(n, 0)  # (R,) the next token's position
+    padded = bool((mask == 0).any())
+    mask = mask.repeat_interleave(n, 0)
+
+    alive = torch.arange(rows, device=device)  # (R,) → row of the result
+    drawn: list[list[int]] = [[] for _ in range(rows)]
+    logps = torch.zeros(rows, dtype=torch.float64)
+    sampled_logps = torch.zeros(rows, dtype=torch.float64)
+    ended = [False] * rows
+    for step in range(max_new_tokens):
+        token, logp, sampled = _choose(logits, uniforms[alive.cpu(), step], temperature=temperature)
+        index = alive.cpu()
+        logps[index] += logp.cpu()
+        sampled_logps[index] += sampled.cpu()
+        done = torch.isin(token, stop_tensor)
+        for row, value, finished in zip(index.tolist(), token.tolist(), done.tolist(), strict=True):
+            drawn[row].append(value)
+            ended[row] = finished
+        if step == max_new_tokens - 1 or bool(done.all()):
+            break
+        if bool(done.any()):
+            keep = (~done).nonzero().squeeze(1)
+            cache.batch_select_indices(keep)
+            token, position, mask, alive = token[keep], position[keep], mask[keep], alive[keep]
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], -1)
+        output = model(
+            input_ids=token[:, None],
+            # Without padding every key is visible, and attention is faster without a mask.
+            attention_mask=mask if padded else None,
+            position_ids=position[:, None],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits = output.logits[:, -1]
+        position = position + 1
+    draws = [
+        Draw(ids=drawn[r], logp=float(logps[r]), sampled_logp=float(sampled_logps[r]), ended=ended[r])
+        for r in range(rows)
+    ]
+    return [draws[q * n : (q + 1) * n] for q in range(len(prompts))]
+
+
+@torch.inference_mode()
+def completion_logps(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    *,
+    temperature: float = 1.0,
+) -> list[float]:
+    """Return the nats of each completion after its prompt under `model`, by one forward pass over both."""
+    model.eval()
+    device = next(model.parameters()).device
+    whole = [[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)]
+    ids, mask = _pad_left(whole, device=device)
+    longest = max(map(len, completions))
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+        use_cache=False,
+        logits_to_keep=longest + 1,
+    )
+    # Padded on the left, every completion ends at the last position: the logits before it are the last but one.
+    logps = (output.logits[:, :-1].float() / temperature).log_softmax(-1)  # (B, longest, V)
+    token_logps = logps.gather(-1, ids[:, -longest:, None]).squeeze(-1).double()
+    lengths = torch.tensor([len(c) for c in completions], device=device)
+    inside = torch.arange(longest, device=device)[None] >= longest - lengths[:, None]
+    return (token_logps * inside).sum(-1).tolist()
+
+
+def _choose(logits: Tensor, uniform: Tensor, *, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the next token (R,), its nats under temperature 1 (R,) and under the distribution sampled from (R,).
+
+    The token is the inverse of the cumulative distribution at `uniform` (R,), in float64: over a large vocabulary the
+    running sum in float32 would shift the later tokens' shares.
+    """
+    logps = logits.float().log_softmax(-1)  # (R, V)
+    if temperature == 0:
+        token = logps.argmax(-1)
+        sampled = torch.zeros(len(token), device=logits.device)
+    else:
+        tempered = logps if temperature == 1 else (logps / temperature).log_softmax(-1)
+        cumulative = tempered.double().exp().cumsum(-1)
+        point = uniform.to(logits.device)[:, None] * cumulative[:, -1:]
+        token = torch.searchsorted(cumulative, point, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+        sampled = tempered.gather(-1, token[:, None]).squeeze(1)
+    return token, logps.gather(-1, token[:, None]).squeeze(1).double(), sampled.double()
+
+
+def _uniforms(seeds: Sequence[int], *, n: int, steps: int) -> Tensor:
+    """Return (Q·n, steps) numbers in [0, 1), those of each prompt from its own generator."""
+    parts = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        parts.append(torch.rand(n, steps, generator=generator, dtype=torch.float64))
+    return torch.cat(parts)
+
+
+def _pad_left(sequences: Sequence[Sequence[int]], *, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return (Q, T) ids padded on the left with 0, and the mask of the real ones."""
+    longest = max(map(len, sequences))
+    ids = torch.zeros(len(sequences), longest, dtype=torch.long)
+    mask = torch.zeros(len(sequences), longest, dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        ids[row, longest - len(sequence) :] = torch.tensor(list(sequence), dtype=torch.long)
+        mask[row, longest - len(sequence) :] = 1
+    return ids.to(device), mask.to(device)

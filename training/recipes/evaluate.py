@@ -1,0 +1,31 @@
+"""The recipe that sets a candidate policy against the current one on prompts nobody trained on."""
+
+from __future__ import annotations
+
+from training.recipes.base import Recipe, knob, part
+
+
+@part("evaluate", "compare", target="training.core.evaluate.compare:run_compare")
+class Compare:
+    """Answers of both policies, the divergence between them in nats, and the reward model's opinion."""
+
+    samples_per_prompt: int = knob(
+        2, "completions drawn from each policy per prompt; the first pair is shown", low=1, high=64
+    )
+    temperature: float = knob(1.0, "sampling temperature of both policies", low=0.05, high=5.0)
+    max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
+    rows_at_once: int = knob(
+        64, "completions decoded side by side; lower it when memory runs out", low=1, advanced=True
+    )
+
+
+COMPARE = Recipe(
+    "compare",
+    title="Compare two policies",
+    summary="Samples a candidate and the current policy on held-out prompts: divergence, win rate by reward, length.",
+    kind="evaluate",
+    view="prompts",
+    parts=(Compare(),),
+    source="arXiv:2405.07863",
+)

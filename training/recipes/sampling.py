@@ -1,0 +1,42 @@
+"""The recipe that draws answers from a policy and picks the pair worth a person's time."""
+
+from __future__ import annotations
+
+from training.recipes.base import Recipe, knob, part
+
+RULES = ("best_worst", "most_uncertain", "random")
+
+
+@part("sample", "answers", target="training.core.generate:run_sample")
+class Answers:
+    """Completions drawn at a temperature alone, so that their log-probabilities are those of the policy."""
+
+    samples_per_prompt: int = knob(4, "completions drawn per prompt", low=1, high=64)
+    temperature: float = knob(1.0, "sampling temperature of the policy", low=0.05, high=5.0)
+    max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
+    rows_at_once: int = knob(
+        64, "completions decoded side by side; lower it when memory runs out", low=1, advanced=True
+    )
+
+
+@part("select", "pair", target="training.core.selection:choose_pair")
+class ChosenPair:
+    """Which two completions a person is asked about. RLHF Workflow, arXiv:2405.07863, section 4."""
+
+    selection: str = knob(
+        "best_worst", "best against worst by the reward model, closest to equal, or random", choices=RULES
+    )
+    audit_share: float = knob(
+        0.1, "share of prompts whose pair is random whatever the rule, and never trained on", low=0.0, high=1.0
+    )
+
+
+SAMPLE = Recipe(
+    "sample",
+    title="Sample answers",
+    summary="Draws several answers per prompt from a policy, scores them, and picks the pair to ask people about.",
+    kind="sample",
+    view="prompts",
+    parts=(Answers(), ChosenPair()),
+    source="arXiv:2405.07863",
+)
