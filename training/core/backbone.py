@@ -1,0 +1,243 @@
+"""Models from and to folders: policies, reward models, tokenizers, adapters.
+
+A folder written here is one the Hugging Face libraries read: weights as safetensors, the tokenizer beside them, and
+``attune.json``, which says what they cannot: the recipe, the base, and for a reward model its head and pooling.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from training.core.heads import POOLING, ScalarHead
+from training.core.job import RunError
+from training.recipes.spec import write_json
+
+HEAD_FILE = "head.safetensors"
+NOTE_FILE = "attune.json"
+ADAPTER_FILE = "adapter_config.json"
+
+PLAIN_NOTE = (
+    "The tokenizer has no chat template, so conversations are written as plain text: Human: … Assistant: …. "
+    "For a model that was trained on another form, put its chat_template into tokenizer_config.json."
+)
+
+
+def load_tokenizer(path: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a folder or hub name, with a chat template: its own, or the plain one."""
+    tokenizer = _load(AutoTokenizer, path, trust_remote_code=trust_remote_code)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = plain_template(tokenizer)
+    return tokenizer
+
+
+def plain_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the template for a tokenizer without one. It opens with the token that the tokenizer opens texts with."""
+    opening = {tokenizer.bos_token_id: tokenizer.bos_token, tokenizer.cls_token_id: tokenizer.cls_token}
+    first = tokenizer("x")["input_ids"][0]
+    opener = opening[first] if first is not None and first in opening else ""
+    ending = tokenizer.eos_token or tokenizer.sep_token or ""
+    return (
+        "{{ '" + opener + "' }}{% for message in messages %}"
+        "{% if not loop.first %}{{ '\\n\\n' }}{% endif %}"
+        "{{ {'user': 'Human', 'assistant': 'Assistant', 'system': 'System'}[message['role']] + ': ' }}"
+        "{{ message['content'] }}"
+        "{% if message['role'] == 'assistant' and loop.last %}{{ '" + ending + "' }}{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '\\n\\nAssistant:' }}{% endif %}"
+    )
+
+
+def has_plain_template(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether conversations are written in the plain form because the tokenizer came without a template."""
+    return tokenizer.chat_template == plain_template(tokenizer)
+
+
+def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id to pad with. Any will do: what is real is known by mask, never by this value."""
+    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id):
+        if candidate is not None:
+            return int(candidate)
+    return 0
+
+
+def is_adapter(path: str) -> bool:
+    """Return whether the folder holds an adapter on some base instead of a whole model."""
+    return (Path(path) / ADAPTER_FILE).exists()
+
+
+def load_policy(
+    path: str,
+    *,
+    trust_remote_code: bool = False,
+    dtype: torch.dtype = torch.float32,
+    trainable: bool = False,
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """Return the causal language model and the tokenizer of a folder or hub name; an adapter stands on its base.
+
+    The model is in evaluation mode, which is also how it is trained: with dropout the policy would differ from its
+    reference before the first step. Only the adapter of an adapter folder can be `trainable`.
+    """
+    if is_adapter(path):
+        base = json.loads((Path(path) / ADAPTER_FILE).read_text())["base_model_name_or_path"]
+        inner = _load(
+            AutoModelForCausalLM, _beside(base, path), trust_remote_code=trust_remote_code, dtype=dtype, weights=True
+        )
+        model = PeftModel.from_pretrained(inner, path, is_trainable=trainable)
+    else:
+        model = _load(AutoModelForCausalLM, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
+    return model.eval(), load_tokenizer(path, trust_remote_code=trust_remote_code)
+
+
+def _beside(base: str, path: str) -> str:
+    """Return the base of the adapter in `path`: it may be written relative to the adapter's folder."""
+    return str((Path(path) / base).resolve()) if (Path(path) / base).is_dir() else base
+
+
+class RewardModel(nn.Module):
+    """A backbone, a place to read its hidden state, and a head that turns it into one score."""
+
+    def __init__(self, backbone: nn.Module, head: ScalarHead, *, pooling: str, base: str) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.pooling = pooling
+        self.base = base
+
+    def scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the score (B,) of each sequence (B, T); higher is better."""
+        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return self.head(POOLING[self.pooling](hidden, attention_mask))
+
+    forward = scores
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.score.weight.device
+
+
+def is_reward(path: str) -> bool:
+    """Return whether the folder holds a reward model made here."""
+    return (Path(path) / HEAD_FILE).exists()
+
+
+def load_reward(
+    path: str, *, trust_remote_code: bool = False, dtype: torch.dtype = torch.float32, trainable: bool = False
+) -> RewardModel:
+    """Return the reward model in a folder, in evaluation mode; its tokenizer is `load_tokenizer` of the same folder."""
+    if not is_reward(path):
+        raise RunError(f"{path} is not a reward model. Train one with the recipe bradley-terry first.")
+    note = json.loads((Path(path) / NOTE_FILE).read_text())
+    if is_adapter(path):
+        inner = _body(_beside(note["base"], path), trust_remote_code=trust_remote_code, dtype=dtype)
+        backbone: nn.Module = PeftModel.from_pretrained(inner, path, is_trainable=trainable)
+    else:
+        backbone = _load(AutoModel, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
+    weights = load_file(Path(path) / HEAD_FILE)
+    head = ScalarHead(weights["score.weight"].shape[1])
+    head.load_state_dict(weights)
+    return RewardModel(backbone, head, pooling=note["pooling"], base=note["base"]).eval()
+
+
+def start_reward(
+    path: str, *, trust_remote_code: bool = False, dtype: torch.dtype = torch.float32, trainable: bool = False
+) -> RewardModel:
+    """Return the reward model to train from `path`: itself if it is one, else a new head on that backbone.
+
+    The new head takes its numbers from torch's global generator, so seed that first.
+    """
+    if is_reward(path):
+        return load_reward(path, trust_remote_code=trust_remote_code, dtype=dtype, trainable=trainable)
+    body = _body(path, trust_remote_code=trust_remote_code, dtype=dtype)
+    config = body.config.get_text_config()
+    pooling = "last" if _is_causal(body.config) else "mean"
+    return RewardModel(body, ScalarHead(config.hidden_size), pooling=pooling, base=path).eval()
+
+
+def _body(path: str, *, trust_remote_code: bool, dtype: torch.dtype) -> PreTrainedModel:
+    """Return the model below its language-model head; an adapter is merged into it."""
+    if is_adapter(path):
+        policy, _ = load_policy(path, trust_remote_code=trust_remote_code, dtype=dtype)
+        return policy.merge_and_unload().base_model  # type: ignore[operator, union-attr]
+    return _load(AutoModel, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
+
+
+def _is_causal(config: PreTrainedConfig) -> bool:
+    """Return whether tokens see only what is before them, so that only the last one has seen everything."""
+    if config.is_encoder_decoder:
+        raise RunError("Encoder-decoder models cannot be reward models here. Take a causal model or an encoder.")
+    named = (config.architectures or [""])[0]
+    if named.endswith(("ForCausalLM", "LMHeadModel")) and not named.startswith(("Bert", "Roberta")):
+        return True
+    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+
+
+def add_lora(model: nn.Module, *, rank: int) -> PeftModel:
+    """Return `model`, frozen, with a new trainable adapter of that rank on every linear layer but the output.
+
+    Its scale is 2 (alpha = 2·rank). The adapter starts as the identity and takes its numbers from torch's global
+    generator, so seed that first.
+    """
+    causal = isinstance(model, PreTrainedModel) and model.get_output_embeddings() is not None
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM" if causal else "FEATURE_EXTRACTION",
+    )
+    return get_peft_model(model, config)  # type: ignore[arg-type]
+
+
+def adapter_off(model: nn.Module) -> Any:
+    """Return a context in which a model with an adapter computes as if it had none."""
+    return model.disable_adapter() if isinstance(model, PeftModel) else nullcontext()
+
+
+def save(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path, *, recipe: str, base: str) -> None:
+    """Write a policy or a reward model with its tokenizer, readable by `load_policy` or `load_reward`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note: dict[str, Any] = {"recipe": recipe, "base": base, "head": None}
+    body = model
+    if isinstance(model, RewardModel):
+        body = model.backbone
+        note |= {"head": "scalar", "pooling": model.pooling, "base": model.base}
+        save_file({k: v.detach().cpu().contiguous() for k, v in model.head.state_dict().items()}, folder / HEAD_FILE)
+    body.save_pretrained(folder)  # type: ignore[operator]
+    tokenizer.save_pretrained(folder)
+    write_json(folder / NOTE_FILE, note)
+
+
+def _load(auto: Any, path: str, *, trust_remote_code: bool, weights: bool = False, **options: Any) -> Any:
+    """Return what `auto` loads from `path`; weights only from safetensors, code only when the spec trusts it."""
+    if weights:
+        options["use_safetensors"] = True
+    try:
+        return auto.from_pretrained(path, trust_remote_code=trust_remote_code, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(
+            f"{path} could not be loaded: {str(error).strip().splitlines()[0]} Give the folder of a model with its "
+            "tokenizer and safetensors weights, or a hub name that can be reached from here."
+        ) from error
+
+
+def config_of(path: str, *, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """Return the configuration of a folder or hub name."""
+    return _load(AutoConfig, path, trust_remote_code=trust_remote_code)

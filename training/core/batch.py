@@ -1,0 +1,75 @@
+"""Shapes live here: what a loss and an objective are given.
+
+Legend: B sequences, P pairs, T tokens. Sequences are padded on the right, and a mask says what is real: never the
+value of a token, because a tokenizer may pad with its end token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """B sequences of prompt and completion; all three tensors are (B, T)."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    completion_mask: Tensor  # the completion up to and including its end token
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def to(self, device: torch.device) -> Tokens:
+        return Tokens(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """P pairs as 2·P sequences, the chosen ones first, so that one forward pass serves both sides."""
+
+    tokens: Tokens
+    strength: Tensor  # (P,) how much better the chosen one is: 1/3, 2/3 or 1
+    # Log-probabilities of the completions under the frozen reference, (2·P,); None where no reference is needed.
+    reference_logps: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.strength)
+
+    def to(self, device: torch.device) -> Pairs:
+        reference = self.reference_logps
+        return replace(
+            self,
+            tokens=self.tokens.to(device),
+            strength=self.strength.to(device),
+            reference_logps=reference if reference is None else reference.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """B sequences whose completions are to be imitated, each with its weight (B,)."""
+
+    tokens: Tokens
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def to(self, device: torch.device) -> Demonstrations:
+        return replace(self, tokens=self.tokens.to(device), weight=self.weight.to(device))
+
+
+Batch = Pairs | Demonstrations
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """What an objective says of each example. The loop takes one weighted mean of it over everything it sums up."""
+
+    loss: Tensor  # (B,) or (P,)
+    weight: Tensor  # same shape
+    metrics: dict[str, Tensor] = field(default_factory=dict)  # name → same shape, detached

@@ -1,0 +1,189 @@
+"""Records → token ids → batches: the chat template, the end of a turn, truncation.
+
+A prompt is rendered by the tokenizer's chat template with the opening of an assistant turn; a completion is its own
+tokens after that and exactly one end token, which is how it stands when it is sampled. Joining the two texts before
+tokenizing could merge the last token of the one with the first of the other, and training would see a prompt that
+sampling never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from training.core.batch import Batch, Demonstrations, Pairs, Tokens
+from training.core.records import Message, Pair, Record, Refused, Tally, prompt_hash
+from training.errors import TrainingError
+
+PROBE = "attune"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How the chat template writes an assistant turn: what stands before the text, and the token that ends it."""
+
+    head: str  # between the opening of the turn and the text; most often empty
+    end_id: int
+    end_text: str
+
+
+def turn_of(tokenizer: PreTrainedTokenizerBase) -> Turn:
+    """Return how `tokenizer` writes an assistant turn, found by rendering one."""
+    return _turn_of(tokenizer, str(tokenizer.chat_template))
+
+
+@lru_cache(maxsize=16)
+def _turn_of(tokenizer: PreTrainedTokenizerBase, template: str) -> Turn:
+    question = [{"role": "user", "content": "?"}]
+    opened = _render(tokenizer, question, opened=True)
+    whole = _render(tokenizer, [*question, {"role": "assistant", "content": PROBE}], opened=False)
+    before, found, after = whole.rpartition(PROBE)
+    if not found:
+        raise TrainingError("The chat template does not write what the assistant says. Give the tokenizer another one.")
+    # A template may write more or less into an opened turn than into a finished one (an empty thought, say); then
+    # the opened turn is right, because it is what the model is given when it answers.
+    head = before[len(opened) :] if before.startswith(opened) and not before[len(opened) :].strip() else ""
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    tail = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"]
+    end_id = tail[0] if tail and tail[0] in special else tokenizer.eos_token_id
+    if end_id is None:
+        end_id = tokenizer.sep_token_id
+    if end_id is None:
+        raise TrainingError(
+            "Neither the chat template nor the tokenizer names a token that ends an answer. Set eos_token in its "
+            "tokenizer_config.json."
+        )
+    return Turn(head=head, end_id=int(end_id), end_text=str(tokenizer.convert_ids_to_tokens(int(end_id))))
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], *, opened: bool) -> str:
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=opened))
+    except Exception as error:  # the template is a program of the model's author, which may raise anything
+        raise Refused("malformed") from error
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
+    """Return the ids of a conversation up to where the assistant speaks."""
+    return list(tokenizer(_render(tokenizer, messages, opened=True), add_special_tokens=False)["input_ids"])
+
+
+def encode_completion(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Return the ids of an answer, with exactly one end token, its last."""
+    turn = turn_of(tokenizer)
+    while text.rstrip().endswith(turn.end_text):  # some samplers leave it in the text
+        text = text.rstrip()[: -len(turn.end_text)]
+    if not text.strip():
+        raise Refused("empty")
+    ids = list(tokenizer(turn.head + text, add_special_tokens=False)["input_ids"])
+    if turn.end_id in ids:
+        raise Refused("ends_inside")
+    return [*ids, turn.end_id]
+
+
+def encode_conversation(tokenizer: PreTrainedTokenizerBase, messages: list[Message], completion: str) -> list[int]:
+    """Return the ids of a conversation with the assistant's answer at its end."""
+    return encode_prompt(tokenizer, messages) + encode_completion(tokenizer, completion)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A record as token ids. `completions` holds the chosen and the rejected one, or the one to imitate."""
+
+    line: int
+    prompt_hash: str
+    prompt: list[int]
+    completions: tuple[list[int], ...]
+    value: float  # the pair's strength, or the demonstration's weight
+
+    @property
+    def length(self) -> int:
+        """The longest sequence, which decides what the example costs in a padded batch."""
+        return len(self.prompt) + max(map(len, self.completions))
+
+
+def encode(
+    records: Sequence[tuple[int, Record]],
+    tokenizer: PreTrainedTokenizerBase,
+    tally: Tally,
+    *,
+    max_length: int,
+) -> list[Example]:
+    """Return the records as ids; prompts that are too long lose their beginning, rows that cannot fit are refused.
+
+    Both completions of a pair keep the same prompt, however long each is: else the pair would compare contexts too.
+    """
+    opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
+    examples = []
+    for line, record in records:
+        texts = (record.chosen, record.rejected) if isinstance(record, Pair) else (record.completion,)
+        value = record.strength if isinstance(record, Pair) else record.weight
+        try:
+            prompt = encode_prompt(tokenizer, record.prompt)
+            completions = tuple(encode_completion(tokenizer, text) for text in texts)
+            if len(set(map(tuple, completions))) < len(completions):
+                raise Refused("identical")
+            room = max_length - max(map(len, completions))
+            kept = prompt[:1] if prompt and prompt[0] in opening else []
+            if room <= len(kept):
+                raise Refused("too_long")
+        except Refused as refusal:
+            tally.refuse(str(refusal), line)
+            continue
+        if len(prompt) > room:
+            prompt = kept + prompt[len(prompt) - room + len(kept) :]
+            tally.counts["truncated"] += 1
+        examples.append(
+            Example(
+                line=line,
+                prompt_hash=prompt_hash(record.prompt),
+                prompt=prompt,
+                completions=completions,
+                value=value,
+            )
+        )
+    return examples
+
+
+def pad(sequences: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tokens:
+    """Return (prompt, completion) sequences as (B, T) tensors, padded on the right."""
+    longest = max(len(prompt) + len(completion) for prompt, completion in sequences)
+    shape = (len(sequences), longest)
+    ids = torch.full(shape, pad_id, dtype=torch.long)
+    attention = torch.zeros(shape, dtype=torch.long)
+    completed = torch.zeros(shape, dtype=torch.bool)
+    for row, (prompt, completion) in enumerate(sequences):
+        end = len(prompt) + len(completion)
+        ids[row, :end] = torch.tensor(prompt + completion, dtype=torch.long)
+        attention[row, :end] = 1
+        completed[row, len(prompt) : end] = True
+    return Tokens(ids, attention, completed)
+
+
+def collate_pairs(examples: Sequence[Example], pad_id: int, reference: Tensor | None = None) -> Pairs:
+    """Return P pairs as one batch of 2·P sequences; `reference` (P, 2) holds the reference's log-probabilities."""
+    sides = [(example.prompt, example.completions[side]) for side in (0, 1) for example in examples]
+    return Pairs(
+        tokens=pad(sides, pad_id),
+        strength=torch.tensor([example.value for example in examples], dtype=torch.float32),
+        reference_logps=None if reference is None else reference.T.reshape(-1),
+    )
+
+
+def collate_demonstrations(examples: Sequence[Example], pad_id: int, reference: Tensor | None = None) -> Demonstrations:
+    """Return B demonstrations as one batch; they have no use for a reference."""
+    return Demonstrations(
+        tokens=pad([(example.prompt, example.completions[0]) for example in examples], pad_id),
+        weight=torch.tensor([example.value for example in examples], dtype=torch.float32),
+    )
+
+
+COLLATE: dict[str, Callable[[Sequence[Example], int, Tensor | None], Batch]] = {
+    "pairs": collate_pairs,
+    "demonstrations": collate_demonstrations,
+}

@@ -1,0 +1,211 @@
+"""Rows of the views, read and checked: nothing is dropped without a count and a reason. Free of torch.
+
+Each view has a reader, ``parse(row) -> record``, which raises `Refused` for a row that cannot be learned from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError
+
+Message = dict[str, str]
+
+ROLES = ("system", "user", "assistant")
+
+
+class DataError(TrainingError):
+    """The data file of a run cannot be used as it is."""
+
+
+class Refused(Exception):
+    """One row is not used; the reason is a key of `REASONS`."""
+
+
+REASONS = {
+    "malformed": "do not have the columns of their view",
+    "empty": "have an empty prompt or completion",
+    "identical": "compare a completion with itself",
+    "too_long": "have a completion that does not fit into max_length",
+    "ends_inside": "have the model's end-of-turn token inside a completion",
+    "audit": "belong to the audit slice, which is never trained on",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two completions of one prompt, of which a person preferred `chosen`."""
+
+    prompt: list[Message]
+    chosen: str
+    rejected: str
+    strength: float = 1.0
+    audit: bool = False
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A completion worth imitating."""
+
+    prompt: list[Message]
+    completion: str
+    weight: float = 1.0
+    audit: bool = False
+
+
+Record = Pair | Demonstration
+
+
+@dataclass
+class Tally:
+    """Counts of what became of the rows, and the sentences a person reads about them."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[int]] = field(default_factory=dict)  # reason → the first few line numbers
+
+    def refuse(self, reason: str, line: int) -> None:
+        self.counts[f"refused_{reason}"] += 1
+        lines = self.examples.setdefault(reason, [])
+        if len(lines) < 5:
+            lines.append(line)
+
+    def notes(self) -> list[str]:
+        """Return one sentence for each reason for which rows were refused or shortened."""
+        said = []
+        for reason, meaning in REASONS.items():
+            count = self.counts[f"refused_{reason}"]
+            if count:
+                where = ", ".join(map(str, self.examples[reason]))
+                said.append(f"{count} rows were left out because they {meaning} (lines {where}{_more(count)}).")
+        if self.counts["truncated"]:
+            said.append(
+                f"{self.counts['truncated']} prompts were cut on the left so that prompt and completion fit into "
+                "max_length."
+            )
+        return said
+
+
+def _more(count: int) -> str:
+    return ", …" if count > 5 else ""
+
+
+def canonical(messages: list[Message]) -> str:
+    """Return the one JSON text that stands for `messages`, whoever wrote them."""
+    return json.dumps(messages, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def prompt_hash(messages: list[Message]) -> str:
+    """Return the prompt's identity; the same as the annotation side's, so that both split alike."""
+    return hashlib.sha256(canonical(messages).encode()).hexdigest()
+
+
+def held_out(hash: str, *, share: float = 0.1) -> bool:
+    """Return whether a prompt is for evaluation only. With a share of 0.1 this is the annotation side's split."""
+    return int(hash[:8], 16) < share * 0x1_0000_0000
+
+
+def messages_of(value: Any) -> list[Message]:
+    """Return a prompt as messages; a plain string is one user turn."""
+    if isinstance(value, str):
+        value = [{"role": "user", "content": value}]
+    if not isinstance(value, list) or not value:
+        raise Refused("empty" if value == [] else "malformed")
+    for message in value:
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
+            raise Refused("malformed")
+        if not isinstance(message.get("content"), str):
+            raise Refused("malformed")
+    if not any(message["content"].strip() for message in value):
+        raise Refused("empty")
+    return [{"role": message["role"], "content": message["content"]} for message in value]
+
+
+def completion_of(value: Any) -> str:
+    """Return a completion's text; as messages it must be a single assistant turn."""
+    if isinstance(value, list):
+        if len(value) != 1 or not isinstance(value[0], dict) or value[0].get("role") != "assistant":
+            raise Refused("malformed")
+        value = value[0].get("content")
+    if not isinstance(value, str):
+        raise Refused("malformed")
+    if not value.strip():
+        raise Refused("empty")
+    return value
+
+
+def _number(row: dict[str, Any], key: str) -> float:
+    value = row.get(key)
+    if value is None:
+        return 1.0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise Refused("malformed")
+    return float(value)
+
+
+def parse_pair(row: dict[str, Any]) -> Pair:
+    """Return the record of a row of the view `pairs`."""
+    chosen, rejected = completion_of(row.get("chosen")), completion_of(row.get("rejected"))
+    if chosen.strip() == rejected.strip():
+        raise Refused("identical")
+    return Pair(
+        prompt=messages_of(row.get("prompt")),
+        chosen=chosen,
+        rejected=rejected,
+        strength=_number(row, "strength"),
+        audit=bool(row.get("audit")),
+    )
+
+
+def parse_demonstration(row: dict[str, Any]) -> Demonstration:
+    """Return the record of a row of the view `demonstrations`."""
+    return Demonstration(
+        prompt=messages_of(row.get("prompt")),
+        completion=completion_of(row.get("completion")),
+        weight=_number(row, "weight"),
+        audit=bool(row.get("audit")),
+    )
+
+
+PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
+    "pairs": parse_pair,
+    "demonstrations": parse_demonstration,
+}
+
+
+def read(path: str | Path, view: str, tally: Tally, *, audit: bool = False) -> list[tuple[int, Record]]:
+    """Return (line number, record) of every usable row of the file; the others are counted in `tally`.
+
+    Rows of the audit slice are kept only when `audit` says so: for evaluation, never for training.
+    """
+    with Path(path).open(encoding="utf-8") as file:
+        return parse_lines(file, view, tally, audit=audit)
+
+
+def parse_lines(lines: Iterable[str], view: str, tally: Tally, *, audit: bool = False) -> list[tuple[int, Record]]:
+    """Return what `read` does, of lines at hand."""
+    parse = PARSERS[view]
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        tally.counts["read"] += 1
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise Refused("malformed")
+            record = parse(row)
+            if record.audit and not audit:
+                raise Refused("audit")
+        except json.JSONDecodeError:
+            tally.refuse("malformed", number)
+        except Refused as refusal:
+            tally.refuse(str(refusal), number)
+        else:
+            records.append((number, record))
+    return records
