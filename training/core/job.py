@@ -32,6 +32,7 @@ class Job:
 
     spec: RunSpec
     recipe: Recipe
+    knobs: dict[str, Any]  # all of the recipe's, by name
     device: torch.device
     rank: int = 0
     world_size: int = 1

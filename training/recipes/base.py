@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
@@ -99,7 +100,8 @@ def knobs_of(part: Any) -> list[Knob]:
     ]
 
 
-def part(slot: str, name: str, *, target: str) -> Any:
+@dataclass_transform(frozen_default=True)
+def part(slot: str, name: str, *, target: str) -> Callable[[type[T]], type[T]]:
     """Register a dataclass as the part `name` of `slot`; `target` is ``module:function``, imported only by the core."""
 
     def register(cls: type[T]) -> type[T]:

@@ -1,0 +1,95 @@
+"""Intervals. Plain Python: figures come as ``{"estimate", "low", "high", "n"}``, as a run's result stores them."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from statistics import NormalDist, fmean, stdev
+
+Interval = dict[str, float]
+
+
+def interval(estimate: float, low: float, high: float, n: int) -> Interval:
+    return {"estimate": estimate, "low": low, "high": high, "n": n}
+
+
+def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Interval:
+    """Return the Wilson score interval of a rate; ties may count as half a success.
+
+    E. B. Wilson, 1927: (p + z²/2n ± z·√(p(1-p)/n + z²/4n²)) / (1 + z²/n). Unlike p ± z·s it never leaves [0, 1] and
+    has a width where all n trials agree.
+    """
+    if n == 0:
+        return interval(0.5, 0.0, 1.0, 0)
+    p = successes / n
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(max(p * (1 - p), 0.0) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    # At p = 0 and p = 1 the ends are exactly 0 and 1; rounding must not push them past the estimate.
+    return interval(p, min(max(0.0, centre - half), p), max(min(1.0, centre + half), p), n)
+
+
+def t_quantile(probability: float, df: int) -> float:
+    """Return the quantile of Student's t with `df` degrees of freedom, by bisection on its distribution function."""
+    if not 0 < probability < 1 or df < 1:
+        raise ValueError("A quantile needs a probability between 0 and 1 and at least one degree of freedom.")
+    if probability < 0.5:
+        return -t_quantile(1 - probability, df)
+    low, high = 0.0, 1.0
+    while _t_cdf(high, df) < probability:
+        high *= 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        if _t_cdf(middle, df) < probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _t_cdf(t: float, df: int) -> float:
+    """Return P(T ≤ t) for t ≥ 0: 1 - I_x(df/2, 1/2)/2 with x = df/(df + t²)."""
+    return 1 - 0.5 * _incomplete_beta(df / 2, 0.5, df / (df + t * t))
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b), by its continued fraction (Lentz)."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _incomplete_beta(b, a, 1 - x)
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+    tiny = 1e-300
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1) or tiny)
+    total = d
+    for m in range(1, 300):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / (1 + term * d or tiny)
+            c = 1 + term / c or tiny
+            total *= d * c
+        if abs(d * c - 1) < 1e-15:
+            break
+    return front * total / a
+
+
+def mean_t(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Return the mean with Student's t interval; without a width when there is only one value."""
+    mean = fmean(values)
+    if len(values) < 2:
+        return interval(mean, mean, mean, len(values))
+    half = t_quantile(0.5 + confidence / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return interval(mean, mean - half, mean + half, len(values))
+
+
+def bootstrap_mean(values: Sequence[float], *, confidence: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
+    """Return the mean with its percentile bootstrap interval: for skewed values, where t promises too much."""
+    mean = fmean(values)
+    draw = random.Random(seed)
+    means = sorted(fmean(draw.choices(values, k=len(values))) for _ in range(draws))
+    tail = (1 - confidence) / 2
+    low, high = means[int(tail * draws)], means[min(int((1 - tail) * draws), draws - 1)]
+    return interval(mean, low, high, len(values))

@@ -1,0 +1,20 @@
+"""What can be run. Importing this package fills the table `RECIPES`; standard library only."""
+
+from __future__ import annotations
+
+from training.recipes import evaluate, loop, policy, reward, sampling
+from training.recipes.base import PARTS, RECIPES, Recipe, RecipeError, from_json, recipe
+
+__all__ = [
+    "PARTS",
+    "RECIPES",
+    "Recipe",
+    "RecipeError",
+    "evaluate",
+    "from_json",
+    "loop",
+    "policy",
+    "recipe",
+    "reward",
+    "sampling",
+]

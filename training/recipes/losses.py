@@ -1,0 +1,57 @@
+"""Parts: what is learned from a row (objective), and the formula that says so (loss).
+
+An objective part says with `needs` what it wants besides model and batch: "reference" is the frozen policy's
+log-probabilities.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from training.recipes.base import knob, part
+
+
+@part("objective", "pair-scores", target="training.core.objectives:pair_scores")
+class PairScores:
+    """Scores of the chosen and the rejected completion. arXiv:1706.03741."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("objective", "pair-logratios", target="training.core.objectives:pair_logratios")
+class PairLogratios:
+    """Log-ratios of both completions against a frozen reference policy. arXiv:2305.18290."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reference",)
+
+
+@part("objective", "imitation", target="training.core.objectives:imitation")
+class Imitation:
+    """Log-probabilities of a completion's tokens. arXiv:2203.02155."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("loss", "bradley-terry", target="training.core.losses.bradley_terry:bradley_terry")
+class BradleyTerry:
+    """Pairwise ranking, with the strength of the preference as margin or weight. arXiv:2307.09288, eq. 2."""
+
+    strength_as: str = knob(
+        "none",
+        "what a strong preference changes: nothing, the margin to win by, or how hard the pair pulls",
+        choices=("none", "margin", "weight"),
+    )
+    margin_scale: float = knob(1.0, "margin of a pair of full strength, when strength is the margin", low=0.0)
+
+
+@part("loss", "dpo", target="training.core.losses.dpo:dpo")
+class DPO:
+    """Direct preference optimisation. arXiv:2305.18290, eq. 7."""
+
+    beta: float = knob(0.1, "pull back to the reference: higher changes the policy less", low=0.0001)
+    label_smoothing: float = knob(0.0, "share of judgements believed to be the wrong way round", low=0.0, high=0.5)
+
+
+@part("loss", "nll", target="training.core.losses.sft:nll")
+class NLL:
+    """Negative log-likelihood of a completion's tokens. arXiv:2203.02155."""

@@ -1,0 +1,38 @@
+"""Recipes that train reward models, and the one that measures them."""
+
+from __future__ import annotations
+
+from training.recipes.base import Recipe, knob, part
+from training.recipes.losses import BradleyTerry, PairScores
+from training.recipes.offline import Fit
+
+
+@part("evaluate", "reward-accuracy", target="training.core.evaluate.reward_model:reward_accuracy")
+class RewardAccuracy:
+    """Share of pairs whose chosen completion scores higher, by prompt. RewardBench, arXiv:2403.13787."""
+
+    max_length: int = knob(1024, "tokens of prompt and completion; longer prompts lose their beginning", low=8)
+    rows_at_once: int = knob(32, "pairs scored side by side; lower it when memory runs out", low=1, advanced=True)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
+
+
+BRADLEY_TERRY = Recipe(
+    "bradley-terry",
+    title="Reward model",
+    summary="Learns a score from judged pairs, so that answers can be ranked without asking people each time.",
+    kind="fit",
+    view="pairs",
+    makes="reward",
+    parts=(PairScores(), BradleyTerry(), Fit(learning_rate=1e-5)),
+    source="arXiv:2203.02155",
+)
+
+REWARD_ACCURACY = Recipe(
+    "reward-accuracy",
+    title="Reward model accuracy",
+    summary="Measures on judged pairs how often a reward model agrees with people, beside choosing by length alone.",
+    kind="evaluate",
+    view="pairs",
+    parts=(RewardAccuracy(),),
+    source="arXiv:2403.13787",
+)
