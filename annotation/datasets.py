@@ -1,0 +1,215 @@
+"""The views: what people said, as rows that a trainer reads. The same rows in the export, the snapshot and a laptop.
+
+A prompt is in "train" or in "test" by its hash alone, so it never stands on both sides, whatever is exported when.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from annotation.errors import Invalid
+from annotation.feedback import kind
+from annotation.models import Campaign, Feedback, Prompt
+
+CHUNK = 1000
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class View:
+    """One kind of row: its name, what it is for, and its columns with their meaning."""
+
+    name: str
+    title: str
+    columns: dict[str, str]
+
+
+_MESSAGES = 'list of {"role", "content"}'
+_PROVENANCE = {
+    "annotator": "pseudonym of the person, stable within this server",
+    "seconds": "seconds from hand-out to submit, or null",
+    "active_seconds": "seconds in which the page was visible and used, or null",
+    "round": "the round the answers were made in, or null",
+    "policy": "the policy version that wrote them, or null",
+    "campaign": "name of the campaign",
+    "task": "external id of the item",
+    "feedback": "id of the judgement; ascending, so that an export can be continued after it",
+    "audit": "true for items drawn at random for measuring; leave them out of training",
+    "simulated": "true when a simulated person judged",
+    "guideline": "version of the guideline in force",
+}
+VIEWS: dict[str, View] = {
+    view.name: view
+    for view in (
+        View(
+            "pairs",
+            "A better and a worse answer to one prompt; ties and the like give no row",
+            {
+                "prompt": _MESSAGES,
+                "chosen": f"{_MESSAGES}: the better answer",
+                "rejected": f"{_MESSAGES}: the worse answer",
+                "strength": "1/3 slightly better, 2/3 better, 1 much better",
+                "position": "0 when the chosen answer stood first (left) on the screen, else 1",
+                "chosen_origin": "who wrote the chosen answer",
+                "rejected_origin": "who wrote the rejected answer",
+                "comment": "what the person added",
+                **_PROVENANCE,
+            },
+        ),
+        View(
+            "judgements",
+            "Every judgement as it was given, ties and all",
+            {
+                "kind": "kind of feedback",
+                "prompt": _MESSAGES,
+                "completions": 'list of {"text", "origin"} in canonical order',
+                "shown_order": "shown_order[i] is the canonical position of what stood in place i",
+                "payload": "the judgement in the kind's own form",
+                "verdict": "the judgement in words, in terms of the canonical order",
+                **_PROVENANCE,
+            },
+        ),
+        View(
+            "prompts",
+            "What the campaign asks about, each prompt once",
+            {"id": "hash of the prompt", "prompt": _MESSAGES, "domain": "domain, or the empty string"},
+        ),
+    )
+}
+
+
+def content_hash(value: Any) -> str:
+    """Return the sha256 of the canonical JSON of `value`, in hex."""
+    canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def prompt_hash(messages: list[dict[str, str]]) -> str:
+    """Return the hash under which a conversation is known; only roles and contents count."""
+    return content_hash([{"role": message["role"], "content": message["content"]} for message in messages])
+
+
+def split(prompt_hash: str) -> str:
+    """Return "test" for a tenth of all prompts, "train" for the rest; `prompt_hash` is a sha256 in hex."""
+    return "test" if int(prompt_hash[:8], 16) % 10 == 0 else "train"
+
+
+def view_called(name: str) -> View:
+    """Return the view called `name`; raises `Invalid` that suggests the nearest one."""
+    found = VIEWS.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, VIEWS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(VIEWS)}."
+        message = f"There is no view {name!r}; {hint}"
+        raise Invalid(message, {"view": [message]})
+    return found
+
+
+def rows(
+    campaign: Campaign,
+    view: str,
+    *,
+    split: str | None = None,
+    batches: Collection[str] | None = None,
+    include_audit: bool = True,
+    include_simulated: bool = True,
+    exclude_users: Collection[int] = (),
+    after_id: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """Return the rows of a view in the order of their ids, read through one cursor in constant memory.
+
+    Checks its arguments at once, so that `Invalid` comes before the first byte of a stream. `batches` keeps the tasks
+    of these batches; `after_id` continues after the row whose `feedback` it is.
+    """
+    view_called(view)
+    if split is not None and split not in SPLITS:
+        message = f"There is no split {split!r}; there are: {', '.join(SPLITS)}."
+        raise Invalid(message, {"split": [message]})
+    if view == "prompts":
+        return _prompts(campaign, split)
+    judgements = Feedback.objects.current().filter(campaign=campaign, id__gt=after_id)
+    if batches is not None:
+        judgements = judgements.filter(task__batch__in=batches)
+    if not include_audit:
+        judgements = judgements.filter(task__is_audit=False)
+    if not include_simulated:
+        judgements = judgements.filter(user__is_simulated=False)
+    if exclude_users:
+        judgements = judgements.exclude(user__in=exclude_users)
+    return _judgements(campaign, view, judgements.order_by("id"), split)
+
+
+def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield each row as one line of JSON Lines."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    for row in rows:
+        yield encode(row) + "\n"
+
+
+def _prompts(campaign: Campaign, only: str | None) -> Iterator[dict[str, Any]]:
+    found = Prompt.objects.filter(campaign=campaign).order_by("id")
+    for messages, hash_, domain in found.values_list("messages", "content_hash", "domain").iterator(chunk_size=CHUNK):
+        if only is None or split(hash_) == only:
+            yield {"id": hash_, "prompt": messages, "domain": domain}
+
+
+def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the rows; plain tuples instead of model instances, which would take twice the time."""
+    columns = (
+        *("id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
+        *("user__pseudonym", "user__is_simulated"),
+        *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__prompt__content_hash"),
+    )
+    options = campaign.options
+    for (
+        id_,
+        kind_name,
+        payload,
+        shown_order,
+        seconds,
+        active_seconds,
+        guideline,
+        pseudonym,
+        simulated,
+        external_id,
+        content,
+        meta,
+        audit,
+        hash_,
+    ) in found.values_list(*columns).iterator(chunk_size=CHUNK):
+        if only is not None and split(hash_) != only:
+            continue
+        feedback_kind = kind(kind_name)
+        texts = [completion["text"] for completion in content["completions"]]
+        origins = meta.get("origins") or [""] * len(texts)
+        provenance = {
+            "annotator": pseudonym,
+            "seconds": seconds,
+            "active_seconds": active_seconds,
+            "round": meta.get("round"),
+            "policy": meta.get("policy"),
+            "campaign": campaign.name,
+            "task": external_id,
+            "feedback": id_,
+            "audit": audit,
+            "simulated": simulated,
+            "guideline": guideline,
+        }
+        if view_name == "judgements":
+            yield {
+                "kind": kind_name,
+                "prompt": content["messages"],
+                "completions": [{"text": text, "origin": origin} for text, origin in zip(texts, origins, strict=True)],
+                "shown_order": shown_order,
+                "payload": payload,
+                "verdict": feedback_kind.describe(payload, options=options),
+                **provenance,
+            }
+            continue
+        for row in feedback_kind.rows(view_name, payload, texts=texts, origins=origins, shown_order=shown_order):
+            yield {"prompt": content["messages"], **row, **provenance}

@@ -1,0 +1,36 @@
+"""The registry of feedback kinds: one module is one kind, and one line here."""
+
+from __future__ import annotations
+
+import difflib
+
+from annotation.errors import Invalid
+from annotation.feedback.base import FeedbackType
+from annotation.feedback.pairwise import Pairwise
+
+
+def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
+    """Return the kinds by name; refuses two of one name."""
+    table: dict[str, FeedbackType] = {}
+    for one in kinds:
+        if one.name in table:
+            raise ValueError(f"Two feedback kinds are called {one.name!r}.")
+        table[one.name] = one
+    return table
+
+
+KINDS: dict[str, FeedbackType] = _registry(Pairwise())
+
+
+def kind(name: str) -> FeedbackType:
+    """Return the kind called `name`; raises `Invalid` that suggests the nearest one."""
+    found = KINDS.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(KINDS)}."
+        message = f"There is no feedback kind {name!r}; {hint}"
+        raise Invalid(message, {"kind": [message]})
+    return found
+
+
+__all__ = ["KINDS", "FeedbackType", "kind"]

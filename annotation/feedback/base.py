@@ -1,0 +1,71 @@
+"""What a kind of feedback must be able to do. Its payload is read by its own module and by nobody else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+# A judgement in the kind's own canonical form; refers to completions by canonical position.
+Payload = dict[str, Any]
+
+
+class FeedbackType(ABC):
+    """One kind of feedback. There is one instance of each, in `annotation.feedback.KINDS`."""
+
+    name: str  # as stored in `Campaign.kind`
+    title: str  # as shown to a lead
+    template: str  # the inputs, rendered with `context()`
+    completions: tuple[int, int]  # how many answers one item must have: least and most
+    views: tuple[str, ...]  # the dataset views this kind feeds, besides "judgements"
+
+    @abstractmethod
+    def default_options(self) -> dict[str, Any]:
+        """Return the options of a campaign that set none."""
+
+    @abstractmethod
+    def options_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the options, for forms and for the REST document."""
+
+    @abstractmethod
+    def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `options` checked and completed with the defaults; raises `Invalid`."""
+
+    @abstractmethod
+    def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return what the template needs to draw the inputs."""
+
+    @abstractmethod
+    def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
+        """Return the canonical payload of `data`, which is in terms of what was on screen; raises `Invalid`."""
+
+    @abstractmethod
+    def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return the form values that would give `payload` again: the inverse of `parse`."""
+
+    @abstractmethod
+    def describe(
+        self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        """Return the judgement in words; in terms of the screen when `shown_order` is given."""
+
+    @abstractmethod
+    def rows(
+        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the columns this judgement gives to `view`; nothing when it gives none.
+
+        `texts` and `origins` are in canonical order; `annotation.datasets` adds prompt and provenance.
+        """
+
+    @abstractmethod
+    def scale_value(self, payload: Payload) -> int | None:
+        """Return the judgement as a point on an ordered scale, for Krippendorff's alpha; None when it has none."""
+
+    @abstractmethod
+    def category(self, payload: Payload) -> str:
+        """Return the judgement as one of few classes, for plain agreement and Cohen's kappa."""
+
+    @abstractmethod
+    def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the JSON Schema of what `parse` accepts."""

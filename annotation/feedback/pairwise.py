@@ -1,0 +1,202 @@
+"""Which of two answers is better, and how much: a seven-point scale, tie, both bad, both good.
+
+Payload: ``{"verdict": "prefer"|"tie"|"both_bad"|"both_good", "preference": -3..3, "comment": str}``, where a positive
+preference says that canonical completion 0 is better, and all verdicts but "prefer" have preference 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annotation.errors import Invalid
+from annotation.feedback.base import FeedbackType, Payload
+from annotation.storable import unstorable
+
+DEFAULTS: dict[str, Any] = {
+    "question": "Which answer is more helpful?",
+    "ties": True,
+    "both_bad": True,
+    "both_good": True,
+    "comment": "optional",
+}
+COMMENT_MODES = ("optional", "required", "off")
+MAX_QUESTION = 500
+MAX_COMMENT = 10_000
+DEGREES = {1: "slightly better", 2: "better", 3: "much better"}
+TIE = 4  # the middle of the scale as shown: 1 is "left much better", 7 is "right much better"
+BOTH = {"both_bad": ("Both are bad", "0"), "both_good": ("Both are good", "9")}
+
+
+class Pairwise(FeedbackType):
+    name = "pairwise"
+    title = "Compare two answers"
+    template = "feedback/pairwise.html"
+    completions = (2, 2)
+    views = ("pairs",)
+
+    def default_options(self) -> dict[str, Any]:
+        return dict(DEFAULTS)
+
+    def options_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "question": {
+                    "type": "string",
+                    "title": "Question",
+                    "minLength": 1,
+                    "maxLength": MAX_QUESTION,
+                    "default": DEFAULTS["question"],
+                },
+                "ties": {"type": "boolean", "title": "Allow a tie", "default": True},
+                "both_bad": {"type": "boolean", "title": "Allow “both are bad”", "default": True},
+                "both_good": {"type": "boolean", "title": "Allow “both are good”", "default": True},
+                "comment": {"type": "string", "title": "Comment", "enum": list(COMMENT_MODES), "default": "optional"},
+            },
+        }
+
+    def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        errors: dict[str, list[str]] = {}
+        for name in options:
+            if name not in DEFAULTS:
+                errors[str(name)] = [f"There is no option {name!r}; there are: {', '.join(DEFAULTS)}."]
+        cleaned = {**DEFAULTS, **{name: value for name, value in options.items() if name in DEFAULTS}}
+        for name in ("ties", "both_bad", "both_good"):
+            if not isinstance(cleaned[name], bool):
+                errors[name] = ["Give true or false."]
+        if cleaned["comment"] not in COMMENT_MODES:
+            errors["comment"] = [f"Give one of: {', '.join(COMMENT_MODES)}."]
+        question = cleaned["question"]
+        if not isinstance(question, str) or not question.strip() or len(question) > MAX_QUESTION:
+            errors["question"] = [f"Give the question in 1 to {MAX_QUESTION} characters."]
+        elif reason := unstorable(question):
+            errors["question"] = [reason]
+        if errors:
+            raise Invalid("Some options of the comparison do not fit; see errors.", errors)
+        return cleaned
+
+    def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return ``question``, ``scale`` (value, label, key, side), ``verdicts`` (value, label, key), ``comment``."""
+        options = {**DEFAULTS, **options}
+        scale = []
+        for shown in range(1, 8):
+            if shown == TIE and not options["ties"]:
+                continue
+            side = "tie" if shown == TIE else "left" if shown < TIE else "right"
+            scale.append(
+                {"value": str(shown), "label": _in_words(TIE - shown, "A", "B"), "key": str(shown), "side": side}
+            )
+        verdicts = [{"value": name, "label": label, "key": key} for name, (label, key) in BOTH.items() if options[name]]
+        return {
+            "question": options["question"],
+            "scale": scale,
+            "verdicts": verdicts,
+            "comment": options["comment"],
+            "max_comment": MAX_COMMENT,
+        }
+
+    def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
+        options = {**DEFAULTS, **options}
+        errors: dict[str, list[str]] = {}
+        verdict, preference = "", 0
+        given = data.get("preference")
+        text = "" if given is None or isinstance(given, bool) else str(given).strip()
+        if text in BOTH and options[text]:
+            verdict = text
+        elif text == str(TIE) and options["ties"]:
+            verdict = "tie"
+        elif text in {"1", "2", "3", "5", "6", "7"}:
+            verdict = "prefer"
+            preference = (TIE - int(text)) * (1 if shown_order[0] == 0 else -1)
+        else:
+            errors["preference"] = [f"Choose one of: {', '.join(self._values(options))}."]
+        comment = data.get("comment")
+        comment = "" if comment is None else comment
+        if not isinstance(comment, str):
+            errors["comment"] = ["Give the comment as text."]
+        else:
+            # A browser sends line ends as \r\n whatever was typed.
+            comment = comment.replace("\r\n", "\n").strip() if options["comment"] != "off" else ""
+            if options["comment"] == "required" and not comment:
+                errors["comment"] = ["Say in a few words why."]
+            elif len(comment) > MAX_COMMENT:
+                errors["comment"] = [f"The comment has {len(comment)} characters; at most {MAX_COMMENT} are kept."]
+            elif reason := unstorable(comment):
+                errors["comment"] = [reason]
+        if errors:
+            raise Invalid("The judgement is not complete; see errors.", errors)
+        return {"verdict": verdict, "preference": preference, "comment": comment}
+
+    def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
+        verdict = payload["verdict"]
+        value = verdict if verdict in BOTH else str(TIE - _as_shown(payload, shown_order))
+        return {"preference": value, "comment": payload["comment"]}
+
+    def describe(
+        self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        if payload["verdict"] in BOTH:
+            return BOTH[payload["verdict"]][0]
+        if shown_order is None:
+            return _in_words(payload["preference"], "Answer 1", "Answer 2")
+        return _in_words(_as_shown(payload, shown_order), "A", "B")
+
+    def rows(
+        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    ) -> Iterator[dict[str, Any]]:
+        if view != "pairs" or payload["verdict"] != "prefer":
+            return
+        chosen = 0 if payload["preference"] > 0 else 1
+        rejected = 1 - chosen
+        yield {
+            "chosen": [{"role": "assistant", "content": texts[chosen]}],
+            "rejected": [{"role": "assistant", "content": texts[rejected]}],
+            "strength": abs(payload["preference"]) / 3,
+            "position": list(shown_order).index(chosen),
+            "chosen_origin": origins[chosen],
+            "rejected_origin": origins[rejected],
+            "comment": payload["comment"],
+        }
+
+    def scale_value(self, payload: Payload) -> int:
+        """Return -3..3; both bad and both good prefer neither, which is 0 like a tie."""
+        return payload["preference"]
+
+    def category(self, payload: Payload) -> str:
+        """Return which answer is better, or that neither is."""
+        preference = payload["preference"]
+        return "first" if preference > 0 else "second" if preference < 0 else "neither"
+
+    def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {**DEFAULTS, **options}
+        properties: dict[str, Any] = {
+            "preference": {
+                "description": "As shown: 1 is the first (left) answer much better, 4 a tie, 7 the second much better.",
+                "enum": self._values(options),
+            }
+        }
+        required = ["preference"]
+        if options["comment"] != "off":
+            properties["comment"] = {"type": "string", "maxLength": MAX_COMMENT}
+        if options["comment"] == "required":
+            properties["comment"]["minLength"] = 1
+            required.append("comment")
+        return {"type": "object", "properties": properties, "required": required}
+
+    def _values(self, options: Mapping[str, Any]) -> list[str]:
+        scale = [str(shown) for shown in range(1, 8) if shown != TIE or options["ties"]]
+        return scale + [name for name in BOTH if options[name]]
+
+
+def _as_shown(payload: Payload, shown_order: Sequence[int]) -> int:
+    """Return the preference seen from the screen: positive says that the left answer is better."""
+    return payload["preference"] * (1 if shown_order[0] == 0 else -1)
+
+
+def _in_words(preference: int, first: str, second: str) -> str:
+    """Return "A is much better" and the like; positive favours `first`."""
+    if preference == 0:
+        return "About the same"
+    return f"{first if preference > 0 else second} is {DEGREES[abs(preference)]}"

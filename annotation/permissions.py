@@ -1,0 +1,65 @@
+"""The gates: the only way by which a campaign or an assignment reaches a view. A stranger learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+
+from annotation.models import Assignment, Campaign, Membership, Role, User
+
+
+def roles_in(user: User | AnonymousUser, campaign: Campaign) -> set[Role]:
+    """Return every role that `user` effectively has there: a lead and a superuser have all."""
+    if not user.is_authenticated:
+        return set()
+    if user.is_superuser:
+        return set(Role)
+    return _implied(Role(role) for role in campaign.memberships.filter(user=user).values_list("role", flat=True))
+
+
+def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> Campaign:
+    """Return the campaign if `user` has one of `roles` there; any role will do when none is named.
+
+    Raises Http404 for strangers, so that they cannot find out what exists, and PermissionDenied for a member whose
+    role does not suffice. One SQL statement.
+    """
+    if not user.is_authenticated:
+        raise Http404("There is no such campaign.")
+    if user.is_superuser:
+        campaign = Campaign.objects.filter(pk=campaign_id).first()
+        if campaign is None:
+            raise Http404("There is no such campaign.")
+        return campaign
+    memberships = list(Membership.objects.filter(user=user, campaign_id=campaign_id).select_related("campaign"))
+    if not memberships:
+        raise Http404("There is no such campaign.")
+    held = _implied(Role(membership.role) for membership in memberships)
+    if roles and held.isdisjoint(roles):
+        wanted = " or ".join(Role(role).label.lower() for role in roles)
+        raise PermissionDenied(f"This needs the role {wanted} in the campaign; ask its lead.")
+    return memberships[0].campaign
+
+
+def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:
+    """Return this person's own assignment with its task and campaign; Http404 for anybody else's.
+
+    A person who was taken out of the campaign has no assignments there any more.
+    """
+    if not user.is_authenticated or "\x00" in key:
+        raise Http404("There is no such item.")
+    found = Assignment.objects.filter(key=key, user=user).select_related("task", "campaign")
+    if not user.is_superuser:
+        found = found.filter(campaign__in=Campaign.objects.with_role(user, Role.ANNOTATOR, Role.LEAD))
+    assignment = found.first()
+    if assignment is None:
+        raise Http404("There is no such item.")
+    return assignment
+
+
+def _implied(roles: Iterable[Role]) -> set[Role]:
+    """Return `roles`, or all of them when one is the lead, who may do what everybody may."""
+    held = set(roles)
+    return set(Role) if Role.LEAD in held else held

@@ -1,0 +1,203 @@
+"""Setting up a campaign: its options, its guideline, its people, and whether it hands out items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from annotation.errors import CampaignClosed, Invalid
+from annotation.feedback import kind as feedback_kind
+from annotation.models import Assignment, Campaign, Guideline, Membership, Role, User
+from annotation.services import events
+from annotation.services.queue import release
+from annotation.storable import unstorable
+
+MAX_GUIDELINE = 200_000
+
+
+@transaction.atomic
+def create(
+    *,
+    name: str,
+    actor: User,
+    kind: str = "pairwise",
+    description: str = "",
+    options: dict[str, Any] | None = None,
+    overlap: int = 1,
+    lease_seconds: int = 1800,
+    guideline: str = "",
+) -> Campaign:
+    """Return a new campaign in DRAFT, with the first version of its guideline and `actor` as its lead."""
+    campaign = Campaign(
+        name=name.strip(),
+        kind=kind,
+        description=description,
+        options=feedback_kind(kind).clean_options(options or {}),
+        overlap=overlap,
+        lease_seconds=lease_seconds,
+        created_by=actor,
+    )
+    _check(campaign)
+    _check_guideline(guideline)
+    campaign.save()
+    Guideline.objects.create(campaign=campaign, version=1, text=guideline, created_by=actor)
+    Membership.objects.create(campaign=campaign, user=actor, role=Role.LEAD)
+    events.record(campaign=campaign, actor=actor, action="campaign.created", target=campaign.name)
+    return campaign
+
+
+@transaction.atomic
+def update(
+    *,
+    campaign: Campaign,
+    actor: User,
+    name: str | None = None,
+    description: str | None = None,
+    options: dict[str, Any] | None = None,
+    overlap: int | None = None,
+    lease_seconds: int | None = None,
+) -> Campaign:
+    """Change what is given and return the campaign. `overlap` counts for items imported from now on."""
+    locked = _lock(campaign)
+    before = {field: getattr(locked, field) for field in ("name", "description", "options", "overlap", "lease_seconds")}
+    if name is not None:
+        locked.name = name.strip()
+    if description is not None:
+        locked.description = description
+    if options is not None:
+        locked.options = feedback_kind(locked.kind).clean_options(options)
+    if overlap is not None:
+        locked.overlap = overlap
+    if lease_seconds is not None:
+        locked.lease_seconds = lease_seconds
+    changed = {field: value for field, value in before.items() if getattr(locked, field) != value}
+    if changed:
+        _check(locked)
+        locked.save(update_fields=list(changed))
+        detail = {field: {"from": value, "to": getattr(locked, field)} for field, value in changed.items()}
+        events.record(campaign=locked, actor=actor, action="campaign.changed", detail=detail)
+    return locked
+
+
+def open_campaign(*, campaign: Campaign, actor: User) -> Campaign:
+    """Hand out items from now on."""
+    return _move(campaign, actor, Campaign.State.OPEN, "campaign.opened")
+
+
+def pause_campaign(*, campaign: Campaign, actor: User) -> Campaign:
+    """Hand out nothing new; what people have on screen they may still submit."""
+    return _move(campaign, actor, Campaign.State.PAUSED, "campaign.paused")
+
+
+def close_campaign(*, campaign: Campaign, actor: User) -> Campaign:
+    """End the campaign for good: nothing is handed out, submitted or imported any more."""
+    return _move(campaign, actor, Campaign.State.CLOSED, "campaign.closed")
+
+
+@transaction.atomic
+def write_guideline(*, campaign: Campaign, text: str, actor: User) -> Guideline:
+    """Return the guideline as it now stands: a new version, unless the text is the same as before."""
+    _check_guideline(text)
+    locked = _lock(campaign)
+    current = locked.guidelines.filter(version=locked.guideline_version).first()
+    if current is not None and current.text == text:
+        return current
+    version = locked.guideline_version + 1
+    guideline = Guideline.objects.create(campaign=locked, version=version, text=text, created_by=actor)
+    locked.guideline_version = version
+    locked.save(update_fields=["guideline_version"])
+    campaign.guideline_version = version
+    events.record(campaign=locked, actor=actor, action="guideline.written", target=f"version {version}")
+    return guideline
+
+
+@transaction.atomic
+def add_member(*, campaign: Campaign, username: str, role: Role | str, actor: User) -> Membership:
+    """Return the membership; adding a person twice in one role changes nothing."""
+    if role not in Role.values:
+        message = f"Give one of these roles: {', '.join(Role.values)}."
+        raise Invalid(message, {"role": [message]})
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        message = f"There is no user called {username!r}; check the spelling or ask an administrator to add them."
+        raise Invalid(message, {"username": [message]})
+    membership, created = Membership.objects.get_or_create(campaign=campaign, user=user, role=Role(role))
+    if created:
+        events.record(
+            campaign=campaign, actor=actor, action="member.added", target=user.username, detail={"role": str(role)}
+        )
+    return membership
+
+
+@transaction.atomic
+def remove_member(*, campaign: Campaign, username: str, actor: User, role: Role | str | None = None) -> None:
+    """Take a role from a person, or all of them. Their judgements stay; what they hold goes back to the queue."""
+    locked = _lock(campaign)  # orders this against another removal, so that one lead always stays
+    held = Membership.objects.filter(campaign=locked, user__username=username).select_related("user")
+    leaving = [membership for membership in held if role is None or membership.role == role]
+    if not leaving:
+        message = f"{username!r} has no such role in this campaign."
+        raise Invalid(message, {"username": [message]})
+    others = locked.memberships.filter(role=Role.LEAD).exclude(user=leaving[0].user)
+    if any(membership.role == Role.LEAD for membership in leaving) and not others.exists():
+        message = "This is the campaign's only lead; make somebody else a lead first."
+        raise Invalid(message, {"username": [message]})
+    user = leaving[0].user
+    for membership in leaving:
+        events.record(
+            campaign=locked,
+            actor=actor,
+            action="member.removed",
+            target=user.username,
+            detail={"role": membership.role},
+        )
+        membership.delete()
+    if not locked.memberships.filter(user=user, role__in=[Role.ANNOTATOR, Role.LEAD]).exists():
+        # By task id, as every transaction that locks several tasks does.
+        for assignment in locked.assignments.filter(user=user, state=Assignment.State.OPEN).order_by("task_id"):
+            release(assignment=assignment)
+
+
+@transaction.atomic
+def _move(campaign: Campaign, actor: User, state: Campaign.State, action: str) -> Campaign:
+    """Return the campaign in `state`; a campaign already there is left alone, a closed one stays closed."""
+    locked = _lock(campaign)
+    if locked.state != state:
+        if locked.state == Campaign.State.CLOSED:
+            raise CampaignClosed("This campaign is closed for good; create a new one instead.")
+        if state == Campaign.State.PAUSED and locked.state == Campaign.State.DRAFT:
+            raise Invalid("This campaign was not opened yet, so there is nothing to pause.")
+        locked.state = state
+        locked.save(update_fields=["state"])
+        events.record(campaign=locked, actor=actor, action=action, target=locked.name)
+    campaign.state = state
+    return locked
+
+
+def _lock(campaign: Campaign) -> Campaign:
+    return Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+
+
+def _check(campaign: Campaign) -> None:
+    """Raise `Invalid` with an error for each field that does not fit."""
+    errors: dict[str, list[str]] = {}
+    try:
+        # created_by exists, and a query for it would only cost.
+        campaign.full_clean(exclude=["created_by"], validate_constraints=False)
+    except ValidationError as error:
+        errors = {field: list(messages) for field, messages in error.message_dict.items()}
+    for field in ("name", "description"):
+        if reason := unstorable(getattr(campaign, field)):
+            errors[field] = [reason]
+    if errors:
+        raise Invalid("Some settings of the campaign do not fit; see errors.", errors)
+
+
+def _check_guideline(text: str) -> None:
+    reason = unstorable(text)
+    if not reason and len(text) > MAX_GUIDELINE:
+        reason = f"The guideline has {len(text)} characters; at most {MAX_GUIDELINE} are kept."
+    if reason:
+        raise Invalid(reason, {"guideline": [reason]})

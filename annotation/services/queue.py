@@ -1,0 +1,240 @@
+"""Who judges what next: seats of tasks are handed out on leases, and come back when nobody uses them.
+
+The rule that makes all of this safe: the state of an assignment changes only while its task's row is locked. So
+`seats == wanted - done - open assignments` holds at every commit. On PostgreSQL the lock is the row's; on SQLite
+`select_for_update` does nothing and the IMMEDIATE transaction excludes every other writer instead.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Exists, F, FilteredRelation, Q
+from django.utils import timezone
+
+from annotation.errors import LeaseLost
+from annotation.models import Assignment, Campaign, Task, User
+
+# An assignment that ended in one of these left nothing behind: its task may be offered to the same person again.
+RETURNED = (Assignment.State.EXPIRED, Assignment.State.RELEASED)
+SWEEP = 500
+
+
+class _Overtaken(Exception):
+    """Somebody changed the row between our look and our lock; look again."""
+
+
+def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignment | None:
+    """Return what this person judges now: the oldest item they hold, else a free one; None when there is none.
+
+    With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
+    that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why.
+
+    SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction.
+    """
+    if campaign.state == Campaign.State.CLOSED:
+        return None
+    place = 1 if ahead else 0
+    for _ in range(5):
+        held = list(
+            Assignment.objects.filter(user=user, campaign=campaign, state=Assignment.State.OPEN)
+            .select_related("task")
+            .order_by("created_at", "id")
+        )
+        try:
+            if len(held) > place:
+                assignment = held[place]
+                _renew(assignment, campaign)
+            else:
+                free = min({0, 1} - {one.slot for one in held})
+                claimed = _claim(user=user, campaign=campaign, slot=free)
+                if claimed is None:
+                    return None
+                assignment = claimed
+        except (_Overtaken, IntegrityError):
+            # Another tab or a double click of the same person was faster, or the sweeper took the lease: what this
+            # person holds has changed, and the next look finds it.
+            continue
+        assignment.campaign, assignment.user = campaign, user
+        return assignment
+    return None
+
+
+def extend(*, assignment: Assignment) -> Assignment:
+    """Give the lease its full time again; raises `LeaseLost` when it has gone back."""
+    try:
+        _renew(assignment, assignment.campaign, always=True)
+    except _Overtaken:
+        raise LeaseLost(
+            "The time for this item ran out and it went back to the queue. Your answer is kept; submit it, and it "
+            "counts if the item still needs one."
+        ) from None
+    return assignment
+
+
+def release(*, assignment: Assignment) -> None:
+    """Hand the item back unjudged, so that somebody else can have it at once. Releasing twice changes nothing."""
+    with transaction.atomic():
+        task = lock_task(assignment.task_id)
+        _give_back([assignment.pk], [task.pk], Assignment.State.RELEASED, timezone.now())
+
+
+def expire_leases() -> int:
+    """Take back every lease that ran out and return how many; safe to run at any time, any number of times at once."""
+    total = 0
+    while True:
+        now = timezone.now()
+        late = Assignment.objects.filter(state=Assignment.State.OPEN, expires_at__lte=now)
+        tasks = set(late.order_by("expires_at").values_list("task_id", flat=True)[:SWEEP])
+        if not tasks:
+            return total
+        with transaction.atomic():
+            # Never waits: a task that is busy right now is left for the next minute.
+            locked = list(
+                Task.objects.select_for_update(skip_locked=True, no_key=True)
+                .filter(pk__in=tasks)
+                .order_by("pk")
+                .values_list("pk", flat=True)
+            )
+            # Locked as well, because `_renew` moves `expires_at` without the task's lock.
+            ran_out = list(late.select_for_update().filter(task__in=locked).order_by("pk").values_list("pk", flat=True))
+            given_back = _give_back(ran_out, locked, Assignment.State.EXPIRED, now)
+        if not given_back:
+            return total
+        total += given_back
+
+
+def withdraw(*, tasks: Sequence[int]) -> int:
+    """Take these tasks out of the queue and return how many were open. Judgements they have are kept.
+
+    Items on somebody's screen are released; what that person then still submits is kept too.
+    """
+    with transaction.atomic():
+        open_tasks = list(
+            Task.objects.select_for_update(no_key=True)
+            .filter(pk__in=tasks, state=Task.State.OPEN)
+            .order_by("pk")
+            .values_list("pk", flat=True)
+        )
+        Task.objects.filter(pk__in=open_tasks).update(state=Task.State.WITHDRAWN)
+        held = list(
+            Assignment.objects.filter(task__in=open_tasks, state=Assignment.State.OPEN).values_list("pk", flat=True)
+        )
+        _give_back(held, open_tasks, Assignment.State.RELEASED, timezone.now())
+    return len(open_tasks)
+
+
+def lock_task(task_id: int) -> Task:
+    """Return the task, locked until the transaction ends, without its content.
+
+    NO KEY, because inserting a row that refers to the task must not wait for it.
+    """
+    return (
+        Task.objects.select_for_update(no_key=True)
+        .only("id", "campaign_id", "state", "wanted", "done", "seats")
+        .get(pk=task_id)
+    )
+
+
+def shown_order(*, task: Task, user: User) -> list[int]:
+    """Return in which order this person sees the answers of this task: the same whenever it is asked."""
+    order = list(range(len(task.content["completions"])))
+    random.Random(f"{task.pk}/{user.pk}").shuffle(order)
+    return order
+
+
+def _claim(*, user: User, campaign: Campaign, slot: int) -> Assignment | None:
+    """Return a new lease on the first open task this person may have; None when there is none."""
+    with transaction.atomic():
+        task = _first_open(user, campaign, skip_locked=True)
+        if task is None and connection.features.has_select_for_update_skip_locked:
+            # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once more
+            # and wait. The price is a fifth statement, paid at the very end of a campaign only.
+            task = _first_open(user, campaign, skip_locked=False)
+        if task is None:
+            return None
+        Task.objects.filter(pk=task.pk).update(seats=F("seats") - 1)
+        task.seats -= 1
+        now = timezone.now()
+        lease = {
+            "state": Assignment.State.OPEN,
+            "slot": slot,
+            "created_at": now,
+            "expires_at": now + timedelta(seconds=campaign.lease_seconds),
+            "closed_at": None,
+        }
+        if task.returned_id is None:
+            assignment = Assignment(task=task, campaign=campaign, user=user, **lease)
+            assignment.shown_order = shown_order(task=task, user=user)
+            assignment.save(force_insert=True)
+            return assignment
+        # The person had it before and it went back unjudged: the same assignment opens again, draft and all.
+        assignment = Assignment(
+            pk=task.returned_id,
+            task=task,
+            campaign=campaign,
+            user=user,
+            key=task.returned_key,
+            shown_order=task.returned_order,
+            draft=task.returned_draft,
+            **lease,
+        )
+        assignment._state.adding = False
+        if not Assignment.objects.filter(pk=assignment.pk, state__in=RETURNED).update(**lease):
+            raise _Overtaken  # a late submit took it between the look and the lock; the seat goes back with it
+        return assignment
+
+
+def _first_open(user: User, campaign: Campaign, *, skip_locked: bool) -> Task | None:
+    """Return the first open task by priority and age that this person has not judged, skipped or on screen, locked.
+
+    The state of the campaign is read with it, so that a pause takes effect at once.
+    """
+    return (
+        Task.objects.open()
+        .filter(Exists(Campaign.objects.filter(pk=campaign.pk, state=Campaign.State.OPEN)), campaign=campaign)
+        .annotate(mine=FilteredRelation("assignments", condition=Q(assignments__user=user)))
+        .filter(Q(mine__isnull=True) | Q(mine__state__in=RETURNED))
+        .annotate(
+            returned_id=F("mine__id"),
+            returned_key=F("mine__key"),
+            returned_order=F("mine__shown_order"),
+            returned_draft=F("mine__draft"),
+        )
+        .order_by(F("priority").desc(), "id")
+        .select_for_update(skip_locked=skip_locked, of=("self",), no_key=True)
+        .first()
+    )
+
+
+def _renew(assignment: Assignment, campaign: Campaign, *, always: bool = False) -> None:
+    """Give an open lease its full time again when more than half of it is gone.
+
+    One that ran out is renewed too as long as nobody took it back: its seat is still this person's.
+    """
+    now = timezone.now()
+    if not always and assignment.expires_at - now > timedelta(seconds=campaign.lease_seconds / 2):
+        return
+    assignment.expires_at = now + timedelta(seconds=campaign.lease_seconds)
+    renewed = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.OPEN).update(
+        expires_at=assignment.expires_at
+    )
+    if not renewed:
+        raise _Overtaken
+
+
+def _give_back(assignments: list[int], tasks: list[int], state: Assignment.State, now: datetime) -> int:
+    """Close those of `assignments` that are open and return their seats; `tasks` are theirs, and locked."""
+    still_open = Assignment.objects.filter(pk__in=assignments, state=Assignment.State.OPEN)
+    freed = Counter(still_open.values_list("task_id", flat=True))
+    if not freed:
+        return 0
+    still_open.update(state=state, closed_at=now)
+    for seats in set(freed.values()):
+        ids = [task for task, count in freed.items() if count == seats]
+        Task.objects.filter(pk__in=ids).update(seats=F("seats") + seats)
+    return sum(freed.values())

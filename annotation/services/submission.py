@@ -1,0 +1,201 @@
+"""What a person says about an item: submit, amend, skip, draft. Nothing is acknowledged before it is committed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
+from annotation.feedback import kind
+from annotation.models import Assignment, Campaign, Feedback, Task, User
+from annotation.services.queue import lock_task
+from annotation.storable import unstorable
+
+SKIP_REASONS: dict[str, str] = {
+    "unclear": "I cannot tell what is asked",
+    "no_expertise": "I do not know enough about this",
+    "harmful": "I do not want to read this",
+    "broken": "Something is broken or missing",
+    "other": "Something else",
+}
+MAX_DRAFT = 200_000
+MAX_NOTE = 2_000
+
+
+def submit(
+    *, assignment: Assignment, data: Mapping[str, Any], client_key: str, active_seconds: float | None = None
+) -> Feedback:
+    """Return the judgement, stored; the one stored before when this person sent the same `client_key` before.
+
+    On an item already judged a new key writes a new version that supersedes the old one. After the lease is lost the
+    judgement counts if the item still has a free seat; else `LeaseLost`, and `data` is kept as the draft.
+    Raises `Invalid` and `CampaignClosed`. SQL: 6 statements, inside one transaction.
+    """
+    campaign = assignment.campaign
+    if not client_key or len(client_key) > 64 or unstorable(client_key):
+        raise Invalid("Send a client_key of 1 to 64 characters, a fresh one for each judgement.")
+    payload = kind(campaign.kind).parse(data, options=campaign.options, shown_order=assignment.shown_order)
+    try:
+        with transaction.atomic():
+            outcome = _store(assignment, payload, data, client_key, active_seconds)
+    except IntegrityError:
+        # Two items with one key at the same moment hold two different locks; only the constraint tells.
+        raise _key_used_twice() from None
+    if isinstance(outcome, AnnotationError):
+        raise outcome  # after the commit, which kept the draft
+    return outcome
+
+
+def skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
+    """Hand the item back for good, with the reason; this person is never given it again. Returns the assignment."""
+    if reason not in SKIP_REASONS:
+        message = f"Give one of these reasons: {', '.join(SKIP_REASONS)}."
+        raise Invalid(message, {"reason": [message]})
+    note = note.strip()
+    wrong = unstorable(note) or ("" if len(note) <= MAX_NOTE else f"At most {MAX_NOTE} characters are kept.")
+    if wrong:
+        raise Invalid("The note cannot be stored; see errors.", {"note": [wrong]})
+    with transaction.atomic():
+        task = lock_task(assignment.task_id)
+        held = Assignment.objects.select_related("campaign").get(pk=assignment.pk)
+        _refuse_closed(held.campaign)
+        if held.state == Assignment.State.SKIPPED:
+            return held
+        if held.state == Assignment.State.SUBMITTED:
+            raise LeaseLost("You have judged this item already; undo the judgement instead of skipping.")
+        if held.state == Assignment.State.OPEN:
+            Task.objects.filter(pk=task.pk).update(seats=F("seats") + 1)
+        held.state = Assignment.State.SKIPPED
+        held.skip_reason, held.skip_note, held.closed_at = reason, note, timezone.now()
+        held.save(update_fields=["state", "skip_reason", "skip_note", "closed_at"])
+    return held
+
+
+def save_draft(*, assignment: Assignment, draft: dict[str, Any]) -> None:
+    """Keep what was typed so far. Also after the lease is lost: nothing typed is thrown away."""
+    _check_draft(draft)
+    Assignment.objects.filter(pk=assignment.pk).exclude(state=Assignment.State.SUBMITTED).update(draft=draft)
+
+
+def last_submitted(*, user: User, campaign: Campaign, limit: int = 50) -> list[Feedback]:
+    """Return this person's standing judgements, the newest first, each with its assignment and task."""
+    return list(
+        Feedback.objects.current()
+        .filter(user=user, campaign=campaign)
+        .select_related("assignment", "task")
+        .order_by("-id")[:limit]
+    )
+
+
+def _store(
+    assignment: Assignment, payload: dict[str, Any], data: Mapping[str, Any], key: str, active_seconds: float | None
+) -> Feedback | AnnotationError:
+    """Return the stored judgement, or the error to raise once the transaction is committed."""
+    # The task's lock comes first, as everywhere: it orders this against a second submit, the sweeper and claims.
+    task = lock_task(assignment.task_id)
+    held = Assignment.objects.select_related("campaign").get(pk=assignment.pk)
+    known = list(Feedback.objects.filter(Q(user_id=held.user_id, client_key=key) | Q(assignment=held, is_current=True)))
+    same_key = next((one for one in known if one.client_key == key and one.user_id == held.user_id), None)
+    if same_key is not None:
+        if same_key.assignment_id != held.pk:
+            raise _key_used_twice()
+        same_key.assignment = held
+        return same_key
+    now = timezone.now()
+    feedback = Feedback(
+        campaign=held.campaign,
+        task_id=task.pk,
+        assignment=held,
+        user_id=held.user_id,
+        kind=held.campaign.kind,
+        payload=payload,
+        shown_order=held.shown_order,
+        client_key=key,
+        guideline_version=held.campaign.guideline_version,
+        seconds=round((now - held.created_at).total_seconds(), 3),
+        active_seconds=_plausible(active_seconds),
+    )
+    try:
+        _refuse_closed(held.campaign)
+        current = next((one for one in known if one.is_current), None)
+        if current is not None:
+            _amend(current, feedback)
+        else:
+            _take(task, held)
+            feedback.save(force_insert=True)
+            held.state, held.closed_at, held.draft = Assignment.State.SUBMITTED, now, None
+            held.save(update_fields=["state", "closed_at", "draft"])
+    except (LeaseLost, CampaignClosed) as lost:
+        Assignment.objects.filter(pk=held.pk).update(draft=_draft_of(data))
+        return lost
+    return feedback
+
+
+def _amend(current: Feedback, feedback: Feedback) -> None:
+    """Write `feedback` as the version after `current`, which is kept."""
+    Feedback.objects.filter(pk=current.pk).update(is_current=False)
+    feedback.version, feedback.supersedes = current.version + 1, current
+    # From hand-out to the first judgement: the clock does not run while the item lies in the history.
+    feedback.seconds = current.seconds
+    feedback.save(force_insert=True)
+
+
+def _take(task: Task, held: Assignment) -> None:
+    """Turn this person's seat into a judgement; raises `LeaseLost` when they have none and none is free."""
+    has_seat = held.state == Assignment.State.OPEN
+    if not has_seat and task.seats < 1:
+        raise LeaseLost(
+            "The time for this item ran out and somebody else has judged it. What you entered is kept as a draft; "
+            "go on with the next item."
+        )
+    task.done += 1
+    task.seats -= 0 if has_seat else 1
+    if task.done >= task.wanted and task.state == Task.State.OPEN:
+        task.state = Task.State.COMPLETE
+    task.save(update_fields=["done", "seats", "state"])
+
+
+def _refuse_closed(campaign: Campaign) -> None:
+    if campaign.state == Campaign.State.CLOSED:
+        raise CampaignClosed("This campaign is closed and takes no more judgements. What you entered is kept.")
+
+
+def _key_used_twice() -> Invalid:
+    message = "This client_key was used for another item; send a fresh one for each judgement."
+    return Invalid(message, {"client_key": [message]})
+
+
+def _draft_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what was sent in a form that can be stored; None when it is too large or no JSON."""
+    draft = {str(name): data[name] for name in data}
+    try:
+        _check_draft(draft)
+    except Invalid:
+        return None
+    return draft
+
+
+def _check_draft(draft: dict[str, Any]) -> None:
+    if not isinstance(draft, dict):
+        raise Invalid("A draft is an object of field names and values.")
+    if reason := unstorable(draft):
+        raise Invalid(f"The draft cannot be stored. {reason}")
+    try:
+        size = len(json.dumps(draft, allow_nan=False))
+    except (TypeError, ValueError):
+        raise Invalid("A draft holds text, numbers, lists and objects only.") from None
+    if size > MAX_DRAFT:
+        raise Invalid(f"The draft has {size} characters; at most {MAX_DRAFT} are kept.")
+
+
+def _plausible(seconds: float | None) -> float | None:
+    """Return `seconds`, or None for what no clock can have measured: a broken clock must not cost a judgement."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return None
+    return seconds

@@ -1,0 +1,36 @@
+"""What every test may ask for: the three people, and a place of its own for files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from annotation.models import User
+from tests.factories import make_user
+
+
+@pytest.fixture(autouse=True)
+def attune_files(settings, tmp_path: Path) -> Path:
+    """Return the folder of this test's files; nothing that a test writes stays behind."""
+    settings.ATTUNE_FILES = tmp_path / "files"
+    settings.ATTUNE_FILES.mkdir()
+    return settings.ATTUNE_FILES
+
+
+@pytest.fixture
+def annotator(db: None) -> User:
+    """Somebody who judges. Put them into a campaign with `make_campaign(annotators=[annotator])`."""
+    return make_user("annotator")
+
+
+@pytest.fixture
+def lead(db: None) -> User:
+    """Somebody who leads. Put them into a campaign with `make_campaign(lead=lead)`."""
+    return make_user("lead")
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    """Somebody who is signed in and has no role in any campaign."""
+    return make_user("stranger")
