@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+from frontend.views import health
+
 urlpatterns = [
+    path("healthz", health.alive, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
     path("api/", include("annotation.api.urls")),
     path("api/training/", include("training.api.urls")),
     path("", include("frontend.page_urls")),
