@@ -9,6 +9,16 @@ class TrainingError(Exception):
     status = 400
 
 
+class Invalid(TrainingError):
+    """Input that cannot be accepted; `errors` maps a field to what is wrong with it."""
+
+    status = 422
+
+    def __init__(self, message: str, errors: dict[str, list[str]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or {}
+
+
 class WrongState(TrainingError):
     """The run, round or version is not in a state that allows what was asked."""
 
@@ -17,6 +27,12 @@ class WrongState(TrainingError):
 
 class RunLost(TrainingError):
     """Another worker holds the run now; this one lets go of it."""
+
+    status = 409
+
+
+class FolderBusy(TrainingError):
+    """A process of an earlier attempt still works in the run's folder."""
 
     status = 409
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from annotation.models import Campaign, User
 
@@ -39,11 +40,17 @@ class Run(models.Model):
         "training.ModelVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="run"
     )
     round = models.ForeignKey("training.Round", null=True, blank=True, on_delete=models.CASCADE, related_name="runs")
+    # What the run is to its round: "sample", "reward", "policy" or "gate". A round has one of each at most.
+    purpose = models.CharField(max_length=10, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     cancel_requested = models.BooleanField(default=False)
+    # Times a worker took it up since it was last queued by a person or wrote its last checkpoint.
     attempts = models.PositiveSmallIntegerField(default=0)
-    # Names the worker that holds the run; a worker that finds another name here lets go.
+    # Times it ended in `failed`; a round tries again after the first and stalls after the second.
+    failures = models.PositiveSmallIntegerField(default=0)
+    # Names the attempt that holds the run; a worker that finds another name here lets go.
     claim = models.CharField(max_length=40, blank=True)
+    # Running: the last sign of life. Queued: when a message was last sent.
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     # The child process, so that a later worker can stop an orphan: a pid alone may have been reused.
     pid = models.PositiveIntegerField(null=True, blank=True)
@@ -60,6 +67,12 @@ class Run(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        constraints = [
+            # Two steps of a round that run at the same time make one run between them.
+            models.UniqueConstraint(
+                fields=["round", "purpose"], condition=~Q(purpose=""), name="run_once_per_purpose_of_round"
+            ),
+        ]
         indexes = [
             models.Index(fields=["state", "heartbeat_at"], name="run_state_heartbeat"),
             models.Index(fields=["campaign", "-id"], name="run_campaign"),

@@ -115,6 +115,28 @@ def part(slot: str, name: str, *, target: str) -> Callable[[type[T]], type[T]]:
     return register
 
 
+def fill(title: str, knobs: list[Knob], values: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return all `knobs`, `values` checked and the rest by default; RecipeError names every one that does not fit."""
+    values = values or {}
+    by_name = {k.name: k for k in knobs}
+    errors: dict[str, list[str]] = {}
+    for name in values:
+        if name not in by_name:
+            near = difflib.get_close_matches(name, by_name, n=1)
+            hint = f" Did you mean {near[0]}?" if near else f" It has {', '.join(by_name) or 'none'}."
+            errors[name] = [f"{title} has no setting called {name}.{hint}"]
+    filled = {name: k.default for name, k in by_name.items()}
+    for name, value in values.items():
+        if name in by_name:
+            try:
+                filled[name] = by_name[name].check(value)
+            except ValueError as error:
+                errors[name] = [str(error)]
+    if errors:
+        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
+    return filled
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A named assembly of parts that a run can be made of.
@@ -151,24 +173,7 @@ class Recipe:
 
     def fill(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return all knobs, `values` checked and the rest by default; RecipeError names every one that does not fit."""
-        values = values or {}
-        knobs = {k.name: k for k in self.knobs()}
-        errors: dict[str, list[str]] = {}
-        for name in values:
-            if name not in knobs:
-                near = difflib.get_close_matches(name, knobs, n=1)
-                hint = f" Did you mean {near[0]}?" if near else f" It has {', '.join(knobs) or 'none'}."
-                errors[name] = [f"{self.title} has no setting called {name}.{hint}"]
-        filled = {name: k.default for name, k in knobs.items()}
-        for name, value in values.items():
-            if name in knobs:
-                try:
-                    filled[name] = knobs[name].check(value)
-                except ValueError as error:
-                    errors[name] = [str(error)]
-        if errors:
-            raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
-        return filled
+        return fill(self.title, self.knobs(), values)
 
     def to_json(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what a run stores: name, version and every knob's value."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from training.recipes.base import knob, part
+from typing import Any
+
+from training.recipes.base import fill, knob, knobs_of, part
 
 
 @part("loop", "online", target="training.services.rounds:advance")
@@ -32,7 +34,26 @@ class LoopSettings:
     gate_prompts: int = knob(
         48, "held-out prompts on which candidate and current policy are compared", low=4, high=10_000
     )
+    gate_human_pairs: int = knob(
+        12, "of these, how many people compare blindly; 0 lets the reward model decide", low=0, high=10_000
+    )
     gate_minimum_win_rate: float = knob(0.5, "the candidate's win rate must be at least this", low=0.0, high=1.0)
     gate_maximum_kl: float = knob(60.0, "nats per completion the candidate may move from the current policy", low=0.0)
     learning_rate: float = knob(0.0, "learning rate of the policy recipe; 0 takes the recipe's own", low=0.0, high=1.0)
+    epochs: int = knob(0, "times the policy goes through a round's pairs; 0 takes the recipe's own", low=0, high=1000)
+    batch_size: int = knob(0, "pairs that make one step of the policy; 0 takes the recipe's own", low=0, high=65_536)
+    beta: float = knob(
+        0.0, "how strongly DPO holds the policy to its reference; 0 takes the recipe's own", low=0.0, advanced=True
+    )
+    reward_learning_rate: float = knob(
+        0.0, "learning rate of the reward model; 0 takes the recipe's own", low=0.0, high=1.0, advanced=True
+    )
+    reward_epochs: int = knob(
+        0, "times the reward model goes through all pairs; 0 takes the recipe's own", low=0, high=1000, advanced=True
+    )
     auto_continue: bool = knob(True, "start the next round when a candidate is promoted")
+
+
+def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
+    """Return the settings, `values` checked and the rest by default; RecipeError names every one that does not fit."""
+    return LoopSettings(**fill("A loop", knobs_of(LoopSettings()), values))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,16 @@ class RunResult:
 
 def write_json(path: Path, data: Any) -> Path:
     """Write `data` to `path` so that a reader sees the whole file or none, even after a crash."""
+    return write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write `text` to `path` so that a reader sees the whole file or none, even after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w") as file:
-        json.dump(data, file, indent=1, ensure_ascii=False, allow_nan=False)
+    # Of its own name for each writer: two that write at once do not mix.
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

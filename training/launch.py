@@ -1,0 +1,305 @@
+"""Runs as child processes: start one, follow it, stop it. The one place that names `training.core.run`.
+
+The child leads a process group of its own and inherits a locked file, ``lock``, in the run's folder. The lock lasts
+as long as any process of the group lives, so that no second attempt can start in a folder that an orphan still
+writes to, whoever was killed in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+from django.conf import settings
+
+from training import paths
+from training.errors import FolderBusy
+from training.models import Run
+from training.recipes.spec import RunSpec
+
+# Of the environment, what a process that may run a model's own code has no business to see.
+WITHHELD = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "DJANGO_SETTINGS_MODULE")
+
+# A pid may be reused; a start time is the same within the clock's grain.
+SAME_START_SECONDS = 1.5
+
+
+@dataclass
+class Child:
+    """A started run: the leader of its process group, and the folder's lock."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    lock: IO[str]
+    started: float  # as psutil tells it
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds that a child is given between being asked to stop, being told, and being killed."""
+
+    until_term: float = 10.0
+    until_kill: float = 30.0
+
+
+def spec_of(run: Run) -> RunSpec:
+    """Return what the child is told: the row's recipe and inputs, with absolute paths."""
+    inputs = run.inputs
+    return RunSpec(
+        kind=run.kind,
+        recipe=run.recipe,
+        output=str(paths.run_folder(run.pk)),
+        model=paths.resolve(inputs["model"]),
+        tokenizer=_resolved(inputs.get("tokenizer")),
+        reference=_resolved(inputs.get("reference")),
+        scorers={name: paths.resolve(path) for name, path in inputs.get("scorers", {}).items()},
+        data=_resolved(inputs.get("data")),
+        eval_data=_resolved(inputs.get("eval_data")),
+        seed=run.seed,
+        trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
+    )
+
+
+def _resolved(path: str | None) -> str | None:
+    return None if path is None else paths.resolve(path)
+
+
+def command_for(processes: int) -> list[str]:
+    """Return the command that runs a spec: one process, or torchrun with one process per device."""
+    if processes > 1:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        return [sys.executable, *torchrun, "-m", "training.core.run"]
+    return [sys.executable, "-m", "training.core.run"]
+
+
+def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: float = 10.0) -> Child:
+    """Write ``spec.json`` and start the child; FolderBusy when another process still holds the folder.
+
+    `command` takes the spec's path as its last argument; by default it is `training.core.run`.
+    """
+    folder = Path(spec.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder, lock_seconds)
+    try:
+        for left_over in ("STOP", "error.json"):
+            (folder / left_over).unlink(missing_ok=True)
+        path = spec.write()
+        environment = {name: value for name, value in os.environ.items() if name not in WITHHELD}
+        environment |= {
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+        with (folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                [*(command or command_for(settings.ATTUNE_PROCESSES)), str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=paths.PACKAGE.parent,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
+    except BaseException:
+        lock.close()
+        raise
+    return Child(process=process, folder=folder, lock=lock, started=_started(process.pid))
+
+
+def _lock(folder: Path, seconds: float) -> IO[str]:
+    file = (folder / "lock").open("a")
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                file.close()
+                raise FolderBusy(
+                    f"A process of an earlier attempt still works in {folder}. The run waits until it has ended."
+                ) from None
+            time.sleep(0.1)
+        else:
+            return file
+
+
+def _started(pid: int) -> float:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return time.time()
+
+
+def follow(
+    child: Child,
+    *,
+    report: Callable[[list[dict[str, Any]]], bool],
+    every_seconds: float = 1.0,
+    patience: Patience | None = None,
+) -> int:
+    """Return the child's exit code (negative: the signal that killed it) once its whole group is gone.
+
+    About every second `report` gets the metrics lines that were added and says whether the child shall go on. When it
+    says no, the child is asked by a STOP file, then told by SIGTERM, then killed. When `report` raises, the child is
+    killed at once: whoever holds the run now has a child of its own.
+    """
+    patience = patience or Patience()
+    tail = Tail(child.folder / "metrics.jsonl")
+    asked: float | None = None
+    told = False
+    next_report = 0.0
+    try:
+        while not _has_ended(child):
+            now = time.monotonic()
+            if now >= next_report:
+                next_report = now + every_seconds
+                if not report(tail.read()) and asked is None:
+                    asked = now
+                    (child.folder / "STOP").touch()
+            if asked is not None:
+                if now - asked > patience.until_kill:
+                    _signal_group(child.pid, signal.SIGKILL)
+                elif now - asked > patience.until_term and not told:
+                    told = True
+                    _signal_group(child.pid, signal.SIGTERM)
+            time.sleep(min(0.1, every_seconds))
+        report(tail.read())
+    finally:
+        stop(child)
+    return child.process.returncode
+
+
+def stop(child: Child) -> None:
+    """Kill what is left of the child's group, wait for the leader and give up the folder's lock."""
+    if child.process.returncode is None:
+        # The leader is not reaped yet, so its number still names this group and no other.
+        _signal_group(child.pid, signal.SIGKILL)
+        child.process.wait()
+    child.lock.close()
+
+
+def _has_ended(child: Child) -> bool:
+    """Return whether the leader has ended, without reaping it: until then nobody else can get its number."""
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def _signal_group(group: int, number: int) -> None:
+    # Not there, or not permitted as macOS says of a zombie: every process of the group has ended.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def stop_orphan(pid: int, started: float, *, seconds: float = 10.0) -> bool:
+    """Kill the process group of a child whose worker is gone; return whether all of it has ended.
+
+    Only for a child of this machine. `started` guards against a pid that somebody else has got since.
+    """
+    deadline = time.monotonic() + seconds
+    while left := _members(pid, started):
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _members(pid: int, started: float) -> list[psutil.Process]:
+    """Return the living processes of the session that the child `pid` leads or led."""
+    try:
+        leader = psutil.Process(pid)
+        if abs(leader.create_time() - started) > SAME_START_SECONDS:
+            return []
+    except psutil.NoSuchProcess:
+        pass  # the leader has ended; those it started may live on
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, PermissionError, psutil.Error):
+            pass  # it ended in between, or is none of ours
+    return found
+
+
+def lives(pid: int, started: float) -> bool:
+    """Return whether the process `pid` that started at `started` (whole seconds will do) is still there."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) <= SAME_START_SECONDS
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def has_new_checkpoint(folder: Path) -> bool:
+    """Return whether the attempt that wrote ``spec.json`` has written a checkpoint since."""
+    spec = folder / "spec.json"
+    if not spec.exists():
+        return False
+    began = spec.stat().st_mtime
+    return any(path.stat().st_mtime > began for path in (folder / "checkpoints").rglob("*") if path.is_file())
+
+
+class Tail:
+    """Reads the JSON lines that were added to a file since the last time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = path.stat().st_size if path.exists() else 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the whole lines added; a half-written last line waits for the next call."""
+        if not self.path.exists():
+            return []
+        size = self.path.stat().st_size
+        if size < self.offset:
+            self.offset = 0  # the child went back to its checkpoint and cut the file
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self.offset += len(whole)
+        found = []
+        for line in whole.splitlines():
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue  # cut off by a crash in the middle of a line
+            if isinstance(value, dict):
+                found.append(value)
+        return found
+
+
+def last_words(folder: Path, *, lines: int = 12) -> str:
+    """Return the child's own explanation from ``error.json``, else the last lines of its log, else an empty string."""
+    error = folder / "error.json"
+    if error.exists():
+        try:
+            return str(json.loads(error.read_text())["message"])
+        except (ValueError, KeyError):
+            pass  # cut off by a crash: the log says more
+    log = folder / "log.txt"
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 8192))
+        tail = file.read().decode(errors="replace").strip().splitlines()
+    return "\n".join(tail[-lines:])

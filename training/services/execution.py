@@ -1,0 +1,123 @@
+"""One attempt at a run, from claim to end: what a worker does with the id that a message brought."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import multiprocessing.sharedctypes
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training import launch, paths
+from training.errors import FolderBusy, RunLost, TrainingError
+from training.models import Run
+from training.recipes.spec import EXIT_STOPPED, RunResult
+from training.services import runs
+
+log = logging.getLogger(__name__)
+
+# Set when this worker is asked to stop. Shared memory without a lock: the main process sets it in a signal handler,
+# and the pool's processes, forked from it, read it.
+STOPPING = multiprocessing.sharedctypes.RawValue(ctypes.c_bool, False)
+
+# Seconds between signs of life while the child says nothing.
+QUIET_BEAT_SECONDS = 5
+
+
+def execute(
+    run_id: int, *, command: Sequence[str] | None = None, patience: launch.Patience | None = None
+) -> Run | None:
+    """Claim a run and bring it to its end; return it, or None when it was not there to be had.
+
+    Safe to call with any id, any number of times, in any number of processes. `command` starts another program than
+    `training.core.run` with the spec.
+    """
+    run = runs.claim(run_id, runs.claim_name())
+    if run is None:
+        return None
+    try:
+        _attempt(run, command, patience)
+    except RunLost as lost:
+        log.warning("%s", lost)
+    except FolderBusy as busy:
+        runs.requeue(run, reason=str(busy), counts=False)
+    except (TrainingError, OSError) as error:
+        # No disk, no permission, a recipe of another version: for a person to read, not for the next attempt.
+        log.exception("%s cannot be run.", run)
+        runs.fail(run, f"The run could not be started: {error}")
+    except Exception as error:
+        runs.fail(run, f"The run could not be started because of a fault in the program: {error!r}")
+        raise
+    run.refresh_from_db()
+    return run
+
+
+def _attempt(run: Run, command: Sequence[str] | None, patience: launch.Patience | None) -> None:
+    folder = paths.run_folder(run.pk)
+    result = RunResult.read(folder)
+    if result is None:
+        child = launch.start(launch.spec_of(run), command=command)
+        try:
+            runs.record_child(run, pid=child.pid, started=child.started)
+        except BaseException:
+            launch.stop(child)
+            raise
+        watch = Watch(run)
+        code = launch.follow(child, report=watch.report, patience=patience)
+        result = RunResult.read(folder)
+        if result is None:
+            _account_for(run, code, folder, watch)
+            return
+    runs.finish(run, result)
+
+
+class Watch:
+    """Turns what the child reports into heartbeats, and the wishes of people and of the worker into its answer."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.first: dict[str, Any] | None = None
+        self.cancelled = False
+        self.worker_stops = False
+
+    def report(self, lines: list[dict[str, Any]]) -> bool:
+        """Write a heartbeat and return whether the child shall go on; RunLost when the run is held elsewhere."""
+        if lines and self.first is None:
+            self.first = lines[0]
+        progress = {**lines[-1], "eta_seconds": self._seconds_left(lines[-1])} if lines else None
+        self.cancelled = not runs.beat(self.run, progress)
+        self.worker_stops = bool(STOPPING.value)
+        return not (self.cancelled or self.worker_stops)
+
+    def _seconds_left(self, last: dict[str, Any]) -> float | None:
+        """Return the seconds left at the pace of this attempt, or None before there is a pace."""
+        first = self.first or last
+        try:
+            steps = float(last["step"]) - float(first["step"])
+            seconds = float(last["time"]) - float(first["time"])
+            left = float(last["total_steps"]) - float(last["step"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return round(seconds / steps * max(0.0, left), 1) if steps > 0 else None
+
+
+def _account_for(run: Run, code: int, folder: Path, watch: Watch) -> None:
+    """Decide what becomes of a run whose child ended without a result."""
+    explained = (folder / "error.json").exists()
+    if watch.cancelled:
+        runs.record_cancelled(run)
+    elif watch.worker_stops:
+        runs.requeue(run, reason="Its worker was stopped; it goes on from its last checkpoint.", counts=False)
+    elif explained:
+        runs.fail(run, launch.last_words(folder))
+    elif code == EXIT_STOPPED:
+        runs.requeue(run, reason="The process was told to stop from outside.")
+    elif code < 0:
+        name = signal.Signals(-code).name
+        hint = " The machine may have run out of memory." if name == "SIGKILL" else ""
+        runs.requeue(run, reason=f"The process was ended by {name}.{hint}")
+    else:
+        words = launch.last_words(folder) or "It left no log."
+        runs.fail(run, f"The process ended with code {code} and no result.\n{words}")

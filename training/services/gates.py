@@ -1,0 +1,226 @@
+"""Whether a candidate may replace the policy in use: blind comparisons by people, and how far it moved."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from annotation.feedback import kind
+from annotation.models import Feedback, Task
+from annotation.services import intake
+from training.models import GateReport, Round, Run
+from training.recipes.loop import LoopSettings
+from training.services.sampling import output_rows
+
+# Before the answers of a round: a candidate waits for these.
+GATE_PRIORITY = 10
+
+# Two-sided 95 %.
+Z = 1.959963984540054
+
+Figure = dict[str, Any]
+
+
+def batch(round: Round) -> str:
+    """Return the name that the gate's tasks carry in `Task.batch`."""
+    return f"{round.batch}-gate"
+
+
+def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
+    """Put the pairs that people compare into the queue and return how many there are.
+
+    Repeatable; the order of the two answers is drawn per pair. What needs no person is not asked, see `settled`.
+    """
+    assert round.candidate is not None
+    asked = 0
+    for row in drawn(round=round, run=run, settings=settings):
+        if settled(row) is not None:
+            continue
+        place = random.Random(f"{round.pk}/{row['id']}").randrange(2)
+        completions = [
+            (row["current"]["text"], round.policy.label),
+            (row["candidate"]["text"], round.candidate.label),
+        ]
+        intake.make_task(
+            campaign=round.loop.campaign,
+            messages=row["prompt"],
+            completions=completions if place == 1 else completions[::-1],
+            external_id=f"{batch(round)}-{row['id']}",
+            wanted=settings.overlap,
+            priority=GATE_PRIORITY,
+            is_audit=True,
+            batch=batch(round),
+            # Where the candidate stands is kept here: a text may have been written by several versions.
+            meta={"round": round.index, "policy": round.policy.label, "purpose": "gate", "candidate": place},
+        )
+        asked += 1
+    return asked
+
+
+def settled(row: dict[str, Any]) -> float | None:
+    """Return the candidate's share of a pair that needs no person: twice the same, or one of them empty; else None."""
+    candidate, current = row["candidate"]["text"].strip(), row["current"]["text"].strip()
+    if candidate == current:
+        return 0.5
+    if not candidate or not current:
+        return 1.0 if candidate else 0.0
+    return None
+
+
+def drawn(*, round: Round, run: Run, settings: LoopSettings) -> list[dict[str, Any]]:
+    """Return the comparisons drawn for people; the same ones whenever asked."""
+    rows = list(output_rows(run, "comparisons"))
+    count = min(settings.gate_human_pairs, len(rows))
+    return random.Random(f"gate of round {round.pk}").sample(rows, count)
+
+
+def waits_for_people(*, round: Round, run: Run, settings: LoopSettings) -> bool:
+    """Return whether open pairs of the gate hold the decision back."""
+    tasks = Task.objects.filter(campaign_id=round.loop.campaign_id, batch=batch(round))
+    if not tasks.filter(state=Task.State.OPEN).exists():
+        return False
+    began = run.finished_at or timezone.now()
+    if timezone.now() < began + timedelta(hours=settings.deadline_hours):
+        return True
+    judged = tasks.filter(state=Task.State.COMPLETE).count()
+    return judged < settings.minimum_share * tasks.count()
+
+
+def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
+    """Return the report on the round's candidate, made once from what was measured and judged by now."""
+    assert round.candidate is not None
+    figures = [_kl(run, settings)]
+    reward = _reward(run, settings)
+    if settings.gate_human_pairs:
+        figures.insert(0, _people(round, run, settings))
+        if reward is not None:
+            # Shown beside it, but the judge that trains is not the judge that decides.
+            figures.append({**reward, "limit": None, "passed": True})
+    else:
+        figures.insert(0, reward or _nobody(settings))
+    passed = all(figure["passed"] for figure in figures)
+    report, _ = GateReport.objects.get_or_create(
+        candidate=round.candidate,
+        defaults={
+            "parent": round.policy,
+            "verdict": GateReport.Verdict.PASS if passed else GateReport.Verdict.FAIL,
+            "figures": figures,
+        },
+    )
+    return report
+
+
+def reason(report: GateReport) -> str:
+    """Return what decided, in sentences: what failed, or when all passed everything that counted."""
+    failed = [figure["explanation"] for figure in report.figures if not figure["passed"]]
+    counted = [figure["explanation"] for figure in report.figures if figure["limit"] is not None]
+    return " ".join(failed or counted)
+
+
+def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
+    """Return the share of pairs in which people prefer the candidate; the unit is the pair, a tie counts one half.
+
+    A pair judged by several people counts once, with the mean of what they said.
+    """
+    shares: dict[int, list[float]] = defaultdict(list)
+    judged = Feedback.objects.current().filter(task__campaign=round.loop.campaign_id, task__batch=batch(round))
+    for feedback in judged.select_related("task"):
+        value = kind(feedback.kind).scale_value(feedback.payload) or 0
+        # A positive value favours canonical completion 0.
+        for_candidate = value if feedback.task.meta["candidate"] == 0 else -value
+        shares[feedback.task_id].append(0.5 if for_candidate == 0 else float(for_candidate > 0))
+    unasked = [settled(row) for row in drawn(round=round, run=run, settings=settings)]
+    clear = [share for share in unasked if share is not None]
+    wins = sum(sum(values) / len(values) for values in shares.values()) + sum(clear)
+    n = len(shares) + len(clear)
+    limit = settings.gate_minimum_win_rate
+    if not n:
+        explanation = "Nobody compared the candidate with the current policy."
+        return _figure("human_win_rate", None, (None, None), 0, limit, False, explanation)
+    estimate = wins / n
+    low, high = wilson(wins, n)
+    explanation = (
+        f"People preferred the candidate in {estimate:.0%} of {n} blind pairs "
+        f"(95 % interval {low:.0%} to {high:.0%}); a tie counts one half."
+    )
+    if clear:
+        explanation += f" In {len(clear)} of them both answers were the same or one was empty, so nobody was asked."
+    explanation += f" At least {limit:.0%} is wanted."
+    passed = estimate >= limit
+    if not shares:
+        passed = False
+        explanation += " As nobody judged any pair, no improvement can be shown."
+    return _figure("human_win_rate", estimate, (low, high), n, limit, passed, explanation)
+
+
+def _kl(run: Run, settings: LoopSettings) -> Figure:
+    kl = run.result["metrics"]["kl"]
+    limit = settings.gate_maximum_kl
+    passed = kl["estimate"] <= limit
+    explanation = (
+        f"The candidate moved {kl['estimate']:.1f} nats per completion from the current policy "
+        f"(95 % interval {kl['low']:.1f} to {kl['high']:.1f}). At most {limit:g} is allowed."
+    )
+    return _figure("kl", kl["estimate"], (kl["low"], kl["high"]), kl["n"], limit, passed, explanation)
+
+
+def _reward(run: Run, settings: LoopSettings) -> Figure | None:
+    rate = run.result["metrics"].get("reward_win_rate")
+    if rate is None:
+        return None
+    limit = settings.gate_minimum_win_rate
+    explanation = (
+        f"The reward model preferred the candidate in {rate['estimate']:.0%} of {rate['n']} comparisons "
+        f"(95 % interval {rate['low']:.0%} to {rate['high']:.0%})."
+    )
+    if not settings.gate_human_pairs:
+        explanation += f" No people were asked, as this loop is set. At least {limit:.0%} is wanted."
+    return _figure(
+        "reward_win_rate",
+        rate["estimate"],
+        (rate["low"], rate["high"]),
+        rate["n"],
+        limit,
+        rate["estimate"] >= limit,
+        explanation,
+    )
+
+
+def _nobody(settings: LoopSettings) -> Figure:
+    explanation = "Neither people nor a reward model compared the two: no improvement can be shown."
+    return _figure("human_win_rate", None, (None, None), 0, settings.gate_minimum_win_rate, False, explanation)
+
+
+def _figure(
+    name: str,
+    estimate: float | None,
+    interval: tuple[float | None, float | None],
+    n: int,
+    limit: float | None,
+    passed: bool,
+    explanation: str,
+) -> Figure:
+    return {
+        "name": name,
+        "estimate": estimate,
+        "low": interval[0],
+        "high": interval[1],
+        "n": n,
+        "limit": limit,
+        "passed": passed,
+        "explanation": explanation,
+    }
+
+
+def wilson(wins: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927, JASA 22, p. 209); `wins` may hold halves for ties."""
+    share = wins / n
+    centre = share + Z * Z / (2 * n)
+    spread = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    scale = 1 + Z * Z / n
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

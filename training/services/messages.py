@@ -1,0 +1,35 @@
+"""Waking workers. The rows hold the work; a message that gets lost is sent again by the beat."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+log = logging.getLogger(__name__)
+
+# A message older than this is dropped unread: the beat has sent another by then.
+EXPIRES_SECONDS = 300
+
+
+def wake_run(run_id: int) -> None:
+    """Ask a worker, once the transaction is committed, to look at a run."""
+    _send_on_commit("training.tasks.execute_run", run_id, queue="gpu")
+
+
+def wake_round(round_id: int) -> None:
+    """Ask a worker, once the transaction is committed, to look at a round."""
+    _send_on_commit("training.tasks.advance_round", round_id, queue="default")
+
+
+def _send_on_commit(task: str, row_id: int, *, queue: str) -> None:
+    def send() -> None:
+        try:
+            current_app.send_task(task, [row_id], queue=queue, expires=EXPIRES_SECONDS, retry=False)
+        except OperationalError as error:
+            # Nothing is lost: the row is committed, and the beat finds it when the broker is back.
+            log.warning("The broker cannot be reached (%s); %s(%s) waits for the next beat.", error, task, row_id)
+
+    transaction.on_commit(send)

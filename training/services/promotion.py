@@ -1,0 +1,103 @@
+"""Which version is in use: promoting one, and rolling back to one that was in use before."""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+
+from annotation.models import Campaign, Role, User
+from annotation.permissions import roles_in
+from annotation.services import events
+from training.errors import GateClosed, WrongState
+from training.models import GateReport, ModelVersion
+
+
+@transaction.atomic
+def promote(*, version: ModelVersion, actor: User | None, reason: str = "") -> ModelVersion:
+    """Return `version`, now the one in use; the one before it is retired in the same transaction.
+
+    A policy needs a stored report that it passed the gate against the policy in use. Without one a lead may promote
+    it by giving a `reason`, which is written to the audit trail; else GateClosed. `actor` None is the loop itself.
+    """
+    version = _lock(version)
+    if version.state == ModelVersion.State.PROMOTED:
+        return version
+    _refuse_all_but_leads(actor, version.campaign)
+    serving = _serving(version)
+    objection = _objection(version, serving)
+    if objection and not (actor is not None and reason.strip()):
+        raise GateClosed(f"{objection} A lead may promote it all the same by giving a reason.")
+    _replace(serving, version)
+    events.record(
+        campaign=version.campaign,
+        actor=actor,
+        action=f"{version.kind}.promoted_over_the_gate" if objection else f"{version.kind}.promoted",
+        target=version.label,
+        detail={
+            "reason": reason.strip(),
+            "objection": objection,
+            "instead_of": serving.label if serving else None,
+        },
+    )
+    return version
+
+
+@transaction.atomic
+def roll_back(*, version: ModelVersion, actor: User | None) -> ModelVersion:
+    """Return `version`, which was in use once, now in use again; the one in use is retired and can be returned to."""
+    version = _lock(version)
+    _refuse_all_but_leads(actor, version.campaign)
+    if version.state != ModelVersion.State.RETIRED:
+        raise WrongState(
+            f"{version.label} is {version.get_state_display().lower()}; only a version that was in use before, "
+            "and is retired, can be rolled back to."
+        )
+    serving = _serving(version)
+    _replace(serving, version)
+    events.record(
+        campaign=version.campaign,
+        actor=actor,
+        action=f"{version.kind}.rolled_back",
+        target=version.label,
+        detail={"instead_of": serving.label if serving else None},
+    )
+    return version
+
+
+def _lock(version: ModelVersion) -> ModelVersion:
+    """Return the version as it is now. The campaign's row is locked: one promotion at a time."""
+    Campaign.objects.select_for_update().get(pk=version.campaign_id)
+    return ModelVersion.objects.select_related("campaign").get(pk=version.pk)
+
+
+def _serving(version: ModelVersion) -> ModelVersion | None:
+    return ModelVersion.objects.filter(
+        campaign=version.campaign, kind=version.kind, state=ModelVersion.State.PROMOTED
+    ).first()
+
+
+def _replace(serving: ModelVersion | None, version: ModelVersion) -> None:
+    if serving is not None:
+        serving.state = ModelVersion.State.RETIRED
+        serving.save(update_fields=["state"])
+    version.state = ModelVersion.State.PROMOTED
+    version.save(update_fields=["state"])
+
+
+def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
+    """Return why the gate does not let `version` pass, or an empty string."""
+    if version.kind != ModelVersion.Kind.POLICY:
+        return ""
+    report = GateReport.objects.select_related("parent").filter(candidate=version).first()
+    if report is None:
+        return f"{version.label} has no gate report: nobody has compared it with the policy in use."
+    if report.verdict != GateReport.Verdict.PASS:
+        return f"{version.label} did not pass its gate."
+    if serving is not None and report.parent_id != serving.pk:
+        return f"{version.label} was compared with {report.parent.label}, but {serving.label} is in use now."
+    return ""
+
+
+def _refuse_all_but_leads(actor: User | None, campaign: Campaign) -> None:
+    if actor is not None and Role.LEAD not in roles_in(actor, campaign):
+        raise PermissionDenied("Only a lead of the campaign decides which version is in use.")

@@ -1,0 +1,95 @@
+"""Where a loop's prompts come from, and which of them a round uses."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.datasets import prompt_hash, split
+from training import paths
+from training.errors import Invalid
+from training.models import Loop, Round
+from training.recipes.spec import write_text
+
+# Fewer held-out prompts than this make no comparison.
+LEAST_HELD_OUT = 4
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """A loop's prompts by id. Held-out ones are used by the gate alone and by no round's training."""
+
+    train: dict[str, list[dict[str, str]]]
+    held_out: dict[str, list[dict[str, str]]]
+
+
+def read(path: str) -> Prompts:
+    """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line."""
+    file = Path(paths.resolve(path))
+    if not file.is_file():
+        raise _invalid(f"There is no file of prompts at {path}.")
+    train: dict[str, list[dict[str, str]]] = {}
+    held_out: dict[str, list[dict[str, str]]] = {}
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                name, messages = str(row["id"]), row["prompt"]
+                hash_ = prompt_hash(messages)
+            except (ValueError, KeyError, TypeError):
+                form = '{"id": …, "prompt": [{"role": …, "content": …}]}'
+                raise _invalid(f"Line {number} of {file.name} is not of the form {form}.") from None
+            if name in train or name in held_out:
+                raise _invalid(f"Line {number} of {file.name} has the id {name}, which an earlier line has too.")
+            (held_out if split(hash_) == "test" else train)[name] = messages
+    return Prompts(train=train, held_out=held_out)
+
+
+def check(path: str) -> Prompts:
+    """Return the prompts at `path`; Invalid when they are too few for rounds or for a gate."""
+    found = read(path)
+    if len(found.train) < 2 or len(found.held_out) < LEAST_HELD_OUT:
+        raise _invalid(
+            f"The file has {len(found.train)} prompts for rounds and {len(found.held_out)} held out for the gate, "
+            f"a tenth by hash; at least 2 and {LEAST_HELD_OUT} are needed. Add more prompts."
+        )
+    return found
+
+
+def choose(loop: Loop, *, index: int, count: int) -> dict[str, list[dict[str, str]]]:
+    """Return `count` prompts for round `index`, those used least so far first; the same ones whenever asked."""
+    found = read(loop.prompts_path).train
+    used: Counter[str] = Counter()
+    for ids in Round.objects.filter(loop=loop, index__lt=index).values_list("prompts", flat=True):
+        used.update(ids)
+    dice = random.Random(f"loop {loop.pk} round {index}")
+    order = sorted(found)
+    dice.shuffle(order)
+    order.sort(key=lambda name: used[name])  # stable: among equally used ones the shuffle decides
+    return {name: found[name] for name in order[:count]}
+
+
+def choose_held_out(loop: Loop, *, index: int, count: int) -> dict[str, list[dict[str, str]]]:
+    """Return `count` held-out prompts for the gate of round `index`; all there are when fewer."""
+    found = read(loop.prompts_path).held_out
+    order = sorted(found)
+    random.Random(f"loop {loop.pk} gate {index}").shuffle(order)
+    return {name: found[name] for name in order[:count]}
+
+
+def write(round: Round, name: str, chosen: dict[str, list[dict[str, str]]]) -> str:
+    """Write the chosen prompts into the round's folder as a run reads them, and return the stored path."""
+    path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
+    rows: list[dict[str, Any]] = [{"id": id_, "prompt": messages} for id_, messages in chosen.items()]
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return paths.stored(path)
+
+
+def _invalid(message: str) -> Invalid:
+    return Invalid(message, {"prompts_path": [message]})

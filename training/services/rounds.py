@@ -1,0 +1,214 @@
+"""Loops and their rounds: what a lead starts, pauses, resumes and ends, and how rounds advance in between."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from annotation.models import Campaign, User
+from annotation.services import events
+from training.errors import Invalid, TrainingError, WrongState
+from training.models import Loop, ModelVersion, Round, Run
+from training.recipes.base import RecipeError
+from training.recipes.loop import loop_settings
+from training.services import gates, messages, prompts, runs, steps, versions
+
+log = logging.getLogger(__name__)
+
+State = Round.State
+
+
+@transaction.atomic
+def create_loop(
+    *, campaign: Campaign, policy: str, prompts_path: str, settings: dict[str, Any], actor: User | None
+) -> Loop:
+    """Return a new, paused loop. `policy` (a folder or a hub name) becomes the campaign's policy in use.
+
+    Where the campaign has a policy in use already, that one is retired and can be rolled back to.
+    """
+    prompts_path = prompts_path.strip()
+    prompts.check(prompts_path)
+    values = _checked(settings)
+    if Loop.objects.filter(campaign=campaign).exists():
+        raise WrongState("This campaign has a loop already. Change its settings instead.")
+    first = versions.register(campaign=campaign, kind=ModelVersion.Kind.POLICY, path=policy, actor=actor)
+    promoted = ModelVersion.objects.filter(
+        campaign=campaign, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.PROMOTED
+    )
+    promoted.update(state=ModelVersion.State.RETIRED)
+    ModelVersion.objects.filter(pk=first.pk).update(state=ModelVersion.State.PROMOTED)
+    loop = Loop.objects.create(campaign=campaign, settings=values, prompts_path=prompts_path, created_by=actor)
+    events.record(campaign=campaign, actor=actor, action="loop.created", target="loop", detail={"settings": values})
+    return loop
+
+
+@transaction.atomic
+def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Loop:
+    """Return the loop with `settings` changed; a round that is under way goes by them from its next step on."""
+    values = _checked({**loop.settings, **settings})
+    Loop.objects.filter(pk=loop.pk).update(settings=values)
+    events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", detail=settings)
+    loop.refresh_from_db()
+    return loop
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return asdict(loop_settings(settings))
+    except RecipeError as error:
+        raise Invalid(str(error), error.errors) from None
+
+
+@transaction.atomic
+def start_round(*, loop: Loop, actor: User | None) -> Round:
+    """Return the loop's next round, under way; WrongState while another one is."""
+    loop = Loop.objects.select_for_update().select_related("campaign").get(pk=loop.pk)
+    unfinished = loop.rounds.exclude(state__in=Round.FINAL).first()
+    if unfinished is not None:
+        raise WrongState(f"Round {unfinished.index} is not finished; resume or cancel it before you start another.")
+    if loop.state == Loop.State.STOPPED:
+        raise WrongState("This loop was stopped for good.")
+    policy = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
+    if policy is None:
+        raise WrongState("This campaign has no policy in use. Promote one, then start the round.")
+    prompts.check(loop.prompts_path)
+    Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)
+    try:
+        with transaction.atomic():
+            round = steps.open_round(loop=loop, policy=policy, actor=actor)
+    except IntegrityError:
+        raise WrongState("Another round was started at the same moment; look at that one.") from None
+    messages.wake_round(round.pk)
+    return round
+
+
+@transaction.atomic
+def finish_labelling(*, round: Round, actor: User | None) -> Round:
+    """Return the round, going on with what is judged now: to training, or in the gate to the decision."""
+    round = _read(round)
+    if round.state == State.LABELLING:
+        done, _, _ = steps.task_counts(round, round.batch)
+        moved = bool(done) and steps.close_labelling(round, actor=actor)
+    elif round.state == State.GATING:
+        run = steps.run_of(round, "gate")
+        if run is None or run.state != Run.State.SUCCEEDED:
+            raise WrongState("The comparison of the two policies is not done yet.")
+        done, _, _ = steps.task_counts(round, gates.batch(round))
+        moved = bool(done) and steps.close_gate(round, actor=actor)
+    else:
+        raise WrongState(f"The round is at “{round.get_state_display()}”; nobody judges now.")
+    if not done:
+        raise WrongState("Nobody has judged a pair yet; there is nothing to go on with.")
+    if not moved:
+        raise WrongState("The loop is paused, or the round went on at the same moment. Look at the round again.")
+    messages.wake_round(round.pk)
+    return _read(round)
+
+
+@transaction.atomic
+def resume(*, round: Round, actor: User | None) -> Round:
+    """Return the round, going on where it stalled or where its loop was paused; what failed is tried again."""
+    round = _read(round)
+    if round.is_final:
+        raise WrongState("The round has ended. Start the next one instead.")
+    if round.state != State.STALLED and round.loop.state == Loop.State.ACTIVE:
+        raise WrongState("The round is under way; there is nothing to resume.")
+    Loop.objects.filter(pk=round.loop_id).update(state=Loop.State.ACTIVE)
+    if round.state == State.STALLED:
+        Round.objects.filter(pk=round.pk, state=State.STALLED).update(
+            state=round.stalled_in or State.DRAFTING, stalled_in="", note=""
+        )
+    for run in Run.objects.filter(round=round, state__in=[Run.State.FAILED, Run.State.CANCELLED]):
+        Run.objects.filter(pk=run.pk).update(failures=0)
+        runs.retry(run=run, actor=actor)
+    events.record(campaign=round.loop.campaign, actor=actor, action="round.resumed", target=f"round {round.index}")
+    messages.wake_round(round.pk)
+    return _read(round)
+
+
+@transaction.atomic
+def cancel(*, round: Round, actor: User | None) -> Round:
+    """Return the round, ended: its runs are stopped, its open tasks withdrawn, the loop paused.
+
+    The policy in use stays in use, judgements are kept, and a candidate stays a candidate.
+    """
+    round = _read(round)
+    changed = Round.objects.filter(pk=round.pk).exclude(state__in=Round.FINAL).update(state=State.CANCELLED)
+    if not changed:
+        raise WrongState("The round has ended already; there is nothing to cancel.")
+    round = _read(round)
+    note = f"Cancelled. {round.policy.label} stays in use; the loop is paused."
+    Round.objects.filter(pk=round.pk).update(note=note, finished_at=steps.timezone.now())
+    Loop.objects.filter(pk=round.loop_id, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED)
+    for run in Run.objects.filter(round=round).exclude(state__in=Run.FINAL):
+        runs.cancel(run=run, actor=actor)
+    steps.withdraw(round, round.batch, gates.batch(round))
+    events.record(campaign=round.loop.campaign, actor=actor, action="round.cancelled", target=f"round {round.index}")
+    return _read(round)
+
+
+@transaction.atomic
+def pause(*, loop: Loop, actor: User | None) -> Loop:
+    """Return the loop, paused: runs that are under way finish, people go on judging, and no round advances."""
+    if not Loop.objects.filter(pk=loop.pk, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED):
+        raise WrongState("The loop is not active.")
+    events.record(campaign=loop.campaign, actor=actor, action="loop.paused", target="loop")
+    loop.refresh_from_db()
+    return loop
+
+
+# --- Advancing ---------------------------------------------------------------------------------------------------
+
+
+def advance(round_id: int) -> bool:
+    """Do one step of a round if its condition holds; return whether anything changed.
+
+    Safe to call at any time, from anywhere, twice at once, and again after it was killed half way.
+    """
+    round = Round.objects.select_related("loop__campaign", "policy", "candidate", "snapshot").get(pk=round_id)
+    step = steps.STEPS.get(round.state)
+    if step is None or round.loop.state != Loop.State.ACTIVE:
+        return False
+    try:
+        return step(round)
+    except TrainingError as stuck:
+        return _stall(round, str(stuck))
+
+
+def advance_far(round_id: int) -> None:
+    """Do steps of a round until none does anything; a round that begins where this one ends is woken on its own."""
+    while advance(round_id):
+        log.info("Round %s advanced.", round_id)
+    following = Round.objects.filter(loop__rounds=round_id, state=State.DRAFTING).exclude(pk=round_id).first()
+    if following is not None:
+        messages.wake_round(following.pk)
+
+
+def advance_all() -> int:
+    """Take every unfinished round of an active loop as far as it can go; return how many were looked at.
+
+    A fault in one round is logged and noted at the round, and keeps none of the others waiting.
+    """
+    ids = Round.objects.exclude(state__in=[*Round.FINAL, State.STALLED]).filter(loop__state=Loop.State.ACTIVE)
+    looked_at = 0
+    for round_id in list(ids.values_list("pk", flat=True)):
+        looked_at += 1
+        try:
+            advance_far(round_id)
+        except Exception as error:
+            log.exception("Round %s could not advance.", round_id)
+            note = f"The last step did not work: {error} It is tried again with the next beat."
+            Round.objects.filter(pk=round_id).update(note=note)
+    return looked_at
+
+
+def _stall(round: Round, why: str) -> bool:
+    with transaction.atomic():
+        return steps.move(round, State.STALLED, why, stalled_in=round.state)
+
+
+def _read(round: Round) -> Round:
+    return Round.objects.select_related("loop__campaign", "policy", "candidate", "snapshot").get(pk=round.pk)

@@ -1,0 +1,316 @@
+"""A run's life in the database: created, claimed, kept alive, finished, failed, cancelled, found again.
+
+The row is the job. A worker claims it by a conditional update and holds it under a name that no other attempt has;
+every later write of that worker is conditional on the name, so that a worker that was thought dead can do no harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import secrets
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from annotation.models import Campaign, User
+from annotation.services import events
+from training import launch, paths
+from training.errors import Invalid, RunLost, WrongState
+from training.models import ModelVersion, Round, Run, Snapshot
+from training.recipes.base import RecipeError, from_json
+from training.recipes.base import recipe as find_recipe
+from training.recipes.spec import RunResult
+from training.services import messages, versions
+
+# Attempts without a new checkpoint after which a run is not tried again by itself.
+MAX_ATTEMPTS = 3
+
+
+@transaction.atomic
+def create(
+    *,
+    campaign: Campaign,
+    recipe: str,
+    knobs: dict[str, Any],
+    actor: User | None,
+    parent: ModelVersion | None = None,
+    snapshot: Snapshot | None = None,
+    inputs: dict[str, Any] | None = None,
+    seed: int = 0,
+    round: Round | None = None,
+    purpose: str = "",
+) -> Run:
+    """Return a queued run; a worker is woken once the transaction is committed.
+
+    The model comes from `parent` or ``inputs["model"]``, the data from `snapshot` or ``inputs["data"]``. A run of a
+    round is made once per `purpose`: asked again, the one that is there comes back.
+    """
+    try:
+        found = find_recipe(recipe)
+        stored = found.to_json(knobs)
+    except RecipeError as error:
+        raise Invalid(str(error), error.errors or {"recipe": [str(error)]}) from None
+    inputs = dict(inputs or {})
+    if parent is not None:
+        inputs.setdefault("model", parent.path)
+    if snapshot is not None:
+        inputs.setdefault("data", snapshot.path)
+    if not inputs.get("model"):
+        raise Invalid("Choose a model to start from.", {"model": ["Choose a version, or enter a folder or hub name."]})
+    if found.view and not inputs.get("data"):
+        raise Invalid(f"{found.title} reads a snapshot of {found.view}.", {"snapshot": ["Choose or freeze one."]})
+    if snapshot is not None and snapshot.view != found.view:
+        message = f"{found.title} reads {found.view}; snapshot {snapshot.pk} holds {snapshot.view}."
+        raise Invalid(message, {"snapshot": [message]})
+    for belongs in (parent, snapshot):
+        if belongs is not None and belongs.campaign_id != campaign.pk:
+            raise Invalid(f"{str(belongs).capitalize()} belongs to another campaign.")
+    values = {
+        "campaign": campaign,
+        "kind": found.kind,
+        "recipe": stored,
+        "inputs": inputs,
+        "seed": seed,
+        "parent": parent,
+        "snapshot": snapshot,
+        "created_by": actor,
+        "heartbeat_at": timezone.now(),
+    }
+    if round is not None and purpose:
+        run, created = Run.objects.get_or_create(round=round, purpose=purpose, defaults=values)
+    else:
+        run, created = Run.objects.create(round=round, **values), True
+    if created:
+        events.record(
+            campaign=campaign, actor=actor, action="run.created", target=f"run {run.pk}", detail={"recipe": recipe}
+        )
+        messages.wake_run(run.pk)
+    return run
+
+
+# --- What a worker does ------------------------------------------------------------------------------------------
+
+
+def machine() -> str:
+    """Return a short name of this machine since its last boot, in which a pid means one process.
+
+    The pid namespace belongs to it: two containers of one host both have a process 7.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    parts = [platform.node(), boot.read_text().strip() if boot.exists() else ""]
+    namespace = Path("/proc/self/ns/pid")
+    parts.append(os.readlink(namespace) if namespace.is_symlink() else "")
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:8]
+
+
+def claim_name() -> str:
+    """Return a name for one attempt of this process: machine, pid, start time and some chance."""
+    started = int(psutil.Process().create_time())
+    return f"{machine()}-{os.getpid()}-{started}-{secrets.token_hex(3)}"
+
+
+def claim(run_id: int, worker: str) -> Run | None:
+    """Return the run, now held under the name `worker`, or None when it is not there to be had.
+
+    The condition stands in the UPDATE itself: of two workers that try at once, one changes a row.
+    """
+    now = timezone.now()
+    changed = Run.objects.filter(pk=run_id, state=Run.State.QUEUED).update(
+        state=Run.State.RUNNING,
+        claim=worker,
+        attempts=F("attempts") + 1,
+        heartbeat_at=now,
+        started_at=now,
+        finished_at=None,
+        error="",
+    )
+    if changed != 1:
+        return None
+    return Run.objects.select_related("campaign", "parent", "snapshot", "round").get(pk=run_id)
+
+
+def _held(run: Run) -> Any:
+    return Run.objects.filter(pk=run.pk, state=Run.State.RUNNING, claim=run.claim)
+
+
+def _let_go(run: Run) -> RunLost:
+    return RunLost(f"{run} is held by another worker now, or was cancelled; this one lets go of it.")
+
+
+def record_child(run: Run, *, pid: int, started: float) -> None:
+    """Write down the child process, so that a later worker can stop it; RunLost when the run is held elsewhere."""
+    if _held(run).update(pid=pid, pid_started=started, heartbeat_at=timezone.now()) != 1:
+        raise _let_go(run)
+
+
+def beat(run: Run, progress: dict[str, Any] | None = None) -> bool:
+    """Write a sign of life and, when there is one, the last metrics line; return whether the run shall go on.
+
+    RunLost when the run is held elsewhere.
+    """
+    values: dict[str, Any] = {"heartbeat_at": timezone.now()}
+    if progress:
+        values["progress"] = progress
+        values["step"] = max(0, int(progress.get("step") or 0))
+        values["total_steps"] = max(0, int(progress.get("total_steps") or 0))
+    if _held(run).update(**values) != 1:
+        raise _let_go(run)
+    return not Run.objects.values_list("cancel_requested", flat=True).get(pk=run.pk)
+
+
+@transaction.atomic
+def finish(run: Run, result: RunResult) -> None:
+    """Record the result, and the model version the run made; RunLost when the run is held elsewhere."""
+    _end(run, Run.State.SUCCEEDED, result=asdict(result), failures=0)
+    recipe, _ = from_json(run.recipe)
+    if result.model and recipe.makes:
+        version = versions.record_output(run=run, result=result, makes=recipe.makes)
+        Run.objects.filter(pk=run.pk).update(output=version)
+
+
+@transaction.atomic
+def fail(run: Run, error: str) -> None:
+    """End the run with a sentence that says why; RunLost when the run is held elsewhere."""
+    _end(run, Run.State.FAILED, error=error, failures=F("failures") + 1)
+
+
+@transaction.atomic
+def record_cancelled(run: Run) -> None:
+    """End the run as a person asked; RunLost when the run is held elsewhere."""
+    _end(run, Run.State.CANCELLED)
+
+
+def _end(run: Run, state: Run.State, **values: Any) -> None:
+    changed = _held(run).update(state=state, claim="", pid=None, pid_started=None, finished_at=timezone.now(), **values)
+    if changed != 1:
+        raise _let_go(run)
+    if run.round_id is not None:
+        messages.wake_round(run.round_id)
+
+
+@transaction.atomic
+def requeue(run: Run, *, reason: str, counts: bool = True) -> None:
+    """Queue a held run again, from its last checkpoint; after `MAX_ATTEMPTS` without a new one it fails with `reason`.
+
+    With `counts` false the attempt is forgotten: the worker was asked to stop, which says nothing about the run.
+    RunLost when the run is held elsewhere.
+    """
+    attempts = 0 if launch.has_new_checkpoint(paths.run_folder(run.pk)) else run.attempts - (0 if counts else 1)
+    if attempts >= MAX_ATTEMPTS:
+        fail(run, f"{reason} It was tried {attempts} times without reaching a new checkpoint. Look at the log.")
+        return
+    changed = _held(run).update(
+        state=Run.State.QUEUED,
+        claim="",
+        pid=None,
+        pid_started=None,
+        attempts=max(0, attempts),
+        heartbeat_at=timezone.now(),
+        error=reason,
+    )
+    if changed != 1:
+        raise _let_go(run)
+    messages.wake_run(run.pk)
+
+
+# --- What people do ----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def cancel(*, run: Run, actor: User | None) -> Run:
+    """Return the run, cancelled at once when no worker has it, else about to be: its worker sees the request."""
+    now = timezone.now()
+    queued = Run.objects.filter(pk=run.pk, state=Run.State.QUEUED)
+    running = Run.objects.filter(pk=run.pk, state=Run.State.RUNNING)
+    if queued.update(state=Run.State.CANCELLED, cancel_requested=True, finished_at=now):
+        if run.round_id is not None:
+            messages.wake_round(run.round_id)
+    elif not running.update(cancel_requested=True):
+        raise WrongState(f"{str(run).capitalize()} has ended already; there is nothing to cancel.")
+    events.record(campaign=run.campaign, actor=actor, action="run.cancelled", target=str(run))
+    run.refresh_from_db()
+    return run
+
+
+@transaction.atomic
+def retry(*, run: Run, actor: User | None) -> Run:
+    """Return the run, queued again; it goes on from its last checkpoint when it has one."""
+    changed = Run.objects.filter(pk=run.pk, state__in=[Run.State.FAILED, Run.State.CANCELLED]).update(
+        state=Run.State.QUEUED,
+        cancel_requested=False,
+        attempts=0,
+        claim="",
+        heartbeat_at=timezone.now(),
+        finished_at=None,
+    )
+    if changed != 1:
+        raise WrongState(f"{str(run).capitalize()} has not failed and was not cancelled; it cannot be tried again.")
+    events.record(campaign=run.campaign, actor=actor, action="run.retried", target=str(run))
+    messages.wake_run(run.pk)
+    run.refresh_from_db()
+    return run
+
+
+# --- What the beat does ------------------------------------------------------------------------------------------
+
+
+def recover_lost() -> int:
+    """Take runs from workers that are gone, queue them again, and wake workers again; return how many were taken.
+
+    A worker is gone when its heartbeat is older than `ATTUNE_RUN_LOST_SECONDS`, or at once when it was a process of
+    this machine that no longer lives.
+    """
+    stale = timezone.now() - timedelta(seconds=settings.ATTUNE_RUN_LOST_SECONDS)
+    taken = 0
+    for run in Run.objects.filter(state=Run.State.RUNNING).select_related("campaign"):
+        silent = run.heartbeat_at is None or run.heartbeat_at < stale
+        if (silent or _worker_is_gone(run.claim)) and _recover(run):
+            taken += 1
+    for run in Run.objects.filter(state=Run.State.QUEUED, heartbeat_at__lt=stale).order_by("pk")[:20]:
+        if Run.objects.filter(pk=run.pk, state=Run.State.QUEUED).update(heartbeat_at=timezone.now()):
+            messages.wake_run(run.pk)
+    return taken
+
+
+def _worker_is_gone(claim: str) -> bool:
+    """Return whether `claim` names a process of this machine that has ended; False when that cannot be told."""
+    parts = claim.split("-")
+    if len(parts) != 4 or parts[0] != machine():
+        return False
+    return not launch.lives(int(parts[1]), float(parts[2]))
+
+
+def _recover(run: Run) -> bool:
+    """Take a run from a worker that is gone, stop its orphan, and queue it again; False when somebody was faster."""
+    lost_claim, ours = run.claim, claim_name()
+    # Under our name first: should the old worker only have slept, its next write changes nothing and it lets go;
+    # should we be killed here, our own heartbeat goes stale and the next beat begins anew.
+    if (
+        Run.objects.filter(pk=run.pk, state=Run.State.RUNNING, claim=lost_claim).update(
+            claim=ours, heartbeat_at=timezone.now()
+        )
+        != 1
+    ):
+        return False
+    run.claim = ours
+    here = lost_claim.split("-")[0] == machine()
+    if here and run.pid is not None and run.pid_started is not None:
+        # What cannot be stopped keeps the folder's lock, and the next attempt waits for that.
+        launch.stop_orphan(run.pid, run.pid_started)
+    result = RunResult.read(paths.run_folder(run.pk))
+    if result is not None:
+        finish(run, result)
+    elif run.cancel_requested:
+        record_cancelled(run)
+    else:
+        requeue(run, reason="Its worker was lost.")
+    return True

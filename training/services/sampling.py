@@ -1,0 +1,104 @@
+"""What a sample run wrote becomes completions, their samples, and tasks in the queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import Invalid
+from annotation.models import Task
+from annotation.services import intake
+from training import paths
+from training.errors import TrainingError
+from training.models import Round, Run, Sample
+
+# Above imported items, so that the new policy's answers come next; the gate's pairs come before both.
+ROUND_PRIORITY = 5
+
+
+@dataclass
+class Accepted:
+    tasks: int = 0  # in the batch now, whether made now or by an earlier attempt
+    identical: int = 0  # prompts for which the policy gave the same answer every time
+    refused: int = 0  # prompts whose answers people could not judge, such as an empty one
+    audit: int = 0
+
+    @property
+    def note(self) -> str:
+        """Return for the lead what became of the prompts."""
+        parts = [f"{self.tasks} pairs wait for judgements, {self.audit} of them drawn at random for measuring only."]
+        if self.identical:
+            parts.append(f"For {self.identical} prompts all answers were the same.")
+        if self.refused:
+            parts.append(f"For {self.refused} prompts an answer could not be shown, such as an empty one.")
+        return " ".join(parts)
+
+
+def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
+    """Return what the sample run of a round brought: one task for each prompt with two different answers.
+
+    Repeatable: tasks have the round and the prompt in their external id, samples are unique per round.
+    """
+    accepted = Accepted()
+    settings = {**run.recipe["knobs"], "seed": run.seed}
+    for row in output_rows(run, "samples"):
+        if row["pair"] is None:
+            accepted.identical += 1
+            continue
+        answers = [row["completions"][position] for position in row["pair"]]
+        try:
+            task = _task(round, row, answers, overlap)
+        except Invalid:
+            accepted.refused += 1
+            continue
+        _record(round, task, answers, settings)
+        accepted.tasks += 1
+        accepted.audit += bool(row["audit"])
+    return accepted
+
+
+def _task(round: Round, row: dict[str, Any], answers: list[dict[str, Any]], overlap: int) -> Task:
+    task, _ = intake.make_task(
+        campaign=round.loop.campaign,
+        messages=row["prompt"],
+        completions=[(answer["text"], round.policy.label) for answer in answers],
+        external_id=f"{round.batch}-{row['id']}",
+        wanted=overlap,
+        priority=ROUND_PRIORITY,
+        is_audit=bool(row["audit"]),
+        batch=round.batch,
+        meta={"round": round.index, "policy": round.policy.label, "selection": row.get("selection", "")},
+    )
+    return task
+
+
+def _record(round: Round, task: Task, answers: list[dict[str, Any]], settings: dict[str, Any]) -> None:
+    stored = task.task_completions.order_by("position").values_list("completion_id", flat=True)
+    Sample.objects.bulk_create(
+        [
+            Sample(
+                completion_id=completion,
+                version=round.policy,
+                round=round,
+                scores=answer.get("scores", {}),
+                logp=answer.get("logp"),
+                settings=settings,
+            )
+            for completion, answer in zip(stored, answers, strict=True)
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def output_rows(run: Run, name: str) -> Iterator[dict[str, Any]]:
+    """Return the rows of the file that `run` left under `name`, one at a time; TrainingError when there is none."""
+    file_name = run.result.get("files", {}).get(name)
+    path = None if file_name is None else Path(paths.run_folder(run.pk)) / file_name
+    if path is None or not path.exists():
+        raise TrainingError(f"{str(run).capitalize()} left no file of {name}. Look at its log, then try it again.")
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)

@@ -1,0 +1,373 @@
+"""The steps of a round, one function a state. Each does what its state does when its condition holds.
+
+A step has its effects first, all of them repeatable (external ids, get-or-create on constraints, the same bytes give
+the same file), and moves the round last, by an UPDATE that names the state it moves from. So a step may be killed
+half way and done again, and of two that run at the same time one moves the round and the other changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from annotation.models import Task, User
+from annotation.services import events, withdrawal
+from training.errors import TrainingError
+from training.models import Loop, ModelVersion, Round, Run, Snapshot
+from training.recipes.loop import LoopSettings, loop_settings
+from training.services import gates, promotion, prompts, runs, sampling, snapshots, versions
+
+State = Round.State
+
+
+class Stuck(TrainingError):
+    """The round cannot go on by itself; the sentence says what a lead can do."""
+
+
+def settings_of(loop: Loop) -> LoopSettings:
+    return loop_settings(loop.settings)
+
+
+def move(round: Round, to: State, note: str, *, actor: User | None = None, **values: Any) -> bool:
+    """Move the round from the state it was read in; False when it is no longer there. Call inside a transaction.
+
+    The UPDATE locks the row, so that what follows it in the transaction happens once.
+    """
+    if to in Round.FINAL:
+        values["finished_at"] = timezone.now()
+    changed = Round.objects.filter(pk=round.pk, state=round.state, loop__state=Loop.State.ACTIVE).update(
+        state=to, note=note, **values
+    )
+    if changed:
+        events.record(
+            campaign=round.loop.campaign,
+            actor=actor,
+            action=f"round.{to}",
+            target=f"round {round.index}",
+            detail={"note": note},
+        )
+    return bool(changed)
+
+
+def open_round(*, loop: Loop, policy: ModelVersion, actor: User | None) -> Round:
+    """Return the loop's next round, in DRAFTING. Call inside a transaction that locks the loop."""
+    last = loop.rounds.order_by("-index").values_list("index", flat=True).first()
+    round = Round.objects.create(loop=loop, index=(last or 0) + 1, policy=policy)
+    events.record(
+        campaign=loop.campaign,
+        actor=actor,
+        action="round.drafting",
+        target=f"round {round.index}",
+        detail={"policy": policy.label},
+    )
+    return round
+
+
+# --- Runs of a round ---------------------------------------------------------------------------------------------
+
+
+def run_of(round: Round, purpose: str) -> Run | None:
+    return Run.objects.filter(round=round, purpose=purpose).select_related("output", "campaign").first()
+
+
+def succeeded(run: Run) -> bool:
+    """Return whether `run` is done. A failed one is tried once more; failed twice or cancelled, the round is Stuck."""
+    if run.state == Run.State.FAILED:
+        if run.failures >= 2:
+            raise Stuck(f"{str(run).capitalize()} failed twice: {run.error} Resume the round to try it again.")
+        runs.retry(run=run, actor=None)
+        return False
+    if run.state == Run.State.CANCELLED:
+        raise Stuck(f"{str(run).capitalize()} was cancelled. Resume the round to start it again, or cancel the round.")
+    return run.state == Run.State.SUCCEEDED
+
+
+def _scorers(round: Round) -> dict[str, str]:
+    reward = versions.current(round.loop.campaign, ModelVersion.Kind.REWARD)
+    return {} if reward is None else {"reward": reward.path}
+
+
+def _decided(**knobs: Any) -> dict[str, Any]:
+    """Return the knobs that the loop decides; 0 leaves one as the recipe has it."""
+    return {name: value for name, value in knobs.items() if value}
+
+
+def initial_policy(loop: Loop) -> ModelVersion:
+    """Return the policy that the loop began with."""
+    return loop.rounds.select_related("policy").order_by("index")[0].policy
+
+
+# --- Steps -------------------------------------------------------------------------------------------------------
+
+
+def draft(round: Round) -> bool:
+    """Choose prompts and order their answers."""
+    settings = settings_of(round.loop)
+    chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
+    data = prompts.write(round, "prompts", chosen)
+    scorers = _scorers(round)
+    knobs = {
+        "samples_per_prompt": settings.samples_per_prompt,
+        "temperature": settings.temperature,
+        "max_new_tokens": settings.max_new_tokens,
+        "selection": settings.selection,
+        "audit_share": settings.audit_share,
+    }
+    note = f"{round.policy.label} answers {len(chosen)} prompts, {settings.samples_per_prompt} times each."
+    if not scorers:
+        note += " There is no reward model yet, so the pairs are drawn at random."
+    with transaction.atomic():
+        if not move(round, State.SAMPLING, note, prompts=list(chosen)):
+            return False
+        runs.create(
+            campaign=round.loop.campaign,
+            recipe="sample",
+            knobs=knobs,
+            actor=None,
+            parent=round.policy,
+            inputs={"data": data, "scorers": scorers},
+            seed=round.index,
+            round=round,
+            purpose="sample",
+        )
+    return True
+
+
+def sample(round: Round) -> bool:
+    """Put the answers into the queue."""
+    run = run_of(round, "sample")
+    if run is None or not succeeded(run):
+        return False
+    accepted = sampling.accept(round=round, run=run, overlap=settings_of(round.loop).overlap)
+    if not accepted.tasks:
+        raise Stuck(
+            f"{round.policy.label} gave no two different answers to any of {accepted.identical + accepted.refused} "
+            "prompts that people could compare. Cancel the round and raise the temperature or samples per prompt."
+        )
+    with transaction.atomic():
+        if move(round, State.LABELLING, accepted.note, labelling_started_at=timezone.now()):
+            return True
+    withdraw_if_cancelled(round)
+    return False
+
+
+def label(round: Round) -> bool:
+    """Let the round go on when every pair is judged, or at the deadline when enough are."""
+    settings = settings_of(round.loop)
+    done, total, open_ = task_counts(round, round.batch)
+    if open_:
+        begun = round.labelling_started_at or round.created_at
+        if timezone.now() < begun + timedelta(hours=settings.deadline_hours):
+            return False
+        if done < settings.minimum_share * total:
+            note = (
+                f"The deadline has passed with {done} of {total} pairs judged; {settings.minimum_share:.0%} are "
+                "needed. The round waits for them, or for a lead to train with what is there."
+            )
+            return bool(Round.objects.filter(pk=round.pk, state=State.LABELLING).exclude(note=note).update(note=note))
+    return close_labelling(round, actor=None)
+
+
+def close_labelling(round: Round, *, actor: User | None) -> bool:
+    """Withdraw what nobody has judged and go on to freezing; False when the round was no longer there."""
+    done, total, _ = task_counts(round, round.batch)
+    with transaction.atomic():
+        if not move(round, State.FREEZING, f"{done} of {total} pairs are judged.", actor=actor):
+            return False
+        withdraw(round, round.batch)
+    return True
+
+
+def freeze(round: Round) -> bool:
+    """Freeze this round's pairs with some of earlier ones, train the reward model anew, then order the policy."""
+    settings = settings_of(round.loop)
+    snapshot = round.snapshot or _frozen(round, settings)
+    if settings.refresh_reward:
+        run = run_of(round, "reward") or _order_reward(round, settings)
+        if run is None or not succeeded(run):
+            return False
+        if run.output is not None and run.output.state == ModelVersion.State.CANDIDATE:
+            promotion.promote(version=run.output, actor=None)
+    inputs: dict[str, Any] = {}
+    if settings.reference == "initial":
+        inputs["reference"] = initial_policy(round.loop).path
+    with transaction.atomic():
+        note = f"{round.policy.label} learns from {snapshot.rows} pairs."
+        if not move(round, State.TRAINING, note):
+            return False
+        runs.create(
+            campaign=round.loop.campaign,
+            recipe="dpo",
+            knobs=_decided(
+                learning_rate=settings.learning_rate,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                beta=settings.beta,
+            ),
+            actor=None,
+            parent=round.policy,
+            snapshot=snapshot,
+            inputs=inputs,
+            seed=round.index,
+            round=round,
+            purpose="policy",
+        )
+    return True
+
+
+def _frozen(round: Round, settings: LoopSettings) -> Snapshot:
+    filters: dict[str, Any] = {"batches": [round.batch], "split": "train", "include_audit": False}
+    campaign = round.loop.campaign
+    snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
+    if not snapshot.rows:
+        raise Stuck(
+            "In none of the pairs one answer was preferred, so there is nothing to learn from. Ask people to look at "
+            "their judgements again and resume the round, or cancel it."
+        )
+    earlier = [f"round-{index}" for index in range(1, round.index)]
+    wanted = round_half_up(settings.replay * snapshot.rows)
+    if earlier and wanted:
+        filters["replay"] = {"batches": earlier, "rows": wanted, "seed": round.index}
+        snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
+    # Who is second takes the first one's: the runs of a round must all have read the same file.
+    Round.objects.filter(pk=round.pk, snapshot=None).update(snapshot=snapshot)
+    round.refresh_from_db(fields=["snapshot"])
+    assert round.snapshot is not None
+    return round.snapshot
+
+
+def round_half_up(value: float) -> int:
+    return int(value + 0.5)
+
+
+def _order_reward(round: Round, settings: LoopSettings) -> Run | None:
+    """Return the run that trains a reward model on every pair the campaign has; audit pairs are never trained on."""
+    campaign = round.loop.campaign
+    filters = {"split": "train", "include_audit": False}
+    snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
+    with transaction.atomic():
+        # The row is locked against a cancel: a round that is over orders nothing.
+        if not Round.objects.filter(pk=round.pk, state=State.FREEZING).update(
+            note=f"The reward model learns from {snapshot.rows} pairs."
+        ):
+            return None
+        return runs.create(
+            campaign=campaign,
+            recipe="bradley-terry",
+            knobs=_decided(learning_rate=settings.reward_learning_rate, epochs=settings.reward_epochs),
+            actor=None,
+            parent=initial_policy(round.loop),
+            snapshot=snapshot,
+            seed=round.index,
+            round=round,
+            purpose="reward",
+        )
+
+
+def train(round: Round) -> bool:
+    """Take the candidate and order its comparison with the current policy."""
+    run = run_of(round, "policy")
+    if run is None or not succeeded(run):
+        return False
+    candidate = run.output
+    if candidate is None:
+        raise Stuck(f"{str(run).capitalize()} made no model. Look at its log, then cancel the round.")
+    settings = settings_of(round.loop)
+    chosen = prompts.choose_held_out(round.loop, index=round.index, count=settings.gate_prompts)
+    data = prompts.write(round, "held-out", chosen)
+    with transaction.atomic():
+        note = f"{candidate.label} is compared with {round.policy.label} on {len(chosen)} held-out prompts."
+        if not move(round, State.GATING, note, candidate=candidate):
+            return False
+        runs.create(
+            campaign=round.loop.campaign,
+            recipe="compare",
+            knobs={"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens},
+            actor=None,
+            parent=candidate,
+            inputs={"data": data, "reference": round.policy.path, "scorers": _scorers(round)},
+            seed=round.index,
+            round=round,
+            purpose="gate",
+        )
+    return True
+
+
+def gate(round: Round) -> bool:
+    """Ask people, and when they have answered promote the candidate or turn it down."""
+    run = run_of(round, "gate")
+    if run is None or not succeeded(run):
+        return False
+    settings = settings_of(round.loop)
+    asked = gates.ask(round=round, run=run, settings=settings)
+    if gates.waits_for_people(round=round, run=run, settings=settings):
+        note = f"People compare {asked} blind pairs of the candidate and the current policy."
+        waiting = Round.objects.filter(pk=round.pk, state=State.GATING).exclude(note=note)
+        if waiting.update(note=note):
+            return True
+        withdraw_if_cancelled(round)
+        return False
+    return close_gate(round, actor=None)
+
+
+def close_gate(round: Round, *, actor: User | None) -> bool:
+    """Decide on the candidate by what is measured and judged now; False when the round was no longer there."""
+    run, candidate = run_of(round, "gate"), round.candidate
+    assert run is not None and candidate is not None
+    settings = settings_of(round.loop)
+    with transaction.atomic():
+        loop = Loop.objects.select_for_update().get(pk=round.loop_id)
+        report = gates.decide(round=round, run=run, settings=settings)
+        withdraw(round, gates.batch(round))
+        if report.verdict == report.Verdict.PASS:
+            if not move(round, State.PROMOTED, gates.reason(report), actor=actor):
+                return False
+            promotion.promote(version=candidate, actor=None)
+            if settings.auto_continue:
+                open_round(loop=loop, policy=candidate, actor=None)
+        else:
+            note = f"{candidate.label} was turned down. {gates.reason(report)} The loop is paused."
+            if not move(round, State.REJECTED, note, actor=actor):
+                return False
+            ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)
+            Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
+    return True
+
+
+STEPS: dict[str, Callable[[Round], bool]] = {
+    State.DRAFTING: draft,
+    State.SAMPLING: sample,
+    State.LABELLING: label,
+    State.FREEZING: freeze,
+    State.TRAINING: train,
+    State.GATING: gate,
+}
+
+
+# --- Tasks of a round --------------------------------------------------------------------------------------------
+
+
+def task_counts(round: Round, batch: str) -> tuple[int, int, int]:
+    """Return how many tasks of a batch are judged, how many there are, and how many wait for judgements."""
+    counts = Task.objects.filter(campaign_id=round.loop.campaign_id, batch=batch).aggregate(
+        done=Count("pk", filter=Q(state=Task.State.COMPLETE)),
+        total=Count("pk"),
+        open=Count("pk", filter=Q(state=Task.State.OPEN)),
+    )
+    return counts["done"], counts["total"], counts["open"]
+
+
+def withdraw(round: Round, *batches: str) -> None:
+    """Take what is still open of these batches out of the queue; judgements that are there are kept."""
+    withdrawal.withdraw(campaign=round.loop.campaign, batches=batches)
+
+
+def withdraw_if_cancelled(round: Round) -> None:
+    """Withdraw tasks that a step made while somebody cancelled the round."""
+    if Round.objects.filter(pk=round.pk, state=State.CANCELLED).exists():
+        withdraw(round, round.batch, gates.batch(round))

@@ -1,0 +1,151 @@
+"""Model versions: registering one from outside, recording one that a run made, and telling where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from annotation.models import Campaign, User
+from annotation.services import events
+from training import paths
+from training.errors import Invalid
+from training.models import ModelVersion, Run
+from training.recipes.spec import RunResult
+from training.services import snapshots
+
+
+@transaction.atomic
+def register(
+    *,
+    campaign: Campaign,
+    kind: str,
+    path: str,
+    actor: User | None,
+    state: str = ModelVersion.State.CANDIDATE,
+) -> ModelVersion:
+    """Return a new version for a model from outside: a folder or a hub name.
+
+    A folder is looked for now, a hub name only when a run loads it: the web process never downloads a model.
+    """
+    if kind not in ModelVersion.Kind.values:
+        raise Invalid(f"A model is a {' or a '.join(ModelVersion.Kind.values)}, not a {kind}.", {"kind": ["Unknown."]})
+    path = path.strip()
+    looks_like_folder = path.startswith(("/", ".", "~"))
+    if not path or (looks_like_folder and not Path(paths.resolve(path)).is_dir()):
+        message = f"There is no folder {path}. Enter a folder on the server or a hub name such as org/model."
+        raise Invalid(message, {"path": [message]})
+    version = add(campaign=campaign, kind=kind, path=paths.stored(path), state=state)
+    events.record(
+        campaign=campaign, actor=actor, action="version.registered", target=version.label, detail={"path": path}
+    )
+    return version
+
+
+@transaction.atomic
+def add(
+    *,
+    campaign: Campaign,
+    kind: str,
+    path: str,
+    state: str = ModelVersion.State.CANDIDATE,
+    parent: ModelVersion | None = None,
+    run: Run | None = None,
+    metrics: dict[str, Any] | None = None,
+) -> ModelVersion:
+    """Return a new version with the next number of its campaign and kind.
+
+    Locks the campaign, so that two runs that finish together get two numbers.
+    """
+    Campaign.objects.select_for_update().get(pk=campaign.pk)
+    of_kind = ModelVersion.objects.filter(campaign=campaign, kind=kind)
+    last = of_kind.aggregate(last=Max("number"))["last"]
+    return ModelVersion.objects.create(
+        campaign=campaign,
+        kind=kind,
+        number=0 if last is None else last + 1,
+        state=state,
+        parent=parent,
+        snapshot=run.snapshot if run else None,
+        path=path,
+        recipe=run.recipe if run else {},
+        metrics=metrics or {},
+    )
+
+
+def record_output(*, run: Run, result: RunResult, makes: str) -> ModelVersion:
+    """Return the candidate version for the model that `run` left in its folder."""
+    assert result.model is not None
+    parent = run.parent if run.parent is not None and run.parent.kind == makes else None
+    return add(
+        campaign=run.campaign,
+        kind=makes,
+        path=paths.stored(paths.run_folder(run.pk) / result.model),
+        parent=parent,
+        run=run,
+        metrics=result.metrics,
+    )
+
+
+def current(campaign: Campaign, kind: str) -> ModelVersion | None:
+    """Return the version of `kind` in use for `campaign`, or None."""
+    return ModelVersion.objects.filter(campaign=campaign, kind=kind, state=ModelVersion.State.PROMOTED).first()
+
+
+def lineage(version: ModelVersion) -> dict[str, Any]:
+    """Return where a version came from, down to the judgements it was trained on.
+
+    ``{"version", "base", "ancestors", "recipe", "run", "round", "snapshot", "judgements", "annotators",
+    "feedback_ids", "all_judgements"}``; the figures are of its own snapshot, `all_judgements` counts those of its
+    ancestors too. Reads the snapshot's file: about a second for 100,000 rows.
+    """
+    ancestors = ancestry(version)
+    run = Run.objects.filter(output=version).select_related("round").first()
+    own, annotators = _judgements(version)
+    everything = set(own)
+    for ancestor in ancestors:
+        everything |= _judgements(ancestor)[0]
+    snapshot = version.snapshot
+    base = ancestors[-1] if ancestors else version
+    return {
+        "version": version.label,
+        "base": {"label": base.label, "path": base.path if base.parent_id is None else ""},
+        "started_from": str(run.inputs.get("model", "")) if run else version.path,
+        "ancestors": [{"id": a.pk, "label": a.label, "state": a.state} for a in ancestors],
+        "recipe": version.recipe,
+        "run": run.pk if run else None,
+        "round": run.round.index if run and run.round else None,
+        "snapshot": None
+        if snapshot is None
+        else {"id": snapshot.pk, "view": snapshot.view, "rows": snapshot.rows, "sha256": snapshot.sha256},
+        "judgements": len(own),
+        "annotators": len(annotators),
+        "feedback_ids": sorted(own),
+        "all_judgements": len(everything),
+    }
+
+
+def ancestry(version: ModelVersion) -> list[ModelVersion]:
+    """Return parent, grandparent and so on, nearest first."""
+    found: list[ModelVersion] = []
+    at = version.parent
+    while at is not None:
+        found.append(at)
+        at = at.parent
+    return found
+
+
+def _judgements(version: ModelVersion) -> tuple[set[int], set[str]]:
+    """Return the ids of the judgements and the pseudonyms of the people behind a version's own snapshot."""
+    if version.snapshot is None:
+        return set(), set()
+    ids: set[int] = set()
+    people: set[str] = set()
+    for row in snapshots.lines(version.snapshot):
+        if row.get("feedback") is not None:
+            ids.add(row["feedback"])
+        if row.get("annotator"):
+            people.add(row["annotator"])
+    return ids, people

@@ -1,0 +1,40 @@
+"""What Celery calls: an id in, the work in a service, safe to run twice. The row is the job, a message only wakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+
+from training.services import execution, rounds, runs
+
+
+@shared_task(ignore_result=True)
+def execute_run(run_id: int) -> None:
+    """Bring a queued run to its end (queue `gpu`)."""
+    execution.execute(run_id)
+
+
+@shared_task(ignore_result=True)
+def advance_round(round_id: int) -> None:
+    """Take a round as far as it can go now."""
+    rounds.advance_far(round_id)
+
+
+@shared_task(ignore_result=True)
+def advance_rounds() -> None:
+    """Take every unfinished round as far as it can go now (beat)."""
+    rounds.advance_all()
+
+
+@shared_task(ignore_result=True)
+def recover_lost() -> None:
+    """Take runs from workers that are gone, and wake workers for runs that nobody picked up (beat)."""
+    runs.recover_lost()
+
+
+@worker_shutting_down.connect
+def stop_children(**_: Any) -> None:
+    """Let a worker that is told to stop do so in seconds: its run writes a checkpoint and is queued again."""
+    execution.STOPPING.value = True
