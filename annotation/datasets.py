@@ -99,7 +99,7 @@ def split(prompt_hash: str) -> str:
     return "test" if int(prompt_hash[:8], 16) % 10 == 0 else "train"
 
 
-def view_called(name: str) -> View:
+def view(name: str) -> View:
     """Return the view called `name`; raises `Invalid` that suggests the nearest one."""
     found = VIEWS.get(name)
     if found is None:
@@ -108,6 +108,10 @@ def view_called(name: str) -> View:
         message = f"There is no view {name!r}; {hint}"
         raise Invalid(message, {"view": [message]})
     return found
+
+
+def _check_view(name: str) -> None:
+    view(name)
 
 
 def rows(
@@ -126,7 +130,7 @@ def rows(
     Checks its arguments at once, so that `Invalid` comes before the first byte of a stream. `batches` keeps the tasks
     of these batches; `after_id` continues after the row whose `feedback` it is.
     """
-    view_called(view)
+    _check_view(view)
     if split is not None and split not in SPLITS:
         message = f"There is no split {split!r}; there are: {', '.join(SPLITS)}."
         raise Invalid(message, {"split": [message]})

@@ -167,20 +167,21 @@ def _claim(*, user: User, campaign: Campaign, slot: int) -> Assignment | None:
             "expires_at": now + timedelta(seconds=campaign.lease_seconds),
             "closed_at": None,
         }
-        if task.returned_id is None:
+        returned = vars(task)  # where annotations of a query end up
+        if returned["returned_id"] is None:
             assignment = Assignment(task=task, campaign=campaign, user=user, **lease)
             assignment.shown_order = shown_order(task=task, user=user)
             assignment.save(force_insert=True)
             return assignment
         # The person had it before and it went back unjudged: the same assignment opens again, draft and all.
         assignment = Assignment(
-            pk=task.returned_id,
+            pk=returned["returned_id"],
             task=task,
             campaign=campaign,
             user=user,
-            key=task.returned_key,
-            shown_order=task.returned_order,
-            draft=task.returned_draft,
+            key=returned["returned_key"],
+            shown_order=returned["returned_order"],
+            draft=returned["returned_draft"],
             **lease,
         )
         assignment._state.adding = False

@@ -1,0 +1,148 @@
+"""How far a campaign is, for its lead; and how far one person is, for themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Avg, Count, Max, Q, QuerySet, Sum
+from django.utils import timezone
+
+from annotation.models import Assignment, Campaign, Feedback, Task, User
+
+
+@dataclass(frozen=True)
+class PersonProgress:
+    username: str
+    pseudonym: str
+    is_simulated: bool
+    done: int
+    today: int
+    skipped: int
+    holding: int  # items on their screen or prefetched
+    active_seconds: float | None  # mean per judgement, where the browser measured it
+    seconds: float | None  # mean from hand-out to submit
+    last_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    tasks: int  # without the withdrawn ones
+    complete: int
+    judgements: int  # that stand, also those of withdrawn items
+    wanted: int
+    open_leases: int
+    skipped: int
+    withdrawn: int = 0
+    people: list[PersonProgress] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """Return the share of wanted judgements that are there, 0 to 1."""
+        return min(1.0, self.judgements / self.wanted) if self.wanted else 0.0
+
+
+@dataclass(frozen=True)
+class MyProgress:
+    done: int
+    today: int
+    skipped: int
+    available: int  # items this person could still be given, besides those they hold
+    holding: int
+
+    @property
+    def total(self) -> int:
+        """Return how many items this person has judged or could still judge."""
+        return self.done + self.holding + self.available
+
+
+def campaign_progress(campaign: Campaign, batch: str | None = None) -> Progress:
+    """Return the figures of a campaign, or of one batch of it. Three SQL statements."""
+    tasks = Task.objects.filter(campaign=campaign)
+    assignments = Assignment.objects.filter(campaign=campaign)
+    feedback = Feedback.objects.current().filter(campaign=campaign)
+    if batch is not None:
+        tasks = tasks.filter(batch=batch)
+        assignments = assignments.filter(task__batch=batch)
+        feedback = feedback.filter(task__batch=batch)
+    wanted = ~Q(state=Task.State.WITHDRAWN)
+    figures = tasks.aggregate(
+        tasks=Count("id", filter=wanted),
+        complete=Count("id", filter=Q(state=Task.State.COMPLETE)),
+        withdrawn=Count("id", filter=~wanted),
+        judgements=Sum("done", default=0),
+        wanted=Sum("wanted", filter=wanted, default=0),
+    )
+    people = _people(assignments, feedback)
+    return Progress(
+        **figures,
+        open_leases=sum(person.holding for person in people),
+        skipped=sum(person.skipped for person in people),
+        people=people,
+    )
+
+
+def my_progress(user: User, campaign: Campaign) -> MyProgress:
+    """Return how far this person is in a campaign. Three SQL statements, on the annotator's hot path.
+
+    What is available is counted by difference (all open items, less the open ones this person has had), which reads
+    two indexes; asking each open item whether this person has had it would read them all.
+    """
+    states = Assignment.State
+    mine = Assignment.objects.filter(user=user, campaign=campaign)
+    had = mine.aggregate(
+        done=Count("id", filter=Q(state=states.SUBMITTED)),
+        skipped=Count("id", filter=Q(state=states.SKIPPED)),
+        holding=Count("id", filter=Q(state=states.OPEN)),
+        today=Count("id", filter=Q(state=states.SUBMITTED, closed_at__gte=_midnight())),
+    )
+    available = 0
+    if campaign.is_open:
+        open_tasks = Task.objects.open().filter(campaign=campaign)
+        not_again = [states.OPEN, states.SUBMITTED, states.SKIPPED]
+        available = (
+            open_tasks.count()
+            - mine.filter(state__in=not_again, task__state=Task.State.OPEN, task__seats__gt=0).count()
+        )
+    return MyProgress(available=max(0, available), **had)
+
+
+def _people(assignments: QuerySet[Assignment], feedback: QuerySet[Feedback]) -> list[PersonProgress]:
+    """Return everybody who was given an item, those who judged most first."""
+    held = assignments.values("user_id", "user__username", "user__pseudonym", "user__is_simulated").annotate(
+        skipped=Count("id", filter=Q(state=Assignment.State.SKIPPED)),
+        holding=Count("id", filter=Q(state=Assignment.State.OPEN)),
+    )
+    judged: dict[int, dict[str, Any]] = {
+        row["user_id"]: dict(row)
+        for row in feedback.values("user_id").annotate(
+            done=Count("id"),
+            today=Count("id", filter=Q(created_at__gte=_midnight())),
+            mean_active=Avg("active_seconds"),
+            mean=Avg("seconds"),
+            last_at=Max("created_at"),
+        )
+    }
+    people = []
+    for row in held:
+        figures = judged.get(row["user_id"], {})
+        people.append(
+            PersonProgress(
+                username=row["user__username"],
+                pseudonym=row["user__pseudonym"],
+                is_simulated=row["user__is_simulated"],
+                done=figures.get("done", 0),
+                today=figures.get("today", 0),
+                skipped=row["skipped"],
+                holding=row["holding"],
+                active_seconds=figures.get("mean_active"),
+                seconds=figures.get("mean"),
+                last_at=figures.get("last_at"),
+            )
+        )
+    return sorted(people, key=lambda person: (-person.done, person.username))
+
+
+def _midnight() -> datetime:
+    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
