@@ -27,6 +27,8 @@ from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from frontend.supervisor import Service, StartFailed, Supervisor
 from training.celery import app as celery
@@ -182,7 +184,9 @@ def broker_answers() -> bool:
 
 
 def _client() -> redis.Redis:
-    return redis.Redis(unix_socket_path=str(settings.ATTUNE_BROKER_SOCKET), socket_timeout=2)
+    # By default a connection is tried again for seconds, and the caller asks again anyway.
+    path = str(settings.ATTUNE_BROKER_SOCKET)
+    return redis.Redis(unix_socket_path=path, socket_timeout=2, retry=Retry(NoBackoff(), 0))
 
 
 def start_broker(supervisor: Supervisor) -> None:

@@ -1,0 +1,142 @@
+"""All checks and tests: `python -m tests`, which `./attune test` calls once everything is installed.
+
+Without arguments it runs every part below, two at a time, and ends with a summary. Arguments go to pytest as they are:
+`./attune test tests/core -k dpo`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.postgres import postgres_url
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+OUT_OF_SUITE = "not gpu and not experiment and not bench"
+# What `manage.py check --deploy` judges: the settings that docker/env.example leads to.
+PRODUCTION = {
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "ALLOWED_HOSTS": "attune.example.org",
+    "HTTPS": "true",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Commands that are run one after the other until one fails."""
+
+    name: str
+    commands: list[list[str]]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    part: Part
+    passed: bool
+    seconds: float
+    output: str
+
+    @property
+    def figures(self) -> str:
+        """Return what pytest counted, such as "214 passed, 1 skipped"."""
+        counts = re.findall(r"^=* ?((?:\d+ \w+,? ?)+) in [\d.]+s", self.output, re.MULTILINE)
+        return "; ".join(count.strip() for count in counts)
+
+
+def pytest(*arguments: str) -> list[str]:
+    return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *arguments]
+
+
+def parts(postgres: str) -> list[Part]:
+    """Return the parts, longest first, so that the two lanes end at about the same time."""
+    with_database = ["tests", "--ignore=tests/core", "--ignore=tests/architecture", "--ignore=tests/browser"]
+    manage = [PYTHON, "manage.py"]
+    return [
+        Part("core", [pytest("tests/core", "-m", OUT_OF_SUITE)]),
+        Part("suite on SQLite", [pytest(*with_database, "-m", f"{OUT_OF_SUITE} and not browser")]),
+        Part(
+            "suite on PostgreSQL",
+            # Processes, containers and commands do not depend on the database.
+            [pytest(*with_database, "--ignore=tests/operations", "-m", f"{OUT_OF_SUITE} and not browser")],
+            {"DATABASE_URL": postgres},
+        ),
+        Part("browser", [pytest("tests", "--ignore=tests/core", "-m", "browser")]),
+        Part("types", [[PYTHON, "-m", "mypy", "annotation", "training", "frontend", "tests"]]),
+        Part("architecture", [pytest("tests/architecture", "-m", OUT_OF_SUITE)]),
+        Part("style", [[PYTHON, "-m", "ruff", "check", "."], [PYTHON, "-m", "ruff", "format", "--check", "."]]),
+        Part("settings", [[*manage, "check"], [*manage, "makemigrations", "--check", "--dry-run"]]),
+        Part("settings in production", [[*manage, "check", "--deploy", "--fail-level", "WARNING"]], PRODUCTION),
+    ]
+
+
+def run(part: Part, *, home: Path) -> Outcome:
+    """Run a part with a data folder of its own, so that parts never meet in a file."""
+    inherited = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "BROKER_URL")}
+    environment = {**inherited, "ATTUNE_HOME": str(home), "OMP_NUM_THREADS": "1", **part.environment}
+    started = time.monotonic()
+    output = ""
+    for command in part.commands:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        output += done.stdout
+        if done.returncode:
+            return Outcome(part, False, time.monotonic() - started, output)
+    return Outcome(part, True, time.monotonic() - started, output)
+
+
+def main() -> int:
+    if len(sys.argv) > 1:
+        return subprocess.run([PYTHON, "-m", "pytest", *sys.argv[1:]], cwd=ROOT).returncode
+    started = time.monotonic()
+    outcomes = []
+    with ExitStack() as stack:
+        # Short, because a broker's socket lies below it.
+        folder = Path(tempfile.mkdtemp(prefix="attune-test-", dir="/tmp"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        postgres = stack.enter_context(postgres_url())
+        lanes = stack.enter_context(ThreadPoolExecutor(min(2, os.cpu_count() or 1)))
+        todo = [lanes.submit(run, part, home=folder / str(i)) for i, part in enumerate(parts(postgres))]
+        print(f"Running {len(todo)} parts, two at a time; this takes several minutes.", flush=True)
+        for future in as_completed(todo):
+            outcome = future.result()
+            outcomes.append(outcome)
+            verdict = "passed" if outcome.passed else "FAILED"
+            print(f"  {outcome.part.name}: {verdict} in {outcome.seconds:.0f} s  {outcome.figures}", flush=True)
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    for outcome in failed:
+        print(f"\n{'=' * 20} {outcome.part.name} {'=' * 20}\n{outcome.output}")
+    took = f"({(time.monotonic() - started) / 60:.1f} min)"
+    skipped = [line for outcome in outcomes for line in outcome.output.splitlines() if line.startswith("SKIPPED")]
+    for line in skipped:
+        print(line)
+    if failed:
+        print(f"\n{len(failed)} of {len(outcomes)} parts failed: {', '.join(o.part.name for o in failed)} {took}")
+        return 1
+    if skipped:
+        print(f"\nNothing failed, but {len(skipped)} tests were skipped, and a skipped test proves nothing {took}.")
+        return 1
+    print(f"\nAll {len(outcomes)} parts passed {took}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
