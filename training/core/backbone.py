@@ -7,7 +7,6 @@ A folder written here is one the Hugging Face libraries read: weights as safeten
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +75,15 @@ def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
         if candidate is not None:
             return int(candidate)
     return 0
+
+
+def longest_input(model: nn.Module) -> int:
+    """Return how many tokens the model can read at once."""
+    body = model.backbone if isinstance(model, RewardModel) else model
+    config = body.config.get_text_config()  # type: ignore[union-attr, operator]
+    longest = int(getattr(config, "max_position_embeddings", None) or 1_000_000)
+    # RoBERTa and its kin count positions from behind the padding id.
+    return longest - 2 if config.model_type in ("roberta", "xlm-roberta", "camembert") else longest
 
 
 def is_adapter(path: str) -> bool:
@@ -157,18 +165,42 @@ def load_reward(
 
 
 def start_reward(
-    path: str, *, trust_remote_code: bool = False, dtype: torch.dtype = torch.float32, trainable: bool = False
-) -> RewardModel:
+    path: str, *, lora_rank: int = 0, trust_remote_code: bool = False, dtype: torch.dtype = torch.float32
+) -> tuple[RewardModel, PreTrainedTokenizerBase]:
     """Return the reward model to train from `path`: itself if it is one, else a new head on that backbone.
 
-    The new head takes its numbers from torch's global generator, so seed that first.
+    With a rank only an adapter and the head are trained: the adapter that `path` has, else a new one. A new head and
+    a new adapter take their numbers from torch's global generator, so seed that first.
     """
+    load: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": dtype}
     if is_reward(path):
-        return load_reward(path, trust_remote_code=trust_remote_code, dtype=dtype, trainable=trainable)
-    body = _body(path, trust_remote_code=trust_remote_code, dtype=dtype)
-    config = body.config.get_text_config()
-    pooling = "last" if _is_causal(body.config) else "mean"
-    return RewardModel(body, ScalarHead(config.hidden_size), pooling=pooling, base=path).eval()
+        model = load_reward(path, trainable=lora_rank > 0, **load)
+        model.backbone = _as_asked(model.backbone, lora_rank=lora_rank)
+    else:
+        body = _body(path, **load)
+        width = body.config.get_text_config().hidden_size
+        pooling = "last" if _is_causal(body.config) else "mean"
+        model = RewardModel(_as_asked(body, lora_rank=lora_rank), ScalarHead(width), pooling=pooling, base=path)
+    if not (is_reward(path) and is_adapter(path)):
+        model.base = path  # what a new adapter stands on
+    return model.eval(), load_tokenizer(path, trust_remote_code=trust_remote_code)
+
+
+def start_policy(
+    path: str, *, lora_rank: int = 0, trust_remote_code: bool = False, dtype: torch.dtype = torch.float32
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """Return the policy to train from `path`, all of it or, with a rank, its adapter or a new one."""
+    model, tokenizer = load_policy(path, trust_remote_code=trust_remote_code, dtype=dtype, trainable=lora_rank > 0)
+    return _as_asked(model, lora_rank=lora_rank).eval(), tokenizer  # type: ignore[return-value]
+
+
+def _as_asked(model: nn.Module, *, lora_rank: int) -> nn.Module:
+    """Return `model` with what is to be trained trainable: an adapter on top, or everything with none left."""
+    if isinstance(model, PeftModel):
+        if lora_rank:
+            return model
+        return model.merge_and_unload().requires_grad_(True)  # type: ignore[operator]
+    return add_lora(model, rank=lora_rank) if lora_rank else model.requires_grad_(True)
 
 
 def _body(path: str, *, trust_remote_code: bool, dtype: torch.dtype) -> PreTrainedModel:
@@ -204,11 +236,6 @@ def add_lora(model: nn.Module, *, rank: int) -> PeftModel:
         task_type="CAUSAL_LM" if causal else "FEATURE_EXTRACTION",
     )
     return get_peft_model(model, config)  # type: ignore[arg-type]
-
-
-def adapter_off(model: nn.Module) -> Any:
-    """Return a context in which a model with an adapter computes as if it had none."""
-    return model.disable_adapter() if isinstance(model, PeftModel) else nullcontext()
 
 
 def save(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path, *, recipe: str, base: str) -> None:

@@ -58,11 +58,7 @@ def imitation(model: nn.Module, batch: Demonstrations, loss: Loss) -> LossOutput
     """Return the loss of (token log-probabilities, completion mask), each example weighing its tokens."""
     tokens = batch.tokens
     values = loss(token_logps(model, tokens), tokens.completion_mask)
-    return LossOutput(
-        loss=values,
-        weight=tokens.completion_mask.sum(-1) * batch.weight,
-        metrics={"perplexity_log": values.detach()},
-    )
+    return LossOutput(loss=values, weight=tokens.completion_mask.sum(-1) * batch.weight)
 
 
 def _wins(chosen: Tensor, rejected: Tensor) -> Tensor:

@@ -93,3 +93,14 @@ def bootstrap_mean(values: Sequence[float], *, confidence: float = 0.95, draws: 
     tail = (1 - confidence) / 2
     low, high = means[int(tail * draws)], means[min(int((1 - tail) * draws), draws - 1)]
     return interval(mean, low, high, len(values))
+
+
+def accuracy_by_prompt(prompts: Sequence[str], correct: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Return the mean over prompts of each prompt's share of right pairs, with Wilson's interval over prompts.
+
+    Pairs of one prompt are not independent of each other; counting them all would make the interval too narrow.
+    """
+    groups: dict[str, list[float]] = {}
+    for prompt, value in zip(prompts, correct, strict=True):
+        groups.setdefault(prompt, []).append(value)
+    return wilson(sum(fmean(group) for group in groups.values()), len(groups), confidence=confidence)

@@ -1,0 +1,72 @@
+"""Small data and tiny models for the core's tests: made here, no network."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from training.core.tiny import save_tiny
+from training.recipes import recipe
+from training.recipes.spec import RunSpec
+
+WORDS = ["the", "sun", "moon", "sea", "wind", "tree", "bird", "stone", "river", "light", "road", "hill"]
+
+
+def sentence(draw: random.Random, *, low: int = 2, high: int = 9) -> str:
+    return " ".join(draw.choice(WORDS) for _ in range(draw.randint(low, high)))
+
+
+def pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs whose chosen completion says thanks: a preference that a tiny model learns in a few steps."""
+    draw = random.Random(seed)
+    return [
+        {
+            "prompt": [{"role": "user", "content": f"{sentence(draw)} {number}"}],
+            "chosen": [{"role": "assistant", "content": f"thanks {sentence(draw)}"}],
+            "rejected": [{"role": "assistant", "content": sentence(draw)}],
+            "strength": draw.choice([1 / 3, 2 / 3, 1.0]),
+        }
+        for number in range(count)
+    ]
+
+
+def demonstration_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    return [{"prompt": row["prompt"], "completion": row["chosen"]} for row in pair_rows(count, seed=seed)]
+
+
+def prompt_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    return [{"id": str(i), "prompt": row["prompt"]} for i, row in enumerate(pair_rows(count, seed=seed))]
+
+
+ROWS = {"pairs": pair_rows, "demonstrations": demonstration_rows, "prompts": prompt_rows}
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
+
+
+def make_spec(
+    folder: Path, name: str, *, model: Path, rows: list[dict[str, Any]] | None = None, **more: Any
+) -> RunSpec:
+    """Return the spec of a run in `folder`, written; keyword arguments that are knobs go into the recipe."""
+    found = recipe(name)
+    knobs = {k.name: more.pop(k.name) for k in found.knobs() if k.name in more}
+    folder.mkdir(parents=True, exist_ok=True)
+    data = write_lines(folder / "data.jsonl", ROWS[found.view](23) if rows is None else rows)
+    spec = RunSpec(
+        kind=found.kind,
+        recipe=found.to_json(knobs),
+        output=str(folder),
+        model=str(model),
+        data=str(data),
+        **more,
+    )
+    spec.write()
+    return spec
+
+
+def tiny_policy(folder: Path) -> Path:
+    return save_tiny(folder)

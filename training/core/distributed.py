@@ -1,0 +1,80 @@
+"""Several processes as one: each computes its share of a batch, and sums are taken over all of them.
+
+Gradients are summed by hand after the last micro-batch instead of by a wrapper around the model: the loss is one
+weighted mean over everything, and its weight is known only when every process has seen its share.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from training.core.job import Job, RunError
+
+
+def join(device: torch.device) -> tuple[int, int]:
+    """Join the processes this one was started with, and return (rank, world size); (0, 1) when it is alone.
+
+    RunError when the launcher promised more processes than there are: a launcher that quietly starts one would train
+    with a share of the data.
+    """
+    promised = int(os.environ.get("ATTUNE_PROCESSES") or 1)
+    told = int(os.environ.get("WORLD_SIZE") or 1)
+    if told > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if dist.get_world_size() != told:
+            raise RunError(f"{told} processes were announced and {dist.get_world_size()} came. Check the launcher.")
+    if promised not in (1, told):
+        raise RunError(
+            f"ATTUNE_PROCESSES is {promised}, but the launcher started {told}. Start the run with "
+            f"torchrun --nproc-per-node {promised}."
+        )
+    return int(os.environ.get("RANK") or 0), told
+
+
+def leave() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def wait(job: Job) -> None:
+    """Return when every process has come this far."""
+    if job.world_size > 1:
+        dist.barrier()
+
+
+def sum_over(job: Job, tensor: Tensor) -> Tensor:
+    """Return the sum of `tensor` over all processes."""
+    if job.world_size == 1:
+        return tensor
+    there = tensor.to(job.device)
+    dist.all_reduce(there)
+    return there.to(tensor.device)
+
+
+def share_start(job: Job, parameters: Iterable[nn.Parameter]) -> None:
+    """Give every process the first one's weights."""
+    if job.world_size > 1:
+        for parameter in parameters:
+            dist.broadcast(parameter.data, src=0)
+
+
+def sum_gradients(job: Job, parameters: Iterable[nn.Parameter]) -> None:
+    """Sum the gradients over all processes. A process that had no row of the batch takes part with zeros."""
+    if job.world_size == 1:
+        return
+    given = list(parameters)
+    used = torch.tensor([float(p.grad is not None) for p in given], device=job.device)
+    dist.all_reduce(used)
+    waiting = []
+    for parameter, count in zip(given, used.tolist(), strict=True):
+        if count:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            waiting.append(dist.all_reduce(parameter.grad, async_op=True))
+    for work in waiting:
+        work.wait()

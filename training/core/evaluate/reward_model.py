@@ -1,0 +1,62 @@
+"""How often a reward model agrees with people, and how far length alone would get."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import torch
+
+from training.core.backbone import PLAIN_NOTE, has_plain_template, load_reward, load_tokenizer, longest_input, pad_id_of
+from training.core.collate import collate_pairs, encode
+from training.core.job import Job, RunError, Stopped
+from training.core.records import Tally, read
+from training.core.stats import accuracy_by_prompt
+from training.recipes.spec import RunResult
+
+
+@torch.inference_mode()
+def reward_accuracy(job: Job, *, max_length: int, rows_at_once: int, confidence: float) -> RunResult:
+    """Return the share of pairs whose chosen completion scores higher, counted by prompt; equal scores count half.
+
+    Beside it stands the share of pairs whose chosen completion is the longer one: what a model that learned nothing
+    but length would get. The audit slice is used too: nothing is trained here.
+    """
+    spec, tally = job.spec, Tally()
+    if spec.data is None:
+        raise RunError("Measuring a reward model needs data: rows of the view pairs.")
+    model = load_reward(spec.model, trust_remote_code=spec.trust_remote_code).to(job.device)
+    tokenizer = load_tokenizer(spec.tokenizer or spec.model, trust_remote_code=spec.trust_remote_code)
+    records = read(spec.data, "pairs", tally, audit=True)
+    examples = encode(records, tokenizer, tally, max_length=min(max_length, longest_input(model)))
+    if not examples:
+        raise RunError(f"None of the {tally.counts['read']} rows can be measured on. " + " ".join(tally.notes()))
+    examples.sort(key=lambda example: example.length)
+    chosen: list[float] = []
+    rejected: list[float] = []
+    total = -(-len(examples) // rows_at_once)
+    for step, start in enumerate(range(0, len(examples), rows_at_once), start=1):
+        if job.stop_requested():
+            raise Stopped
+        some = examples[start : start + rows_at_once]
+        tokens = collate_pairs(some, pad_id_of(tokenizer)).to(job.device).tokens
+        scores = model.scores(tokens.input_ids, tokens.attention_mask).cpu().tolist()
+        chosen += scores[: len(some)]
+        rejected += scores[len(some) :]
+        job.progress(step=step, total_steps=total, pairs=len(chosen))
+    prompts = [example.prompt_hash for example in examples]
+    right = [_ahead(c, r) for c, r in zip(chosen, rejected, strict=True)]
+    longer = [_ahead(len(e.completions[0]), len(e.completions[1])) for e in examples]
+    kept = {"kept": len(examples), "prompts": len(set(prompts))}
+    return RunResult(
+        metrics={
+            "accuracy": accuracy_by_prompt(prompts, right, confidence=confidence),
+            "longer_is_chosen": accuracy_by_prompt(prompts, longer, confidence=confidence),
+            "margin": fmean(c - r for c, r in zip(chosen, rejected, strict=True)),
+        },
+        counts=dict(tally.counts) | kept,
+        notes=([PLAIN_NOTE] if has_plain_template(tokenizer) else []) + tally.notes(),
+    )
+
+
+def _ahead(one: float, other: float) -> float:
+    return 1.0 if one > other else 0.5 if one == other else 0.0

@@ -1,0 +1,150 @@
+"""One step of learning, and one measurement: the arithmetic of the loop, without files.
+
+The loss of a step is one weighted mean. Its numerator and its weight are summed over micro-batches and processes before
+the one is divided by the other, so neither the size of a micro-batch nor the number of processes changes what is
+learned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.core import distributed
+from training.core.collate import COLLATE, Example
+from training.core.job import Job, RunError
+from training.core.objectives import Loss, Objective
+from training.core.stats import accuracy_by_prompt
+from training.core.trainers.state import Progress, trainable
+
+
+@dataclass
+class Learner:
+    """What one step needs: the model, the rows, and how they become a loss."""
+
+    job: Job
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    loss: Loss
+    examples: list[Example]
+    pad_id: int
+    bf16: bool
+    reference: Tensor | None
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+
+    def batch(self, rows: Sequence[int]) -> Any:
+        view = self.job.recipe.view
+        reference = None if self.reference is None else self.reference[list(rows)]
+        return COLLATE[view]([self.examples[i] for i in rows], self.pad_id, reference).to(self.job.device)
+
+    def forward(self, rows: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+        """Return Σ weight·loss, which can be differentiated, and the sums that go into the step's numbers."""
+        batch = self.batch(rows)
+        with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            out = self.objective(self.model, batch, self.loss)
+        total = (out.loss * out.weight).sum()
+        sums = {"weight": float(out.weight.sum()), "loss": float(total.detach())}
+        sums["tokens"] = float(batch.tokens.attention_mask.sum())
+        for name, values in out.metrics.items():
+            sums[name] = float((values * out.weight).sum())
+        return total, sums
+
+    def accumulate(self, rows: Sequence[int]) -> dict[str, float]:
+        """Leave the gradient of Σ weight·loss over `rows` in the parameters, and return the sums.
+
+        When the device's memory does not hold a micro-batch, the micro-batch is halved and the rows done again.
+        """
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            sums: dict[str, float] = {}
+            try:
+                for start in range(0, len(rows), self.progress.micro_batch):
+                    total, part = self.forward(rows[start : start + self.progress.micro_batch])
+                    total.backward()
+                    for name, value in part.items():
+                        sums[name] = sums.get(name, 0.0) + value
+                return sums
+            except torch.OutOfMemoryError as error:
+                if self.progress.micro_batch == 1:
+                    raise RunError(
+                        "The device's memory does not hold a single row. Lower max_length, set a lora_rank, or take "
+                        "a smaller model."
+                    ) from error
+                self.progress.micro_batch = math.ceil(self.progress.micro_batch / 2)
+                said = f"The device's memory was full, so micro_batch is {self.progress.micro_batch} from now on."
+                self.notes.append(said)
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+
+    def step(self, rows: Sequence[int], *, rate: float, clip: float) -> tuple[dict[str, float], bool]:
+        """Do one step on a batch, and return its means and whether a process was asked to stop."""
+        job = self.job
+        sums = self.accumulate(rows[job.rank :: job.world_size])
+        stop, sums = _sum_numbers(job, sums, stop=job.stop_requested())
+        weight = sums.pop("weight")
+        if weight <= 0:
+            raise RunError("The rows of a batch have no weight at all. Check the weights in the data.")
+        parameters = list(trainable(self.model).values())
+        distributed.sum_gradients(job, parameters)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        torch._foreach_div_(gradients, weight)
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(norm) or not math.isfinite(sums["loss"]):
+            raise RunError(
+                f"Loss or gradient stopped being a finite number in step {self.progress.step + 1}. Lower "
+                "learning_rate, or set bf16 to false."
+            )
+        if clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip, torch.tensor(norm, device=job.device))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        tokens = sums.pop("tokens")
+        self.progress.step += 1
+        self.progress.consumed += len(rows)
+        self.progress.tokens += int(tokens)
+        means = {name: value / weight for name, value in sums.items()}
+        return means | {"lr": rate, "gradient_norm": norm, "tokens": tokens}, stop
+
+    @torch.no_grad()
+    def measure(self, rows: Sequence[int]) -> dict[str, Any]:
+        """Return the means over held-out rows, and the accuracy with its interval, counted by prompt."""
+        job = self.job
+        sums: dict[str, float] = {}
+        own = sorted(rows, key=lambda i: self.examples[i].length)[job.rank :: job.world_size]
+        correct = torch.full((len(self.examples),), float("nan"))
+        for start in range(0, len(own), self.progress.micro_batch):
+            some = own[start : start + self.progress.micro_batch]
+            batch = self.batch(some)
+            with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                out = self.objective(self.model, batch, self.loss)
+            sums["weight"] = sums.get("weight", 0.0) + float(out.weight.sum())
+            for name, values in {"loss": out.loss, **out.metrics}.items():
+                sums[name] = sums.get(name, 0.0) + float((values * out.weight).sum())
+            if "accuracy" in out.metrics:
+                correct[some] = out.metrics["accuracy"].float().cpu()
+        _, sums = _sum_numbers(job, sums, stop=False)
+        weight = sums.pop("weight")
+        numbers: dict[str, Any] = {name: value / weight for name, value in sums.items()}
+        if "accuracy" in numbers:
+            correct = distributed.sum_over(job, torch.nan_to_num(correct))
+            hashes = [self.examples[i].prompt_hash for i in rows]
+            numbers["accuracy"] = accuracy_by_prompt(hashes, [float(correct[i]) for i in rows])
+        return numbers
+
+
+def _sum_numbers(job: Job, sums: dict[str, float], *, stop: bool) -> tuple[bool, dict[str, float]]:
+    """Return the sums over all processes, and whether any of them was asked to stop: they have to stop together."""
+    if job.world_size == 1:
+        return stop, sums
+    everyone: list[Any] = [None] * job.world_size
+    torch.distributed.all_gather_object(everyone, (stop, sums))
+    names = list(dict.fromkeys(name for _, other in everyone for name in other))
+    return any(s for s, _ in everyone), {name: sum(other.get(name, 0.0) for _, other in everyone) for name in names}

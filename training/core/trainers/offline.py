@@ -1,0 +1,226 @@
+"""The loop over fixed data: rows → batches → steps → measurements → checkpoints → a model's folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from statistics import fmean
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from training.core import backbone, distributed
+from training.core.collate import Example, encode
+from training.core.job import Job, RunError, Stopped
+from training.core.records import Tally, held_out, read
+from training.core.trainers.learner import Learner
+from training.core.trainers.plan import batches_done, plan
+from training.core.trainers.reference import reference_logps
+from training.core.trainers.state import (
+    Progress,
+    fingerprint,
+    finished_numbers,
+    rate_at,
+    restore,
+    save_checkpoint,
+    trainable,
+)
+from training.recipes.base import knobs_of
+from training.recipes.spec import RunResult
+
+START: dict[str, Callable[..., Any]] = {"policy": backbone.start_policy, "reward": backbone.start_reward}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The examples of a run, and which of them are trained on and which are held out, by index."""
+
+    examples: list[Example]
+    train: list[int]
+    held: list[int]
+    tally: Tally
+
+    def counts(self) -> dict[str, int]:
+        return dict(self.tally.counts) | {"trained_on": len(self.train), "held_out": len(self.held)}
+
+
+def fit(
+    job: Job,
+    *,
+    epochs: int,
+    max_steps: int,
+    learning_rate: float,
+    batch_size: int,
+    micro_batch: int,
+    lora_rank: int,
+    max_length: int,
+    eval_share: float,
+    warmup: float,
+    schedule: str,
+    weight_decay: float,
+    gradient_clip: float,
+    bf16: bool,
+    eval_every: int,
+    checkpoint_every: int,
+) -> RunResult:
+    """Train the recipe's model on the spec's data, from its newest checkpoint if it has one, and return the result.
+
+    Raises `Stopped` after a checkpoint when asked to stop.
+    """
+    spec, parts = job.spec, job.recipe.parts_with(job.knobs)
+    if spec.data is None:
+        raise RunError(f"The recipe {job.recipe.name} needs data: rows of the view {job.recipe.view}.")
+    mark = fingerprint(spec)
+    trust = spec.trust_remote_code
+    # A frozen base needs no float32 master weights; an adapter and a head keep their own.
+    dtype = torch.bfloat16 if bf16 and lora_rank and job.device.type == "cuda" else torch.float32
+    model, tokenizer = START[job.recipe.makes](spec.model, lora_rank=lora_rank, trust_remote_code=trust, dtype=dtype)
+    if spec.tokenizer:
+        tokenizer = backbone.load_tokenizer(spec.tokenizer, trust_remote_code=trust)
+    notes = [backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else []
+    longest = backbone.longest_input(model)
+    if longest < max_length:
+        notes.append(f"max_length is {longest} instead of {max_length}: the model reads no more.")
+        max_length = longest
+    model.to(job.device)
+    distributed.share_start(job, trainable(model).values())
+
+    rows = prepare(job, tokenizer, max_length=max_length, eval_share=eval_share)
+    pad_id = backbone.pad_id_of(tokenizer)
+    lengths = [rows.examples[i].length for i in rows.train]
+    planned = plan(lengths, batch_size=batch_size, epochs=epochs, max_steps=max_steps, seed=spec.seed)
+    batches = [[rows.train[i] for i in batch] for batch in planned]
+    reference = None
+    if "reference" in parts["objective"].needs:
+        wanted = sorted({i for batch in batches for i in batch} | set(rows.held))
+        reference = reference_logps(
+            job, model, rows.examples, wanted, pad_id=pad_id, rows_at_once=micro_batch, bf16=bf16, mark=mark
+        )
+    optimizer = torch.optim.AdamW(trainable(model).values(), lr=learning_rate, weight_decay=weight_decay)
+    progress, found = restore(job.folder / "checkpoints", model, optimizer, mark=mark)
+    learner = Learner(
+        job=job,
+        model=model,
+        optimizer=optimizer,
+        objective=named(parts["objective"].target),
+        loss=partial(named(parts["loss"].target), **{k.name: k.default for k in knobs_of(parts["loss"])}),
+        examples=rows.examples,
+        pad_id=pad_id,
+        bf16=bf16,
+        reference=reference,
+        progress=progress or Progress(micro_batch=micro_batch),
+        notes=notes + rows.tally.notes() + found,
+    )
+    if not rows.held:
+        learner.notes.append("No rows were held out, so nothing was measured on prompts that training did not see.")
+    rate = partial(rate_at, total_steps=len(batches), highest=learning_rate, warmup=warmup, schedule=schedule)
+    _train(
+        learner,
+        batches,
+        rows.held,
+        rate=rate,
+        clip=gradient_clip,
+        eval_every=eval_every,
+        checkpoint=lambda: _checkpoint(learner, mark),
+        checkpoint_every=checkpoint_every,
+    )
+    figures = {f"eval_{name}": value for name, value in learner.measure(rows.held).items()} if rows.held else {}
+    if job.is_main:
+        _save(job, model, tokenizer)
+    distributed.wait(job)
+    return RunResult(model="model", metrics=_trained(job) | figures, counts=rows.counts(), notes=learner.notes)
+
+
+def named(target: str) -> Callable[..., Any]:
+    """Return the function that a part's `target` names."""
+    module, function = target.split(":")
+    return getattr(import_module(module), function)
+
+
+def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, *, max_length: int, eval_share: float) -> Rows:
+    """Return the rows of the run as token ids, with the prompts to measure on apart from those to train on."""
+    spec, view, tally = job.spec, job.recipe.view, Tally()
+    assert spec.data is not None
+    examples = encode(read(spec.data, view, tally), tokenizer, tally, max_length=max_length)
+    if spec.eval_data:
+        apart = Tally()
+        others = encode(read(spec.eval_data, view, apart, audit=True), tokenizer, apart, max_length=max_length)
+        tally.counts.update({f"eval_{name}": count for name, count in apart.counts.items()})
+        seen = {example.prompt_hash for example in others}
+        train = [i for i, example in enumerate(examples) if example.prompt_hash not in seen]
+        tally.counts["left_out_as_held_out"] = len(examples) - len(train)
+        held = list(range(len(examples), len(examples) + len(others)))
+        examples += others
+    else:
+        held = [i for i, example in enumerate(examples) if held_out(example.prompt_hash, share=eval_share)]
+        train = sorted(set(range(len(examples))) - set(held))
+    if not train:
+        raise RunError(
+            f"None of the {tally.counts['read']} rows can be trained on. "
+            + " ".join(tally.notes())
+            + (f" {len(held)} rows are held out." if held else "")
+        )
+    return Rows(examples=examples, train=train, held=held, tally=tally)
+
+
+def _train(
+    learner: Learner,
+    batches: Sequence[Sequence[int]],
+    held: Sequence[int],
+    *,
+    rate: Callable[[int], float],
+    clip: float,
+    eval_every: int,
+    checkpoint: Callable[[], None],
+    checkpoint_every: int,
+) -> None:
+    """Do the steps that are still to be done."""
+    job, progress = learner.job, learner.progress
+    job.rewind(progress.step)
+    started = time.perf_counter()
+    for rows in batches[batches_done(batches, progress.consumed) :]:
+        numbers, stop = learner.step(rows, rate=rate(progress.step), clip=clip)
+        now = time.perf_counter()
+        numbers["tokens_per_second"] = numbers.pop("tokens") / (now - started)
+        started = now
+        last = progress.step == len(batches)
+        if held and eval_every and progress.step % eval_every == 0 and not last:
+            measured = learner.measure(held)
+            numbers |= {f"eval_{k}": v["estimate"] if isinstance(v, dict) else v for k, v in measured.items()}
+        job.progress(step=progress.step, total_steps=len(batches), **numbers)
+        if stop or last or progress.step % checkpoint_every == 0:
+            checkpoint()
+        if stop and not last:
+            raise Stopped
+
+
+def _checkpoint(learner: Learner, mark: str) -> None:
+    job = learner.job
+    if job.is_main:
+        save_checkpoint(job.folder / "checkpoints", learner.progress, learner.model, learner.optimizer, mark=mark)
+    distributed.wait(job)
+
+
+def _save(job: Job, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write the folder ``model``, whole or not at all."""
+    part, final = job.folder / "model.part", job.folder / "model"
+    shutil.rmtree(part, ignore_errors=True)
+    backbone.save(model, tokenizer, part, recipe=job.recipe.name, base=job.spec.model)
+    shutil.rmtree(final, ignore_errors=True)
+    part.rename(final)
+
+
+def _trained(job: Job) -> dict[str, Any]:
+    """Return the run's figures from its own lines: means over the last tenth of the steps."""
+    lines = finished_numbers(job.folder)
+    tail = lines[-max(1, len(lines) // 10) :]
+    kept = [k for k in tail[-1] if not k.startswith("eval_")] if tail else []
+    figures = {k: fmean(line[k] for line in tail) for k in kept if all(k in line for line in tail)}
+    for name in ("step", "total_steps", "time", "lr"):
+        figures.pop(name, None)
+    return figures | {"steps": len(lines)}

@@ -1,0 +1,194 @@
+"""What a training run would lose if it died, and how it is kept: checkpoints that a crash cannot spoil.
+
+A checkpoint is a folder ``step-00000012`` with the trained weights, the optimizer's moments, the state of the random
+generators and a few numbers. Its ``manifest.json`` (each file's size and sha256) is written last, everything is
+flushed to disk, and only then is the folder renamed to its name. A folder without a manifest that fits is damaged, and
+the one before it is used: two are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from training.core.job import RunError
+from training.recipes.spec import RunSpec, write_json
+
+KEPT = 2
+
+
+@dataclass
+class Progress:
+    """Where the run stands. `consumed` counts examples, not steps: the last batch of an epoch may be short."""
+
+    step: int = 0
+    consumed: int = 0
+    micro_batch: int = 1
+    tokens: int = 0
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that are trained, by name, each once."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def fingerprint(spec: RunSpec) -> str:
+    """Return a hash of all that decides a run's course: its spec without the folder, and the bytes of its data."""
+    told = asdict(spec)
+    del told["output"]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for path in (spec.data, spec.eval_data):
+        digest.update(_sha256(Path(path)).encode() if path else b"-")
+    return digest.hexdigest()
+
+
+def rate_at(step: int, *, total_steps: int, highest: float, warmup: float, schedule: str) -> float:
+    """Return the learning rate of step 0, 1, … `total_steps` - 1; a function of the step, so nothing to restore."""
+    rising = math.ceil(warmup * total_steps)
+    if step < rising:
+        return highest * (step + 1) / rising
+    done = (step - rising) / max(total_steps - rising, 1)
+    falls = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+    return highest * falls[schedule]
+
+
+def save_checkpoint(
+    folder: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, *, mark: str
+) -> Path:
+    """Write the checkpoint of `progress` into `folder`, remove all but the newest two, and return its path."""
+    name = f"step-{progress.step:08d}"
+    part = folder / f"{name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_file(
+        {name: p.detach().cpu().contiguous() for name, p in trainable(model).items()}, part / "weights.safetensors"
+    )
+    save_file(_moments(optimizer), part / "optimizer.safetensors")
+    save_file(_random_state(), part / "random.safetensors")
+    write_json(part / "state.json", {"fingerprint": mark, "torch": torch.__version__, **asdict(progress)})
+    files = {p.name: {"size": p.stat().st_size, "sha256": _sha256(p)} for p in sorted(part.iterdir())}
+    for file in part.iterdir():
+        _flush(file)
+    write_json(part / "manifest.json", {"files": files})
+    _flush(part)
+    final = folder / name
+    shutil.rmtree(final, ignore_errors=True)
+    part.rename(final)
+    _flush(folder)
+    for old in _checkpoints(folder)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def restore(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, mark: str
+) -> tuple[Progress | None, list[str]]:
+    """Put the newest sound checkpoint of `folder` into model and optimizer; return where it stands, and notes.
+
+    RunError when the checkpoint is of another spec or other data: going on would mix two runs.
+    """
+    notes = []
+    for path in _checkpoints(folder):
+        fault = _fault(path)
+        if fault:
+            notes.append(f"The checkpoint {path.name} was damaged ({fault}), so an earlier one was used.")
+            continue
+        state = json.loads((path / "state.json").read_text())
+        if state.pop("fingerprint") != mark:
+            raise RunError(
+                f"The checkpoint {path} belongs to a run with other settings or other data. Start a new run, or "
+                "remove the folder checkpoints to start this one from the beginning."
+            )
+        state.pop("torch")
+        weights = load_file(path / "weights.safetensors")
+        parameters = trainable(model)
+        if set(weights) != set(parameters):
+            raise RunError(f"The weights in {path} are not those this run trains. Remove the folder checkpoints.")
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(weights[name])
+        _put_moments(optimizer, load_file(path / "optimizer.safetensors"))
+        _put_random_state(load_file(path / "random.safetensors"))
+        return Progress(**state), notes
+    return None, notes
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the finished checkpoints, newest first."""
+    return sorted((p for p in folder.glob("step-*") if p.suffix != ".part"), reverse=True)
+
+
+def _fault(path: Path) -> str:
+    """Return what is wrong with a checkpoint, or an empty string."""
+    try:
+        files = json.loads((path / "manifest.json").read_text())["files"]
+        for name, told in files.items():
+            if (path / name).stat().st_size != told["size"]:
+                return f"{name} has not its size"
+            if _sha256(path / name) != told["sha256"]:
+                return f"{name} has changed"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its manifest cannot be read"
+    return "" if "state.json" in files else "state.json is missing"
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state as flat tensors ``<parameter's number>.<name>``."""
+    return {
+        f"{index}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def _put_moments(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in flat.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _random_state() -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _put_random_state(state: dict[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or a folder's list of names is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def finished_numbers(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of ``metrics.jsonl``."""
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
