@@ -76,21 +76,16 @@ def _send(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
 
 
-def _leads_session(process: psutil.Process) -> bool:
-    try:
-        return os.getsid(process.pid) == process.pid
-    except OSError:
-        return False
-
-
 def stop_family(root: psutil.Process, *, grace_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
     """Stop a process and everything it started: asked first, killed after `grace_seconds` or when `hurry` says so.
 
-    Descendants that lead a session of their own are training runs. A worker waits for its run, so the run is asked
-    too: it writes a checkpoint and leaves. All other descendants are their parent's business until the grace is over.
+    Only `root` is asked. What it started is its own business until the grace is over: a worker has its training run
+    write a checkpoint.
     """
     family = {root}
-    asked: set[psutil.Process] = set()
+    with suppress(psutil.Error):
+        family.update(root.children(recursive=True))
+    _send(root, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     while True:
         for member in list(family):
@@ -101,10 +96,6 @@ def stop_family(root: psutil.Process, *, grace_seconds: float, hurry: Callable[[
             return
         if time.monotonic() > deadline or hurry():
             break
-        for member in family - asked:
-            if member == root or _leads_session(member):
-                _send(member, signal.SIGTERM)
-                asked.add(member)
         time.sleep(0.1)
     kill(family)
 
@@ -120,8 +111,8 @@ def kill(processes: Iterable[psutil.Process]) -> None:
 def stop_all(notes: Sequence[Noted], *, mark: str, hurry: Callable[[], bool] = lambda: False) -> list[str]:
     """Stop the noted processes in reverse order of start, then whatever else carries `mark`; return the names.
 
-    What is left after that lost its parent, such as a training run whose worker was killed: it is asked to write its
-    checkpoint like the others and gets the same time for it.
+    What is left after that lost its parent, such as a training run whose worker was killed. It is asked first too: it
+    writes a checkpoint when it can.
     """
     stopped = []
     for note in reversed(notes):

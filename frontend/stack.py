@@ -280,5 +280,5 @@ def worker(queue: str, *, token: str) -> Service:
             return bool(celery.control.inspect(destination=[node], timeout=1).ping())
         return False
 
-    # A training run needs the time to write its checkpoint.
-    return Service(f"worker {queue}", command, is_ready, grace_seconds=30)
+    # A training run needs time to write its checkpoint: see `training.launch.Patience`.
+    return Service(f"worker {queue}", command, is_ready, grace_seconds=40)

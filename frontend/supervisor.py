@@ -70,6 +70,7 @@ class Supervisor:
         self._mark = f"{self._home_mark}{self.token}"
         self._notes = folder / "processes.json"
         self._children: list[Child] = []
+        self._log_starts: dict[str, int] = {}  # where this start's lines begin in each log
         self._stack = ExitStack()
         self._signals_while_stopping = 0
 
@@ -195,6 +196,7 @@ class Supervisor:
         with suppress(OSError):
             if log.stat().st_size > LOG_BYTES:
                 log.replace(log.with_suffix(".log.1"))
+        self._log_starts[service.name] = log.stat().st_size if log.exists() else 0
         environment = {**os.environ, processes.MARK: self._mark, "PYTHONUNBUFFERED": "1"}
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, and it decides the order.
@@ -228,7 +230,9 @@ class Supervisor:
     def _last_words(self, service: Service) -> str:
         log = self._log(service)
         with suppress(OSError):
-            lines = [line for line in log.read_text(errors="replace").splitlines()[-40:] if line.strip()]
+            with log.open("rb") as file:
+                file.seek(self._log_starts.get(service.name, 0))
+                lines = [line for line in file.read().decode(errors="replace").splitlines()[-40:] if line.strip()]
             if lines:
                 return "Its log ends with:\n    " + "\n    ".join(lines[-6:]) + f"\n  The whole log: {log}"
         return f"Its log: {log}"
