@@ -6,7 +6,12 @@ package: all its arrows point down. Nobody imports this module; everyone uses `d
 
 from __future__ import annotations
 
+import hashlib
+import os
+import secrets
+import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import environ
 
@@ -31,9 +36,6 @@ def _secret_key() -> str:
         return given
     path = ATTUNE_HOME / "secret_key"
     if not path.exists():
-        import os
-        import secrets
-
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(50))
@@ -153,7 +155,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "frontend.storage.HashedStaticFiles"
     },
 }
 WHITENOISE_USE_FINDERS = DEBUG
@@ -187,9 +189,21 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Background work ---------------------------------------------------------------------------------------------
 
+
+def _broker_socket() -> Path:
+    """Return where the embedded broker listens: below ATTUNE_HOME, or in a short folder when that path is too long."""
+    path = ATTUNE_HOME / "run" / "broker.sock"
+    # A socket's path may have 107 bytes, 103 on a Mac.
+    if len(os.fsencode(path)) <= 100:
+        return path
+    digest = hashlib.sha256(os.fsencode(ATTUNE_HOME)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"attune-{os.getuid()}-{digest}" / "broker.sock"
+
+
 # Without BROKER_URL, `manage.py serve` and `manage.py demo` start a Valkey server on this socket.
-ATTUNE_BROKER_SOCKET = ATTUNE_HOME / "run" / "broker.sock"
-CELERY_BROKER_URL = env.str("BROKER_URL", default=f"redis+socket://{ATTUNE_BROKER_SOCKET}")
+ATTUNE_BROKER_SOCKET = _broker_socket()
+CELERY_BROKER_URL = env.str("BROKER_URL", default="") or f"redis+socket://{quote(str(ATTUNE_BROKER_SOCKET))}"
+ATTUNE_BROKER_EMBEDDED = not env.str("BROKER_URL", default="")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Longer than any run: a shorter one starts a task twice. Lost work comes back through the run's heartbeat.
@@ -218,9 +232,10 @@ ATTUNE_TRUST_REMOTE_CODE = env.bool("TRUST_REMOTE_CODE", default=False)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "knox.auth.TokenAuthentication",
+        "annotation.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
+    "DEFAULT_PARSER_CLASSES": ["annotation.api.parsing.StrictJSONParser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -238,6 +253,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "annotation.api.schema.document_errors",
+    ],
 }
 
 # --- Logs --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,57 @@
+"""Who is calling: a knox token in the ``Authorization`` header."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.plumbing import build_bearer_security_scheme_object
+from knox.crypto import hash_token
+from knox.models import AuthToken
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+
+if TYPE_CHECKING:
+    from drf_spectacular.openapi import AutoSchema
+    from rest_framework.request import Request
+
+    from annotation.models import User
+
+PREFIX = "Token"
+
+
+class TokenAuthentication(BaseAuthentication):
+    """Reads knox's tokens with one SQL statement.
+
+    Knox's own class reads all tokens of the person on every request and fails with a server error on a header that
+    is not UTF-8. The digest is the primary key, so it can be looked up directly: it is a hash of 256 random bits, and
+    how long the look-up takes says nothing about any other token.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, AuthToken] | None:
+        words = get_authorization_header(request).split()
+        if not words or words[0].lower() != PREFIX.lower().encode():
+            return None
+        try:
+            (given,) = words[1:]
+            digest = hash_token(given.decode("ascii"))
+        except ValueError:
+            raise AuthenticationFailed("The header must read: Authorization: Token <the token>.") from None
+        token = AuthToken.objects.select_related("user").filter(digest=digest).first()
+        if token is None or (token.expiry is not None and token.expiry < timezone.now()):
+            raise AuthenticationFailed("This token is unknown or has expired; make a new one on your profile page.")
+        if not token.user.is_active:
+            raise AuthenticationFailed("This account is switched off; ask whoever runs this server.")
+        return token.user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return PREFIX
+
+
+class TokenScheme(OpenApiAuthenticationExtension):
+    target_class = "annotation.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return build_bearer_security_scheme_object(header_name="Authorization", token_prefix=PREFIX)

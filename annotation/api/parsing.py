@@ -1,0 +1,116 @@
+"""What a request carries, read with care: nothing gets past here that a database would choke on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.request import Request
+from rest_framework.serializers import BaseSerializer, Serializer
+
+from annotation.services.intake import read_lines
+from annotation.storable import unstorable
+
+# No judgement, draft or setting is larger; data comes in by the line.
+MAX_JSON_BYTES = 8 * 1024 * 1024
+# Deeper than any answer or draft; what is deeper would overflow the stack of whoever walks it later.
+MAX_DEPTH = 60
+
+
+class TooLarge(APIException):
+    status_code = 413
+    default_detail = f"The body has more than {MAX_JSON_BYTES // 1024**2} MiB; data is imported as JSON Lines."
+
+
+class StrictJSONParser(JSONParser):
+    """JSON that can be stored: no NUL, no lone surrogate, no NaN, not too deep."""
+
+    def parse(
+        self, stream: BinaryIO, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        body = stream.read(MAX_JSON_BYTES + 1)
+        if len(body) > MAX_JSON_BYTES:
+            raise TooLarge
+        try:
+            text = body.decode()  # JSON is UTF-8 (RFC 8259), whatever a charset parameter says
+            value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        except ValueError as error:
+            raise ParseError(f"The body is not JSON: {error}.") from None
+        except RecursionError:
+            raise ParseError("The body is nested too deeply.") from None
+        if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+            raise ParseError(f"The body is nested too deeply; {MAX_DEPTH} levels are read.")
+        # A raw NUL is no JSON and a raw surrogate no UTF-8: both can only come from an escape.
+        if "\\u" in text and (reason := unstorable(value)):
+            raise ParseError(f"The body cannot be stored. {reason}")
+        return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:40]} is too large")
+    return number
+
+
+def _depth(value: Any) -> int:
+    """Return how many lists and objects lie inside each other; without recursion."""
+    depth = 0
+    level = [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [part for item in level for part in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+class LinesParser(BaseParser):
+    """JSON Lines, handed on as an iterator, so that a body of any size takes the memory of one line."""
+
+    media_type = "application/x-ndjson"
+
+    def parse(
+        self, stream: BinaryIO, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Iterator[bytes]:
+        return read_lines(stream)
+
+
+class PlainLinesParser(LinesParser):
+    media_type = "text/plain"
+
+
+class OctetLinesParser(LinesParser):
+    media_type = "application/octet-stream"
+
+
+class JsonlLinesParser(LinesParser):
+    media_type = "application/jsonl"
+
+
+LINE_PARSERS = [LinesParser, JsonlLinesParser, PlainLinesParser, OctetLinesParser]
+
+
+def checked(serializer: type[Serializer], data: Any, *, partial: bool = False) -> dict[str, Any]:
+    """Return the validated values of `data`; a name nobody knows is an error, not a silent loss."""
+    reader = serializer(data=data, partial=partial)
+    if isinstance(data, Mapping):
+        unknown = [name for name in data if name not in reader.fields]
+        if unknown:
+            known = ", ".join(reader.fields) or "none"
+            raise ValidationError({name: [f"There is no such field; there are: {known}."] for name in unknown})
+    reader.is_valid(raise_exception=True)
+    return reader.validated_data
+
+
+def checked_query(serializer: type[Serializer], request: Request) -> dict[str, Any]:
+    """Return the validated query parameters; parameters nobody knows are ignored, as everywhere on the web."""
+    reader: BaseSerializer = serializer(data=request.query_params)
+    reader.is_valid(raise_exception=True)
+    return reader.validated_data

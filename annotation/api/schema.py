@@ -1,0 +1,57 @@
+"""The OpenAPI document of the whole server, and the page to browse it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_page
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+ERRORS = {
+    "400": "Some values do not fit, or the body cannot be read.",
+    "401": "No token, or one that is unknown or has expired.",
+    "403": "You have a role in this campaign, but not one that may do this.",
+    "404": "There is no such thing, or you may not know of it.",
+    "409": "The state of things does not allow this now.",
+    "413": "The body is too large.",
+    "415": "The body has a content type that is not read here.",
+    "422": "What was sent breaks a rule of the campaign.",
+    "429": "Too many requests; wait a minute.",
+}
+
+
+def document_errors(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Add to every operation the errors it can answer with; all have one shape."""
+    result["components"]["schemas"]["Error"] = {
+        "type": "object",
+        "required": ["detail", "errors"],
+        "properties": {
+            "detail": {"type": "string", "description": "A whole sentence that says what to do."},
+            "errors": {"type": "object", "additionalProperties": {}, "description": "Field → what is wrong with it."},
+        },
+    }
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            for code, description in ERRORS.items():
+                operation["responses"].setdefault(
+                    code,
+                    {
+                        "description": description,
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+                    },
+                )
+    return result
+
+
+# The document is the same for everybody and takes a good part of a second to make.
+@method_decorator(cache_page(600, key_prefix="schema"), name="dispatch")
+class Document(SpectacularAPIView):
+    pass
+
+
+class Browser(SpectacularSwaggerSplitView):
+    """Swagger UI; the script comes from an address of its own, so that the page needs no inline script."""
+
+    url_name = "api-schema"
+    template_name = "annotation/api_docs.html"

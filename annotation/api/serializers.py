@@ -1,0 +1,243 @@
+"""The JSON shapes of campaigns, tasks and feedback, as they come in and as they go out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import datasets
+from annotation.feedback import KINDS
+from annotation.feedback import kind as feedback_kind
+from annotation.models import Assignment, Campaign, Feedback, Task
+from annotation.services.submission import SKIP_REASONS
+
+LARGEST_SMALL = 32767  # PositiveSmallIntegerField
+
+
+class ErrorOut(serializers.Serializer):
+    """Every answer with a 4xx status."""
+
+    detail = serializers.CharField()
+    errors = serializers.DictField(child=serializers.JSONField())
+
+
+class TokenIn(serializers.Serializer):
+    username = serializers.CharField(max_length=150)
+    password = serializers.CharField(max_length=4096, trim_whitespace=False)
+
+
+class TokenOut(serializers.Serializer):
+    token = serializers.CharField()
+    expiry = serializers.DateTimeField(allow_null=True)
+
+
+class CampaignIn(serializers.Serializer):
+    name = serializers.CharField(max_length=120)
+    kind = serializers.ChoiceField(choices=sorted(KINDS), default="pairwise")
+    description = serializers.CharField(allow_blank=True, default="", max_length=10_000)
+    options = serializers.DictField(child=serializers.JSONField(), default=dict)
+    overlap = serializers.IntegerField(min_value=1, max_value=50, default=1)
+    lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, default=1800)
+    guideline = serializers.CharField(allow_blank=True, default="", max_length=200_000)
+
+
+class CampaignChange(serializers.Serializer):
+    """The kind cannot change: judgements already there refer to it."""
+
+    name = serializers.CharField(max_length=120, required=False)
+    description = serializers.CharField(allow_blank=True, required=False, max_length=10_000)
+    options = serializers.DictField(child=serializers.JSONField(), required=False)
+    overlap = serializers.IntegerField(min_value=1, max_value=50, required=False)
+    lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, required=False)
+    guideline = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
+
+
+class CampaignOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    kind = serializers.CharField()
+    state = serializers.ChoiceField(choices=Campaign.State.choices)
+    overlap = serializers.IntegerField()
+    lease_seconds = serializers.IntegerField()
+    guideline_version = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    roles = serializers.SerializerMethodField()
+
+    def get_roles(self, campaign: Campaign) -> list[str]:
+        """Return the caller's own roles; `my_memberships` is prefetched by the view."""
+        return sorted(membership.role for membership in campaign.my_memberships)  # type: ignore[attr-defined]
+
+
+class CampaignDetailOut(CampaignOut):
+    options = serializers.DictField(child=serializers.JSONField())
+    guideline = serializers.SerializerMethodField()
+    submit_schema = serializers.SerializerMethodField()
+
+    def get_guideline(self, campaign: Campaign) -> str:
+        guideline = campaign.guidelines.filter(version=campaign.guideline_version).first()
+        return guideline.text if guideline else ""
+
+    def get_submit_schema(self, campaign: Campaign) -> dict[str, Any]:
+        """Return the JSON schema of what may be sent to `/api/assignments/<key>/submit/` here."""
+        return feedback_kind(campaign.kind).json_schema(campaign.options)
+
+
+class LineErrorOut(serializers.Serializer):
+    line = serializers.IntegerField()
+    reason = serializers.CharField()
+
+
+class ImportOut(serializers.Serializer):
+    created = serializers.IntegerField()
+    existing = serializers.IntegerField()
+    blank = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    errors = LineErrorOut(many=True, help_text="The first thousand of the lines that failed.")
+
+
+class TasksQuery(serializers.Serializer):
+    state = serializers.ChoiceField(choices=Task.State.choices, required=False)
+    batch = serializers.CharField(max_length=60, required=False, allow_blank=True)
+    audit = serializers.BooleanField(required=False, allow_null=True, default=None)
+
+
+class TaskOut(serializers.Serializer):
+    """A task as a lead or an engineer sees it, with where its answers come from."""
+
+    id = serializers.IntegerField()
+    external_id = serializers.CharField()
+    state = serializers.ChoiceField(choices=Task.State.choices)
+    wanted = serializers.IntegerField()
+    done = serializers.IntegerField()
+    seats = serializers.IntegerField()
+    priority = serializers.IntegerField()
+    is_audit = serializers.BooleanField()
+    batch = serializers.CharField()
+    meta = serializers.DictField(child=serializers.JSONField())
+    prompt = serializers.SerializerMethodField()
+    completions = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+
+    def get_prompt(self, task: Task) -> list[dict[str, str]]:
+        return task.content["messages"]
+
+    def get_completions(self, task: Task) -> list[dict[str, str]]:
+        texts = [completion["text"] for completion in task.content["completions"]]
+        origins = task.meta.get("origins") or [""] * len(texts)
+        return [{"text": text, "origin": origin} for text, origin in zip(texts, origins, strict=True)]
+
+
+class NextIn(serializers.Serializer):
+    ahead = serializers.BooleanField(default=False, help_text="Ask for the item behind the one on screen.")
+
+
+class MessageOut(serializers.Serializer):
+    role = serializers.CharField()
+    content = serializers.CharField()
+
+
+class AssignmentOut(serializers.Serializer):
+    """What an annotator gets to see; `as_shown` makes it."""
+
+    key = serializers.CharField()
+    campaign = serializers.IntegerField()
+    kind = serializers.CharField()
+    prompt = MessageOut(many=True)
+    completions = serializers.ListField(child=serializers.CharField(), help_text="In the order shown.")
+    options = serializers.DictField(child=serializers.JSONField())
+    draft = serializers.DictField(child=serializers.JSONField(), allow_null=True)
+    expires_at = serializers.DateTimeField()
+
+
+def as_shown(assignment: Assignment, campaign: Campaign) -> dict[str, Any]:
+    """Return the item in the order shown, with nothing that tells who wrote what or which answer is stored first."""
+    content = assignment.task.content
+    answers = content["completions"]
+    return {
+        "key": assignment.key,
+        "campaign": campaign.pk,
+        "kind": campaign.kind,
+        "prompt": [{"role": m["role"], "content": m["content"]} for m in content["messages"]],
+        "completions": [answers[position]["text"] for position in assignment.shown_order],
+        "options": campaign.options,
+        "draft": assignment.draft,
+        "expires_at": assignment.expires_at,
+    }
+
+
+class SubmitIn(serializers.Serializer):
+    """The kind's own fields (see `submit_schema` of the campaign), and beside them:"""
+
+    client_key = serializers.RegexField(
+        r"\A[\x21-\x7e]{1,64}\Z",
+        required=False,
+        help_text=(
+            "Names this submit. The same key again changes nothing and gives the same answer; another key for the "
+            "same assignment amends the judgement. Left out, it is the assignment's key."
+        ),
+    )
+    active_seconds = serializers.FloatField(min_value=0, max_value=1_000_000, required=False, allow_null=True)
+
+
+class SubmitOut(serializers.Serializer):
+    feedback = serializers.IntegerField()
+    version = serializers.IntegerField()
+
+
+class SkipIn(serializers.Serializer):
+    reason = serializers.ChoiceField(choices=list(SKIP_REASONS.items()))
+    note = serializers.CharField(allow_blank=True, default="", max_length=10_000)
+
+
+class FeedbackQuery(serializers.Serializer):
+    current = serializers.BooleanField(default=True, help_text="Leave out judgements that were amended.")
+    batch = serializers.CharField(max_length=60, required=False, allow_blank=True)
+
+
+class FeedbackOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    task = serializers.CharField(source="task.external_id")
+    batch = serializers.CharField(source="task.batch")
+    annotator = serializers.CharField(source="user.pseudonym")
+    simulated = serializers.BooleanField(source="user.is_simulated")
+    kind = serializers.CharField()
+    payload = serializers.DictField(child=serializers.JSONField())
+    description = serializers.SerializerMethodField()
+    shown_order = serializers.ListField(child=serializers.IntegerField())
+    version = serializers.IntegerField()
+    is_current = serializers.BooleanField()
+    guideline_version = serializers.IntegerField()
+    seconds = serializers.FloatField(allow_null=True)
+    active_seconds = serializers.FloatField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+    def get_description(self, feedback: Feedback) -> str:
+        return feedback_kind(feedback.kind).describe(feedback.payload, options=self.context["options"])
+
+
+class ExportQuery(serializers.Serializer):
+    view = serializers.ChoiceField(choices=sorted(datasets.VIEWS), default="pairs")
+    split = serializers.ChoiceField(choices=["train", "test"], required=False)
+    batch = serializers.ListField(
+        child=serializers.CharField(max_length=60, allow_blank=True),
+        required=False,
+        help_text="Only these batches; may be given several times.",
+    )
+    audit = serializers.BooleanField(default=True, help_text="Whether the audit slice is part of the export.")
+    simulated = serializers.BooleanField(default=True, help_text="Whether simulated people's judgements are.")
+    after = serializers.IntegerField(
+        min_value=0, max_value=2**63 - 1, default=0, help_text="Only judgements with a larger id: to go on later."
+    )
+    gzip = serializers.BooleanField(default=False, help_text="Send a .jsonl.gz file.")
+
+
+class ExportSchemaQuery(serializers.Serializer):
+    view = serializers.ChoiceField(choices=sorted(datasets.VIEWS), default="pairs")
+
+
+class ExportSchemaOut(serializers.Serializer):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    columns = serializers.DictField(child=serializers.CharField())

@@ -1,0 +1,148 @@
+"""Campaigns, and what is in them: tasks and feedback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Prefetch
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation import permissions
+from annotation.api.pagination import IdCursorPagination
+from annotation.api.parsing import checked, checked_query
+from annotation.api.serializers import (
+    CampaignChange,
+    CampaignDetailOut,
+    CampaignIn,
+    CampaignOut,
+    FeedbackOut,
+    FeedbackQuery,
+    TaskOut,
+    TasksQuery,
+)
+from annotation.models import Campaign, Feedback, Membership, Role, Task, User
+from annotation.services import campaigns
+
+
+def _with_my_roles(user: User) -> Prefetch:
+    return Prefetch("memberships", queryset=Membership.objects.filter(user=user), to_attr="my_memberships")
+
+
+def _detail(campaign: Campaign, user: User) -> dict[str, Any]:
+    """Return the campaign as it is stored now, as `user` may see it."""
+    stored = Campaign.objects.prefetch_related(_with_my_roles(user)).get(pk=campaign.pk)
+    return CampaignDetailOut(stored).data
+
+
+class CampaignList(APIView):
+    pagination_class = IdCursorPagination
+
+    @extend_schema(operation_id="campaigns_list", responses=CampaignOut(many=True), tags=["campaigns"])
+    def get(self, request: Request) -> Response:
+        """Return the campaigns you have a role in, newest first."""
+        pager = self.pagination_class()
+        mine = Campaign.objects.visible_to(request.user).prefetch_related(_with_my_roles(request.user))
+        page = pager.paginate_queryset(mine, request, self)
+        return pager.get_paginated_response(CampaignOut(page, many=True).data)
+
+    @extend_schema(
+        operation_id="campaigns_create", request=CampaignIn, responses={201: CampaignDetailOut}, tags=["campaigns"]
+    )
+    def post(self, request: Request) -> Response:
+        """Create a campaign, as a draft, with yourself as its lead."""
+        campaign = campaigns.create(actor=request.user, **checked(CampaignIn, request.data))
+        return Response(_detail(campaign, request.user), status=status.HTTP_201_CREATED)
+
+
+class CampaignDetail(APIView):
+    @extend_schema(operation_id="campaigns_read", responses=CampaignDetailOut, tags=["campaigns"])
+    def get(self, request: Request, campaign_id: int) -> Response:
+        """Return one campaign with its guideline, its options and the schema of its answers."""
+        return Response(_detail(permissions.campaign_for(request.user, campaign_id), request.user))
+
+    @extend_schema(
+        operation_id="campaigns_change", request=CampaignChange, responses=CampaignDetailOut, tags=["campaigns"]
+    )
+    def patch(self, request: Request, campaign_id: int) -> Response:
+        """Change what is given and leave the rest; another guideline text becomes a new version."""
+        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+        change = checked(CampaignChange, request.data, partial=True)
+        guideline = change.pop("guideline", None)
+        if change:
+            campaigns.update(campaign=campaign, actor=request.user, **change)
+        if guideline is not None:
+            campaigns.write_guideline(campaign=campaign, text=guideline, actor=request.user)
+        return Response(_detail(campaign, request.user))
+
+
+@extend_schema(operation_id="campaigns_open", request=None, responses=CampaignDetailOut, tags=["campaigns"])
+@api_view(["POST"])
+def open_campaign(request: Request, campaign_id: int) -> Response:
+    """Hand out items from now on."""
+    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+    campaigns.open_campaign(campaign=campaign, actor=request.user)
+    return Response(_detail(campaign, request.user))
+
+
+@extend_schema(operation_id="campaigns_pause", request=None, responses=CampaignDetailOut, tags=["campaigns"])
+@api_view(["POST"])
+def pause_campaign(request: Request, campaign_id: int) -> Response:
+    """Hand out nothing new; what people hold may still be submitted."""
+    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+    campaigns.pause_campaign(campaign=campaign, actor=request.user)
+    return Response(_detail(campaign, request.user))
+
+
+@extend_schema(operation_id="campaigns_close", request=None, responses=CampaignDetailOut, tags=["campaigns"])
+@api_view(["POST"])
+def close_campaign(request: Request, campaign_id: int) -> Response:
+    """End the campaign for good; it can be read and exported."""
+    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+    campaigns.close_campaign(campaign=campaign, actor=request.user)
+    return Response(_detail(campaign, request.user))
+
+
+class TaskList(APIView):
+    pagination_class = IdCursorPagination
+
+    @extend_schema(operation_id="tasks_list", parameters=[TasksQuery], responses=TaskOut(many=True), tags=["campaigns"])
+    def get(self, request: Request, campaign_id: int) -> Response:
+        """Return the campaign's tasks with where their answers come from; for leads and engineers."""
+        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+        asked = checked_query(TasksQuery, request)
+        tasks = Task.objects.filter(campaign=campaign)
+        if "state" in asked:
+            tasks = tasks.filter(state=asked["state"])
+        if "batch" in asked:
+            tasks = tasks.filter(batch=asked["batch"])
+        if asked["audit"] is not None:
+            tasks = tasks.filter(is_audit=asked["audit"])
+        pager = self.pagination_class()
+        page = pager.paginate_queryset(tasks, request, self)
+        return pager.get_paginated_response(TaskOut(page, many=True).data)
+
+
+class FeedbackList(APIView):
+    pagination_class = IdCursorPagination
+
+    @extend_schema(
+        operation_id="feedback_list", parameters=[FeedbackQuery], responses=FeedbackOut(many=True), tags=["campaigns"]
+    )
+    def get(self, request: Request, campaign_id: int) -> Response:
+        """Return what people said, under their pseudonyms; for leads and engineers."""
+        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+        asked = checked_query(FeedbackQuery, request)
+        feedback = Feedback.objects.filter(campaign=campaign).select_related("task", "user")
+        if asked["current"]:
+            feedback = feedback.current()
+        if "batch" in asked:
+            feedback = feedback.filter(task__batch=asked["batch"])
+        pager = self.pagination_class()
+        page = pager.paginate_queryset(feedback, request, self)
+        rows = FeedbackOut(page, many=True, context={"options": campaign.options}).data
+        return pager.get_paginated_response(rows)

@@ -1,0 +1,79 @@
+"""Who may do what: five callers meet every endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from annotation.api.urls import urlpatterns
+from annotation.models import Campaign, User
+from tests.annotation.api.conftest import CALLERS, pair_line
+from tests.factories import PASSWORD, make_assignment
+
+# URL name, method, body → the status for: anonymous, stranger, annotator, engineer, lead.
+EVERYBODY = (200, 200, 200, 200, 200)
+MEMBERS = (401, 404, 200, 200, 200)
+READERS = (401, 404, 403, 200, 200)
+LEADS = (401, 404, 403, 403, 200)
+MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
+    ("api-schema", "get", None, EVERYBODY),
+    ("api-docs", "get", None, EVERYBODY),
+    ("api-token", "post", {"username": "lead", "password": PASSWORD}, (201,) * 5),
+    ("api-logout", "post", {}, (401, 204, 204, 204, 204)),
+    ("api-campaigns", "get", None, (401, 200, 200, 200, 200)),
+    ("api-campaign", "get", None, MEMBERS),
+    ("api-campaign", "patch", {"description": "New words"}, LEADS),
+    ("api-campaign-open", "post", {}, LEADS),
+    ("api-campaign-pause", "post", {}, LEADS),
+    ("api-campaign-close", "post", {}, LEADS),
+    ("api-import", "post", pair_line(99), READERS),
+    ("api-export", "get", None, READERS),
+    ("api-export-schema", "get", None, READERS),
+    ("api-tasks", "get", None, READERS),
+    ("api-feedback", "get", None, READERS),
+    ("api-progress", "get", None, READERS),
+    ("api-my-progress", "get", None, MEMBERS),
+    ("api-agreement", "get", None, READERS),
+    ("api-next", "post", {}, (401, 404, 200, 403, 200)),
+    # The assignment is the annotator's: to everybody else, the lead included, it does not exist.
+    ("api-submit", "post", {"preference": "1"}, (401, 404, 200, 404, 404)),
+    ("api-skip", "post", {"reason": "unclear"}, (401, 404, 204, 404, 404)),
+    ("api-draft", "post", {"comment": "so far"}, (401, 404, 204, 404, 404)),
+]
+
+
+@pytest.mark.parametrize(("name", "method", "body", "expected"), MATRIX, ids=[f"{row[1]} {row[0]}" for row in MATRIX])
+def test_everybody_gets_what_is_theirs(
+    name: str,
+    method: str,
+    body: Any,
+    expected: tuple[int, ...],
+    clients: dict[str, APIClient],
+    campaign: Campaign,
+    people: dict[str, User],
+) -> None:
+    held = make_assignment(people["annotator"], campaign)
+    pattern = next(pattern for pattern in urlpatterns if pattern.name == name)
+    path = f"/api/{pattern.pattern}".replace("<int:campaign_id>", str(campaign.pk)).replace("<slug:key>", held.key)
+    more: dict[str, Any] = {"data": body, "content_type": "application/x-ndjson"}
+    if not isinstance(body, bytes):
+        more = {} if body is None else {"data": body, "format": "json"}
+    for caller, status in zip(CALLERS, expected, strict=True):
+        response = getattr(clients[caller], method)(path, **more)
+        assert response.status_code == status, (caller, response.content[:500])
+        if status >= 400:
+            assert set(response.json()) == {"detail", "errors"}
+            assert response.json()["detail"].strip()
+
+
+def test_the_matrix_is_complete() -> None:
+    assert {pattern.name for pattern in urlpatterns} == {name for name, *_ in MATRIX}
+
+
+def test_a_stranger_cannot_tell_a_campaign_from_nothing(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    there = clients["stranger"].get(f"/api/campaigns/{campaign.pk}/")
+    nothing = clients["stranger"].get(f"/api/campaigns/{campaign.pk + 1000}/")
+    assert (there.status_code, there.json()) == (nothing.status_code, nothing.json())
+    assert clients["stranger"].get("/api/campaigns/").json()["results"] == []
