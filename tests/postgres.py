@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 
@@ -34,7 +33,7 @@ def postgres_url(*, durable: bool = False) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="attune-pg-", dir="/tmp"))
     try:
         with _running(folder, durable=durable):
-            yield f"postgres://postgres@{quote(str(folder), safe='')}/postgres"
+            yield f"postgres://postgres@/postgres?host={folder}"  # read alike by libpq and django-environ
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
