@@ -1,0 +1,92 @@
+"""What the web server and the workers must not load: looked at in fresh interpreters."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ["torch", "transformers", "peft", "accelerate", "numpy", "datasets", "scipy", "pandas"]
+
+WEB = """
+import sys, json, importlib, pkgutil
+import django
+django.setup()
+from django.urls import get_resolver
+def resolve(resolver):
+    for entry in resolver.url_patterns:
+        if hasattr(entry, "url_patterns"):
+            resolve(entry)
+resolve(get_resolver())
+import annotation, training, frontend
+for package in (annotation, training, frontend):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        skipped = ("training.core", "frontend.settings", "annotation.demo")
+        if not module.name.startswith(skipped) and ".migrations" not in module.name:
+            importlib.import_module(module.name)
+from training.celery import app
+app.loader.import_default_modules()
+assert "training.tasks.execute_run" in app.tasks, sorted(app.tasks)
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+START = """
+import django
+django.setup()
+from django.urls import get_resolver
+get_resolver().url_patterns
+"""
+
+CORE = """
+import sys, json, importlib, pkgutil
+import training.core
+for module in pkgutil.walk_packages(training.core.__path__, "training.core."):
+    importlib.import_module(module.name)
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+RECIPES = CORE.replace("training.core", "training.recipes")
+
+
+def modules_after(code: str, home: Path) -> set[str]:
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "frontend.settings", "ATTUNE_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_every_module_of_web_and_worker_loads_without_the_heavy_packages(tmp_path: Path):
+    loaded = modules_after(WEB, tmp_path)
+    assert {"django", "celery", "rest_framework", "annotation", "training", "frontend"} <= loaded
+    assert loaded & set(HEAVY) == set()
+
+
+def test_web_starts_within_two_seconds_of_processor_time(tmp_path: Path):
+    """Processor time, because other tests run beside this one; the best of three, because caches warm up."""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "frontend.settings", "ATTUNE_HOME": str(tmp_path)}
+    seconds = []
+    for _ in range(3):
+        before = os.times()
+        subprocess.run([sys.executable, "-c", START], cwd=ROOT, env=environment, check=True, timeout=120)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(seconds) < 2.0, seconds
+
+
+def test_the_core_loads_without_django(tmp_path: Path):
+    loaded = modules_after(CORE, tmp_path)
+    assert "torch" in loaded
+    assert loaded & {"django", "celery", "rest_framework", "annotation", "frontend", "kombu"} == set()
+
+
+def test_recipes_load_with_the_standard_library_alone(tmp_path: Path):
+    started = time.monotonic()
+    loaded = modules_after(RECIPES, tmp_path)
+    assert loaded & {*HEAVY, "django", "celery"} == set()
+    assert time.monotonic() - started < 20
