@@ -7,4 +7,5 @@ class TrainingConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing the app binds every `shared_task` to it, in the web process too.
-        import training.celery  # noqa: F401
+        import training.celery
+        import training.receivers  # noqa: F401

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from django.db import InterfaceError, OperationalError, connection
+
 from training import launch, paths
 from training.errors import FolderBusy, RunLost, TrainingError
 from training.models import Run
@@ -21,9 +23,6 @@ log = logging.getLogger(__name__)
 # Set when this worker is asked to stop. Shared memory without a lock: the main process sets it in a signal handler,
 # and the pool's processes, forked from it, read it.
 STOPPING = multiprocessing.sharedctypes.RawValue(ctypes.c_bool, False)
-
-# Seconds between signs of life while the child says nothing.
-QUIET_BEAT_SECONDS = 5
 
 
 def execute(
@@ -87,7 +86,13 @@ class Watch:
         if lines and self.first is None:
             self.first = lines[0]
         progress = {**lines[-1], "eta_seconds": self._seconds_left(lines[-1])} if lines else None
-        self.cancelled = not runs.beat(self.run, progress)
+        try:
+            self.cancelled = not runs.beat(self.run, progress)
+        except (OperationalError, InterfaceError) as error:
+            # The database restarts, or is busy. The child need not die of that: should another worker take the run
+            # meanwhile, the next beat that gets through says so.
+            log.warning("No heartbeat for %s: %s", self.run, error)
+            connection.close_if_unusable_or_obsolete()
         self.worker_stops = bool(STOPPING.value)
         return not (self.cancelled or self.worker_stops)
 

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
+from annotation.errors import AnnotationError
 from annotation.models import Campaign, User
 from annotation.services import events
 from training.errors import Invalid, TrainingError, WrongState
@@ -141,7 +143,7 @@ def cancel(*, round: Round, actor: User | None) -> Round:
         raise WrongState("The round has ended already; there is nothing to cancel.")
     round = _read(round)
     note = f"Cancelled. {round.policy.label} stays in use; the loop is paused."
-    Round.objects.filter(pk=round.pk).update(note=note, finished_at=steps.timezone.now())
+    Round.objects.filter(pk=round.pk).update(note=note, finished_at=timezone.now())
     Loop.objects.filter(pk=round.loop_id, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED)
     for run in Run.objects.filter(round=round).exclude(state__in=Run.FINAL):
         runs.cancel(run=run, actor=actor)
@@ -174,7 +176,7 @@ def advance(round_id: int) -> bool:
         return False
     try:
         return step(round)
-    except TrainingError as stuck:
+    except (TrainingError, AnnotationError) as stuck:
         return _stall(round, str(stuck))
 
 

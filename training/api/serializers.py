@@ -1,0 +1,234 @@
+"""The JSON shapes of recipes, runs, versions, snapshots, loops and rounds, as they come in and as they go out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation.datasets import VIEWS
+from training.models import Loop, ModelVersion, Round, Run
+from training.recipes.base import Knob, Recipe
+
+LARGEST_ID = 2**63 - 1
+LARGEST_SEED = 2**31 - 1
+
+
+class KnobOut(serializers.Serializer):
+    name = serializers.CharField()
+    type = serializers.ChoiceField(choices=["boolean", "integer", "number", "string"])
+    default = serializers.JSONField()
+    help = serializers.CharField()
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    choices = serializers.ListField(child=serializers.JSONField())
+    advanced = serializers.BooleanField()
+
+
+class RecipeOut(serializers.Serializer):
+    name = serializers.CharField()
+    version = serializers.IntegerField()
+    title = serializers.CharField()
+    summary = serializers.CharField()
+    kind = serializers.ChoiceField(choices=Run.Kind.choices)
+    view = serializers.CharField(help_text="The kind of row it reads.")
+    makes = serializers.CharField(help_text="The kind of model version it makes; empty when it makes none.")
+    source = serializers.CharField(help_text="The paper it is from.")  # type: ignore[assignment]
+    knobs = KnobOut(many=True)
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    names = ("name", "version", "title", "summary", "kind", "view", "makes", "source")
+    return {name: getattr(recipe, name) for name in names} | {"knobs": [knob_json(knob) for knob in recipe.knobs()]}
+
+
+def knob_json(knob: Knob) -> dict[str, Any]:
+    kinds = {bool: "boolean", int: "integer", float: "number"}
+    return dataclasses.asdict(knob) | {"type": kinds.get(type(knob.default), "string"), "choices": list(knob.choices)}
+
+
+class SnapshotFilters(serializers.Serializer):
+    split = serializers.ChoiceField(choices=["train", "test"], required=False)
+    batches = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=1000)
+    include_audit = serializers.BooleanField(required=False)
+    include_simulated = serializers.BooleanField(required=False)
+
+
+class SnapshotIn(serializers.Serializer):
+    view = serializers.ChoiceField(choices=sorted(VIEWS))
+    filters = SnapshotFilters(required=False)
+
+
+class SnapshotOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    campaign = serializers.IntegerField(source="campaign_id")
+    view = serializers.CharField()
+    filters = serializers.DictField(child=serializers.JSONField())
+    rows = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class RunIn(serializers.Serializer):
+    recipe = serializers.CharField(max_length=60)
+    knobs = serializers.DictField(child=serializers.JSONField(), default=dict)
+    parent = serializers.IntegerField(  # type: ignore[assignment]
+        min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the model version to start from."
+    )
+    model = serializers.CharField(
+        max_length=400, required=False, help_text="Instead of parent: a folder on the server or a hub name."
+    )
+    snapshot = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Id of the data; when left out, the recipe's view is frozen now, without audit items.",
+    )
+    reference = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the policy to compare with or refer to."
+    )
+    reward = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the reward model that scores."
+    )
+    seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
+
+
+class RunOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    campaign = serializers.IntegerField(source="campaign_id")
+    kind = serializers.ChoiceField(choices=Run.Kind.choices)
+    recipe = serializers.DictField(child=serializers.JSONField())
+    purpose = serializers.CharField(help_text="What it is to its round: sample, reward, policy, gate, or empty.")
+    round = serializers.IntegerField(source="round_id", allow_null=True)
+    parent = serializers.IntegerField(source="parent_id", allow_null=True)  # type: ignore[assignment]
+    snapshot = serializers.IntegerField(source="snapshot_id", allow_null=True)
+    output = serializers.IntegerField(source="output_id", allow_null=True, help_text="Id of the version it made.")
+    seed = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=Run.State.choices)
+    cancel_requested = serializers.BooleanField()
+    attempts = serializers.IntegerField()
+    step = serializers.IntegerField()
+    total_steps = serializers.IntegerField()
+    progress = serializers.DictField(child=serializers.JSONField(), help_text="The last metrics line.")
+    error = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    heartbeat_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class RunDetailOut(RunOut):
+    result = serializers.DictField(child=serializers.JSONField())
+
+
+class LogOut(serializers.Serializer):
+    text = serializers.CharField()
+
+
+class LogQuery(serializers.Serializer):
+    limit = serializers.IntegerField(min_value=1, max_value=1_000_000, default=20_000, help_text="Most bytes returned.")
+
+
+class MetricsOut(serializers.Serializer):
+    lines = serializers.ListField(child=serializers.DictField(child=serializers.JSONField()))
+
+
+class VersionIn(serializers.Serializer):
+    kind = serializers.ChoiceField(choices=ModelVersion.Kind.choices)
+    path = serializers.CharField(max_length=400, help_text="A folder on the server or a hub name.")
+
+
+class VersionOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    campaign = serializers.IntegerField(source="campaign_id")
+    kind = serializers.ChoiceField(choices=ModelVersion.Kind.choices)
+    number = serializers.IntegerField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    state = serializers.ChoiceField(choices=ModelVersion.State.choices)
+    parent = serializers.IntegerField(source="parent_id", allow_null=True)  # type: ignore[assignment]
+    snapshot = serializers.IntegerField(source="snapshot_id", allow_null=True)
+    path = serializers.CharField()
+    recipe = serializers.DictField(child=serializers.JSONField())
+    metrics = serializers.DictField(child=serializers.JSONField())
+    created_at = serializers.DateTimeField()
+
+
+class FigureOut(serializers.Serializer):
+    name = serializers.CharField()
+    estimate = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    n = serializers.IntegerField()
+    limit = serializers.FloatField(allow_null=True, help_text="Null: shown for information, decides nothing.")
+    passed = serializers.BooleanField()
+    explanation = serializers.CharField()
+
+
+class GateReportOut(serializers.Serializer):
+    candidate = serializers.IntegerField(source="candidate_id")
+    parent = serializers.IntegerField(source="parent_id", help_text="Id of the policy it was compared with.")  # type: ignore[assignment]
+    verdict = serializers.CharField()
+    figures = FigureOut(many=True)
+    created_at = serializers.DateTimeField()
+
+
+class VersionDetailOut(VersionOut):
+    gate_report = GateReportOut(allow_null=True)
+    lineage = serializers.DictField(
+        child=serializers.JSONField(), help_text="Base, recipe, snapshot and the ids of the judgements behind it."
+    )
+
+
+class PromoteIn(serializers.Serializer):
+    reason = serializers.CharField(
+        max_length=2000, allow_blank=True, default="", help_text="Needed to promote past a gate; kept for the audit."
+    )
+
+
+class LoopIn(serializers.Serializer):
+    policy = serializers.CharField(max_length=400, help_text="The first policy: a folder or a hub name.")
+    prompts_path = serializers.CharField(max_length=400, help_text='JSON Lines of {"id", "prompt": messages}.')
+    settings = serializers.DictField(child=serializers.JSONField(), default=dict)
+
+
+class LoopChange(serializers.Serializer):
+    settings = serializers.DictField(child=serializers.JSONField())
+
+
+class LoopOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    campaign = serializers.IntegerField(source="campaign_id")
+    state = serializers.ChoiceField(choices=Loop.State.choices)
+    settings = serializers.DictField(child=serializers.JSONField())
+    prompts_path = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class RoundOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    campaign = serializers.IntegerField(source="loop.campaign_id")
+    index = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=Round.State.choices)
+    stalled_in = serializers.CharField()
+    note = serializers.CharField()
+    policy = serializers.IntegerField(source="policy_id")
+    candidate = serializers.IntegerField(source="candidate_id", allow_null=True)
+    snapshot = serializers.IntegerField(source="snapshot_id", allow_null=True)
+    labelling_started_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class BatchOut(serializers.Serializer):
+    batch = serializers.CharField()
+    done = serializers.IntegerField()
+    total = serializers.IntegerField()
+    open = serializers.IntegerField()
+
+
+class RoundDetailOut(RoundOut):
+    prompts = serializers.ListField(child=serializers.CharField())
+    runs = RunOut(many=True)
+    batches = BatchOut(many=True, help_text="The round's pairs, and the gate's.")
+    gate_report = GateReportOut(allow_null=True)

@@ -1,0 +1,85 @@
+"""The gates to rows of training: each is reached through its campaign. Annotators have no business here.
+
+Who judges must not learn which answer is whose, so runs, versions and rounds are for leads and engineers.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import Http404
+
+from annotation.models import Campaign, Role, User
+from annotation.permissions import campaign_for
+from training.models import Loop, ModelVersion, Round, Run, Snapshot
+
+READERS = (Role.LEAD, Role.ENGINEER)
+LARGEST_ID = 2**63 - 1
+
+Person = User | AnonymousUser
+
+
+def training_of(user: Person, campaign_id: int, *roles: Role) -> Campaign:
+    """Return the campaign if `user` may see its training, or has one of `roles` when some are named."""
+    return campaign_for(user, _possible(campaign_id), *(roles or READERS))
+
+
+def run_for(user: Person, run_id: int, *roles: Role) -> Run:
+    """Return the run if `user` has one of `roles` in its campaign (any reader when none is named); else Http404."""
+    found = Run.objects.filter(pk=_possible(run_id))
+    run = found.select_related("campaign", "parent", "snapshot", "output", "round").first()
+    return _through_campaign(user, run, "run", roles)
+
+
+def version_for(user: Person, version_id: int, *roles: Role) -> ModelVersion:
+    found = ModelVersion.objects.filter(pk=_possible(version_id))
+    version = found.select_related("campaign", "parent", "snapshot", "gate_report__parent").first()
+    return _through_campaign(user, version, "model version", roles)
+
+
+def snapshot_for(user: Person, snapshot_id: int, *roles: Role) -> Snapshot:
+    snapshot = Snapshot.objects.filter(pk=_possible(snapshot_id)).select_related("campaign").first()
+    return _through_campaign(user, snapshot, "snapshot", roles)
+
+
+def loop_for(user: Person, campaign_id: int, *roles: Role) -> Loop:
+    """Return the loop of a campaign; Http404 when it has none."""
+    campaign = training_of(user, campaign_id, *roles)
+    loop = Loop.objects.filter(campaign=campaign).select_related("campaign").first()
+    if loop is None:
+        raise Http404("This campaign has no loop.")
+    return loop
+
+
+def round_for(user: Person, round_id: int, *roles: Role) -> Round:
+    found = Round.objects.filter(pk=_possible(round_id))
+    round = found.select_related("loop__campaign", "policy", "candidate__gate_report", "snapshot").first()
+    if round is None:
+        raise Http404("There is no such round.")
+    try:
+        training_of(user, round.loop.campaign_id, *roles)
+    except Http404:
+        raise Http404("There is no such round.") from None
+    return round
+
+
+Row = TypeVar("Row", Run, ModelVersion, Snapshot)
+
+
+def _through_campaign(user: Person, row: Row | None, name: str, roles: tuple[Role, ...]) -> Row:
+    missing = f"There is no such {name}."
+    if row is None:
+        raise Http404(missing)
+    try:
+        training_of(user, row.campaign_id, *roles)
+    except Http404:
+        raise Http404(missing) from None
+    return row
+
+
+def _possible(row_id: int) -> int:
+    """Return `row_id`; Http404 for a number that no row can have, which SQLite would stumble over."""
+    if not 0 <= row_id <= LARGEST_ID:
+        raise Http404("There is no such thing.")
+    return row_id

@@ -1,0 +1,36 @@
+"""What training hears from annotation, which knows nothing of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+from annotation.models import Task
+from training.models import Round
+from training.services import messages
+
+
+@receiver(post_save, sender=Task, dispatch_uid="training.wake_round_when_judged")
+def wake_round_when_judged(instance: Task, **_: Any) -> None:
+    """Wake a round when the last task of its batch has been judged. The beat would find it too, seconds later.
+
+    SQL: one statement after the commit that completes a task of some batch; none for other tasks.
+    """
+    if instance.state != Task.State.COMPLETE or not instance.batch:
+        return
+    campaign, batch = instance.campaign_id, instance.batch
+
+    def wake() -> None:
+        waiting = Round.objects.filter(
+            ~Exists(Task.objects.filter(campaign=OuterRef("loop__campaign"), batch=batch, state=Task.State.OPEN)),
+            loop__campaign=campaign,
+            state__in=[Round.State.LABELLING, Round.State.GATING],
+        )
+        for round_id in waiting.values_list("pk", flat=True):
+            messages.wake_round(round_id)
+
+    transaction.on_commit(wake)
