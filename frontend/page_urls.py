@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from frontend.views import account, home
+from frontend.views import account, home, work
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", account.sign_in, name="login"),
     path("logout/", account.sign_out, name="logout"),
     path("profile/", account.profile, name="profile"),
+    path("work/<int:campaign_id>/", work.work, name="work"),
+    path("work/<int:campaign_id>/skip/", work.skip, name="work-skip"),
+    path("work/<int:campaign_id>/draft/", work.draft, name="work-draft"),
+    path("work/<int:campaign_id>/undo/", work.undo, name="work-undo"),
+    path("work/<int:campaign_id>/history/", work.history, name="work-history"),
+    path("work/<int:campaign_id>/guideline/", work.guideline, name="work-guideline"),
 ]

@@ -1,21 +1,55 @@
-"""What waits for this person: the campaigns to judge in, with the work that is really left in each."""
+"""What waits for this person: the campaigns they judge in, with the work that is really left in each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.views.decorators.cache import never_cache
 
-from annotation import progress
-from annotation.models import Campaign, Role
+from annotation.models import Campaign, Membership, Role
+from annotation.progress import MyProgress, my_progress
 from frontend.decorators import signed_in
 from frontend.http import SignedInRequest
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A campaign as its annotator sees it on the first page."""
+
+    campaign: Campaign
+    progress: MyProgress
+    runs_it: bool  # may open the campaign's own page
+
+    @property
+    def left(self) -> int:
+        """Return how many items this person can judge now: those on their screen and those still free."""
+        return self.progress.holding + self.progress.available if self.campaign.is_open else 0
+
+
+@never_cache
 @signed_in
 def home(request: SignedInRequest) -> HttpResponse:
-    """Return the list of campaigns this person judges in; the ones with work come first."""
+    """Return the campaigns this person judges in, those with work first."""
     user = request.user
+    runs = _run_by(request)
     campaigns = Campaign.objects.with_role(user, Role.ANNOTATOR, Role.LEAD).exclude(state=Campaign.State.DRAFT)
-    waiting = [(campaign, progress.my_progress(user, campaign)) for campaign in campaigns.order_by("name")]
-    waiting.sort(key=lambda pair: (not pair[0].is_open, pair[1].available == 0))
-    return render(request, "home.html", {"waiting": waiting})
+    waiting = [
+        Waiting(campaign, my_progress(user, campaign), runs_it=user.is_superuser or campaign.pk in runs)
+        for campaign in campaigns.order_by("name")
+    ]
+    waiting.sort(key=lambda one: (not one.campaign.is_open, one.left == 0))
+    context = {
+        "waiting": waiting,
+        "left": sum(one.left for one in waiting),
+        "today": sum(one.progress.today for one in waiting),
+        "may_create": user.is_staff or bool(runs),
+    }
+    return render(request, "home.html", context)
+
+
+def _run_by(request: SignedInRequest) -> set[int]:
+    """Return the ids of the campaigns this person leads or engineers."""
+    roles = Membership.objects.filter(user=request.user, role__in=[Role.LEAD, Role.ENGINEER])
+    return set(roles.values_list("campaign_id", flat=True))

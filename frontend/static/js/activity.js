@@ -1,0 +1,44 @@
+// Seconds in which the page was visible and used: a pause of more than IDLE does not count.
+
+const IDLE = 30000;
+
+export class Activity {
+  #counted = 0;
+  #tick = performance.now();
+  #used = performance.now();
+
+  constructor() {
+    for (const event of ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchstart"]) {
+      addEventListener(event, () => this.#touch(), { passive: true, capture: true });
+    }
+    document.addEventListener("visibilitychange", () => this.#count());
+    setInterval(() => this.#count(), 500);
+  }
+
+  start(seconds) {
+    this.#count();
+    this.#counted = seconds * 1000;
+    this.#used = performance.now();
+  }
+
+  seconds() {
+    this.#count();
+    return this.#counted / 1000;
+  }
+
+  get isActive() {
+    return !document.hidden && performance.now() - this.#used < IDLE;
+  }
+
+  #touch() {
+    this.#count();
+    this.#used = performance.now();
+  }
+
+  #count() {
+    const now = performance.now();
+    // A timer of a sleeping laptop or a hidden tab fires late: such a gap is no work.
+    if (this.isActive && now - this.#tick < 2000) this.#counted += now - this.#tick;
+    this.#tick = now;
+  }
+}

@@ -1,0 +1,97 @@
+// The unfinished answer to the item on screen: in this browser at each change, on the server after a second of quiet.
+
+import { post } from "./net.js";
+import { forget, names, read, write } from "./store.js";
+
+const QUIET = 1000;
+const OLDEST = 30 * 24 * 3600 * 1000;
+
+export class Draft extends EventTarget {
+  #name;
+  #form;
+  #url;
+  #seconds;
+  #timer = 0;
+  #over = new AbortController();
+
+  // `seconds` returns the active seconds spent on this view so far.
+  constructor({ user, form, version, url, seconds }) {
+    super();
+    this.#form = form;
+    this.#url = url;
+    this.#seconds = seconds;
+    this.#name = `attune:draft:${user}:${form.elements.assignment.value}:${version}`;
+    form.addEventListener("input", () => this.#changed(), { signal: this.#over.signal });
+  }
+
+  // Fills the form from this browser's copy unless the server's is newer; returns the seconds kept with it.
+  restore() {
+    const kept = read(this.#name);
+    if (kept && kept.at >= (Number(this.#form.dataset.draftAt) || 0)) {
+      for (const [field, value] of Object.entries(kept.fields)) this.#fill(field, value);
+    } else {
+      this.#keep(); // the client key belongs to this view from now on
+    }
+    return Number(kept?.fields.active_seconds ?? this.#form.elements.active_seconds.value) || 0;
+  }
+
+  fields() {
+    this.#form.elements.active_seconds.value = this.#seconds().toFixed(1);
+    const fields = Object.fromEntries(new FormData(this.#form));
+    delete fields.csrfmiddlewaretoken;
+    return fields;
+  }
+
+  // Tells the server that somebody is at work on this item, which renews the lease.
+  beat() {
+    return this.#send();
+  }
+
+  // The item leaves the screen: what was typed stays, but is no longer sent.
+  stop() {
+    if (this.#over.signal.aborted) return;
+    clearTimeout(this.#timer);
+    this.#keep();
+    this.#over.abort();
+  }
+
+  get name() {
+    return this.#name;
+  }
+
+  #changed() {
+    this.#tell(this.#keep() ? "kept" : "not-kept");
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#send(), QUIET);
+  }
+
+  #keep() {
+    return write(this.#name, { fields: this.fields(), at: Date.now() });
+  }
+
+  async #send() {
+    this.#keep();
+    const fields = this.fields();
+    const draft = JSON.stringify({ ...fields, at: Date.now() });
+    const result = await post(this.#url, { assignment: fields.assignment, draft });
+    if (this.#over.signal.aborted) return;
+    if (result.kind === "conflict") this.dispatchEvent(new CustomEvent("lease-lost", { detail: result.text }));
+    else this.#tell({ ok: "stored", "signed-out": "signed-out", offline: "offline" }[result.kind] ?? "kept");
+  }
+
+  #fill(field, value) {
+    const input = this.#form.elements.namedItem(field);
+    if (input && field !== "assignment") input.value = value; // a RadioNodeList checks the radio with this value
+  }
+
+  #tell(type) {
+    this.dispatchEvent(new Event(type));
+  }
+}
+
+// Drafts of items that were never finished would otherwise stay for ever.
+export function forgetOldDrafts(user) {
+  for (const name of names(`attune:draft:${user}:`)) {
+    if (Date.now() - (read(name)?.at ?? 0) > OLDEST) forget(name);
+  }
+}

@@ -1,0 +1,90 @@
+// What surrounds the item: the saved dot, progress, notices, and what a screen reader is told.
+
+const words = JSON.parse(document.getElementById("words")?.textContent ?? "{}");
+
+export function word(name, values = {}) {
+  return Object.entries(values).reduce((text, [key, value]) => text.replace(`{${key}}`, value), words[name] ?? name);
+}
+
+const DOTS = { kept: "", stored: "good", saved: "good", sending: "busy", waiting: "warn", "not-kept": "warn", "signed-out": "bad" };
+
+export function saved(state, values) {
+  const place = document.getElementById("saved");
+  const text = word(state, values);
+  const label = place.querySelector("[data-text]");
+  place.querySelector(".dot").className = `dot ${DOTS[state] ? `dot--${DOTS[state]}` : ""}`;
+  if (label.textContent !== text) label.textContent = text;
+}
+
+export function announce(text) {
+  document.getElementById("announcer").textContent = text;
+}
+
+export function progress({ done, total }) {
+  const bar = document.getElementById("progress");
+  bar.max = Math.max(total, 1);
+  bar.value = done;
+  document.getElementById("progress-done").textContent = done;
+  document.getElementById("progress-total").textContent = total;
+}
+
+export function shownProgress() {
+  return { done: document.getElementById("progress").value, total: Number(document.getElementById("progress-total").textContent) };
+}
+
+// One notice per name; `actions` are [label, function or address] and each closes the notice, except an address.
+export function notice(name, text, { level = "", actions = [] } = {}) {
+  const place = document.getElementById("notices");
+  const old = place.querySelector(`[data-name="${name}"]`);
+  if (old?.dataset.text === text) return;
+  const one = document.createElement("div");
+  one.className = `notice ${level ? `notice--${level}` : ""}`;
+  one.dataset.name = name;
+  one.dataset.text = text;
+  one.append(Object.assign(document.createElement("span"), { textContent: text }));
+  const row = document.createElement("span");
+  row.className = "notice__actions";
+  for (const [label, action] of actions) row.append(control(name, label, action));
+  one.append(row);
+  if (old) old.replaceWith(one);
+  else place.append(one);
+}
+
+export function clearNotice(name) {
+  document.querySelector(`#notices [data-name="${name}"]`)?.remove();
+}
+
+function control(name, label, action) {
+  if (typeof action === "string") {
+    return Object.assign(document.createElement("a"), { href: action, target: "_blank", rel: "noopener", textContent: label });
+  }
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
+  button.className = "button button--small";
+  button.addEventListener("click", () => {
+    clearNotice(name);
+    action();
+  });
+  return button;
+}
+
+// Returns whether everything that is required is there; says beside each input what is missing, and goes to the first.
+export function complete(form) {
+  const missing = new Map();
+  for (const input of form.querySelectorAll("[data-required]")) {
+    const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
+    if (!given && !missing.has(input.name)) missing.set(input.name, input);
+  }
+  for (const place of form.querySelectorAll("[data-error-for]")) {
+    const input = missing.get(place.dataset.errorFor);
+    place.textContent = input?.dataset.required ?? "";
+    place.closest("fieldset, .field")?.classList.toggle("field--invalid", Boolean(input));
+  }
+  const [first] = missing.values();
+  first?.focus();
+  return !first;
+}
+
+export function clearErrors(form) {
+  for (const place of form.querySelectorAll("[data-error-for]")) place.textContent = "";
+  for (const field of form.querySelectorAll(".field--invalid")) field.classList.remove("field--invalid");
+}

@@ -1,0 +1,222 @@
+// The annotator's screen: judge, and the next item is already there. Nothing is shown as saved before it is.
+
+import { Activity } from "./activity.js";
+import { Draft, forgetOldDrafts } from "./draft.js";
+import { listenForKeys } from "./keys.js";
+import { get } from "./net.js";
+import { Outbox } from "./outbox.js";
+import { readingAids } from "./reading.js";
+import { announce, clearErrors, clearNotice, complete, notice, progress, saved, shownProgress, word } from "./screen.js";
+import { forget } from "./store.js";
+
+const PATIENCE = 500; // milliseconds until "your answer is kept" replaces an item that was sent
+const BEAT = 120000;
+const LOOK = 10000;
+
+const root = document.getElementById("work");
+const { user, url, undoUrl, draftUrl, guidelineUrl, loginUrl } = root.dataset;
+const activity = new Activity();
+const outbox = new Outbox(user);
+let draft = null; // of the item on screen
+let ahead = null; // the next item, ready to be shown
+let awaiting = false; // the item on screen was sent and nothing has replaced it yet
+let turn = 0; // counts what was sent, so that a late prefetch is not taken for the next item
+let patience = 0;
+
+const screenItem = () => document.getElementById("item");
+const parse = (html) => {
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  return holder.content.querySelector("#item");
+};
+
+function show(item, { spoken = "" } = {}) {
+  clearTimeout(patience);
+  awaiting = false;
+  draft?.stop();
+  screenItem().replaceWith(item);
+  open(item);
+  announce(spoken || (draft ? word("next", shownProgress()) : word("done")));
+  scrollTo(0, 0);
+  item.querySelector("#item-title")?.focus({ preventScroll: true });
+}
+
+function open(item) {
+  if (item.dataset.done) progress({ done: Number(item.dataset.done), total: Number(item.dataset.total) });
+  const form = item.querySelector("[data-judge]");
+  draft = form && new Draft({ user, form, version: item.dataset.version, url: draftUrl, seconds: () => activity.seconds() });
+  if (!draft) return;
+  activity.start(draft.restore());
+  readingAids(item);
+  form.addEventListener("input", () => clearErrors(form));
+  for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
+  draft.addEventListener("stored", () => clearNotice("connection"));
+  draft.addEventListener("signed-out", signedOut);
+  draft.addEventListener("lease-lost", ({ detail }) => notice("lease", detail, { level: "warn", actions: [[word("close"), () => {}]] }));
+  if (Number(item.dataset.guideline) > Number(document.getElementById("guidelines").dataset.version)) renewGuidelines();
+  if (outbox.holds(form.elements.assignment.value)) waitFor(item); // sent before a reload, not yet acknowledged
+  else soon(prefetch);
+}
+
+// Sends a judgement or a skip, and goes on to the next item without waiting for the answer.
+function send(item, record, { counts }) {
+  if (!outbox.add({ ...record, draft: draft.name })) return;
+  draft.stop();
+  turn += 1;
+  const next = ahead;
+  ahead = null;
+  if (next) {
+    if (counts) next.dataset.done = String(shownProgress().done + 1);
+    next.dataset.total = String(shownProgress().total);
+    show(next);
+  } else waitFor(item);
+  outbox.flush();
+}
+
+function waitFor(item) {
+  awaiting = true;
+  item.inert = true;
+  patience = setTimeout(() => {
+    const screen = document.getElementById("waiting-screen").content.querySelector("#item").cloneNode(true);
+    item.replaceWith(screen);
+    draft = null;
+  }, PATIENCE);
+}
+
+outbox.addEventListener("answered", ({ detail: { record, result } }) => {
+  clearNotice("connection");
+  if (result.kind === "ok") {
+    forget(record.draft);
+    arrived(parse(result.html));
+  } else if (result.kind === "invalid") {
+    if (awaiting) show(parse(result.html));
+    else notice("invalid", word("invalid"), { level: "warn", actions: [[word("open"), () => putAside(parse(result.html))]] });
+  } else {
+    if (result.kind === "conflict") notice("lease", result.text, { level: "warn", actions: [[word("close"), () => {}]] });
+    offerRefused();
+    if (awaiting) next();
+  }
+});
+
+// The server names the item that is due: it is on screen already, or it takes the place of what was sent.
+function arrived(item) {
+  if (!item) return;
+  if (awaiting) show(item);
+  else if (item.dataset.keyOfItem === screenItem().dataset.keyOfItem) {
+    progress({ done: Number(item.dataset.done), total: Number(item.dataset.total) });
+  }
+  soon(prefetch);
+}
+
+async function next() {
+  const result = await get(url);
+  if (result.kind === "ok" && awaiting) show(parse(result.html));
+  else if (result.kind === "signed-out") signedOut();
+}
+
+async function prefetch() {
+  const item = screenItem();
+  if (ahead || awaiting || !draft || outbox.waiting().length) return;
+  const asked = turn;
+  const result = await get("amends" in item.dataset ? url : `${url}?ahead=1`);
+  const found = result.kind === "ok" ? parse(result.html) : null;
+  if (!found?.dataset.keyOfItem || asked !== turn || item !== screenItem()) return;
+  if (found.dataset.keyOfItem !== item.dataset.keyOfItem) ahead = found;
+}
+
+// Shows `item` now; the one on screen comes next, with what was entered in it.
+function putAside(item, spoken) {
+  const current = screenItem();
+  turn += 1;
+  ahead = draft && !("amends" in current.dataset) && !awaiting ? current.cloneNode(true) : null;
+  show(item, { spoken });
+}
+
+async function undo() {
+  await outbox.flush();
+  const current = screenItem();
+  const before = "amends" in current.dataset ? `?before=${current.dataset.keyOfItem}` : "";
+  const result = await get(undoUrl + before);
+  if (result.kind === "signed-out") signedOut();
+  else if (result.kind !== "ok") notice("undo", word("undo-wait"), { level: "warn", actions: [[word("close"), () => {}]] });
+  else if (!result.html) notice("undo", word("no-undo"), { actions: [[word("close"), () => {}]] });
+  else putAside(parse(result.html), word("amend"));
+}
+
+async function renewGuidelines() {
+  const result = await get(guidelineUrl);
+  if (result.kind !== "ok") return;
+  const holder = document.createElement("template");
+  holder.innerHTML = result.html;
+  document.getElementById("guidelines").replaceWith(holder.content.querySelector("#guidelines"));
+  const read = () => document.getElementById("guidelines").showPopover();
+  notice("guidelines", word("guidelines"), { actions: [[word("read"), read]] });
+}
+
+function signedOut() {
+  saved("signed-out");
+  const login = `${loginUrl}?next=${encodeURIComponent(url)}`;
+  notice("connection", word("sign-in"), { level: "bad", actions: [[word("sign-in-link"), login]] });
+}
+
+function offerRefused() {
+  const [record] = outbox.refused();
+  if (!record) return;
+  const actions = [[word("again"), () => outbox.again(record)], [word("drop"), () => outbox.drop(record)]];
+  notice("refused", word("refused"), { level: "bad", actions });
+}
+
+outbox.addEventListener("signed-out", signedOut);
+outbox.addEventListener("sending", () => saved("sending"));
+outbox.addEventListener("offline", () => {
+  const n = outbox.waiting().length;
+  saved("waiting", { n });
+  notice("connection", word("offline", { n }), { level: "warn" });
+});
+outbox.addEventListener("changed", () => outbox.waiting().length || saved("saved"));
+
+root.addEventListener("submit", (event) => {
+  const { target, submitter } = event;
+  event.preventDefault();
+  if (awaiting || !draft) return;
+  const item = screenItem();
+  if (target.matches("[data-judge]")) {
+    if (!complete(target)) return;
+    const fields = draft.fields();
+    send(item, { id: fields.client_key, url, fields }, { counts: !("amends" in item.dataset) });
+  } else if (target.matches("[data-skip]")) {
+    target.hidePopover();
+    const fields = { assignment: target.elements.assignment.value, note: target.elements.note.value, reason: submitter.value };
+    send(item, { id: `${fields.assignment}:skip`, url: target.getAttribute("action"), fields }, { counts: false });
+  }
+});
+root.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-undo]") || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  undo();
+});
+for (const event of ["focus", "online"]) {
+  addEventListener(event, () => {
+    if (document.querySelector('#notices [data-name="connection"]') && !outbox.waiting().length) draft?.beat();
+  });
+}
+setInterval(() => draft && activity.isActive && draft.beat(), BEAT);
+setInterval(async () => {
+  // New items of a round arrive while somebody looks at the empty screen.
+  if (document.hidden || !("doneScreen" in screenItem().dataset) || Number(screenItem().dataset.available)) return;
+  const result = await get(`${url}?look=1`);
+  const screen = result.kind === "ok" && "doneScreen" in screenItem().dataset ? parse(result.html) : null;
+  if (Number(screen?.dataset.available)) show(screen, { spoken: screen.innerText });
+}, LOOK);
+
+function soon(work) {
+  if ("requestIdleCallback" in window) requestIdleCallback(() => work(), { timeout: 300 });
+  else setTimeout(work, 50);
+}
+
+document.documentElement.classList.add("has-script");
+listenForKeys();
+forgetOldDrafts(user);
+open(screenItem());
+offerRefused();
+outbox.flush();

@@ -1,0 +1,236 @@
+"""The annotator's screen: the next item, submit, skip, draft, undo, history.
+
+Every address works as plain POST and redirect. A script that sends ``HX-Request: true`` gets the next item as a
+fragment instead, and the same checks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation import progress
+from annotation.errors import AnnotationError, Invalid
+from annotation.feedback import kind
+from annotation.models import Assignment, Campaign, Feedback, Role
+from annotation.permissions import assignment_for
+from annotation.services import queue, submission
+from frontend.decorators import campaign_page
+from frontend.http import SignedInRequest, complain, page, say, wants_fragment
+from frontend.views.items import shown_item
+from frontend.wording import WORDS
+
+annotator_page = campaign_page(Role.ANNOTATOR)
+
+# Fetched beside the page instead of one after the other as the imports are found.
+MODULES = [
+    f"js/{name}.js" for name in ("keys", "store", "net", "outbox", "draft", "activity", "reading", "diff", "screen")
+]
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@annotator_page
+def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the item to judge now, or the one named by ``?item=``; POST stores a judgement and moves on.
+
+    With ``?ahead=1`` a script gets the item after that (204 when there is none); with ``?look=1`` only whether there
+    is work, without taking any.
+    """
+    if request.method == "POST":
+        return _submit(request, campaign)
+    if key := request.GET.get("item"):
+        assignment = _own(request, campaign, key)
+        if assignment.state in (Assignment.State.SUBMITTED, Assignment.State.OPEN):
+            return _screen(request, campaign, assignment)
+        say(request, "That item was handed back; this is your next one.", level=messages.INFO)
+    if "look" in request.GET:
+        return _screen(request, campaign, None)
+    if "ahead" in request.GET:
+        ahead = queue.next_task(user=request.user, campaign=campaign, ahead=True)
+        return _screen(request, campaign, ahead) if ahead else HttpResponse(status=204)
+    return _next(request, campaign)
+
+
+@require_POST
+@annotator_page
+def skip(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Hand an item back with a reason and return the next one; safe to repeat."""
+    assignment = _own(request, campaign, request.POST.get("assignment", ""))
+    try:
+        submission.skip(assignment=assignment, reason=request.POST.get("reason", ""), note=request.POST.get("note", ""))
+    except AnnotationError as error:
+        return _refused(request, campaign, error)
+    return _move_on(request, campaign)
+
+
+@require_POST
+@annotator_page
+def draft(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Keep what was typed so far and renew the lease of somebody who is at work; 204, or 409 when the lease is lost."""
+    assignment = _own(request, campaign, request.POST.get("assignment", ""))
+    try:
+        typed = json.loads(request.POST.get("draft", ""))
+        submission.save_draft(assignment=assignment, draft=typed)
+        if assignment.state == Assignment.State.OPEN:
+            queue.extend(assignment=assignment)
+    except ValueError:
+        return HttpResponse("Send the draft as a JSON object.", status=400)
+    except AnnotationError as error:
+        return HttpResponse(str(error), status=error.status)
+    return HttpResponse(status=204)
+
+
+@never_cache
+@require_GET
+@annotator_page
+def undo(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the last judged item with its answer filled in; with ``?before=`` the one judged before that item.
+
+    Nothing changes until it is submitted again, which writes a new version.
+    """
+    judged = submission.last_submitted(user=request.user, campaign=campaign)
+    keys = [feedback.assignment.key for feedback in judged]
+    start = keys.index(request.GET["before"]) + 1 if request.GET.get("before") in keys else 0
+    if start < len(judged):
+        assignment = judged[start].assignment
+        assignment.task, assignment.campaign, assignment.user = judged[start].task, campaign, request.user
+        return _screen(request, campaign, assignment, judged=judged[start])
+    if wants_fragment(request):
+        return HttpResponse(status=204)
+    say(request, "There is nothing further back to undo.", level=messages.INFO)
+    return redirect("work", campaign.pk)
+
+
+@never_cache
+@require_GET
+@annotator_page
+def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return this person's last 50 judgements as the database has them."""
+    feedback_kind = kind(campaign.kind)
+    rows = []
+    for judged in submission.last_submitted(user=request.user, campaign=campaign, limit=50):
+        shown_order = judged.shown_order
+        rows.append(
+            {
+                "key": judged.assignment.key,
+                "when": judged.created_at,
+                "excerpt": _excerpt(judged.task.content["messages"]),
+                "said": feedback_kind.describe(judged.payload, options=campaign.options, shown_order=shown_order),
+                "comment": feedback_kind.initial(judged.payload, shown_order=shown_order).get("comment", ""),
+                "version": judged.version,
+                "active_seconds": judged.active_seconds,
+            }
+        )
+    return render(request, "work/history.html", {"campaign": campaign, "rows": rows})
+
+
+@require_GET
+@annotator_page
+def guideline(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the guidelines' drawer alone, for a page that was open when they changed."""
+    return render(request, "work/_guidelines.html", _campaign_context(campaign))
+
+
+def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    assignment = _own(request, campaign, request.POST.get("assignment", ""))
+    try:
+        submission.submit(
+            assignment=assignment,
+            data=_sent(request),
+            client_key=request.POST.get("client_key", "") or secrets.token_urlsafe(16),
+            active_seconds=_seconds(request.POST.get("active_seconds", "")),
+        )
+    except Invalid as error:
+        return _screen(request, campaign, assignment, values=_sent(request), invalid=error)
+    except AnnotationError as error:
+        return _refused(request, campaign, error)
+    return _move_on(request, campaign)
+
+
+def _move_on(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Answer an accepted submit or skip: the next item for a script, a redirect to it for a browser."""
+    if wants_fragment(request):
+        return _next(request, campaign)
+    return redirect("work", campaign.pk)
+
+
+def _refused(request: SignedInRequest, campaign: Campaign, error: AnnotationError) -> HttpResponse:
+    """Answer what could not be accepted: its sentence, and the next item as usual."""
+    if wants_fragment(request):
+        return HttpResponse(str(error), status=error.status, content_type="text/plain; charset=utf-8")
+    complain(request, error)
+    return HttpResponseRedirect(reverse("work", args=[campaign.pk]))
+
+
+def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    return _screen(request, campaign, queue.next_task(user=request.user, campaign=campaign))
+
+
+def _screen(
+    request: SignedInRequest,
+    campaign: Campaign,
+    assignment: Assignment | None,
+    *,
+    values: dict[str, Any] | None = None,
+    invalid: Invalid | None = None,
+    judged: Feedback | None = None,
+) -> HttpResponse:
+    """Return the work screen with this item on it, or the done screen when there is none."""
+    if assignment is not None and assignment.state == Assignment.State.SUBMITTED and judged is None:
+        judged = Feedback.objects.current().filter(assignment=assignment).first()
+    item = shown_item(campaign, assignment, judged=judged, values=values) if assignment else None
+    context = {
+        **_campaign_context(campaign),
+        "progress": progress.my_progress(request.user, campaign),
+        "item": item,
+        "values": item["values"] if item else {},
+        "errors": invalid.errors if invalid else {},
+        "form_error": str(invalid) if invalid else "",
+        "skip_reasons": list(submission.SKIP_REASONS.items()),
+        "modules": MODULES,
+        "words": WORDS,
+    }
+    fragment = "work/_task.html" if item else "work/_done.html"
+    return page(request, "work/task.html", context, fragment=fragment, status=invalid.status if invalid else 200)
+
+
+def _campaign_context(campaign: Campaign) -> dict[str, Any]:
+    text = campaign.guidelines.filter(version=campaign.guideline_version).first()
+    return {"campaign": campaign, "guideline": text}
+
+
+def _own(request: SignedInRequest, campaign: Campaign, key: str) -> Assignment:
+    """Return this person's assignment `key`, if it belongs to the campaign the address names."""
+    assignment = assignment_for(request.user, key)
+    if assignment.campaign_id != campaign.pk:
+        raise Http404("There is no such item.")
+    return assignment
+
+
+def _sent(request: SignedInRequest) -> dict[str, Any]:
+    """Return the inputs of the form; they may be kept as a draft, so without the session's token."""
+    return {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and 0 <= seconds < 86_400 else None
+
+
+def _excerpt(turns: list[dict[str, str]]) -> str:
+    """Return the beginning of the last turn, on one line."""
+    text = " ".join(turns[-1]["content"].split()) if turns else ""
+    return text if len(text) <= 140 else f"{text[:139].rstrip()}…"
