@@ -76,16 +76,19 @@ def _send(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
 
 
-def stop_family(root: psutil.Process, *, grace_seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
-    """Stop a process and everything it started: asked first, killed after `grace_seconds` or when `hurry` says so.
+def stop_families(
+    roots: Sequence[psutil.Process], *, grace_seconds: float, hurry: Callable[[], bool] = lambda: False
+) -> None:
+    """Stop processes and everything they started: asked first, killed after `grace_seconds` or when `hurry` says so.
 
-    Only `root` is asked. What it started is its own business until the grace is over: a worker has its training run
-    write a checkpoint.
+    Only the roots are asked. What they started is their own business until the grace is over: a worker has its
+    training run write a checkpoint.
     """
-    family = {root}
-    with suppress(psutil.Error):
-        family.update(root.children(recursive=True))
-    _send(root, signal.SIGTERM)
+    family = set(roots)
+    for root in roots:
+        with suppress(psutil.Error):
+            family.update(root.children(recursive=True))
+        _send(root, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     while True:
         for member in list(family):
@@ -109,18 +112,17 @@ def kill(processes: Iterable[psutil.Process]) -> None:
 
 
 def stop_all(notes: Sequence[Noted], *, mark: str, hurry: Callable[[], bool] = lambda: False) -> list[str]:
-    """Stop the noted processes in reverse order of start, then whatever else carries `mark`; return the names.
+    """Stop the noted processes, the first started last, then whatever else carries `mark`; return the names.
 
     What is left after that lost its parent, such as a training run whose worker was killed. It is asked first too: it
     writes a checkpoint when it can.
     """
-    stopped = []
-    for note in reversed(notes):
-        process = note.find()
-        if process is not None:
-            stop_family(process, grace_seconds=note.grace_seconds, hurry=hurry)
-            stopped.append(note.name)
-    for orphan in marked(mark):
-        stop_family(orphan, grace_seconds=10, hurry=hurry)
-        stopped.append(f"process {orphan.pid}")
-    return stopped
+    living = [(note, process) for note in notes if (process := note.find()) is not None]
+    # What was started first is what the others use, the broker: it goes last, when nobody speaks to it any more.
+    for wave in (living[:0:-1], living[:1]):
+        if wave:
+            grace = max(note.grace_seconds for note, _ in wave)
+            stop_families([process for _, process in wave], grace_seconds=grace, hurry=hurry)
+    orphans = marked(mark)
+    stop_families(orphans, grace_seconds=10, hurry=hurry)
+    return [note.name for note, _ in reversed(living)] + [f"process {orphan.pid}" for orphan in orphans]

@@ -81,9 +81,8 @@ def run(main: Callable[[Supervisor], None], *, address: Address, say: Say) -> No
             start_broker(supervisor)
         with _step(say, "Web server"):
             supervisor.start(web(address))
-        for queue in ("default", "gpu"):
-            with _step(say, f"Worker for queue {queue}"):
-                supervisor.start(worker(queue, token=supervisor.token))
+        with _step(say, "Workers"):
+            supervisor.start(*(worker(queue, token=supervisor.token) for queue in ("default", "gpu")))
         main(supervisor)
 
 

@@ -141,16 +141,20 @@ class Supervisor:
         self._children.append(Child(service, process, time.monotonic()))
         self._note()
 
-    def start(self, service: Service) -> None:
-        """Start a service and return when it is ready; raise StartFailed with the end of its log otherwise."""
-        child = Child(service, self._spawn(service), time.monotonic())
-        self._children.append(child)
-        self._note()
-        deadline = time.monotonic() + service.patience_seconds
+    def start(self, *services: Service) -> None:
+        """Start services side by side and return when all are ready; StartFailed with the end of a log otherwise."""
+        for service in services:
+            self._children.append(Child(service, self._spawn(service), time.monotonic()))
+            self._note()
+        for child in self._children[-len(services) :]:
+            self._wait_until_ready(child)
+
+    def _wait_until_ready(self, child: Child) -> None:
+        service = child.service
         while not service.is_ready():
             if not processes.runs(child.process):
                 raise StartFailed(f"The {service.name} stopped while starting. {self._last_words(service)}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > child.started_at + service.patience_seconds:
                 late = f"The {service.name} was not ready after {service.patience_seconds:.0f} s."
                 raise StartFailed(f"{late} {self._last_words(service)}")
             time.sleep(0.1)
