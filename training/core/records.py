@@ -106,8 +106,14 @@ def prompt_hash(messages: list[Message]) -> str:
 
 
 def held_out(hash: str, *, share: float = 0.1) -> bool:
-    """Return whether a prompt is for evaluation only. With a share of 0.1 this is the annotation side's split."""
-    return int(hash[:8], 16) < share * 0x1_0000_0000
+    """Return whether a prompt is for evaluation only. With a share of 0.1 this is the annotation side's split.
+
+    That split takes the numbers that end in 0; a larger share takes those that end in 1, 2, … as well, so that a
+    prompt held out once stays held out.
+    """
+    number = int(hash[:8], 16)
+    tenth = 0x1_0000_0000 // 10 + 1
+    return (number % 10) * tenth + number // 10 < round(share * 10 * tenth)
 
 
 def messages_of(value: Any) -> list[Message]:

@@ -18,23 +18,29 @@ from transformers.utils import logging as transformers_logging
 
 from training.core import distributed
 from training.core.job import Job, Stopped, device_here
-from training.core.trainers.offline import named
+from training.core.trainers.offline import fit_recipe, named
 from training.errors import TrainingError
 from training.recipes import RecipeError, from_json
-from training.recipes.base import knobs_of
 from training.recipes.spec import EXIT_STOPPED, RunResult, RunSpec, write_json
 
 log = logging.getLogger("attune.run")
 
-# Kind of run → the slot of the part whose target does the work.
-WORKS = {"fit": "trainer", "sample": "sample", "evaluate": "evaluate"}
+
+def by_part(slot: str) -> Callable[[Job], RunResult]:
+    """Return a function that leaves the work to the target of the recipe's part in `slot`."""
+
+    def work(job: Job) -> RunResult:
+        result: RunResult = named(job.recipe.part(slot).target)(job)  # type: ignore[union-attr]
+        return result
+
+    return work
 
 
-def run(job: Job) -> RunResult:
-    """Do the run and return its result."""
-    part = job.recipe.parts_with(job.knobs)[WORKS[job.spec.kind]]
-    work: Callable[..., RunResult] = named(part.target)
-    return work(job, **{k.name: k.default for k in knobs_of(part)})
+KINDS: dict[str, Callable[[Job], RunResult]] = {
+    "fit": fit_recipe,
+    "sample": by_part("sample"),
+    "evaluate": by_part("evaluate"),
+}
 
 
 def open_job(spec: RunSpec) -> Job:
@@ -80,7 +86,7 @@ def main(spec_path: str) -> int:
         (folder / "error.json").unlink(missing_ok=True)
         job = open_job(spec)
         job.listen()
-        result = run(job)
+        result = KINDS[spec.kind](job)
         if job.is_main:
             result.write(folder)
         distributed.wait(job)

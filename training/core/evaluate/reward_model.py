@@ -15,19 +15,20 @@ from training.recipes.spec import RunResult
 
 
 @torch.inference_mode()
-def reward_accuracy(job: Job, *, max_length: int, rows_at_once: int, confidence: float) -> RunResult:
+def reward_accuracy(job: Job) -> RunResult:
     """Return the share of pairs whose chosen completion scores higher, counted by prompt; equal scores count half.
 
     Beside it stands the share of pairs whose chosen completion is the longer one: what a model that learned nothing
     but length would get. The audit slice is used too: nothing is trained here.
     """
     spec, tally = job.spec, Tally()
+    rows_at_once, confidence = job.knobs["rows_at_once"], job.knobs["confidence"]
     if spec.data is None:
         raise RunError("Measuring a reward model needs data: rows of the view pairs.")
     model = load_reward(spec.model, trust_remote_code=spec.trust_remote_code).to(job.device)
     tokenizer = load_tokenizer(spec.tokenizer or spec.model, trust_remote_code=spec.trust_remote_code)
     records = read(spec.data, "pairs", tally, audit=True)
-    examples = encode(records, tokenizer, tally, max_length=min(max_length, longest_input(model)))
+    examples = encode(records, tokenizer, tally, max_length=min(job.knobs["max_length"], longest_input(model)))
     if not examples:
         raise RunError(f"None of the {tally.counts['read']} rows can be measured on. " + " ".join(tally.notes()))
     examples.sort(key=lambda example: example.length)

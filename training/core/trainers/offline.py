@@ -49,6 +49,12 @@ class Rows:
         return dict(self.tally.counts) | {"trained_on": len(self.train), "held_out": len(self.held)}
 
 
+def fit_recipe(job: Job) -> RunResult:
+    """Do a run of the kind `fit`."""
+    trainer = job.recipe.parts_with(job.knobs)["trainer"]
+    return fit(job, **{k.name: k.default for k in knobs_of(trainer)})
+
+
 def fit(
     job: Job,
     *,
