@@ -22,7 +22,7 @@ from training.models import Snapshot
 
 # What a snapshot may be narrowed by, under the names of `annotation.datasets.rows`; `replay` comes on top.
 FILTERS = {
-    "split": "split_name",
+    "split": "split",
     "batches": "batches",
     "include_audit": "include_audit",
     "include_simulated": "include_simulated",
