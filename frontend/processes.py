@@ -81,10 +81,10 @@ def stop_families(
 ) -> None:
     """Stop processes and everything they started: asked first, killed after `grace_seconds` or when `hurry` says so.
 
-    Only the roots are asked. What they started is their own business until the grace is over: a worker has its
-    training run write a checkpoint.
+    Only the roots are asked. What they started is their own business: a worker has its training run write a
+    checkpoint. What outlives them is asked then.
     """
-    family = set(roots)
+    family, asked = set(roots), set(roots)
     for root in roots:
         with suppress(psutil.Error):
             family.update(root.children(recursive=True))
@@ -97,6 +97,10 @@ def stop_families(
         family = {member for member in family if runs(member)}
         if not family:
             return
+        if not family & set(roots):
+            for orphan in family - asked:
+                _send(orphan, signal.SIGTERM)
+            asked |= family
         if time.monotonic() > deadline or hurry():
             break
         time.sleep(0.1)
