@@ -135,7 +135,7 @@ def lock_task(task_id: int) -> Task:
     """
     return (
         Task.objects.select_for_update(no_key=True)
-        .only("id", "campaign_id", "state", "wanted", "done", "seats")
+        .only("id", "campaign_id", "batch", "state", "wanted", "done", "seats")
         .get(pk=task_id)
     )
 
