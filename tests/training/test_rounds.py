@@ -1,0 +1,581 @@
+"""Rounds from drafting to promoted, rejected and stalled, with a toy core; every step repeated and at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from annotation.datasets import prompt_hash, split
+from annotation.models import Assignment, Campaign, Event, Feedback, Task, User
+from annotation.services import queue
+from tests.factories import judge, make_task
+from training import paths
+from training.errors import GateClosed, Invalid, WrongState
+from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
+from training.services import execution, gates, promotion, rounds, runs, snapshots, steps, versions
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TOY_CORE = [sys.executable, str(Path(__file__).with_name("toy_core.py"))]
+SETTINGS = {
+    "prompts_per_round": 10,
+    "gate_prompts": 8,
+    "gate_human_pairs": 5,
+    "auto_continue": True,
+    "replay": 0.5,
+}
+State = Round.State
+
+
+@pytest.fixture
+def prompts_file(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"id": f"q{n}", "prompt": [{"role": "user", "content": f"Question {n}?"}]} for n in range(120)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    folder = tmp_path / "base-policy"
+    folder.mkdir()
+    (folder / "style.txt").write_text("curt")
+    return folder
+
+
+@pytest.fixture
+def loop(campaign: Campaign, prompts_file: Path, base: Path, lead: User) -> Loop:
+    return rounds.create_loop(
+        campaign=campaign, policy=str(base), prompts_path=str(prompts_file), settings=SETTINGS, actor=lead
+    )
+
+
+@pytest.fixture
+def round(loop: Loop, lead: User) -> Round:
+    return rounds.start_round(loop=loop, actor=lead)
+
+
+def work(round: Round, *more: str) -> None:
+    """Let a worker bring every queued run of the round to its end."""
+    for run in Run.objects.filter(round=round, state=Run.State.QUEUED):
+        execution.execute(run.pk, command=[*TOY_CORE, *more])
+
+
+def go(round: Round, *more: str) -> Round:
+    """Advance the round, with workers, until it waits for people or ends."""
+    for _ in range(20):
+        before = _stand(round)
+        rounds.advance_far(round.pk)
+        work(round, *more)
+        if _stand(round) == before:
+            round.refresh_from_db()
+            return round
+    raise AssertionError(f"The round goes round in circles: {round.state}, {round.note}")
+
+
+def _stand(round: Round) -> Any:
+    return Round.objects.get(pk=round.pk).state, list(
+        round.runs.order_by("pk").values_list("state", "attempts", "failures")
+    )
+
+
+def judge_all(campaign: Campaign, person: User, prefer: Callable[[Task], int], *, most: int = 10_000) -> int:
+    """Let a person judge what is there; `prefer` says how much canonical completion 0 is better."""
+    for number in range(most):
+        assignment = queue.next_task(user=person, campaign=campaign)
+        if assignment is None:
+            return number
+        judge(person, campaign, assignment=assignment, preference=prefer(assignment.task))
+    return most
+
+
+def first(task: Task) -> int:
+    return 2
+
+
+def for_candidate(task: Task) -> int:
+    """Prefer the candidate's answer; in a round's own pairs prefer the first."""
+    if task.meta.get("purpose") != "gate":
+        return 2
+    texts = [completion["text"] for completion in task.content["completions"]]
+    return 3 if "+dpo" in texts[0] and texts[0].count("+dpo") > texts[1].count("+dpo") else -3
+
+
+# --- The whole way -----------------------------------------------------------------------------------------------
+
+
+def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, annotator: User) -> None:
+    assert go(round).state == State.LABELLING
+    assert "There is no reward model yet" in Event.objects.get(action="round.sampling").detail["note"]
+    tasks = Task.objects.filter(campaign=campaign, batch="round-1")
+    assert tasks.count() == 10
+    assert tasks.filter(is_audit=True).count() == 2
+    assert Sample.objects.filter(round=round, version__number=0).count() == 20
+    assert {task.meta["policy"] for task in tasks} == {"policy-0"}
+    held_out = [split(prompt_hash(task.content["messages"])) for task in tasks]
+    assert set(held_out) == {"train"}, "held-out prompts are for the gate alone"
+
+    assert judge_all(campaign, annotator, first) == 10
+    go(round)
+    assert round.state == State.GATING
+    assert round.snapshot is not None
+    assert round.snapshot.rows == 8, "the two audit pairs are never trained on"
+    assert {row["audit"] for row in snapshots.lines(round.snapshot)} == {False}
+    reward = ModelVersion.objects.get(campaign=campaign, kind="reward")
+    assert reward.state == "promoted"
+    gate_tasks = Task.objects.filter(campaign=campaign, batch="round-1-gate")
+    assert gate_tasks.count() == 5
+    assert all(task.is_audit and split(prompt_hash(task.content["messages"])) == "test" for task in gate_tasks)
+    assert len({task.meta["candidate"] for task in gate_tasks}) == 2, "the candidate does not always come first"
+    assert Run.objects.get(round=round, purpose="gate").inputs["scorers"] == {"reward": reward.path}
+
+    assert judge_all(campaign, annotator, for_candidate) == 5
+    go(round)
+    assert round.state == State.PROMOTED, round.note
+    candidate = ModelVersion.objects.get(campaign=campaign, kind="policy", number=1)
+    assert (candidate.state, round.candidate, candidate.parent) == ("promoted", candidate, round.policy)
+    assert ModelVersion.objects.get(campaign=campaign, kind="policy", number=0).state == "retired"
+    figures = {figure["name"]: figure for figure in candidate.gate_report.figures}
+    assert figures["human_win_rate"]["estimate"] == 1.0
+    assert figures["human_win_rate"]["n"] == 5
+    assert figures["kl"]["estimate"] == 5.0
+    assert figures["reward_win_rate"]["limit"] is None
+
+    second = Round.objects.get(loop=loop, index=2)
+    assert (second.policy, second.state) == (candidate, State.DRAFTING)
+    go(second)
+    assert second.state == State.LABELLING
+    new = Task.objects.filter(campaign=campaign, batch="round-2", state=Task.State.OPEN)
+    assert new.count() == 10
+    assert all("curt+dpo" in task.content["completions"][0]["text"] for task in new)
+    assert not set(second.prompts) & set(round.prompts), "prompts not used lately come first"
+    assert Run.objects.get(round=second, purpose="sample").inputs["scorers"] == {"reward": reward.path}
+
+    judge_all(campaign, annotator, first)
+    go(second)
+    assert second.snapshot is not None
+    by_round = [row["round"] for row in snapshots.lines(second.snapshot)]
+    assert (by_round.count(2), by_round.count(1)) == (8, 4), "half as many of the round before are mixed in"
+    assert Run.objects.get(round=second, purpose="reward").snapshot.rows == 16
+    judge_all(campaign, annotator, for_candidate)
+    go(second)
+    assert second.state == State.PROMOTED, second.note
+    lineage = versions.lineage(ModelVersion.objects.get(campaign=campaign, kind="policy", number=2))
+    assert [ancestor["label"] for ancestor in lineage["ancestors"]] == ["policy-1", "policy-0"]
+    assert lineage["judgements"] == 12
+    assert lineage["all_judgements"] == 16
+    assert set(lineage["feedback_ids"]) <= set(Feedback.objects.values_list("pk", flat=True))
+
+
+def test_every_step_twice_at_once_and_twice_over_changes_nothing(
+    round: Round, campaign: Campaign, annotator: User
+) -> None:
+    """Six threads advance at every turn; what comes out is one run per purpose, one task per prompt, one next round."""
+
+    def advance_together() -> None:
+        barrier = threading.Barrier(6)
+        faults: list[BaseException] = []
+
+        def body() -> None:
+            try:
+                barrier.wait()
+                rounds.advance(round.pk)
+            except BaseException as fault:
+                faults.append(fault)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=body) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not faults
+
+    for _ in range(14):
+        advance_together()
+        work(round)
+        judge_all(campaign, annotator, for_candidate)
+        if Round.objects.get(pk=round.pk).is_final:
+            break
+    round.refresh_from_db()
+    assert round.state == State.PROMOTED, (round.state, round.note)
+    assert sorted(round.runs.values_list("purpose", flat=True)) == ["gate", "policy", "reward", "sample"]
+    assert Task.objects.filter(batch="round-1").count() == 10
+    assert Task.objects.filter(batch="round-1-gate").count() == 5
+    assert Sample.objects.filter(round=round).count() == 20
+    assert Round.objects.filter(loop=round.loop).count() == 2
+    assert ModelVersion.objects.filter(campaign=campaign, kind="policy").count() == 2
+    states = Event.objects.filter(target="round 1", action__startswith="round.").values_list("action", flat=True)
+    assert len(states) == len(set(states)), "each state was entered once"
+
+
+def test_a_step_killed_half_way_is_made_up_for(round: Round, campaign: Campaign, monkeypatch: Any) -> None:
+    rounds.advance(round.pk)
+    work(round)
+    real = steps.sampling._task
+    made: list[str] = []
+
+    def dies_after_four(*arguments: Any) -> Task:
+        if len(made) == 4:
+            raise MemoryError("killed")
+        made.append("task")
+        return real(*arguments)
+
+    monkeypatch.setattr(steps.sampling, "_task", dies_after_four)
+    with pytest.raises(MemoryError):
+        rounds.advance(round.pk)
+    round.refresh_from_db()
+    assert round.state == State.SAMPLING
+    assert Task.objects.filter(batch="round-1").count() == 4
+    assert rounds.advance_all() == 1, "the beat notes it and goes on"
+    round.refresh_from_db()
+    assert "tried again" in round.note
+    monkeypatch.undo()
+    rounds.advance_all()
+    round.refresh_from_db()
+    assert round.state == State.LABELLING
+    assert Task.objects.filter(batch="round-1").count() == 10
+
+
+# --- Labelling ---------------------------------------------------------------------------------------------------
+
+
+def test_the_deadline_lets_a_round_go_on_with_the_minimum_share(
+    round: Round, campaign: Campaign, annotator: User, loop: Loop, lead: User
+) -> None:
+    rounds.configure(loop=loop, settings={"minimum_share": 0.6, "deadline_hours": 2}, actor=lead)
+    go(round)
+    judge_all(campaign, annotator, first, most=5)
+    assert not rounds.advance(round.pk)
+    Round.objects.filter(pk=round.pk).update(labelling_started_at=timezone.now() - timedelta(hours=3))
+    rounds.advance(round.pk)
+    round.refresh_from_db()
+    assert round.state == State.LABELLING
+    assert "5 of 10 pairs judged; 60% are needed" in round.note
+    assert not rounds.advance(round.pk), "the note is written once"
+    judge_all(campaign, annotator, first, most=1)
+    assert rounds.advance(round.pk)
+    round.refresh_from_db()
+    assert round.state == State.FREEZING
+    assert Task.objects.filter(batch="round-1", state=Task.State.WITHDRAWN).count() == 4
+    assert queue.next_task(user=annotator, campaign=campaign) is None
+
+
+def test_a_lead_lets_the_round_go_on_with_what_is_judged(
+    round: Round, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    go(round)
+    with pytest.raises(WrongState, match="Nobody has judged"):
+        rounds.finish_labelling(round=round, actor=lead)
+    judge_all(campaign, annotator, first, most=3)
+    assert rounds.finish_labelling(round=round, actor=lead).state == State.FREEZING
+    with pytest.raises(WrongState, match="nobody judges now"):
+        rounds.finish_labelling(round=round, actor=lead)
+    go(round)
+    assert round.state == State.GATING
+    judge_all(campaign, annotator, for_candidate, most=2)
+    assert rounds.finish_labelling(round=round, actor=lead).state == State.PROMOTED
+    assert GateReport.objects.get().figures[0]["n"] == 2
+
+
+def test_the_last_judgement_wakes_the_round(
+    round: Round, campaign: Campaign, annotator: User, monkeypatch: Any
+) -> None:
+    go(round)
+    make_task(campaign, number=900)  # an item of no round
+    woken: list[int] = []
+    monkeypatch.setattr("training.receivers.messages.wake_round", woken.append)
+    judge_all(campaign, annotator, first, most=9)
+    assert woken == []
+    judge_all(campaign, annotator, first)
+    assert woken == [round.pk]
+
+
+def test_nothing_to_learn_from_stalls_the_round_and_a_second_look_helps(
+    round: Round, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    go(round)
+    judge_all(campaign, annotator, lambda task: 0)
+    go(round)
+    assert (round.state, round.stalled_in) == (State.STALLED, State.FREEZING)
+    assert "nothing to learn from" in round.note
+    for assignment in Assignment.objects.filter(user=annotator, campaign=campaign, task__is_audit=False):
+        judge(annotator, campaign, assignment=assignment, preference=3)
+    rounds.resume(round=round, actor=lead)
+    go(round)
+    assert round.state == State.GATING
+
+
+# --- What goes wrong ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_fails_is_tried_once_more_and_then_stalls_the_round(round: Round, lead: User) -> None:
+    go(round, "--fail", "sample")
+    assert (round.state, round.stalled_in) == (State.STALLED, State.SAMPLING)
+    assert "failed twice: The toy refuses sample." in round.note
+    run = Run.objects.get(round=round)
+    assert run.failures == 2
+    assert not rounds.advance(round.pk)
+
+    resumed = rounds.resume(round=round, actor=lead)
+    assert (resumed.state, resumed.stalled_in) == (State.SAMPLING, "")
+    with pytest.raises(WrongState):
+        rounds.resume(round=round, actor=lead)
+    assert go(round).state == State.LABELLING
+    assert Run.objects.get(round=round).failures == 0
+
+
+def test_a_run_of_a_round_that_somebody_cancels_stalls_it(round: Round, lead: User) -> None:
+    rounds.advance(round.pk)
+    runs.cancel(run=Run.objects.get(round=round), actor=lead)
+    rounds.advance(round.pk)
+    round.refresh_from_db()
+    assert round.state == State.STALLED
+    assert "was cancelled" in round.note
+    rounds.resume(round=round, actor=lead)
+    assert go(round).state == State.LABELLING
+
+
+def test_answers_that_are_all_the_same_stall_the_round(round: Round) -> None:
+    go(round, "--same")
+    assert round.state == State.STALLED
+    assert "no two different answers to any of 10 prompts" in round.note
+
+
+def test_prompts_that_are_gone_stall_the_round(round: Round, prompts_file: Path) -> None:
+    prompts_file.unlink()
+    rounds.advance(round.pk)
+    round.refresh_from_db()
+    assert (round.state, round.stalled_in) == (State.STALLED, State.DRAFTING)
+    assert "There is no file of prompts" in round.note
+
+
+# --- The gate ----------------------------------------------------------------------------------------------------
+
+
+def to_the_gate(round: Round, campaign: Campaign, annotator: User, *more: str) -> Round:
+    go(round, *more)
+    judge_all(campaign, annotator, first)
+    return go(round, *more)
+
+
+def test_people_who_prefer_the_current_policy_turn_the_candidate_down(
+    round: Round, campaign: Campaign, annotator: User, loop: Loop, lead: User
+) -> None:
+    to_the_gate(round, campaign, annotator)
+    judge_all(campaign, annotator, lambda task: -for_candidate(task))
+    go(round)
+    assert round.state == State.REJECTED
+    assert "policy-1 was turned down. People preferred the candidate in 0% of 5 blind pairs" in round.note
+    loop.refresh_from_db()
+    assert loop.state == Loop.State.PAUSED
+    candidate = ModelVersion.objects.get(campaign=campaign, kind="policy", number=1)
+    assert candidate.state == "rejected"
+    assert versions.current(campaign, "policy") == round.policy
+    assert not Round.objects.filter(loop=loop, index=2).exists()
+
+    with pytest.raises(GateClosed, match="did not pass its gate"):
+        promotion.promote(version=candidate, actor=lead)
+    following = rounds.start_round(loop=loop, actor=lead)
+    assert (following.index, following.policy) == (2, round.policy)
+    assert go(following).state == State.LABELLING
+
+
+def test_a_candidate_that_moved_too_far_is_turned_down(round: Round, campaign: Campaign, annotator: User) -> None:
+    to_the_gate(round, campaign, annotator, "--kl", "80")
+    judge_all(campaign, annotator, for_candidate)
+    go(round)
+    assert round.state == State.REJECTED
+    assert "moved 80.0 nats" in round.note
+
+
+def test_without_people_the_reward_model_decides_and_says_so(
+    loop: Loop, lead: User, campaign: Campaign, annotator: User
+) -> None:
+    rounds.configure(loop=loop, settings={"gate_human_pairs": 0}, actor=lead)
+    round = rounds.start_round(loop=loop, actor=lead)
+    to_the_gate(round, campaign, annotator)
+    assert round.state == State.PROMOTED
+    assert not Task.objects.filter(batch="round-1-gate").exists()
+    figure = GateReport.objects.get().figures[0]
+    assert figure["name"] == "reward_win_rate"
+    assert "No people were asked" in figure["explanation"]
+
+
+def test_without_people_and_without_a_reward_model_nothing_can_be_shown(
+    loop: Loop, lead: User, campaign: Campaign, annotator: User
+) -> None:
+    rounds.configure(loop=loop, settings={"gate_human_pairs": 0, "refresh_reward": False}, actor=lead)
+    round = rounds.start_round(loop=loop, actor=lead)
+    to_the_gate(round, campaign, annotator)
+    assert round.state == State.REJECTED
+    assert "no improvement can be shown" in round.note
+
+
+def test_pairs_that_need_no_person() -> None:
+    def pair(candidate: str, current: str) -> dict[str, Any]:
+        return {"candidate": {"text": candidate}, "current": {"text": current}}
+
+    assert gates.settled(pair("a", "b")) is None
+    assert gates.settled(pair("a", "a ")) == 0.5
+    assert gates.settled(pair("a", " ")) == 1.0
+    assert gates.settled(pair("", "b")) == 0.0
+
+
+def test_wilson_by_hand() -> None:
+    """8 of 10: centre (0.8 + 1.9208/10) / 1.38416 = 0.7167, half width 0.2266 → 0.490 to 0.943."""
+    low, high = gates.wilson(8, 10)
+    assert (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4)) == (low, high)
+    assert gates.wilson(0, 5)[0] == 0.0
+    assert gates.wilson(5, 5)[1] == 1.0
+    assert gates.wilson(2.5, 5)[0] == pytest.approx(1 - gates.wilson(2.5, 5)[1])
+
+
+# --- Promotion ---------------------------------------------------------------------------------------------------
+
+
+def test_promotion_past_the_gate_needs_a_lead_and_a_reason(
+    campaign: Campaign, policy: ModelVersion, lead: User, engineer: User
+) -> None:
+    from django.core.exceptions import PermissionDenied
+
+    candidate = versions.register(campaign=campaign, kind="policy", path="org/other", actor=lead)
+    with pytest.raises(GateClosed, match="has no gate report"):
+        promotion.promote(version=candidate, actor=lead)
+    with pytest.raises(GateClosed):
+        promotion.promote(version=candidate, actor=None, reason="a loop has no reasons")
+    with pytest.raises(PermissionDenied):
+        promotion.promote(version=candidate, actor=engineer, reason="I want to")
+    promotion.promote(version=candidate, actor=lead, reason="The old one is broken.")
+    event = Event.objects.get(action="policy.promoted_over_the_gate")
+    assert (event.actor, event.detail["reason"]) == (lead, "The old one is broken.")
+    policy.refresh_from_db()
+    assert policy.state == "retired"
+
+    with pytest.raises(PermissionDenied):
+        promotion.roll_back(version=policy, actor=engineer)
+    promotion.roll_back(version=policy, actor=lead)
+    policy.refresh_from_db()
+    candidate.refresh_from_db()
+    assert (policy.state, candidate.state) == ("promoted", "retired")
+    with pytest.raises(WrongState):
+        promotion.roll_back(version=policy, actor=lead)
+
+
+def test_a_report_against_a_policy_that_serves_no_more_does_not_count(
+    campaign: Campaign, policy: ModelVersion, lead: User
+) -> None:
+    candidate = versions.register(campaign=campaign, kind="policy", path="org/one", actor=lead)
+    GateReport.objects.create(candidate=candidate, parent=policy, verdict="pass", figures=[])
+    other = versions.register(campaign=campaign, kind="policy", path="org/two", actor=lead)
+    promotion.promote(version=other, actor=lead, reason="first")
+    with pytest.raises(GateClosed, match="was compared with policy-0, but policy-2 is in use now"):
+        promotion.promote(version=candidate, actor=lead)
+
+
+# --- Leads -------------------------------------------------------------------------------------------------------
+
+
+def test_cancel_leaves_the_old_policy_and_stops_everything(
+    round: Round, campaign: Campaign, annotator: User, lead: User, loop: Loop
+) -> None:
+    go(round)
+    judge_all(campaign, annotator, first, most=4)
+    rounds.cancel(round=round, actor=lead)
+    round.refresh_from_db()
+    loop.refresh_from_db()
+    assert (round.state, loop.state) == (State.CANCELLED, Loop.State.PAUSED)
+    assert queue.next_task(user=annotator, campaign=campaign) is None
+    assert Feedback.objects.count() == 4, "judgements are kept"
+    assert versions.current(campaign, "policy") == round.policy
+    with pytest.raises(WrongState):
+        rounds.cancel(round=round, actor=lead)
+    assert rounds.start_round(loop=loop, actor=lead).index == 2
+
+
+def test_cancel_stops_runs_that_are_under_way(round: Round, lead: User) -> None:
+    rounds.advance(round.pk)
+    rounds.cancel(round=round, actor=lead)
+    assert Run.objects.get(round=round).state == Run.State.CANCELLED
+    assert not rounds.advance(round.pk)
+
+
+def test_a_paused_loop_stands_still_until_it_is_resumed(round: Round, loop: Loop, lead: User) -> None:
+    rounds.pause(loop=loop, actor=lead)
+    with pytest.raises(WrongState):
+        rounds.pause(loop=loop, actor=lead)
+    assert not rounds.advance(round.pk)
+    with pytest.raises(WrongState, match="not finished"):
+        rounds.start_round(loop=loop, actor=lead)
+    rounds.resume(round=round, actor=lead)
+    assert rounds.advance(round.pk)
+
+
+def test_a_loop_is_refused_with_reasons(
+    campaign: Campaign, prompts_file: Path, base: Path, lead: User, tmp_path: Path
+) -> None:
+    def create(**changed: Any) -> Loop:
+        values = {"policy": str(base), "prompts_path": str(prompts_file), "settings": {}} | changed
+        return rounds.create_loop(campaign=campaign, actor=lead, **values)
+
+    with pytest.raises(Invalid, match="no file of prompts") as missing:
+        create(prompts_path="/nowhere.jsonl")
+    assert "prompts_path" in missing.value.errors
+    with pytest.raises(Invalid) as wrong:
+        create(settings={"replay": -1, "overlop": 2})
+    assert set(wrong.value.errors) == {"replay", "overlop"}
+    with pytest.raises(Invalid, match="There is no folder"):
+        create(policy="/no/folder")
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"id": 1, "prompt": [{"role": "user", "content": "Hi"}]}\n{"id"')
+    with pytest.raises(Invalid, match=r"Line 2 of few\.jsonl"):
+        create(prompts_path=str(few))
+    few.write_text('{"id": 1, "prompt": [{"role": "user", "content": "Hi"}]}\n')
+    with pytest.raises(Invalid, match="Add more prompts"):
+        create(prompts_path=str(few))
+    assert not Loop.objects.exists()
+    assert not ModelVersion.objects.exists()
+    create()
+    with pytest.raises(WrongState, match="has a loop already"):
+        create()
+
+
+def test_the_reference_is_the_first_policy_when_the_loop_says_so(
+    loop: Loop, lead: User, campaign: Campaign, annotator: User, base: Path
+) -> None:
+    rounds.configure(loop=loop, settings={"reference": "initial", "learning_rate": 0.001, "epochs": 3}, actor=lead)
+    round = rounds.start_round(loop=loop, actor=lead)
+    to_the_gate(round, campaign, annotator)
+    run = Run.objects.get(round=round, purpose="policy")
+    assert paths.resolve(run.inputs["reference"]) == str(base)
+    assert run.recipe["knobs"]["learning_rate"] == 0.001
+    assert run.recipe["knobs"]["epochs"] == 3
+
+
+def test_several_judges_of_a_gate_pair_count_once(
+    loop: Loop, lead: User, campaign: Campaign, annotator: User, engineer: User
+) -> None:
+    rounds.configure(loop=loop, settings={"overlap": 2}, actor=lead)
+    round = rounds.start_round(loop=loop, actor=lead)
+    go(round)
+    for person in (annotator, lead):
+        judge_all(campaign, person, first)
+    go(round)
+    judge_all(campaign, annotator, for_candidate)
+    dice = random.Random(1)
+    judge_all(campaign, lead, lambda task: dice.choice([-1, 1]) * for_candidate(task))
+    go(round)
+    figure = GateReport.objects.get().figures[0]
+    assert figure["n"] == 5
+    assert 0.5 <= figure["estimate"] <= 1.0

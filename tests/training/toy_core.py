@@ -1,0 +1,96 @@
+"""A stand-in for the training core in tests of rounds: samples, fits and compares by simple rules, in milliseconds.
+
+A model is a folder with ``style.txt``; a policy answers every prompt with its style and a number. ``--fail RECIPE``
+makes that recipe explain a failure; ``--same`` makes every answer the same; ``--kl X`` sets the divergence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from training.recipes.spec import RunResult, RunSpec, write_json, write_text
+
+
+def rows(path: str | None) -> list[dict]:
+    assert path is not None
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def style(path: str | None) -> str:
+    assert path is not None
+    file = Path(path) / "style.txt"
+    return file.read_text() if file.exists() else "plain"
+
+
+def lines(path: Path, found: list[dict]) -> None:
+    write_text(path, "".join(json.dumps(row) + "\n" for row in found))
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--fail", default="")
+    arguments.add_argument("--same", action="store_true")
+    arguments.add_argument("--kl", type=float, default=5.0)
+    arguments.add_argument("spec")
+    given = arguments.parse_args()
+    spec = RunSpec.read(given.spec)
+    folder = Path(spec.output)
+    name, knobs = spec.recipe["name"], spec.recipe["knobs"]
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 1, "total_steps": 1, "time": time.time()}) + "\n")
+    if name == given.fail:
+        write_json(folder / "error.json", {"message": f"The toy refuses {name}."})
+        return 1
+    if name == "sample":
+        found = []
+        for place, row in enumerate(rows(spec.data)):
+            texts = [f"{style(spec.model)} answer {n} to {row['id']}" for n in range(knobs["samples_per_prompt"])]
+            if given.same:
+                texts = texts[:1] * len(texts)
+            answers = [
+                {"text": text, "logp": -1.0 - n, "tokens": 5, "ended": True, "scores": dict.fromkeys(spec.scorers, n)}
+                for n, text in enumerate(texts)
+            ]
+            found.append(
+                {
+                    "id": row["id"],
+                    "prompt": row["prompt"],
+                    "completions": answers,
+                    "pair": None if given.same else [1, 0],
+                    "audit": place % 5 == 0,
+                    "selection": knobs["selection"] if spec.scorers else "random",
+                }
+            )
+        lines(folder / "samples.jsonl", found)
+        RunResult(files={"samples": "samples.jsonl"}, counts={"prompts": len(found)}).write(folder)
+    elif name == "compare":
+        found = [
+            {
+                "id": row["id"],
+                "prompt": row["prompt"],
+                "candidate": {"text": f"{style(spec.model)} reply to {row['id']}"},
+                "current": {"text": f"{style(spec.reference)} reply to {row['id']}"},
+                "reward_preference": 0.7,
+            }
+            for row in rows(spec.data)
+        ]
+        lines(folder / "comparisons.jsonl", found)
+        n = len(found)
+        metrics: dict = {"kl": {"estimate": given.kl, "low": given.kl - 1, "high": given.kl + 1, "n": n}}
+        if spec.scorers:
+            metrics["reward_win_rate"] = {"estimate": 0.7, "low": 0.6, "high": 0.8, "n": n}
+        RunResult(files={"comparisons": "comparisons.jsonl"}, metrics=metrics).write(folder)
+    else:
+        read = rows(spec.data)
+        assert read, "no rows to learn from"
+        write_text(folder / "model" / "style.txt", f"{style(spec.model)}+{name}")
+        RunResult(model="model", metrics={"rows": len(read)}).write(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
