@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from frontend.views import account, home, work
 
@@ -17,4 +17,5 @@ urlpatterns = [
     path("work/<int:campaign_id>/undo/", work.undo, name="work-undo"),
     path("work/<int:campaign_id>/history/", work.history, name="work-history"),
     path("work/<int:campaign_id>/guideline/", work.guideline, name="work-guideline"),
+    path("", include("frontend.lead_urls")),
 ]

@@ -1,0 +1,112 @@
+"""Figures in words: what a metric is called, what unit it has, what it means and how sure it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Words:
+    label: str
+    meaning: str
+    unit: str = ""
+    is_share: bool = False
+
+
+WORDS = {
+    "human_win_rate": Words(
+        "Human win rate",
+        "How often people preferred the candidate's answer to the current policy's, blind; a tie counts half.",
+        is_share=True,
+    ),
+    "reward_win_rate": Words(
+        "Win rate by the reward model",
+        "How often the reward model prefers the candidate's answer. It is a guess at what people would say.",
+        is_share=True,
+    ),
+    "kl": Words(
+        "Distance from the current policy",
+        "How far the candidate's answers have moved away (KL divergence). Small: little learned; very large: it may "
+        "have forgotten how to write.",
+        unit="nats per answer",
+    ),
+    "accuracy": Words(
+        "Accuracy",
+        "How often the model agrees with the judgement on pairs it has not seen; 50 % is a coin toss.",
+        is_share=True,
+    ),
+    "eval_accuracy": Words(
+        "Accuracy on held-out pairs",
+        "How often the model agrees with the judgement on prompts it has not seen; 50 % is a coin toss.",
+        is_share=True,
+    ),
+    "length_accuracy": Words(
+        "Accuracy of “the longer one wins”",
+        "What a rule that knows nothing but length would get. A reward model should beat it.",
+        is_share=True,
+    ),
+    "loss": Words("Loss", "What training makes smaller; only comparable between runs of one recipe."),
+    "eval_loss": Words("Loss on held-out rows", "If it rises while the training loss falls, the model overfits."),
+    "margins": Words("Margin", "Mean score of the preferred answer minus that of the other one."),
+    "length": Words("Answer length", "Mean length of the candidate's answers.", unit="tokens"),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric ready for a table: words, value and interval as text, and the number of cases behind it."""
+
+    name: str
+    label: str
+    value: str
+    interval: str
+    n: int | None
+    unit: str
+    meaning: str
+
+
+def number(value: Any, *, is_share: bool = False) -> str:
+    """Return a figure as a person reads it: shares as per cent, otherwise three significant digits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if not math.isfinite(value):
+        return "not a number"
+    if is_share:
+        return f"{100 * value:.0f} %"
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.3g}"
+
+
+def words_of(name: str) -> Words:
+    """Return the words of a metric; an unknown one goes by its own name."""
+    if name in WORDS:
+        return WORDS[name]
+    return Words(
+        name.replace("_", " ").capitalize(), "", is_share=any(w in name for w in ("accuracy", "rate", "share"))
+    )
+
+
+def figure(name: str, value: Any) -> Figure | None:
+    """Return one metric in words, from a number or from {"estimate", "low", "high", "n"}; None for anything else."""
+    words = words_of(name)
+    if isinstance(value, Mapping) and "estimate" in value:
+        low, high, n = value.get("low"), value.get("high"), value.get("n")
+        interval = ""
+        if low is not None and high is not None:
+            interval = f"{number(low, is_share=words.is_share)} to {number(high, is_share=words.is_share)}"
+        shown = number(value["estimate"], is_share=words.is_share)
+        return Figure(name, words.label, shown, interval, n, words.unit, words.meaning)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Figure(name, words.label, number(value, is_share=words.is_share), "", None, words.unit, words.meaning)
+    return None
+
+
+def figures(metrics: Mapping[str, Any]) -> list[Figure]:
+    """Return every metric that is a figure, in the order of `WORDS` and then as stored."""
+    order = list(WORDS)
+    names = sorted(metrics, key=lambda name: order.index(name) if name in order else len(order))
+    return [found for name in names if (found := figure(name, metrics[name])) is not None]

@@ -1,0 +1,150 @@
+"""Creating and configuring a campaign, its guideline and its people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from annotation.errors import Invalid
+from annotation.feedback import KINDS, kind
+from annotation.models import Campaign, Role
+from annotation.storable import unstorable
+
+
+class StorableField(forms.CharField):
+    """Text that every database takes: no null characters, no lone surrogates."""
+
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        if cleaned and (reason := unstorable(cleaned)):
+            raise ValidationError(reason)
+        return cleaned
+
+
+def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
+    """Return the form field of one option of a feedback kind, from its JSON Schema."""
+    title = schema.get("title", name.replace("_", " ").capitalize())
+    help_text = schema.get("description", "")
+    if schema.get("type") == "boolean":
+        return forms.BooleanField(label=title, initial=value, required=False, help_text=help_text)
+    if "enum" in schema:
+        choices = [(choice, str(choice).replace("_", " ").capitalize()) for choice in schema["enum"]]
+        return forms.ChoiceField(label=title, initial=value, choices=choices, help_text=help_text)
+    if schema.get("type") == "integer":
+        return forms.IntegerField(
+            label=title,
+            initial=value,
+            min_value=schema.get("minimum"),
+            max_value=schema.get("maximum"),
+            help_text=help_text,
+        )
+    return StorableField(label=title, initial=value, max_length=schema.get("maxLength", 1000), help_text=help_text)
+
+
+class CampaignForm(forms.Form):
+    """Everything a lead decides about a campaign; the options come from the feedback kind."""
+
+    OPTION = "option-"
+
+    name = StorableField(max_length=120, help_text="Annotators see it in their list of work.")
+    description = StorableField(
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="One or two sentences: what is judged here, and what for.",
+    )
+    overlap = forms.IntegerField(
+        label="People per item",
+        min_value=1,
+        max_value=50,
+        initial=1,
+        help_text="How many different people judge each item. 1 is the fastest; agreement can be measured from 2 on.",
+    )
+    lease_minutes = forms.IntegerField(
+        label="Minutes an item is held",
+        min_value=1,
+        max_value=1440,
+        initial=30,
+        help_text="If nothing is submitted for so long, the item goes to somebody else. The draft is kept.",
+    )
+    guideline = StorableField(
+        required=False,
+        max_length=50_000,
+        widget=forms.Textarea(attrs={"rows": 8}),
+        help_text="What to look for, in Markdown; always one key away while judging. Every judgement keeps the "
+        "version it was made under.",
+    )
+
+    def __init__(self, *args: Any, kind_name: str = "pairwise", options: dict[str, Any] | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.kind = KINDS.get(kind_name) or kind("pairwise")
+        values = {**self.kind.default_options(), **(options or {})}
+        self.option_names: list[str] = []
+        for name, schema in self.kind.options_schema().get("properties", {}).items():
+            self.fields[self.OPTION + name] = option_field(name, schema, values.get(name))
+            self.option_names.append(name)
+
+    @property
+    def option_fields(self) -> list[forms.BoundField]:
+        return [self[self.OPTION + name] for name in self.option_names]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        given = {n: cleaned[self.OPTION + n] for n in self.option_names if self.OPTION + n in cleaned}
+        if len(given) == len(self.option_names):
+            try:
+                cleaned["options"] = self.kind.clean_options(given)
+            except Invalid as error:
+                for name, texts in error.errors.items():
+                    field = self.OPTION + name if name in self.option_names else None
+                    for text in texts:
+                        self.add_error(field, text)
+        return cleaned
+
+    def options_so_far(self) -> dict[str, Any]:
+        """Return the options typed so far, with the usual ones where something does not fit: for the preview."""
+        self.is_valid()
+        usual = self.kind.default_options()
+        given = {n: self.cleaned_data.get(self.OPTION + n, usual.get(n)) for n in self.option_names}
+        try:
+            return self.kind.clean_options(given)
+        except Invalid:
+            return self.kind.clean_options({})
+
+
+def initial_of(campaign: Campaign, guideline: str) -> dict[str, Any]:
+    """Return what the form of an existing campaign starts with."""
+    return {
+        "name": campaign.name,
+        "description": campaign.description,
+        "overlap": campaign.overlap,
+        "lease_minutes": max(1, round(campaign.lease_seconds / 60)),
+        "guideline": guideline,
+    }
+
+
+# What each role may do, for the person who hands it out.
+ROLE_WORDS = {
+    Role.ANNOTATOR: "Annotator: judges items",
+    Role.LEAD: "Lead: configures, imports, exports, starts runs, promotes, and may judge",
+    Role.ENGINEER: "Engineer: imports, exports and starts runs; may not change the campaign or promote",
+}
+
+
+class MemberForm(forms.Form):
+    """Somebody who has an account already."""
+
+    username = StorableField(max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(choices=[(role.value, words) for role, words in ROLE_WORDS.items()])
+
+
+class NewPersonForm(forms.Form):
+    """Somebody who needs an account; the password is made here and shown once."""
+
+    username = StorableField(
+        max_length=150,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="Letters, digits and @ . + - _. Exports show a pseudonym instead.",
+    )

@@ -1,0 +1,92 @@
+"""Form fields made from knobs: a form cannot know a setting that the recipe does not, nor another limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from training.recipes.base import Knob
+
+
+class KnobField(forms.CharField):
+    """A text or number input whose value the knob itself checks, so that form, REST and command say the same."""
+
+    def __init__(self, knob: Knob, **kwargs: Any) -> None:
+        self.knob = knob
+        super().__init__(**kwargs)
+
+    def clean(self, value: Any) -> Any:
+        if value in (None, "") and self.knob.default != "":
+            raise ValidationError(f"Enter a value; the usual one is {self.knob.default}.")
+        try:
+            return self.knob.check(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+def limits(knob: Knob) -> str:
+    """Return the range of a knob in words, or nothing."""
+    if knob.choices or isinstance(knob.default, (bool, str)):
+        return ""
+    if knob.low is not None and knob.high is not None:
+        return f"From {knob.low:g} to {knob.high:g}."
+    if knob.low is not None:
+        return f"At least {knob.low:g}."
+    return f"At most {knob.high:g}." if knob.high is not None else ""
+
+
+def label(name: str) -> str:
+    """Return the name of a knob as a label: ``max_new_tokens`` → "Max new tokens"."""
+    return {"kl": "KL"}.get(name, name.replace("_", " ").capitalize().replace(" kl", " KL"))
+
+
+def field_of(knob: Knob) -> forms.Field:
+    """Return the form field of one knob, with its explanation, range and default."""
+    sentence = knob.help[:1].upper() + knob.help[1:] + "."
+    common: dict[str, Any] = {"label": label(knob.name), "initial": knob.default, "required": False}
+    if isinstance(knob.default, bool):
+        return forms.BooleanField(help_text=sentence, **common)
+    if knob.choices:
+        choices = [(str(choice), str(choice).replace("_", " ")) for choice in knob.choices]
+        widget: forms.Widget = forms.Select(choices=choices)
+        return KnobField(knob, widget=widget, help_text=sentence, **common)
+    if isinstance(knob.default, (int, float)):
+        attrs: dict[str, Any] = {
+            "inputmode": "numeric" if isinstance(knob.default, int) else "decimal",
+            "autocomplete": "off",
+        }
+        help_text = " ".join(filter(None, [sentence, limits(knob), f"Usual: {knob.default:g}."]))
+        return KnobField(knob, widget=forms.TextInput(attrs=attrs), help_text=help_text, **common)
+    return KnobField(knob, help_text=sentence, **common)
+
+
+class KnobForm(forms.Form):
+    """A form with one field per knob; the everyday ones first, the advanced ones folded away by the template."""
+
+    def __init__(self, *args: Any, knobs: Iterable[Knob], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.knob_names: list[str] = []
+        self.advanced_names: list[str] = []
+        for knob in knobs:
+            self.fields[knob.name] = field_of(knob)
+            (self.advanced_names if knob.advanced else self.knob_names).append(knob.name)
+
+    @property
+    def everyday(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.knob_names]
+
+    @property
+    def advanced(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.advanced_names]
+
+    @property
+    def advanced_is_open(self) -> bool:
+        """Say whether a folded setting has an error, which must not stay hidden."""
+        return any(name in self.errors for name in self.advanced_names)
+
+    def knob_values(self) -> dict[str, Any]:
+        """Return the checked value of every knob; only after `is_valid`."""
+        return {name: self.cleaned_data[name] for name in [*self.knob_names, *self.advanced_names]}

@@ -1,0 +1,62 @@
+"""Starting a loop: the policy it begins with, the prompts it asks about, and the loop's own settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from django import forms
+
+from frontend.forms.knobs import KnobForm
+from training.recipes.base import knobs_of
+from training.recipes.loop import LoopSettings
+
+# How the settings are grouped on the page; one that is in no group comes last.
+GROUPS = (
+    ("Each round", ("prompts_per_round", "samples_per_prompt", "selection", "overlap", "audit_share")),
+    ("The policy's answers", ("temperature", "max_new_tokens")),
+    ("When a round goes on", ("minimum_share", "deadline_hours", "auto_continue")),
+    ("Training", ("reference", "replay", "refresh_reward", "learning_rate")),
+    ("The gate", ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    title: str
+    fields: list[forms.BoundField]
+
+
+class LoopForm(KnobForm):
+    policy = forms.CharField(
+        label="Base policy",
+        max_length=400,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "list": "policies"}),
+        help_text="The language model to improve: a folder on the server, or a hub name such as org/model.",
+    )
+    prompts_path = forms.CharField(
+        label="Prompts file",
+        max_length=400,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "list": "prompt-files"}),
+        help_text="A JSON Lines file on the server with one {“id”, “prompt”} per line. A tenth of the prompts is "
+        "held out and used only to test a new policy.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, knobs=knobs_of(LoopSettings()), **kwargs)
+
+    @property
+    def groups(self) -> list[Group]:
+        grouped = {name for _, names in GROUPS for name in names}
+        names = [*self.knob_names, *self.advanced_names]
+        found = [Group(title, [self[n] for n in wanted if n in names]) for title, wanted in GROUPS]
+        rest = [self[name] for name in names if name not in grouped]
+        return [*found, Group("More", rest)] if rest else found
+
+    def take_errors(self, errors: dict[str, list[str]]) -> None:
+        """Put what a service says beside the inputs it is about; at the top when there is no such input."""
+        names = {"path": "policy", "prompts": "prompts_path", "settings": None}
+        for name, texts in errors.items():
+            field = names.get(name, name)
+            for text in texts:
+                self.add_error(field if field in self.fields else None, text)

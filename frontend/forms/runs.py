@@ -1,0 +1,85 @@
+"""Starting a run: the recipe's own knobs, the model it starts from and the data it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+
+from frontend.forms.knobs import KnobForm
+from training.models import ModelVersion, Snapshot
+from training.recipes.base import Recipe
+
+FRESH = "fresh"
+OTHER = "other"
+LARGEST_SEED = 2**31 - 1
+
+
+class RunForm(KnobForm):
+    model = forms.ChoiceField(label="Start from", help_text="The model whose weights the run begins with.")
+    model_path = forms.CharField(
+        label="Folder or hub name",
+        required=False,
+        max_length=400,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="Only for “another model”: a folder on the server, or a hub name such as org/model.",
+    )
+    data = forms.ChoiceField(label="Data", help_text="A frozen copy, so that the run can be repeated exactly.")
+    seed = forms.IntegerField(
+        min_value=0, max_value=LARGEST_SEED, initial=0, help_text="The same seed and data give the same model."
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        recipe: Recipe,
+        versions: Sequence[ModelVersion],
+        snapshots: Sequence[Snapshot],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, knobs=recipe.knobs(), **kwargs)
+        self.recipe = recipe
+        self.versions = {str(version.pk): version for version in versions}
+        self.snapshots = {str(snapshot.pk): snapshot for snapshot in snapshots}
+        models = [(key, f"{v.label} ({v.get_state_display().lower()})") for key, v in self.versions.items()]
+        model: forms.ChoiceField = self.fields["model"]  # type: ignore[assignment]
+        model.choices = [*models, (OTHER, "another model")]
+        promoted = next((k for k, v in self.versions.items() if v.state == ModelVersion.State.PROMOTED), None)
+        model.initial = promoted or (models[0][0] if models else OTHER)
+        frozen = [
+            (key, f"snapshot {s.pk}: {s.rows} rows of {s.created_at:%Y-%m-%d %H:%M}")
+            for key, s in self.snapshots.items()
+        ]
+        data: forms.ChoiceField = self.fields["data"]  # type: ignore[assignment]
+        data.choices = [(FRESH, f"freeze the {recipe.view} there are now"), *frozen]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("model") == OTHER and not cleaned.get("model_path", "").strip():
+            self.add_error("model_path", "Enter a folder on the server or a hub name.")
+        return cleaned
+
+    @property
+    def parent(self) -> ModelVersion | None:
+        """Return the chosen version, None for a model from outside; only after `is_valid`."""
+        return self.versions.get(self.cleaned_data["model"])
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """Return the chosen snapshot, None when one is to be frozen; only after `is_valid`."""
+        return self.snapshots.get(self.cleaned_data["data"])
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        return {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
+
+    def take_errors(self, errors: dict[str, list[str]]) -> None:
+        """Put what a service says beside the inputs it is about; at the top when there is no such input."""
+        names = {"snapshot": "data"}
+        for name, texts in errors.items():
+            field = names.get(name, name)
+            if field == "model" and self.cleaned_data.get("model") == OTHER:
+                field = "model_path"
+            for text in texts:
+                self.add_error(field if field in self.fields else None, text)

@@ -1,0 +1,330 @@
+"""A lead's campaigns: the list, the form with its live preview, the dashboard, and open, pause, close."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation.agreement import Agreement, campaign_agreement
+from annotation.errors import AnnotationError, Invalid
+from annotation.feedback import kind
+from annotation.models import Campaign, Feedback, Guideline, Membership, Role, Task, User
+from annotation.progress import Progress, campaign_progress
+from annotation.services import campaigns
+from annotation.tallies import Position, campaign_tally
+from frontend import charts, events_in_words, next_step
+from frontend.decorators import campaign_page, signed_in
+from frontend.forms.campaigns import CampaignForm, initial_of
+from frontend.http import SignedInRequest, complain, page, say
+from frontend.lead_pages import READERS, campaign_page_of, is_lead, may_create
+from frontend.stop_polling import fragment_or_stop
+from training.models import Loop, Round
+
+RECENT = 12
+
+# An item that shows what the options do: short enough to be seen beside the form, long enough to look like work.
+EXAMPLE = {
+    "prompt": {"role": "user", "content": "My bread never rises properly. What am I doing wrong?"},
+    "answers": [
+        {
+            "letter": "A",
+            "text": "Most often it is the yeast. Check three things:\n\n1. **Is it alive?** Stir it into warm water "
+            "with a little sugar; it should foam within ten minutes.\n2. **Is the room warm?** Around 25 °C, dough "
+            "doubles in about an hour.\n3. **Is there too much salt?** More than 2 % of the flour slows it down.",
+        },
+        {"letter": "B", "text": "Use more yeast, and let it rise for longer."},
+    ],
+}
+
+
+@signed_in
+@require_GET
+def campaign_list(request: SignedInRequest) -> HttpResponse:
+    """Return the campaigns this person leads or works on as an engineer, with how far each is."""
+    user = request.user
+    mine = led_by(user)
+    creates = may_create(user)
+    if not creates and not mine.exists():
+        raise PermissionDenied("These pages are for leads and engineers.")
+    done = Count("tasks", filter=Q(tasks__state=Task.State.COMPLETE))
+    rows = mine.annotate(
+        items=Count("tasks"),
+        complete=done,
+        has_loop=Exists(Loop.objects.filter(campaign=OuterRef("pk"))),
+    ).order_by("-id")
+    return render(request, "campaigns/list.html", {"campaigns": rows, "may_create": creates})
+
+
+def led_by(user: User) -> QuerySet[Campaign]:
+    """Return the campaigns whose lead pages this person may open."""
+    if user.is_superuser:
+        return Campaign.objects.all()
+    member = Membership.objects.filter(user=user, campaign=OuterRef("pk"), role__in=READERS)
+    return Campaign.objects.filter(Exists(member))
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def campaign_new(request: SignedInRequest) -> HttpResponse:
+    """Return the empty form; POST creates a draft campaign with this person as its lead."""
+    if not may_create(request.user):
+        raise PermissionDenied("Only leads and staff may start a campaign.")
+    form = CampaignForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        values = _values(form)
+        try:
+            campaign = campaigns.create(actor=request.user, kind=form.kind.name, **values)
+        except AnnotationError as error:
+            _take_errors(form, error)
+        else:
+            say(request, f"{campaign.name} is there, as a draft. Bring in what is to be judged.")
+            return redirect("campaign-import", campaign.pk)
+    status = 422 if form.errors else 200
+    return page(request, "campaigns/new.html", {"form": form, **preview_context(form)}, status=status)
+
+
+@campaign_page(Role.LEAD)
+@require_http_methods(["GET", "POST"])
+def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the form with what is set now; POST changes it. Another guideline text becomes a new version."""
+    guideline = _guideline(campaign)
+    form = CampaignForm(
+        request.POST or None,
+        kind_name=campaign.kind,
+        options=campaign.options,
+        initial=initial_of(campaign, guideline),
+    )
+    if request.method == "POST" and form.is_valid():
+        values = _values(form)
+        text = values.pop("guideline")
+        try:
+            campaigns.update(campaign=campaign, actor=request.user, **values)
+            if text != guideline.replace("\r\n", "\n").strip():
+                campaigns.write_guideline(campaign=campaign, text=text, actor=request.user)
+        except AnnotationError as error:
+            _take_errors(form, error)
+            campaign.refresh_from_db()
+        else:
+            say(request, "Saved. People see it with their next item.")
+            return redirect("campaign-edit", campaign.pk)
+    context = {"form": form, "lead": True, **preview_context(form)}
+    status = 422 if form.errors else 200
+    return campaign_page_of(request, campaign, "campaigns/edit.html", context, tab="campaign-edit", status=status)
+
+
+def _values(form: CampaignForm) -> dict[str, Any]:
+    cleaned = form.cleaned_data
+    return {
+        "name": cleaned["name"].strip(),
+        "description": cleaned["description"].replace("\r\n", "\n").strip(),
+        "options": cleaned["options"],
+        "overlap": cleaned["overlap"],
+        "lease_seconds": cleaned["lease_minutes"] * 60,
+        "guideline": cleaned["guideline"].replace("\r\n", "\n").strip(),
+    }
+
+
+def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
+    errors = error.errors if isinstance(error, Invalid) and error.errors else {"": [str(error)]}
+    names = {"lease_seconds": "lease_minutes", "options": None}
+    for name, texts in errors.items():
+        field = names.get(name, name)
+        for text in texts:
+            form.add_error(field if field in form.fields else None, text)
+
+
+def _guideline(campaign: Campaign) -> str:
+    version = Guideline.objects.filter(campaign=campaign, version=campaign.guideline_version).first()
+    return version.text if version else ""
+
+
+@signed_in
+@require_POST
+def campaign_preview(request: SignedInRequest) -> HttpResponse:
+    """Return the work screen as the form's current options make it; nothing is saved."""
+    if not (may_create(request.user) or led_by(request.user).exists()):
+        raise PermissionDenied("These pages are for leads and engineers.")
+    form = CampaignForm(request.POST, kind_name=request.POST.get("kind", "pairwise"))
+    return render(request, "campaigns/_preview.html", preview_context(form))
+
+
+def preview_context(form: CampaignForm) -> dict[str, Any]:
+    """Return what the preview needs: the kind's own template, an example item, and the options so far."""
+    if form.is_bound:
+        options = form.options_so_far()
+    else:
+        initial = {name: form[form.OPTION + name].initial for name in form.option_names}
+        options = form.kind.clean_options(initial)
+    return {
+        "kind": form.kind,
+        "example": EXAMPLE,
+        "options": {**options, **form.kind.context(options=options, shown_order=[0, 1])},
+        "preview_guideline": form["guideline"].value() or "",
+    }
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A recent judgement in words, for the dashboard."""
+
+    who: str
+    simulated: bool
+    item: str
+    words: str
+    seconds: float | None
+    at: Any
+    version: int
+
+
+@campaign_page(*READERS)
+@require_GET
+def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the dashboard: what to do next, progress, agreement, strength, position, people and events."""
+    tally = campaign_tally(campaign)
+    verdicts = [(_short_label(label), label, count) for label, count in tally.verdicts]
+    strength = charts.bar_chart(
+        verdicts,
+        title="How strongly people prefer",
+        caption="A is the answer shown first (left), B the one shown second (right).",
+        x_label="Verdict",
+        y_label="Judgements",
+    )
+    figures = _progress_context(request, campaign)
+    context = {
+        **figures,
+        **_agreement_context(campaign, figures["progress"]),
+        "tally": tally,
+        "strength": strength,
+        "balance": _balance(tally.position),
+        "recent": _recent(campaign),
+        "events": events_in_words.last(campaign, RECENT),
+    }
+    return campaign_page_of(request, campaign, "campaigns/detail.html", context, tab="campaign")
+
+
+@campaign_page(*READERS)
+@require_GET
+def campaign_progress_part(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the moving part of the dashboard; the last answer, once nobody is given items, stops the asking."""
+    context = {"campaign": campaign, **_progress_context(request, campaign)}
+    return fragment_or_stop(request, "campaigns/_progress.html", context, more=campaign.is_open)
+
+
+def _progress_context(request: SignedInRequest, campaign: Campaign) -> dict[str, Any]:
+    progress = campaign_progress(campaign)
+    lead = is_lead(request.user, campaign)
+    members = Membership.objects.filter(campaign=campaign, role=Role.ANNOTATOR).count()
+    round = Round.objects.filter(loop__campaign=campaign).order_by("-index").first()
+    current = round if round is not None and not round.is_final else None
+    return {
+        "progress": progress,
+        "today": sum(person.today for person in progress.people),
+        "lead": lead,
+        "next": next_step.of_campaign(campaign, progress, lead=lead, annotators=members, round=current),
+    }
+
+
+def _agreement_context(campaign: Campaign, progress: Progress) -> dict[str, Any]:
+    """Return the agreement of people; of simulated ones, and said so, where only those have judged."""
+    simulated = bool(progress.people) and all(person.is_simulated for person in progress.people if person.done)
+    found = campaign_agreement(campaign, simulated=simulated)
+    return {"agreement": found, "agreement_simulated": simulated, "agreement_words": _agreement_words(found)}
+
+
+def _agreement_words(agreement: Agreement) -> str:
+    """Return what an alpha means for a lead. The bounds are Krippendorff's own (2004): 0.8 firm, 0.667 tentative."""
+    if agreement.alpha is None or agreement.low is None:
+        return ""
+    if agreement.low >= 0.8:
+        return "People judge alike; conclusions from these judgements are firm."
+    if agreement.alpha >= 0.667:
+        return (
+            "People mostly judge alike. Fine for training; look at the items they differ on before you conclude more."
+        )
+    if agreement.alpha >= 0.3:
+        return (
+            "People differ often. That is usual for matters of taste. Read some of the items they differ on: a "
+            "sentence more in the guideline helps most."
+        )
+    return "People agree hardly more than by chance. Talk about a few items together and sharpen the guideline first."
+
+
+def _balance(position: Position) -> dict[str, float]:
+    """Return the left share and its interval as places on a line of 200 units."""
+    if position.share is None or position.low is None or position.high is None:
+        return {}
+    return {
+        "at": round(200 * position.share, 1),
+        "low": round(200 * position.low, 1),
+        "high": round(200 * position.high, 1),
+    }
+
+
+def _short_label(label: str) -> str:
+    """Return a verdict short enough for an axis: "A is much better" → "A ++"."""
+    short = {
+        "A is much better": "A +++",
+        "A is better": "A ++",
+        "A is slightly better": "A +",
+        "About the same": "same",
+        "B is slightly better": "B +",
+        "B is better": "B ++",
+        "B is much better": "B +++",
+        "Both are bad": "bad",
+        "Both are good": "good",
+    }
+    return short.get(label, label[:6])
+
+
+def _recent(campaign: Campaign) -> list[Judgement]:
+    feedback_kind = kind(campaign.kind)
+    found = (
+        Feedback.objects.current()
+        .filter(campaign=campaign)
+        .select_related("user", "task")
+        .defer("task__content", "task__meta")
+        .order_by("-id")[:RECENT]
+    )
+    return [
+        Judgement(
+            who=one.user.username,
+            simulated=one.user.is_simulated,
+            item=one.task.external_id,
+            words=feedback_kind.describe(one.payload, options=campaign.options, shown_order=one.shown_order),
+            seconds=one.active_seconds if one.active_seconds is not None else one.seconds,
+            at=one.created_at,
+            version=one.version,
+        )
+        for one in found
+    ]
+
+
+CHANGES = {
+    "open": (campaigns.open_campaign, "The campaign is open: people get items from now on."),
+    "pause": (campaigns.pause_campaign, "The campaign is paused: nobody is given a new item; open ones may be sent."),
+    "close": (campaigns.close_campaign, "The campaign is closed. Everything is kept and can be exported."),
+}
+
+
+@campaign_page(Role.LEAD)
+@require_POST
+def campaign_state(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Open, pause or close the campaign, and go back to its dashboard."""
+    change = CHANGES.get(request.POST.get("action", ""))
+    if change is None:
+        complain(request, Invalid("A campaign can be opened, paused or closed."))
+        return redirect("campaign", campaign.pk)
+    service, sentence = change
+    try:
+        service(campaign=campaign, actor=request.user)
+    except AnnotationError as error:
+        complain(request, error)
+    else:
+        say(request, sentence)
+    return redirect("campaign", campaign.pk)

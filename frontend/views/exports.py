@@ -1,0 +1,45 @@
+"""How judgements leave: the dialogue around the streamed export, whose bytes come from the API."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+
+from django.http import HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from annotation import datasets
+from annotation.models import Campaign
+from frontend.decorators import campaign_page
+from frontend.http import SignedInRequest
+from frontend.lead_pages import READERS, campaign_page_of
+
+SAMPLE_CHARACTERS = 2000
+DOWNLOADS = (
+    ("", "Everything", "all there is now, in the order it was judged"),
+    ("train", "Training part", "nine tenths of the prompts"),
+    ("test", "Test part", "the other tenth; no prompt is in both parts"),
+)
+
+
+@campaign_page(*READERS)
+@require_GET
+def campaign_export(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the export page for the view of the query, the first one when it names none."""
+    asked = request.GET.get("view", "")
+    view = datasets.VIEWS.get(asked) or next(iter(datasets.VIEWS.values()))
+    address = reverse("api-export", args=[campaign.pk])
+    first = next(islice(datasets.rows(campaign, view.name), 1), None)
+    sample = json.dumps(first, ensure_ascii=False, indent=2) if first is not None else ""
+    context = {
+        "views": datasets.VIEWS.values(),
+        "view": view,
+        "address": request.build_absolute_uri(f"{address}?view={view.name}"),
+        "downloads": [
+            (f"{address}?view={view.name}" + (f"&split={split}" if split else ""), title, words)
+            for split, title, words in DOWNLOADS
+        ],
+        "sample": sample if len(sample) <= SAMPLE_CHARACTERS else sample[:SAMPLE_CHARACTERS] + "\n…",
+    }
+    return campaign_page_of(request, campaign, "campaigns/export.html", context, tab="campaign-export")

@@ -1,0 +1,356 @@
+"""The loop of a campaign: starting it, watching its round, deciding, and what each round came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation.errors import AnnotationError
+from annotation.models import Campaign, Role
+from annotation.progress import campaign_progress
+from frontend import charts, next_step
+from frontend.decorators import campaign_page, signed_in
+from frontend.forms.loops import LoopForm
+from frontend.http import SignedInRequest, complain, say
+from frontend.lead_pages import READERS, campaign_page_of, is_lead, round_for
+from frontend.stop_polling import fragment_or_stop
+from frontend.views.models import gate_figure
+from training import paths
+from training.errors import Invalid, TrainingError
+from training.models import GateReport, Loop, ModelVersion, Round, Run
+from training.services import gates, rounds, steps
+from training.services.comparisons import Comparison, comparisons
+
+COMPARED = 6
+MOST_FILES = 50
+State = Round.State
+
+# The round's state machine as it is drawn; the last step is the decision.
+STEPS = (
+    (State.DRAFTING, "Choose prompts"),
+    (State.SAMPLING, "Write answers"),
+    (State.LABELLING, "People judge"),
+    (State.FREEZING, "Freeze the data"),
+    (State.TRAINING, "Train"),
+    (State.GATING, "Test"),
+)
+# Which run of the round works in a state.
+PURPOSES = {State.SAMPLING: "sample", State.FREEZING: "reward", State.TRAINING: "policy", State.GATING: "gate"}
+
+
+@dataclass(frozen=True)
+class Step:
+    label: str
+    state: str  # "done", "now", "failed" or ""
+
+
+@campaign_page(*READERS)
+@require_GET
+def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the loop's page: the present round, its history, and the policy before and after."""
+    loop = Loop.objects.filter(campaign=campaign).first()
+    if loop is None:
+        return campaign_page_of(request, campaign, "loops/none.html", {}, tab="loop")
+    loop.campaign = campaign
+    history = _rounds(loop)
+    shown = next((one for one in reversed(history) if one.is_final and one.candidate_id), None)
+    context = {
+        "loop": loop,
+        "settings": loop.settings,
+        "history": [(one, _human(one)) for one in reversed(history)],
+        "chart": _win_rates(history),
+        "compared_round": shown,
+        "compared": _compared(shown),
+        **_status(loop, history[-1] if history else None),
+    }
+    return campaign_page_of(request, campaign, "loops/detail.html", context, tab="loop")
+
+
+@campaign_page(*READERS)
+@require_GET
+def loop_status(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the moving part of the loop's page; when a round ends or begins, the whole page is to be loaded anew."""
+    loop = Loop.objects.filter(campaign=campaign).first()
+    if loop is None:
+        return HttpResponse(status=286)
+    loop.campaign = campaign
+    history = _rounds(loop)
+    round = history[-1] if history else None
+    context = {"campaign": campaign, "lead": is_lead(request.user, campaign), **_status(loop, round)}
+    response = fragment_or_stop(request, "loops/_status.html", context, more=context["moves"])
+    if request.GET.get("seen") != context["seen"]:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+def _rounds(loop: Loop) -> list[Round]:
+    found = loop.rounds.select_related("policy", "candidate__gate_report", "snapshot").order_by("index")
+    rounds_ = list(found)
+    for one in rounds_:
+        one.loop = loop
+    return rounds_
+
+
+def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
+    """Return what the present round's card shows."""
+    if round is None:
+        text = next_step.of_round(loop, None, judged=0, wanted=0, failed="")
+        return {"loop": loop, "round": None, "next_text": text, "seen": "none", "moves": False, "steps": []}
+    judged, wanted, _ = _counts(round)
+    run = Run.objects.filter(round=round, purpose=PURPOSES.get(State(_at(round)), "")).first()
+    unfinished = not round.is_final
+    return {
+        "loop": loop,
+        "round": round,
+        "steps": drawn_steps(round),
+        "judged": judged,
+        "wanted": wanted,
+        "run": run,
+        "run_percent": round_percent(run),
+        "run_eta": run.progress.get("eta_seconds") if run is not None and run.state == Run.State.RUNNING else None,
+        "next_text": next_step.of_round(loop, round, judged=judged, wanted=wanted, failed=""),
+        "seen": f"{round.pk}-{round.state if round.is_final else 'open'}",
+        "moves": unfinished and loop.state == Loop.State.ACTIVE and round.state != State.STALLED,
+        "can_go_on": unfinished and loop.state == Loop.State.ACTIVE and bool(judged) and _people_work(round, run),
+        "can_resume": unfinished and (round.state == State.STALLED or loop.state == Loop.State.PAUSED),
+        "can_pause": loop.state == Loop.State.ACTIVE and unfinished and round.state != State.STALLED,
+        "can_cancel": unfinished,
+        "can_start": round.is_final and loop.state != Loop.State.STOPPED,
+    }
+
+
+def _at(round: Round) -> str:
+    """Return the state a round is in, or for a stalled one the state it stalled in."""
+    return round.stalled_in or State.DRAFTING if round.state == State.STALLED else round.state
+
+
+def _people_work(round: Round, run: Run | None) -> bool:
+    in_gate = round.state == State.GATING and run is not None and run.state == Run.State.SUCCEEDED
+    return round.state == State.LABELLING or in_gate
+
+
+def _counts(round: Round) -> tuple[int, int, int]:
+    """Return how many pairs people have judged in this state of the round, of how many, and how many are open."""
+    if _at(round) in (State.DRAFTING, State.SAMPLING):
+        return 0, 0, 0
+    batch = gates.batch(round) if round.state == State.GATING else round.batch
+    return steps.task_counts(round, batch)
+
+
+def round_percent(run: Run | None) -> int | None:
+    """Return how far the step's run is, in per cent; None without one."""
+    if run is None or not run.total_steps:
+        return None
+    return int(100 * run.step / run.total_steps)
+
+
+def drawn_steps(round: Round) -> list[Step]:
+    """Return the state machine of a round with what is done, what goes on and what failed."""
+    order = [state for state, _ in STEPS]
+    at = _at(round)
+    place = order.index(State(at)) if at in order else len(order)
+    if round.state == State.CANCELLED:
+        place = _reached(round)
+    drawn = []
+    for number, (_, label) in enumerate(STEPS):
+        state = "done" if number < place else ""
+        if number == place and round.state != State.CANCELLED:
+            state = "failed" if round.state == State.STALLED else "now"
+        drawn.append(Step(label, state))
+    last = {State.PROMOTED: ("Promoted", "done"), State.REJECTED: ("Turned down", "failed")}
+    last[State.CANCELLED] = ("Cancelled", "failed")
+    label, state = last.get(State(round.state), ("Decide", ""))
+    return [*drawn, Step(label, state)]
+
+
+def _reached(round: Round) -> int:
+    """Return how many steps a cancelled round had done, as far as it left traces."""
+    if round.candidate_id:
+        return 5
+    if round.snapshot_id:
+        return 4
+    return 2 if round.labelling_started_at else 1 if round.prompts else 0
+
+
+def _report(round: Round) -> GateReport | None:
+    return getattr(round.candidate, "gate_report", None) if round.candidate_id else None
+
+
+def _human(round: Round) -> dict[str, Any] | None:
+    """Return the human win rate of a round's candidate, or None when nobody compared it."""
+    report = _report(round)
+    found = next((f for f in report.figures if f["name"] == "human_win_rate"), None) if report else None
+    return found if found and found["estimate"] is not None and found["low"] is not None else None
+
+
+def _win_rates(history: list[Round]) -> charts.Chart | None:
+    figures = [(str(one.index), figure) for one in history if (figure := _human(one)) is not None]
+    return charts.interval_chart(
+        figures,
+        title="Human win rate against the policy before",
+        caption="The dot is the share of blind pairs in which people preferred the new policy, a tie counting half; "
+        "the bar is its 95 % interval. Wholly above the dashed line: better beyond doubt.",
+        x_label="Round",
+        y_label="win rate",
+        reference=(0.5, "no difference"),
+    )
+
+
+def _compared(round: Round | None) -> list[Comparison]:
+    if round is None:
+        return []
+    try:
+        return comparisons(round=round, limit=COMPARED)
+    except (OSError, TrainingError):
+        return []  # the file was cleared from the disk; the figures are in the database
+
+
+@campaign_page(Role.LEAD)
+@require_http_methods(["GET", "POST"])
+def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the form of a new loop; POST creates it, paused, and goes to its page."""
+    if Loop.objects.filter(campaign=campaign).exists():
+        return redirect("loop", campaign.pk)
+    prompt_files = _prompt_files()
+    policies = _policies(campaign)
+    start = {"policy": policies[0] if policies else "", "prompts_path": prompt_files[0] if prompt_files else ""}
+    form = LoopForm(request.POST or None, initial=start)
+    if request.method == "POST" and form.is_valid():
+        try:
+            rounds.create_loop(
+                campaign=campaign,
+                policy=form.cleaned_data["policy"],
+                prompts_path=form.cleaned_data["prompts_path"],
+                settings=form.knob_values(),
+                actor=request.user,
+            )
+        except Invalid as error:
+            form.take_errors(error.errors or {"": [str(error)]})
+        except (TrainingError, AnnotationError) as error:
+            form.add_error(None, str(error))
+        else:
+            say(request, "The loop is there. Nothing moves until you start its first round.")
+            return redirect("loop", campaign.pk)
+    context = {"form": form, "policies": policies, "prompt_files": prompt_files, "lead": True}
+    status = 422 if form.errors else 200
+    return campaign_page_of(request, campaign, "loops/new.html", context, tab="loop", status=status)
+
+
+@campaign_page(Role.LEAD)
+@require_http_methods(["GET", "POST"])
+def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the loop's settings; POST changes them, for the round under way from its next step on."""
+    loop = Loop.objects.filter(campaign=campaign).first()
+    if loop is None:
+        return redirect("loop-new", campaign.pk)
+    loop.campaign = campaign
+    form = LoopForm(request.POST or None, initial=loop.settings)
+    for name in ("policy", "prompts_path"):
+        del form.fields[name]  # decided once: rounds would not be comparable otherwise
+    if request.method == "POST" and form.is_valid():
+        try:
+            rounds.configure(loop=loop, settings=form.knob_values(), actor=request.user)
+        except Invalid as error:
+            form.take_errors(error.errors or {"": [str(error)]})
+        except TrainingError as error:
+            form.add_error(None, str(error))
+        else:
+            say(request, "Saved. The round under way goes by it from its next step on.")
+            return redirect("loop", campaign.pk)
+    context = {"form": form, "loop": loop, "lead": True}
+    status = 422 if form.errors else 200
+    return campaign_page_of(request, campaign, "loops/edit.html", context, tab="loop", status=status)
+
+
+def _policies(campaign: Campaign) -> list[str]:
+    """Return the models a lead is likely to begin with: the campaign's own policies and the one that is shipped."""
+    own = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.POLICY).order_by("-number")
+    shipped = paths.PACKAGE / "demo" / "model"
+    found = list(own.values_list("path", flat=True)[:10])
+    return [*found, *([paths.stored(shipped)] if shipped.is_dir() else [])]
+
+
+def _prompt_files() -> list[str]:
+    """Return the prompt files there are: in the folder ``prompts`` below the files, and the one that is shipped."""
+    folder = paths.files() / "prompts"
+    found = sorted(folder.glob("*.jsonl"))[:MOST_FILES] if folder.is_dir() else []
+    shipped = paths.PACKAGE / "demo" / "prompts.jsonl"
+    return [paths.stored(path) for path in [*found, *([shipped] if shipped.exists() else [])]]
+
+
+# What a lead can do with a loop or its round, and what is said afterwards.
+ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any], object], str]] = {
+    "start": (
+        lambda loop, round, actor: rounds.start_round(loop=loop, actor=actor),
+        "The round has begun. The policy writes answers; people get them in a moment.",
+    ),
+    "go-on": (
+        lambda loop, round, actor: rounds.finish_labelling(round=_needed(round), actor=actor),
+        "The round goes on with what is judged. What nobody had judged was taken out of the queue.",
+    ),
+    "pause": (
+        lambda loop, round, actor: rounds.pause(loop=loop, actor=actor),
+        "The loop is paused. Work under way finishes, people may go on judging, and no step begins.",
+    ),
+    "resume": (
+        lambda loop, round, actor: rounds.resume(round=_needed(round), actor=actor),
+        "The round goes on where it stood.",
+    ),
+    "cancel": (
+        lambda loop, round, actor: rounds.cancel(round=_needed(round), actor=actor),
+        "The round is cancelled. Judgements are kept, and the policy in use stays in use.",
+    ),
+}
+
+
+def _needed(round: Round | None) -> Round:
+    if round is None:
+        raise Invalid("There is no round yet. Start one first.")
+    return round
+
+
+@campaign_page(Role.LEAD)
+@require_POST
+def loop_action(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Start, go on with, pause, resume or cancel the loop's present round, and go back to the loop."""
+    loop = Loop.objects.filter(campaign=campaign).first()
+    action = ACTIONS.get(request.POST.get("action", ""))
+    if loop is None or action is None:
+        complain(request, Invalid("There is nothing of that kind to do here."))
+        return redirect("loop", campaign.pk)
+    loop.campaign = campaign
+    do, sentence = action
+    try:
+        do(loop, loop.rounds.order_by("-index").first(), request.user)
+    except (TrainingError, AnnotationError) as error:
+        complain(request, error)
+    else:
+        say(request, sentence)
+    return redirect("loop", campaign.pk)
+
+
+@signed_in
+@require_GET
+def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
+    """Return one round: its steps, runs, judgements, gate report and the answers before and after."""
+    round = round_for(request.user, round_id)
+    campaign = round.loop.campaign
+    report = _report(round)
+    context = {
+        "round": round,
+        "steps": drawn_steps(round),
+        "runs": Run.objects.filter(round=round).select_related("output").order_by("pk"),
+        "progress": campaign_progress(campaign, batch=round.batch),
+        "gate_progress": campaign_progress(campaign, batch=gates.batch(round)),
+        "report": report,
+        "gate": [gate_figure(figure) for figure in report.figures] if report else [],
+        "compared_round": round,
+        # While people still compare, which answer is whose must not be shown to anybody who may judge.
+        "compared": _compared(round) if round.is_final else [],
+    }
+    return campaign_page_of(request, campaign, "loops/round.html", context, tab="loop")

@@ -1,0 +1,186 @@
+"""Model versions: what there is, where each came from, what its gate said, and which one is in use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_POST
+
+from annotation.models import Campaign, Role
+from frontend.decorators import campaign_page, signed_in
+from frontend.figures import Figure, figures, number, words_of
+from frontend.http import SignedInRequest, complain, say
+from frontend.lead_pages import READERS, campaign_page_of, version_for
+from training.errors import TrainingError
+from training.models import GateReport, ModelVersion, Run
+from training.recipes import RECIPES
+from training.services import promotion, snapshots, versions
+
+# What is told of each version in the list: the first of its figures, in this order of importance.
+HEADLINES = 2
+
+
+@dataclass(frozen=True)
+class GateFigure:
+    """One line of a gate report, in words."""
+
+    label: str
+    meaning: str
+    value: str
+    interval: str
+    n: int
+    limit: str
+    passed: bool
+    counts: bool  # whether the verdict depended on it
+    explanation: str
+
+
+@campaign_page(*READERS)
+@require_GET
+def model_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the versions of a campaign, by kind, newest first, with their state and headline figures."""
+    found = list(
+        ModelVersion.objects.filter(campaign=campaign)
+        .select_related("parent", "gate_report")
+        .order_by("kind", "-number")
+    )
+    groups = []
+    for kind in ModelVersion.Kind:
+        rows = [(version, _headline(version)) for version in found if version.kind == kind]
+        if rows:
+            current = next((v for v, _ in rows if v.state == ModelVersion.State.PROMOTED), None)
+            groups.append({"kind": kind, "title": _plural(kind), "rows": rows, "current": current})
+    return campaign_page_of(request, campaign, "models/list.html", {"groups": groups}, tab="models")
+
+
+def _plural(kind: ModelVersion.Kind) -> str:
+    return {"policy": "Policies", "reward": "Reward models"}.get(kind.value, kind.label)
+
+
+def _headline(version: ModelVersion) -> list[Figure]:
+    """Return the figures to show in the list: those people decided by come before what training measured."""
+    metrics = dict(version.metrics)
+    report: GateReport | None = getattr(version, "gate_report", None)
+    for figure in report.figures if report else []:
+        if figure["estimate"] is not None:
+            metrics.setdefault(figure["name"], figure)
+    return [figure for figure in figures(metrics) if figure.interval or figure.n is not None][:HEADLINES]
+
+
+@signed_in
+@require_GET
+def model_detail(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """Return a version's page: state, gate report, figures and lineage down to the judgements."""
+    return _detail_page(request, version_for(request.user, version_id))
+
+
+def _detail_page(
+    request: SignedInRequest, version: ModelVersion, *, error: str = "", reason: str = "", status: int = 200
+) -> HttpResponse:
+    report = GateReport.objects.select_related("parent").filter(candidate=version).first()
+    serving = versions.current(version.campaign, version.kind)
+    run = Run.objects.filter(output=version).select_related("round", "created_by").first()
+    recipe = RECIPES.get(version.recipe.get("name", ""))
+    context: dict[str, Any] = {
+        "version": version,
+        "report": report,
+        "gate": [gate_figure(figure) for figure in report.figures] if report else [],
+        "serving": serving,
+        "run": run,
+        "recipe": recipe,
+        "knobs": version.recipe.get("knobs", {}),
+        "figures": figures(version.metrics),
+        "children": version.children.order_by("number"),
+        "needs_reason": _needs_reason(version, report, serving),
+        "error": error,
+        "reason": reason,
+        **_behind(version),
+    }
+    return campaign_page_of(request, version.campaign, "models/detail.html", context, tab="models", status=status)
+
+
+def _needs_reason(version: ModelVersion, report: GateReport | None, serving: ModelVersion | None) -> str:
+    """Return why the gate does not let a policy through by itself, in a sentence; empty when it does."""
+    if version.kind != ModelVersion.Kind.POLICY:
+        return ""
+    if report is None:
+        return "Nobody has compared it with the policy in use."
+    if report.verdict != GateReport.Verdict.PASS:
+        return "Its gate showed no improvement."
+    if serving is not None and report.parent_id != serving.pk:
+        return f"It was compared with {report.parent.label}, but {serving.label} is in use now."
+    return ""
+
+
+def gate_figure(figure: dict[str, Any]) -> GateFigure:
+    """Return a figure of a gate report as the page shows it."""
+    words = words_of(figure["name"])
+
+    def shown(value: float | None) -> str:
+        return "–" if value is None else number(value, is_share=words.is_share)
+
+    unit = f" {words.unit}" if words.unit else ""
+    at_most = figure["name"] == "kl"
+    limit = "shown only, does not decide"
+    if figure["limit"] is not None:
+        limit = f"{'at most' if at_most else 'at least'} {shown(figure['limit'])}"
+    has_interval = figure["low"] is not None and figure["high"] is not None
+    return GateFigure(
+        label=words.label,
+        meaning=words.meaning,
+        value=shown(figure["estimate"]) + (unit if figure["estimate"] is not None else ""),
+        interval=f"{shown(figure['low'])} to {shown(figure['high'])}" if has_interval else "–",
+        n=figure["n"],
+        limit=limit,
+        passed=figure["passed"],
+        counts=figure["limit"] is not None,
+        explanation=figure["explanation"],
+    )
+
+
+def _behind(version: ModelVersion) -> dict[str, Any]:
+    """Return the lineage, and who judged how much of what the version was trained on."""
+    try:
+        lineage = versions.lineage(version)
+        people = Counter(
+            row["annotator"]
+            for row in (snapshots.lines(version.snapshot) if version.snapshot else ())
+            if row.get("annotator")
+        )
+    except OSError:
+        # The row outlives its file when somebody clears a disk: the page must still tell the rest.
+        return {"lineage": None, "people": []}
+    return {"lineage": lineage, "people": people.most_common()}
+
+
+@signed_in
+@require_POST
+def model_promote(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """Put a version into use and go back to its page; without a passing gate only with a reason."""
+    version = version_for(request.user, version_id, Role.LEAD)
+    reason = request.POST.get("reason", "").replace("\x00", "").strip()[:2000]
+    try:
+        promotion.promote(version=version, actor=request.user, reason=reason)
+    except TrainingError as error:
+        version.refresh_from_db()
+        return _detail_page(request, version, error=str(error), reason=reason, status=422)
+    say(request, f"{version.label} is in use now. The one before it is retired; you can roll back to it at any time.")
+    return redirect("model", version.pk)
+
+
+@signed_in
+@require_POST
+def model_roll_back(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """Put a version that was in use before back into use, and go back to its page."""
+    version = version_for(request.user, version_id, Role.LEAD)
+    try:
+        promotion.roll_back(version=version, actor=request.user)
+    except TrainingError as error:
+        complain(request, error)
+    else:
+        say(request, f"{version.label} is in use again.")
+    return redirect("model", version.pk)

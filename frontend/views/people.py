@@ -1,0 +1,94 @@
+"""Who works in a campaign: adding, removing, and making an account for somebody who has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from annotation.errors import AnnotationError, Invalid
+from annotation.models import Campaign, Membership, Role
+from annotation.services import campaigns, people
+from frontend.decorators import campaign_page
+from frontend.forms.campaigns import MemberForm, NewPersonForm
+from frontend.http import SignedInRequest, complain, say
+from frontend.lead_pages import campaign_page_of
+
+# What each role may do, in the words of the table's second column.
+MAY = {
+    Role.ANNOTATOR: "judges items",
+    Role.LEAD: "everything, and judges too",
+    Role.ENGINEER: "imports, exports, starts runs",
+}
+
+
+@campaign_page(Role.LEAD)
+@never_cache
+@require_http_methods(["GET", "POST"])
+def campaign_people(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the people of the campaign; POST adds or removes one, or makes an account whose password is shown once."""
+    action = request.POST.get("action") if request.method == "POST" else None
+    member = MemberForm(request.POST if action == "add" else None)
+    person = NewPersonForm(request.POST if action == "create" else None, prefix="new")
+    if action == "add" and member.is_valid():
+        try:
+            added = campaigns.add_member(campaign=campaign, actor=request.user, **member.cleaned_data)
+        except AnnotationError as error:
+            _take_errors(member, error)
+        else:
+            say(request, f"{added.user.username} is {_article(added.get_role_display())} here now.")
+            return redirect("campaign-people", campaign.pk)
+    elif action == "remove":
+        _remove(request, campaign)
+        return redirect("campaign-people", campaign.pk)
+    elif action == "create" and person.is_valid():
+        try:
+            account = people.create_annotator(
+                campaign=campaign, username=person.cleaned_data["username"], actor=request.user
+            )
+        except AnnotationError as error:
+            _take_errors(person, error)
+        else:
+            # No redirect: the password is in this one answer and nowhere else.
+            return _people_page(request, campaign, MemberForm(), NewPersonForm(prefix="new"), account=account)
+    status = 422 if member.errors or person.errors else 200
+    return _people_page(request, campaign, member, person, status=status)
+
+
+def _people_page(
+    request: SignedInRequest,
+    campaign: Campaign,
+    member: MemberForm,
+    person: NewPersonForm,
+    *,
+    account: people.NewAccount | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    members = Membership.objects.filter(campaign=campaign).select_related("user").order_by("user__username", "role")
+    rows = [(one, MAY[Role(one.role)]) for one in members]
+    context: dict[str, Any] = {"members": rows, "member": member, "person": person, "account": account, "lead": True}
+    return campaign_page_of(request, campaign, "campaigns/people.html", context, tab="campaign-people", status=status)
+
+
+def _remove(request: SignedInRequest, campaign: Campaign) -> None:
+    username, role = request.POST.get("username", ""), request.POST.get("role", "")
+    try:
+        campaigns.remove_member(campaign=campaign, username=username, role=role or None, actor=request.user)
+    except AnnotationError as error:
+        complain(request, error)
+    else:
+        say(request, f"{username} was removed. Their judgements stay, and what they held went back to the queue.")
+
+
+def _take_errors(form: MemberForm | NewPersonForm, error: AnnotationError) -> None:
+    errors = error.errors if isinstance(error, Invalid) and error.errors else {"": [str(error)]}
+    for name, texts in errors.items():
+        for text in texts:
+            form.add_error(name if name in form.fields else None, text)
+
+
+def _article(role: str) -> str:
+    return f"an {role.lower()}" if role[:1] in "AEIOU" else f"a {role.lower()}"

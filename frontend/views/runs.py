@@ -1,0 +1,209 @@
+"""Runs of a campaign: what can be started, what is going on, and one run's progress, live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation.errors import AnnotationError
+from annotation.feedback import kind
+from annotation.models import Campaign
+from frontend import charts
+from frontend.decorators import campaign_page, signed_in
+from frontend.figures import figures
+from frontend.forms.runs import RunForm
+from frontend.http import SignedInRequest, complain, say
+from frontend.lead_pages import READERS, campaign_page_of, run_for
+from frontend.stop_polling import fragment_or_stop
+from training.errors import Invalid, TrainingError
+from training.models import ModelVersion, Run, Snapshot
+from training.recipes import RECIPES
+from training.recipes.base import Recipe
+from training.services import runs, snapshots, traces
+
+SHOWN = 50
+# The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
+CURVES = (
+    ("Loss", "loss", ("loss", "eval_loss")),
+    ("Accuracy", "share of pairs", ("accuracy", "eval_accuracy")),
+    ("Margin", "score", ("margins", "eval_margins")),
+)
+NEUTRAL_WORDS = {
+    "step": "Step",
+    "loss": "Loss",
+    "eval_loss": "Loss on held-out rows",
+    "accuracy": "Accuracy",
+    "eval_accuracy": "Accuracy on held-out rows",
+    "margins": "Margin",
+    "eval_margins": "Margin on held-out rows",
+}
+
+
+def recipes_for(campaign: Campaign) -> list[Recipe]:
+    """Return the recipes that this campaign's feedback can feed and that a person may start by hand."""
+    views = kind(campaign.kind).views
+    return [recipe for recipe in RECIPES.values() if recipe.kind == Run.Kind.FIT and recipe.view in views]
+
+
+@campaign_page(*READERS)
+@require_GET
+def run_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return what can be started here and the last runs."""
+    found = Run.objects.filter(campaign=campaign).select_related("output", "round", "created_by").order_by("-id")
+    context = {"recipes": recipes_for(campaign), "runs": found[:SHOWN], "shown": SHOWN}
+    return campaign_page_of(request, campaign, "runs/list.html", context, tab="runs")
+
+
+@campaign_page(*READERS)
+@require_http_methods(["GET", "POST"])
+def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> HttpResponse:
+    """Return the form of a recipe; POST freezes the data, queues the run and goes to its page."""
+    recipe = next((one for one in recipes_for(campaign) if one.name == recipe_name), None)
+    if recipe is None:
+        raise Http404("This campaign cannot feed such a recipe.")
+    form = RunForm(
+        request.POST or None,
+        recipe=recipe,
+        versions=_starting_points(campaign, recipe),
+        snapshots=list(Snapshot.objects.filter(campaign=campaign, view=recipe.view).order_by("-id")[:20]),
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            run = _start(request, campaign, recipe, form)
+        except Invalid as error:
+            form.take_errors(error.errors or {"": [str(error)]})
+        except (TrainingError, AnnotationError) as error:
+            form.add_error(None, str(error))
+        else:
+            say(request, f"Run {run.pk} waits for a worker.")
+            return redirect("run", run.pk)
+    context = {"recipe": recipe, "form": form}
+    status = 422 if form.errors else 200
+    return campaign_page_of(request, campaign, "runs/new.html", context, tab="runs", status=status)
+
+
+def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
+    """Return the versions a run may start from: of the kind it makes, and policies, which are backbones for both."""
+    kinds = {recipe.makes, ModelVersion.Kind.POLICY.value}
+    return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))
+
+
+def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: RunForm) -> Run:
+    snapshot = form.snapshot
+    if snapshot is None:
+        # Audit items measure the models and must stay unseen by them.
+        snapshot = snapshots.freeze(
+            campaign=campaign, view=recipe.view, filters={"include_audit": False}, actor=request.user
+        )
+        if not snapshot.rows:
+            message = f"There are no {recipe.view} yet. Judge some items first, or import more."
+            raise Invalid(message, {"data": [message]})
+    return runs.create(
+        campaign=campaign,
+        recipe=recipe.name,
+        knobs=form.knob_values(),
+        actor=request.user,
+        parent=form.parent,
+        snapshot=snapshot,
+        inputs=form.inputs,
+        seed=form.cleaned_data["seed"],
+    )
+
+
+@signed_in
+@require_GET
+def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Return a run's page: state, curve, figures, log, and what it was given."""
+    run = run_for(request.user, run_id)
+    context = {
+        **_progress(run),
+        "knobs": run.recipe.get("knobs", {}),
+        "recipe": RECIPES.get(run.recipe.get("name", "")),
+    }
+    return campaign_page_of(request, run.campaign, "runs/detail.html", context, tab="runs")
+
+
+@signed_in
+@require_GET
+def run_progress(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Return the moving part of a run's page; the answer at a final state stops the asking."""
+    run = run_for(request.user, run_id)
+    return fragment_or_stop(request, "runs/_progress.html", _progress(run), more=not run.is_final)
+
+
+@signed_in
+@require_GET
+def run_log(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Return the end of the run's log; the answer at a final state stops the asking."""
+    run = run_for(request.user, run_id)
+    context = {"run": run, "log": traces.log_tail(run)}
+    return fragment_or_stop(request, "runs/_log.html", context, more=not run.is_final)
+
+
+def _progress(run: Run) -> dict[str, Any]:
+    lines = traces.metrics(run)
+    result = run.result or {}
+    rate = run.progress.get("tokens_per_second")
+    return {
+        "run": run,
+        "charts": _charts(lines),
+        "figures": figures(result.get("metrics", {})),
+        "counts": [(name.replace("_", " "), count) for name, count in (result.get("counts") or {}).items()],
+        "notes": result.get("notes") or [],
+        "percent": round(100 * run.step / run.total_steps) if run.total_steps else None,
+        "eta_seconds": run.progress.get("eta_seconds"),
+        "tokens_per_second": round(rate) if isinstance(rate, (int, float)) else None,
+        "log": traces.log_tail(run),
+    }
+
+
+def _charts(lines: list[dict[str, Any]]) -> list[charts.Chart]:
+    found = []
+    for title, unit, names in CURVES:
+        series = [
+            (NEUTRAL_WORDS[name], [(line["step"], line[name]) for line in lines if _is_number(line.get(name))])
+            for name in names
+        ]
+        chart = charts.line_chart(series, title=title, x_label="step", y_label=unit)
+        if chart is not None:
+            found.append(chart)
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@signed_in
+@require_POST
+def run_cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Ask for the run to stop and go back to its page."""
+    run = run_for(request.user, run_id)
+    try:
+        run = runs.cancel(run=run, actor=request.user)
+    except TrainingError as error:
+        complain(request, error)
+    else:
+        ended = run.state == Run.State.CANCELLED
+        say(
+            request,
+            "The run is cancelled." if ended else "The run stops after its current step and keeps a checkpoint.",
+        )
+    return redirect("run", run.pk)
+
+
+@signed_in
+@require_POST
+def run_retry(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Queue a failed or cancelled run again and go back to its page."""
+    run = run_for(request.user, run_id)
+    try:
+        runs.retry(run=run, actor=request.user)
+    except TrainingError as error:
+        complain(request, error)
+    else:
+        say(request, "The run is queued again. It goes on from its last checkpoint if it has one.")
+    return redirect("run", run.pk)
