@@ -210,6 +210,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 12 * 60 * 60,
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
+    # Who sends a message must not wait for a broker that is away: the row is stored, and the beat sends it again.
+    "max_retries": 1,
+    "interval_start": 0.0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
