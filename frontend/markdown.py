@@ -8,6 +8,7 @@ its server who is looking at what, and which model wrote it.
 from __future__ import annotations
 
 import nh3
+from django.utils.html import escape
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
@@ -17,16 +18,20 @@ TAGS = {
     *("p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "s", "sub", "sup", "a", "ul", "ol", "li"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "span"),
 }
+# Each finds its own direction: one answer may hold lines in Arabic and in English.
+BLOCKS = ("p", "li", "td", "th", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6")
 ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 SCHEMES = {"http", "https", "mailto"}
-# Longer than any answer people read; parsing time grows with it.
-LONGEST = 200_000
+# Beyond what any answer people read holds. The parser's time grows with the square of some marks, and a model that got
+# stuck in a loop writes exactly that; such text is shown as it is.
+LONGEST = 60_000
+MOST_MARKS = {"[": 1_500, "*": 5_000, "_": 5_000, "~": 5_000, "|": 5_000}
 
 
 def _image_as_text(self: RendererHTML, tokens: list[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     """Return the picture's alternative text, named as such."""
     alternative = self.renderInlineAsText(tokens[index].children, options, env)
-    return f'<span class="image-left-out">[picture left out: {nh3.clean_text(alternative)}]</span>'
+    return f'<span class="image-left-out">[picture left out: {escape(alternative)}]</span>'
 
 
 def _renderer() -> MarkdownIt:
@@ -45,12 +50,14 @@ _CLEANER = nh3.Cleaner(
     link_rel="noopener noreferrer nofollow",
     allowed_classes={"span": {"image-left-out"}},
     strip_comments=True,
-    set_tag_attribute_values={"a": {"target": "_blank"}, "p": {"dir": "auto"}},
+    # A relative link would lead into our own pages, under words that a model chose.
+    url_relative="deny",
+    set_tag_attribute_values={"a": {"target": "_blank"}, **{tag: {"dir": "auto"} for tag in BLOCKS}},
 )
 
 
 def render(text: str) -> str:
-    """Return `text` as clean HTML; text longer than any answer is escaped and left unrendered."""
-    if len(text) > LONGEST:
-        return f"<pre>{nh3.clean_text(text)}</pre>"
+    """Return `text` as clean HTML; as plain text when it is longer than any answer or has absurdly many marks."""
+    if len(text) > LONGEST or any(text.count(mark) > most for mark, most in MOST_MARKS.items()):
+        return f'<pre dir="auto">{escape(text)}</pre>'
     return _CLEANER.clean(_PARSER.render(text))

@@ -18,6 +18,13 @@ def attune_files(settings, tmp_path: Path) -> Path:
     return settings.ATTUNE_FILES
 
 
+@pytest.fixture(autouse=True)
+def unhashed_static_files(settings) -> None:
+    """Serve scripts and styles under their plain names: tests run without `collectstatic`."""
+    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
+
+
 @pytest.fixture
 def annotator(db: None) -> User:
     """Somebody who judges. Put them into a campaign with `make_campaign(annotators=[annotator])`."""

@@ -1,0 +1,120 @@
+"""Every page of an annotator on both screens and in both themes: accessible by axe's rules, and nothing sticks out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from annotation.models import Campaign, User
+from tests.browser.conftest import SCREENS
+from tests.factories import judge, make_campaign, make_task
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture
+def campaign(person: User) -> Campaign:
+    campaign = make_campaign(
+        "Helpfulness", annotators=[person], tasks=3, guideline="# Rules\n\nBe [fair](https://a.example)."
+    )
+    judge(person, campaign, data={"preference": "2", "comment": "clear"})
+    make_task(
+        campaign,
+        priority=9,
+        prompt="Show me a table.",
+        completions=(
+            "| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\n"
+            + "x = 1  # a long line " * 20
+            + "\n```\n\n[link](https://a.example)",
+            "# A title\n\n1. one\n2. two\n\n> said\n\n" + "unbroken" * 60,
+        ),
+    )
+    make_campaign("Empty", annotators=[person])
+    return campaign
+
+
+def complaints(page: Page) -> list[str]:
+    result = Axe().run(page, options=RULES)
+    return [
+        f"{violation['id']}: {node['html'][:160]} — {node['failureSummary']}"
+        for violation in result.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def sticks_out(page: Page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_pages_are_accessible(
+    screen: str,
+    theme: str,
+    open_context: Callable[..., BrowserContext],
+    sign_in: Callable[..., Page],
+    person: User,
+    campaign: Campaign,
+    faults: list[str],
+) -> None:
+    context = open_context(viewport=SCREENS[screen], color_scheme=theme)
+    page = context.new_page()
+    page.goto("/login/")
+    found = {"login": complaints(page)}
+    page = sign_in(context, person)
+    work = f"/work/{campaign.pk}/"
+    paths = ["/", "/profile/", work, f"{work}undo/", f"{work}history/", f"/work/{campaign.pk + 1}/", "/no/such/page/"]
+    for path in paths:
+        page.goto(path)
+        found[path] = complaints(page)
+        if sticks_out(page):
+            found[path].append("The page is wider than its window.")
+    page.goto(work)
+    for key in ("?", "g", "s"):
+        page.keyboard.press(key)
+        found[f"dialog {key}"] = complaints(page)
+        page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    page.keyboard.press("d")
+    found["errors and differences"] = complaints(page)
+    assert {path: problems for path, problems in found.items() if problems} == {}
+    faults[:] = [fault for fault in faults if "404" not in fault]  # asked for on purpose
+
+
+def test_the_theme_is_chosen_and_kept(open_context: Callable[..., BrowserContext], sign_in, person: User) -> None:
+    page = sign_in(open_context(color_scheme="light"), person, path="/profile/")
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_label("Dark").check()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.goto("/")
+    assert page.evaluate(ground) == dark
+    page.get_by_role("button", name="Theme").click()
+    assert page.evaluate(ground) == light
+    page.goto("/profile/")
+    expect(page.get_by_label("Light")).to_be_checked()
+
+
+def test_the_first_tab_stop_skips_to_the_content(open_context, sign_in, person: User) -> None:
+    page = sign_in(open_context(), person)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+
+
+def test_a_phone_shows_one_answer_at_a_time_when_asked(open_context, sign_in, person: User, campaign) -> None:
+    page = sign_in(open_context(viewport=SCREENS["phone"], has_touch=True), person, path=f"/work/{campaign.pk}/")
+    first, second = page.locator("[data-answer]").all()
+    expect(first).to_be_visible()
+    expect(second).to_be_attached()
+    page.get_by_role("button", name="B", exact=True).tap()
+    expect(first).to_be_hidden()
+    expect(second).to_be_visible()
+    page.get_by_text("B is better", exact=True).tap()
+    page.get_by_role("button", name="Submit").tap()
+    expect(page.locator("#progress-done")).to_have_text("2")

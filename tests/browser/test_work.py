@@ -1,0 +1,411 @@
+"""The annotator's screen in a real Chromium: all by keys, and nothing is lost whatever fails."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from playwright.sync_api import BrowserContext, Page, expect
+
+from annotation.models import Assignment, Campaign, Feedback, User
+from annotation.services import campaigns
+from tests.factories import PASSWORD, make_campaign, make_task
+
+
+@pytest.fixture
+def campaign(person: User) -> Campaign:
+    return make_campaign("Helpfulness", annotators=[person], tasks=12)
+
+
+@pytest.fixture
+def page(open_context: Callable[..., BrowserContext], sign_in: Callable[..., Page], person: User, campaign) -> Page:
+    """Return the work screen with its first item, and the next one fetched."""
+    page = sign_in(open_context(), person, path=f"/work/{campaign.pk}/")
+    wait_for_the_item_ahead(page, person)
+    return page
+
+
+def eventually(holds: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Wait for something the browser causes in the database."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "It did not come true in time."
+        time.sleep(0.05)
+
+
+def wait_for_the_item_ahead(page: Page, person: User) -> None:
+    eventually(lambda: Assignment.objects.filter(user=person, state="open").count() == 2)
+    page.wait_for_load_state("networkidle")
+
+
+def shown_key(page: Page) -> str:
+    return page.locator("#item").get_attribute("data-key-of-item") or ""
+
+
+def judged(person: User) -> int:
+    return Feedback.objects.filter(user=person, is_current=True).count()
+
+
+def end_the_session() -> None:
+    Session.objects.all().delete()
+    cache.clear()
+
+
+def test_ten_pairs_by_keys_alone(page: Page, person: User, campaign: Campaign) -> None:
+    keys = ["1", "2", "3", "4", "5", "6", "7", "0", "9", "t"]
+    seen = []
+    for number, key in enumerate(keys, start=1):
+        seen.append(shown_key(page))
+        page.keyboard.press(key)
+        page.keyboard.press("Enter")
+        expect(page.locator("#progress-done")).to_have_text(str(number))
+        expect(page.locator("#item")).not_to_have_attribute("data-key-of-item", seen[-1])
+        eventually(lambda number=number: judged(person) == number)
+    expect(page.locator("#saved")).to_have_text("All saved")
+    assert len(set(seen)) == 10
+    said = [page_value(one) for one in Feedback.objects.filter(user=person).order_by("id")]
+    assert said == ["1", "2", "3", "4", "5", "6", "7", "both_bad", "both_good", "4"]
+    assert all(one.active_seconds is not None for one in Feedback.objects.all())
+
+
+def page_value(feedback: Feedback) -> str:
+    """Return the judgement as it was chosen on the screen."""
+    from annotation.feedback import kind
+
+    return kind(feedback.kind).initial(feedback.payload, shown_order=feedback.shown_order)["preference"]
+
+
+def test_the_next_item_is_there_before_the_server_has_answered(page: Page, person: User) -> None:
+    first = shown_key(page)
+    page.route("**/work/*/", lambda route: (time.sleep(1), route.continue_()))
+    page.keyboard.press("2")
+    started = time.monotonic()
+    page.keyboard.press("Enter")
+    expect(page.locator("#item")).not_to_have_attribute("data-key-of-item", first)
+    assert time.monotonic() - started < 0.8
+    assert judged(person) == 0
+    expect(page.locator("#saved")).to_have_text("Sending…")
+    eventually(lambda: judged(person) == 1)
+    expect(page.locator("#saved")).to_have_text("All saved")
+
+
+def test_nothing_chosen_is_said_and_nothing_is_sent(page: Page, person: User) -> None:
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Choose one of these first.")).to_be_visible()
+    assert judged(person) == 0
+    page.keyboard.press("3")
+    expect(page.get_by_text("Choose one of these first.")).to_be_hidden()
+
+
+def test_keys_rest_while_one_types_and_backspace_does_nothing(page: Page, person: User) -> None:
+    first = shown_key(page)
+    page.keyboard.press("Backspace")
+    page.keyboard.press("c")
+    page.keyboard.type("1 s u g ? better 7")
+    comment = page.get_by_label("Comment")
+    expect(comment).to_have_value("1 s u g ? better 7")
+    expect(page.locator("input[name=preference]:checked")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.keyboard.press("6")
+    page.keyboard.press("n")
+    expect(comment).to_be_focused()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#item")).not_to_have_attribute("data-key-of-item", first)
+    eventually(lambda: judged(person) == 1)
+    assert Feedback.objects.get().payload["comment"] == "1 s u g ? better 7"
+
+
+def test_a_double_click_stores_one_judgement(page: Page, person: User) -> None:
+    page.keyboard.press("5")
+    page.get_by_role("button", name="Submit").dblclick()
+    eventually(lambda: judged(person) == 1)
+    expect(page.locator("#saved")).to_have_text("All saved")
+    assert Feedback.objects.count() == 1
+    assert Assignment.objects.filter(state="submitted").count() == 1
+
+
+def test_undo_opens_the_last_one_and_its_change_is_a_new_version(page: Page, person: User) -> None:
+    first = shown_key(page)
+    page.keyboard.press("1")
+    page.keyboard.press("c")
+    page.keyboard.type("too quick")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#item")).not_to_have_attribute("data-key-of-item", first)
+    second = shown_key(page)
+    page.keyboard.press("6")  # half done, and set aside by the undo
+    page.keyboard.press("u")
+    expect(page.locator("#item")).to_have_attribute("data-key-of-item", first)
+    expect(page.locator("input[value='1']")).to_be_checked()
+    expect(page.get_by_label("Comment")).to_have_value("too quick")
+    page.keyboard.press("7")
+    page.keyboard.press("Enter")
+    expect(page.locator("#item")).to_have_attribute("data-key-of-item", second)
+    expect(page.locator("input[value='6']")).to_be_checked()
+    eventually(lambda: Feedback.objects.count() == 2)
+    assert [page_value(one) for one in Feedback.objects.order_by("id")] == ["1", "7"]
+    assert judged(person) == 1
+    expect(page.locator("#progress-done")).to_have_text("1")
+
+
+def test_skip_takes_a_digit_for_the_reason(page: Page, person: User) -> None:
+    first = shown_key(page)
+    page.keyboard.press("s")
+    expect(page.get_by_role("dialog", name="Why skip this item?")).to_be_visible()
+    page.keyboard.press("4")
+    expect(page.locator("#item")).not_to_have_attribute("data-key-of-item", first)
+    eventually(lambda: Assignment.objects.filter(key=first, state="skipped", skip_reason="broken").exists())
+    expect(page.locator("input[name=preference]:checked")).to_have_count(0)
+
+
+def test_the_dialogs_open_and_close_by_their_keys(page: Page) -> None:
+    for key, name in (("g", "Guidelines"), ("?", "Keys")):
+        page.keyboard.press(key)
+        expect(page.get_by_role("dialog", name=name)).to_be_visible()
+        page.keyboard.press("2")  # the item behind it does not hear keys
+        page.keyboard.press(key)
+        expect(page.get_by_role("dialog", name=name)).to_be_hidden()
+    expect(page.locator("input[name=preference]:checked")).to_have_count(0)
+
+
+def test_keys_can_be_switched_off(page: Page) -> None:
+    page.keyboard.press("?")
+    page.get_by_label("Single keys work").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("2")
+    expect(page.locator("input[name=preference]:checked")).to_have_count(0)
+    page.reload()
+    page.keyboard.press("2")
+    expect(page.locator("input[name=preference]:checked")).to_have_count(0)
+
+
+# --- nothing is lost ------------------------------------------------------------------------------------------------
+
+
+def test_a_server_cut_off_midway_loses_nothing(page: Page, person: User, faults: list[str]) -> None:
+    first = shown_key(page)
+    page.context.set_offline(True)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#item")).not_to_have_attribute("data-key-of-item", first)
+    second = shown_key(page)
+    page.keyboard.press("6")
+    page.keyboard.press("c")
+    page.keyboard.type("judged in a tunnel")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Your answer is kept")).to_be_visible()
+    expect(page.locator("#saved")).to_have_text("2 waiting to be sent")
+    expect(page.locator("#notices")).to_contain_text("cannot be reached")
+    assert judged(person) == 0
+    page.context.set_offline(False)
+    eventually(lambda: judged(person) == 2)
+    expect(page.locator("#item[data-key-of-item]")).to_be_visible()
+    expect(page.locator("#notices")).to_be_empty()
+    assert shown_key(page) not in {first, second}
+    stored = {one.assignment.key: one for one in Feedback.objects.select_related("assignment")}
+    assert page_value(stored[first]) == "2"
+    assert stored[second].payload["comment"] == "judged in a tunnel"
+    assert all("ERR_INTERNET_DISCONNECTED" in fault for fault in faults)
+    faults.clear()
+
+
+def test_a_page_closed_while_the_server_is_away_sends_when_it_opens_again(
+    page: Page, person: User, faults: list[str]
+) -> None:
+    first = shown_key(page)
+    page.context.set_offline(True)
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator("#saved")).to_have_text("1 waiting to be sent")
+    context = page.context
+    page.close()
+    context.set_offline(False)
+    again = context.new_page()
+    again.goto("/")
+    eventually(lambda: judged(person) == 1)
+    assert Feedback.objects.get().assignment.key == first
+    faults.clear()
+
+
+def test_an_answer_lost_on_its_way_back_is_sent_again_and_stored_once(
+    page: Page, person: User, faults: list[str]
+) -> None:
+    def lose_the_answer(route) -> None:
+        if route.request.method == "POST":
+            route.fetch()
+            route.abort()
+            page.unroute("**/work/*/")
+        else:
+            route.continue_()
+
+    page.route("**/work/*/", lose_the_answer)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#saved")).to_have_text("1 waiting to be sent")
+    expect(page.locator("#saved")).to_have_text("All saved")
+    assert judged(person) == 1
+    assert Feedback.objects.count() == 1
+    faults.clear()
+
+
+def test_a_draft_survives_a_reload_and_reaches_the_server(page: Page, person: User) -> None:
+    page.keyboard.press("5")
+    page.keyboard.press("c")
+    page.keyboard.type("half a thought")
+    page.reload()
+    expect(page.locator("input[value='5']")).to_be_checked()
+    expect(page.get_by_label("Comment")).to_have_value("half a thought")
+    page.get_by_label("Comment").press("End")
+    page.keyboard.type(", and the rest")
+    expect(page.locator("#saved")).to_have_text("Draft saved")
+    draft = Assignment.objects.get(key=shown_key(page)).draft
+    assert draft is not None
+    assert (draft["preference"], draft["comment"]) == ("5", "half a thought, and the rest")
+    page.evaluate("localStorage.clear()")
+    page.evaluate("window.addEventListener('pagehide', () => localStorage.clear())")
+    page.reload()
+    expect(page.get_by_label("Comment")).to_have_value("half a thought, and the rest")
+
+
+def test_an_expired_session_loses_nothing(page: Page, person: User, campaign: Campaign, faults: list[str]) -> None:
+    first = shown_key(page)
+    end_the_session()
+    page.keyboard.press("2")
+    page.keyboard.press("c")
+    page.keyboard.type("typed for fifteen minutes")
+    page.keyboard.press("Control+Enter")
+    link = page.get_by_role("link", name="Sign in again")
+    expect(link).to_be_visible()
+    expect(page.locator("#saved")).to_have_text("Signed out")
+    assert judged(person) == 0
+    page.keyboard.press("Escape")
+    page.keyboard.press("6")  # the next item can be judged meanwhile
+    with page.context.expect_page() as opened:
+        link.click()
+    login = opened.value
+    login.get_by_label("Username").fill(person.username)
+    login.get_by_label("Password").fill(PASSWORD)
+    login.get_by_role("button", name="Sign in").click()
+    login.wait_for_url(f"**/work/{campaign.pk}/")
+    eventually(lambda: judged(person) == 1)
+    page.bring_to_front()
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(link).to_be_hidden()
+    stored = Feedback.objects.get()
+    assert (stored.assignment.key, stored.payload["comment"]) == (first, "typed for fifteen minutes")
+    expect(page.locator("input[value='6']")).to_be_checked()
+    page.keyboard.press("Enter")
+    eventually(lambda: judged(person) == 2)
+    assert all("401" in fault for fault in faults)
+    faults.clear()
+
+
+def test_a_new_csrf_token_from_another_tab_is_picked_up(page: Page, person: User, faults: list[str]) -> None:
+    page.context.clear_cookies(name="csrftoken")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    eventually(lambda: judged(person) == 1)
+    expect(page.locator("#saved")).to_have_text("All saved")
+    faults.clear()
+
+
+def test_a_lost_lease_is_said_and_the_words_are_kept(page: Page, person: User, campaign: Campaign, faults) -> None:
+    first = shown_key(page)
+    campaigns.close_campaign(campaign=campaign, actor=campaign.created_by)
+    page.keyboard.press("c")
+    page.keyboard.type("too late")
+    page.keyboard.press("Escape")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notices")).to_contain_text("What you entered is kept")
+    draft = Assignment.objects.get(key=first).draft
+    assert draft is not None
+    assert draft["comment"] == "too late"
+    faults.clear()
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long_pair(person: User) -> Campaign:
+    campaign = make_campaign("Long answers", annotators=[person])
+    one = "\n\n".join(f"Paragraph {number} says **this** and that." for number in range(40))
+    make_task(campaign, completions=(one, one.replace("that", "something else")))
+    return campaign
+
+
+def test_both_answers_scroll_together_until_told_not_to(open_context, sign_in, person: User, long_pair) -> None:
+    page = sign_in(open_context(), person, path=f"/work/{long_pair.pk}/")
+    left, right = page.locator("[data-scroll]").all()
+    left.evaluate("column => column.scrollTo(0, column.scrollHeight)")
+    page.wait_for_function("document.querySelectorAll('[data-scroll]')[1].scrollTop > 100")
+    page.wait_for_timeout(200)
+    page.keyboard.press("l")
+    left.evaluate("column => column.scrollTo(0, 0)")
+    page.wait_for_timeout(200)
+    assert right.evaluate("column => column.scrollTop") > 100
+    widths = [column.bounding_box()["width"] for column in (left, right)]
+    assert widths[0] == pytest.approx(widths[1], abs=1)
+
+
+def test_differences_and_raw_text_come_and_go(open_context, sign_in, person: User, long_pair) -> None:
+    page = sign_in(open_context(), person, path=f"/work/{long_pair.pk}/")
+    text = page.locator("[data-answers]").inner_text()
+    page.keyboard.press("d")
+    marks = page.locator(".text__rendered mark.differs")
+    assert set(marks.all_inner_texts()) == {"that", "something else"}
+    page.keyboard.press("d")
+    expect(marks).to_have_count(0)
+    assert page.locator("[data-answers]").inner_text() == text
+    page.keyboard.press("r")
+    expect(page.locator(".answer .text__raw").first).to_contain_text("says **this**")
+
+
+def test_new_guidelines_are_announced(page: Page, campaign: Campaign) -> None:
+    campaigns.write_guideline(campaign=campaign, text="Prefer **short** answers.", actor=campaign.created_by)
+    for key in ("2", "Enter", "2", "Enter", "2", "Enter"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(200)
+    page.get_by_role("button", name="Read").click()
+    expect(page.get_by_role("dialog", name="Guidelines")).to_contain_text("Prefer short answers.")
+
+
+def test_new_items_appear_on_the_empty_screen(open_context, sign_in, person: User) -> None:
+    campaign = make_campaign("Rounds", annotators=[person], tasks=1)
+    page = sign_in(open_context(), person, path=f"/work/{campaign.pk}/")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("You have judged everything there is for you")).to_be_visible()
+    make_task(campaign)
+    expect(page.get_by_text("1 item waits for you.")).to_be_visible(timeout=15_000)
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-answers]")).to_be_visible()
+
+
+def test_a_screen_reader_is_told_about_the_next_item(page: Page) -> None:
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#announcer")).to_have_text("Next item. 1 of 12 judged.")
+    expect(page.locator("#item-title")).to_be_focused()
+
+
+def test_without_a_script_the_screen_works(open_context, sign_in, person: User, campaign: Campaign) -> None:
+    page = sign_in(open_context(java_script_enabled=False), person, path=f"/work/{campaign.pk}/")
+    page.get_by_label("B is better", exact=True).check(force=True)
+    page.get_by_label("Comment").fill("no script")
+    page.get_by_role("button", name="Submit").click()
+    assert page_value(Feedback.objects.get()) == "6"
+    page.get_by_role("button", name="Skip").click()
+    page.get_by_role("button", name="Something else").click()
+    assert Assignment.objects.filter(state="skipped").count() == 1
+
+
+def test_the_scripts_of_the_page_weigh_little(page: Page) -> None:
+    sources = page.evaluate("performance.getEntriesByType('resource').map(r => r.name).filter(n => n.endsWith('.js'))")
+    weight = sum(len(gzip.compress(page.request.get(source).body())) for source in sources)
+    assert len(sources) >= 10
+    assert weight < 30_000

@@ -1,0 +1,95 @@
+"""Signing in and out, and the profile with its tokens."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from knox.models import AuthToken
+
+from annotation.models import User
+from frontend.views.account import MOST_TOKENS
+from tests.factories import PASSWORD, make_campaign, make_user
+
+
+@pytest.fixture
+def browser(annotator: User) -> Client:
+    client = Client()
+    client.force_login(annotator)
+    return client
+
+
+@pytest.mark.django_db
+def test_signing_in_leads_to_where_one_wanted_to_go_but_not_elsewhere() -> None:
+    make_user("ada", password=PASSWORD)
+    for wanted, reached in (("/profile/", "/profile/"), ("https://evil.example/", "/"), ("//evil.example", "/")):
+        response = Client().post("/login/", {"username": "ada", "password": PASSWORD, "next": wanted})
+        assert (response.status_code, response.url) == (302, reached)
+
+
+@pytest.mark.django_db
+def test_a_wrong_password_is_said_in_place() -> None:
+    make_user("ada", password=PASSWORD)
+    response = Client().post("/login/", {"username": "ada", "password": "wrong"})
+    html = response.content.decode()
+    assert response.status_code == 200
+    assert 'role="alert"' in html
+    assert 'value="ada"' in html
+
+
+def test_signing_out_needs_a_post(browser: Client) -> None:
+    assert browser.get("/logout/").status_code == 405
+    assert browser.post("/logout/").url == "/login/"
+    assert browser.get("/profile/").status_code == 302
+
+
+def test_the_profile_shows_the_pseudonym_and_the_roles(browser: Client, annotator: User) -> None:
+    make_campaign("Helpfulness", annotators=[annotator])
+    html = browser.get("/profile/").content.decode()
+    assert annotator.pseudonym in html
+    assert re.search(r"Helpfulness <span[^>]*>\(annotator\)", html)
+
+
+def test_a_token_is_shown_once_and_works_until_it_is_revoked(browser: Client, annotator: User) -> None:
+    html = browser.post("/profile/", {"action": "make"}).content.decode()
+    shown = re.search(r'id="new-token">([^<]+)<', html)
+    assert shown is not None
+    token = shown[1]
+    assert token not in browser.get("/profile/").content.decode()
+    stored = AuthToken.objects.get(user=annotator)
+    assert token not in (stored.digest, stored.token_key)
+    browser.post("/profile/", {"action": "revoke", "digest": stored.digest})
+    assert not AuthToken.objects.exists()
+
+
+def test_nobody_revokes_the_token_of_somebody_else(browser: Client, stranger: User) -> None:
+    theirs, _ = AuthToken.objects.create(user=stranger)
+    browser.post("/profile/", {"action": "revoke", "digest": theirs.digest})
+    assert AuthToken.objects.filter(user=stranger).exists()
+    assert theirs.token_key[:8] not in browser.get("/profile/").content.decode()
+
+
+def test_tokens_do_not_pile_up_without_end(browser: Client, annotator: User) -> None:
+    for _ in range(MOST_TOKENS):
+        AuthToken.objects.create(user=annotator)
+    response = browser.post("/profile/", {"action": "make"})
+    assert response.status_code == 422
+    assert "Revoke one" in response.content.decode()
+    assert AuthToken.objects.count() == MOST_TOKENS
+
+
+@pytest.mark.django_db
+def test_the_profile_is_for_people_who_are_signed_in() -> None:
+    assert Client().get("/profile/").url == "/login/?next=/profile/"
+    assert Client().post("/profile/", {"action": "make"}).status_code == 302
+    assert not AuthToken.objects.exists()
+
+
+def test_errors_have_pages_of_their_own(browser: Client, settings) -> None:
+    # Also where the list of hashed files is missing: an error page must not be the second error.
+    backend = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
+    response = browser.get("/no/such/page/")
+    assert response.status_code == 404
+    assert "There is nothing at this address" in response.content.decode()
