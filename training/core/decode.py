@@ -18,9 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
-from training.errors import TrainingError
-
-SENTINEL = "attune"
+from training.core.collate import turn_of
 
 
 @dataclass(frozen=True)
@@ -45,25 +43,10 @@ def stop_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[
     Looking at one of the three alone misses the end of a turn for whole families of chat models, and each miss is a
     completion that runs into the length limit.
     """
-    found: set[int] = set()
-    for configured in (model.generation_config.eos_token_id, tokenizer.eos_token_id):  # type: ignore[union-attr]
-        if isinstance(configured, int):
-            found.add(configured)
-        elif configured is not None:
-            found.update(configured)
-    if tokenizer.chat_template:
-        turns = [{"role": "user", "content": SENTINEL}, {"role": "assistant", "content": SENTINEL}]
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False))
-        tail = text.rsplit(SENTINEL, 1)[-1].lstrip()
-        after = tokenizer(tail, add_special_tokens=False)["input_ids"]
-        special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-        if after and after[0] in special:
-            found.add(after[0])
-    if not found:
-        raise TrainingError(
-            "The model names no token that ends an answer. Set eos_token_id in its generation_config.json."
-        )
-    return frozenset(found)
+    configured = model.generation_config.eos_token_id  # type: ignore[union-attr]
+    several = configured if isinstance(configured, list) else [configured]
+    named = (*several, tokenizer.eos_token_id, turn_of(tokenizer).end_id)
+    return frozenset(int(token) for token in named if token is not None)  # type: ignore[arg-type]
 
 
 @torch.inference_mode()

@@ -6,8 +6,27 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from training.errors import TrainingError
+
+REWARD = "reward"  # the scorer that the rules go by, where the spec lists it
+
+
+def select(rows: Sequence[dict[str, Any]], *, selection: str, audit_share: float, seed: int) -> list[dict[str, Any]]:
+    """Return the rows of a sample run with `pair`, `audit` and `selection` (the rule that chose the pair) in each."""
+    audit = audit_slice((row["id"] for row in rows), audit_share=audit_share, seed=seed)
+    selected = []
+    for row in rows:
+        answers = row["completions"]
+        pair, rule = choose_pair(
+            [answer["text"] for answer in answers],
+            [answer["scores"].get(REWARD, math.nan) for answer in answers],
+            selection="random" if row["id"] in audit else selection,
+            rng=random.Random(f"pair {seed} {row['id']}"),
+        )
+        selected.append({**row, "pair": pair, "audit": row["id"] in audit, "selection": rule})
+    return selected
 
 
 def audit_slice(prompt_ids: Iterable[str], *, audit_share: float, seed: int) -> frozenset[str]:

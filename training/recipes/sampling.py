@@ -19,7 +19,7 @@ class Answers:
     )
 
 
-@part("select", "pair", target="training.core.selection:choose_pair")
+@part("select", "pair", target="training.core.selection:select")
 class ChosenPair:
     """Which two completions a person is asked about. RLHF Workflow, arXiv:2405.07863, section 4."""
 

@@ -1,0 +1,148 @@
+"""The run kind `compare`: a candidate against the current policy, on prompts that neither was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from training.core.decode import Draw, completion_logps
+from training.core.distributed import wait
+from training.core.job import Job, RunError
+from training.core.part_file import PartFile
+from training.core.prompts import Prompt, prompt_notes, read_prompts
+from training.core.records import Tally
+from training.core.sampler import Answer, Sampler, batches, unfinished
+from training.core.scorers import load_scorers
+from training.core.selection import REWARD
+from training.core.stats import bootstrap_mean, mean_t
+from training.recipes.spec import RunResult
+
+ROWS_SCORED = 8  # completions whose whole distribution over the vocabulary is in memory at once
+
+
+def run_compare(job: Job) -> RunResult:
+    """Sample both policies; write ``comparisons.jsonl``, and the figures with their intervals.
+
+    - ``kl``: the estimator k1, log π_candidate - log π_current summed over a completion drawn from the candidate, in
+      nats, both at the temperature sampled with. Its mean is unbiased for the divergence; Student's t over prompts.
+    - ``reward_win_rate``: how often an answer of the candidate scores higher than one of the current policy, a tie
+      counting one half; bootstrap over prompts, because answers to one prompt resemble each other.
+    - ``length``: tokens of the candidate's answers less those of the current policy's; Student's t over prompts.
+
+    The two policies' random numbers are independent: with common ones, answers that agree would hide the difference.
+    """
+    spec = job.spec
+    if spec.data is None or spec.reference is None:
+        raise RunError("A comparison needs a file of prompts as its data and the current policy as its reference.")
+    candidate, current = Sampler(job, spec.model), Sampler(job, spec.reference)
+    if candidate.tokenizer.get_vocab() != current.tokenizer.get_vocab():
+        raise RunError(
+            "The candidate and the current policy have different tokenizers, so the divergence between them is not "
+            "defined. Compare policies of one family."
+        )
+    tally = Tally()
+    rooms = [room for room in (candidate.prompt_room, current.prompt_room) if room is not None]
+    prompts = read_prompts(spec.data, candidate.tokenizer, tally, max_length=min(rooms, default=None))
+    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=spec.trust_remote_code)
+    part = PartFile(job.folder / "comparisons.jsonl", rank=job.rank)
+    for portion in unfinished(job, part, batches(job, prompts, size=job.knobs["rows_at_once"] // candidate.n)):
+        ours = candidate.draw(portion, seed=spec.seed, stream="candidate")
+        theirs = current.draw(portion, seed=spec.seed, stream="current")
+        for prompt, our, their in zip(portion, ours, theirs, strict=True):
+            if prompt.id not in part.rows:
+                part.append(
+                    _row(
+                        prompt,
+                        candidate.answers(prompt, our, scorers),
+                        current.answers(prompt, their, scorers),
+                        kl=_divergence(candidate, current, prompt, our),
+                    )
+                )
+    part.close()
+    wait(job)
+    if not job.is_main:
+        return RunResult()
+    rows = part.collect([prompt.id for prompt in prompts])
+    part.finish(rows)
+    return RunResult(
+        files={"comparisons": "comparisons.jsonl"},
+        metrics=_metrics(rows, confidence=job.knobs["confidence"], seed=spec.seed),
+        counts=_counts(rows, tally),
+        notes=[*candidate.notes(), *prompt_notes(tally), *_notes(rows)],
+    )
+
+
+def _divergence(candidate: Sampler, current: Sampler, prompt: Prompt, draws: Sequence[Draw]) -> float:
+    """Return the mean of log π_candidate - log π_current over the candidate's completions of one prompt.
+
+    Both sides come from the same kind of forward pass, so that its rounding cancels where the policies agree.
+    """
+    differences = []
+    for start in range(0, len(draws), ROWS_SCORED):
+        ids = [draw.ids for draw in draws[start : start + ROWS_SCORED]]
+        sides = [
+            completion_logps(side.model, [prompt.ids] * len(ids), ids, temperature=candidate.temperature)
+            for side in (candidate, current)
+        ]
+        differences += [ours - theirs for ours, theirs in zip(*sides, strict=True)]
+    return fmean(differences)
+
+
+def _row(prompt: Prompt, candidate: Sequence[Answer], current: Sequence[Answer], *, kl: float) -> dict[str, Any]:
+    """Return a prompt's line: the first answer of each side to be shown, and the figures of all of them.
+
+    `reward_preference` is the reward of the candidate's shown answer less that of the current policy's.
+    """
+    ours = [answer.scores[REWARD] for answer in candidate if REWARD in answer.scores]
+    theirs = [answer.scores[REWARD] for answer in current if REWARD in answer.scores]
+    shown = (candidate[0].scores.get(REWARD), current[0].scores.get(REWARD))
+    wins = [0.5 if a == b else float(a > b) for a in ours for b in theirs]
+    return {
+        "id": prompt.id,
+        "prompt": prompt.messages,
+        "candidate": asdict(candidate[0]),
+        "current": asdict(current[0]),
+        "reward_preference": None if shown[0] is None or shown[1] is None else shown[0] - shown[1],
+        "kl": kl,
+        "reward_win_rate": fmean(wins) if wins else None,
+        "candidate_tokens": fmean(answer.tokens for answer in candidate),
+        "current_tokens": fmean(answer.tokens for answer in current),
+        "candidate_ended": fmean(answer.ended for answer in candidate),
+        "current_ended": fmean(answer.ended for answer in current),
+    }
+
+
+def _metrics(rows: Sequence[dict[str, Any]], *, confidence: float, seed: int) -> dict[str, Any]:
+    rates = [row["reward_win_rate"] for row in rows if row["reward_win_rate"] is not None]
+    metrics: dict[str, Any] = {
+        "kl": mean_t([row["kl"] for row in rows], confidence=confidence),
+        "length": mean_t([row["candidate_tokens"] - row["current_tokens"] for row in rows], confidence=confidence),
+        "candidate_tokens": fmean(row["candidate_tokens"] for row in rows),
+        "current_tokens": fmean(row["current_tokens"] for row in rows),
+        "candidate_ended_share": fmean(row["candidate_ended"] for row in rows),
+        "current_ended_share": fmean(row["current_ended"] for row in rows),
+    }
+    if rates:
+        metrics["reward_win_rate"] = bootstrap_mean(rates, confidence=confidence, seed=seed)
+    return metrics
+
+
+def _counts(rows: Sequence[dict[str, Any]], tally: Tally) -> dict[str, int]:
+    same = sum(row["candidate"]["text"].split() == row["current"]["text"].split() for row in rows)
+    return {**tally.counts, "prompts": len(rows), "identical": same}
+
+
+def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    said = []
+    ours, theirs = (fmean(row[side] for row in rows) for side in ("candidate_ended", "current_ended"))
+    if ours < theirs - 0.05:
+        said.append(
+            f"The candidate ends {ours:.0%} of its answers and the current policy {theirs:.0%}: it may be forgetting "
+            "how to stop."
+        )
+    unscored = sum(row["reward_win_rate"] is None for row in rows)
+    if 0 < unscored < len(rows):
+        said.append(f"For {unscored} prompts the reward model could not read an answer; they are not in the win rate.")
+    return said

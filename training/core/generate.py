@@ -1,0 +1,100 @@
+"""The run kind `sample`: answers for every prompt, their scores, and the pair to ask people about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from training.core.distributed import wait
+from training.core.job import Job, RunError
+from training.core.part_file import PartFile
+from training.core.prompts import prompt_notes, read_prompts
+from training.core.records import Tally
+from training.core.sampler import Sampler, batches, unfinished
+from training.core.scorers import load_scorers
+from training.core.selection import REWARD, select
+from training.recipes.spec import RunResult
+
+
+def run_sample(job: Job) -> RunResult:
+    """Sample, score and choose as the spec says; write ``samples.jsonl``, a row for each prompt in the file's order."""
+    spec = job.spec
+    if spec.data is None:
+        raise RunError("A sample run needs a file of prompts as its data.")
+    sampler = Sampler(job, spec.model)
+    tally = Tally()
+    prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=sampler.prompt_room)
+    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=spec.trust_remote_code)
+    part = PartFile(job.folder / "samples.jsonl", rank=job.rank)
+    for portion in unfinished(job, part, batches(job, prompts, size=job.knobs["rows_at_once"] // sampler.n)):
+        for prompt, draws in zip(portion, sampler.draw(portion, seed=spec.seed), strict=True):
+            if prompt.id not in part.rows:
+                answers = sampler.answers(prompt, draws, scorers)
+                part.append(
+                    {"id": prompt.id, "prompt": prompt.messages, "completions": [asdict(answer) for answer in answers]}
+                )
+    part.close()
+    wait(job)
+    if not job.is_main:
+        return RunResult()
+    rows = select(
+        part.collect([prompt.id for prompt in prompts]),
+        selection=job.knobs["selection"],
+        audit_share=job.knobs["audit_share"],
+        seed=spec.seed,
+    )
+    part.finish(rows)
+    return RunResult(
+        files={"samples": "samples.jsonl"},
+        metrics=_metrics(rows),
+        counts=_counts(rows, tally),
+        notes=[*sampler.notes(), *prompt_notes(tally), *_notes(rows, job.knobs["selection"])],
+    )
+
+
+def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    answers = [answer for row in rows for answer in row["completions"]]
+    metrics = {
+        "mean_tokens": fmean(answer["tokens"] for answer in answers),
+        "mean_logp": fmean(answer["logp"] for answer in answers),
+        "ended_share": fmean(answer["ended"] for answer in answers),
+    }
+    groups = [[a["scores"][REWARD] for a in row["completions"] if REWARD in a["scores"]] for row in rows]
+    scored = [group for group in groups if group]
+    if scored:
+        metrics["mean_reward"] = fmean(score for group in scored for score in group)
+        metrics["best_reward"] = fmean(map(max, scored))
+    return metrics
+
+
+def _counts(rows: Sequence[dict[str, Any]], tally: Tally) -> dict[str, int]:
+    answers = [answer for row in rows for answer in row["completions"]]
+    return {
+        **tally.counts,
+        "prompts": len(rows),
+        "completions": len(answers),
+        "cut_off": sum(not answer["ended"] for answer in answers),
+        "identical": sum(row["pair"] is None for row in rows),
+        "audit": sum(row["audit"] for row in rows),
+    }
+
+
+def _notes(rows: Sequence[dict[str, Any]], selection: str) -> list[str]:
+    said = []
+    counts = _counts(rows, Tally())
+    if counts["identical"]:
+        said.append(f"For {counts['identical']} prompts all answers were the same, so there is no pair to ask about.")
+    if counts["cut_off"] > 0.05 * counts["completions"]:
+        said.append(
+            f"{counts['cut_off']} of {counts['completions']} answers were cut off at max_new_tokens. Raise it, or "
+            "check that the model ends its turns."
+        )
+    fallen = sum(not row["audit"] and row["pair"] is not None and row["selection"] != selection for row in rows)
+    if fallen:
+        said.append(
+            f"For {fallen} prompts the pair is random, because there were no scores that differ to choose it by "
+            f"{selection}."
+        )
+    return said

@@ -1,0 +1,77 @@
+"""Rows of the view `prompts`, read and checked, as what a sampler is given."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from training.core.collate import encode_prompt
+from training.core.job import RunError
+from training.core.records import Message, Refused, Tally, messages_of, prompt_hash
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation that waits for an answer."""
+
+    id: str
+    messages: list[Message]
+    ids: list[int]
+
+
+def read_prompts(
+    path: str | Path, tokenizer: PreTrainedTokenizerBase, tally: Tally, *, max_length: int | None
+) -> list[Prompt]:
+    """Return the usable prompts of a file, in its order; the others are counted in `tally`.
+
+    A prompt of more than `max_length` tokens is refused, not cut: an answer to half a question is not worth judging.
+    A row without an id has its prompt's hash.
+    """
+    prompts: dict[str, Prompt] = {}
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        tally.counts["read"] += 1
+        try:
+            prompt = _prompt(line, tokenizer)
+            if max_length is not None and len(prompt.ids) > max_length:
+                raise Refused("too_long")
+        except json.JSONDecodeError:
+            tally.refuse("malformed", number)
+        except Refused as refusal:
+            tally.refuse(str(refusal), number)
+        else:
+            if prompt.id in prompts:
+                raise RunError(f"Two prompts have the id {prompt.id} (line {number}). Give each prompt its own.")
+            prompts[prompt.id] = prompt
+    if not prompts:
+        raise RunError(" ".join(["There is no prompt to answer.", *prompt_notes(tally)]))
+    return list(prompts.values())
+
+
+def _prompt(line: str, tokenizer: PreTrainedTokenizerBase) -> Prompt:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise Refused("malformed")
+    messages = messages_of(row.get("prompt"))
+    return Prompt(
+        id=str(row.get("id") or prompt_hash(messages)), messages=messages, ids=encode_prompt(tokenizer, messages)
+    )
+
+
+def prompt_notes(tally: Tally) -> list[str]:
+    """Return one sentence for each reason for which prompts were left out."""
+    meanings = {
+        "malformed": "have no prompt that can be read",
+        "empty": "are empty",
+        "too_long": "leave no room for an answer",
+    }
+    return [
+        f"{tally.counts[f'refused_{reason}']} prompts were left out because they {meaning} (line "
+        f"{', '.join(map(str, tally.examples[reason]))})."
+        for reason, meaning in meanings.items()
+        if tally.counts[f"refused_{reason}"]
+    ]

@@ -1,0 +1,153 @@
+"""A policy that answers prompts portion by portion: what the run kinds `sample` and `compare` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from training.core.backbone import PLAIN_NOTE, has_plain_template, load_policy
+from training.core.decode import Draw, generate, prompt_seed, stop_ids
+from training.core.job import Job, RunError, Stopped
+from training.core.part_file import PartFile
+from training.core.prompts import Prompt
+from training.core.scorers import RewardScorer
+from training.core.selection import REWARD
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A completion as it is stored. `logp` is in nats under temperature 1, over `tokens` tokens and its end."""
+
+    text: str
+    logp: float
+    sampled_logp: float
+    tokens: int
+    ended: bool
+    scores: dict[str, float]
+
+
+class Sampler:
+    """A policy ready to answer each prompt `n` times, as the knobs of the run say."""
+
+    def __init__(self, job: Job, path: str) -> None:
+        model, self.tokenizer = load_policy(path, trust_remote_code=job.spec.trust_remote_code)
+        self.model = model.to(job.device)  # type: ignore[arg-type]
+        self.stop = stop_ids(self.model, self.tokenizer)
+        self.n: int = job.knobs["samples_per_prompt"]
+        self.temperature: float = job.knobs["temperature"]
+        self.max_new_tokens: int = job.knobs["max_new_tokens"]
+        self.halved = 0
+
+    @property
+    def prompt_room(self) -> int | None:
+        """The longest prompt that leaves room for the longest answer; None where the model names no limit."""
+        # Some architectures have no limit of positions, and then no such setting.
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr]
+        if context is None:
+            return None
+        if context <= self.max_new_tokens:
+            raise RunError(
+                f"The model reads at most {context} tokens, and max_new_tokens is {self.max_new_tokens}. Lower it."
+            )
+        return int(context) - self.max_new_tokens
+
+    def draw(self, prompts: Sequence[Prompt], *, seed: int, stream: str = "") -> list[list[Draw]]:
+        """Return n draws for each prompt. Where memory runs out the prompts are taken in two halves."""
+        try:
+            return generate(
+                self.model,
+                [prompt.ids for prompt in prompts],
+                n=self.n,
+                temperature=self.temperature,
+                max_new_tokens=self.max_new_tokens,
+                stop=self.stop,
+                seeds=[prompt_seed(seed, prompt.id, stream) for prompt in prompts],
+            )
+        except torch.OutOfMemoryError:
+            if len(prompts) == 1:
+                raise RunError(
+                    "There is not enough memory on the device to answer one prompt. Lower samples_per_prompt or "
+                    "max_new_tokens."
+                ) from None
+            torch.cuda.empty_cache()
+            self.halved += 1
+        half = len(prompts) // 2
+        return self.draw(prompts[:half], seed=seed, stream=stream) + self.draw(prompts[half:], seed=seed, stream=stream)
+
+    def text(self, draw: Draw) -> str:
+        """Return what a reader sees of a draw: without its end token and other special tokens."""
+        return str(self.tokenizer.decode(draw.ids[:-1] if draw.ended else draw.ids, skip_special_tokens=True))
+
+    def answers(self, prompt: Prompt, draws: Sequence[Draw], scorers: dict[str, RewardScorer]) -> list[Answer]:
+        """Return the draws of one prompt with their texts and scores."""
+        texts = [self.text(draw) for draw in draws]
+        columns = {name: scorer.score([prompt.messages] * len(texts), texts) for name, scorer in scorers.items()}
+        return [
+            Answer(
+                text=text,
+                logp=draw.logp,
+                sampled_logp=draw.sampled_logp,
+                tokens=len(draw.ids),
+                ended=draw.ended,
+                scores={name: score for name, column in columns.items() if (score := column[index]) is not None},
+            )
+            for index, (text, draw) in enumerate(zip(texts, draws, strict=True))
+        ]
+
+    def notes(self) -> list[str]:
+        said = []
+        if has_plain_template(self.tokenizer):
+            said.append(PLAIN_NOTE)
+        if self.halved:
+            said.append(
+                f"Memory ran out {self.halved} times and the prompts were taken in smaller portions. Lower "
+                "rows_at_once."
+            )
+        return said
+
+
+def batches(job: Job, prompts: Sequence[Prompt], *, size: int) -> list[list[Prompt]]:
+    """Return this process's prompts in portions of `size` and about one length.
+
+    The portions depend on the prompts alone and not on what is already done, so that a run that goes on after a crash
+    computes the same matrix products as one that was never interrupted.
+    """
+    ordered = sorted(prompts, key=lambda prompt: (len(prompt.ids), prompt.id))
+    size = max(1, size)
+    portions = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return portions[job.rank :: job.world_size]
+
+
+def unfinished(job: Job, part: PartFile, portions: Sequence[list[Prompt]]) -> Iterator[list[Prompt]]:
+    """Yield the portions that still need work and write a line of progress after each; Stopped when asked to stop."""
+    total = sum(map(len, portions))
+    done = sum(prompt.id in part.rows for portion in portions for prompt in portion)
+    job.rewind(done)
+    for portion in portions:
+        if all(prompt.id in part.rows for prompt in portion):
+            continue
+        if job.stop_requested():
+            part.close()
+            raise Stopped
+        started = sum(prompt.id in part.rows for prompt in portion)
+        yield portion
+        done += len(portion) - started
+        job.progress(step=done, total_steps=total, **progress_figures(part, portion))
+
+
+def progress_figures(part: PartFile, portion: Sequence[Prompt]) -> dict[str, float]:
+    """Return the means of a portion's figures, for the chart."""
+    rows = [part.rows[prompt.id] for prompt in portion]
+    answers = [answer for row in rows for answer in answers_of(row)]
+    figures = {"tokens": fmean(answer["tokens"] for answer in answers)}
+    rewards = [answer["scores"][REWARD] for answer in answers if REWARD in answer["scores"]]
+    return figures | ({"reward": fmean(rewards)} if rewards else {})
+
+
+def answers_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the answers in a row, of either kind of run."""
+    return row["completions"] if "completions" in row else [row["candidate"], row["current"]]
