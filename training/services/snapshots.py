@@ -20,13 +20,8 @@ from training import paths
 from training.errors import Invalid
 from training.models import Snapshot
 
-# What a snapshot may be narrowed by, under the names of `annotation.datasets.rows`; `replay` comes on top.
-FILTERS = {
-    "split": "split",
-    "batches": "batches",
-    "include_audit": "include_audit",
-    "include_simulated": "include_simulated",
-}
+# What a snapshot may be narrowed by, as in `annotation.datasets.rows`; `replay` comes on top.
+FILTERS = ("split", "batches", "include_audit", "include_simulated")
 
 
 def freeze(*, campaign: Campaign, view: str, filters: dict[str, Any], actor: User | None) -> Snapshot:
@@ -66,7 +61,7 @@ def freeze(*, campaign: Campaign, view: str, filters: dict[str, Any], actor: Use
 
 
 def _rows(campaign: Campaign, view: str, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    wanted = {FILTERS[name]: value for name, value in filters.items() if name != "replay"}
+    wanted = {name: value for name, value in filters.items() if name != "replay"}
     yield from datasets.rows(campaign, view, **wanted)
     replay = filters.get("replay")
     if replay and replay["batches"] and replay["rows"]:

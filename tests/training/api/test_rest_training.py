@@ -1,0 +1,265 @@
+"""Who may do what in training: five callers meet every endpoint, and every answer has its documented shape."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from annotation.models import Campaign, Task, User
+from tests.factories import judge, make_campaign, make_task
+from tests.training.workers import toy
+from training.api.urls import urlpatterns
+from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
+from training.services import execution, rounds, runs, snapshots, versions
+
+pytestmark = pytest.mark.django_db
+
+CALLERS = ("anonymous", "stranger", "annotator", "engineer", "lead")
+EVERYBODY = (401, 200, 200, 200, 200)
+READERS = (401, 404, 403, 200, 200)
+MAKERS = (401, 404, 403, 201, 201)
+LEADS = (401, 404, 403, 403, 200)
+MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
+    ("api-recipes", "get", None, EVERYBODY),
+    ("api-runs", "get", None, READERS),
+    ("api-runs", "post", {"recipe": "dpo", "knobs": {"beta": 0.2}, "parent": "@version"}, MAKERS),
+    ("api-versions", "get", None, READERS),
+    ("api-versions", "post", {"kind": "policy", "path": "org/model"}, MAKERS),
+    ("api-snapshots", "get", None, READERS),
+    ("api-snapshots", "post", {"view": "pairs", "filters": {"split": "train"}}, MAKERS),
+    ("api-loop", "get", None, READERS),
+    ("api-loop", "patch", {"settings": {"overlap": 3}}, LEADS),
+    ("api-loop", "post", {"policy": "org/model", "prompts_path": "x"}, (401, 404, 403, 403, 422)),
+    ("api-loop-pause", "post", {}, LEADS),
+    ("api-rounds", "get", None, READERS),
+    ("api-rounds", "post", {}, (401, 404, 403, 403, 409)),
+    ("api-run", "get", None, READERS),
+    ("api-run-log", "get", None, READERS),
+    ("api-run-metrics", "get", None, READERS),
+    ("api-run-cancel", "post", {}, (401, 404, 403, 200, 409)),
+    ("api-run-retry", "post", {}, (401, 404, 403, 409, 409)),
+    ("api-version", "get", None, READERS),
+    ("api-version-promote", "post", {"reason": "It is better."}, LEADS),
+    ("api-version-roll-back", "post", {}, (401, 404, 403, 403, 409)),
+    ("api-round", "get", None, READERS),
+    ("api-round-finish-labelling", "post", {}, (401, 404, 403, 403, 409)),
+    ("api-round-resume", "post", {}, (401, 404, 403, 403, 409)),
+    ("api-round-cancel", "post", {}, LEADS),
+]
+
+
+@pytest.fixture
+def clients(lead: User, annotator: User, engineer: User, stranger: User) -> dict[str, APIClient]:
+    people = {"anonymous": None, "stranger": stranger, "annotator": annotator, "engineer": engineer, "lead": lead}
+    found = {}
+    for name, person in people.items():
+        found[name] = APIClient()
+        if person is not None:
+            found[name].credentials(HTTP_AUTHORIZATION=f"Token {AuthToken.objects.create(user=person)[1]}")
+    return found
+
+
+@pytest.fixture
+def loop(campaign: Campaign, lead: User, tmp_path: Path) -> Loop:
+    prompts = tmp_path / "prompts.jsonl"
+    rows = [{"id": n, "prompt": [{"role": "user", "content": f"Question {n}?"}]} for n in range(80)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return rounds.create_loop(campaign=campaign, policy="org/base", prompts_path=str(prompts), settings={}, actor=lead)
+
+
+@pytest.fixture
+def round(loop: Loop, lead: User) -> Round:
+    return rounds.start_round(loop=loop, actor=lead)
+
+
+@pytest.fixture
+def candidate(campaign: Campaign, round: Round) -> ModelVersion:
+    return versions.register(campaign=campaign, kind="policy", path="org/candidate", actor=None)
+
+
+@pytest.fixture
+def snapshot(campaign: Campaign, annotator: User) -> Snapshot:
+    make_task(campaign, number=1)
+    judge(annotator, campaign)
+    return snapshots.freeze(campaign=campaign, view="pairs", filters={}, actor=None)
+
+
+@pytest.fixture
+def run(campaign: Campaign, candidate: ModelVersion, snapshot: Snapshot, lead: User) -> Run:
+    return runs.create(campaign=campaign, recipe="dpo", knobs={}, actor=lead, parent=candidate, snapshot=snapshot)
+
+
+def address(name: str, **ids: int) -> str:
+    pattern = next(pattern for pattern in urlpatterns if pattern.name == name)
+    path = f"/api/training/{pattern.pattern}"
+    for kind, row_id in ids.items():
+        path = path.replace(f"<int:{kind}_id>", str(row_id))
+    return path
+
+
+@pytest.mark.parametrize(("name", "method", "body", "expected"), MATRIX, ids=[f"{row[1]} {row[0]}" for row in MATRIX])
+def test_everybody_gets_what_is_theirs(
+    name: str,
+    method: str,
+    body: Any,
+    expected: tuple[int, ...],
+    clients: dict[str, APIClient],
+    campaign: Campaign,
+    run: Run,
+    candidate: ModelVersion,
+    round: Round,
+) -> None:
+    path = address(name, campaign=campaign.pk, run=run.pk, version=candidate.pk, round=round.pk)
+    if isinstance(body, dict):
+        body = {key: candidate.pk if value == "@version" else value for key, value in body.items()}
+    more = {} if body is None else {"data": body, "format": "json"}
+    for caller, status in zip(CALLERS, expected, strict=True):
+        response = getattr(clients[caller], method)(path, **more)
+        assert response.status_code == status, (caller, response.content[:500])
+        if status >= 400:
+            assert set(response.json()) == {"detail", "errors"}
+            assert response.json()["detail"].strip()
+
+
+def test_the_matrix_is_complete() -> None:
+    assert {pattern.name for pattern in urlpatterns} == {name for name, *_ in MATRIX}
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 10**30])
+def test_ids_that_no_row_can_have_are_not_found(number: int, clients: dict[str, APIClient], run: Run) -> None:
+    for pattern in urlpatterns:
+        if "<int:" not in str(pattern.pattern):
+            continue
+        path = address(pattern.name, campaign=number, run=number, version=number, round=number)
+        for method in ("get", "post"):
+            response = getattr(clients["lead"], method)(path)
+            assert response.status_code in (404, 405), (path, response.content)
+            assert set(response.json()) == {"detail", "errors"}
+
+
+def test_a_stranger_cannot_tell_a_run_from_nothing(clients: dict[str, APIClient], run: Run) -> None:
+    there = clients["stranger"].get(address("api-run", run=run.pk))
+    nothing = clients["stranger"].get(address("api-run", run=run.pk + 1000))
+    assert (there.status_code, there.json()) == (nothing.status_code, nothing.json())
+
+
+def test_recipes_tell_every_knob(clients: dict[str, APIClient]) -> None:
+    found = {recipe["name"]: recipe for recipe in clients["stranger"].get(address("api-recipes")).json()}
+    assert {"bradley-terry", "sft", "dpo", "sample", "compare", "reward-accuracy"} <= set(found)
+    knobs = {knob["name"]: knob for knob in found["dpo"]["knobs"]}
+    assert (knobs["epochs"]["type"], knobs["beta"]["type"]) == ("integer", "number")
+    assert knobs["beta"]["help"]
+
+
+def test_what_does_not_fit_is_said_at_its_field(
+    clients: dict[str, APIClient], campaign: Campaign, candidate: ModelVersion, lead: User
+) -> None:
+    def errors(**body: Any) -> dict[str, Any]:
+        response = clients["lead"].post(address("api-runs", campaign=campaign.pk), body, format="json")
+        assert response.status_code in (400, 422), response.content
+        return response.json()["errors"]
+
+    other = make_campaign("Another", lead=lead)
+    foreign = versions.register(campaign=other, kind="policy", path="org/foreign", actor=None)
+    assert "recipe" in errors()
+    assert "Did you mean dpo" in errors(recipe="dpoo", parent=candidate.pk)["recipe"][0]
+    assert "Did you mean beta" in errors(recipe="dpo", parent=candidate.pk, knobs={"betta": 1})["betta"][0]
+    assert "parent" in errors(recipe="dpo", parent=foreign.pk)
+    assert "parent" in errors(recipe="dpo")
+    assert "snapshot" in errors(recipe="dpo", parent=candidate.pk, snapshot=10**6)
+    assert "seed" in errors(recipe="dpo", parent=candidate.pk, seed=-1)
+    assert "colour" in errors(recipe="dpo", parent=candidate.pk, colour="red")
+    assert not Run.objects.filter(campaign=campaign, recipe__name="dpo").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_from_request_to_lineage(
+    clients: dict[str, APIClient], campaign: Campaign, candidate: ModelVersion, snapshot: Snapshot
+) -> None:
+    body = {"recipe": "dpo", "parent": candidate.pk, "knobs": {"beta": 0.4}, "seed": 5}
+    made = clients["engineer"].post(address("api-runs", campaign=campaign.pk), body, format="json").json()
+    assert (made["state"], made["recipe"]["knobs"]["beta"], made["seed"]) == ("queued", 0.4, 5)
+    assert Snapshot.objects.get(pk=made["snapshot"]).rows == 1
+    execution.execute(made["id"], command=toy(steps=4))
+    read = clients["engineer"].get(address("api-run", run=made["id"])).json()
+    assert (read["state"], read["result"]["notes"]) == ("succeeded", ["Made by a toy."])
+    assert "toy child" in clients["engineer"].get(address("api-run-log", run=made["id"])).json()["text"]
+    lines = clients["engineer"].get(address("api-run-metrics", run=made["id"])).json()["lines"]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    version = clients["engineer"].get(address("api-version", version=read["output"])).json()
+    assert version["label"] == "policy-2"
+    assert version["gate_report"] is None
+    assert version["lineage"]["judgements"] == 1
+    assert len(version["lineage"]["feedback_ids"]) == 1
+
+
+def test_the_gate_over_rest(clients: dict[str, APIClient], campaign: Campaign, candidate: ModelVersion) -> None:
+    path = address("api-version-promote", version=candidate.pk)
+    closed = clients["lead"].post(path, {}, format="json")
+    assert closed.status_code == 409
+    assert "no gate report" in closed.json()["detail"]
+    serving = versions.current(campaign, "policy")
+    assert serving is not None
+    GateReport.objects.create(
+        candidate=candidate,
+        parent=serving,
+        verdict="pass",
+        figures=[
+            {
+                "name": "kl",
+                "estimate": 3.0,
+                "low": 2.0,
+                "high": 4.0,
+                "n": 40,
+                "limit": 60.0,
+                "passed": True,
+                "explanation": "It moved a little.",
+            }
+        ],
+    )
+    promoted = clients["lead"].post(path, {}, format="json").json()
+    assert (promoted["state"], promoted["gate_report"]["figures"][0]["n"]) == ("promoted", 40)
+    back = clients["lead"].post(address("api-version-roll-back", version=serving.pk)).json()
+    assert back["state"] == "promoted"
+
+
+def test_a_loop_and_a_round_over_rest(clients: dict[str, APIClient], campaign: Campaign, tmp_path: Path) -> None:
+    prompts = tmp_path / "some.jsonl"
+    rows = [{"id": n, "prompt": [{"role": "user", "content": f"Question {n}?"}]} for n in range(80)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = address("api-loop", campaign=campaign.pk)
+    assert clients["lead"].get(path).status_code == 404
+    body = {"policy": "org/base", "prompts_path": str(prompts), "settings": {"prompts_per_round": 5}}
+    made = clients["lead"].post(path, body, format="json")
+    assert made.status_code == 201, made.content
+    assert (made.json()["state"], made.json()["settings"]["prompts_per_round"]) == ("paused", 5)
+    wrong = clients["lead"].patch(path, {"settings": {"replai": 1}}, format="json")
+    assert wrong.status_code == 422
+    assert "Did you mean replay" in wrong.json()["errors"]["replai"][0]
+
+    started = clients["lead"].post(address("api-rounds", campaign=campaign.pk)).json()
+    rounds.advance_far(started["id"])
+    read = clients["lead"].get(address("api-round", round=started["id"])).json()
+    assert (read["state"], len(read["prompts"]), read["runs"][0]["purpose"]) == ("sampling", 5, "sample")
+    assert read["batches"][0] == {"batch": "round-1", "done": 0, "total": 0, "open": 0}
+    ended = clients["lead"].post(address("api-round-cancel", round=started["id"])).json()
+    assert (ended["state"], ended["runs"][0]["state"]) == ("cancelled", "cancelled")
+    assert clients["lead"].get(address("api-rounds", campaign=campaign.pk)).json()["results"][0]["index"] == 1
+    assert not Task.objects.filter(campaign=campaign, state="open").exists()
+
+
+def test_the_document_describes_every_endpoint_without_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    from drf_spectacular.drainage import GENERATOR_STATS
+    from drf_spectacular.generators import SchemaGenerator
+
+    with GENERATOR_STATS.silence():
+        document = SchemaGenerator().get_schema(request=None, public=True)
+    documented = {path for path in document["paths"] if path.startswith("/api/training/")}
+    assert len(documented) == len(urlpatterns)
+    about_training = [text for text in GENERATOR_STATS._error_cache | GENERATOR_STATS._warn_cache if "training" in text]
+    assert about_training == []

@@ -1,0 +1,80 @@
+"""The catalogue and a run from a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotation.models import Campaign, User
+from tests.factories import judge, make_task
+from tests.training.workers import toy
+from training import launch
+from training.models import ModelVersion, Run
+
+
+def called(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_recipes_prints_the_catalogue() -> None:
+    text = called("recipes")
+    for name in ("bradley-terry", "sft", "dpo", "sample", "compare"):
+        assert re.search(rf"^{name}  ", text, re.M)
+    assert "beta=0.1" in called("recipes", "dpo")
+    assert {recipe["name"] for recipe in json.loads(called("recipes", "--json"))} >= {"dpo", "sample"}
+    with pytest.raises(CommandError, match="Did you mean dpo"):
+        called("recipes", "dpoo")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_works_here_and_tells_how_it_went(
+    campaign: Campaign, policy: ModelVersion, annotator: User, lead: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_task(campaign, number=1)
+    judge(annotator, campaign)
+    monkeypatch.setattr(launch, "command_for", lambda processes: toy(steps=4))
+    text = called("run", "--campaign", "Shape it", "--recipe", "dpo", "--knob", "beta=0.2", "--here", "--actor", "lead")
+    assert "Succeeded, step 4 of 4" in text
+    assert "Made by a toy." in text
+    assert "It made policy-1." in text
+    run = Run.objects.get()
+    assert (run.recipe["knobs"]["beta"], run.created_by, run.parent) == (0.2, lead, policy)
+
+    monkeypatch.setattr(launch, "command_for", lambda processes: toy(mode="explains"))
+    with pytest.raises(CommandError, match="Choose another snapshot"):
+        called("run", "--campaign", str(campaign.pk), "--recipe", "dpo", "--parent", "policy-1", "--here")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_queues_for_a_worker(campaign: Campaign, policy: ModelVersion, tmp_path: Path) -> None:
+    text = called(
+        "run", "--campaign", "Shape it", "--recipe", "dpo", "--model", "org/model", "--no-follow", "--seed", "3"
+    )
+    run = Run.objects.get()
+    assert text == f"run {run.pk} is queued.\n"
+    assert (run.state, run.inputs["model"], run.seed) == (Run.State.QUEUED, "org/model", 3)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--campaign", "None such"], "no campaign None such"),
+        (["--campaign", "Shape it", "--parent", "policy-7"], "no version policy-7"),
+        (["--campaign", "Shape it", "--snapshot", "77"], "no snapshot 77"),
+        (["--campaign", "Shape it", "--knob", "beta"], "NAME=VALUE"),
+        (["--campaign", "Shape it", "--knob", "betta=1"], "Did you mean beta"),
+        (["--campaign", "Shape it", "--actor", "nobody"], "no person called nobody"),
+    ],
+)
+def test_run_says_what_is_missing(campaign: Campaign, policy: ModelVersion, arguments: list[str], reason: str) -> None:
+    with pytest.raises(CommandError, match=reason):
+        called("run", "--recipe", "dpo", "--no-follow", *arguments)
+    assert not Run.objects.exists()

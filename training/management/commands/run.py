@@ -1,0 +1,184 @@
+"""Start a run from a terminal and follow it to its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+
+from annotation.errors import AnnotationError
+from annotation.models import Campaign, User
+from training.errors import TrainingError
+from training.models import ModelVersion, Run, Snapshot
+from training.recipes.base import RecipeError
+from training.recipes.base import recipe as find_recipe
+from training.services import execution, runs, snapshots, traces, versions
+
+FOLLOW_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    help = (
+        "Starts a run and prints its progress. A worker does the work; with --here this process does it itself. "
+        "Leave with Ctrl-C: a worker goes on without you, a run --here stops and can be taken up again."
+    )
+
+    said = ""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--campaign", required=True, help="name or id of the campaign")
+        parser.add_argument("--recipe", required=True, help="see manage.py recipes")
+        parser.add_argument("--model", help="folder or hub name to start from")
+        parser.add_argument(
+            "--parent", help="instead of --model: a version such as policy-3; the policy in use if left out"
+        )
+        parser.add_argument("--snapshot", type=int, help="id of the data; frozen now when left out")
+        parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--actor", help="username that the run is made for")
+        parser.add_argument("--here", action="store_true", help="work in this process instead of waiting for a worker")
+        parser.add_argument("--no-follow", dest="follow", action="store_false", help="print the id and return")
+
+    def handle(self, *, here: bool, follow: bool, **options: Any) -> None:
+        try:
+            run = _create(
+                campaign=options["campaign"],
+                recipe=options["recipe"],
+                model=options["model"],
+                parent=options["parent"],
+                snapshot=options["snapshot"],
+                knob=options["knob"],
+                seed=options["seed"],
+                actor=options["actor"],
+            )
+        except (TrainingError, AnnotationError, RecipeError) as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"run {run.pk} is queued.")
+        if here:
+            self._work(run)
+        elif not follow:
+            return
+        self._follow(run)
+
+    def _work(self, run: Run) -> None:
+        """Execute the run in a thread, so that this one can show progress; Ctrl-C stops it at a checkpoint."""
+        worker = threading.Thread(target=_execute, args=[run.pk])
+        worker.start()
+        try:
+            while worker.is_alive():
+                self._say(run)
+                worker.join(FOLLOW_SECONDS)
+        except KeyboardInterrupt:
+            self.stdout.write("Stopping at a checkpoint; press Ctrl-C no more.")
+            execution.STOPPING.value = True
+            worker.join()
+            run.refresh_from_db()
+            if not run.is_final:
+                # Nobody waits for it: a worker that came by would take it up against the wish of who pressed Ctrl-C.
+                runs.cancel(run=run, actor=None)
+                raise CommandError(f"run {run.pk} was stopped. Retry it to go on from its checkpoint.") from None
+
+    def _follow(self, run: Run) -> None:
+        while not self._say(run):
+            time.sleep(FOLLOW_SECONDS)
+        for note in run.result.get("notes", []):
+            self.stdout.write(note)
+        if run.output is not None:
+            self.stdout.write(f"It made {run.output.label}.")
+        if run.state != Run.State.SUCCEEDED:
+            raise CommandError(f"run {run.pk} {run.state}. {run.error or traces.log_tail(run, limit=2000)}")
+
+    def _say(self, run: Run) -> bool:
+        """Print how far the run is, when that has changed; return whether it has ended."""
+        run.refresh_from_db()
+        line = _line(run)
+        if line != self.said:
+            self.stdout.write(line)
+            self.said = line
+        return run.is_final
+
+
+def _line(run: Run) -> str:
+    parts = [run.get_state_display()]
+    if run.total_steps:
+        parts.append(f"step {run.step} of {run.total_steps}")
+    for name in ("loss", "accuracy"):
+        value = run.progress.get(name)
+        if isinstance(value, int | float):
+            parts.append(f"{name} {value:.4g}")
+    left = run.progress.get("eta_seconds")
+    if run.state == Run.State.RUNNING and isinstance(left, int | float):
+        parts.append(f"{left:.0f} s left")
+    return ", ".join(parts)
+
+
+def _execute(run_id: int) -> None:
+    try:
+        execution.execute(run_id)
+    finally:
+        connection.close()
+
+
+def _create(
+    *,
+    campaign: str,
+    recipe: str,
+    model: str | None,
+    parent: str | None,
+    snapshot: int | None,
+    knob: list[str],
+    seed: int,
+    actor: str | None,
+) -> Run:
+    """Return the queued run; CommandError names what does not exist."""
+    found = Campaign.objects.filter(name=campaign).first()
+    if found is None and campaign.isdecimal():
+        found = Campaign.objects.filter(pk=int(campaign)).first()
+    if found is None:
+        raise CommandError(f"There is no campaign {campaign}.")
+    person = None if actor is None else User.objects.filter(username=actor).first()
+    if actor is not None and person is None:
+        raise CommandError(f"There is no person called {actor}.")
+    view = find_recipe(recipe).view
+    data: Snapshot | None
+    if snapshot is None:
+        filters = {} if view == "prompts" else {"include_audit": False}
+        data = snapshots.freeze(campaign=found, view=view, filters=filters, actor=person)
+    else:
+        data = Snapshot.objects.filter(pk=snapshot, campaign=found).first()
+        if data is None:
+            raise CommandError(f"There is no snapshot {snapshot} in {found}.")
+    return runs.create(
+        campaign=found,
+        recipe=recipe,
+        knobs=dict(_pair(given) for given in knob),
+        actor=person,
+        parent=None if model else _parent(found, parent),
+        snapshot=data,
+        inputs={"model": model} if model else {},
+        seed=seed,
+    )
+
+
+def _pair(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not equals:
+        raise CommandError(f"Write --knob as NAME=VALUE, not {given}.")
+    return name.strip(), value.strip()
+
+
+def _parent(campaign: Campaign, label: str | None) -> ModelVersion:
+    if label is None:
+        version = versions.current(campaign, ModelVersion.Kind.POLICY)
+        if version is None:
+            raise CommandError(f"{campaign} has no policy in use; give --model or --parent.")
+        return version
+    kind, _, number = label.rpartition("-")
+    found = ModelVersion.objects.filter(campaign=campaign, kind=kind, number=int(number) if number.isdecimal() else -1)
+    version = found.first()
+    if version is None:
+        raise CommandError(f"There is no version {label} in {campaign}.")
+    return version
