@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import kombu.exceptions
 import psutil
 import redis
 from django.conf import settings
@@ -194,7 +195,7 @@ def start_broker(supervisor: Supervisor) -> None:
         try:
             with celery.connection_for_write() as outside:
                 outside.ensure_connection(max_retries=3, interval_start=0.5, timeout=10)
-        except (OSError, celery.connection_for_write().connection_errors) as error:
+        except (OSError, kombu.exceptions.OperationalError) as error:
             raise StartFailed(
                 f"The broker that BROKER_URL names does not answer ({error}). Start it, correct BROKER_URL, or unset "
                 "BROKER_URL to use the built-in one."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import kombu.exceptions
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -31,7 +32,7 @@ def ready(request: HttpRequest) -> JsonResponse:
         with celery.connection_for_write() as broker:
             broker.ensure_connection(max_retries=1, interval_start=0.1, timeout=1)
         answers = True
-    except Exception:  # each transport has its own family of errors
+    except (OSError, kombu.exceptions.OperationalError):
         answers = False
     state = {True: "ok", False: "does not answer"}
     return JsonResponse({"database": state[database], "broker": state[answers]}, status=200 if database else 503)
