@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib import admin
 from django.urls import include, path
 
 from frontend.views import health
@@ -9,6 +10,7 @@ from frontend.views import health
 urlpatterns = [
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("admin/", admin.site.urls),
     path("api/", include("annotation.api.urls")),
     path("api/training/", include("training.api.urls")),
     path("", include("frontend.page_urls")),

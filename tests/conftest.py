@@ -11,10 +11,9 @@ from tests.factories import make_user
 
 
 @pytest.fixture(autouse=True)
-def attune_files(settings, tmp_path: Path) -> Path:
+def attune_files(settings, tmp_path_factory) -> Path:
     """Return the folder of this test's files; nothing that a test writes stays behind."""
-    settings.ATTUNE_FILES = tmp_path / "files"
-    settings.ATTUNE_FILES.mkdir()
+    settings.ATTUNE_FILES = tmp_path_factory.mktemp("files")
     return settings.ATTUNE_FILES
 
 

@@ -1,0 +1,151 @@
+"""The comparison: what is on screen and what is stored mean the same, whichever side an answer stood on."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation.errors import Invalid
+from annotation.feedback import KINDS, kind
+
+PAIRWISE = kind("pairwise")
+OPTIONS = PAIRWISE.default_options()
+ORDERS = ([0, 1], [1, 0])
+VALUES = ["1", "2", "3", "4", "5", "6", "7", "both_bad", "both_good"]
+
+
+def parse(data, *, order=(0, 1), **options):
+    return PAIRWISE.parse(data, options={**OPTIONS, **options}, shown_order=list(order))
+
+
+@pytest.mark.parametrize(
+    ("shown", "preference"), [("1", 3), ("2", 2), ("3", 1), ("4", 0), ("5", -1), ("6", -2), ("7", -3)]
+)
+def test_the_left_answer_is_the_one_shown_first(shown, preference):
+    """With order [1, 0] canonical answer 1 stands left: "left much better" then is preference -3."""
+    assert parse({"preference": shown})["preference"] == preference
+    assert parse({"preference": shown}, order=(1, 0))["preference"] == -preference
+
+
+def test_verdicts_tell_four_things_apart():
+    verdicts = {value: parse({"preference": value})["verdict"] for value in VALUES}
+    assert verdicts.pop("4") == "tie"
+    assert verdicts.pop("both_bad") == "both_bad"
+    assert verdicts.pop("both_good") == "both_good"
+    assert set(verdicts.values()) == {"prefer"}
+
+
+@given(value=st.sampled_from(VALUES), comment=st.text(max_size=30), order=st.sampled_from(ORDERS))
+def test_initial_is_the_inverse_of_parse(value, comment, order):
+    try:
+        payload = parse({"preference": value, "comment": comment}, order=order)
+    except Invalid as refused:
+        assert set(refused.errors) == {"comment"}
+        return
+    again = PAIRWISE.initial(payload, shown_order=order)
+    assert again["preference"] == value
+    assert parse(again, order=order) == payload
+
+
+@pytest.mark.parametrize("value", [None, "", "0", "8", "1.0", "better", True, [], {}, "１", 1.5, "-1"])
+def test_what_is_no_preference_is_refused_at_its_field(value):
+    with pytest.raises(Invalid) as refused:
+        parse({"preference": value})
+    assert set(refused.value.errors) == {"preference"}
+
+
+def test_whole_numbers_count_as_well():
+    assert parse({"preference": 2}) == parse({"preference": "2"})
+
+
+@pytest.mark.parametrize(("option", "value"), [("ties", "4"), ("both_bad", "both_bad"), ("both_good", "both_good")])
+def test_what_the_campaign_does_not_allow_is_neither_offered_nor_taken(option, value):
+    options = {**OPTIONS, option: False}
+    with pytest.raises(Invalid):
+        parse({"preference": value}, **{option: False})
+    context = PAIRWISE.context(options=options, shown_order=[0, 1])
+    offered = [one["value"] for one in context["scale"] + context["verdicts"]]
+    assert sorted(offered) == sorted(set(VALUES) - {value})
+    assert PAIRWISE.json_schema(options)["properties"]["preference"]["enum"] == offered
+
+
+def test_comments_are_required_optional_or_off():
+    with pytest.raises(Invalid) as refused:
+        parse({"preference": "1", "comment": "  "}, comment="required")
+    assert set(refused.value.errors) == {"comment"}
+    assert parse({"preference": "1", "comment": " x "}, comment="required")["comment"] == "x"
+    assert parse({"preference": "1"})["comment"] == ""
+    assert parse({"preference": "1", "comment": "x"}, comment="off")["comment"] == ""
+
+
+@pytest.mark.parametrize("comment", [7, ["x"], "x" * 10_001, "a\x00b", "\ud83d"])
+def test_comments_that_cannot_be_stored_are_refused_at_their_field(comment):
+    with pytest.raises(Invalid) as refused:
+        parse({"preference": "1", "comment": comment})
+    assert set(refused.value.errors) == {"comment"}
+
+
+def test_every_key_is_on_its_control_once():
+    context = PAIRWISE.context(options=OPTIONS, shown_order=[0, 1])
+    assert [one["key"] for one in context["scale"] + context["verdicts"]] == [*"1234567", "0", "9"]
+    assert [one["side"] for one in context["scale"]] == ["left"] * 3 + ["tie"] + ["right"] * 3
+
+
+def test_words_speak_of_the_screen_when_they_know_it():
+    payload = parse({"preference": "1"}, order=(1, 0))
+    assert PAIRWISE.describe(payload, options=OPTIONS, shown_order=[1, 0]) == "A is much better"
+    assert PAIRWISE.describe(payload, options=OPTIONS) == "Answer 2 is much better"
+    assert PAIRWISE.describe(parse({"preference": "4"}), options=OPTIONS) == "About the same"
+    assert PAIRWISE.describe(parse({"preference": "both_bad"}), options=OPTIONS) == "Both are bad"
+
+
+def test_a_preference_gives_one_row_and_everything_else_none():
+    arguments = {"texts": ["zero", "one"], "origins": ["a", "b"], "shown_order": [1, 0]}
+    (row,) = PAIRWISE.rows("pairs", parse({"preference": "3", "comment": "c"}, order=(1, 0)), **arguments)
+    assert row == {
+        "chosen": [{"role": "assistant", "content": "one"}],
+        "rejected": [{"role": "assistant", "content": "zero"}],
+        "strength": 1 / 3,
+        "position": 0,
+        "chosen_origin": "b",
+        "rejected_origin": "a",
+        "comment": "c",
+    }
+    for value in ("4", "both_bad", "both_good"):
+        assert list(PAIRWISE.rows("pairs", parse({"preference": value}), **arguments)) == []
+
+
+def test_agreement_sees_direction_and_strength():
+    left = parse({"preference": "1"}, order=(1, 0))
+    assert (PAIRWISE.category(left), PAIRWISE.scale_value(left)) == ("second", -3)
+    neither = parse({"preference": "both_good"})
+    assert (PAIRWISE.category(neither), PAIRWISE.scale_value(neither)) == ("neither", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"ties": "yes"}, "ties"),
+        ({"comment": "maybe"}, "comment"),
+        ({"question": " "}, "question"),
+        ({"question": "a\x00"}, "question"),
+        ({"question": 3}, "question"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_at_their_field(options, field):
+    with pytest.raises(Invalid) as refused:
+        PAIRWISE.clean_options(options)
+    assert set(refused.value.errors) == {field}
+
+
+def test_options_are_completed_with_the_defaults():
+    assert PAIRWISE.clean_options({"ties": False}) == {**OPTIONS, "ties": False}
+    assert set(PAIRWISE.options_schema()["properties"]) == set(OPTIONS)
+
+
+def test_the_registry_suggests_the_near_name():
+    with pytest.raises(Invalid, match="did you mean 'pairwise'"):
+        kind("pairwize")
+    assert all(name == one.name and one.template == f"feedback/{name}.html" for name, one in KINDS.items())
