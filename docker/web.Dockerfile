@@ -1,0 +1,31 @@
+# Web server, beat and the worker for queue `default`. No torch: training runs in the trainer's image.
+ARG PYTHON=3.11
+FROM python:${PYTHON}-slim-bookworm AS build
+WORKDIR /app
+RUN python -m venv /venv
+COPY . .
+RUN /venv/bin/pip install --no-cache-dir -c constraints.txt -e . \
+    && ATTUNE_HOME=/tmp/build STATIC_ROOT=/app/static /venv/bin/python manage.py collectstatic --noinput \
+    && rm -rf /tmp/build
+
+FROM python:${PYTHON}-slim-bookworm
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DJANGO_SETTINGS_MODULE=frontend.settings \
+    ATTUNE_HOME=/data \
+    STATIC_ROOT=/app/static
+WORKDIR /app
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin attune \
+    && install -d -o attune -g attune -m 0750 /data
+COPY --from=build /venv /venv
+COPY --from=build /app /app
+USER 10001:10001
+VOLUME /data
+EXPOSE 8000
+# `localhost` has to be among ALLOWED_HOSTS; compose.yaml adds it.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:8000/healthz', timeout=4)"]
+# The number of processes is WEB_CONCURRENCY, which gunicorn reads itself.
+CMD ["gunicorn", "frontend.wsgi:application", "--bind", "0.0.0.0:8000", "--preload", \
+     "--worker-class", "gthread", "--threads", "8", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]
