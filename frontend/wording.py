@@ -25,6 +25,7 @@ WORDS = {
     "amend": _("An item you judged before, with your answer filled in."),
     "no-undo": _("There is nothing further back to undo."),
     "undo-wait": _("Undo needs the server, which cannot be reached now."),
+    "more": _("New items have arrived."),
     "done": _("No item is waiting for you."),
     "guidelines": _("The guidelines have changed. Read them before you go on."),
     "read": _("Read"),

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -54,6 +55,7 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             return _screen(request, campaign, assignment)
         say(request, "That item was handed back; this is your next one.", level=messages.INFO)
     if "look" in request.GET:
+        get_token(request)  # a script whose token is out of date comes here for a new one
         return _screen(request, campaign, None)
     if "ahead" in request.GET:
         ahead = queue.next_task(user=request.user, campaign=campaign, ahead=True)

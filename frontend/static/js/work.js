@@ -100,7 +100,8 @@ outbox.addEventListener("answered", ({ detail: { record, result } }) => {
 
 // The server names the item that is due: it is on screen already, or it takes the place of what was sent.
 function arrived(item) {
-  if (!item) return;
+  // Judged here already, but the server has not heard of it yet: its own answer will name the next one.
+  if (!item || outbox.holds(item.dataset.keyOfItem)) return;
   if (awaiting) show(item);
   else if (item.dataset.keyOfItem === screenItem().dataset.keyOfItem) {
     progress({ done: Number(item.dataset.done), total: Number(item.dataset.total) });
@@ -206,7 +207,7 @@ setInterval(async () => {
   if (document.hidden || !("doneScreen" in screenItem().dataset) || Number(screenItem().dataset.available)) return;
   const result = await get(`${url}?look=1`);
   const screen = result.kind === "ok" && "doneScreen" in screenItem().dataset ? parse(result.html) : null;
-  if (Number(screen?.dataset.available)) show(screen, { spoken: screen.innerText });
+  if (Number(screen?.dataset.available)) show(screen, { spoken: word("more") });
 }, LOOK);
 
 function soon(work) {
