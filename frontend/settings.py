@@ -259,6 +259,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/",
+    "ENUM_NAME_OVERRIDES": {
+        "CampaignState": "annotation.models.Campaign.State",
+        "TaskState": "annotation.models.Task.State",
+        "AssignmentState": "annotation.models.Assignment.State",
+        "RunState": "training.models.Run.State",
+        "RunKind": "training.models.Run.Kind",
+        "VersionState": "training.models.ModelVersion.State",
+        "VersionKind": "training.models.ModelVersion.Kind",
+        "LoopState": "training.models.Loop.State",
+        "RoundState": "training.models.Round.State",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "annotation.api.schema.document_errors",
