@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.db import connection
@@ -29,11 +29,9 @@ def database_url() -> str:
     values = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{values['NAME']}"
-    user, password = quote(values["USER"] or ""), quote(values["PASSWORD"] or "")
-    host = quote(str(values["HOST"] or ""), safe="")
-    port = f":{values['PORT']}" if values["PORT"] else ""
-    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    return f"postgres://{login}{host}{port}/{values['NAME']}"
+    # The server of the test run, with the database that the tests made there.
+    given = urlsplit(os.environ["DATABASE_URL"])
+    return urlunsplit(given._replace(path=f"/{quote(values['NAME'])}"))
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils import timezone
 
 from annotation.models import Task, User
@@ -40,9 +40,10 @@ def move(round: Round, to: State, note: str, *, actor: User | None = None, **val
     """
     if to in Round.FINAL:
         values["finished_at"] = timezone.now()
-    changed = Round.objects.filter(pk=round.pk, state=round.state, loop__state=Loop.State.ACTIVE).update(
-        state=to, note=note, **values
-    )
+    # EXISTS and no join: a join would put the conditions into a subquery, which PostgreSQL does not look at again after
+    # it has waited for another transaction's lock on the row; so each of two movers would change it.
+    active = Exists(Loop.objects.filter(pk=OuterRef("loop"), state=Loop.State.ACTIVE))
+    changed = Round.objects.filter(active, pk=round.pk, state=round.state).update(state=to, note=note, **values)
     if changed:
         events.record(
             campaign=round.loop.campaign,
