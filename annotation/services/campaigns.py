@@ -119,7 +119,7 @@ def add_member(*, campaign: Campaign, username: str, role: Role | str, actor: Us
     if role not in Role.values:
         message = f"Give one of these roles: {', '.join(Role.values)}."
         raise Invalid(message, {"role": [message]})
-    user = User.objects.filter(username=username).first()
+    user = None if unstorable(username) else User.objects.filter(username=username).first()
     if user is None:
         message = f"There is no user called {username!r}; check the spelling or ask an administrator to add them."
         raise Invalid(message, {"username": [message]})
@@ -136,7 +136,8 @@ def remove_member(*, campaign: Campaign, username: str, actor: User, role: Role 
     """Take a role from a person, or all of them. Their judgements stay; what they hold goes back to the queue."""
     locked = _lock(campaign)  # orders this against another removal, so that one lead always stays
     held = Membership.objects.filter(campaign=locked, user__username=username).select_related("user")
-    leaving = [membership for membership in held if role is None or membership.role == role]
+    known = not unstorable(username)
+    leaving = [membership for membership in held if role is None or membership.role == role] if known else []
     if not leaving:
         message = f"{username!r} has no such role in this campaign."
         raise Invalid(message, {"username": [message]})
@@ -182,15 +183,14 @@ def _lock(campaign: Campaign) -> Campaign:
 
 def _check(campaign: Campaign) -> None:
     """Raise `Invalid` with an error for each field that does not fit."""
-    errors: dict[str, list[str]] = {}
+    texts = {field: unstorable(getattr(campaign, field)) for field in ("name", "description")}
+    errors = {field: [reason] for field, reason in texts.items() if reason}
     try:
+        # Those are not asked about again, since asking whether a name is taken sends it to the database.
         # created_by exists, and a query for it would only cost.
-        campaign.full_clean(exclude=["created_by"], validate_constraints=False)
+        campaign.full_clean(exclude=["created_by", *errors], validate_constraints=False)
     except ValidationError as error:
-        errors = {field: list(messages) for field, messages in error.message_dict.items()}
-    for field in ("name", "description"):
-        if reason := unstorable(getattr(campaign, field)):
-            errors[field] = [reason]
+        errors |= {field: list(messages) for field, messages in error.message_dict.items()}
     if errors:
         raise Invalid("Some settings of the campaign do not fit; see errors.", errors)
 

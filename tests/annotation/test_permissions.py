@@ -53,13 +53,15 @@ def test_the_wrong_role_is_told_which_one_is_needed(campaign, annotator, enginee
 
 def test_a_stranger_cannot_tell_a_campaign_from_none(campaign, stranger):
     messages = set()
-    for user, pk in ((stranger, campaign.pk), (stranger, 999_999), (AnonymousUser(), campaign.pk)):
+    for user, pk in ((stranger, campaign.pk), (stranger, 999_999), (stranger, 10**30), (AnonymousUser(), campaign.pk)):
         with pytest.raises(Http404) as hidden:
             campaign_for(user, pk, Role.LEAD)
         messages.add(str(hidden.value))
     assert len(messages) == 1
-    with pytest.raises(Http404):
-        campaign_for(make_user(is_superuser=True), 999_999)
+    root = make_user(is_superuser=True)
+    for pk in (999_999, 10**30):
+        with pytest.raises(Http404):
+            campaign_for(root, pk)
 
 
 def test_a_role_in_one_campaign_is_none_in_another(campaign, lead, annotator):

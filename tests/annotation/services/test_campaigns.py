@@ -129,7 +129,10 @@ class TestPeople:
         campaigns.add_member(campaign=campaign, username="annotator", role="engineer", actor=lead)
         assert campaign.memberships.filter(user=annotator).count() == 2
 
-    @pytest.mark.parametrize(("username", "role", "field"), [("nobody", "lead", "username"), ("lead", "boss", "role")])
+    @pytest.mark.parametrize(
+        ("username", "role", "field"),
+        [("nobody", "lead", "username"), ("a\x00", "lead", "username"), ("lead", "boss", "role")],
+    )
     def test_unknown_people_and_roles_are_refused(self, lead, username, role, field):
         with pytest.raises(Invalid) as refused:
             campaigns.add_member(campaign=make_campaign(lead=lead), username=username, role=role, actor=lead)
@@ -146,8 +149,9 @@ class TestPeople:
         judged.refresh_from_db()
         assert judged.is_current
         assert actions(campaign)[-1] == "member.removed"
-        with pytest.raises(Invalid):
-            campaigns.remove_member(campaign=campaign, username="annotator", actor=lead)
+        for username in ("annotator", "nobody", "a\x00"):
+            with pytest.raises(Invalid):
+                campaigns.remove_member(campaign=campaign, username=username, actor=lead)
 
     def test_one_role_of_two_may_go(self, lead, annotator):
         campaign = make_campaign(lead=lead, annotators=[annotator], engineers=[annotator], tasks=1)
