@@ -44,6 +44,18 @@ def wait_for(condition: Callable[[], object], *, seconds: float = 90.0, what: st
         time.sleep(0.1)
 
 
+def doctor(home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "BROKER_URL")}
+    return subprocess.run(
+        [sys.executable, "manage.py", "doctor"],
+        cwd=ROOT,
+        env={**environment, "ATTUNE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
 class Serving:
     """A `manage.py serve` of its own, in a data folder of its own."""
 
@@ -103,6 +115,10 @@ def test_it_comes_up_heals_stops_and_keeps_its_data(serving: Callable[..., Servi
     assert answer(first.port, "/healthz") == (200, "ok\n")
     assert json.loads(answer(first.port, "/readyz")[1]) == {"database": "ok", "broker": "ok"}
     before = first.noted()
+    examined = doctor(first.home)
+    assert examined.returncode == 0, examined.stdout
+    for line in ("Database", "Broker", "Worker default", "Worker gpu"):
+        assert f"ok    {line}" in examined.stdout, examined.stdout
 
     os.kill(before["web server"], signal.SIGKILL)
     os.kill(before["broker"], signal.SIGKILL)
