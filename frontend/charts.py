@@ -163,7 +163,7 @@ def line_chart(
     values = [dict(points) for _, points in kept]
     return Chart(
         title=title,
-        caption="; ".join(f"{label} went from {p[0][1]:.4g} to {p[-1][1]:.4g}" for label, p in kept) + ".",
+        caption="; ".join(f"{label}: {p[0][1]:.3g} → {p[-1][1]:.3g}" for label, p in kept) + ".",
         x_label=x_label,
         y_label=y_label,
         x_ticks=[Tick(x_of(x), short(x)) for x in x_at if x_low <= x <= x_high],
@@ -183,7 +183,7 @@ def bar_chart(counts: Sequence[tuple[str, str, int]], *, title: str, caption: st
     bars = []
     for i, (label, _, count) in enumerate(counts):
         y = _scale(0, top, HEIGHT - BOTTOM, TOP, count)
-        share = f"{100 * count / total:.0f} %" if total else "0 %"
+        share = f"{100 * count / total:.0f}%" if total else "0%"
         bars.append(
             Bar(
                 label=label,
@@ -248,12 +248,9 @@ def interval_chart(
         x_label=x_label,
         y_label=y_label,
         x_ticks=[Tick(w.x, w.label) for w in whiskers[::every]],
-        y_ticks=[Tick(y_of(y), f"{100 * y:.0f} %") for y in y_at if low <= y <= high],
+        y_ticks=[Tick(y_of(y), f"{100 * y:.0f}%") for y in y_at if low <= y <= high],
         whiskers=whiskers,
         reference=Tick(y_of(reference[0]), reference[1]) if reference else None,
-        columns=[x_label, y_label, "95 % interval", "Judgements"],
-        rows=[
-            [w.label, f"{100 * w.estimate:.0f} %", f"{100 * w.low:.0f} – {100 * w.high:.0f} %", str(w.n)]
-            for w in whiskers
-        ],
+        columns=[x_label, y_label, "95% interval", "Judgements"],
+        rows=[[w.label, f"{w.estimate:.0%}", f"{w.low:.0%} to {w.high:.0%}", str(w.n)] for w in whiskers],
     )

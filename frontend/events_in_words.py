@@ -43,6 +43,10 @@ WORDS = {
 }
 
 
+# Targets that are a common noun and a number.
+COMMON = ("run ", "round ", "snapshot ")
+
+
 def in_words(event: Event) -> str:
     """Return one event as a sentence; an unknown one by its own name."""
     pattern = WORDS.get(event.action)
@@ -53,7 +57,8 @@ def in_words(event: Event) -> str:
         sentence += f" as {role}"
     if reason := event.detail.get("reason"):
         sentence += f": {reason}"
-    return sentence[:1].upper() + sentence[1:]
+    # A username or a label stays as it is written; "run 12" at the beginning of a sentence does not.
+    return sentence[:1].upper() + sentence[1:] if event.target.startswith(COMMON) else sentence
 
 
 def last(campaign: Campaign, count: int) -> list[tuple[Event, str]]:

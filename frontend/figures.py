@@ -35,12 +35,12 @@ WORDS = {
     ),
     "accuracy": Words(
         "Accuracy",
-        "How often the model agrees with the judgement on pairs it has not seen; 50 % is a coin toss.",
+        "How often the model agrees with the judgement on pairs it has not seen; 50% is a coin toss.",
         is_share=True,
     ),
     "eval_accuracy": Words(
         "Accuracy on held-out pairs",
-        "How often the model agrees with the judgement on prompts it has not seen; 50 % is a coin toss.",
+        "How often the model agrees with the judgement on prompts it has not seen; 50% is a coin toss.",
         is_share=True,
     ),
     "length_accuracy": Words(
@@ -75,7 +75,7 @@ def number(value: Any, *, is_share: bool = False) -> str:
     if not math.isfinite(value):
         return "not a number"
     if is_share:
-        return f"{100 * value:.0f} %"
+        return f"{100 * value:.0f}%"
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.3g}"

@@ -10,6 +10,10 @@ from django.core.exceptions import ValidationError
 
 from training.recipes.base import Knob
 
+SPELLING = {"kl": "KL", "lora": "LoRA"}
+# Choices whose name alone does not say what they do.
+CHOICES = {"best_worst": "best against worst", "most_uncertain": "most uncertain"}
+
 
 class KnobField(forms.CharField):
     """A text or number input whose value the knob itself checks, so that form, REST and command say the same."""
@@ -20,7 +24,7 @@ class KnobField(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         if value in (None, "") and self.knob.default != "":
-            raise ValidationError(f"Enter a value; the usual one is {self.knob.default}.")
+            raise ValidationError(f"Enter a value; the usual one is {shown(self.knob.default)}.")
         try:
             return self.knob.check(value)
         except ValueError as error:
@@ -40,17 +44,23 @@ def limits(knob: Knob) -> str:
 
 def label(name: str) -> str:
     """Return the name of a knob as a label: ``max_new_tokens`` → "Max new tokens"."""
-    return {"kl": "KL"}.get(name, name.replace("_", " ").capitalize().replace(" kl", " KL"))
+    words = [SPELLING.get(word, word) for word in name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+
+
+def shown(value: Any) -> Any:
+    """Return a value as an input shows it: 1.0 as 1, and no more digits than it has."""
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def field_of(knob: Knob) -> forms.Field:
     """Return the form field of one knob, with its explanation, range and default."""
     sentence = knob.help[:1].upper() + knob.help[1:] + "."
-    common: dict[str, Any] = {"label": label(knob.name), "initial": knob.default, "required": False}
+    common: dict[str, Any] = {"label": label(knob.name), "initial": shown(knob.default), "required": True}
     if isinstance(knob.default, bool):
-        return forms.BooleanField(help_text=sentence, **common)
+        return forms.BooleanField(help_text=sentence, **{**common, "required": False})
     if knob.choices:
-        choices = [(str(choice), str(choice).replace("_", " ")) for choice in knob.choices]
+        choices = [(str(choice), CHOICES.get(choice, str(choice).replace("_", " "))) for choice in knob.choices]
         widget: forms.Widget = forms.Select(choices=choices)
         return KnobField(knob, widget=widget, help_text=sentence, **common)
     if isinstance(knob.default, (int, float)):

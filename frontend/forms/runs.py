@@ -25,7 +25,7 @@ class RunForm(KnobForm):
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
         help_text="Only for “another model”: a folder on the server, or a hub name such as org/model.",
     )
-    data = forms.ChoiceField(label="Data", help_text="A frozen copy, so that the run can be repeated exactly.")
+    rows = forms.ChoiceField(label="Data", help_text="A frozen copy, so that the run can be repeated exactly.")
     seed = forms.IntegerField(
         min_value=0, max_value=LARGEST_SEED, initial=0, help_text="The same seed and data give the same model."
     )
@@ -51,8 +51,8 @@ class RunForm(KnobForm):
             (key, f"snapshot {s.pk}: {s.rows} rows of {s.created_at:%Y-%m-%d %H:%M}")
             for key, s in self.snapshots.items()
         ]
-        data: forms.ChoiceField = self.fields["data"]  # type: ignore[assignment]
-        data.choices = [(FRESH, f"freeze the {recipe.view} there are now"), *frozen]
+        rows: forms.ChoiceField = self.fields["rows"]  # type: ignore[assignment]
+        rows.choices = [(FRESH, f"freeze the {recipe.view} there are now"), *frozen]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -68,7 +68,7 @@ class RunForm(KnobForm):
     @property
     def snapshot(self) -> Snapshot | None:
         """Return the chosen snapshot, None when one is to be frozen; only after `is_valid`."""
-        return self.snapshots.get(self.cleaned_data["data"])
+        return self.snapshots.get(self.cleaned_data["rows"])
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class RunForm(KnobForm):
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""
-        names = {"snapshot": "data"}
+        names = {"snapshot": "rows", "data": "rows"}
         for name, texts in errors.items():
             field = names.get(name, name)
             if field == "model" and self.cleaned_data.get("model") == OTHER:

@@ -164,7 +164,7 @@ def preview_context(form: CampaignForm) -> dict[str, Any]:
     return {
         "kind": form.kind,
         "example": EXAMPLE,
-        "options": {**options, **form.kind.context(options=options, shown_order=[0, 1])},
+        "inputs": form.kind.context(options=options, shown_order=[0, 1]),
         "preview_guideline": form["guideline"].value() or "",
     }
 
@@ -175,7 +175,7 @@ class Judgement:
 
     who: str
     simulated: bool
-    item: str
+    item: str  # what was asked
     words: str
     seconds: float | None
     at: Any
@@ -288,14 +288,14 @@ def _recent(campaign: Campaign) -> list[Judgement]:
         Feedback.objects.current()
         .filter(campaign=campaign)
         .select_related("user", "task")
-        .defer("task__content", "task__meta")
+        .defer("task__meta")
         .order_by("-id")[:RECENT]
     )
     return [
         Judgement(
             who=one.user.username,
             simulated=one.user.is_simulated,
-            item=one.task.external_id,
+            item=one.task.content["messages"][-1]["content"],
             words=feedback_kind.describe(one.payload, options=campaign.options, shown_order=one.shown_order),
             seconds=one.active_seconds if one.active_seconds is not None else one.seconds,
             at=one.created_at,

@@ -15,6 +15,7 @@ from annotation.models import Campaign, Role
 from annotation.progress import campaign_progress
 from frontend import charts, next_step
 from frontend.decorators import campaign_page, signed_in
+from frontend.forms.knobs import shown
 from frontend.forms.loops import LoopForm
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import READERS, campaign_page_of, is_lead, round_for
@@ -58,14 +59,14 @@ def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         return campaign_page_of(request, campaign, "loops/none.html", {}, tab="loop")
     loop.campaign = campaign
     history = _rounds(loop)
-    shown = next((one for one in reversed(history) if one.is_final and one.candidate_id), None)
+    compared = next((one for one in reversed(history) if one.is_final and one.candidate_id), None)
     context = {
         "loop": loop,
         "settings": loop.settings,
         "history": [(one, _human(one)) for one in reversed(history)],
         "chart": _win_rates(history),
-        "compared_round": shown,
-        "compared": _compared(shown),
+        "compared_round": compared,
+        "compared": _compared(compared),
         **_status(loop, history[-1] if history else None),
     }
     return campaign_page_of(request, campaign, "loops/detail.html", context, tab="loop")
@@ -194,7 +195,7 @@ def _win_rates(history: list[Round]) -> charts.Chart | None:
         figures,
         title="Human win rate against the policy before",
         caption="The dot is the share of blind pairs in which people preferred the new policy, a tie counting half; "
-        "the bar is its 95 % interval. Wholly above the dashed line: better beyond doubt.",
+        "the bar is its 95% interval. Wholly above the dashed line: better beyond doubt.",
         x_label="Round",
         y_label="win rate",
         reference=(0.5, "no difference"),
@@ -249,7 +250,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if loop is None:
         return redirect("loop-new", campaign.pk)
     loop.campaign = campaign
-    form = LoopForm(request.POST or None, initial=loop.settings)
+    form = LoopForm(request.POST or None, initial={name: shown(value) for name, value in loop.settings.items()})
     for name in ("policy", "prompts_path"):
         del form.fields[name]  # decided once: rounds would not be comparable otherwise
     if request.method == "POST" and form.is_valid():
