@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.core.worlds import make_spec, prompt_rows
 
+from tests.core.worlds import make_spec, prompt_rows
 from training.core.decode import completion_logps
 from training.core.generate import run_sample
 from training.core.job import RunError, Stopped
