@@ -82,8 +82,8 @@ def _resolved(path: str | None) -> str | None:
 def command_for(processes: int) -> list[str]:
     """Return the command that runs a spec: one process, or torchrun with one process per device."""
     if processes > 1:
-        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        return [sys.executable, *torchrun, "-m", "training.core.run"]
+        # torchrun with the run's own exit status: it would end with 1 after a stop on request too.
+        return [sys.executable, "-m", "training.core.several", str(processes)]
     return [sys.executable, "-m", "training.core.run"]
 
 

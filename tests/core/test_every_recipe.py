@@ -1,0 +1,66 @@
+"""Every recipe does its work on the tiny model: two steps where it trains, a few rows where it does not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.core.worlds import ROWS
+from training.core.backbone import load_policy, load_reward
+from training.recipes import RECIPES
+
+SMALL = {
+    "fit": {"max_steps": 2, "batch_size": 4, "micro_batch": 2, "learning_rate": 1e-3},
+    "sample": {"samples_per_prompt": 2, "max_new_tokens": 4},
+    "evaluate": {"samples_per_prompt": 1, "max_new_tokens": 4},
+}
+
+
+def bytes_of(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+def weights_of(model):
+    return torch.cat([p.detach().flatten().float() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+@pytest.mark.parametrize("name", [r.name for r in RECIPES.values() if r.kind == "fit"])
+def test_two_steps_change_the_model_and_nothing_else(do, policy, name, lora_rank):
+    before = bytes_of(policy)
+    spec, result = do(name, model=policy, lora_rank=lora_rank, **SMALL["fit"])
+    assert bytes_of(policy) == before
+    folder = policy.__class__(spec.output)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["total_steps"]) for line in lines] == [(1, 2), (2, 2)]
+    assert {"time", "loss", "lr", "tokens_per_second"} <= set(lines[0])
+    assert result.counts["read"] == 23 and result.counts["trained_on"] + result.counts["held_out"] == 23
+    assert result.model == "model" and (folder / "model" / "attune.json").exists()
+    assert (folder / "model" / "adapter_config.json").exists() == bool(lora_rank)
+    assert not list(folder.glob("model/*.bin")) and not list(folder.glob("model/*.pt"))
+    if RECIPES[name].makes == "reward":
+        made = load_reward(str(folder / "model"))
+    else:
+        made, _ = load_policy(str(folder / "model"))
+    assert torch.isfinite(weights_of(made)).all()
+    if RECIPES[name].makes == "policy" and not lora_rank:
+        assert not torch.equal(weights_of(made), weights_of(AutoModelForCausalLM.from_pretrained(policy)))
+
+
+@pytest.mark.parametrize("name", [r.name for r in RECIPES.values() if r.kind != "fit"])
+def test_what_does_not_train_answers_for_every_row(do, policy, reward, name):
+    found = RECIPES[name]
+    knobs = {k: v for k, v in SMALL[found.kind].items() if k in found.fill()}
+    more = {"model": policy, "reference": str(policy), "scorers": {"reward": str(reward)}}
+    if found.view == "pairs":
+        more = {"model": reward}
+    _, result = do(name, rows=ROWS[found.view](5), **more, **knobs)
+    assert result.metrics and result.model is None
+    assert any(count == 5 for count in result.counts.values())
+
+
+def test_each_view_has_rows_here():
+    assert {r.view for r in RECIPES.values()} <= set(ROWS)
