@@ -6,9 +6,39 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
+from django.db.models import BigIntegerField, CharField, Exists, OuterRef
 from django.http import Http404
 
 from annotation.models import Assignment, Campaign, Membership, Role, User
+from annotation.prepared import Select
+
+LARGEST_ID = 2**63 - 1
+# Asked with every request of an annotator, so their SQL is written once.
+_MEMBERSHIPS = Select(
+    lambda user, campaign: Membership.objects.filter(user=user, campaign=campaign).select_related("campaign"),
+    user=BigIntegerField(),
+    campaign=BigIntegerField(),
+)
+_ANY_ASSIGNMENT = Select(
+    lambda key, user: Assignment.objects.filter(key=key, user=user).select_related("task", "campaign"),
+    key=CharField(),
+    user=BigIntegerField(),
+)
+_ASSIGNMENT = Select(
+    lambda key, user: (
+        Assignment.objects.filter(key=key, user=user)
+        .filter(
+            Exists(
+                Membership.objects.filter(
+                    user=user, campaign=OuterRef("campaign"), role__in=[Role.ANNOTATOR, Role.LEAD]
+                )
+            )
+        )
+        .select_related("task", "campaign")
+    ),
+    key=CharField(),
+    user=BigIntegerField(),
+)
 
 
 def roles_in(user: User | AnonymousUser, campaign: Campaign) -> set[Role]:
@@ -33,7 +63,8 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> 
         if campaign is None:
             raise Http404("There is no such campaign.")
         return campaign
-    memberships = list(Membership.objects.filter(user=user, campaign_id=campaign_id).select_related("campaign"))
+    # An address may carry a number that no database has room for.
+    memberships = _MEMBERSHIPS.all(user=user.pk, campaign=campaign_id) if campaign_id <= LARGEST_ID else []
     if not memberships:
         raise Http404("There is no such campaign.")
     held = _implied(Role(membership.role) for membership in memberships)
@@ -50,10 +81,7 @@ def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:
     """
     if not user.is_authenticated or "\x00" in key:
         raise Http404("There is no such item.")
-    found = Assignment.objects.filter(key=key, user=user).select_related("task", "campaign")
-    if not user.is_superuser:
-        found = found.filter(campaign__in=Campaign.objects.with_role(user, Role.ANNOTATOR, Role.LEAD))
-    assignment = found.first()
+    assignment = (_ANY_ASSIGNMENT if user.is_superuser else _ASSIGNMENT).first(key=key, user=user.pk)
     if assignment is None:
         raise Http404("There is no such item.")
     return assignment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import CharField
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.plumbing import build_bearer_security_scheme_object
@@ -12,6 +13,8 @@ from knox.models import AuthToken
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
+from annotation.prepared import Select
+
 if TYPE_CHECKING:
     from drf_spectacular.openapi import AutoSchema
     from rest_framework.request import Request
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from annotation.models import User
 
 PREFIX = "Token"
+_TOKEN = Select(
+    lambda digest: AuthToken.objects.select_related("user").filter(digest=digest), digest=CharField(max_length=128)
+)
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -38,7 +44,7 @@ class TokenAuthentication(BaseAuthentication):
             digest = hash_token(given.decode("ascii"))
         except ValueError:
             raise AuthenticationFailed("The header must read: Authorization: Token <the token>.") from None
-        token = AuthToken.objects.select_related("user").filter(digest=digest).first()
+        token = _TOKEN.first(digest=digest)
         if token is None or (token.expiry is not None and token.expiry < timezone.now()):
             raise AuthenticationFailed("This token is unknown or has expired; make a new one on your profile page.")
         if not token.user.is_active:

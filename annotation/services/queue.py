@@ -11,13 +11,16 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, FilteredRelation, Q
+from django.db.models import BigIntegerField, Exists, F, FilteredRelation, Q, QuerySet
 from django.utils import timezone
 
 from annotation.errors import LeaseLost
 from annotation.models import Assignment, Campaign, Task, User
+from annotation.prepared import Insert, Select, Update
 
 # An assignment that ended in one of these left nothing behind: its task may be offered to the same person again.
 RETURNED = (Assignment.State.EXPIRED, Assignment.State.RELEASED)
@@ -26,6 +29,48 @@ SWEEP = 500
 
 class _Overtaken(Exception):
     """Somebody changed the row between our look and our lock; look again."""
+
+
+def _first_open_task(user: Any, campaign: Any, *, skip_locked: bool) -> QuerySet[Task]:
+    """Return the queryset behind `_first_open`; its values come with each call."""
+    return (
+        Task.objects.open()
+        .filter(Exists(Campaign.objects.filter(pk=campaign, state=Campaign.State.OPEN)), campaign=campaign)
+        .annotate(mine=FilteredRelation("assignments", condition=Q(assignments__user=user)))
+        .filter(Q(mine__isnull=True) | Q(mine__state__in=RETURNED))
+        .annotate(
+            returned_id=F("mine__id"),
+            returned_key=F("mine__key"),
+            returned_order=F("mine__shown_order"),
+            returned_draft=F("mine__draft"),
+        )
+        .order_by(F("priority").desc(), "id")
+        .select_for_update(skip_locked=skip_locked, of=("self",), no_key=True)[:1]
+    )
+
+
+# What every item costs: the SQL of these is written once.
+_WHO_AND_WHERE = {"user": BigIntegerField(), "campaign": BigIntegerField()}
+_HELD = Select(
+    lambda user, campaign: (
+        Assignment.objects.filter(user=user, campaign=campaign, state=Assignment.State.OPEN)
+        .select_related("task")
+        .order_by("created_at", "id")
+    ),
+    **_WHO_AND_WHERE,
+)
+_FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_WHO_AND_WHERE)
+_FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_WHO_AND_WHERE)
+_LOCKED = Select(
+    lambda pk: (
+        Task.objects.select_for_update(no_key=True)
+        .only("id", "campaign_id", "state", "wanted", "done", "seats")
+        .filter(pk=pk)
+    ),
+    pk=BigIntegerField(),
+)
+_TAKE_SEAT = Update(lambda pk: (Task.objects.filter(pk=pk), {"seats": F("seats") - 1}), pk=BigIntegerField())
+_INSERT = Insert(Assignment)
 
 
 def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignment | None:
@@ -40,11 +85,7 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
         return None
     place = 1 if ahead else 0
     for _ in range(5):
-        held = list(
-            Assignment.objects.filter(user=user, campaign=campaign, state=Assignment.State.OPEN)
-            .select_related("task")
-            .order_by("created_at", "id")
-        )
+        held = _HELD.all(user=user.pk, campaign=campaign.pk)
         try:
             if len(held) > place:
                 assignment = held[place]
@@ -157,7 +198,7 @@ def _claim(*, user: User, campaign: Campaign, slot: int) -> Assignment | None:
             task = _first_open(user, campaign, skip_locked=False)
         if task is None:
             return None
-        Task.objects.filter(pk=task.pk).update(seats=F("seats") - 1)
+        _TAKE_SEAT(pk=task.pk)
         task.seats -= 1
         now = timezone.now()
         lease = {
@@ -171,7 +212,7 @@ def _claim(*, user: User, campaign: Campaign, slot: int) -> Assignment | None:
         if returned["returned_id"] is None:
             assignment = Assignment(task=task, campaign=campaign, user=user, **lease)
             assignment.shown_order = shown_order(task=task, user=user)
-            assignment.save(force_insert=True)
+            _INSERT(assignment)
             return assignment
         # The person had it before and it went back unjudged: the same assignment opens again, draft and all.
         assignment = Assignment(
@@ -195,21 +236,8 @@ def _first_open(user: User, campaign: Campaign, *, skip_locked: bool) -> Task | 
 
     The state of the campaign is read with it, so that a pause takes effect at once.
     """
-    return (
-        Task.objects.open()
-        .filter(Exists(Campaign.objects.filter(pk=campaign.pk, state=Campaign.State.OPEN)), campaign=campaign)
-        .annotate(mine=FilteredRelation("assignments", condition=Q(assignments__user=user)))
-        .filter(Q(mine__isnull=True) | Q(mine__state__in=RETURNED))
-        .annotate(
-            returned_id=F("mine__id"),
-            returned_key=F("mine__key"),
-            returned_order=F("mine__shown_order"),
-            returned_draft=F("mine__draft"),
-        )
-        .order_by(F("priority").desc(), "id")
-        .select_for_update(skip_locked=skip_locked, of=("self",), no_key=True)
-        .first()
-    )
+    statement = _FIRST_FREE if skip_locked else _FIRST_OPEN
+    return statement.first(user=user.pk, campaign=campaign.pk)
 
 
 def _renew(assignment: Assignment, campaign: Campaign, *, always: bool = False) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import BigIntegerField, CharField, DateTimeField, F, IntegerField, Q
 from django.utils import timezone
 
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
 from annotation.feedback import kind
 from annotation.models import Assignment, Campaign, Feedback, Task, User
+from annotation.prepared import Insert, Select, Update
 from annotation.services.queue import lock_task
 from annotation.storable import unstorable
 
@@ -26,6 +27,33 @@ SKIP_REASONS: dict[str, str] = {
 }
 MAX_DRAFT = 200_000
 MAX_NOTE = 2_000
+
+# What every judgement costs: the SQL of these is written once.
+_HELD = Select(lambda pk: Assignment.objects.select_related("campaign").filter(pk=pk), pk=BigIntegerField())
+_KNOWN = Select(
+    lambda user, key, assignment: Feedback.objects.filter(
+        Q(user=user, client_key=key) | Q(assignment=assignment, is_current=True)
+    ),
+    user=BigIntegerField(),
+    key=CharField(),
+    assignment=BigIntegerField(),
+)
+_COUNT = Update(
+    lambda pk, done, seats, state: (Task.objects.filter(pk=pk), {"done": done, "seats": seats, "state": state}),
+    pk=BigIntegerField(),
+    done=IntegerField(),
+    seats=IntegerField(),
+    state=CharField(),
+)
+_CLOSE = Update(
+    lambda pk, now: (
+        Assignment.objects.filter(pk=pk),
+        {"state": Assignment.State.SUBMITTED, "closed_at": now, "draft": None},
+    ),
+    pk=BigIntegerField(),
+    now=DateTimeField(),
+)
+_INSERT = Insert(Feedback)
 
 
 def submit(
@@ -99,8 +127,10 @@ def _store(
     """Return the stored judgement, or the error to raise once the transaction is committed."""
     # The task's lock comes first, as everywhere: it orders this against a second submit, the sweeper and claims.
     task = lock_task(assignment.task_id)
-    held = Assignment.objects.select_related("campaign").get(pk=assignment.pk)
-    known = list(Feedback.objects.filter(Q(user_id=held.user_id, client_key=key) | Q(assignment=held, is_current=True)))
+    held = _HELD.first(pk=assignment.pk)
+    if held is None:
+        raise Assignment.DoesNotExist(f"There is no assignment {assignment.pk}.")
+    known = _KNOWN.all(user=held.user_id, key=key, assignment=held.pk)
     same_key = next((one for one in known if one.client_key == key and one.user_id == held.user_id), None)
     if same_key is not None:
         if same_key.assignment_id != held.pk:
@@ -128,9 +158,9 @@ def _store(
             _amend(current, feedback)
         else:
             _take(task, held)
-            feedback.save(force_insert=True)
+            _INSERT(feedback)
             held.state, held.closed_at, held.draft = Assignment.State.SUBMITTED, now, None
-            held.save(update_fields=["state", "closed_at", "draft"])
+            _CLOSE(pk=held.pk, now=now)
     except (LeaseLost, CampaignClosed) as lost:
         Assignment.objects.filter(pk=held.pk).update(draft=_draft_of(data))
         return lost
@@ -158,7 +188,7 @@ def _take(task: Task, held: Assignment) -> None:
     task.seats -= 0 if has_seat else 1
     if task.done >= task.wanted and task.state == Task.State.OPEN:
         task.state = Task.State.COMPLETE
-    task.save(update_fields=["done", "seats", "state"])
+    _COUNT(pk=task.pk, done=task.done, seats=task.seats, state=task.state)
 
 
 def _refuse_closed(campaign: Campaign) -> None:
