@@ -77,7 +77,7 @@ def number(value: Any, *, is_share: bool = False) -> str:
     if is_share:
         return f"{100 * value:.0f}%"
     if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", " ")
+        return f"{value:,.0f}"
     return f"{value:.3g}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from annotation.models import Campaign, Membership, Role, User
@@ -64,6 +64,11 @@ def campaign_page_of(
     lead = context["lead"] if "lead" in context else is_lead(request.user, campaign)
     shared = {"campaign": campaign, "lead": lead, "tabs": tabs(campaign, lead=lead), "tab": tab}
     return page(request, template, {**shared, **context}, fragment=fragment, status=status)
+
+
+def sent(request: HttpRequest) -> QueryDict | None:
+    """Return what a form was sent with; None when the page was only asked for, also when nothing was filled in."""
+    return request.POST if request.method == "POST" else None
 
 
 def run_for(user: User, run_id: int, *roles: Role) -> Run:

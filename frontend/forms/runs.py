@@ -52,6 +52,7 @@ class RunForm(KnobForm):
             for key, s in self.snapshots.items()
         ]
         rows: forms.ChoiceField = self.fields["rows"]  # type: ignore[assignment]
+        rows.initial = FRESH
         rows.choices = [(FRESH, f"freeze the {recipe.view} there are now"), *frozen]
 
     def clean(self) -> dict[str, Any]:

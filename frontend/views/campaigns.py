@@ -22,7 +22,7 @@ from frontend import charts, events_in_words, next_step
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.campaigns import CampaignForm, initial_of
 from frontend.http import SignedInRequest, complain, page, say
-from frontend.lead_pages import READERS, campaign_page_of, is_lead, may_create
+from frontend.lead_pages import READERS, campaign_page_of, is_lead, may_create, sent
 from frontend.stop_polling import fragment_or_stop
 from training.models import Loop, Round
 
@@ -75,7 +75,7 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
     """Return the empty form; POST creates a draft campaign with this person as its lead."""
     if not may_create(request.user):
         raise PermissionDenied("Only leads and staff may start a campaign.")
-    form = CampaignForm(request.POST or None)
+    form = CampaignForm(sent(request))
     if request.method == "POST" and form.is_valid():
         values = _values(form)
         try:
@@ -95,7 +95,7 @@ def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the form with what is set now; POST changes it. Another guideline text becomes a new version."""
     guideline = _guideline(campaign)
     form = CampaignForm(
-        request.POST or None,
+        sent(request),
         kind_name=campaign.kind,
         options=campaign.options,
         initial=initial_of(campaign, guideline),

@@ -15,7 +15,7 @@ from annotation.services import events, intake
 from frontend.decorators import campaign_page
 from frontend.forms.imports import ImportForm
 from frontend.http import SignedInRequest, say
-from frontend.lead_pages import LARGEST_ID, READERS, campaign_page_of
+from frontend.lead_pages import LARGEST_ID, READERS, campaign_page_of, sent
 
 REPORT = "tasks.lines_refused"
 
@@ -46,7 +46,7 @@ LAYOUTS = (
 @require_http_methods(["GET", "POST"])
 def campaign_import(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the form and, with ``?report=``, what the last import refused; POST imports and comes back here."""
-    form = ImportForm(request.POST or None, request.FILES or None)
+    form = ImportForm(sent(request), request.FILES or None)
     if request.method == "POST" and form.is_valid():
         try:
             report = intake.import_lines(campaign=campaign, lines=_lines(form), actor=request.user)

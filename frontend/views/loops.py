@@ -18,7 +18,7 @@ from frontend.decorators import campaign_page, signed_in
 from frontend.forms.knobs import shown
 from frontend.forms.loops import LoopForm
 from frontend.http import SignedInRequest, complain, say
-from frontend.lead_pages import READERS, campaign_page_of, is_lead, round_for
+from frontend.lead_pages import READERS, campaign_page_of, is_lead, round_for, sent
 from frontend.stop_polling import fragment_or_stop
 from frontend.views.models import gate_figure
 from training import paths
@@ -220,7 +220,7 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     prompt_files = _prompt_files()
     policies = _policies(campaign)
     start = {"policy": policies[0] if policies else "", "prompts_path": prompt_files[0] if prompt_files else ""}
-    form = LoopForm(request.POST or None, initial=start)
+    form = LoopForm(sent(request), initial=start)
     if request.method == "POST" and form.is_valid():
         try:
             rounds.create_loop(
@@ -250,7 +250,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if loop is None:
         return redirect("loop-new", campaign.pk)
     loop.campaign = campaign
-    form = LoopForm(request.POST or None, initial={name: shown(value) for name, value in loop.settings.items()})
+    form = LoopForm(sent(request), initial={name: shown(value) for name, value in loop.settings.items()})
     for name in ("policy", "prompts_path"):
         del form.fields[name]  # decided once: rounds would not be comparable otherwise
     if request.method == "POST" and form.is_valid():

@@ -16,7 +16,7 @@ from frontend.decorators import campaign_page, signed_in
 from frontend.figures import figures
 from frontend.forms.runs import RunForm
 from frontend.http import SignedInRequest, complain, say
-from frontend.lead_pages import READERS, campaign_page_of, run_for
+from frontend.lead_pages import READERS, campaign_page_of, run_for, sent
 from frontend.stop_polling import fragment_or_stop
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run, Snapshot
@@ -65,7 +65,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     if recipe is None:
         raise Http404("This campaign cannot feed such a recipe.")
     form = RunForm(
-        request.POST or None,
+        sent(request),
         recipe=recipe,
         versions=_starting_points(campaign, recipe),
         snapshots=list(Snapshot.objects.filter(campaign=campaign, view=recipe.view).order_by("-id")[:20]),
@@ -100,7 +100,7 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
         )
         if not snapshot.rows:
             message = f"There are no {recipe.view} yet. Judge some items first, or import more."
-            raise Invalid(message, {"data": [message]})
+            raise Invalid(message, {"rows": [message]})
     return runs.create(
         campaign=campaign,
         recipe=recipe.name,

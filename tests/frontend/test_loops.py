@@ -1,0 +1,183 @@
+"""The loop in the browser: setting it up, the round's buttons, its history and the policy before and after."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests.frontend.lead_world import (
+    World,
+    as_sent,
+    judge_all,
+    make_loop,
+    make_world,
+    to_end,
+    to_labelling,
+    write_prompts,
+)
+from training import paths
+from training.models import Loop, Round
+from training.services import rounds
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world(tasks=0)
+
+
+def at(name: str, world: World) -> str:
+    return reverse(name, args=[world.campaign.pk])
+
+
+def act(world: World, action: str) -> str:
+    return world.client("lead").post(at("loop-action", world), {"action": action}, follow=True).content.decode()
+
+
+def settings_of(client: Client, address: str) -> dict[str, str]:
+    return as_sent(client.get(address).context["form"])
+
+
+def test_without_a_loop_the_page_explains_one(world: World) -> None:
+    assert "Set up a loop" in world.client("lead").get(at("loop", world)).content.decode()
+    assert "Set up a loop" not in world.client("engineer").get(at("loop", world)).content.decode()
+    assert world.client("lead").get(at("loop-status", world)).status_code == 286
+    assert world.client("lead").get(at("loop-edit", world)).url == at("loop-new", world)
+
+
+def test_setting_up_a_loop(world: World) -> None:
+    client = world.client("lead")
+    write_prompts(paths.files())
+    sent = {**settings_of(client, at("loop-new", world)), "policy": "org/small-model", "prompts_per_round": "12"}
+    assert sent["prompts_path"] == "prompts/bread.jsonl"  # offered, because it lies in the prompts folder
+    assert client.post(at("loop-new", world), sent).url == at("loop", world)
+    loop = Loop.objects.get()
+    assert loop.settings["prompts_per_round"] == 12 and loop.settings["refresh_reward"] is True
+    assert client.get(at("loop-new", world)).url == at("loop", world)
+    html = client.get(at("loop", world)).content.decode()
+    assert "No round has run yet" in html and "Start the first round" in html
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "says"),
+    [
+        ({"policy": ""}, "policy", "required"),
+        ({"policy": "/no/such/folder"}, "policy", "There is no folder"),
+        ({"prompts_path": "nowhere.jsonl"}, "prompts_path", "no file of prompts"),
+        ({"audit_share": "0.9"}, "audit_share", "Enter at most 0.5."),
+        ({"prompts_per_round": "1"}, "prompts_per_round", "Enter at least 2."),
+        ({"selection": "prettiest"}, "selection", "Choose one of"),
+    ],
+)
+def test_what_does_not_fit_is_said_beside_the_input(
+    world: World, changes: dict[str, str], field: str, says: str
+) -> None:
+    client = world.client("lead")
+    write_prompts(paths.files())
+    sent = {**settings_of(client, at("loop-new", world)), "policy": "org/small-model", **changes}
+    response = client.post(at("loop-new", world), sent)
+    assert response.status_code == 422
+    html = response.content.decode()
+    block = html[html.index(f'name="{field}"') :]
+    assert says in block[: block.index("</ul>")]
+    assert not Loop.objects.exists()
+
+
+def test_settings_can_be_changed_later(world: World) -> None:
+    make_loop(world)
+    client = world.client("lead")
+    sent = {**settings_of(client, at("loop-edit", world)), "temperature": "0.7"}
+    assert "policy" not in sent
+    assert client.post(at("loop-edit", world), sent).url == at("loop", world)
+    assert Loop.objects.get().settings["temperature"] == 0.7
+    assert client.post(at("loop-edit", world), {**sent, "temperature": "hot"}).status_code == 422
+
+
+def test_a_round_by_its_buttons(world: World) -> None:
+    make_loop(world)
+    assert "The round has begun" in act(world, "start")
+    assert "is not finished" in act(world, "start")
+    assert "nobody judges now" in act(world, "go-on")
+    assert "The loop is paused" in act(world, "pause")
+    assert "Resume" in world.client("lead").get(at("loop", world)).content.decode()
+    assert "goes on where it stood" in act(world, "resume")
+    assert "The round is cancelled" in act(world, "cancel")
+    html = world.client("lead").get(at("loop", world)).content.decode()
+    assert "was cancelled" in html and "Start round 2" in html
+    assert "nothing of that kind" in act(world, "explode")
+
+
+def test_buttons_without_a_round_say_so(world: World) -> None:
+    make_loop(world)
+    for action in ("go-on", "resume", "cancel"):
+        assert "There is no round yet." in act(world, action)
+    assert "not active" in act(world, "pause")
+
+
+def test_labelling_shows_how_far_people_are_and_train_now(world: World) -> None:
+    round = to_labelling(world, make_loop(world))
+    client = world.client("lead")
+    html = client.get(at("loop", world)).content.decode()
+    assert "0 of 6 pairs are judged" in html and "Train now" not in html
+    judge_all(world)
+    html = client.get(at("loop", world)).content.decode()
+    assert "Train now" in html and "6 of 6" in html
+    steps = re.findall(r'<li class="is-(done|now)"[^>]*>([^<]+)', html)
+    assert steps == [("done", "Choose prompts"), ("done", "Write answers"), ("now", "People judge")]
+    act(world, "go-on")
+    round.refresh_from_db()
+    assert round.state in (Round.State.FREEZING, Round.State.TRAINING)
+
+
+def test_the_status_asks_again_only_while_something_moves(world: World) -> None:
+    loop = make_loop(world)
+    round = to_labelling(world, loop)
+    client = world.client("lead")
+    moving = client.get(at("loop-status", world), {"seen": f"{round.pk}-open"})
+    assert moving.status_code == 200 and b"hx-get" in moving.content and "HX-Refresh" not in moving
+    rounds.pause(loop=loop, actor=world.lead)
+    still = client.get(at("loop-status", world), {"seen": f"{round.pk}-open"})
+    assert still.status_code == 286 and b"hx-get" not in still.content
+    rounds.cancel(round=round, actor=world.lead)
+    ended = client.get(at("loop-status", world), {"seen": f"{round.pk}-open"})
+    assert ended["HX-Refresh"] == "true"  # the history below has changed too
+
+
+def test_history_before_and_after_and_the_next_round(world: World) -> None:
+    loop = make_loop(world)
+    round = to_end(world, to_labelling(world, loop), candidate_wins=True)
+    assert round.state == Round.State.PROMOTED
+    html = world.client("lead").get(at("loop", world)).content.decode()
+    assert "Before and after round 1" in html
+    assert html.index("Old answer") < html.index("New answer")
+    assert html.count("people preferred this") == 6
+    assert "100%" in html and "Human win rate against the policy before" in html
+    assert "policy-0 →" in html
+    detail = world.client("lead").get(reverse("round", args=[round.pk])).content.decode()
+    assert "policy-1 took over from policy-0" in detail and "Gate against policy-0" in detail
+    assert "New answer" in detail and "bradley-terry" in detail
+
+
+def test_a_rejected_round_says_what_to_do(world: World) -> None:
+    loop = make_loop(world)
+    round = to_end(world, to_labelling(world, loop), candidate_wins=False)
+    assert round.state == Round.State.REJECTED
+    html = world.client("lead").get(at("loop", world)).content.decode()
+    assert "showed no improvement, so the old policy stays" in html and "Start round 2" in html
+    assert "Turned down" in html
+
+
+def test_which_answer_is_whose_stays_hidden_while_people_compare(world: World) -> None:
+    """A lead may judge too: the page of a round under way must not tell the candidate's answers from the old ones."""
+    loop = make_loop(world, gate_human_pairs=6)
+    round = to_labelling(world, loop)
+    judged = to_end(world, round, candidate_wins=True)
+    Round.objects.filter(loop=loop).exclude(pk=judged.pk).delete()
+    Round.objects.filter(pk=judged.pk).update(state=Round.State.GATING)
+    html = world.client("lead").get(reverse("round", args=[judged.pk])).content.decode()
+    assert "New answer" not in html
+    assert "New answer" not in world.client("lead").get(at("loop", world)).content.decode()

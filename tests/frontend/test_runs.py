@@ -1,0 +1,153 @@
+"""Runs from the browser: the catalogue, the form made of knobs, progress that stops by itself, cancel and retry."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from tests.frontend.lead_world import World, as_sent, finish_run, judge_all, make_world, set_running, start_run
+from training import paths
+from training.models import ModelVersion, Run, Snapshot
+from training.services import versions
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world() -> World:
+    world = make_world()
+    judge_all(world)
+    return world
+
+
+def new(world: World, recipe: str = "bradley-terry") -> str:
+    return reverse("run-new", args=[world.campaign.pk, recipe])
+
+
+def filled(world: World, recipe: str = "bradley-terry", **changes: str) -> dict[str, str]:
+    """Return what a browser sends when the form is sent as it comes, with a model from outside."""
+    form = world.client("lead").get(new(world, recipe)).context["form"]
+    return {**as_sent(form), "model": "other", "model_path": "org/base", **changes}
+
+
+def test_the_catalogue_has_what_this_feedback_feeds(world: World) -> None:
+    html = world.client("lead").get(reverse("runs", args=[world.campaign.pk])).content.decode()
+    assert new(world, "bradley-terry") in html and new(world, "dpo") in html
+    assert new(world, "sft") not in html  # reads demonstrations, which pairs do not give
+    assert new(world, "sample") not in html
+    assert "No run yet" in html
+
+
+def test_the_form_shows_each_knob_with_its_help_and_folds_the_advanced(world: World) -> None:
+    html = world.client("lead").get(new(world, "dpo")).content.decode()
+    assert "Pull back to the reference" in html and "LoRA rank" in html
+    assert html.index("Learning rate") < html.index('<details class="advanced">') < html.index("Weight decay")
+
+
+def test_starting_a_run_freezes_the_data_and_keeps_the_settings(world: World) -> None:
+    response = world.client("lead").post(new(world), filled(world, epochs="3", learning_rate="2e-5", seed="7"))
+    run = Run.objects.get()
+    assert response.url == reverse("run", args=[run.pk])
+    assert run.recipe["knobs"]["epochs"] == 3 and run.recipe["knobs"]["learning_rate"] == 2e-5
+    assert (run.seed, run.inputs["model"], run.created_by) == (7, "org/base", world.lead)
+    assert run.snapshot is not None and run.snapshot.rows == 6
+    again = world.client("engineer").post(new(world), filled(world, rows=str(run.snapshot.pk)))
+    assert again.status_code == 302 and Snapshot.objects.count() == 1
+
+
+def test_a_run_may_start_from_a_version(world: World) -> None:
+    base = versions.register(campaign=world.campaign, kind="policy", path="org/chat", actor=world.lead)
+    world.client("lead").post(new(world, "dpo"), filled(world, "dpo", model=str(base.pk), model_path=""))
+    run = Run.objects.get()
+    assert run.parent == base and run.inputs["model"] == "org/chat"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"epochs": "0"}, "Enter at least 1."),
+        ({"epochs": "two"}, "Enter a whole number"),
+        ({"learning_rate": "nan"}, "Enter a finite number."),
+        ({"learning_rate": ""}, "Enter a value"),
+        ({"schedule": "zigzag"}, "Choose one of"),
+        ({"model_path": ""}, "Enter a folder on the server or a hub name."),
+        ({"model": "12345"}, "Select a valid choice"),
+        ({"rows": "12345"}, "Select a valid choice"),
+        ({"seed": "-1"}, "greater than or equal to 0"),
+        ({"batch_size": "9" * 400}, "Enter"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_said_beside_it(world: World, changes: dict[str, str], says: str) -> None:
+    response = world.client("lead").post(new(world), filled(world, **changes))
+    assert response.status_code == 422
+    assert says in response.content.decode()
+    assert not Run.objects.exists()
+
+
+def test_an_error_in_a_folded_setting_opens_the_fold(world: World) -> None:
+    html = world.client("lead").post(new(world), filled(world, weight_decay="-1")).content.decode()
+    assert '<details class="advanced" open>' in html
+
+
+def test_no_judgements_no_run() -> None:
+    world = make_world()
+    response = world.client("lead").post(new(world), filled(world))
+    assert response.status_code == 422
+    assert "Judge some items first" in response.content.decode()
+
+
+def test_progress_is_live_until_the_end(world: World) -> None:
+    run = start_run(world)
+    client = world.client("lead")
+    progress, log = reverse("run-progress", args=[run.pk]), reverse("run-log", args=[run.pk])
+    waiting = client.get(progress)
+    assert waiting.status_code == 200 and b"Waiting for a worker" in waiting.content
+    set_running(run)
+    moving = client.get(progress)
+    html = moving.content.decode()
+    assert moving.status_code == 200 and 'hx-trigger="every 2s"' in html
+    assert "Step 10 of 40" in html and "1,234" in html and "2 min" in html
+    assert "<polyline" in html
+    assert "&lt;b&gt;not markup&lt;/b&gt;" in client.get(log).content.decode()
+    finish_run(run)
+    still = client.get(progress)
+    assert still.status_code == 286 and b"hx-trigger" not in still.content
+    assert b"Open reward-0" in still.content and b"60% to 80%" in still.content
+    assert client.get(log).status_code == 286
+
+
+def test_the_page_of_a_run_tells_what_it_was_given(world: World) -> None:
+    run = finish_run(start_run(world))
+    html = world.client("lead").get(reverse("run", args=[run.pk])).content.decode()
+    assert "org/base" in html and "6 pairs" in html and "Two rows were cut." in html
+    assert "The numbers behind the curves" in html and "Rows kept" in html
+
+
+def test_a_failed_run_says_why_and_can_be_tried_again(world: World) -> None:
+    run = start_run(world)
+    Run.objects.filter(pk=run.pk).update(state=Run.State.FAILED, error="The GPU ran out of memory.")
+    client = world.client("lead")
+    assert b"The GPU ran out of memory." in client.get(reverse("run", args=[run.pk])).content
+    assert client.post(reverse("run-retry", args=[run.pk])).status_code == 302
+    run.refresh_from_db()
+    assert run.state == Run.State.QUEUED
+    html = client.post(reverse("run-retry", args=[run.pk]), follow=True).content.decode()
+    assert "cannot be tried again" in html
+
+
+def test_cancelling(world: World) -> None:
+    run, client = start_run(world), world.client("lead")
+    assert "The run is cancelled." in client.post(reverse("run-cancel", args=[run.pk]), follow=True).content.decode()
+    assert "ended already" in client.post(reverse("run-cancel", args=[run.pk]), follow=True).content.decode()
+    other = set_running(start_run(world))
+    html = client.post(reverse("run-cancel", args=[other.pk]), follow=True).content.decode()
+    assert "stops after its current step" in html and "Stop the run" not in html
+
+
+def test_a_run_whose_files_are_gone_still_has_a_page(world: World) -> None:
+    run = finish_run(start_run(world))
+    for path in paths.run_folder(run.pk).iterdir():
+        path.unlink()
+    Run.objects.filter(pk=run.pk).update(recipe={"name": "of-another-version", "version": 9}, progress={}, result={})
+    assert world.client("lead").get(reverse("run", args=[run.pk])).status_code == 200
+    assert ModelVersion.objects.count() == 1
