@@ -31,8 +31,8 @@ class Param(Expression):
         super().__init__(output_field=field)
         self.name = name
 
-    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-        return "%s", [self]
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        return "%s", (self,)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,9 @@ class Select(_Statement, Generic[M]):
             compiler=compiler,
             span=span,
             names=[column[0].target.attname for column in compiler.select[span]],
-            populators=get_related_populators(compiler.klass_info, compiler.select, connection.alias),
+            populators=get_related_populators(  # type: ignore[call-arg]  # stubs of a later Django
+                compiler.klass_info, compiler.select, connection.alias
+            ),
             converters=compiler.get_converters([column[0] for column in compiler.select[: compiler.col_count]]),
             locks=query.select_for_update and connection.features.has_select_for_update,
         )
@@ -143,7 +145,7 @@ class Update(_Statement):
 
     def _compile(self, connection: BaseDatabaseWrapper) -> _Compiled:
         queryset, changes = self._build(**_params(self._fields))
-        query = queryset.query.chain(UpdateQuery)
+        query: Any = queryset.query.chain(UpdateQuery)
         query.add_update_values(changes)
         query.clear_ordering(force=True)
         query.clear_select_clause()

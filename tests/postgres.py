@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -40,7 +41,7 @@ def postgres_url(*, durable: bool = False) -> Iterator[str]:
 
 @contextmanager
 def _running(folder: Path, *, durable: bool) -> Iterator[None]:
-    as_user: dict[str, str | int] = {}
+    as_user: dict[str, Any] = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         names = {entry.pw_name for entry in pwd.getpwall()}
         account = pwd.getpwnam("postgres" if "postgres" in names else "nobody")

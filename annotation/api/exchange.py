@@ -6,9 +6,8 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils.text import slugify
 from drf_spectacular.types import OpenApiTypes
@@ -22,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation import datasets, permissions
+from annotation.api.callers import caller
 from annotation.api.parsing import LINE_PARSERS, checked_query
 from annotation.api.serializers import ExportQuery, ExportSchemaOut, ExportSchemaQuery, ImportOut
 from annotation.models import Role
@@ -48,11 +48,11 @@ def _uploaded_lines(request: Request) -> Iterable[bytes]:
         if request.META.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
             # Django reads as many bytes as Content-Length says, so without one a body would be taken for empty.
             return intake.read_lines(request.META["wsgi.input"])
-        return request.data
-    file = request.data.get("file")
-    if not isinstance(file, UploadedFile):
+        return cast(Iterable[bytes], request.data)
+    file = request.FILES.get("file")
+    if file is None:
         raise ValidationError({"file": ["Send the JSON Lines file in the field named file."]})
-    return intake.read_lines(file)
+    return intake.read_lines(cast(BinaryIO, file))
 
 
 @extend_schema(
@@ -78,11 +78,13 @@ def import_lines(request: Request, campaign_id: int) -> Response:
     that broke off can simply be sent again.
     """
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
-    report = intake.import_lines(campaign=campaign, lines=_uploaded_lines(request), actor=request.user)
-    code = status.HTTP_200_OK
-    if report.errors:
-        good = report.created + report.existing
-        code = status.HTTP_207_MULTI_STATUS if good else status.HTTP_422_UNPROCESSABLE_ENTITY
+    report = intake.import_lines(campaign=campaign, lines=_uploaded_lines(request), actor=caller(request))
+    if not report.failed:
+        code: int = status.HTTP_200_OK
+    elif report.created or report.existing:
+        code = status.HTTP_207_MULTI_STATUS
+    else:
+        code = status.HTTP_422_UNPROCESSABLE_ENTITY
     return Response(ImportOut(report).data, status=code)
 
 

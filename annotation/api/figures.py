@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from annotation import permissions
 from annotation.agreement import campaign_agreement
+from annotation.api.callers import caller
 from annotation.models import Role
 from annotation.progress import campaign_progress, my_progress
 
@@ -29,7 +30,7 @@ def progress(request: Request, campaign_id: int) -> Response:
 def own_progress(request: Request, campaign_id: int) -> Response:
     """Return how far you are in this campaign, and nothing about anybody else."""
     campaign = permissions.campaign_for(request.user, campaign_id)
-    return Response(asdict(my_progress(request.user, campaign)))
+    return Response(asdict(my_progress(caller(request), campaign)))
 
 
 @extend_schema(operation_id="campaigns_agreement", responses=OpenApiTypes.OBJECT, tags=["campaigns"])

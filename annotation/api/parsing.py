@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Mapping
+from typing import IO, Any, BinaryIO, cast
 
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.parsers import BaseParser, JSONParser
@@ -30,7 +30,7 @@ class StrictJSONParser(JSONParser):
     """JSON that can be stored: no NUL, no lone surrogate, no NaN, not too deep."""
 
     def parse(
-        self, stream: BinaryIO, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         body = stream.read(MAX_JSON_BYTES + 1)
         if len(body) > MAX_JSON_BYTES:
@@ -72,14 +72,14 @@ def _depth(value: Any) -> int:
 
 
 class LinesParser(BaseParser):
-    """JSON Lines, handed on as an iterator, so that a body of any size takes the memory of one line."""
+    """JSON Lines, handed on as an iterator of bytes, so that a body of any size takes the memory of one line."""
 
     media_type = "application/x-ndjson"
 
     def parse(
-        self, stream: BinaryIO, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Iterator[bytes]:
-        return read_lines(stream)
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        return read_lines(cast(BinaryIO, stream))
 
 
 class PlainLinesParser(LinesParser):

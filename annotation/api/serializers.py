@@ -15,13 +15,6 @@ from annotation.services.submission import SKIP_REASONS
 LARGEST_SMALL = 32767  # PositiveSmallIntegerField
 
 
-class ErrorOut(serializers.Serializer):
-    """Every answer with a 4xx status."""
-
-    detail = serializers.CharField()
-    errors = serializers.DictField(child=serializers.JSONField())
-
-
 class TokenIn(serializers.Serializer):
     username = serializers.CharField(max_length=150)
     password = serializers.CharField(max_length=4096, trim_whitespace=False)
@@ -94,7 +87,9 @@ class ImportOut(serializers.Serializer):
     existing = serializers.IntegerField()
     blank = serializers.IntegerField()
     failed = serializers.IntegerField()
-    errors = LineErrorOut(many=True, help_text="The first thousand of the lines that failed.")
+    errors = LineErrorOut(  # type: ignore[assignment]
+        many=True, help_text="The first thousand of the lines that failed."
+    )
 
 
 class TasksQuery(serializers.Serializer):

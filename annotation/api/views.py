@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation import permissions
+from annotation.api.callers import caller
 from annotation.api.pagination import IdCursorPagination
 from annotation.api.parsing import checked, checked_query
 from annotation.api.serializers import (
@@ -46,7 +47,7 @@ class CampaignList(APIView):
     def get(self, request: Request) -> Response:
         """Return the campaigns you have a role in, newest first."""
         pager = self.pagination_class()
-        mine = Campaign.objects.visible_to(request.user).prefetch_related(_with_my_roles(request.user))
+        mine = Campaign.objects.visible_to(caller(request)).prefetch_related(_with_my_roles(caller(request)))
         page = pager.paginate_queryset(mine, request, self)
         return pager.get_paginated_response(CampaignOut(page, many=True).data)
 
@@ -55,15 +56,15 @@ class CampaignList(APIView):
     )
     def post(self, request: Request) -> Response:
         """Create a campaign, as a draft, with yourself as its lead."""
-        campaign = campaigns.create(actor=request.user, **checked(CampaignIn, request.data))
-        return Response(_detail(campaign, request.user), status=status.HTTP_201_CREATED)
+        campaign = campaigns.create(actor=caller(request), **checked(CampaignIn, request.data))
+        return Response(_detail(campaign, caller(request)), status=status.HTTP_201_CREATED)
 
 
 class CampaignDetail(APIView):
     @extend_schema(operation_id="campaigns_read", responses=CampaignDetailOut, tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return one campaign with its guideline, its options and the schema of its answers."""
-        return Response(_detail(permissions.campaign_for(request.user, campaign_id), request.user))
+        return Response(_detail(permissions.campaign_for(request.user, campaign_id), caller(request)))
 
     @extend_schema(
         operation_id="campaigns_change", request=CampaignChange, responses=CampaignDetailOut, tags=["campaigns"]
@@ -74,10 +75,10 @@ class CampaignDetail(APIView):
         change = checked(CampaignChange, request.data, partial=True)
         guideline = change.pop("guideline", None)
         if change:
-            campaigns.update(campaign=campaign, actor=request.user, **change)
+            campaigns.update(campaign=campaign, actor=caller(request), **change)
         if guideline is not None:
-            campaigns.write_guideline(campaign=campaign, text=guideline, actor=request.user)
-        return Response(_detail(campaign, request.user))
+            campaigns.write_guideline(campaign=campaign, text=guideline, actor=caller(request))
+        return Response(_detail(campaign, caller(request)))
 
 
 @extend_schema(operation_id="campaigns_open", request=None, responses=CampaignDetailOut, tags=["campaigns"])
@@ -85,8 +86,8 @@ class CampaignDetail(APIView):
 def open_campaign(request: Request, campaign_id: int) -> Response:
     """Hand out items from now on."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
-    campaigns.open_campaign(campaign=campaign, actor=request.user)
-    return Response(_detail(campaign, request.user))
+    campaigns.open_campaign(campaign=campaign, actor=caller(request))
+    return Response(_detail(campaign, caller(request)))
 
 
 @extend_schema(operation_id="campaigns_pause", request=None, responses=CampaignDetailOut, tags=["campaigns"])
@@ -94,8 +95,8 @@ def open_campaign(request: Request, campaign_id: int) -> Response:
 def pause_campaign(request: Request, campaign_id: int) -> Response:
     """Hand out nothing new; what people hold may still be submitted."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
-    campaigns.pause_campaign(campaign=campaign, actor=request.user)
-    return Response(_detail(campaign, request.user))
+    campaigns.pause_campaign(campaign=campaign, actor=caller(request))
+    return Response(_detail(campaign, caller(request)))
 
 
 @extend_schema(operation_id="campaigns_close", request=None, responses=CampaignDetailOut, tags=["campaigns"])
@@ -103,8 +104,8 @@ def pause_campaign(request: Request, campaign_id: int) -> Response:
 def close_campaign(request: Request, campaign_id: int) -> Response:
     """End the campaign for good; it can be read and exported."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
-    campaigns.close_campaign(campaign=campaign, actor=request.user)
-    return Response(_detail(campaign, request.user))
+    campaigns.close_campaign(campaign=campaign, actor=caller(request))
+    return Response(_detail(campaign, caller(request)))
 
 
 class TaskList(APIView):

@@ -12,10 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation import permissions
+from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.api.serializers import AssignmentOut, NextIn, SkipIn, SubmitIn, SubmitOut, as_shown
 from annotation.models import Role
 from annotation.services import queue, submission
+
+# The fields of a submit that are not the kind's own.
+ENVELOPE = tuple(SubmitIn().fields.keys())
 
 
 def _fields(request: Request) -> dict[str, Any]:
@@ -30,7 +34,7 @@ def next_item(request: Request, campaign_id: int) -> Response:
     """Return the item you hold, or a new one on a lease; 204 when there is none for you."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
     asked = checked(NextIn, _fields(request))
-    assignment = queue.next_task(user=request.user, campaign=campaign, ahead=asked["ahead"])
+    assignment = queue.next_task(user=caller(request), campaign=campaign, ahead=asked["ahead"])
     if assignment is None:
         return Response(status=status.HTTP_204_NO_CONTENT)
     return Response(as_shown(assignment, campaign))
@@ -42,7 +46,7 @@ def submit(request: Request, key: str) -> Response:
     """Store your judgement of the item as shown: 1 is the first answer shown, not the first one stored."""
     assignment = permissions.assignment_for(request.user, key)
     fields = dict(_fields(request))
-    envelope = checked(SubmitIn, {name: fields.pop(name) for name in SubmitIn().fields if name in fields})
+    envelope = checked(SubmitIn, {name: fields.pop(name) for name in ENVELOPE if name in fields})
     feedback = submission.submit(
         assignment=assignment,
         data=fields,

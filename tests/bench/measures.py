@@ -1,0 +1,228 @@
+"""The figures, one function each. Runs inside Django, on the bench's own database."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import json
+import posixpath
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from annotation.models import Assignment, Campaign, Feedback, Role, Task, User
+from annotation.services import campaigns, simulation
+from tests.bench.servers import ROOT, Web
+
+PEOPLE = 16
+WORDS = """
+about after again answer because before better between choose clear could explain find first follow give good great
+have help here important know learn like little long make many more need often other people place point question
+really right same should simple some start still take tell than that their there these thing think time under want
+water what when where which while with without word work would write year your
+""".split()
+
+
+def lines(pairs: int) -> Iterator[bytes]:
+    """Yield import lines of the length of helpfulness data: about 40 words of prompt and twice 70 of answer."""
+    dice = random.Random(7)
+    for number in range(pairs):
+        prompt, first, second = (
+            " ".join(dice.choices(WORDS, k=dice.randint(low, high))) for low, high in ((10, 70), (20, 120), (20, 120))
+        )
+        answers = [{"text": first, "origin": "policy-0"}, {"text": second, "origin": "policy-1"}]
+        yield (
+            json.dumps({"id": f"pair-{number}", "prompt": f"{number} {prompt}", "completions": answers}).encode()
+            + b"\n"
+        )
+
+
+def campaign_with_people(name: str) -> tuple[Campaign, list[str], list[int]]:
+    """Return a campaign with 16 annotators: their tokens and their ids."""
+    lead, _ = User.objects.get_or_create(username="bench-lead")
+    campaign = campaigns.create(name=name, actor=lead)
+    tokens = [simulation.enlist(campaign=campaign, name=f"{name}-{n}", role=Role.ANNOTATOR) for n in range(PEOPLE)]
+    people = User.objects.filter(memberships__campaign=campaign, memberships__role=Role.ANNOTATOR)
+    return campaign, tokens, list(people.values_list("pk", flat=True))
+
+
+def import_over_http(server: Web, campaign: Campaign, pairs: int) -> dict[str, float]:
+    """Return rows per second of an import sent as one body, and by how much the web processes grew."""
+    token = simulation.enlist(campaign=campaign, name=f"{campaign.name}-engineer", role=Role.ENGINEER)
+    body = b"".join(lines(pairs))
+    before = server.rss()
+    started = time.perf_counter()
+    http_ = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
+    http_.request(
+        "POST",
+        f"/api/campaigns/{campaign.pk}/import/",
+        body=body,
+        headers={"Authorization": f"Token {token}", "Content-Type": "application/x-ndjson"},
+    )
+    response = http_.getresponse()
+    report = json.load(response)
+    seconds = time.perf_counter() - started
+    if response.status != 200 or report["created"] != pairs:
+        raise RuntimeError(f"The import answered {response.status}: {str(report)[:500]}")
+    lead = campaign.created_by
+    if campaign.state == Campaign.State.DRAFT:
+        campaigns.open_campaign(campaign=campaign, actor=lead)
+    return {
+        "rows": pairs,
+        "megabytes": len(body) / 1e6,
+        "seconds": seconds,
+        "rows_per_second": pairs / seconds,
+        "grew_mib": (server.rss() - before) / 2**20,
+    }
+
+
+def judge_over_http(server: Web, campaign: Campaign, tokens: list[str], judgements: int) -> dict[str, float]:
+    """Return the figures of `load.run`, and what a request cost: that tells more than a rate on a busy machine."""
+    asked = {"port": server.port, "campaign": campaign.pk, "tokens": tokens, "judgements": judgements}
+    web_before, database_before = server.cpu_seconds(), database_cpu_seconds()
+    figures = _in_a_process("tests.bench.load", asked)
+    requests = 2 * figures["judgements"]
+    figures["web_cpu_ms"] = (server.cpu_seconds() - web_before) / requests * 1000
+    figures["database_cpu_ms"] = (database_cpu_seconds() - database_before) / requests * 1000
+    return figures
+
+
+def database_cpu_seconds() -> float:
+    """Return the CPU seconds of all PostgreSQL processes of this machine; 0 when the server is elsewhere."""
+    total = 0.0
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] == "postgres":
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += sum(process.cpu_times()[:2])
+    return total
+
+
+def judge_raw(url: str, campaign: Campaign, people: list[int], judgements: int) -> dict[str, float]:
+    asked = {"url": url, "campaign": campaign.pk, "users": people, "judgements": judgements}
+    return _in_a_process("tests.bench.raw", asked)
+
+
+def _in_a_process(module: str, asked: dict[str, Any]) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-m", module, json.dumps(asked)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout)
+
+
+def fill_with_judgements(campaign: Campaign, people: list[int]) -> None:
+    """Judge every open task of the campaign, in bulk: this is what the export reads."""
+    now = timezone.now()
+    tasks = list(campaign.tasks.filter(state=Task.State.OPEN).order_by("pk").values_list("pk", flat=True))
+    for start in range(0, len(tasks), 5000):
+        chosen = tasks[start : start + 5000]
+        assignments = Assignment.objects.bulk_create(
+            Assignment(
+                task_id=task,
+                campaign=campaign,
+                user_id=people[number % len(people)],
+                state=Assignment.State.SUBMITTED,
+                shown_order=[0, 1],
+                expires_at=now,
+                closed_at=now,
+            )
+            for number, task in enumerate(chosen)
+        )
+        Feedback.objects.bulk_create(
+            Feedback(
+                campaign=campaign,
+                task_id=assignment.task_id,
+                assignment=assignment,
+                user_id=assignment.user_id,
+                kind="pairwise",
+                payload={"verdict": "prefer", "preference": 2, "comment": ""},
+                shown_order=[0, 1],
+                client_key=assignment.key,
+                guideline_version=1,
+                seconds=20.0,
+            )
+            for assignment in assignments
+        )
+        Task.objects.filter(pk__in=chosen).update(state=Task.State.COMPLETE, done=1, seats=0)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+
+
+def export_over_http(server: Web, campaign: Campaign, *, query: str = "") -> dict[str, float]:
+    """Return rows per second, seconds to the first byte of the body, and the highest growth seen meanwhile."""
+    token = simulation.enlist(campaign=campaign, name=f"{campaign.name}-engineer", role=Role.ENGINEER)
+    before = highest = server.rss()
+    rows = received = 0
+    first = None
+    started = time.perf_counter()
+    http_ = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
+    http_.request(
+        "GET", f"/api/campaigns/{campaign.pk}/export/?view=pairs{query}", headers={"Authorization": f"Token {token}"}
+    )
+    response = http_.getresponse()
+    if response.status != 200:
+        raise RuntimeError(f"The export answered {response.status}: {response.read(500)!r}")
+    looked = started
+    while piece := response.read1(1 << 20):
+        now = time.perf_counter()
+        first = first or now - started
+        rows += piece.count(b"\n")
+        received += len(piece)
+        if now - looked > 0.1:
+            highest, looked = max(highest, server.rss()), now
+    seconds = time.perf_counter() - started
+    return {
+        "rows": rows,
+        "megabytes": received / 1e6,
+        "seconds": seconds,
+        "rows_per_second": rows / seconds,
+        "first_byte_seconds": first or seconds,
+        "grew_mib": (highest - before) / 2**20,
+    }
+
+
+def page_script(server: Web, campaign: Campaign) -> dict[str, Any]:
+    """Return the gzipped bytes of all scripts that the annotator's page loads, each by itself."""
+    user = User.objects.create_user("bench-reader", password="a long pass phrase")
+    campaigns.add_member(campaign=campaign, username=user.username, role=Role.ANNOTATOR, actor=campaign.created_by)
+    http_ = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+
+    def fetch(
+        method: str, path: str, body: str | None = None, **headers: str
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        http_.request(method, path, body=body, headers=headers)
+        response = http_.getresponse()
+        return response, response.read()
+
+    from django.conf import settings
+    from django.test import Client
+
+    # A session made here is as good as one made on the sign-in page: both processes share key and database.
+    client = Client()
+    client.force_login(user)
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    status, page = fetch(f"/work/{campaign.pk}/", Cookie=f"{settings.SESSION_COOKIE_NAME}={session}")
+    if status != 200:
+        raise RuntimeError(f"The work page answered {status}.")
+    sizes: dict[str, int] = {}
+    waiting = re.findall(r'<script[^>]+src="([^"]+)"', page.decode())
+    while waiting:
+        path = waiting.pop()
+        if path in sizes:
+            continue
+        _, script = fetch(path)
+        sizes[path] = len(gzip.compress(script, 9))
+        # A module that another one imports is loaded as well.
+        imported = re.findall(r'(?:from|import)\s*["\'](\.[^"\']+)["\']', script.decode())
+        waiting += [posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) for name in imported]
+    return {"bytes": sum(sizes.values()), "files": sizes}

@@ -1,0 +1,104 @@
+"""What is measured: a PostgreSQL database of its own, and a real gunicorn in front of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+import psycopg
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKERS, THREADS = 2, 8
+
+
+@contextmanager
+def fresh_database(server_url: str) -> Iterator[str]:
+    """Yield the URL of an empty database on the server, and drop it afterwards."""
+    name = f"attune_bench_{secrets.token_hex(4)}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    try:
+        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@dataclass(frozen=True)
+class Web:
+    port: int
+    master: psutil.Process
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        return [self.master, *self.master.children(recursive=True)]
+
+    def rss(self) -> int:
+        """Return the resident bytes of all web processes, shared pages counted in each."""
+        return sum(process.memory_info().rss for process in self.processes)
+
+    def cpu_seconds(self) -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in self.processes)
+
+    def pss(self) -> int:
+        """Return the bytes of all web processes, shared pages counted once."""
+        return sum(process.memory_full_info().pss for process in self.processes)
+
+
+@contextmanager
+def web(database_url: str) -> Iterator[Web]:
+    """Yield a gunicorn with the settings of production (gthread, 2 processes of 8 threads), stopped afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = tempfile.mkdtemp(prefix="attune-bench-")
+    environment = {**os.environ, "DATABASE_URL": database_url, "ATTUNE_HOME": home, "LOG_LEVEL": "WARNING"}
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
+        check=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "frontend.wsgi", "--bind", f"127.0.0.1:{port}"),
+            *("--worker-class", "gthread", "--workers", str(WORKERS), "--threads", str(THREADS)),
+            *("--keep-alive", "75", "--no-control-socket", "--log-level", "warning"),
+        ],
+        cwd=ROOT,
+        env=environment,
+    )
+    try:
+        _wait_until_it_answers(f"http://127.0.0.1:{port}/api/schema/", server)
+        yield Web(port, psutil.Process(server.pid))
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=30).close()
+            return
+        except OSError as error:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"The web server did not start: {error}") from error
+            time.sleep(0.1)
