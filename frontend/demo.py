@@ -14,17 +14,17 @@ from pathlib import Path
 from django.db import transaction
 
 import annotation
-import training
 from annotation.models import Campaign, Event, Role, User
 from annotation.services import campaigns, events, intake
 from annotation.services.people import new_password
+from training import paths
 from training.models import Loop, Round, Run
 from training.services import rounds
 
 LEAD, ANNOTATORS = "lead", ("ann", "ben")
 PAIRS = Path(annotation.__file__).parent / "demo" / "hh_helpful.jsonl.gz"
-MODEL = Path(training.__file__).parent / "demo" / "model"
-PROMPTS = Path(training.__file__).parent / "demo" / "prompts.jsonl"
+MODEL = paths.PACKAGE / "demo" / "model"
+PROMPTS = paths.PACKAGE / "demo" / "prompts.jsonl"
 SAMPLING_PATIENCE_SECONDS = 900.0
 
 REAL_ANSWERS = """\
@@ -83,7 +83,11 @@ def seed() -> Round | None:
     loop = Loop.objects.filter(campaign=shape).first()
     if loop is None:
         loop = rounds.create_loop(
-            campaign=shape, policy=str(MODEL), prompts_path=str(PROMPTS), settings=LOOP_SETTINGS, actor=lead
+            campaign=shape,
+            policy=paths.stored(MODEL),
+            prompts_path=paths.stored(PROMPTS),
+            settings=LOOP_SETTINGS,
+            actor=lead,
         )
     first = loop.rounds.order_by("index").first() or rounds.start_round(loop=loop, actor=lead)
     return first if first.state in (Round.State.DRAFTING, Round.State.SAMPLING) else None
