@@ -72,7 +72,7 @@ def parts(postgres: str) -> list[Part]:
             {"DATABASE_URL": postgres},
         ),
         Part("browser", [pytest("tests", "--ignore=tests/core", "-m", "browser")]),
-        Part("types", [[PYTHON, "-m", "mypy", "annotation", "training", "frontend", "tests"]]),
+        Part("types", [[PYTHON, "-m", "mypy", "annotation", "training", "frontend"]]),
         Part("architecture", [pytest("tests/architecture", "-m", OUT_OF_SUITE)]),
         Part("style", [[PYTHON, "-m", "ruff", "check", "."], [PYTHON, "-m", "ruff", "format", "--check", "."]]),
         Part("settings", [[*manage, "check"], [*manage, "makemigrations", "--check", "--dry-run"]]),
