@@ -52,12 +52,25 @@ _CLEANER = nh3.Cleaner(
     strip_comments=True,
     # A relative link would lead into our own pages, under words that a model chose.
     url_relative="deny",
-    set_tag_attribute_values={"a": {"target": "_blank"}, **{tag: {"dir": "auto"} for tag in BLOCKS}},
+    set_tag_attribute_values={
+        "a": {"target": "_blank"},
+        **{tag: {"dir": "auto"} for tag in BLOCKS},
+        # These scroll sideways when they are wide, and not everybody has a wheel.
+        **{tag: {"tabindex": "0"} for tag in ("pre", "table")},
+    },
 )
 
 
-def render(text: str) -> str:
-    """Return `text` as clean HTML; as plain text when it is longer than any answer or has absurdly many marks."""
+def render(text: str, *, below: int = 3) -> str:
+    """Return `text` as clean HTML; as plain text when it is longer than any answer or has absurdly many marks.
+
+    Its headings become those of a section whose own heading has level `below`, so that the outline of the page holds.
+    """
     if len(text) > LONGEST or any(text.count(mark) > most for mark, most in MOST_MARKS.items()):
-        return f'<pre dir="auto">{escape(text)}</pre>'
-    return _CLEANER.clean(_PARSER.render(text))
+        return f'<pre dir="auto" tabindex="0">{escape(text)}</pre>'
+    env: EnvType = {}
+    tokens = _PARSER.parse(text, env)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1]) + below)}"
+    return _CLEANER.clean(_PARSER.renderer.render(tokens, _PARSER.options, env))

@@ -13,9 +13,12 @@ register = template.Library()
 
 
 @register.filter
-def markdown(text: str) -> SafeString:
-    """Return Markdown as HTML that went through the allow-list of `frontend.markdown`."""
-    return mark_safe(renderer.render(text or ""))  # noqa: S308 - cleaned by nh3
+def markdown(text: str, below: int = 3) -> SafeString:
+    """Return Markdown as HTML that went through the allow-list of `frontend.markdown`.
+
+    The argument is the level of the heading it stands under: ``{{ text|markdown:2 }}`` below an h2.
+    """
+    return mark_safe(renderer.render(text or "", below=below))  # noqa: S308 - cleaned by nh3
 
 
 @register.simple_tag

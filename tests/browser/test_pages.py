@@ -88,15 +88,15 @@ def test_the_theme_is_chosen_and_kept(open_context: Callable[..., BrowserContext
     page = sign_in(open_context(color_scheme="light"), person, path="/profile/")
     ground = "getComputedStyle(document.documentElement).backgroundColor"
     light = page.evaluate(ground)
-    page.get_by_label("Dark").check()
+    page.get_by_role("radio", name="Dark").check()
     dark = page.evaluate(ground)
     assert dark != light
     page.goto("/")
     assert page.evaluate(ground) == dark
-    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("button", name="Light or dark theme").click()
     assert page.evaluate(ground) == light
     page.goto("/profile/")
-    expect(page.get_by_label("Light")).to_be_checked()
+    expect(page.get_by_role("radio", name="Light")).to_be_checked()
 
 
 def test_the_first_tab_stop_skips_to_the_content(open_context, sign_in, person: User) -> None:
@@ -115,6 +115,6 @@ def test_a_phone_shows_one_answer_at_a_time_when_asked(open_context, sign_in, pe
     page.get_by_role("button", name="B", exact=True).tap()
     expect(first).to_be_hidden()
     expect(second).to_be_visible()
-    page.get_by_text("B is better", exact=True).tap()
+    page.get_by_role("radio", name="B is better", exact=True).tap()
     page.get_by_role("button", name="Submit").tap()
     expect(page.locator("#progress-done")).to_have_text("2")

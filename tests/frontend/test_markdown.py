@@ -83,7 +83,13 @@ def tags_of(html: str) -> list[tuple[str, dict[str, str | None]]]:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_becomes_text(attack: str) -> None:
-    added = {"a": {"rel", "target"}, "span": {"class"}, **{tag: {"dir"} for tag in BLOCKS}}
+    added = {
+        "a": {"rel", "target"},
+        "span": {"class"},
+        **{tag: {"dir"} for tag in BLOCKS},
+        "pre": {"tabindex"},
+        "table": {"tabindex"},
+    }
     for tag, attributes in tags_of(render(attack)):
         assert tag in TAGS
         assert set(attributes) <= ATTRIBUTES.get(tag, set()) | added.get(tag, set())
@@ -98,7 +104,7 @@ def test_what_people_write_is_rendered() -> None:
     html = render("**bold** *it* `x`\n\n- a\n- b\n\n```python\nprint(1 < 2)\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
     assert "<strong>bold</strong>" in html
     assert '<li dir="auto">a</li>' in html
-    assert "<pre><code>print(1 &lt; 2)\n</code></pre>" in html
+    assert '<pre tabindex="0"><code>print(1 &lt; 2)\n</code></pre>' in html
     assert '<td dir="auto">1</td>' in html
 
 
@@ -115,6 +121,11 @@ def test_a_picture_is_named_and_not_loaded() -> None:
     )
 
 
+def test_headings_stand_below_the_one_they_are_under() -> None:
+    assert render("# a\n### b") == '<h4 dir="auto">a</h4>\n<h6 dir="auto">b</h6>\n'
+    assert render("# a", below=2) == '<h3 dir="auto">a</h3>\n'
+
+
 def test_line_ends_are_kept_and_each_paragraph_finds_its_direction() -> None:
     assert render("one\ntwo\n\nשלום") == '<p dir="auto">one<br>\ntwo</p>\n<p dir="auto">שלום</p>\n'
 
@@ -129,4 +140,4 @@ def test_a_model_stuck_in_a_loop_costs_little(text: str) -> None:
 
 
 def test_text_that_is_not_parsed_is_still_escaped() -> None:
-    assert render("<b>" * LONGEST).startswith('<pre dir="auto">&lt;b&gt;')
+    assert render("<b>" * LONGEST).startswith('<pre dir="auto" tabindex="0">&lt;b&gt;')

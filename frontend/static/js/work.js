@@ -186,7 +186,7 @@ root.addEventListener("submit", (event) => {
     const fields = draft.fields();
     send(item, { id: fields.client_key, url, fields }, { counts: !("amends" in item.dataset) });
   } else if (target.matches("[data-skip]")) {
-    target.hidePopover();
+    target.closest("[popover]").hidePopover();
     const fields = { assignment: target.elements.assignment.value, note: target.elements.note.value, reason: submitter.value };
     send(item, { id: `${fields.assignment}:skip`, url: target.getAttribute("action"), fields }, { counts: false });
   }
