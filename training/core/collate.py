@@ -100,6 +100,7 @@ class Example:
     prompt: list[int]
     completions: tuple[list[int], ...]
     value: float  # the pair's strength, or the demonstration's weight
+    domain: str = ""
 
     @property
     def length(self) -> int:
@@ -145,6 +146,7 @@ def encode(
                 prompt=prompt,
                 completions=completions,
                 value=value,
+                domain=record.domain,
             )
         )
     return examples

@@ -47,6 +47,7 @@ class Pair:
     rejected: str
     strength: float = 1.0
     audit: bool = False
+    domain: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Demonstration:
     completion: str
     weight: float = 1.0
     audit: bool = False
+    domain: str = ""
 
 
 Record = Pair | Demonstration
@@ -165,6 +167,7 @@ def parse_pair(row: dict[str, Any]) -> Pair:
         rejected=rejected,
         strength=_number(row, "strength"),
         audit=bool(row.get("audit")),
+        domain=str(row.get("domain") or ""),
     )
 
 
@@ -175,6 +178,7 @@ def parse_demonstration(row: dict[str, Any]) -> Demonstration:
         completion=completion_of(row.get("completion")),
         weight=_number(row, "weight"),
         audit=bool(row.get("audit")),
+        domain=str(row.get("domain") or ""),
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
 import torch
 
 from training.core.backbone import PLAIN_NOTE, has_plain_template, load_reward, load_tokenizer, longest_input, pad_id_of
-from training.core.collate import collate_pairs, encode
+from training.core.collate import Example, collate_pairs, encode
 from training.core.job import Job, RunError, Stopped
 from training.core.records import Tally, read
-from training.core.stats import accuracy_by_prompt
+from training.core.stats import Interval, accuracy_by_prompt
 from training.recipes.spec import RunResult
 
 
@@ -19,7 +21,8 @@ def reward_accuracy(job: Job) -> RunResult:
     """Return the share of pairs whose chosen completion scores higher, counted by prompt; equal scores count half.
 
     Beside it stands the share of pairs whose chosen completion is the longer one: what a model that learned nothing
-    but length would get. The audit slice is used too: nothing is trained here.
+    but length would get. Rows that name their domain are measured by domain too. The audit slice is used as well:
+    nothing is trained here.
     """
     spec, tally = job.spec, Tally()
     rows_at_once, confidence = job.knobs["rows_at_once"], job.knobs["confidence"]
@@ -44,19 +47,30 @@ def reward_accuracy(job: Job) -> RunResult:
         chosen += scores[: len(some)]
         rejected += scores[len(some) :]
         job.progress(step=step, total_steps=total, pairs=len(chosen))
-    prompts = [example.prompt_hash for example in examples]
     right = [_ahead(c, r) for c, r in zip(chosen, rejected, strict=True)]
     longer = [_ahead(len(e.completions[0]), len(e.completions[1])) for e in examples]
-    kept = {"kept": len(examples), "prompts": len(set(prompts))}
+    figures: dict[str, Any] = {
+        "accuracy": _figure(examples, right, confidence=confidence),
+        "longer_is_chosen": _figure(examples, longer, confidence=confidence),
+        "margin": fmean(c - r for c, r in zip(chosen, rejected, strict=True)),
+    }
+    for domain in sorted({example.domain for example in examples} - {""}):
+        figures[f"accuracy_{domain}"] = _figure(examples, right, domain=domain, confidence=confidence)
+        figures[f"longer_is_chosen_{domain}"] = _figure(examples, longer, domain=domain, confidence=confidence)
+    kept = {"kept": len(examples), "prompts": len({example.prompt_hash for example in examples})}
     return RunResult(
-        metrics={
-            "accuracy": accuracy_by_prompt(prompts, right, confidence=confidence),
-            "longer_is_chosen": accuracy_by_prompt(prompts, longer, confidence=confidence),
-            "margin": fmean(c - r for c, r in zip(chosen, rejected, strict=True)),
-        },
+        metrics=figures,
         counts=dict(tally.counts) | kept,
         notes=([PLAIN_NOTE] if has_plain_template(tokenizer) else []) + tally.notes(),
     )
+
+
+def _figure(
+    examples: Sequence[Example], values: Sequence[float], *, domain: str | None = None, confidence: float
+) -> Interval:
+    """Return the rate of `values` by prompt, over all examples or those of a domain."""
+    chosen = [(e.prompt_hash, v) for e, v in zip(examples, values, strict=True) if domain in (None, e.domain)]
+    return accuracy_by_prompt([p for p, _ in chosen], [v for _, v in chosen], confidence=confidence)
 
 
 def _ahead(one: float, other: float) -> float:
