@@ -26,20 +26,20 @@ from annotation.services import campaigns, simulation
 from tests.bench.servers import ROOT, Web
 
 PEOPLE = 16
-WORDS = """
-about after again answer because before better between choose clear could explain find first follow give good great
-have help here important know learn like little long make many more need often other people place point question
-really right same should simple some start still take tell than that their there these thing think time under want
-water what when where which while with without word work would write year your
-""".split()
+SENTENCE = (
+    "about after again answer because before better between choose clear could explain find first follow give good "
+    "great have help here important know learn like little long make many more need often other people place point "
+    "question really right same should simple some start still take tell than that their there these thing think "
+    "time under want water what when where which while with without word work would write year your"
+)
 
 
 def lines(pairs: int) -> Iterator[bytes]:
     """Yield import lines of the length of helpfulness data: about 40 words of prompt and twice 70 of answer."""
-    dice = random.Random(7)
+    dice, words = random.Random(7), SENTENCE.split()
     for number in range(pairs):
         prompt, first, second = (
-            " ".join(dice.choices(WORDS, k=dice.randint(low, high))) for low, high in ((10, 70), (20, 120), (20, 120))
+            " ".join(dice.choices(words, k=dice.randint(low, high))) for low, high in ((10, 70), (20, 120), (20, 120))
         )
         answers = [{"text": first, "origin": "policy-0"}, {"text": second, "origin": "policy-1"}]
         yield (
@@ -197,15 +197,10 @@ def page_script(server: Web, campaign: Campaign) -> dict[str, Any]:
     campaigns.add_member(campaign=campaign, username=user.username, role=Role.ANNOTATOR, actor=campaign.created_by)
     http_ = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
 
-    def fetch(
-        method: str, path: str, body: str | None = None, **headers: str
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        http_.request(method, path, body=body, headers=headers)
+    def fetch(path: str, **headers: str) -> tuple[int, bytes]:
+        http_.request("GET", path, headers=headers)
         response = http_.getresponse()
-        return response, response.read()
-
-    from django.conf import settings
-    from django.test import Client
+        return response.status, response.read()
 
     # A session made here is as good as one made on the sign-in page: both processes share key and database.
     client = Client()
