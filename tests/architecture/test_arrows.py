@@ -116,7 +116,7 @@ RULES: list[Callable[[Arrow], bool]] = [
     layers_point_down,
 ]
 
-PLANTED = {
+PLANTED: dict[Callable[[Arrow], bool], list[tuple[str, str]]] = {
     core_is_pure: [
         ("training.core.run", "from django.conf import settings"),
         ("training.core.losses.dpo", "def f():\n    import annotation.models"),
