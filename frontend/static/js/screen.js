@@ -67,24 +67,25 @@ function control(name, label, action) {
   return button;
 }
 
-// Returns whether everything that is required is there; says beside each input what is missing, and goes to the first.
-export function complete(form) {
-  const missing = new Map();
-  for (const input of form.querySelectorAll("[data-required]")) {
-    const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
-    if (!given && !missing.has(input.name)) missing.set(input.name, input);
-  }
-  for (const place of form.querySelectorAll("[data-error-for]")) {
-    const input = missing.get(place.dataset.errorFor);
-    place.textContent = input?.dataset.required ?? "";
-    place.closest("fieldset, .field")?.classList.toggle("field--invalid", Boolean(input));
-  }
-  const [first] = missing.values();
-  first?.focus();
-  return !first;
+export function isNoticed(name) {
+  return Boolean(document.querySelector(`#notices [data-name="${name}"]`));
 }
 
-export function clearErrors(form) {
-  for (const place of form.querySelectorAll("[data-error-for]")) place.textContent = "";
-  for (const field of form.querySelectorAll(".field--invalid")) field.classList.remove("field--invalid");
+// The options of a notice that only says something.
+export function dismissible(level = "") {
+  return { level, actions: [[word("close"), () => {}]] };
 }
+
+// The item in a fragment the server sent.
+export function parse(html, selector = "#item") {
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  return holder.content.querySelector(selector);
+}
+
+// Dialogs open without a script; with one, the focus goes to where a key press is expected.
+document.addEventListener(
+  "toggle",
+  (event) => event.newState === "open" && event.target.querySelector("[data-first]")?.focus(),
+  { capture: true },
+);

@@ -2,11 +2,13 @@
 
 import { Activity } from "./activity.js";
 import { Draft, forgetOldDrafts } from "./draft.js";
+import { clearErrors, complete } from "./form.js";
 import { listenForKeys } from "./keys.js";
 import { get } from "./net.js";
 import { Outbox } from "./outbox.js";
 import { readingAids } from "./reading.js";
-import { announce, clearErrors, clearNotice, complete, notice, progress, saved, shownProgress, word } from "./screen.js";
+import { announce, clearNotice, dismissible, isNoticed, notice, parse, progress, saved, shownProgress, word } from "./screen.js";
+import { renewGuidelines, report, signedOut } from "./status.js";
 import { forget } from "./store.js";
 
 const PATIENCE = 500; // milliseconds until "your answer is kept" replaces an item that was sent
@@ -14,7 +16,7 @@ const BEAT = 120000;
 const LOOK = 10000;
 
 const root = document.getElementById("work");
-const { user, url, undoUrl, draftUrl, guidelineUrl, loginUrl } = root.dataset;
+const { user, url, undoUrl, draftUrl, guidelineUrl } = root.dataset;
 const activity = new Activity();
 const outbox = new Outbox(user);
 let draft = null; // of the item on screen
@@ -24,11 +26,6 @@ let turn = 0; // counts what was sent, so that a late prefetch is not taken for 
 let patience = 0;
 
 const screenItem = () => document.getElementById("item");
-const parse = (html) => {
-  const holder = document.createElement("template");
-  holder.innerHTML = html;
-  return holder.content.querySelector("#item");
-};
 
 function show(item, { spoken = "" } = {}) {
   clearTimeout(patience);
@@ -51,9 +48,9 @@ function open(item) {
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
   draft.addEventListener("stored", () => clearNotice("connection"));
-  draft.addEventListener("signed-out", signedOut);
-  draft.addEventListener("lease-lost", ({ detail }) => notice("lease", detail, { level: "warn", actions: [[word("close"), () => {}]] }));
-  if (Number(item.dataset.guideline) > Number(document.getElementById("guidelines").dataset.version)) renewGuidelines();
+  draft.addEventListener("signed-out", () => signedOut());
+  draft.addEventListener("lease-lost", ({ detail }) => notice("lease", detail, dismissible("warn")));
+  if (Number(item.dataset.guideline) > Number(document.getElementById("guidelines").dataset.version)) renewGuidelines(guidelineUrl);
   if (outbox.holds(form.elements.assignment.value)) waitFor(item); // sent before a reload, not yet acknowledged
   else soon(prefetch);
 }
@@ -92,8 +89,7 @@ outbox.addEventListener("answered", ({ detail: { record, result } }) => {
     if (awaiting) show(parse(result.html));
     else notice("invalid", word("invalid"), { level: "warn", actions: [[word("open"), () => putAside(parse(result.html))]] });
   } else {
-    if (result.kind === "conflict") notice("lease", result.text, { level: "warn", actions: [[word("close"), () => {}]] });
-    offerRefused();
+    if (result.kind === "conflict") notice("lease", result.text, dismissible("warn"));
     if (awaiting) next();
   }
 });
@@ -129,7 +125,9 @@ async function prefetch() {
 function putAside(item, spoken) {
   const current = screenItem();
   turn += 1;
+  // A copy, because what listens on the present one would listen twice; its words come back from the draft.
   ahead = draft && !("amends" in current.dataset) && !awaiting ? current.cloneNode(true) : null;
+  if (ahead) clearErrors(ahead.querySelector("[data-judge]"));
   show(item, { spoken });
 }
 
@@ -139,42 +137,10 @@ async function undo() {
   const before = "amends" in current.dataset ? `?before=${current.dataset.keyOfItem}` : "";
   const result = await get(undoUrl + before);
   if (result.kind === "signed-out") signedOut();
-  else if (result.kind !== "ok") notice("undo", word("undo-wait"), { level: "warn", actions: [[word("close"), () => {}]] });
-  else if (!result.html) notice("undo", word("no-undo"), { actions: [[word("close"), () => {}]] });
+  else if (result.kind !== "ok") notice("undo", word("undo-wait"), dismissible("warn"));
+  else if (!result.html) notice("undo", word("no-undo"), dismissible());
   else putAside(parse(result.html), word("amend"));
 }
-
-async function renewGuidelines() {
-  const result = await get(guidelineUrl);
-  if (result.kind !== "ok") return;
-  const holder = document.createElement("template");
-  holder.innerHTML = result.html;
-  document.getElementById("guidelines").replaceWith(holder.content.querySelector("#guidelines"));
-  const read = () => document.getElementById("guidelines").showPopover();
-  notice("guidelines", word("guidelines"), { actions: [[word("read"), read]] });
-}
-
-function signedOut() {
-  saved("signed-out");
-  const login = `${loginUrl}?next=${encodeURIComponent(url)}`;
-  notice("connection", word("sign-in"), { level: "bad", actions: [[word("sign-in-link"), login]] });
-}
-
-function offerRefused() {
-  const [record] = outbox.refused();
-  if (!record) return;
-  const actions = [[word("again"), () => outbox.again(record)], [word("drop"), () => outbox.drop(record)]];
-  notice("refused", word("refused"), { level: "bad", actions });
-}
-
-outbox.addEventListener("signed-out", signedOut);
-outbox.addEventListener("sending", () => saved("sending"));
-outbox.addEventListener("offline", () => {
-  const n = outbox.waiting().length;
-  saved("waiting", { n });
-  notice("connection", word("offline", { n }), { level: "warn" });
-});
-outbox.addEventListener("changed", () => outbox.waiting().length || saved("saved"));
 
 root.addEventListener("submit", (event) => {
   const { target, submitter } = event;
@@ -198,7 +164,7 @@ root.addEventListener("click", (event) => {
 });
 for (const event of ["focus", "online"]) {
   addEventListener(event, () => {
-    if (document.querySelector('#notices [data-name="connection"]') && !outbox.waiting().length) draft?.beat();
+    if (isNoticed("connection") && !outbox.waiting().length) draft?.beat();
   });
 }
 setInterval(() => draft && activity.isActive && draft.beat(), BEAT);
@@ -218,6 +184,6 @@ function soon(work) {
 document.documentElement.classList.add("has-script");
 listenForKeys();
 forgetOldDrafts(user);
+report(outbox);
 open(screenItem());
-offerRefused();
 outbox.flush();

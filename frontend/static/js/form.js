@@ -1,0 +1,23 @@
+// What is missing in a judgement, said beside the input.
+
+// Returns whether everything that is required is there; says beside each input what is missing, and goes to the first.
+export function complete(form) {
+  const missing = new Map();
+  for (const input of form.querySelectorAll("[data-required]")) {
+    const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
+    if (!given && !missing.has(input.name)) missing.set(input.name, input);
+  }
+  for (const place of form.querySelectorAll("[data-error-for]")) {
+    const input = missing.get(place.dataset.errorFor);
+    place.textContent = input?.dataset.required ?? "";
+    place.closest("fieldset, .field")?.classList.toggle("field--invalid", Boolean(input));
+  }
+  const [first] = missing.values();
+  first?.focus();
+  return !first;
+}
+
+export function clearErrors(form) {
+  for (const place of form.querySelectorAll("[data-error-for]")) place.textContent = "";
+  for (const field of form.querySelectorAll(".field--invalid")) field.classList.remove("field--invalid");
+}
