@@ -1,0 +1,150 @@
+"""Work a campaign with simulated annotators, through the public HTTP interface of a running server."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotation.models import Campaign, Role
+from annotation.services import simulation
+from frontend.simulation import Annotator, Client, Gold, Shift, Unreachable, gold_rate, work
+from training.recipes import demo_gold
+
+FINAL = ("promoted", "rejected", "cancelled")
+LOOK_SECONDS = 2.0
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--campaign", required=True, help="name or number of an open pairwise campaign")
+        parser.add_argument("--annotators", type=int, default=3, help="how many work at the same time")
+        parser.add_argument("--judgements", type=int, help="stop after so many in all; default: until no item is left")
+        parser.add_argument("--rounds", type=int, default=0, help="go on until so many rounds of the loop have ended")
+        parser.add_argument("--taste", default="warm", help="what they like: a taste of training.recipes.demo_gold")
+        parser.add_argument("--error-rate", type=float, default=0.1, help="share of judgements with the sides swapped")
+        parser.add_argument("--noise", type=float, default=0.0, help="Bradley-Terry temperature in units of gold value")
+        parser.add_argument("--pace", type=float, default=0.0, help="seconds of thought per item")
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--prefix", default="simulated", help="of the names of the accounts")
+        parser.add_argument("--url", default="http://127.0.0.1:8000")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not 0 <= options["error_rate"] <= 0.5:
+            raise CommandError("--error-rate must be from 0 to 0.5; above that they would prefer the opposite.")
+        if options["annotators"] < 1:
+            raise CommandError("--annotators must be at least 1.")
+        campaign = _campaign(options["campaign"])
+        if campaign.kind != "pairwise" or not campaign.is_open:
+            raise CommandError(f"“{campaign}” must be an open campaign of pairs; it is {campaign.state}.")
+        gold: Gold = partial(demo_gold.gold, taste=options["taste"])
+        if options["taste"] not in demo_gold.TASTES:
+            raise CommandError(f"There is no taste {options['taste']}; there are: {', '.join(demo_gold.TASTES)}.")
+        try:
+            clients = [
+                Client(
+                    options["url"],
+                    simulation.enlist(campaign=campaign, name=f"{options['prefix']}-{n + 1}", role=Role.ANNOTATOR),
+                )
+                for n in range(options["annotators"])
+            ]
+            watcher = Client(
+                options["url"],
+                simulation.enlist(campaign=campaign, name=f"{options['prefix']}-engineer", role=Role.ENGINEER),
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        shift = Shift(options["judgements"])
+        annotator = Annotator(gold, options["error_rate"], options["noise"])
+        threads = [
+            threading.Thread(
+                target=work,
+                args=(client,),
+                kwargs={
+                    "campaign_id": campaign.pk,
+                    "annotator": annotator,
+                    "shift": shift,
+                    "dice": random.Random(f"{options['seed']}/{n}"),
+                    "wait": LOOK_SECONDS if options["rounds"] else None,
+                    "pace": options["pace"],
+                },
+                daemon=True,
+            )
+            for n, client in enumerate(clients)
+        ]
+        started = time.monotonic()
+        for thread in threads:
+            thread.start()
+        try:
+            if options["rounds"]:
+                self._watch(watcher, campaign, gold, shift, rounds=options["rounds"])
+            else:
+                while any(thread.is_alive() for thread in threads):
+                    time.sleep(0.1)
+        except KeyboardInterrupt:
+            self.stdout.write("Stopping after the items at hand.")
+        except Unreachable as error:
+            shift.failure = str(error)
+        finally:
+            shift.stopped.set()
+            for thread in threads:
+                thread.join(10)
+        if shift.failure:
+            raise CommandError(shift.failure)
+        seconds = time.monotonic() - started
+        self.stdout.write(f"{shift.done} judgements by {len(clients)} simulated people in {seconds:.0f} s.")
+
+    def _watch(self, watcher: Client, campaign: Campaign, gold: Gold, shift: Shift, *, rounds: int) -> None:
+        """Print one line per round that ends; return after so many, or when the loop needs a lead."""
+        known = {
+            round_["id"]
+            for round_ in watcher.pages(f"training/campaigns/{campaign.pk}/rounds/")
+            if round_["state"] in FINAL
+        }
+        ended = 0
+        while not shift.stopped.wait(LOOK_SECONDS):
+            listed = sorted(watcher.pages(f"training/campaigns/{campaign.pk}/rounds/"), key=lambda r: r["index"])
+            for round_ in listed:
+                if round_["id"] in known or round_["state"] not in FINAL:
+                    continue
+                known.add(round_["id"])
+                ended += 1
+                self.stdout.write(self._line(watcher, campaign, gold, round_))
+            if ended >= rounds:
+                return
+            if listed and listed[-1]["state"] == "stalled":
+                self.stdout.write(f"Round {listed[-1]['index']} is stalled: {listed[-1]['note']}")
+                return
+
+    def _line(self, watcher: Client, campaign: Campaign, gold: Gold, round_: dict[str, Any]) -> str:
+        index = round_["index"]
+        asked = watcher.pages(f"campaigns/{campaign.pk}/tasks/?batch=round-{index}")
+        values = [gold(task["prompt"], answer["text"]) for task in asked for answer in task["completions"]]
+        line = f"round {index}: {round_['state']}"
+        if values:
+            line += f"; gold value of its {len(values)} answers {sum(values) / len(values):+.2f}"
+        gate = watcher.pages(f"campaigns/{campaign.pk}/tasks/?batch=round-{index}-gate")
+        rate = gold_rate(gate, gold, str(round_.get("candidate") or ""))
+        if rate:
+            low, high = rate.interval
+            line += (
+                f"; by the gold preference the new policy wins {rate.rate:.0%} [{low:.0%}, {high:.0%}]"
+                f" of {rate.pairs} gate pairs"
+            )
+        return line
+
+
+def _campaign(name: str) -> Campaign:
+    found = Campaign.objects.filter(name=name).first()
+    if found is None and name.isdecimal() and len(name) < 19:
+        found = Campaign.objects.filter(pk=int(name)).first()
+    if found is None:
+        names = ", ".join(f"“{campaign}”" for campaign in Campaign.objects.order_by("name")[:20]) or "none"
+        raise CommandError(f"There is no campaign “{name}”; there are: {names}.")
+    return found
