@@ -157,14 +157,13 @@ class GoldRate:
         return centre - half, centre + half
 
 
-def gold_rate(tasks: list[dict[str, Any]], gold: Gold, candidate: str) -> GoldRate | None:
-    """Return the candidate's gold win rate over gate tasks, or None where no task compares it with another origin."""
+def gold_rate(tasks: list[dict[str, Any]], gold: Gold) -> GoldRate | None:
+    """Return how often the candidate wins by gold value over tasks of a gate, or None when there is no such task."""
     points: list[float] = []
     for task in tasks:
-        origins = [completion["origin"] for completion in task["completions"]]
-        if len(origins) != 2 or origins.count(candidate) != 1:
+        own = task["meta"].get("candidate")
+        if own not in (0, 1) or len(task["completions"]) != 2:
             continue
-        own = origins.index(candidate)
         values = [gold(task["prompt"], completion["text"]) for completion in task["completions"]]
         points.append(0.5 + 0.5 * ((values[own] > values[1 - own]) - (values[own] < values[1 - own])))
     return GoldRate(sum(points) / len(points), len(points)) if points else None

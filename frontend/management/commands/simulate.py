@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from annotation.models import Campaign, Role
 from annotation.services import simulation
 from frontend.simulation import Annotator, Client, Gold, Shift, Unreachable, gold_rate, work
-from training.recipes import demo_gold
+from training.recipes.demo_gold import TASTES, gold
 
 FINAL = ("promoted", "rejected", "cancelled")
 LOOK_SECONDS = 2.0
@@ -43,9 +43,9 @@ class Command(BaseCommand):
         campaign = _campaign(options["campaign"])
         if campaign.kind != "pairwise" or not campaign.is_open:
             raise CommandError(f"“{campaign}” must be an open campaign of pairs; it is {campaign.state}.")
-        gold: Gold = partial(demo_gold.gold, taste=options["taste"])
-        if options["taste"] not in demo_gold.TASTES:
-            raise CommandError(f"There is no taste {options['taste']}; there are: {', '.join(demo_gold.TASTES)}.")
+        if options["taste"] not in TASTES:
+            raise CommandError(f"There is no taste {options['taste']}; there are: {', '.join(TASTES)}.")
+        taste: Gold = partial(gold, taste=options["taste"])
         try:
             clients = [
                 Client(
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         shift = Shift(options["judgements"])
-        annotator = Annotator(gold, options["error_rate"], options["noise"])
+        annotator = Annotator(taste, options["error_rate"], options["noise"])
         threads = [
             threading.Thread(
                 target=work,
@@ -83,7 +83,7 @@ class Command(BaseCommand):
             thread.start()
         try:
             if options["rounds"]:
-                self._watch(watcher, campaign, gold, shift, rounds=options["rounds"])
+                self._watch(watcher, campaign, taste, shift, rounds=options["rounds"])
             else:
                 while any(thread.is_alive() for thread in threads):
                     time.sleep(0.1)
@@ -100,7 +100,7 @@ class Command(BaseCommand):
         seconds = time.monotonic() - started
         self.stdout.write(f"{shift.done} judgements by {len(clients)} simulated people in {seconds:.0f} s.")
 
-    def _watch(self, watcher: Client, campaign: Campaign, gold: Gold, shift: Shift, *, rounds: int) -> None:
+    def _watch(self, watcher: Client, campaign: Campaign, taste: Gold, shift: Shift, *, rounds: int) -> None:
         """Print one line per round that ends; return after so many, or when the loop needs a lead."""
         known = {
             round_["id"]
@@ -115,22 +115,22 @@ class Command(BaseCommand):
                     continue
                 known.add(round_["id"])
                 ended += 1
-                self.stdout.write(self._line(watcher, campaign, gold, round_))
+                self.stdout.write(self._line(watcher, campaign, taste, round_))
             if ended >= rounds:
                 return
             if listed and listed[-1]["state"] == "stalled":
                 self.stdout.write(f"Round {listed[-1]['index']} is stalled: {listed[-1]['note']}")
                 return
 
-    def _line(self, watcher: Client, campaign: Campaign, gold: Gold, round_: dict[str, Any]) -> str:
+    def _line(self, watcher: Client, campaign: Campaign, taste: Gold, round_: dict[str, Any]) -> str:
         index = round_["index"]
         asked = watcher.pages(f"campaigns/{campaign.pk}/tasks/?batch=round-{index}")
-        values = [gold(task["prompt"], answer["text"]) for task in asked for answer in task["completions"]]
+        values = [taste(task["prompt"], answer["text"]) for task in asked for answer in task["completions"]]
         line = f"round {index}: {round_['state']}"
         if values:
             line += f"; gold value of its {len(values)} answers {sum(values) / len(values):+.2f}"
         gate = watcher.pages(f"campaigns/{campaign.pk}/tasks/?batch=round-{index}-gate")
-        rate = gold_rate(gate, gold, str(round_.get("candidate") or ""))
+        rate = gold_rate(gate, taste)
         if rate:
             low, high = rate.interval
             line += (
