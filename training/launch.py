@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -25,14 +24,12 @@ from django.conf import settings
 
 from training import paths
 from training.errors import FolderBusy
+from training.folder import Tail
 from training.models import Run
 from training.recipes.spec import RunSpec
 
 # Of the environment, what a process that may run a model's own code has no business to see.
 WITHHELD = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "DJANGO_SETTINGS_MODULE")
-
-# A pid may be reused; a start time is the same within the clock's grain.
-SAME_START_SECONDS = 1.5
 
 
 @dataclass
@@ -87,8 +84,11 @@ def command_for(processes: int) -> list[str]:
     return [sys.executable, "-m", "training.core.run"]
 
 
-def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: float = 10.0) -> Child:
+def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: float = 30.0) -> Child:
     """Write ``spec.json`` and start the child; FolderBusy when another process still holds the folder.
+
+    Only who has claimed the run may call this. So another process there is an orphan of an earlier attempt, perhaps on
+    another machine; it is asked to stop, and given `lock_seconds` for it.
 
     `command` takes the spec's path as its last argument; by default it is `training.core.run`.
     """
@@ -129,6 +129,7 @@ def _lock(folder: Path, seconds: float) -> IO[str]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            ask_to_stop(folder)
             if time.monotonic() > deadline:
                 file.close()
                 raise FolderBusy(
@@ -137,6 +138,12 @@ def _lock(folder: Path, seconds: float) -> IO[str]:
             time.sleep(0.1)
         else:
             return file
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Ask whatever works in a run's folder to write a checkpoint and end; nothing happens when nothing does."""
+    if folder.is_dir():
+        (folder / "STOP").touch()
 
 
 def _started(pid: int) -> float:
@@ -171,7 +178,7 @@ def follow(
                 next_report = now + every_seconds
                 if not report(tail.read()) and asked is None:
                     asked = now
-                    (child.folder / "STOP").touch()
+                    ask_to_stop(child.folder)
             if asked is not None:
                 if now - asked > patience.until_kill:
                     _signal_group(child.pid, signal.SIGKILL)
@@ -203,103 +210,3 @@ def _signal_group(group: int, number: int) -> None:
     # Not there, or not permitted as macOS says of a zombie: every process of the group has ended.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-
-
-def stop_orphan(pid: int, started: float, *, seconds: float = 10.0) -> bool:
-    """Kill the process group of a child whose worker is gone; return whether all of it has ended.
-
-    Only for a child of this machine. `started` guards against a pid that somebody else has got since.
-    """
-    deadline = time.monotonic() + seconds
-    while left := _members(pid, started):
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _members(pid: int, started: float) -> list[psutil.Process]:
-    """Return the living processes of the session that the child `pid` leads or led."""
-    try:
-        leader = psutil.Process(pid)
-        if abs(leader.create_time() - started) > SAME_START_SECONDS:
-            return []
-    except psutil.NoSuchProcess:
-        pass  # the leader has ended; those it started may live on
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (ProcessLookupError, PermissionError, psutil.Error):
-            pass  # it ended in between, or is none of ours
-    return found
-
-
-def lives(pid: int, started: float) -> bool:
-    """Return whether the process `pid` that started at `started` (whole seconds will do) is still there."""
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) <= SAME_START_SECONDS
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def has_new_checkpoint(folder: Path) -> bool:
-    """Return whether the attempt that wrote ``spec.json`` has written a checkpoint since."""
-    spec = folder / "spec.json"
-    if not spec.exists():
-        return False
-    began = spec.stat().st_mtime
-    return any(path.stat().st_mtime > began for path in (folder / "checkpoints").rglob("*") if path.is_file())
-
-
-class Tail:
-    """Reads the JSON lines that were added to a file since the last time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.offset = path.stat().st_size if path.exists() else 0
-
-    def read(self) -> list[dict[str, Any]]:
-        """Return the whole lines added; a half-written last line waits for the next call."""
-        if not self.path.exists():
-            return []
-        size = self.path.stat().st_size
-        if size < self.offset:
-            self.offset = 0  # the child went back to its checkpoint and cut the file
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self.offset += len(whole)
-        found = []
-        for line in whole.splitlines():
-            try:
-                value = json.loads(line)
-            except ValueError:
-                continue  # cut off by a crash in the middle of a line
-            if isinstance(value, dict):
-                found.append(value)
-        return found
-
-
-def last_words(folder: Path, *, lines: int = 12) -> str:
-    """Return the child's own explanation from ``error.json``, else the last lines of its log, else an empty string."""
-    error = folder / "error.json"
-    if error.exists():
-        try:
-            return str(json.loads(error.read_text())["message"])
-        except (ValueError, KeyError):
-            pass  # cut off by a crash: the log says more
-    log = folder / "log.txt"
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
-        tail = file.read().decode(errors="replace").strip().splitlines()
-    return "\n".join(tail[-lines:])

@@ -7,7 +7,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from training.services import execution, rounds, runs
+from training.services import execution, recovery, rounds
 
 
 @shared_task(ignore_result=True)
@@ -31,7 +31,7 @@ def advance_rounds() -> None:
 @shared_task(ignore_result=True)
 def recover_lost() -> None:
     """Take runs from workers that are gone, and wake workers for runs that nobody picked up (beat)."""
-    runs.recover_lost()
+    recovery.recover_lost()
 
 
 @worker_shutting_down.connect

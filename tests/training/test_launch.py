@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.training.workers import alive, toy, wait_for
-from training import launch
+from training import folder, launch, orphans
 from training.errors import FolderBusy, RunLost
 from training.recipes.spec import EXIT_STOPPED, RunResult, RunSpec
 
@@ -60,7 +60,8 @@ def test_stop_file_lets_the_child_write_a_checkpoint_and_the_next_start_goes_on_
 
 def test_a_child_that_hears_neither_is_killed_with_all_it_started(spec: RunSpec) -> None:
     child = launch.start(spec, command=toy(steps=1000, pause=0.05, mode="deaf"))
-    code = launch.follow(child, report=lambda lines: False, every_seconds=0.05, patience=QUICK)
+    # Not before its first step: until it has closed its ears it hears like any process.
+    code = launch.follow(child, report=lambda lines: not lines, every_seconds=0.05, patience=QUICK)
     assert code == -signal.SIGKILL
 
 
@@ -90,18 +91,31 @@ def test_a_report_that_raises_kills_the_child(spec: RunSpec) -> None:
 
 
 def test_folder_of_a_living_child_is_refused_and_free_once_it_is_dead(spec: RunSpec) -> None:
-    child = launch.start(spec, command=toy(steps=1000, pause=0.05))
+    child = launch.start(spec, command=toy(steps=1000, pause=0.05, mode="deaf"))
     with pytest.raises(FolderBusy):
         launch.start(spec, command=toy(), lock_seconds=0.2)
     launch.stop(child)
     assert launch.follow(launch.start(spec, command=toy()), report=forever) == 0
 
 
+def test_an_orphan_that_cannot_be_killed_from_here_makes_room_when_asked(spec: RunSpec) -> None:
+    orphan = launch.start(spec, command=toy(steps=1000, pause=0.05))
+    orphan.lock.close()  # as if its worker, on another machine, were gone
+    child = launch.start(spec, command=toy(steps=12))
+    assert orphan.process.wait(timeout=10) == EXIT_STOPPED
+    assert launch.follow(child, report=forever) == 0
+    steps = [int(line.split()[1]) for line in (Path(spec.output) / "starts.txt").read_text().splitlines()]
+    assert len(steps) == 2
+    assert steps[1] > 0
+
+
 def test_orphan_of_a_killed_worker_keeps_the_folder_until_it_is_stopped(spec: RunSpec) -> None:
     """The worker is a process of its own, killed with -9; its child lives on and is found by pid and start time."""
+    deaf = toy(steps=2000, pause=0.05, mode="deaf")
     program = (
         "import json, sys; from training import launch; from training.recipes.spec import RunSpec\n"
-        f"child = launch.start(RunSpec.read({str(write_elsewhere(spec))!r}), command={toy(steps=2000, pause=0.05)!r})\n"
+        f"spec = RunSpec.read({str(write_elsewhere(spec))!r})\n"
+        f"child = launch.start(spec, command={deaf!r})\n"
         "print(json.dumps([child.pid, child.started]), flush=True)\n"
         "launch.follow(child, report=lambda lines: True)\n"
     )
@@ -116,9 +130,9 @@ def test_orphan_of_a_killed_worker_keeps_the_folder_until_it_is_stopped(spec: Ru
     with pytest.raises(FolderBusy):
         launch.start(spec, command=toy(), lock_seconds=0.2)
 
-    assert launch.stop_orphan(pid, started - 3600), "a process that started at another time is not ours"
+    assert orphans.stop_orphan(pid, started - 3600), "a process that started at another time is not ours"
     assert alive(pid)
-    assert launch.stop_orphan(pid, started)
+    assert orphans.stop_orphan(pid, started)
     assert not alive(pid)
     assert launch.follow(launch.start(spec, command=toy()), report=forever) == 0
 
@@ -139,7 +153,7 @@ def test_orphans_that_a_dead_leader_left_are_stopped_too(spec: RunSpec) -> None:
     child.process.wait()
     child.lock.close()
     assert alive(grandchild)
-    assert launch.stop_orphan(child.pid, child.started)
+    assert orphans.stop_orphan(child.pid, child.started)
     assert not alive(grandchild)
 
 
@@ -161,7 +175,7 @@ def test_several_processes_go_through_torchrun() -> None:
 
 def test_tail_waits_for_whole_lines_and_survives_torn_ones(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    tail = launch.Tail(path)
+    tail = folder.Tail(path)
     assert tail.read() == []
     path.write_text('{"step": 1}\n{"step": ')
     assert tail.read() == [{"step": 1}]
@@ -173,17 +187,17 @@ def test_tail_waits_for_whole_lines_and_survives_torn_ones(tmp_path: Path) -> No
 
 
 def test_last_words_are_the_explanation_or_the_end_of_the_log(tmp_path: Path) -> None:
-    assert launch.last_words(tmp_path) == ""
+    assert folder.last_words(tmp_path) == ""
     (tmp_path / "log.txt").write_text("\n".join(f"line {number}" for number in range(100)))
-    assert launch.last_words(tmp_path, lines=2) == "line 98\nline 99"
+    assert folder.last_words(tmp_path, lines=2) == "line 98\nline 99"
     (tmp_path / "error.json").write_text('{"message": "Too long."}')
-    assert launch.last_words(tmp_path) == "Too long."
+    assert folder.last_words(tmp_path) == "Too long."
 
 
 def test_lives_tells_a_process_from_another_with_its_number() -> None:
     started = psutil.Process().create_time()
-    assert launch.lives(os.getpid(), started)
-    assert not launch.lives(os.getpid(), started - 100)
+    assert orphans.lives(os.getpid(), started)
+    assert not orphans.lives(os.getpid(), started - 100)
 
 
 def test_follow_from_a_thread_that_is_not_the_main_one(spec: RunSpec) -> None:

@@ -22,7 +22,7 @@ from tests.factories import judge
 from tests.training.workers import ROOT, alive, environment, step_of, toy, wait_for
 from training import paths
 from training.models import ModelVersion, Round, Run
-from training.services import execution, messages, rounds, runs, snapshots, versions
+from training.services import execution, messages, recovery, rounds, runs, snapshots, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -170,7 +170,7 @@ def test_a_celery_worker_killed_with_9_is_made_up_for_by_the_next(
         _kill_all_of(first)
     assert alive(orphan), "a child outlives its worker"
     # The pool's process may take a moment to be gone.
-    wait_for(lambda: runs.recover_lost() == 1, what="the lost run to be found")
+    wait_for(lambda: recovery.recover_lost() == 1, what="the lost run to be found")
     assert not alive(orphan)
 
     with worker(broker, toy(steps=60)) as second:

@@ -18,9 +18,10 @@ from tests.factories import judge
 from tests.training.workers import alive, start_worker, step_of, toy, wait_for
 from training import launch, paths
 from training.errors import Invalid, RunLost, WrongState
+from training.folder import has_new_checkpoint
 from training.models import ModelVersion, Run
 from training.recipes.spec import RunResult
-from training.services import execution, runs, snapshots, versions
+from training.services import execution, recovery, runs, snapshots, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -251,11 +252,11 @@ def test_a_worker_killed_with_9_loses_nothing(run: Run, campaign: Campaign, poli
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     assert alive(orphan)
-    assert runs.recover_lost() == 1, "no need to wait for the heartbeat: the worker was a process of this machine"
+    assert recovery.recover_lost() == 1, "no need to wait for the heartbeat: the worker was a process of this machine"
     assert not alive(orphan)
     run.refresh_from_db()
     assert (run.state, run.pid) == (Run.State.QUEUED, None)
-    assert runs.recover_lost() == 0
+    assert recovery.recover_lost() == 0
 
     done = execution.execute(run.pk, command=toy(steps=40))
     assert done is not None
@@ -270,14 +271,14 @@ def test_a_worker_killed_with_9_loses_nothing(run: Run, campaign: Campaign, poli
 def test_a_silent_worker_of_another_machine_is_given_up_after_a_while(run: Run, settings: Any) -> None:
     claimed = runs.claim(run.pk, "elsewhe1-17-1700000000-abcdef")
     assert claimed is not None
-    assert runs.recover_lost() == 0
+    assert recovery.recover_lost() == 0
     Run.objects.filter(pk=run.pk).update(
         heartbeat_at=timezone.now() - timedelta(seconds=settings.ATTUNE_RUN_LOST_SECONDS + 1),
         # A pid of another machine names nobody here: this test's own process must survive.
         pid=os.getpid(),
         pid_started=1.0,
     )
-    assert runs.recover_lost() == 1
+    assert recovery.recover_lost() == 1
     run.refresh_from_db()
     assert (run.state, run.error) == (Run.State.QUEUED, "Its worker was lost.")
 
@@ -288,7 +289,7 @@ def test_a_worker_killed_between_result_and_row_is_made_up_for(run: Run) -> None
     folder = paths.run_folder(run.pk)
     RunResult(model="model", metrics={"chain": "x"}).write(folder)
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
-    assert runs.recover_lost() == 1
+    assert recovery.recover_lost() == 1
     run.refresh_from_db()
     assert run.state == Run.State.SUCCEEDED
     assert run.output is not None
@@ -298,19 +299,19 @@ def test_a_lost_run_that_somebody_cancelled_is_cancelled(run: Run, lead: User) -
     runs.claim(run.pk, "elsewhe1-17-1700000000-abcdef")
     runs.cancel(run=run, actor=lead)
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
-    runs.recover_lost()
+    recovery.recover_lost()
     run.refresh_from_db()
     assert run.state == Run.State.CANCELLED
 
 
 def test_a_run_that_was_never_picked_up_is_announced_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[int] = []
-    monkeypatch.setattr(runs.messages, "wake_run", woken.append)
-    runs.recover_lost()
+    monkeypatch.setattr(recovery.messages, "wake_run", woken.append)
+    recovery.recover_lost()
     assert woken == []
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
-    runs.recover_lost()
-    runs.recover_lost()
+    recovery.recover_lost()
+    recovery.recover_lost()
     assert woken == [run.pk], "once, not with every beat"
 
 
@@ -320,7 +321,7 @@ def test_progress_forgives_earlier_attempts(run: Run) -> None:
         thread = in_thread(lambda: execution.execute(run.pk, command=toy(steps=10_000, pause=0.03)))
         wait_for(lambda: Run.objects.get(pk=run.pk).pid is not None, what="the child")
         folder = paths.run_folder(run.pk)
-        wait_for(lambda folder=folder: launch.has_new_checkpoint(folder), what="a checkpoint")
+        wait_for(lambda folder=folder: has_new_checkpoint(folder), what="a checkpoint")
         pid = Run.objects.get(pk=run.pk).pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)

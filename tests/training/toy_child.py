@@ -53,7 +53,7 @@ def main() -> int:
         with (folder / "metrics.jsonl").open("a") as file:
             line = {"step": state["step"], "total_steps": given.steps, "time": time.time(), "loss": 1 / state["step"]}
             file.write(json.dumps(line) + "\n")
-        asked = (stop.exists() and given.mode != "deaf") or (told and given.mode not in ("deaf", "stubborn"))
+        asked = (stop.exists() and given.mode != "deaf") or (bool(told) and given.mode not in ("deaf", "stubborn"))
         if state["step"] % 3 == 0 or asked:
             write_json(checkpoint, state)
         if asked:

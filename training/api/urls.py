@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import views
+from training.api import loops, views
 
 urlpatterns = [
     path("recipes/", views.recipes, name="api-recipes"),
     path("campaigns/<int:campaign_id>/runs/", views.RunList.as_view(), name="api-runs"),
     path("campaigns/<int:campaign_id>/versions/", views.VersionList.as_view(), name="api-versions"),
     path("campaigns/<int:campaign_id>/snapshots/", views.SnapshotList.as_view(), name="api-snapshots"),
-    path("campaigns/<int:campaign_id>/loop/", views.LoopDetail.as_view(), name="api-loop"),
-    path("campaigns/<int:campaign_id>/loop/pause/", views.loop_pause, name="api-loop-pause"),
-    path("campaigns/<int:campaign_id>/rounds/", views.RoundList.as_view(), name="api-rounds"),
+    path("campaigns/<int:campaign_id>/loop/", loops.LoopDetail.as_view(), name="api-loop"),
+    path("campaigns/<int:campaign_id>/loop/pause/", loops.loop_pause, name="api-loop-pause"),
+    path("campaigns/<int:campaign_id>/rounds/", loops.RoundList.as_view(), name="api-rounds"),
     path("runs/<int:run_id>/", views.run_detail, name="api-run"),
     path("runs/<int:run_id>/cancel/", views.run_cancel, name="api-run-cancel"),
     path("runs/<int:run_id>/retry/", views.run_retry, name="api-run-retry"),
@@ -22,8 +22,8 @@ urlpatterns = [
     path("versions/<int:version_id>/", views.version_detail, name="api-version"),
     path("versions/<int:version_id>/promote/", views.version_promote, name="api-version-promote"),
     path("versions/<int:version_id>/roll-back/", views.version_roll_back, name="api-version-roll-back"),
-    path("rounds/<int:round_id>/", views.round_detail, name="api-round"),
-    path("rounds/<int:round_id>/finish-labelling/", views.round_finish_labelling, name="api-round-finish-labelling"),
-    path("rounds/<int:round_id>/resume/", views.round_resume, name="api-round-resume"),
-    path("rounds/<int:round_id>/cancel/", views.round_cancel, name="api-round-cancel"),
+    path("rounds/<int:round_id>/", loops.round_detail, name="api-round"),
+    path("rounds/<int:round_id>/finish-labelling/", loops.round_finish_labelling, name="api-round-finish-labelling"),
+    path("rounds/<int:round_id>/resume/", loops.round_resume, name="api-round-resume"),
+    path("rounds/<int:round_id>/cancel/", loops.round_cancel, name="api-round-cancel"),
 ]

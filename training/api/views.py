@@ -1,4 +1,4 @@
-"""Recipes, runs, versions, snapshots, loops and rounds over REST: each view asks a gate, calls a service, and shows."""
+"""Recipes, runs, versions and snapshots over REST: each view asks a gate, calls a service, and shows."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from annotation.models import Campaign, Role, User
 from training import permissions
 from training.api import serializers as shapes
 from training.errors import Invalid
-from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
+from training.models import GateReport, ModelVersion, Run, Snapshot
 from training.recipes.base import RECIPES, RecipeError
 from training.recipes.base import recipe as find_recipe
-from training.services import gates, promotion, rounds, runs, snapshots, steps, traces, versions
+from training.services import promotion, runs, snapshots, traces, versions
 
 
 @extend_schema(operation_id="recipes_list", responses=shapes.RecipeOut(many=True), tags=["training"])
@@ -31,7 +31,7 @@ def recipes(request: Request) -> Response:
     return Response(shapes.RecipeOut([shapes.recipe_json(recipe) for recipe in found], many=True).data)
 
 
-def _person(request: Request) -> User:
+def person(request: Request) -> User:
     """Return who asks; every view here is for signed-in people only."""
     assert isinstance(request.user, User)
     return request.user
@@ -83,12 +83,12 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
             raise Invalid("There is no such snapshot in this campaign.", {"snapshot": ["Unknown."]})
     else:
         filters = {} if recipe.view == "prompts" else {"include_audit": False}
-        snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=_person(request))
+        snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=person(request))
     return runs.create(
         campaign=campaign,
         recipe=given["recipe"],
         knobs=given["knobs"],
-        actor=_person(request),
+        actor=person(request),
         parent=parent,
         snapshot=snapshot,
         inputs=inputs,
@@ -114,7 +114,7 @@ def run_detail(request: Request, run_id: int) -> Response:
 @api_view(["POST"])
 def run_cancel(request: Request, run_id: int) -> Response:
     """Cancel a run: at once while it is queued, else within seconds."""
-    run = runs.cancel(run=permissions.run_for(request.user, run_id), actor=_person(request))
+    run = runs.cancel(run=permissions.run_for(request.user, run_id), actor=person(request))
     return Response(shapes.RunDetailOut(run).data)
 
 
@@ -122,7 +122,7 @@ def run_cancel(request: Request, run_id: int) -> Response:
 @api_view(["POST"])
 def run_retry(request: Request, run_id: int) -> Response:
     """Queue a failed or cancelled run again; it goes on from its last checkpoint when it has one."""
-    run = runs.retry(run=permissions.run_for(request.user, run_id), actor=_person(request))
+    run = runs.retry(run=permissions.run_for(request.user, run_id), actor=person(request))
     return Response(shapes.RunDetailOut(run).data)
 
 
@@ -164,18 +164,16 @@ class VersionList(APIView):
     def post(self, request: Request, campaign_id: int) -> Response:
         """Register a model from outside as a candidate."""
         campaign = permissions.training_of(request.user, campaign_id)
-        version = versions.register(
-            campaign=campaign, actor=_person(request), **checked(shapes.VersionIn, request.data)
-        )
+        version = versions.register(campaign=campaign, actor=person(request), **checked(shapes.VersionIn, request.data))
         return Response(_version_json(version), status=status.HTTP_201_CREATED)
 
 
 def _version_json(version: ModelVersion) -> dict[str, Any]:
     row = shapes.VersionOut(version).data
-    return {**row, "gate_report": _report_json(version), "lineage": versions.lineage(version)}
+    return {**row, "gate_report": report_json(version), "lineage": versions.lineage(version)}
 
 
-def _report_json(version: ModelVersion | None) -> dict[str, Any] | None:
+def report_json(version: ModelVersion | None) -> dict[str, Any] | None:
     report = GateReport.objects.filter(candidate=version).first() if version is not None else None
     return None if report is None else shapes.GateReportOut(report).data
 
@@ -198,7 +196,7 @@ def version_promote(request: Request, version_id: int) -> Response:
     """Put a version into use; without a passing gate report only for a reason."""
     version = permissions.version_for(request.user, version_id, Role.LEAD)
     reason = checked(shapes.PromoteIn, request.data)["reason"]
-    return Response(_version_json(promotion.promote(version=version, actor=_person(request), reason=reason)))
+    return Response(_version_json(promotion.promote(version=version, actor=person(request), reason=reason)))
 
 
 @extend_schema(operation_id="versions_roll_back", request=None, responses=shapes.VersionDetailOut, tags=["training"])
@@ -206,7 +204,7 @@ def version_promote(request: Request, version_id: int) -> Response:
 def version_roll_back(request: Request, version_id: int) -> Response:
     """Put a version that was in use before into use again."""
     version = permissions.version_for(request.user, version_id, Role.LEAD)
-    return Response(_version_json(promotion.roll_back(version=version, actor=_person(request))))
+    return Response(_version_json(promotion.roll_back(version=version, actor=person(request))))
 
 
 class SnapshotList(APIView):
@@ -231,106 +229,6 @@ class SnapshotList(APIView):
         campaign = permissions.training_of(request.user, campaign_id)
         given = checked(shapes.SnapshotIn, request.data)
         snapshot = snapshots.freeze(
-            campaign=campaign, view=given["view"], filters=dict(given.get("filters", {})), actor=_person(request)
+            campaign=campaign, view=given["view"], filters=dict(given.get("filters", {})), actor=person(request)
         )
         return Response(shapes.SnapshotOut(snapshot).data, status=status.HTTP_201_CREATED)
-
-
-# --- Loops and rounds --------------------------------------------------------------------------------------------
-
-
-class LoopDetail(APIView):
-    @extend_schema(operation_id="loop_read", responses=shapes.LoopOut, tags=["training"])
-    def get(self, request: Request, campaign_id: int) -> Response:
-        """Return the campaign's loop."""
-        return Response(shapes.LoopOut(permissions.loop_for(request.user, campaign_id)).data)
-
-    @extend_schema(
-        operation_id="loop_create", request=shapes.LoopIn, responses={201: shapes.LoopOut}, tags=["training"]
-    )
-    def post(self, request: Request, campaign_id: int) -> Response:
-        """Give the campaign a loop; it is paused until a round is started."""
-        campaign = permissions.training_of(request.user, campaign_id, Role.LEAD)
-        loop = rounds.create_loop(campaign=campaign, actor=_person(request), **checked(shapes.LoopIn, request.data))
-        return Response(shapes.LoopOut(loop).data, status=status.HTTP_201_CREATED)
-
-    @extend_schema(operation_id="loop_change", request=shapes.LoopChange, responses=shapes.LoopOut, tags=["training"])
-    def patch(self, request: Request, campaign_id: int) -> Response:
-        """Change the settings given and leave the rest."""
-        loop = permissions.loop_for(request.user, campaign_id, Role.LEAD)
-        change = checked(shapes.LoopChange, request.data)
-        loop = rounds.configure(loop=loop, settings=change["settings"], actor=_person(request))
-        return Response(shapes.LoopOut(loop).data)
-
-
-@extend_schema(operation_id="loop_pause", request=None, responses=shapes.LoopOut, tags=["training"])
-@api_view(["POST"])
-def loop_pause(request: Request, campaign_id: int) -> Response:
-    """Pause the loop: what runs finishes, and no round advances until one is resumed."""
-    loop = rounds.pause(loop=permissions.loop_for(request.user, campaign_id, Role.LEAD), actor=_person(request))
-    return Response(shapes.LoopOut(loop).data)
-
-
-class RoundList(APIView):
-    pagination_class = IdCursorPagination
-
-    @extend_schema(operation_id="rounds_list", responses=shapes.RoundOut(many=True), tags=["training"])
-    def get(self, request: Request, campaign_id: int) -> Response:
-        """Return the rounds of the campaign's loop, newest first; none when it has no loop."""
-        campaign = permissions.training_of(request.user, campaign_id)
-        pager = self.pagination_class()
-        found = Round.objects.filter(loop__campaign=campaign).select_related("loop")
-        page = pager.paginate_queryset(found, request, self)
-        return pager.get_paginated_response(shapes.RoundOut(page, many=True).data)
-
-    @extend_schema(operation_id="rounds_start", request=None, responses={201: shapes.RoundDetailOut}, tags=["training"])
-    def post(self, request: Request, campaign_id: int) -> Response:
-        """Start the next round."""
-        loop: Loop = permissions.loop_for(request.user, campaign_id, Role.LEAD)
-        round = rounds.start_round(loop=loop, actor=_person(request))
-        return Response(_round_json(round), status=status.HTTP_201_CREATED)
-
-
-def _round_json(round: Round) -> dict[str, Any]:
-    batches = []
-    for batch in (round.batch, gates.batch(round)):
-        done, total, open_ = steps.task_counts(round, batch)
-        batches.append({"batch": batch, "done": done, "total": total, "open": open_})
-    return {
-        **shapes.RoundOut(round).data,
-        "prompts": round.prompts,
-        "runs": shapes.RunOut(Run.objects.filter(round=round).order_by("pk"), many=True).data,
-        "batches": batches,
-        "gate_report": _report_json(round.candidate),
-    }
-
-
-@extend_schema(operation_id="rounds_read", responses=shapes.RoundDetailOut, tags=["training"])
-@api_view(["GET"])
-def round_detail(request: Request, round_id: int) -> Response:
-    """Return one round with its runs, the state of its pairs, and the gate's report once there is one."""
-    return Response(_round_json(permissions.round_for(request.user, round_id)))
-
-
-@extend_schema(operation_id="rounds_finish_labelling", request=None, responses=shapes.RoundDetailOut, tags=["training"])
-@api_view(["POST"])
-def round_finish_labelling(request: Request, round_id: int) -> Response:
-    """Go on with what is judged now, and withdraw the other pairs."""
-    round = permissions.round_for(request.user, round_id, Role.LEAD)
-    return Response(_round_json(rounds.finish_labelling(round=round, actor=_person(request))))
-
-
-@extend_schema(operation_id="rounds_resume", request=None, responses=shapes.RoundDetailOut, tags=["training"])
-@api_view(["POST"])
-def round_resume(request: Request, round_id: int) -> Response:
-    """Go on where the round stalled or its loop was paused; what failed is tried again."""
-    round = permissions.round_for(request.user, round_id, Role.LEAD)
-    return Response(_round_json(rounds.resume(round=round, actor=_person(request))))
-
-
-@extend_schema(operation_id="rounds_cancel", request=None, responses=shapes.RoundDetailOut, tags=["training"])
-@api_view(["POST"])
-def round_cancel(request: Request, round_id: int) -> Response:
-    """End the round: its runs are stopped, its open pairs withdrawn; the policy in use stays in use."""
-    round = permissions.round_for(request.user, round_id, Role.LEAD)
-    return Response(_round_json(rounds.cancel(round=round, actor=_person(request))))

@@ -28,7 +28,11 @@ class LoopSettings:
     deadline_hours: float = knob(
         72.0, "hours after which a round goes on with the minimum share", low=0.01, high=8760.0
     )
-    reference: str = knob("previous", "which policy DPO's log-ratios refer to", choices=("initial", "previous", "data"))
+    reference: str = knob(
+        "previous",
+        "which policy DPO's log-ratios refer to; data is the one that wrote the pairs, so nothing is replayed",
+        choices=("initial", "previous", "data"),
+    )
     replay: float = knob(0.5, "earlier rounds' pairs mixed in, as a share of this round's", low=0.0, high=10.0)
     refresh_reward: bool = knob(True, "train the reward model anew before choosing pairs of the next round")
     gate_prompts: int = knob(

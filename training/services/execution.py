@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from training import launch, paths
 from training.errors import FolderBusy, RunLost, TrainingError
+from training.folder import last_words
 from training.models import Run
 from training.recipes.spec import EXIT_STOPPED, RunResult
 from training.services import runs
@@ -116,7 +117,7 @@ def _account_for(run: Run, code: int, folder: Path, watch: Watch) -> None:
     elif watch.worker_stops:
         runs.requeue(run, reason="Its worker was stopped; it goes on from its last checkpoint.", counts=False)
     elif explained:
-        runs.fail(run, launch.last_words(folder))
+        runs.fail(run, last_words(folder))
     elif code == EXIT_STOPPED:
         runs.requeue(run, reason="The process was told to stop from outside.")
     elif code < 0:
@@ -124,5 +125,5 @@ def _account_for(run: Run, code: int, folder: Path, watch: Watch) -> None:
         hint = " The machine may have run out of memory." if name == "SIGKILL" else ""
         runs.requeue(run, reason=f"The process was ended by {name}.{hint}")
     else:
-        words = launch.last_words(folder) or "It left no log."
+        words = last_words(folder) or "It left no log."
         runs.fail(run, f"The process ended with code {code} and no result.\n{words}")

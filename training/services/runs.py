@@ -11,19 +11,17 @@ import os
 import platform
 import secrets
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from annotation.models import Campaign, User
 from annotation.services import events
-from training import launch, paths
+from training import folder, launch, paths
 from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.base import RecipeError, from_json
@@ -204,7 +202,7 @@ def requeue(run: Run, *, reason: str, counts: bool = True) -> None:
     With `counts` false the attempt is forgotten: the worker was asked to stop, which says nothing about the run.
     RunLost when the run is held elsewhere.
     """
-    attempts = 0 if launch.has_new_checkpoint(paths.run_folder(run.pk)) else run.attempts - (0 if counts else 1)
+    attempts = 0 if folder.has_new_checkpoint(paths.run_folder(run.pk)) else run.attempts - (0 if counts else 1)
     if attempts >= MAX_ATTEMPTS:
         fail(run, f"{reason} It was tried {attempts} times without reaching a new checkpoint. Look at the log.")
         return
@@ -232,6 +230,8 @@ def cancel(*, run: Run, actor: User | None) -> Run:
     queued = Run.objects.filter(pk=run.pk, state=Run.State.QUEUED)
     running = Run.objects.filter(pk=run.pk, state=Run.State.RUNNING)
     if queued.update(state=Run.State.CANCELLED, cancel_requested=True, finished_at=now):
+        # A child that lost its worker may still be at it, where nobody could stop it yet.
+        launch.ask_to_stop(paths.run_folder(run.pk))
         if run.round_id is not None:
             messages.wake_round(run.round_id)
     elif not running.update(cancel_requested=True):
@@ -258,59 +258,3 @@ def retry(*, run: Run, actor: User | None) -> Run:
     messages.wake_run(run.pk)
     run.refresh_from_db()
     return run
-
-
-# --- What the beat does ------------------------------------------------------------------------------------------
-
-
-def recover_lost() -> int:
-    """Take runs from workers that are gone, queue them again, and wake workers again; return how many were taken.
-
-    A worker is gone when its heartbeat is older than `ATTUNE_RUN_LOST_SECONDS`, or at once when it was a process of
-    this machine that no longer lives.
-    """
-    stale = timezone.now() - timedelta(seconds=settings.ATTUNE_RUN_LOST_SECONDS)
-    taken = 0
-    for run in Run.objects.filter(state=Run.State.RUNNING).select_related("campaign"):
-        silent = run.heartbeat_at is None or run.heartbeat_at < stale
-        if (silent or _worker_is_gone(run.claim)) and _recover(run):
-            taken += 1
-    for run in Run.objects.filter(state=Run.State.QUEUED, heartbeat_at__lt=stale).order_by("pk")[:20]:
-        if Run.objects.filter(pk=run.pk, state=Run.State.QUEUED).update(heartbeat_at=timezone.now()):
-            messages.wake_run(run.pk)
-    return taken
-
-
-def _worker_is_gone(claim: str) -> bool:
-    """Return whether `claim` names a process of this machine that has ended; False when that cannot be told."""
-    parts = claim.split("-")
-    if len(parts) != 4 or parts[0] != machine():
-        return False
-    return not launch.lives(int(parts[1]), float(parts[2]))
-
-
-def _recover(run: Run) -> bool:
-    """Take a run from a worker that is gone, stop its orphan, and queue it again; False when somebody was faster."""
-    lost_claim, ours = run.claim, claim_name()
-    # Under our name first: should the old worker only have slept, its next write changes nothing and it lets go;
-    # should we be killed here, our own heartbeat goes stale and the next beat begins anew.
-    if (
-        Run.objects.filter(pk=run.pk, state=Run.State.RUNNING, claim=lost_claim).update(
-            claim=ours, heartbeat_at=timezone.now()
-        )
-        != 1
-    ):
-        return False
-    run.claim = ours
-    here = lost_claim.split("-")[0] == machine()
-    if here and run.pid is not None and run.pid_started is not None:
-        # What cannot be stopped keeps the folder's lock, and the next attempt waits for that.
-        launch.stop_orphan(run.pid, run.pid_started)
-    result = RunResult.read(paths.run_folder(run.pk))
-    if result is not None:
-        finish(run, result)
-    elif run.cancel_requested:
-        record_cancelled(run)
-    else:
-        requeue(run, reason="Its worker was lost.")
-    return True

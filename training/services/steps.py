@@ -17,16 +17,12 @@ from django.utils import timezone
 
 from annotation.models import Task, User
 from annotation.services import events, withdrawal
-from training.errors import TrainingError
-from training.models import Loop, ModelVersion, Round, Run, Snapshot
+from training.models import Loop, ModelVersion, Round, Snapshot
 from training.recipes.loop import LoopSettings, loop_settings
-from training.services import gates, promotion, prompts, runs, sampling, snapshots, versions
+from training.services import gates, orders, promotion, prompts, sampling, snapshots
+from training.services.orders import Stuck, run_of, succeeded
 
 State = Round.State
-
-
-class Stuck(TrainingError):
-    """The round cannot go on by itself; the sentence says what a lead can do."""
 
 
 def settings_of(loop: Loop) -> LoopSettings:
@@ -69,40 +65,6 @@ def open_round(*, loop: Loop, policy: ModelVersion, actor: User | None) -> Round
     return round
 
 
-# --- Runs of a round ---------------------------------------------------------------------------------------------
-
-
-def run_of(round: Round, purpose: str) -> Run | None:
-    return Run.objects.filter(round=round, purpose=purpose).select_related("output", "campaign").first()
-
-
-def succeeded(run: Run) -> bool:
-    """Return whether `run` is done. A failed one is tried once more; failed twice or cancelled, the round is Stuck."""
-    if run.state == Run.State.FAILED:
-        if run.failures >= 2:
-            raise Stuck(f"{str(run).capitalize()} failed twice: {run.error} Resume the round to try it again.")
-        runs.retry(run=run, actor=None)
-        return False
-    if run.state == Run.State.CANCELLED:
-        raise Stuck(f"{str(run).capitalize()} was cancelled. Resume the round to start it again, or cancel the round.")
-    return run.state == Run.State.SUCCEEDED
-
-
-def _scorers(round: Round) -> dict[str, str]:
-    reward = versions.current(round.loop.campaign, ModelVersion.Kind.REWARD)
-    return {} if reward is None else {"reward": reward.path}
-
-
-def _decided(**knobs: Any) -> dict[str, Any]:
-    """Return the knobs that the loop decides; 0 leaves one as the recipe has it."""
-    return {name: value for name, value in knobs.items() if value}
-
-
-def initial_policy(loop: Loop) -> ModelVersion:
-    """Return the policy that the loop began with."""
-    return loop.rounds.select_related("policy").order_by("index")[0].policy
-
-
 # --- Steps -------------------------------------------------------------------------------------------------------
 
 
@@ -111,31 +73,13 @@ def draft(round: Round) -> bool:
     settings = settings_of(round.loop)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
     data = prompts.write(round, "prompts", chosen)
-    scorers = _scorers(round)
-    knobs = {
-        "samples_per_prompt": settings.samples_per_prompt,
-        "temperature": settings.temperature,
-        "max_new_tokens": settings.max_new_tokens,
-        "selection": settings.selection,
-        "audit_share": settings.audit_share,
-    }
     note = f"{round.policy.label} answers {len(chosen)} prompts, {settings.samples_per_prompt} times each."
-    if not scorers:
+    if not orders.scorers(round):
         note += " There is no reward model yet, so the pairs are drawn at random."
     with transaction.atomic():
         if not move(round, State.SAMPLING, note, prompts=list(chosen)):
             return False
-        runs.create(
-            campaign=round.loop.campaign,
-            recipe="sample",
-            knobs=knobs,
-            actor=None,
-            parent=round.policy,
-            inputs={"data": data, "scorers": scorers},
-            seed=round.index,
-            round=round,
-            purpose="sample",
-        )
+        orders.sample(round, settings, data=data)
     return True
 
 
@@ -189,35 +133,16 @@ def freeze(round: Round) -> bool:
     settings = settings_of(round.loop)
     snapshot = round.snapshot or _frozen(round, settings)
     if settings.refresh_reward:
-        run = run_of(round, "reward") or _order_reward(round, settings)
+        run = run_of(round, "reward") or orders.reward(round, settings)
         if run is None or not succeeded(run):
             return False
         if run.output is not None and run.output.state == ModelVersion.State.CANDIDATE:
             promotion.promote(version=run.output, actor=None)
-    inputs: dict[str, Any] = {}
-    if settings.reference == "initial":
-        inputs["reference"] = initial_policy(round.loop).path
     with transaction.atomic():
         note = f"{round.policy.label} learns from {snapshot.rows} pairs."
         if not move(round, State.TRAINING, note):
             return False
-        runs.create(
-            campaign=round.loop.campaign,
-            recipe="dpo",
-            knobs=_decided(
-                learning_rate=settings.learning_rate,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                beta=settings.beta,
-            ),
-            actor=None,
-            parent=round.policy,
-            snapshot=snapshot,
-            inputs=inputs,
-            seed=round.index,
-            round=round,
-            purpose="policy",
-        )
+        orders.policy(round, settings, snapshot=snapshot)
     return True
 
 
@@ -231,8 +156,9 @@ def _frozen(round: Round, settings: LoopSettings) -> Snapshot:
             "their judgements again and resume the round, or cancel it."
         )
     earlier = [f"round-{index}" for index in range(1, round.index)]
-    wanted = round_half_up(settings.replay * snapshot.rows)
-    if earlier and wanted:
+    wanted = int(settings.replay * snapshot.rows + 0.5)
+    # Earlier pairs were written by earlier policies, and the reference "data" is the one that wrote them all.
+    if earlier and wanted and settings.reference != "data":
         filters["replay"] = {"batches": earlier, "rows": wanted, "seed": round.index}
         snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
     # Who is second takes the first one's: the runs of a round must all have read the same file.
@@ -240,34 +166,6 @@ def _frozen(round: Round, settings: LoopSettings) -> Snapshot:
     round.refresh_from_db(fields=["snapshot"])
     assert round.snapshot is not None
     return round.snapshot
-
-
-def round_half_up(value: float) -> int:
-    return int(value + 0.5)
-
-
-def _order_reward(round: Round, settings: LoopSettings) -> Run | None:
-    """Return the run that trains a reward model on every pair the campaign has; audit pairs are never trained on."""
-    campaign = round.loop.campaign
-    filters = {"split": "train", "include_audit": False}
-    snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
-    with transaction.atomic():
-        # The row is locked against a cancel: a round that is over orders nothing.
-        if not Round.objects.filter(pk=round.pk, state=State.FREEZING).update(
-            note=f"The reward model learns from {snapshot.rows} pairs."
-        ):
-            return None
-        return runs.create(
-            campaign=campaign,
-            recipe="bradley-terry",
-            knobs=_decided(learning_rate=settings.reward_learning_rate, epochs=settings.reward_epochs),
-            actor=None,
-            parent=initial_policy(round.loop),
-            snapshot=snapshot,
-            seed=round.index,
-            round=round,
-            purpose="reward",
-        )
 
 
 def train(round: Round) -> bool:
@@ -285,17 +183,7 @@ def train(round: Round) -> bool:
         note = f"{candidate.label} is compared with {round.policy.label} on {len(chosen)} held-out prompts."
         if not move(round, State.GATING, note, candidate=candidate):
             return False
-        runs.create(
-            campaign=round.loop.campaign,
-            recipe="compare",
-            knobs={"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens},
-            actor=None,
-            parent=candidate,
-            inputs={"data": data, "reference": round.policy.path, "scorers": _scorers(round)},
-            seed=round.index,
-            round=round,
-            purpose="gate",
-        )
+        orders.comparison(round, settings, candidate=candidate, data=data)
     return True
 
 

@@ -1,0 +1,118 @@
+"""Loops and rounds over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation.api.pagination import IdCursorPagination
+from annotation.api.parsing import checked
+from annotation.models import Role
+from training import permissions
+from training.api import serializers as shapes
+from training.api.views import person, report_json
+from training.models import Loop, Round, Run
+from training.services import gates, rounds, steps
+
+
+class LoopDetail(APIView):
+    @extend_schema(operation_id="loop_read", responses=shapes.LoopOut, tags=["training"])
+    def get(self, request: Request, campaign_id: int) -> Response:
+        """Return the campaign's loop."""
+        return Response(shapes.LoopOut(permissions.loop_for(request.user, campaign_id)).data)
+
+    @extend_schema(
+        operation_id="loop_create", request=shapes.LoopIn, responses={201: shapes.LoopOut}, tags=["training"]
+    )
+    def post(self, request: Request, campaign_id: int) -> Response:
+        """Give the campaign a loop; it is paused until a round is started."""
+        campaign = permissions.training_of(request.user, campaign_id, Role.LEAD)
+        loop = rounds.create_loop(campaign=campaign, actor=person(request), **checked(shapes.LoopIn, request.data))
+        return Response(shapes.LoopOut(loop).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(operation_id="loop_change", request=shapes.LoopChange, responses=shapes.LoopOut, tags=["training"])
+    def patch(self, request: Request, campaign_id: int) -> Response:
+        """Change the settings given and leave the rest."""
+        loop = permissions.loop_for(request.user, campaign_id, Role.LEAD)
+        change = checked(shapes.LoopChange, request.data)
+        loop = rounds.configure(loop=loop, settings=change["settings"], actor=person(request))
+        return Response(shapes.LoopOut(loop).data)
+
+
+@extend_schema(operation_id="loop_pause", request=None, responses=shapes.LoopOut, tags=["training"])
+@api_view(["POST"])
+def loop_pause(request: Request, campaign_id: int) -> Response:
+    """Pause the loop: what runs finishes, and no round advances until one is resumed."""
+    loop = rounds.pause(loop=permissions.loop_for(request.user, campaign_id, Role.LEAD), actor=person(request))
+    return Response(shapes.LoopOut(loop).data)
+
+
+class RoundList(APIView):
+    pagination_class = IdCursorPagination
+
+    @extend_schema(operation_id="rounds_list", responses=shapes.RoundOut(many=True), tags=["training"])
+    def get(self, request: Request, campaign_id: int) -> Response:
+        """Return the rounds of the campaign's loop, newest first; none when it has no loop."""
+        campaign = permissions.training_of(request.user, campaign_id)
+        pager = self.pagination_class()
+        found = Round.objects.filter(loop__campaign=campaign).select_related("loop")
+        page = pager.paginate_queryset(found, request, self)
+        return pager.get_paginated_response(shapes.RoundOut(page, many=True).data)
+
+    @extend_schema(operation_id="rounds_start", request=None, responses={201: shapes.RoundDetailOut}, tags=["training"])
+    def post(self, request: Request, campaign_id: int) -> Response:
+        """Start the next round."""
+        loop: Loop = permissions.loop_for(request.user, campaign_id, Role.LEAD)
+        round = rounds.start_round(loop=loop, actor=person(request))
+        return Response(_round_json(round), status=status.HTTP_201_CREATED)
+
+
+def _round_json(round: Round) -> dict[str, Any]:
+    batches = []
+    for batch in (round.batch, gates.batch(round)):
+        done, total, open_ = steps.task_counts(round, batch)
+        batches.append({"batch": batch, "done": done, "total": total, "open": open_})
+    return {
+        **shapes.RoundOut(round).data,
+        "prompts": round.prompts,
+        "runs": shapes.RunOut(Run.objects.filter(round=round).order_by("pk"), many=True).data,
+        "batches": batches,
+        "gate_report": report_json(round.candidate),
+    }
+
+
+@extend_schema(operation_id="rounds_read", responses=shapes.RoundDetailOut, tags=["training"])
+@api_view(["GET"])
+def round_detail(request: Request, round_id: int) -> Response:
+    """Return one round with its runs, the state of its pairs, and the gate's report once there is one."""
+    return Response(_round_json(permissions.round_for(request.user, round_id)))
+
+
+@extend_schema(operation_id="rounds_finish_labelling", request=None, responses=shapes.RoundDetailOut, tags=["training"])
+@api_view(["POST"])
+def round_finish_labelling(request: Request, round_id: int) -> Response:
+    """Go on with what is judged now, and withdraw the other pairs."""
+    round = permissions.round_for(request.user, round_id, Role.LEAD)
+    return Response(_round_json(rounds.finish_labelling(round=round, actor=person(request))))
+
+
+@extend_schema(operation_id="rounds_resume", request=None, responses=shapes.RoundDetailOut, tags=["training"])
+@api_view(["POST"])
+def round_resume(request: Request, round_id: int) -> Response:
+    """Go on where the round stalled or its loop was paused; what failed is tried again."""
+    round = permissions.round_for(request.user, round_id, Role.LEAD)
+    return Response(_round_json(rounds.resume(round=round, actor=person(request))))
+
+
+@extend_schema(operation_id="rounds_cancel", request=None, responses=shapes.RoundDetailOut, tags=["training"])
+@api_view(["POST"])
+def round_cancel(request: Request, round_id: int) -> Response:
+    """End the round: its runs are stopped, its open pairs withdrawn; the policy in use stays in use."""
+    round = permissions.round_for(request.user, round_id, Role.LEAD)
+    return Response(_round_json(rounds.cancel(round=round, actor=person(request))))

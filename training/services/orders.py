@@ -1,0 +1,121 @@
+"""The runs of a round: each ordered once, under its purpose, with what the loop's settings decide about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from training.errors import TrainingError
+from training.models import Loop, ModelVersion, Round, Run, Snapshot
+from training.recipes.loop import LoopSettings
+from training.services import runs, snapshots, versions
+
+
+class Stuck(TrainingError):
+    """The round cannot go on by itself; the sentence says what a lead can do."""
+
+
+def run_of(round: Round, purpose: str) -> Run | None:
+    return Run.objects.filter(round=round, purpose=purpose).select_related("output", "campaign").first()
+
+
+def succeeded(run: Run) -> bool:
+    """Return whether `run` is done. A failed one is tried once more; failed twice or cancelled, the round is Stuck."""
+    if run.state == Run.State.FAILED:
+        if run.failures >= 2:
+            raise Stuck(f"{str(run).capitalize()} failed twice: {run.error} Resume the round to try it again.")
+        runs.retry(run=run, actor=None)
+        return False
+    if run.state == Run.State.CANCELLED:
+        raise Stuck(f"{str(run).capitalize()} was cancelled. Resume the round to start it again, or cancel the round.")
+    return run.state == Run.State.SUCCEEDED
+
+
+def scorers(round: Round) -> dict[str, str]:
+    """Return the reward model in use by the name under which its scores are known; nothing when there is none."""
+    reward = versions.current(round.loop.campaign, ModelVersion.Kind.REWARD)
+    return {} if reward is None else {"reward": reward.path}
+
+
+def initial_policy(loop: Loop) -> ModelVersion:
+    """Return the policy that the loop began with."""
+    return loop.rounds.select_related("policy").order_by("index")[0].policy
+
+
+def sample(round: Round, settings: LoopSettings, *, data: str) -> Run:
+    """Order the answers of the current policy to the round's prompts."""
+    knobs = {
+        "samples_per_prompt": settings.samples_per_prompt,
+        "temperature": settings.temperature,
+        "max_new_tokens": settings.max_new_tokens,
+        "selection": settings.selection,
+        "audit_share": settings.audit_share,
+    }
+    inputs = {"data": data, "scorers": scorers(round)}
+    return _order(round, "sample", recipe="sample", knobs=knobs, parent=round.policy, inputs=inputs)
+
+
+def reward(round: Round, settings: LoopSettings) -> Run | None:
+    """Order a reward model from every pair the campaign has but audit pairs; None when the round is over."""
+    campaign = round.loop.campaign
+    filters = {"split": "train", "include_audit": False}
+    snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
+    note = f"The reward model learns from {snapshot.rows} pairs."
+    knobs = _decided(learning_rate=settings.reward_learning_rate, epochs=settings.reward_epochs)
+    base = initial_policy(round.loop)
+    with transaction.atomic():
+        # The UPDATE locks the row against a cancel: a round that is over orders nothing.
+        if not Round.objects.filter(pk=round.pk, state=Round.State.FREEZING).update(note=note):
+            return None
+        return _order(round, "reward", recipe="bradley-terry", knobs=knobs, parent=base, snapshot=snapshot)
+
+
+def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot) -> Run:
+    """Order the candidate: the current policy, trained on the round's pairs."""
+    knobs = _decided(
+        learning_rate=settings.learning_rate,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        beta=settings.beta,
+    )
+    # Without a reference a recipe takes the policy that it starts from: the one before this round, and, as nothing is
+    # replayed then, the one that wrote the data.
+    inputs = {"reference": initial_policy(round.loop).path} if settings.reference == "initial" else {}
+    return _order(round, "policy", recipe="dpo", knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
+
+
+def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str) -> Run:
+    """Order the comparison of the candidate with the current policy on held-out prompts."""
+    knobs = {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
+    inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
+    return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)
+
+
+def _decided(**knobs: Any) -> dict[str, Any]:
+    """Return the knobs that the loop decides; 0 leaves one as the recipe has it."""
+    return {name: value for name, value in knobs.items() if value}
+
+
+def _order(
+    round: Round,
+    purpose: str,
+    *,
+    recipe: str,
+    knobs: dict[str, Any],
+    parent: ModelVersion,
+    snapshot: Snapshot | None = None,
+    inputs: dict[str, Any] | None = None,
+) -> Run:
+    return runs.create(
+        campaign=round.loop.campaign,
+        recipe=recipe,
+        knobs=knobs,
+        actor=None,
+        parent=parent,
+        snapshot=snapshot,
+        inputs=inputs,
+        seed=round.index,
+        round=round,
+        purpose=purpose,
+    )
