@@ -118,6 +118,7 @@ def test_weights_that_could_run_code_are_not_loaded(tmp_path, policy):
         (RunError("Do this."), "Do this."),
         (torch.OutOfMemoryError("CUDA out of memory"), "The device's memory is full."),
         (OSError(errno.ENOSPC, "No space left"), "The disk is full."),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "The disk is full."),
         (ZeroDivisionError("division by zero"), "The run failed with ZeroDivisionError: division by zero."),
         (KeyError(), "The run failed with KeyError."),
     ],

@@ -55,11 +55,12 @@ def plain_template(tokenizer: PreTrainedTokenizerBase) -> str:
     opener = opening[first] if first is not None and first in opening else ""
     ending = tokenizer.eos_token or tokenizer.sep_token or ""
     return (
-        "{{ '" + opener + "' }}{% for message in messages %}"
+        f"{{{{ {opener!r} }}}}"
+        "{% for message in messages %}"
         "{% if not loop.first %}{{ '\\n\\n' }}{% endif %}"
         "{{ {'user': 'Human', 'assistant': 'Assistant', 'system': 'System'}[message['role']] + ': ' }}"
         "{{ message['content'] }}"
-        "{% if message['role'] == 'assistant' and loop.last %}{{ '" + ending + "' }}{% endif %}"
+        "{% if message['role'] == 'assistant' and loop.last %}{{ " + repr(ending) + " }}{% endif %}"
         "{% endfor %}{% if add_generation_prompt %}{{ '\\n\\nAssistant:' }}{% endif %}"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -89,6 +90,7 @@ def main(spec_path: str) -> int:
         result = KINDS[spec.kind](job)
         if job.is_main:
             result.write(folder)
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # large, and of no more use
         distributed.wait(job)
     except Stopped:
         (folder / "STOP").unlink(missing_ok=True)  # it has been heeded; the next start is meant
@@ -109,7 +111,8 @@ def sentence(error: Exception) -> str:
         return str(error)
     if isinstance(error, torch.OutOfMemoryError):
         return "The device's memory is full. Lower the rows computed at once or max_length, or take a smaller model."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    # The libraries that write weights have errors of their own for a full disk, with the system's words in them.
+    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
         return "The disk is full. Make room where the files of the runs are kept, then start the run again."
     if isinstance(error, FileNotFoundError):
         return f"The file {error.filename} is not there. It may have been moved or deleted since the run was made."

@@ -193,7 +193,6 @@ def _train(
         numbers, stop = learner.step(rows, rate=rate(progress.step), clip=clip)
         now = time.perf_counter()
         numbers["tokens_per_second"] = numbers.pop("tokens") / (now - started)
-        started = now
         last = progress.step == len(batches)
         if held and eval_every and progress.step % eval_every == 0 and not last:
             measured = learner.measure(held)
@@ -203,6 +202,7 @@ def _train(
             checkpoint()
         if stop and not last:
             raise Stopped
+        started = time.perf_counter()  # measuring and writing are no part of a step's speed
 
 
 def _checkpoint(learner: Learner, mark: str) -> None:
