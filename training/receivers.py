@@ -6,23 +6,23 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from django.db.models.signals import post_save
 from django.dispatch import receiver
 
 from annotation.models import Task
+from annotation.signals import task_completed
 from training.models import Round
 from training.services import messages
 
 
-@receiver(post_save, sender=Task, dispatch_uid="training.wake_round_when_judged")
-def wake_round_when_judged(instance: Task, **_: Any) -> None:
+@receiver(task_completed, dispatch_uid="training.wake_round_when_judged")
+def wake_round_when_judged(task: Task, **_: Any) -> None:
     """Wake a round when the last task of its batch has been judged. The beat would find it too, seconds later.
 
     SQL: one statement after the commit that completes a task of some batch; none for other tasks.
     """
-    if instance.state != Task.State.COMPLETE or not instance.batch:
+    if not task.batch:
         return
-    campaign, batch = instance.campaign_id, instance.batch
+    campaign, batch = task.campaign_id, task.batch
 
     def wake() -> None:
         waiting = Round.objects.filter(

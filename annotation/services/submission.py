@@ -16,6 +16,7 @@ from annotation.feedback import kind
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Insert, Select, Update
 from annotation.services.queue import lock_task
+from annotation.signals import task_completed
 from annotation.storable import unstorable
 
 SKIP_REASONS: dict[str, str] = {
@@ -186,9 +187,12 @@ def _take(task: Task, held: Assignment) -> None:
         )
     task.done += 1
     task.seats -= 0 if has_seat else 1
-    if task.done >= task.wanted and task.state == Task.State.OPEN:
+    completed = task.done >= task.wanted and task.state == Task.State.OPEN
+    if completed:
         task.state = Task.State.COMPLETE
     _COUNT(pk=task.pk, done=task.done, seats=task.seats, state=task.state)
+    if completed:
+        task_completed.send(sender=Task, task=task)
 
 
 def _refuse_closed(campaign: Campaign) -> None:

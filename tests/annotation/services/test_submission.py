@@ -11,6 +11,7 @@ from django.utils import timezone
 from annotation.errors import CampaignClosed, Invalid, LeaseLost
 from annotation.models import Assignment, Event, Feedback, Task
 from annotation.services import campaigns, queue, submission
+from annotation.signals import task_completed
 from tests.factories import judge, make_assignment, make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
@@ -210,6 +211,24 @@ class TestDraft:
     def test_what_cannot_be_kept_is_refused(self, campaign, annotator, draft):
         with pytest.raises(Invalid):
             submission.save_draft(assignment=make_assignment(annotator, campaign), draft=draft)
+
+
+def test_the_last_judgement_of_an_item_is_announced_once(lead, annotator):
+    campaign = make_campaign(lead=lead, annotators=[annotator], tasks=1, overlap=2)
+    heard = []
+
+    def listen(task: Task, **_: object) -> None:
+        heard.append((task.pk, task.state, task.batch))
+
+    task_completed.connect(listen)
+    try:
+        first = judge(lead, campaign)
+        assert heard == []
+        judge(annotator, campaign)
+        judge(lead, campaign, assignment=first.assignment)
+    finally:
+        task_completed.disconnect(listen)
+    assert heard == [(first.task_id, Task.State.COMPLETE, "")]
 
 
 def test_judgements_write_no_events(campaign, annotator):
