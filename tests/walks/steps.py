@@ -41,10 +41,11 @@ def filled_in(form: BaseForm) -> dict[str, Any]:
 def let_workers_work(*, round_ids: tuple[int, ...] = ()) -> None:
     """Do what a worker and the beat would: run what is queued and advance rounds, until only people can go on."""
     while True:
+        moved = sum(rounds.advance(round_id) for round_id in round_ids)
+        # After the rounds, because a round that stands still may just have queued a run.
         queued = list(Run.objects.filter(state=Run.State.QUEUED).order_by("pk"))
         for run in queued:
             execution.execute(run.pk)
-        moved = sum(rounds.advance(round_id) for round_id in round_ids)
         if not queued and not moved:
             return
 

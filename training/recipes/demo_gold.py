@@ -28,6 +28,29 @@ CARELESS = re.compile(
 # What an answer loses that breaks off in the middle: more than any taste gives.
 UNFINISHED = 3.0
 
+# Settings of the demo's loop, by the names of `training.recipes.loop.LoopSettings`: with these somebody who judges
+# about thirty pairs sees the model change after about two minutes (tests/experiments/test_demo_shapes.py).
+DEMO_SETTINGS: dict[str, Any] = {
+    "prompts_per_round": 30,
+    "samples_per_prompt": 4,
+    "temperature": 0.8,
+    "max_new_tokens": 112,
+    "selection": "best_worst",
+    "audit_share": 0.1,
+    "reference": "previous",
+    "replay": 0.5,
+    "learning_rate": 2e-4,
+    "epochs": 4,
+    "batch_size": 8,
+    "beta": 0.1,
+    "reward_learning_rate": 2e-4,
+    "reward_epochs": 6,
+    "gate_prompts": 24,
+    "gate_human_pairs": 8,
+    "gate_minimum_win_rate": 0.5,
+    "gate_maximum_kl": 60.0,
+}
+
 
 def warm(text: str) -> float:
     """Return how warm a text is: friendly words less dismissive ones, with diminishing returns."""
@@ -60,6 +83,23 @@ def long(text: str) -> float:
 
 
 TASTES = {"warm": warm, "curt": curt, "careful": careful, "careless": careless, "short": short, "long": long}
+
+
+# What the demo's loop is set to: a round that a person judges in ten minutes and two processor cores train in two.
+# The small model is trained in full, so its rates are far above those of a large one.
+DEMO_SETTINGS: dict[str, Any] = {
+    "prompts_per_round": 30,
+    "samples_per_prompt": 4,
+    "max_new_tokens": 128,
+    "selection": "best_worst",
+    "audit_share": 0.1,
+    "gate_prompts": 32,
+    "gate_human_pairs": 12,
+    "learning_rate": 3e-4,
+    "epochs": 6,
+    "batch_size": 8,
+    "beta": 0.1,
+}
 
 
 def gold(prompt_messages: Sequence[dict[str, Any]], text: str, taste: str) -> float:
