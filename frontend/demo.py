@@ -19,6 +19,7 @@ from annotation.services import campaigns, events, intake
 from annotation.services.people import new_password
 from training import paths
 from training.models import Loop, Round, Run
+from training.recipes.demo_gold import DEMO_SETTINGS
 from training.services import rounds
 
 LEAD, ANNOTATORS = "lead", ("ann", "ben")
@@ -47,9 +48,6 @@ short, careful or careless. **You decide which manner it keeps.**
 - When all pairs are judged, or the lead presses *Train now*, the model learns from them and answers again. The new
   answers then come into this same queue, first a few that compare it with the old model.
 """
-
-# A round that a person can judge in ten minutes and two processor cores can train in two.
-LOOP_SETTINGS = {"prompts_per_round": 30, "gate_human_pairs": 12}
 
 
 def seed() -> Round | None:
@@ -86,7 +84,7 @@ def seed() -> Round | None:
             campaign=shape,
             policy=paths.stored(MODEL),
             prompts_path=paths.stored(PROMPTS),
-            settings=LOOP_SETTINGS,
+            settings=DEMO_SETTINGS,
             actor=lead,
         )
     first = loop.rounds.order_by("index").first() or rounds.start_round(loop=loop, actor=lead)
