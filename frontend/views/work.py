@@ -16,6 +16,7 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -208,8 +209,9 @@ def _screen(
 
 
 def _campaign_context(campaign: Campaign) -> dict[str, Any]:
-    text = campaign.guidelines.filter(version=campaign.guideline_version).first()
-    return {"campaign": campaign, "guideline": text}
+    # Lazy: a fragment does not show the guidelines and need not ask for them.
+    guidelines = campaign.guidelines.filter(version=campaign.guideline_version)
+    return {"campaign": campaign, "guideline": SimpleLazyObject(guidelines.first)}
 
 
 def _own(request: SignedInRequest, campaign: Campaign, key: str) -> Assignment:

@@ -155,9 +155,14 @@ def test_skip_takes_a_digit_for_the_reason(page: Page, person: User) -> None:
     first = shown_key(page)
     page.keyboard.press("s")
     expect(page.get_by_role("dialog", name="Why skip this item?")).to_be_visible()
+    page.get_by_label("A note for the lead").fill("cut off")
+    page.keyboard.press("Enter")  # a new line in the note, not the first of the reasons
+    page.keyboard.press("4")
+    page.get_by_role("button", name="Something is broken or missing").focus()
     page.keyboard.press("4")
     expect(page.locator("#item")).not_to_have_attribute("data-key-of-item", first)
     eventually(lambda: Assignment.objects.filter(key=first, state="skipped", skip_reason="broken").exists())
+    assert Assignment.objects.get(key=first).skip_note == "cut off\n4"
     expect(page.locator("input[name=preference]:checked")).to_have_count(0)
 
 

@@ -143,6 +143,16 @@ def test_a_script_gets_the_next_item_in_the_answer(browser: Client, campaign: Ca
     assert "HX-Request" in response["Vary"]
 
 
+def test_submit_and_next_cost_few_statements(
+    browser: Client, campaign: Campaign, annotator: User, django_assert_max_num_queries
+) -> None:
+    sent = inputs_of(browser.get(address("work", campaign), **FRAGMENT).content.decode())
+    browser.get(address("work", campaign), {"ahead": 1}, **FRAGMENT)
+    # Person and role 3, submit at most 8, the item ahead is held already 1, progress 3; transactions besides.
+    with django_assert_max_num_queries(18):
+        browser.post(address("work", campaign), {**sent, "preference": "4"}, **FRAGMENT)
+
+
 def test_the_item_ahead_is_leased_and_comes_next(browser: Client, campaign: Campaign, annotator: User) -> None:
     now = inputs_of(browser.get(address("work", campaign), **FRAGMENT).content.decode())
     ahead = inputs_of(browser.get(address("work", campaign), {"ahead": 1}, **FRAGMENT).content.decode())

@@ -49,7 +49,7 @@ function press(event, key) {
 
 // A control in a closed popover is not there; `checkVisibility` also finds what a stylesheet hides.
 function usable(control, scope) {
-  if (control.disabled) return false;
+  if (control.disabled || control.closest("[inert]")) return false;
   const popover = control.closest("[popover]");
   return (!popover || popover === scope) && control.checkVisibility();
 }

@@ -11,12 +11,14 @@ export class Outbox extends EventTarget {
   #timer = 0;
   #wait = 1000;
   #running = null;
+  #fragile = false; // storage is full or forbidden: what waits would not survive the page
 
   constructor(user) {
     super();
     this.#prefix = `attune:outbox:${user}:`;
     for (const event of ["online", "focus"]) addEventListener(event, () => this.#soon(0));
     document.addEventListener("visibilitychange", () => document.hidden || this.#soon(0));
+    addEventListener("beforeunload", (event) => this.#fragile && this.waiting().length && event.preventDefault());
   }
 
   // Oldest first; those the server refused for good are kept, but not sent again by themselves.
@@ -39,7 +41,7 @@ export class Outbox extends EventTarget {
   add(record) {
     const name = this.#prefix + record.id;
     if (read(name)) return false;
-    write(name, { ...record, at: Date.now() });
+    this.#fragile = !write(name, { ...record, at: Date.now() });
     this.#tell("changed");
     return true;
   }
