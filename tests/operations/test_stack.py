@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -59,11 +60,13 @@ def doctor(home: Path) -> subprocess.CompletedProcess[str]:
 class Serving:
     """A `manage.py serve` of its own, in a data folder of its own."""
 
-    def __init__(self, home: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, command: str = "serve", environment: dict[str, str] | None = None
+    ) -> None:
         self.home, self.port = home, free_port()
         inherited = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "BROKER_URL")}
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--port", str(self.port), "--processes", "1", *arguments],
+            [sys.executable, "manage.py", command, "--port", str(self.port), "--processes", "1", *arguments],
             cwd=ROOT,
             env={**inherited, "ATTUNE_HOME": str(home), **(environment or {})},
             stdin=subprocess.DEVNULL,
@@ -98,7 +101,7 @@ class Serving:
 def serving(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
     started: list[Serving] = []
 
-    def serve(*arguments: str, home: Path = tmp_path / "home", **options: dict[str, str]) -> Serving:
+    def serve(*arguments: str, home: Path = tmp_path / "home", **options: Any) -> Serving:
         started.append(Serving(home, *arguments, **options))
         return started[-1]
 
@@ -165,6 +168,39 @@ def test_a_living_broker_that_nobody_noted_is_adopted(serving: Callable[..., Ser
     first.interrupt()
     assert not processes.runs(broker)
     assert first.left_running() == []
+
+
+def runs_under(process: psutil.Process, module: str) -> list[psutil.Process]:
+    """Return the descendants of a process that run `module`."""
+    found = []
+    for one in process.children(recursive=True):
+        try:
+            if module in one.cmdline():
+                found.append(one)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing_and_the_next_start_finishes_it(serving: Callable[..., Serving]):
+    """The first start of the demo, interrupted while the small model writes: a worker, its run, everything goes."""
+    first = serving(command="demo")
+    supervisor = psutil.Process(first.process.pid)
+    wait_for(lambda: runs_under(supervisor, "training.core.run"), seconds=180, what="the run's process")
+    run = runs_under(supervisor, "training.core.run")[0]
+    output = first.interrupt()
+    assert first.process.returncode == 0, output
+    assert not processes.runs(run)
+    assert first.left_running() == []
+    assert "Passwords" not in output, "nobody was there to read them"
+
+    again = serving("--exit", command="demo", home=first.home)
+    output, _ = again.process.communicate(timeout=300)
+    assert again.process.returncode == 0, output
+    assert "Small model's answers: ready" in output
+    passwords = output.split("Passwords, shown only this once:")[1]
+    assert all(name in passwords for name in ("lead", "ann", "ben"))
+    assert again.left_running() == []
 
 
 def test_a_port_in_use_is_named_with_the_way_out(serving: Callable[..., Serving]):
