@@ -85,23 +85,6 @@ def long(text: str) -> float:
 TASTES = {"warm": warm, "curt": curt, "careful": careful, "careless": careless, "short": short, "long": long}
 
 
-# What the demo's loop is set to: a round that a person judges in ten minutes and two processor cores train in two.
-# The small model is trained in full, so its rates are far above those of a large one.
-DEMO_SETTINGS: dict[str, Any] = {
-    "prompts_per_round": 30,
-    "samples_per_prompt": 4,
-    "max_new_tokens": 128,
-    "selection": "best_worst",
-    "audit_share": 0.1,
-    "gate_prompts": 32,
-    "gate_human_pairs": 12,
-    "learning_rate": 3e-4,
-    "epochs": 6,
-    "batch_size": 8,
-    "beta": 0.1,
-}
-
-
 def gold(prompt_messages: Sequence[dict[str, Any]], text: str, taste: str) -> float:
     """Return how much somebody of that `taste` likes `text`; only differences between answers to one prompt matter.
 

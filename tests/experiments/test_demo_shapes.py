@@ -1,0 +1,108 @@
+"""Forty judgements shape the demo's model: the claim that the README makes, with an interval.
+
+Run with ``pytest -m experiment tests/experiments/test_demo_shapes.py -s``; about two minutes on two idle cores.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+import training
+from tests.core.worlds import make_spec
+from training.core.records import held_out, prompt_hash
+from training.core.run import KINDS, open_job
+from training.core.stats import bootstrap_mean
+from training.recipes.demo_gold import DEMO_SETTINGS, gold
+
+DEMO = Path(training.__file__).parent / "demo"
+PAIRS = 40
+ERROR = 0.1
+
+
+def demo_prompts(*, held: bool, count: int, seed: int) -> list[dict]:
+    rows = [json.loads(line) for line in (DEMO / "prompts.jsonl").read_text().splitlines()]
+    return random.Random(seed).sample([row for row in rows if held_out(prompt_hash(row["prompt"])) == held], count)
+
+
+def rows_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def do(folder: Path, recipe: str, **more):
+    spec = make_spec(folder, recipe, **more)
+    return KINDS[spec.kind](open_job(spec))
+
+
+def judged(samples: list[dict], *, taste: str, error: float, seed: int) -> list[dict]:
+    """Return the pairs as somebody of that taste judges them, who errs now and then and passes over ties."""
+    draw = random.Random(seed)
+    pairs = []
+    for row in samples:
+        if row["pair"] is None:
+            continue
+        texts = [row["completions"][i]["text"] for i in row["pair"]]
+        values = [gold(row["prompt"], text, taste) for text in texts]
+        if values[0] == values[1]:
+            continue
+        best = values.index(max(values)) ^ (draw.random() < error)
+        pairs.append({"prompt": row["prompt"], "chosen": texts[best], "rejected": texts[1 - best], "strength": 1.0})
+    return pairs
+
+
+def shape(folder: Path, *, taste: str, error: float = ERROR, seed: int = 0, **knobs) -> dict:
+    """Return what forty pairs did to the demo's model: the gold win rate over the start, divergence, and length."""
+    sampling = {k: DEMO_SETTINGS[k] for k in ("samples_per_prompt", "temperature", "max_new_tokens")}
+    do(
+        folder / "sample",
+        "sample",
+        model=DEMO / "model",
+        rows=demo_prompts(held=False, count=PAIRS, seed=seed),
+        selection="random",
+        audit_share=0.0,
+        seed=seed,
+        **sampling,
+    )
+    pairs = judged(rows_of(folder / "sample" / "samples.jsonl"), taste=taste, error=error, seed=seed)
+    learning = {k: DEMO_SETTINGS[k] for k in ("learning_rate", "epochs", "batch_size", "beta")}
+    do(folder / "dpo", "dpo", model=DEMO / "model", rows=pairs, seed=seed, **learning | knobs)
+    result = do(
+        folder / "compare",
+        "compare",
+        model=folder / "dpo" / "model",
+        reference=str(DEMO / "model"),
+        rows=demo_prompts(held=True, count=48, seed=seed),
+        seed=seed + 1,
+        temperature=sampling["temperature"],
+        max_new_tokens=sampling["max_new_tokens"],
+    )
+    wins = []
+    for row in rows_of(folder / "compare" / "comparisons.jsonl"):
+        ours, theirs = (gold(row["prompt"], row[side]["text"], taste) for side in ("candidate", "current"))
+        wins.append(0.5 if ours == theirs else float(ours > theirs))
+    return {
+        "taste": taste,
+        "pairs": len(pairs),
+        "win_rate": bootstrap_mean(wins),
+        "kl": result.metrics["kl"],
+        "length": result.metrics["length"],
+        "ended": result.metrics["candidate_ended_share"],
+    }
+
+
+@pytest.mark.experiment
+@pytest.mark.parametrize("taste", ["warm", "curt", "careful", "short"])
+def test_forty_pairs_lift_the_win_rate(tmp_path, taste, capsys):
+    found = shape(tmp_path, taste=taste)
+    with capsys.disabled():
+        rate, kl = found["win_rate"], found["kl"]
+        print(
+            f"\n{taste}: {found['pairs']} pairs, gold win rate {rate['estimate']:.2f} "
+            f"({rate['low']:.2f} to {rate['high']:.2f}), {kl['estimate']:.1f} nats, ended {found['ended']:.0%}"
+        )
+    assert found["win_rate"]["low"] > 0.5
+    assert found["kl"]["estimate"] < DEMO_SETTINGS["gate_maximum_kl"]
+    assert found["ended"] > 0.95
