@@ -67,9 +67,6 @@ def _lines(form: ImportForm) -> Iterable[str | bytes]:
 
 def _told(request: SignedInRequest, campaign: Campaign, report: intake.ImportReport) -> HttpResponse:
     """Return a redirect to what came of the import; refused lines are kept with an event, to be read again."""
-    if report.created or report.existing:
-        already = f" {report.existing} were there already and stay as they are." if report.existing else ""
-        say(request, f"{report.created} new items.{already}")
     back = redirect("campaign-import", campaign.pk)
     if report.failed:
         event = events.record(
@@ -85,7 +82,9 @@ def _told(request: SignedInRequest, campaign: Campaign, report: intake.ImportRep
             },
         )
         back["Location"] += f"?report={event.pk}"
-    elif not report.created and not report.existing:
+    elif report.created or report.existing:
+        say(request, f"New items: {report.created}. There already, and left as they are: {report.existing}.")
+    else:
         say(request, "There was no line in it, so nothing was imported.")
     return back
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation.errors import AnnotationError
@@ -154,10 +155,18 @@ def _progress(run: Run) -> dict[str, Any]:
         "counts": [(name.replace("_", " "), count) for name, count in (result.get("counts") or {}).items()],
         "notes": result.get("notes") or [],
         "percent": round(100 * run.step / run.total_steps) if run.total_steps else None,
+        "elapsed_seconds": _elapsed(run),
         "eta_seconds": run.progress.get("eta_seconds"),
         "tokens_per_second": round(rate) if isinstance(rate, (int, float)) else None,
         "log": traces.log_tail(run),
     }
+
+
+def _elapsed(run: Run) -> float | None:
+    """Return the seconds since this attempt began, up to its end when it has ended."""
+    if run.started_at is None:
+        return None
+    return ((run.finished_at or timezone.now()) - run.started_at).total_seconds()
 
 
 def _charts(lines: list[dict[str, Any]]) -> list[charts.Chart]:
