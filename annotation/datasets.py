@@ -86,7 +86,8 @@ VIEWS: dict[str, View] = {
 def content_hash(value: Any) -> str:
     """Return the sha256 of the canonical JSON of `value`, in hex."""
     canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    # Half a character has a hash too; whether it can be stored is asked elsewhere.
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def prompt_hash(messages: list[dict[str, str]]) -> str:

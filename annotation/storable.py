@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 
@@ -18,8 +21,14 @@ def unstorable(value: Any) -> str:
         except UnicodeEncodeError:
             return "It contains half of a surrogate pair (such as \\ud83d alone), which is no character; remove it."
         return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "It contains a number beyond all bounds (such as 1e999), which JSON cannot hold; remove it."
+    parts: Iterable[Any] = ()
     if isinstance(value, dict):
-        return next((reason for pair in value.items() for part in pair if (reason := unstorable(part))), "")
-    if isinstance(value, list | tuple):
-        return next((reason for part in value if (reason := unstorable(part))), "")
+        parts = chain(value, value.values())
+    elif isinstance(value, list | tuple):
+        parts = value
+    for part in parts:
+        if reason := unstorable(part):
+            return reason
     return ""

@@ -169,14 +169,15 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     Prompt.objects.bulk_create(unknown.values())
     prompts.update(unknown)
 
+    hashes_of = {id_: [content_hash(text) for text, _ in item.completions] for id_, item in items.items()}
     completions = {
         (completion.prompt_id, completion.content_hash): completion
         for completion in Completion.objects.filter(prompt__in=old_prompts).defer("text")
     }
     wanted = {
-        (prompts[hash_of[external_id]].pk, content_hash(text)): (text, origin)
+        (prompts[hash_of[external_id]].pk, hash_): part
         for external_id, item in items.items()
-        for text, origin in item.completions
+        for hash_, part in zip(hashes_of[external_id], item.completions, strict=True)
     }
     fresh = {
         (prompt_id, hash_): Completion(prompt_id=prompt_id, text=text, content_hash=hash_, origin=origin)
@@ -190,7 +191,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     parts = {}
     for external_id, item in items.items():
         prompt = prompts[hash_of[external_id]]
-        parts[external_id] = [completions[prompt.pk, content_hash(text)].pk for text, _ in item.completions]
+        parts[external_id] = [completions[prompt.pk, hash_].pk for hash_ in hashes_of[external_id]]
         seats = item.wanted or campaign.overlap
         tasks[external_id] = Task(
             campaign=campaign,

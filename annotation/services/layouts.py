@@ -66,8 +66,6 @@ def read_line(line: str | bytes, *, first: bool = False) -> Item | None:
     else:
         missing = "completions" if "prompt" in row else "prompt and completions"
         raise Refused(f"It has no {missing}; give prompt and completions, or chosen and rejected.")
-    if reason := unstorable([messages, completions]):
-        raise Refused(reason)  # before the content is hashed, which takes whole characters only
     meta = row.get("meta")
     if meta is not None and not isinstance(meta, dict):
         raise Refused("Its meta is no object.")

@@ -127,6 +127,7 @@ BAD = {
     "text": ('"a"', "no JSON object"),
     "null": ("null", "no JSON object"),
     "NaN": ('{"prompt": "a", "completions": ["x", "y"], "meta": {"score": NaN}}', "NaN"),
+    "number beyond all bounds": ('{"prompt": "a", "completions": ["x", "y"], "meta": {"score": 1e999}}', "1e999"),
     "long number": ('{"prompt": "a", "completions": ["x", "y"], "priority": ' + "9" * 5000 + "}", "number"),
     "deep": ("[" * 100_000, "nested too deeply"),
     "empty object": ("{}", "no prompt and completions"),

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from annotation.errors import LeaseLost
 from annotation.models import Assignment, Task
-from annotation.services import campaigns, queue, submission
+from annotation.services import campaigns, queue, submission, withdrawal
 from tests.factories import judge, make_assignment, make_campaign, make_task, make_user
 
 OPEN, EXPIRED, RELEASED = Assignment.State.OPEN, Assignment.State.EXPIRED, Assignment.State.RELEASED
@@ -191,10 +191,27 @@ class TestLease:
         held = make_assignment(lead, campaign)
         assert queue.withdraw(tasks=[held.task_id]) == 1
         assert queue.withdraw(tasks=[held.task_id]) == 0
+        held.refresh_from_db()
+        assert held.state == RELEASED
         assert make_assignment(lead, campaign).task_id != held.task_id
         assert judge(lead, campaign, assignment=held).version == 1, "what was on screen still counts"
         task = Task.objects.get(pk=held.task_id)
         assert (task.state, task.done, task.seats) == (Task.State.WITHDRAWN, 1, 0)
+
+
+@pytest.mark.django_db
+def test_a_batch_is_withdrawn_as_a_whole_and_nothing_beside_it(lead):
+    campaign, other = make_campaign(lead=lead), make_campaign(lead=lead)
+    for batch in ("round-1", "round-1", "round-1-gate", ""):
+        make_task(campaign, batch=batch)
+    make_task(other, batch="round-1")
+    judge(lead, campaign)
+    make_assignment(lead, campaign)
+    assert withdrawal.withdraw(campaign=campaign, batches=["round-1", "round-1-gate"]) == 2
+    states = Task.objects.filter(campaign=campaign).order_by("id").values_list("state", flat=True)
+    assert list(states) == ["complete", "withdrawn", "withdrawn", "open"]
+    assert Task.objects.get(campaign=other).state == "open"
+    assert make_assignment(lead, campaign).task.batch == "", "the item that is wanted, not the one that was held"
 
 
 def statements(captured: CaptureQueriesContext) -> list[str]:
