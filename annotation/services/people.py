@@ -32,7 +32,7 @@ def create_annotator(*, campaign: Campaign, username: str, actor: User) -> NewAc
         user.full_clean(exclude=["password"])
     except ValidationError as error:
         texts = [text for messages in error.message_dict.values() for text in messages]
-        if User.objects.filter(username=user.username).exists():
+        if any(one.code == "unique" for one in error.error_dict.get("username", [])):
             texts = [f"There is an account called {user.username} already; add it above instead."]
         raise Invalid(" ".join(texts), {"username": texts}) from None
     user.save(force_insert=True)
