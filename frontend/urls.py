@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from annotation.api.errors import no_such_address
 from frontend.views import health
 
 urlpatterns = [
@@ -13,5 +14,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("annotation.api.urls")),
     path("api/training/", include("training.api.urls")),
+    path("api/<path:rest>", no_such_address),
     path("", include("frontend.page_urls")),
 ]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.exceptions import APIException, ValidationError
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import api_view, authentication_classes, permission_classes
+from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
@@ -26,3 +29,12 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     else:
         response.data = {"detail": str(response.data.get("detail", error)), "errors": {}}
     return response
+
+
+@extend_schema(exclude=True)
+@api_view(["GET", "POST", "PUT", "PATCH", "DELETE"])
+@authentication_classes([])
+@permission_classes([])
+def no_such_address(request: Request, rest: str) -> Response:
+    """Answer what no other address below `/api/` takes, in the shape of every other error."""
+    raise NotFound("There is no such address; see /api/docs/. Every address ends with a slash.")

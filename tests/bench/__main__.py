@@ -69,7 +69,8 @@ def _measure(server: Any, url: str, arguments: argparse.Namespace) -> dict[str, 
 
     small, large, judgements = arguments.small, arguments.large, min(arguments.judgements, arguments.small)
     figures: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "load_before": os.getloadavg()[0],
     }
     warm, warm_tokens, _ = measures.campaign_with_people("warm-up")
     measures.import_over_http(server, warm, 400)

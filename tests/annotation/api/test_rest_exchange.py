@@ -1,0 +1,184 @@
+"""Import and export over REST: every line is answered for, and what comes out is what TRL reads."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from rest_framework.test import APIClient
+
+from annotation.api.exchange import PIECE_BYTES, compressed, in_pieces
+from annotation.models import Campaign, Event, User
+from tests.annotation.api.conftest import add_pairs, pair_line
+from tests.factories import judge
+
+LINES = "application/x-ndjson"
+
+
+def send(client: APIClient, campaign: Campaign, body: bytes, content_type: str = LINES) -> Any:
+    return client.post(f"/api/campaigns/{campaign.pk}/import/", body, content_type=content_type)
+
+
+def export(client: APIClient, campaign: Campaign, query: str = "", **headers: str) -> Any:
+    response = client.get(f"/api/campaigns/{campaign.pk}/export/{query}", **headers)
+    assert response.status_code == 200, response.content
+    return response
+
+
+def rows_of(response: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]
+
+
+def test_good_lines_are_200_and_the_same_again_creates_nothing(
+    clients: dict[str, APIClient], campaign: Campaign, people: dict[str, User]
+) -> None:
+    body = b"\n".join(pair_line(number) for number in range(10, 14))
+    first = send(clients["engineer"], campaign, body)
+    assert (first.status_code, first.json()["created"], first.json()["errors"]) == (200, 4, [])
+    again = send(clients["engineer"], campaign, body)
+    assert (again.status_code, again.json()["created"], again.json()["existing"]) == (200, 0, 4)
+    assert Event.objects.filter(action="tasks.imported", actor=people["engineer"]).count() == 2
+
+
+def test_bad_lines_are_told_by_number_and_the_good_ones_kept(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    body = b"\n".join([pair_line(20), b"not json", pair_line(21), b'{"prompt": "no answers"}', b"", pair_line(22)])
+    response = send(clients["lead"], campaign, body)
+    report = response.json()
+    assert (response.status_code, report["created"], report["failed"]) == (207, 3, 2)
+    assert [error["line"] for error in report["errors"]] == [2, 4]
+    assert all(error["reason"].endswith((".", "?")) for error in report["errors"])
+
+
+def test_nothing_but_bad_lines_is_422(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    response = send(clients["lead"], campaign, b"x\n\x00\xff\n[]\n")
+    assert response.status_code == 422
+    assert [error["line"] for error in response.json()["errors"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("content_type", ["application/jsonl", "text/plain", "application/octet-stream"])
+def test_other_names_for_lines_are_read_too(
+    clients: dict[str, APIClient], campaign: Campaign, content_type: str
+) -> None:
+    assert send(clients["lead"], campaign, pair_line(30), content_type).json()["created"] == 1
+
+
+def test_a_form_with_a_file_is_read_and_one_without_is_told(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    path = f"/api/campaigns/{campaign.pk}/import/"
+    file = SimpleUploadedFile("pairs.jsonl", pair_line(40) + b"\n" + pair_line(41))
+    assert clients["lead"].post(path, {"file": file}, format="multipart").json()["created"] == 2
+    without = clients["lead"].post(path, {"other": "x"}, format="multipart")
+    assert without.status_code == 400 and "file" in without.json()["errors"]
+    assert send(clients["lead"], campaign, pair_line(42), "application/xml").status_code == 415
+
+
+def test_a_body_is_read_by_the_line(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    """The stream is asked for lines, never for the whole; a line of a gigabyte would be cut."""
+
+    class Body(io.BytesIO):
+        asked: list[int] = []
+
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None and 0 <= size < 10_000_000
+            return super().read(size)
+
+    body = b"\n".join(pair_line(number) for number in range(50, 60))
+    response = clients["lead"].generic(
+        "POST",
+        f"/api/campaigns/{campaign.pk}/import/",
+        b"",
+        content_type=LINES,
+        **{"wsgi.input": Body(body), "CONTENT_LENGTH": str(len(body))},
+    )
+    assert response.json()["created"] == 10
+
+
+def test_the_export_has_the_columns_that_trl_reads(
+    clients: dict[str, APIClient], campaign: Campaign, people: dict[str, User]
+) -> None:
+    judge(people["annotator"], campaign, preference=3)
+    judge(people["annotator"], campaign, preference=-1)
+    judge(people["annotator"], campaign, preference=0)
+    response = export(clients["engineer"], campaign)
+    assert response["Content-Type"] == LINES
+    assert response["Content-Disposition"] == 'attachment; filename="kind-answers-pairs.jsonl"'
+    strong, slight = rows_of(response)
+    assert [message["role"] for message in strong["prompt"]] == ["user"]
+    assert strong["chosen"][0]["content"].startswith("First")
+    assert strong["rejected"][0]["content"].startswith("Second")
+    assert slight["chosen"][0]["content"].startswith("Second")
+    assert (strong["strength"], slight["strength"]) == (1.0, pytest.approx(1 / 3))
+    assert (strong["chosen_origin"], strong["rejected_origin"]) == ("policy-0", "policy-1")
+    assert strong["annotator"] == people["annotator"].pseudonym
+    assert b"annotator@" not in json.dumps(strong).encode() and people["annotator"].username not in strong.values()
+    judgements = rows_of(export(clients["engineer"], campaign, "?view=judgements"))
+    assert [row["payload"]["verdict"] for row in judgements] == ["prefer", "prefer", "tie"]
+    later = rows_of(export(clients["engineer"], campaign, f"?after={strong['feedback']}"))
+    assert later == [slight]
+
+
+def test_the_export_filters(clients: dict[str, APIClient], campaign: Campaign, people: dict[str, User]) -> None:
+    add_pairs(campaign, range(100, 140), batch="round-1")
+    for _ in range(43):
+        judge(people["annotator"], campaign)
+    everything = rows_of(export(clients["lead"], campaign))
+    train, test = (rows_of(export(clients["lead"], campaign, f"?split={name}")) for name in ("train", "test"))
+    assert len(train) + len(test) == len(everything) == 43 and train and test
+    assert not {str(row["prompt"]) for row in train} & {str(row["prompt"]) for row in test}
+    assert len(rows_of(export(clients["lead"], campaign, "?batch=round-1"))) == 40
+    assert len(rows_of(export(clients["lead"], campaign, "?batch=round-1&batch="))) == 43
+    for wrong in (
+        "?view=pears",
+        "?split=dev",
+        "?after=-1",
+        "?after=99999999999999999999",
+        "?audit=perhaps",
+        "?batch=%00",
+    ):
+        response = clients["lead"].get(f"/api/campaigns/{campaign.pk}/export/{wrong}")
+        assert response.status_code in (400, 422), wrong
+        assert response.json()["errors"]
+
+
+def test_the_export_can_be_compressed(
+    clients: dict[str, APIClient], campaign: Campaign, people: dict[str, User]
+) -> None:
+    judge(people["annotator"], campaign)
+    plain = b"".join(export(clients["lead"], campaign).streaming_content)
+    on_the_way = export(clients["lead"], campaign, HTTP_ACCEPT_ENCODING="br, gzip;q=0.5")
+    assert on_the_way["Content-Encoding"] == "gzip"
+    assert gzip.decompress(b"".join(on_the_way.streaming_content)) == plain
+    file = export(clients["lead"], campaign, "?gzip=1", HTTP_ACCEPT="application/x-ndjson")
+    assert file["Content-Type"] == "application/gzip" and file["Content-Disposition"].endswith('.jsonl.gz"')
+    assert gzip.decompress(b"".join(file.streaming_content)) == plain
+
+
+def test_the_first_line_is_sent_at_once_and_the_rest_in_pieces() -> None:
+    taken = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1
+            yield "ä" * 1000 + "\n"
+
+    pieces = in_pieces(lines())
+    assert next(pieces).decode() == "ä" * 1000 + "\n" and taken == 1
+    second = next(pieces)
+    assert PIECE_BYTES <= len(second) <= 3 * PIECE_BYTES and taken < 100
+    assert sum(piece.count(b"\n") for piece in pieces) + second.count(b"\n") + 1 == 1000
+    assert next(compressed(iter([b"first"]))).startswith(b"\x1f\x8b")
+
+
+def test_the_schema_names_every_column(
+    clients: dict[str, APIClient], campaign: Campaign, people: dict[str, User]
+) -> None:
+    judge(people["annotator"], campaign)
+    for view in ("pairs", "judgements", "prompts"):
+        told = clients["lead"].get(f"/api/campaigns/{campaign.pk}/export/schema/?view={view}").json()["columns"]
+        (row, *_) = rows_of(export(clients["lead"], campaign, f"?view={view}"))
+        assert set(row) == set(told)
