@@ -73,7 +73,8 @@ def test_the_first_call_installs_and_the_second_does_not(checkout: Path):
 
 def test_the_test_command_adds_its_extra_once_and_the_demo_keeps_it(checkout: Path):
     attune(checkout, "demo")
-    assert attune(checkout, "test", "-k", "x").stdout.endswith("runs: -m tests -k x\n")
+    added = attune(checkout, "test", "-k", "x").stdout
+    assert "Adding what './attune test' needs." in added and added.endswith("runs: -m tests -k x\n")
     attune(checkout, "demo")
     assert len(pip_calls(checkout)) == 2 and ".[test]" in pip_calls(checkout)[1]
 
