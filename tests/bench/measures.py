@@ -99,12 +99,20 @@ def judge_over_http(server: Web, campaign: Campaign, tokens: list[str], judgemen
 
 
 def database_cpu_seconds() -> float:
-    """Return the CPU seconds of all PostgreSQL processes of this machine; 0 when the server is elsewhere."""
-    total = 0.0
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] == "postgres":
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += sum(process.cpu_times()[:2])
+    """Return the CPU seconds of our PostgreSQL and all its processes, ended ones too; 0 when it runs elsewhere."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    try:
+        postmaster = psutil.Process(pid).parent()
+    except psutil.NoSuchProcess:
+        return 0.0
+    if postmaster is None or postmaster.name() != "postgres":
+        return 0.0
+    total = sum(postmaster.cpu_times()[:4])
+    for process in postmaster.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:2])
     return total
 
 
