@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import Avg, Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from annotation.models import Assignment, Campaign, Feedback, Task, User
+
+# Up to so many open items, counting them all costs less than a millisecond or two.
+EXACT = 1000
 
 
 @dataclass(frozen=True)
@@ -84,28 +88,40 @@ def campaign_progress(campaign: Campaign, batch: str | None = None) -> Progress:
 
 
 def my_progress(user: User, campaign: Campaign) -> MyProgress:
-    """Return how far this person is in a campaign. Three SQL statements, on the annotator's hot path.
+    """Return how far this person is in a campaign. Two or three SQL statements, on the annotator's hot path.
 
-    What is available is counted by difference (all open items, less the open ones this person has had), which reads
-    two indexes; asking each open item whether this person has had it would read them all.
+    What is available is exact up to `EXACT` open items. Above, where counting them would cost more than handing one
+    out, it is counted once a minute, less what this person took since.
     """
     states = Assignment.State
-    mine = Assignment.objects.filter(user=user, campaign=campaign)
-    had = mine.aggregate(
+    had = Assignment.objects.filter(user=user, campaign=campaign).aggregate(
         done=Count("id", filter=Q(state=states.SUBMITTED)),
         skipped=Count("id", filter=Q(state=states.SKIPPED)),
         holding=Count("id", filter=Q(state=states.OPEN)),
         today=Count("id", filter=Q(state=states.SUBMITTED, closed_at__gte=_midnight())),
     )
-    available = 0
-    if campaign.is_open:
-        open_tasks = Task.objects.open().filter(campaign=campaign)
-        not_again = [states.OPEN, states.SUBMITTED, states.SKIPPED]
-        available = (
-            open_tasks.count()
-            - mine.filter(state__in=not_again, task__state=Task.State.OPEN, task__seats__gt=0).count()
-        )
-    return MyProgress(available=max(0, available), **had)
+    if not campaign.is_open:
+        return MyProgress(available=0, **had)
+    open_tasks = Task.objects.open().filter(campaign=campaign)
+    # Those of them this person had. Two indexes are read for a difference, instead of each open item being asked.
+    mine = Assignment.objects.filter(
+        user=user,
+        campaign=campaign,
+        state__in=[states.OPEN, states.SUBMITTED, states.SKIPPED],
+        task__state=Task.State.OPEN,
+        task__seats__gt=0,
+    )
+    few = open_tasks[: EXACT + 1].count()
+    if few <= EXACT:
+        return MyProgress(available=max(0, few - mine.count()), **had)
+    taken = had["done"] + had["skipped"] + had["holding"]
+    key = f"available-{campaign.pk}-{user.pk}"
+    counted: tuple[int, int] | None = cache.get(key)
+    if counted is None:
+        counted = (open_tasks.count() - mine.count(), taken)
+        cache.set(key, counted, timeout=60)
+    available, taken_then = counted
+    return MyProgress(available=max(0, available - (taken - taken_then)), **had)
 
 
 def _people(assignments: QuerySet[Assignment], feedback: QuerySet[Feedback]) -> list[PersonProgress]:

@@ -162,6 +162,15 @@ class TestCampaign:
         assert "counted apart" in found.reason_undefined
         assert campaign_agreement(campaign, simulated=True).alpha == 1
 
+    def test_of_many_judgements_the_items_made_last_count(self, lead, annotator, monkeypatch):
+        monkeypatch.setattr("annotation.agreement.MOST", 6)
+        campaign = make_campaign(lead=lead, annotators=[annotator], tasks=5, overlap=2)
+        for number in range(5):
+            judge(lead, campaign, preference=3 if number % 2 else -3)
+            judge(annotator, campaign, preference=3 if number % 2 and number > 1 else -3)
+        found = campaign_agreement(campaign)
+        assert (found.items, found.judgements, found.alpha) == (3, 6, 1)
+
     def test_one_person_is_no_agreement(self, lead):
         campaign = make_campaign(lead=lead, tasks=3)
         judge(lead, campaign)

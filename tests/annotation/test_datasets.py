@@ -168,11 +168,15 @@ def test_every_view_of_every_kind_exists():
     assert {view for kind in KINDS.values() for view in kind.views} <= set(datasets.VIEWS)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_rows_come_through_one_cursor(campaign, annotator):
+def test_rows_are_read_in_pieces_and_an_amendment_meanwhile_comes_once(campaign, annotator, monkeypatch):
+    monkeypatch.setattr(datasets, "CHUNK", 2)
     for _ in range(5):
         make_task(campaign)
-        judge(annotator, campaign)
+    judged = [judge(annotator, campaign, preference=1) for _ in range(5)]
     with CaptureQueriesContext(connection) as captured:
-        assert len(rows(campaign)) == 5
-    assert len(captured) <= 1  # a server-side cursor of PostgreSQL is not even counted
+        coming = datasets.rows(campaign, "pairs")
+        first = next(coming)
+    assert len(captured) == 2, "the end, and the first piece"
+    judge(annotator, campaign, preference=-3, assignment=judged[0].assignment)
+    assert [row["task"] for row in (first, *coming)] == [one.task.external_id for one in judged]
+    assert len(rows(campaign)) == 5

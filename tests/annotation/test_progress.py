@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.core.cache import cache
 from django.utils import timezone
 
+from annotation import progress as progress_module
 from annotation.progress import campaign_progress, my_progress
 from annotation.services import campaigns, queue, submission
 from tests.factories import judge, make_assignment, make_campaign, make_task
@@ -81,6 +83,24 @@ def test_available_is_what_next_would_give(lead, annotator):
     assert my_progress(annotator, campaign).available == 0
     campaign = campaigns.pause_campaign(campaign=campaign, actor=lead)
     assert my_progress(lead, campaign).available == 0
+
+
+def test_many_open_items_are_counted_once_a_minute(lead, annotator, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(progress_module, "EXACT", 3)
+    cache.clear()
+    campaign = make_campaign(lead=lead, annotators=[annotator], tasks=8)
+    assert my_progress(annotator, campaign).available == 8
+    judge(annotator, campaign)
+    with django_assert_num_queries(2):
+        mine = my_progress(annotator, campaign)
+    assert (mine.done, mine.available, mine.total) == (1, 7, 8), "what one took oneself shows at once"
+    for _ in range(2):
+        judge(lead, campaign)
+    assert my_progress(annotator, campaign).available == 7, "what others took shows within a minute"
+    judge(lead, campaign)
+    judge(lead, campaign)
+    assert my_progress(annotator, campaign).available == 3, "and at once when few are left"
+    cache.clear()
 
 
 def test_yesterday_is_not_today(lead):
