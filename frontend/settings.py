@@ -136,8 +136,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
-# Written only when something changes: the annotator's hot path stays free of a write per request.
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# Read from the database each time, one look-up by key: with a cache of its own, each web process would go on taking a
+# session that was ended in another one. Written only when something changes.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 # --- Language, time, files ---------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import Client
 from knox.models import AuthToken
 
@@ -93,3 +94,13 @@ def test_errors_have_pages_of_their_own(browser: Client, settings) -> None:
     response = browser.get("/no/such/page/")
     assert response.status_code == 404
     assert "There is nothing at this address" in response.content.decode()
+
+
+def test_a_session_ended_in_one_web_process_is_ended_in_all(annotator: User) -> None:
+    here, elsewhere = Client(), Client()
+    here.force_login(annotator)
+    elsewhere.cookies["sessionid"] = here.cookies["sessionid"].value
+    assert elsewhere.get(reverse("home")).status_code == 200
+    # Another process deletes the row and cannot reach the memory of this one.
+    Session.objects.all().delete()
+    assert elsewhere.get(reverse("home")).status_code == 302
