@@ -100,7 +100,7 @@ def test_a_session_ended_in_one_web_process_is_ended_in_all(annotator: User) -> 
     here, elsewhere = Client(), Client()
     here.force_login(annotator)
     elsewhere.cookies["sessionid"] = here.cookies["sessionid"].value
-    assert elsewhere.get(reverse("home")).status_code == 200
+    assert elsewhere.get("/").status_code == 200
     # Another process deletes the row and cannot reach the memory of this one.
     Session.objects.all().delete()
-    assert elsewhere.get(reverse("home")).status_code == 302
+    assert elsewhere.get("/").status_code == 302
