@@ -10,6 +10,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,13 +32,19 @@ Row = tuple[str, float, str, str]
 
 def main() -> None:
     arguments = _arguments()
+    # Told to stop, it must still stop the servers it started.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     from tests.bench.servers import fresh_database, web
     from tests.postgres import postgres_url
 
-    with postgres_url(durable=True) as server_url, fresh_database(server_url) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="attune-bench-") as home,
+        postgres_url(durable=True) as server_url,
+        fresh_database(server_url) as url,
+    ):
         os.environ |= {
             "DATABASE_URL": url,
-            "ATTUNE_HOME": tempfile.mkdtemp(prefix="attune-bench-"),
+            "ATTUNE_HOME": home,
             "SECRET_KEY": "only for the benchmark",
             "DJANGO_SETTINGS_MODULE": "frontend.settings",
             "LOG_LEVEL": "WARNING",

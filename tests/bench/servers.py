@@ -67,8 +67,8 @@ def web(database_url: str) -> Iterator[Web]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    home = tempfile.mkdtemp(prefix="attune-bench-")
-    environment = {**os.environ, "DATABASE_URL": database_url, "ATTUNE_HOME": home, "LOG_LEVEL": "WARNING"}
+    home = tempfile.TemporaryDirectory(prefix="attune-bench-")
+    environment = {**os.environ, "DATABASE_URL": database_url, "ATTUNE_HOME": home.name, "LOG_LEVEL": "WARNING"}
     subprocess.run(
         [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
         check=True,
@@ -90,6 +90,7 @@ def web(database_url: str) -> Iterator[Web]:
     finally:
         server.terminate()
         server.wait(30)
+        home.cleanup()
 
 
 def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
