@@ -9,6 +9,7 @@ comes in with each call. Everything else uses the ORM as it is.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -69,7 +70,7 @@ class _CompiledSelect(_Compiled):
         return made
 
 
-class _Statement:
+class _Statement(ABC):
     """Compiles on first use in a thread, and again when the thread has another connection."""
 
     def __init__(self) -> None:
@@ -82,8 +83,9 @@ class _Statement:
             kept = self._kept.compiled = self._compile(connection)
         return kept
 
+    @abstractmethod
     def _compile(self, connection: BaseDatabaseWrapper) -> _Compiled:
-        raise NotImplementedError
+        """Return the statement, written for this connection."""
 
 
 class Select(_Statement, Generic[M]):
