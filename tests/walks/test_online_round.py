@@ -39,6 +39,9 @@ def test_judgements_come_back_as_a_new_policy_in_the_same_queue() -> None:
         "prompts_per_round": 30,
         "gate_prompts": 16,
         "gate_human_pairs": 8,
+        # Eight pairs cannot tell whether thirty judgements helped; whether they did is the experiment's question
+        # (tests/experiments/test_demo_shapes.py). Here the round has to reach its end, whatever chance says.
+        "gate_minimum_win_rate": 0,
     }
     made = leads.post(reverse("loop-new", args=[campaign.pk]), sent)
     assert made.status_code == 302, made.context["form"].errors
@@ -64,12 +67,10 @@ def test_judgements_come_back_as_a_new_policy_in_the_same_queue() -> None:
     let_workers_work(round_ids=(first.pk,))
     first.refresh_from_db()
     report = first.candidate.gate_report
-    assert first.state in (Round.State.PROMOTED, Round.State.REJECTED), first.note
     people = next(figure for figure in report.figures if figure["name"] == "human_win_rate")
     assert people["n"] == 8
-    # Thirty steady judgements are enough for this small model to change its manner.
+    assert 0 <= people["low"] <= people["estimate"] <= people["high"] <= 1
     assert first.state == Round.State.PROMOTED, first.note
-    assert people["estimate"] > 0.5
 
     # The audit slice was judged and never trained on.
     audit = set(Task.objects.filter(campaign=campaign, is_audit=True).values_list("external_id", flat=True))
