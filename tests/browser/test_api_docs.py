@@ -1,0 +1,20 @@
+"""The page that shows the REST interface, in a real browser and under the content policy of every other page."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_the_page_lists_the_interface_and_loosens_no_policy(open_context) -> None:
+    page = open_context().new_page()
+    page.set_default_timeout(60_000)  # the document of the whole interface is made on first use
+    response = page.goto("/api/docs/")
+    assert response is not None and response.status == 200
+    assert "unsafe" not in response.headers["content-security-policy"]
+    page.wait_for_selector("#operations-campaigns-campaigns_list")
+    page.wait_for_selector("text=/api/training/recipes/")
+    page.click("#operations-work-work_next .opblock-summary-control")
+    page.wait_for_selector("text=Return the item you hold")
+    assert page.locator(".opblock").count() > 30
