@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -69,20 +70,27 @@ def shape(folder: Path, *, taste: str, error: float = ERROR, seed: int = 0, **kn
     pairs = judged(rows_of(folder / "sample" / "samples.jsonl"), taste=taste, error=error, seed=seed)
     learning = {k: DEMO_SETTINGS[k] for k in ("learning_rate", "epochs", "batch_size", "beta")}
     do(folder / "dpo", "dpo", model=DEMO / "model", rows=pairs, seed=seed, **learning | knobs)
+    held = demo_prompts(held=True, count=48, seed=seed)
     result = do(
         folder / "compare",
         "compare",
         model=folder / "dpo" / "model",
         reference=str(DEMO / "model"),
-        rows=demo_prompts(held=True, count=48, seed=seed),
-        seed=seed + 1,
+        rows=held,
+        seed=seed,
         temperature=sampling["temperature"],
         max_new_tokens=sampling["max_new_tokens"],
     )
+    # Four answers of each side to every held-out prompt: with one the interval would mostly measure the dice.
+    texts = {}
+    for side, model in (("start", DEMO / "model"), ("new", folder / "dpo" / "model")):
+        knobs = sampling | {"samples_per_prompt": 4, "selection": "random", "audit_share": 0.0}
+        do(folder / side, "sample", model=model, rows=held, seed=seed + (side == "new"), **knobs)
+        texts[side] = [[a["text"] for a in row["completions"]] for row in rows_of(folder / side / "samples.jsonl")]
     wins = []
-    for row in rows_of(folder / "compare" / "comparisons.jsonl"):
-        ours, theirs = (gold(row["prompt"], row[side]["text"], taste) for side in ("candidate", "current"))
-        wins.append(0.5 if ours == theirs else float(ours > theirs))
+    for row, new, start in zip(held, texts["new"], texts["start"], strict=True):
+        ours, theirs = ([gold(row["prompt"], text, taste) for text in side] for side in (new, start))
+        wins.append(fmean(0.5 if a == b else float(a > b) for a in ours for b in theirs))
     return {
         "taste": taste,
         "pairs": len(pairs),
@@ -96,7 +104,8 @@ def shape(folder: Path, *, taste: str, error: float = ERROR, seed: int = 0, **kn
 @pytest.mark.experiment
 @pytest.mark.parametrize("taste", ["warm", "curt", "careful", "short"])
 def test_forty_pairs_lift_the_win_rate(tmp_path, taste, capsys):
-    found = shape(tmp_path, taste=taste)
+    """Seed 7 was not looked at while the settings were chosen."""
+    found = shape(tmp_path, taste=taste, seed=7)
     with capsys.disabled():
         rate, kl = found["win_rate"], found["kl"]
         print(
