@@ -156,8 +156,8 @@ def remove_member(*, campaign: Campaign, username: str, actor: User, role: Role 
         )
         membership.delete()
     if not locked.memberships.filter(user=user, role__in=[Role.ANNOTATOR, Role.LEAD]).exists():
-        # By task id, as every transaction that locks several tasks does.
-        for assignment in locked.assignments.filter(user=user, state=Assignment.State.OPEN).order_by("task_id"):
+        held_items = locked.assignments.filter(user=user, state=Assignment.State.OPEN)
+        for assignment in held_items.order_by("-task__priority", "task_id"):  # the order of `queue.QUEUE_ORDER`
             release(assignment=assignment)
 
 

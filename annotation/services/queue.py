@@ -26,6 +26,8 @@ from annotation.prepared import Insert, Select, Update
 # An assignment that ended in one of these left nothing behind: its task may be offered to the same person again.
 RETURNED = (Assignment.State.EXPIRED, Assignment.State.RELEASED)
 SWEEP = 500
+# Who waits for the locks of several tasks takes them in this order, or two could wait for each other.
+QUEUE_ORDER = (F("priority").desc(), F("id").asc())
 
 
 class _Overtaken(Exception):
@@ -53,7 +55,7 @@ def _first_open_task(user: Any, campaign: Any, *, skip_locked: bool) -> QuerySet
             returned_order=Subquery(mine.values("shown_order")),
             returned_draft=Subquery(mine.values("draft")),
         )
-        .order_by(F("priority").desc(), "id")
+        .order_by(*QUEUE_ORDER)
         .select_for_update(skip_locked=skip_locked, no_key=True)[:1]
     )
 
@@ -102,6 +104,10 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
             else:
                 free = min({0, 1} - {one.slot for one in held})
                 claimed = _claim(user=user, campaign=campaign, slot=free)
+                if claimed is None and connection.features.has_select_for_update_skip_locked:
+                    # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once
+                    # more and wait. The price is a fifth statement, paid at the very end of a campaign only.
+                    claimed = _claim(user=user, campaign=campaign, slot=free, wait=True)
                 if claimed is None:
                     return None
                 assignment = claimed
@@ -167,7 +173,7 @@ def withdraw(*, tasks: Sequence[int]) -> int:
         open_tasks = list(
             Task.objects.select_for_update(no_key=True)
             .filter(pk__in=tasks, state=Task.State.OPEN)
-            .order_by("pk")
+            .order_by(*QUEUE_ORDER)
             .values_list("pk", flat=True)
         )
         Task.objects.filter(pk__in=open_tasks).update(state=Task.State.WITHDRAWN)
@@ -196,14 +202,15 @@ def shown_order(*, task: Task, user: User) -> list[int]:
     return order
 
 
-def _claim(*, user: User, campaign: Campaign, slot: int) -> Assignment | None:
-    """Return a new lease on the first open task this person may have; None when there is none."""
+def _claim(*, user: User, campaign: Campaign, slot: int, wait: bool = False) -> Assignment | None:
+    """Return a new lease on the first open task this person may have; None when there is none.
+
+    PostgreSQL keeps the lock of a row that turns out, once locked, to be taken already. So each look has a transaction
+    of its own: one that waited while it held what an earlier look had left behind could wait for itself, in a circle.
+    Within one look the locks are in the order of the queue, which all who wait for more than one keep to.
+    """
     with transaction.atomic():
-        task = _first_open(user, campaign, skip_locked=True)
-        if task is None and connection.features.has_select_for_update_skip_locked:
-            # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once more
-            # and wait. The price is a fifth statement, paid at the very end of a campaign only.
-            task = _first_open(user, campaign, skip_locked=False)
+        task = _first_open(user, campaign, skip_locked=not wait)
         if task is None:
             return None
         _TAKE_SEAT(pk=task.pk)

@@ -134,6 +134,24 @@ def test_everybody_does_everything_while_the_sweeper_runs(lead):
     assert not twice.exists()
 
 
+def test_few_items_and_many_who_wait_for_them_in_no_circle(lead):
+    """Rows that turn out to be taken stay locked on PostgreSQL: who then waits must hold none of them."""
+    people = [make_user() for _ in range(16)]
+    campaign = make_campaign(lead=lead, annotators=people, tasks=4)
+
+    def work(person):
+        def take_and_give_back() -> None:
+            for _ in range(50):
+                if assignment := queue.next_task(user=person, campaign=campaign):
+                    queue.release(assignment=assignment)
+
+        return take_and_give_back
+
+    at_once(*(work(person) for person in people))
+    check_invariants(campaign)
+    assert set(Task.objects.values_list("seats", flat=True)) == {1}
+
+
 def test_a_double_click_gives_one_item(annotator):
     campaign = make_campaign(annotators=[annotator], tasks=20)
     given = at_once(*[lambda: queue.next_task(user=annotator, campaign=campaign)] * 12)
