@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -18,7 +19,7 @@ from tests.factories import make_assignment, make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
 
-ASSIGNMENTS = Select(
+ASSIGNMENTS: Select[Any] = Select(
     lambda user: (
         Assignment.objects.filter(user=user)
         .select_related("task", "campaign")

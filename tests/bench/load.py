@@ -7,20 +7,25 @@ process of its own: ``python -m tests.bench.load '<json>'`` prints its figures a
 from __future__ import annotations
 
 import json
+import re
 import selectors
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
+
+# Yields requests, is sent status and body of each answer.
+Steps = Generator[bytes, tuple[int, bytes], None]
+ITEM = re.compile(rb'name="assignment" value="([^"]+)"')
 
 
 @dataclass
 class Connection:
-    """One annotator's keep-alive connection; `steps` is a generator that yields requests and is sent answers."""
+    """One annotator's keep-alive connection."""
 
     port: int
-    steps: Iterator[bytes]
+    steps: Steps
     sock: socket.socket = field(init=False)
     received: bytearray = field(default_factory=bytearray)
 
@@ -52,19 +57,19 @@ class Connection:
         return status, body
 
 
-def request(port: int, path: str, token: str, body: bytes) -> bytes:
+def post(port: int, path: str, token: str, body: bytes) -> bytes:
     return (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Token {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
-def annotator(port: int, campaign: int, token: str, budget: list[int], times: dict[str, list[float]]):
+def annotator(port: int, campaign: int, token: str, budget: list[int], times: dict[str, list[float]]) -> Steps:
     """Yield requests, receive (status, body); take judgements from `budget` until it or the queue is empty."""
     while budget[0] > 0:
         budget[0] -= 1
         asked = time.perf_counter()
-        status, body = yield request(port, f"/api/campaigns/{campaign}/next/", token, b"{}")
+        status, body = yield post(port, f"/api/campaigns/{campaign}/next/", token, b"{}")
         if status == 204:
             return
         if status != 200:
@@ -72,7 +77,7 @@ def annotator(port: int, campaign: int, token: str, budget: list[int], times: di
         shown = time.perf_counter()
         key = json.loads(body)["key"]
         answer = json.dumps({"preference": "2", "client_key": key, "active_seconds": 1.5}).encode()
-        status, body = yield request(port, f"/api/assignments/{key}/submit/", token, answer)
+        status, body = yield post(port, f"/api/assignments/{key}/submit/", token, answer)
         if status != 200:
             raise ValueError(f"submit answered {status}: {body[:300]!r}")
         stored = time.perf_counter()
@@ -81,20 +86,46 @@ def annotator(port: int, campaign: int, token: str, budget: list[int], times: di
         times["both"].append(stored - asked)
 
 
-def run(port: int, campaign: int, tokens: list[str], judgements: int) -> dict[str, float]:
-    """Return requests per second and the quantiles of next, submit and both together, in seconds."""
+def reader(port: int, campaign: int, session: str, budget: list[int], times: dict[str, list[float]]) -> Steps:
+    """The same over the pages: a submit is answered with the next item, as the page's own script asks for it."""
+    path = f"/work/{campaign}/"
+    csrf = "a" * 32
+    head = (
+        f"Host: 127.0.0.1:{port}\r\nCookie: {session}; csrftoken={csrf}\r\nX-CSRFToken: {csrf}\r\n"
+        "HX-Request: true\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    )
+    status, body = yield f"GET {path} HTTP/1.1\r\n{head}\r\n".encode()
+    while budget[0] > 0:
+        budget[0] -= 1
+        if status != 200:
+            raise ValueError(f"The page answered {status}: {body[:300]!r}")
+        found = ITEM.search(body)
+        if found is None:
+            return
+        key = found[1].decode()
+        form = f"assignment={key}&preference=2&client_key={key}&active_seconds=1.5".encode()
+        sent = time.perf_counter()
+        status, body = yield f"POST {path} HTTP/1.1\r\n{head}Content-Length: {len(form)}\r\n\r\n".encode() + form
+        times["both"].append(time.perf_counter() - sent)
+
+
+WAYS = {"rest": annotator, "pages": reader}
+
+
+def run(port: int, campaign: int, keys: list[str], judgements: int, way: str) -> dict[str, float]:
+    """Return requests per second and quantiles in seconds; `keys` are tokens for REST and cookies for pages."""
     times: dict[str, list[float]] = {"next": [], "submit": [], "both": []}
     budget = [judgements]
     selector = selectors.DefaultSelector()
-    connections = [Connection(port, annotator(port, campaign, token, budget, times)) for token in tokens]
+    connections = [Connection(port, WAYS[way](port, campaign, key, budget, times)) for key in keys]
     started = time.perf_counter()
     for connection in connections:
         connection.sock.sendall(next(connection.steps))
         selector.register(connection.sock, selectors.EVENT_READ, connection)
     working = len(connections)
     while working:
-        for key, _ in selector.select():
-            connection = key.data
+        for event, _ in selector.select():
+            connection = event.data
             answer = connection.feed()
             if answer is None:
                 continue
@@ -105,11 +136,13 @@ def run(port: int, campaign: int, tokens: list[str], judgements: int) -> dict[st
                 connection.sock.close()
                 working -= 1
     seconds = time.perf_counter() - started
-    figures = {"judgements": len(times["both"]), "requests_per_second": 2 * len(times["both"]) / seconds}
+    done = len(times["both"])
+    figures: dict[str, float] = {"judgements": done, "judgements_per_second": done / seconds}
     for name, values in times.items():
-        values.sort()
-        figures[f"{name}_p50"] = values[len(values) // 2]
-        figures[f"{name}_p95"] = values[int(len(values) * 0.95)]
+        if values:
+            values.sort()
+            figures[f"{name}_p50"] = values[len(values) // 2]
+            figures[f"{name}_p95"] = values[int(len(values) * 0.95)]
     return figures
 
 

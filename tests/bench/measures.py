@@ -87,14 +87,16 @@ def import_over_http(server: Web, campaign: Campaign, pairs: int) -> dict[str, f
     }
 
 
-def judge_over_http(server: Web, campaign: Campaign, tokens: list[str], judgements: int) -> dict[str, float]:
-    """Return the figures of `load.run`, and what a request cost: that tells more than a rate on a busy machine."""
-    asked = {"port": server.port, "campaign": campaign.pk, "tokens": tokens, "judgements": judgements}
+def judge_over_http(
+    server: Web, campaign: Campaign, keys: list[str], judgements: int, *, way: str = "rest"
+) -> dict[str, float]:
+    """Return the figures of `load.run`, and what a judgement cost: that tells more than a rate on a busy machine."""
+    asked = {"port": server.port, "campaign": campaign.pk, "keys": keys, "judgements": judgements, "way": way}
     web_before, database_before = server.cpu_seconds(), database_cpu_seconds()
     figures = _in_a_process("tests.bench.load", asked)
-    requests = 2 * figures["judgements"]
-    figures["web_cpu_ms"] = (server.cpu_seconds() - web_before) / requests * 1000
-    figures["database_cpu_ms"] = (database_cpu_seconds() - database_before) / requests * 1000
+    done = figures["judgements"]
+    figures["web_cpu_ms"] = (server.cpu_seconds() - web_before) / done * 1000
+    figures["database_cpu_ms"] = (database_cpu_seconds() - database_before) / done * 1000
     return figures
 
 
@@ -129,9 +131,9 @@ def _in_a_process(module: str, asked: dict[str, Any]) -> dict[str, float]:
 
 
 def fill_with_judgements(campaign: Campaign, people: list[int]) -> None:
-    """Judge every open task of the campaign, in bulk: this is what the export reads."""
+    """Judge every task that nobody holds, in bulk: this is what the export reads."""
     now = timezone.now()
-    tasks = list(campaign.tasks.filter(state=Task.State.OPEN).order_by("pk").values_list("pk", flat=True))
+    tasks = list(campaign.tasks.filter(state=Task.State.OPEN, seats__gt=0).order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(tasks), 5000):
         chosen = tasks[start : start + 5000]
         assignments = Assignment.objects.bulk_create(
@@ -162,6 +164,11 @@ def fill_with_judgements(campaign: Campaign, people: list[int]) -> None:
             for assignment in assignments
         )
         Task.objects.filter(pk__in=chosen).update(state=Task.State.COMPLETE, done=1, seats=0)
+    tidy()
+
+
+def tidy() -> None:
+    """Do at once what PostgreSQL's own vacuum would do some time after a large import."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
@@ -199,10 +206,18 @@ def export_over_http(server: Web, campaign: Campaign, *, query: str = "") -> dic
     }
 
 
-def page_script(server: Web, campaign: Campaign) -> dict[str, Any]:
+def cookies_of(people: list[int]) -> list[str]:
+    """Return a signed-in browser's cookie for each person; the web processes share our key and our database."""
+    found = []
+    for user in User.objects.filter(pk__in=people):
+        client = Client()
+        client.force_login(user)
+        found.append(f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}")
+    return found
+
+
+def page_script(server: Web, campaign: Campaign, cookie: str) -> dict[str, Any]:
     """Return the gzipped bytes of all scripts that the annotator's page loads, each by itself."""
-    user = User.objects.create_user("bench-reader", password="a long pass phrase")
-    campaigns.add_member(campaign=campaign, username=user.username, role=Role.ANNOTATOR, actor=campaign.created_by)
     http_ = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
 
     def fetch(path: str, **headers: str) -> tuple[int, bytes]:
@@ -210,11 +225,7 @@ def page_script(server: Web, campaign: Campaign) -> dict[str, Any]:
         response = http_.getresponse()
         return response.status, response.read()
 
-    # A session made here is as good as one made on the sign-in page: both processes share key and database.
-    client = Client()
-    client.force_login(user)
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    status, page = fetch(f"/work/{campaign.pk}/", Cookie=f"{settings.SESSION_COOKIE_NAME}={session}")
+    status, page = fetch(f"/work/{campaign.pk}/", Cookie=cookie)
     if status != 200:
         raise RuntimeError(f"The work page answered {status}.")
     sizes: dict[str, int] = {}

@@ -24,7 +24,7 @@ def send(client: APIClient, campaign: Campaign, body: bytes, content_type: str =
     return client.post(f"/api/campaigns/{campaign.pk}/import/", body, content_type=content_type)
 
 
-def export(client: APIClient, campaign: Campaign, query: str = "", **headers: str) -> Any:
+def export(client: APIClient, campaign: Campaign, query: str = "", **headers: Any) -> Any:
     response = client.get(f"/api/campaigns/{campaign.pk}/export/{query}", **headers)
     assert response.status_code == 200, response.content
     return response
@@ -87,13 +87,9 @@ def test_a_body_is_read_by_the_line(clients: dict[str, APIClient], campaign: Cam
             return super().read(size)
 
     body = b"\n".join(pair_line(number) for number in range(50, 60))
-    response = clients["lead"].generic(
-        "POST",
-        f"/api/campaigns/{campaign.pk}/import/",
-        b"",
-        content_type=LINES,
-        **{"wsgi.input": Body(body), "CONTENT_LENGTH": str(len(body))},
-    )
+    given: dict[str, Any] = {"wsgi.input": Body(body), "CONTENT_LENGTH": str(len(body))}
+    path = f"/api/campaigns/{campaign.pk}/import/"
+    response = clients["lead"].generic("POST", path, "", content_type=LINES, **given)
     assert response.json()["created"] == 10
 
 

@@ -94,7 +94,7 @@ def test_no_request_makes_it_fail(
 ) -> None:
     campaign = make_campaign(lead=lead, tasks=1)
     held = make_assignment(lead, campaign)
-    client = client_of(lead)
+    client: Any = client_of(lead)
     client.raise_request_exception = False
     path = f"/api/{pattern.pattern}".replace("<int:campaign_id>", str(campaign.pk)).replace("<slug:key>", held.key)
     response = client.generic(method, path, body, content_type=content_type, QUERY_STRING=urlencode(query))
