@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from annotation.models.campaigns import Campaign
 from annotation.models.content import Completion, Prompt
@@ -16,11 +16,6 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def open(self) -> TaskQuerySet:
         """Return the tasks that still have a free seat."""
         return self.filter(state=Task.State.OPEN, seats__gt=0)
-
-    def not_had_by(self, user: User) -> TaskQuerySet:
-        """Leave out every task this person was ever given, whatever came of it."""
-        had = Assignment.objects.filter(task=OuterRef("pk"), user=user)
-        return self.filter(~Exists(had))
 
 
 class Task(models.Model):
@@ -109,7 +104,7 @@ class Assignment(models.Model):
         SUBMITTED = "submitted", "Submitted"  # judged
         SKIPPED = "skipped", "Skipped"  # handed back with a reason
         EXPIRED = "expired", "Expired"  # lease ran out and the seat went back
-        RELEASED = "released", "Released"  # handed back without prejudice; never offered to this person again
+        RELEASED = "released", "Released"  # handed back without prejudice; this person may be offered it again
 
     # A person may hold the item on screen and the one prefetched behind it: two slots, no more.
     SLOTS = 2
