@@ -27,7 +27,7 @@ import redis
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -148,7 +148,15 @@ def check_port(address: Address) -> None:
 
 def prepare_database() -> None:
     """Migrate, and close the connection so that no child inherits it."""
-    call_command("migrate", interactive=False, verbosity=0)
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except OperationalError as error:
+        if connection.vendor == "sqlite":
+            raise
+        raise StartFailed(
+            f"The database that DATABASE_URL names does not answer ({str(error).strip()}). Start it, correct "
+            "DATABASE_URL, or unset it to use the built-in one."
+        ) from None
     connections.close_all()
 
 

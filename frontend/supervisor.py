@@ -64,7 +64,7 @@ class Supervisor:
     """
 
     def __init__(self, *, folder: Path, logs: Path, cwd: Path, say: Callable[[str], None]) -> None:
-        self._folder, self._logs, self._cwd, self._say = folder, logs, cwd, say
+        self._folder, self._logs, self._cwd, self._tell = folder, logs, cwd, say
         self._home_mark = f"{folder}:"
         self.token = secrets.token_hex(4)
         self._mark = f"{self._home_mark}{self.token}"
@@ -98,6 +98,11 @@ class Supervisor:
         finally:
             self._stack.close()
         return kind is not None and issubclass(kind, Stopped)
+
+    def _say(self, line: str) -> None:
+        # The terminal may be gone, and that is no reason to leave things running or to stop them.
+        with suppress(OSError):
+            self._tell(line)
 
     def _take_lock(self) -> None:
         lock = (self._folder / "supervisor.lock").open("a+")

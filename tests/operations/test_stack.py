@@ -226,6 +226,14 @@ def test_a_broker_url_that_does_not_answer_is_named(serving: Callable[..., Servi
     assert "broker" not in refused.noted()
 
 
+def test_a_database_that_does_not_answer_is_named(serving: Callable[..., Serving]):
+    refused = serving(environment={"DATABASE_URL": f"postgres://somebody@127.0.0.1:{free_port()}/attune"})
+    output, _ = refused.process.communicate(timeout=120)
+    assert refused.process.returncode == 1
+    assert "The database that DATABASE_URL names does not answer" in output
+    assert "Traceback" not in output
+
+
 def test_a_path_too_long_for_a_socket_gets_a_short_run_folder(serving: Callable[..., Serving], tmp_path: Path):
     home = tmp_path / ("a long name with spaces " * 4).strip() / "home"
     home.mkdir(parents=True)

@@ -109,6 +109,19 @@ def test_a_crashed_process_is_started_again_and_said_so(start: Start, tmp_path: 
     assert left_running(tmp_path) == []
 
 
+def test_without_a_terminal_to_speak_to_it_goes_on_and_stops_in_order(start: Start, tmp_path: Path):
+    process = start()
+    assert process.stdout is not None
+    wait_for(lambda: "up" in process.stdout.readline(), what="the last line that anybody reads")
+    process.stdout.close()
+    first = noted(tmp_path)["broker"]
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: noted(tmp_path).get("broker", first) != first, what="a new broker")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=30) == 0
+    assert left_running(tmp_path) == []
+
+
 def test_a_run_whose_worker_was_killed_is_stopped_too(start: Start, tmp_path: Path):
     """The child then belongs to nobody: only its mark tells where it came from."""
     process = start()
