@@ -70,6 +70,12 @@ class _CompiledSelect(_Compiled):
         return made
 
 
+@dataclass(frozen=True)
+class _CompiledRows(_Compiled):
+    compiler: Any
+    converters: Any
+
+
 class _Statement(ABC):
     """Compiles on first use in a thread, and again when the thread has another connection."""
 
@@ -129,6 +135,29 @@ class Select(_Statement, Generic[M]):
             converters=compiler.get_converters([column[0] for column in compiler.select[: compiler.col_count]]),
             locks=query.select_for_update and connection.features.has_select_for_update,
         )
+
+
+class Rows(_Statement):
+    """``Rows(lambda user: Assignment.objects.filter(user=user).values_list("state"), user=…)``, run by calling it."""
+
+    def __init__(self, build: Callable[..., QuerySet[Any, Any]], **fields: Field) -> None:
+        super().__init__()
+        self._build, self._fields = build, fields
+
+    def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
+        compiled = self._compiled()
+        with compiled.connection.cursor() as cursor:
+            compiled.run(cursor, values)
+            rows = cursor.fetchall()
+        if compiled.converters:
+            rows = compiled.compiler.apply_converters(rows, compiled.converters)
+        return [tuple(row) for row in rows]
+
+    def _compile(self, connection: BaseDatabaseWrapper) -> _CompiledRows:
+        compiler = self._build(**_params(self._fields)).query.get_compiler(connection=connection)
+        sql, params = compiler.as_sql()
+        converters = compiler.get_converters([column[0] for column in compiler.select])
+        return _CompiledRows(connection, sql, params, compiler, converters)
 
 
 class Update(_Statement):

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Avg, Count, Max, Q, QuerySet, Sum
+from django.db.models import Avg, BigIntegerField, Count, DateTimeField, Max, Q, QuerySet, Sum
 from django.utils import timezone
 
 from annotation.models import Assignment, Campaign, Feedback, Task, User
+from annotation.prepared import Rows
 
 # Up to so many open items, counting them all costs less than a millisecond or two.
 EXACT = 1000
@@ -88,20 +89,22 @@ def campaign_progress(campaign: Campaign, batch: str | None = None) -> Progress:
 
 
 def my_progress(user: User, campaign: Campaign) -> MyProgress:
-    """Return how far this person is in a campaign. Two or three SQL statements, on the annotator's hot path.
+    """Return how far this person is in a campaign. One to three SQL statements, on the annotator's hot path.
 
     What is available is exact up to `EXACT` open items. Above, where counting them would cost more than handing one
     out, it is counted once a minute, less what this person took since.
     """
+    counted_now = _HAD(user=user.pk, campaign=campaign.pk, midnight=_midnight())
+    _, done, skipped, holding, today = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0)
+    available = 0
+    if campaign.is_open:
+        available = max(0, _available(user, campaign, taken=done + skipped + holding))
+    return MyProgress(done=done, today=today, skipped=skipped, available=available, holding=holding)
+
+
+def _available(user: User, campaign: Campaign, *, taken: int) -> int:
+    """Return how many open items this person never had; `taken` is how many they had and did not give back."""
     states = Assignment.State
-    had = Assignment.objects.filter(user=user, campaign=campaign).aggregate(
-        done=Count("id", filter=Q(state=states.SUBMITTED)),
-        skipped=Count("id", filter=Q(state=states.SKIPPED)),
-        holding=Count("id", filter=Q(state=states.OPEN)),
-        today=Count("id", filter=Q(state=states.SUBMITTED, closed_at__gte=_midnight())),
-    )
-    if not campaign.is_open:
-        return MyProgress(available=0, **had)
     open_tasks = Task.objects.open().filter(campaign=campaign)
     # Those of them this person had. Two indexes are read for a difference, instead of each open item being asked.
     mine = Assignment.objects.filter(
@@ -113,15 +116,33 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
     )
     few = open_tasks[: EXACT + 1].count()
     if few <= EXACT:
-        return MyProgress(available=max(0, few - mine.count()), **had)
-    taken = had["done"] + had["skipped"] + had["holding"]
+        return few - mine.count()
     key = f"available-{campaign.pk}-{user.pk}"
     counted: tuple[int, int] | None = cache.get(key)
     if counted is None:
         counted = (open_tasks.count() - mine.count(), taken)
         cache.set(key, counted, timeout=60)
     available, taken_then = counted
-    return MyProgress(available=max(0, available - (taken - taken_then)), **had)
+    return available - (taken - taken_then)
+
+
+# With every item an annotator is shown, so its SQL is written once; one row, or none before the first item.
+_HAD = Rows(
+    lambda user, campaign, midnight: (
+        Assignment.objects.filter(user=user, campaign=campaign)
+        .order_by()
+        .values_list("campaign_id")
+        .annotate(
+            done=Count("id", filter=Q(state=Assignment.State.SUBMITTED)),
+            skipped=Count("id", filter=Q(state=Assignment.State.SKIPPED)),
+            holding=Count("id", filter=Q(state=Assignment.State.OPEN)),
+            today=Count("id", filter=Q(state=Assignment.State.SUBMITTED, closed_at__gte=midnight)),
+        )
+    ),
+    user=BigIntegerField(),
+    campaign=BigIntegerField(),
+    midnight=DateTimeField(),
+)
 
 
 def _people(assignments: QuerySet[Assignment], feedback: QuerySet[Feedback]) -> list[PersonProgress]:
