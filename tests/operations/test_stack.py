@@ -38,7 +38,7 @@ def answer(port: int, path: str) -> tuple[int, str]:
     return got.status, got.read().decode()
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 90.0, what: str) -> None:
+def wait_for(condition: Callable[[], object], *, seconds: float = 180.0, what: str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
@@ -94,7 +94,7 @@ class Serving:
 
     def interrupt(self) -> str:
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=90)[0]
+        return self.process.communicate(timeout=240)[0]
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_port_in_use_is_named_with_the_way_out(serving: Callable[..., Serving]
         holder.listen()
         port = holder.getsockname()[1]
         refused = serving("--port", str(port))
-        output, _ = refused.process.communicate(timeout=90)
+        output, _ = refused.process.communicate(timeout=240)
     assert refused.process.returncode == 1
     assert f"Port {port} is in use by another program" in output
     assert "--port " in output.split("in use")[1]
@@ -219,7 +219,7 @@ def test_a_port_in_use_is_named_with_the_way_out(serving: Callable[..., Serving]
 
 def test_a_broker_url_that_does_not_answer_is_named(serving: Callable[..., Serving]):
     refused = serving(environment={"BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"})
-    output, _ = refused.process.communicate(timeout=120)
+    output, _ = refused.process.communicate(timeout=240)
     assert refused.process.returncode == 1
     assert "The broker that BROKER_URL names does not answer" in output
     assert "Traceback" not in output
@@ -228,7 +228,7 @@ def test_a_broker_url_that_does_not_answer_is_named(serving: Callable[..., Servi
 
 def test_a_database_that_does_not_answer_is_named(serving: Callable[..., Serving]):
     refused = serving(environment={"DATABASE_URL": f"postgres://somebody@127.0.0.1:{free_port()}/attune"})
-    output, _ = refused.process.communicate(timeout=120)
+    output, _ = refused.process.communicate(timeout=240)
     assert refused.process.returncode == 1
     assert "The database that DATABASE_URL names does not answer" in output
     assert "Traceback" not in output
