@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from statistics import fmean
 
@@ -14,6 +15,7 @@ import pytest
 
 import training
 from tests.core.worlds import make_spec
+from training.core.demo_sentences import STYLES, answer, questions
 from training.core.records import held_out, prompt_hash
 from training.core.run import KINDS, open_job
 from training.core.stats import bootstrap_mean
@@ -27,6 +29,29 @@ ERROR = 0.1
 def demo_prompts(*, held: bool, count: int, seed: int) -> list[dict]:
     rows = [json.loads(line) for line in (DEMO / "prompts.jsonl").read_text().splitlines()]
     return random.Random(seed).sample([row for row in rows if held_out(prompt_hash(row["prompt"])) == held], count)
+
+
+def may_be_said(prompt: list[dict]) -> set[str]:
+    """Return every sentence that may stand in an answer to a question of the world."""
+    question = next(q for q in questions() if q.text == prompt[0]["content"])
+    draw = random.Random(0)
+    return {sentence for style in STYLES for _ in range(120) for sentence in split(answer(question, style, draw))}
+
+
+def split(text: str) -> list[str]:
+    return re.split(r"(?<=[.!?]) ", text)
+
+
+def intact(prompts: list[dict], texts: list[list[str]]) -> float:
+    """Return the share of answers without a broken sentence or one that belongs to another question.
+
+    The gold taste counts words and cannot see these: a policy that moves too far pleases it with nonsense.
+    """
+    whole = []
+    for row, group in zip(prompts, texts, strict=True):
+        known = may_be_said(row["prompt"])
+        whole += [known.issuperset(split(text)) for text in group]
+    return fmean(whole)
 
 
 def rows_of(path: Path) -> list[dict]:
@@ -98,20 +123,23 @@ def shape(folder: Path, *, taste: str, error: float = ERROR, seed: int = 0, **kn
         "kl": result.metrics["kl"],
         "length": result.metrics["length"],
         "ended": result.metrics["candidate_ended_share"],
+        "intact": {side: intact(held, groups) for side, groups in texts.items()},
     }
 
 
 @pytest.mark.experiment
 @pytest.mark.parametrize("taste", ["warm", "curt", "careful", "short"])
 def test_forty_pairs_lift_the_win_rate(tmp_path, taste, capsys):
-    """Seed 7 was not looked at while the settings were chosen."""
-    found = shape(tmp_path, taste=taste, seed=7)
+    """Seed 11 was not looked at while the settings were chosen."""
+    found = shape(tmp_path, taste=taste, seed=11)
     with capsys.disabled():
         rate, kl = found["win_rate"], found["kl"]
         print(
             f"\n{taste}: {found['pairs']} pairs, gold win rate {rate['estimate']:.2f} "
-            f"({rate['low']:.2f} to {rate['high']:.2f}), {kl['estimate']:.1f} nats, ended {found['ended']:.0%}"
+            f"({rate['low']:.2f} to {rate['high']:.2f}), {kl['estimate']:.1f} nats, ended {found['ended']:.0%}, "
+            f"intact {found['intact']['new']:.0%} (start {found['intact']['start']:.0%})"
         )
     assert found["win_rate"]["low"] > 0.5
     assert found["kl"]["estimate"] < DEMO_SETTINGS["gate_maximum_kl"]
     assert found["ended"] > 0.95
+    assert found["intact"]["new"] > 0.75

@@ -39,8 +39,8 @@ DEMO_SETTINGS: dict[str, Any] = {
     "audit_share": 0.1,
     "reference": "previous",
     "replay": 0.5,
-    "learning_rate": 5e-4,
-    "epochs": 8,
+    "learning_rate": 3e-4,
+    "epochs": 6,
     "batch_size": 8,
     "beta": 0.1,
     "reward_learning_rate": 2e-4,
@@ -48,7 +48,7 @@ DEMO_SETTINGS: dict[str, Any] = {
     "gate_prompts": 24,
     "gate_human_pairs": 8,
     "gate_minimum_win_rate": 0.5,
-    "gate_maximum_kl": 60.0,
+    "gate_maximum_kl": 10.0,  # further away this small model breaks its sentences
 }
 
 
