@@ -130,8 +130,8 @@ def shape(folder: Path, *, taste: str, error: float = ERROR, seed: int = 0, **kn
 @pytest.mark.experiment
 @pytest.mark.parametrize("taste", ["warm", "curt", "careful", "short"])
 def test_forty_pairs_lift_the_win_rate(tmp_path, taste, capsys):
-    """Seed 11 was not looked at while the settings were chosen."""
-    found = shape(tmp_path, taste=taste, seed=11)
+    """Seed 23 was fixed before anything ran with it; 0, 7, 11 and others were looked at while settings were chosen."""
+    found = shape(tmp_path, taste=taste, seed=23)
     with capsys.disabled():
         rate, kl = found["win_rate"], found["kl"]
         print(
