@@ -118,6 +118,10 @@ if _database["ENGINE"].endswith("sqlite3"):
     _database["TEST"] = {"NAME": str(ATTUNE_HOME / "test.sqlite3")}
 else:
     _database["CONN_HEALTH_CHECKS"] = True
+    # After how many uses on a connection the hot path's statements are prepared by the server (annotation/prepared.py).
+    # Off (-1) behind a pooler that cannot keep prepared statements apart, such as PgBouncer before 1.21.
+    _prepare = env.int("DATABASE_PREPARE_THRESHOLD", default=5)
+    _database.setdefault("OPTIONS", {})["prepare_threshold"] = _prepare if _prepare >= 0 else None
 
 # --- People ------------------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ def _first_open_task(user: Any, campaign: Any, *, skip_locked: bool) -> QuerySet
 
 
 # What every item costs: the SQL of these is written once.
-_WHO_AND_WHERE = {"user": BigIntegerField(), "campaign": BigIntegerField()}
+_WHO_AND_WHERE: Any = {"user": BigIntegerField(), "campaign": BigIntegerField()}
 _HELD = Select(
     lambda user, campaign: (
         Assignment.objects.filter(user=user, campaign=campaign, state=Assignment.State.OPEN)
@@ -70,8 +70,8 @@ _HELD = Select(
     ),
     **_WHO_AND_WHERE,
 )
-_FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_WHO_AND_WHERE)
-_FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_WHO_AND_WHERE)
+_FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), plan_each_time=True, **_WHO_AND_WHERE)
+_FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), plan_each_time=True, **_WHO_AND_WHERE)
 _LOCKED = Select(
     lambda pk: (
         Task.objects.select_for_update(no_key=True)
