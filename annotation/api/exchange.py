@@ -24,6 +24,7 @@ from annotation import datasets, permissions
 from annotation.api.callers import caller
 from annotation.api.parsing import LINE_PARSERS, checked_query
 from annotation.api.serializers import ExportQuery, ExportSchemaOut, ExportSchemaQuery, ImportOut
+from annotation.errors import Invalid
 from annotation.models import Role
 from annotation.services import intake
 
@@ -65,7 +66,7 @@ def _uploaded_lines(request: Request) -> Iterable[bytes]:
             "required": ["file"],
         },
     },
-    responses={200: ImportOut, 207: ImportOut, 422: ImportOut},
+    responses={200: ImportOut, 207: ImportOut},
     tags=["campaigns"],
 )
 @api_view(["POST"])
@@ -74,17 +75,15 @@ def import_lines(request: Request, campaign_id: int) -> Response:
     """Make tasks from JSON Lines, sent as the body or as the file of a form; for leads and engineers.
 
     200: every line was accepted. 207: the bad lines are reported with number and reason, the good ones are kept.
-    422: there was no good line. A line whose id is already there counts as existing and changes nothing, so an import
+    422: there was no good line, in the shape of every error, `errors` by line number. A line whose id is already there counts as existing and changes nothing, so an import
     that broke off can simply be sent again.
     """
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
     report = intake.import_lines(campaign=campaign, lines=_uploaded_lines(request), actor=caller(request))
-    if not report.failed:
-        code: int = status.HTTP_200_OK
-    elif report.created or report.existing:
-        code = status.HTTP_207_MULTI_STATUS
-    else:
-        code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    if report.failed and not (report.created or report.existing):
+        reasons = {str(error.line): [error.reason] for error in report.errors}
+        raise Invalid(f"None of the {report.failed} lines could be imported; errors gives the reason of each.", reasons)
+    code = status.HTTP_207_MULTI_STATUS if report.failed else status.HTTP_200_OK
     return Response(ImportOut(report).data, status=code)
 
 

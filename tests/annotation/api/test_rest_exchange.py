@@ -57,7 +57,10 @@ def test_bad_lines_are_told_by_number_and_the_good_ones_kept(clients: dict[str, 
 def test_nothing_but_bad_lines_is_422(clients: dict[str, APIClient], campaign: Campaign) -> None:
     response = send(clients["lead"], campaign, b"x\n\x00\xff\n[]\n")
     assert response.status_code == 422
-    assert [error["line"] for error in response.json()["errors"]] == [1, 2, 3]
+    answer = response.json()
+    assert set(answer) == {"detail", "errors"}  # like every other error
+    assert list(answer["errors"]) == ["1", "2", "3"]
+    assert all(reason.endswith((".", "?")) for reasons in answer["errors"].values() for reason in reasons)
 
 
 @pytest.mark.parametrize("content_type", ["application/jsonl", "text/plain", "application/octet-stream"])
