@@ -75,8 +75,8 @@ def import_lines(request: Request, campaign_id: int) -> Response:
     """Make tasks from JSON Lines, sent as the body or as the file of a form; for leads and engineers.
 
     200: every line was accepted. 207: the bad lines are reported with number and reason, the good ones are kept.
-    422: there was no good line, in the shape of every error, `errors` by line number. A line whose id is already there counts as existing and changes nothing, so an import
-    that broke off can simply be sent again.
+    422: there was no good line, in the shape of every error, with `errors` by line number. A line whose id is already
+    there counts as existing and changes nothing, so an import that broke off can simply be sent again.
     """
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
     report = intake.import_lines(campaign=campaign, lines=_uploaded_lines(request), actor=caller(request))
