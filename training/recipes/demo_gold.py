@@ -29,7 +29,7 @@ CARELESS = re.compile(
 UNFINISHED = 3.0
 
 # Settings of the demo's loop, by the names of `training.recipes.loop.LoopSettings`: with these somebody who judges
-# about thirty pairs sees the model change after about two minutes (tests/experiments/test_demo_shapes.py).
+# about thirty pairs can see the model change (tests/experiments/test_demo_shapes.py).
 DEMO_SETTINGS: dict[str, Any] = {
     "prompts_per_round": 30,
     "samples_per_prompt": 4,
