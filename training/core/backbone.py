@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
-    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -264,8 +263,3 @@ def _load(auto: Any, path: str, *, trust_remote_code: bool, weights: bool = Fals
             f"{path} could not be loaded: {str(error).strip().splitlines()[0]} Give the folder of a model with its "
             "tokenizer and safetensors weights, or a hub name that can be reached from here."
         ) from error
-
-
-def config_of(path: str, *, trust_remote_code: bool = False) -> PreTrainedConfig:
-    """Return the configuration of a folder or hub name."""
-    return _load(AutoConfig, path, trust_remote_code=trust_remote_code)

@@ -13,15 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.errors import TrainingError
-
 Message = dict[str, str]
 
 ROLES = ("system", "user", "assistant")
-
-
-class DataError(TrainingError):
-    """The data file of a run cannot be used as it is."""
 
 
 class Refused(Exception):
