@@ -11,11 +11,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import Http404
 
 from annotation.models import Campaign, Role, User
-from annotation.permissions import campaign_for
-from training.models import Loop, ModelVersion, Round, Run, Snapshot
+from annotation.permissions import LARGEST_ID, campaign_for
+from training.models import Loop, ModelVersion, Round, Run
 
+# May look at figures, export and start runs; what changes the campaign or its policy is for the lead.
 READERS = (Role.LEAD, Role.ENGINEER)
-LARGEST_ID = 2**63 - 1
 
 Person = User | AnonymousUser
 
@@ -28,7 +28,7 @@ def training_of(user: Person, campaign_id: int, *roles: Role) -> Campaign:
 def run_for(user: Person, run_id: int, *roles: Role) -> Run:
     """Return the run if `user` has one of `roles` in its campaign (any reader when none is named); else Http404."""
     found = Run.objects.filter(pk=_possible(run_id))
-    run = found.select_related("campaign", "parent", "snapshot", "output", "round").first()
+    run = found.select_related("campaign", "parent", "snapshot", "output", "round", "created_by").first()
     return _through_campaign(user, run, "run", roles)
 
 
@@ -36,11 +36,6 @@ def version_for(user: Person, version_id: int, *roles: Role) -> ModelVersion:
     found = ModelVersion.objects.filter(pk=_possible(version_id))
     version = found.select_related("campaign", "parent", "snapshot", "gate_report__parent").first()
     return _through_campaign(user, version, "model version", roles)
-
-
-def snapshot_for(user: Person, snapshot_id: int, *roles: Role) -> Snapshot:
-    snapshot = Snapshot.objects.filter(pk=_possible(snapshot_id)).select_related("campaign").first()
-    return _through_campaign(user, snapshot, "snapshot", roles)
 
 
 def loop_for(user: Person, campaign_id: int, *roles: Role) -> Loop:
@@ -64,7 +59,7 @@ def round_for(user: Person, round_id: int, *roles: Role) -> Round:
     return round
 
 
-Row = TypeVar("Row", Run, ModelVersion, Snapshot)
+Row = TypeVar("Row", Run, ModelVersion)
 
 
 def _through_campaign(user: Person, row: Row | None, name: str, roles: tuple[Role, ...]) -> Row:

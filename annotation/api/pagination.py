@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-LARGEST_ID = 2**63 - 1
+from annotation.permissions import LARGEST_ID
 
 
 class IdCursorPagination(BasePagination):

@@ -10,6 +10,7 @@ from annotation import datasets
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Feedback, Task
+from annotation.permissions import LARGEST_ID
 from annotation.services.submission import SKIP_REASONS
 
 LARGEST_SMALL = 32767  # PositiveSmallIntegerField
@@ -223,7 +224,7 @@ class ExportQuery(serializers.Serializer):
     audit = serializers.BooleanField(default=True, help_text="Whether the audit slice is part of the export.")
     simulated = serializers.BooleanField(default=True, help_text="Whether simulated people's judgements are.")
     after = serializers.IntegerField(
-        min_value=0, max_value=2**63 - 1, default=0, help_text="Only judgements with a larger id: to go on later."
+        min_value=0, max_value=LARGEST_ID, default=0, help_text="Only judgements with a larger id: to go on later."
     )
     gzip = serializers.BooleanField(default=False, help_text="Send a .jsonl.gz file.")
 

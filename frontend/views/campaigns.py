@@ -22,9 +22,10 @@ from frontend import charts, events_in_words, next_step
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.campaigns import CampaignForm, initial_of
 from frontend.http import SignedInRequest, complain, page, say
-from frontend.lead_pages import READERS, campaign_page_of, is_lead, may_create, sent
+from frontend.lead_pages import campaign_page_of, is_lead, may_create, sent
 from frontend.stop_polling import fragment_or_stop
 from training.models import Loop, Round
+from training.permissions import READERS
 
 RECENT = 12
 

@@ -13,7 +13,8 @@ from annotation import datasets
 from annotation.models import Campaign
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest
-from frontend.lead_pages import READERS, campaign_page_of
+from frontend.lead_pages import campaign_page_of
+from training.permissions import READERS
 
 SAMPLE_CHARACTERS = 2000
 DOWNLOADS = (

@@ -11,11 +11,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.errors import AnnotationError
 from annotation.models import Campaign, Event
+from annotation.permissions import LARGEST_ID
 from annotation.services import events, intake
 from frontend.decorators import campaign_page
 from frontend.forms.imports import ImportForm
 from frontend.http import SignedInRequest, say
-from frontend.lead_pages import LARGEST_ID, READERS, campaign_page_of, sent
+from frontend.lead_pages import campaign_page_of, sent
+from training.permissions import READERS
 
 REPORT = "tasks.lines_refused"
 

@@ -14,9 +14,10 @@ from annotation.models import Campaign, Role
 from frontend.decorators import campaign_page, signed_in
 from frontend.figures import Figure, figures, number, words_of
 from frontend.http import SignedInRequest, complain, say
-from frontend.lead_pages import READERS, campaign_page_of, version_for
+from frontend.lead_pages import campaign_page_of
 from training.errors import TrainingError
 from training.models import GateReport, ModelVersion, Run
+from training.permissions import READERS, version_for
 from training.recipes import RECIPES
 from training.services import promotion, snapshots, versions
 

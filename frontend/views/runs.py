@@ -17,10 +17,11 @@ from frontend.decorators import campaign_page, signed_in
 from frontend.figures import figures
 from frontend.forms.runs import RunForm
 from frontend.http import SignedInRequest, complain, say
-from frontend.lead_pages import READERS, campaign_page_of, run_for, sent
+from frontend.lead_pages import campaign_page_of, sent
 from frontend.stop_polling import fragment_or_stop
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run, Snapshot
+from training.permissions import READERS, run_for
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
 from training.services import runs, snapshots, traces

@@ -8,10 +8,10 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation.datasets import VIEWS
+from annotation.permissions import LARGEST_ID
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import Knob, Recipe
 
-LARGEST_ID = 2**63 - 1
 LARGEST_SEED = 2**31 - 1
 
 
