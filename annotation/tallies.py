@@ -12,6 +12,9 @@ from django.db.models import Count
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback
 
+# Two-sided 95 % of the normal distribution.
+Z = 1.959963984540054
+
 
 @dataclass(frozen=True)
 class Position:
@@ -73,11 +76,15 @@ def campaign_tally(campaign: Campaign) -> Tally:
     return Tally([(label, counts[label]) for label in labels], Position(left, right, share, low, high))
 
 
-def wilson(wins: float, n: int, *, z: float = 1.959964) -> tuple[float | None, float | None]:
-    """Return the Wilson score interval of a share; (None, None) without cases. E. B. Wilson 1927, eq. 4."""
+def wilson(wins: float, n: int) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a share (Wilson 1927, JASA 22, p. 209); (None, None) without cases.
+
+    `wins` may hold halves for ties.
+    """
     if n == 0:
         return None, None
     share = wins / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    centre = share + Z * Z / (2 * n)
+    spread = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    scale = 1 + Z * Z / n
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

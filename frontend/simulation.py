@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from annotation.tallies import wilson
+
 Gold = Callable[[list[dict[str, str]], str], float]
 
 # Distances in gold value from which a preference is called slight, clear and strong.
@@ -150,11 +152,10 @@ class GoldRate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Return the 95 % Wilson interval."""
-        z, n = 1.96, self.pairs
-        centre = (self.rate + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(self.rate * (1 - self.rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return centre - half, centre + half
+        """Return the 95 % Wilson interval; there is at least one pair, see `gold_rate`."""
+        low, high = wilson(self.rate * self.pairs, self.pairs)
+        assert low is not None and high is not None
+        return low, high
 
 
 def gold_rate(tasks: list[dict[str, Any]], gold: Gold) -> GoldRate | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 from datetime import timedelta
@@ -13,15 +12,13 @@ from django.utils import timezone
 from annotation.feedback import kind
 from annotation.models import Feedback, Task
 from annotation.services import intake
+from annotation.tallies import wilson
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
 from training.services.sampling import output_rows
 
 # Before the answers of a round: a candidate waits for these.
 GATE_PRIORITY = 10
-
-# Two-sided 95 %.
-Z = 1.959963984540054
 
 Figure = dict[str, Any]
 
@@ -34,12 +31,19 @@ def batch(round: Round) -> str:
 def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
     """Put the pairs that people compare into the queue and return how many there are.
 
-    Repeatable; the order of the two answers is drawn per pair. What needs no person is not asked, see `settled`.
+    Repeatable, and cheap to repeat: the beat comes by every few seconds while people judge. The order of the two
+    answers is drawn per pair. What needs no person is not asked, see `settled`.
     """
     assert round.candidate is not None
+    tasks = Task.objects.filter(campaign_id=round.loop.campaign_id, batch=batch(round))
+    there = set(tasks.values_list("external_id", flat=True))
     asked = 0
     for row in drawn(round=round, run=run, settings=settings):
         if settled(row) is not None:
+            continue
+        asked += 1
+        external_id = f"{batch(round)}-{row['id']}"
+        if external_id in there:
             continue
         place = random.Random(f"{round.pk}/{row['id']}").randrange(2)
         completions = [
@@ -50,7 +54,7 @@ def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
             campaign=round.loop.campaign,
             messages=row["prompt"],
             completions=completions if place == 1 else completions[::-1],
-            external_id=f"{batch(round)}-{row['id']}",
+            external_id=external_id,
             wanted=settings.overlap,
             priority=GATE_PRIORITY,
             is_audit=True,
@@ -58,7 +62,6 @@ def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
             # Where the candidate stands is kept here: a text may have been written by several versions.
             meta={"round": round.index, "policy": round.policy.label, "purpose": "gate", "candidate": place},
         )
-        asked += 1
     return asked
 
 
@@ -144,6 +147,7 @@ def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
         return _figure("human_win_rate", None, (None, None), 0, limit, False, explanation)
     estimate = wins / n
     low, high = wilson(wins, n)
+    assert low is not None and high is not None  # there are pairs
     explanation = (
         f"People preferred the candidate in {estimate:.0%} of {n} blind pairs "
         f"(95 % interval {low:.0%} to {high:.0%}); a tie counts one half."
@@ -215,12 +219,3 @@ def _figure(
         "passed": passed,
         "explanation": explanation,
     }
-
-
-def wilson(wins: float, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, JASA 22, p. 209); `wins` may hold halves for ties."""
-    share = wins / n
-    centre = share + Z * Z / (2 * n)
-    spread = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    scale = 1 + Z * Z / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
