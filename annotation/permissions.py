@@ -50,6 +50,13 @@ def roles_in(user: User | AnonymousUser, campaign: Campaign) -> set[Role]:
     return _implied(Role(role) for role in campaign.memberships.filter(user=user).values_list("role", flat=True))
 
 
+def may_create(user: User | AnonymousUser) -> bool:
+    """Return whether this person may start a campaign: staff, and whoever leads one already."""
+    if not user.is_authenticated:
+        return False
+    return user.is_superuser or user.is_staff or user.memberships.filter(role=Role.LEAD).exists()
+
+
 def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> Campaign:
     """Return the campaign if `user` has one of `roles` there; any role will do when none is named.
 

@@ -24,11 +24,6 @@ def is_lead(user: User, campaign: Campaign) -> bool:
     return user.is_superuser or Membership.objects.filter(user=user, campaign=campaign, role__in=[Role.LEAD]).exists()
 
 
-def may_create(user: User) -> bool:
-    """Return whether this person may start a campaign: staff, and whoever leads one already."""
-    return user.is_superuser or user.is_staff or user.memberships.filter(role=Role.LEAD).exists()
-
-
 def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
     """Return the pages of a campaign that this person may open."""
     found = [

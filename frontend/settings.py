@@ -24,6 +24,8 @@ environ.Env.read_env(BASE_DIR / ".env")
 ATTUNE_HOME = Path(env.str("ATTUNE_HOME", default=str(BASE_DIR / "var"))).resolve()
 # Snapshots, runs and models: files, because the training core reads files and never the database.
 ATTUNE_FILES = Path(env.str("ATTUNE_FILES", default=str(ATTUNE_HOME / "files"))).resolve()
+# Besides the folders `models` and `prompts` below the files: where people may take models and prompts from.
+ATTUNE_SHARED_FOLDERS = env.list("SHARED_FOLDERS", default=[])
 ATTUNE_HOME.mkdir(parents=True, exist_ok=True)
 
 DEBUG = env.bool("DEBUG", default=False)

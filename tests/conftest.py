@@ -13,6 +13,8 @@ from tests.factories import make_user
 @pytest.fixture(autouse=True)
 def attune_files(settings, tmp_path_factory) -> Path:
     """Return the folder of this test's files; nothing that a test writes stays behind."""
+    # Models and prompts of tests lie in `tmp_path`.
+    settings.ATTUNE_SHARED_FOLDERS = [tmp_path_factory.getbasetemp()]
     settings.ATTUNE_FILES = tmp_path_factory.mktemp("files")
     return settings.ATTUNE_FILES
 

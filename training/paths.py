@@ -14,6 +14,27 @@ def files() -> Path:
     return Path(settings.ATTUNE_FILES)
 
 
+def shared_folders() -> list[Path]:
+    """Return the folders out of which people may name models and prompts; what is elsewhere is the operator's."""
+    given = [Path(folder) for folder in settings.ATTUNE_SHARED_FOLDERS]
+    return [PACKAGE / "demo", files() / "models", files() / "prompts", *given]
+
+
+def may_be_named(path: str) -> bool:
+    """Return whether people who only have a browser or a token may name `path`: a hub name, or in a shared folder."""
+    absolute = Path(resolve(path)).expanduser()
+    if not absolute.is_absolute():
+        return not path.startswith((".", "~")) and ".." not in absolute.parts
+    # Links are followed: one inside a shared folder must not lead out of it.
+    return any(absolute.resolve().is_relative_to(folder.resolve()) for folder in shared_folders())
+
+
+def where_to_put_it() -> str:
+    """Return what somebody can do who named a folder that is not shared."""
+    folders = ", ".join(map(str, shared_folders()))
+    return f"Put it into one of these, or have whoever runs the server add its folder to SHARED_FOLDERS: {folders}."
+
+
 def run_folder(run_id: int) -> Path:
     """Return the folder of a run, which every attempt of it shares."""
     return files() / "runs" / str(run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -55,7 +56,9 @@ class CampaignList(APIView):
         operation_id="campaigns_create", request=CampaignIn, responses={201: CampaignDetailOut}, tags=["campaigns"]
     )
     def post(self, request: Request) -> Response:
-        """Create a campaign, as a draft, with yourself as its lead."""
+        """Create a campaign, as a draft, with yourself as its lead; for staff, and for who leads one already."""
+        if not permissions.may_create(request.user):
+            raise PermissionDenied("Only staff, and people who lead a campaign already, may create one; ask one.")
         campaign = campaigns.create(actor=caller(request), **checked(CampaignIn, request.data))
         return Response(_detail(campaign, caller(request)), status=status.HTTP_201_CREATED)
 

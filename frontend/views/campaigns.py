@@ -15,6 +15,7 @@ from annotation.agreement import Agreement, campaign_agreement
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback, Guideline, Membership, Role, Task, User
+from annotation.permissions import may_create
 from annotation.progress import Progress, campaign_progress
 from annotation.services import campaigns
 from annotation.tallies import Position, campaign_tally
@@ -22,7 +23,7 @@ from frontend import charts, events_in_words, next_step
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.campaigns import CampaignForm, initial_of
 from frontend.http import SignedInRequest, complain, page, say
-from frontend.lead_pages import campaign_page_of, is_lead, may_create, sent
+from frontend.lead_pages import campaign_page_of, is_lead, sent
 from frontend.stop_polling import fragment_or_stop
 from training.models import Loop, Round
 from training.permissions import READERS

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from annotation.models import Campaign, Membership, Role
+from annotation.permissions import may_create
 from annotation.progress import MyProgress, my_progress
 from frontend.decorators import signed_in
 from frontend.http import SignedInRequest
@@ -44,7 +45,7 @@ def home(request: SignedInRequest) -> HttpResponse:
         "waiting": waiting,
         "left": sum(one.left for one in waiting),
         "today": sum(one.progress.today for one in waiting),
-        "may_create": user.is_staff or bool(runs),
+        "may_create": may_create(user),
     }
     return render(request, "home.html", context)
 

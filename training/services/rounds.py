@@ -12,6 +12,7 @@ from django.utils import timezone
 from annotation.errors import AnnotationError
 from annotation.models import Campaign, User
 from annotation.services import events
+from training import paths
 from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
@@ -32,6 +33,9 @@ def create_loop(
     Where the campaign has a policy in use already, that one is retired and can be rolled back to.
     """
     prompts_path = prompts_path.strip()
+    if actor is not None and not paths.may_be_named(prompts_path):
+        message = f"{prompts_path} is not in a folder that prompts are taken from. {paths.where_to_put_it()}"
+        raise Invalid(message, {"prompts_path": [message]})
     prompts.check(prompts_path)
     values = _checked(settings)
     if Loop.objects.filter(campaign=campaign).exists():

@@ -60,6 +60,8 @@ def create(
     inputs = dict(inputs or {})
     if parent is not None:
         inputs.setdefault("model", parent.path)
+    elif inputs.get("model"):
+        versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
     if snapshot is not None:
         inputs.setdefault("data", snapshot.path)
     if not inputs.get("model"):

@@ -28,11 +28,14 @@ def register(
 ) -> ModelVersion:
     """Return a new version for a model from outside: a folder or a hub name.
 
-    A folder is looked for now, a hub name only when a run loads it: the web process never downloads a model.
+    Who registers it (`actor`; None is the operator's own command line) may give a hub name, a model in a shared
+    folder, or one that the campaign has already. A folder is looked for now, a hub name only when a run loads it: the
+    web process never downloads a model.
     """
     if kind not in ModelVersion.Kind.values:
         raise Invalid(f"A model is a {' or a '.join(ModelVersion.Kind.values)}, not a {kind}.", {"kind": ["Unknown."]})
     path = path.strip()
+    refuse_foreign_folder(campaign=campaign, path=path, actor=actor, field="path")
     looks_like_folder = path.startswith(("/", ".", "~"))
     if not path or (looks_like_folder and not Path(paths.resolve(path)).is_dir()):
         message = f"There is no folder {path}. Enter a folder on the server or a hub name such as org/model."
@@ -42,6 +45,16 @@ def register(
         campaign=campaign, actor=actor, action="version.registered", target=version.label, detail={"path": path}
     )
     return version
+
+
+def refuse_foreign_folder(*, campaign: Campaign, path: str, actor: User | None, field: str) -> None:
+    """Raise Invalid when `actor` names a folder that is neither shared nor that of a model of the campaign."""
+    if actor is None or paths.may_be_named(path):
+        return
+    if ModelVersion.objects.filter(campaign=campaign, path=paths.stored(path)).exists():
+        return
+    message = f"{path} is not in a folder that models are taken from. {paths.where_to_put_it()}"
+    raise Invalid(message, {field: [message]})
 
 
 @transaction.atomic

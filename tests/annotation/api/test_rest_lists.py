@@ -83,7 +83,7 @@ def test_feedback_is_told_under_pseudonyms_and_amended_ones_are_left_out(
     assert len(clients["lead"].get(f"{path}?current=false").json()["results"]) == 2
 
 
-def test_a_campaign_is_made_changed_and_told(clients: dict[str, APIClient], people: dict[str, User]) -> None:
+def test_a_campaign_is_made_changed_and_told(clients: dict[str, APIClient], campaign: Campaign) -> None:
     made = clients["lead"].post("/api/campaigns/", {"name": "New", "guideline": "One"}, format="json")
     assert made.status_code == 201 and made.json()["state"] == "draft" and made.json()["roles"] == ["lead"]
     path = f"/api/campaigns/{made.json()['id']}/"

@@ -23,6 +23,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-token", "post", {"username": "lead", "password": PASSWORD}, (201,) * 5),
     ("api-logout", "post", {}, (401, 204, 204, 204, 204)),
     ("api-campaigns", "get", None, (401, 200, 200, 200, 200)),
+    ("api-campaigns", "post", {"name": "Another one"}, (401, 403, 403, 403, 201)),
     ("api-campaign", "get", None, MEMBERS),
     ("api-campaign", "patch", {"description": "New words"}, LEADS),
     ("api-campaign-open", "post", {}, LEADS),
