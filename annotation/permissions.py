@@ -13,14 +13,20 @@ from annotation.models import Assignment, Campaign, Membership, Role, User
 from annotation.prepared import Select
 
 LARGEST_ID = 2**63 - 1
+# To submit needs none of these, and the texts of an item are most of what it holds; they are read when asked for.
+_LARGE = ("task__content", "task__meta", "task__created_at", "campaign__created_at", "campaign__description")
 # Asked with every request of an annotator, so their SQL is written once.
 _MEMBERSHIPS = Select(
-    lambda user, campaign: Membership.objects.filter(user=user, campaign=campaign).select_related("campaign"),
+    lambda user, campaign: (
+        Membership.objects.filter(user=user, campaign=campaign)
+        .select_related("campaign")
+        .defer("created_at", "campaign__created_at")
+    ),
     user=BigIntegerField(),
     campaign=BigIntegerField(),
 )
 _ANY_ASSIGNMENT = Select(
-    lambda key, user: Assignment.objects.filter(key=key, user=user).select_related("task", "campaign"),
+    lambda key, user: Assignment.objects.filter(key=key, user=user).select_related("task", "campaign").defer(*_LARGE),
     key=CharField(),
     user=BigIntegerField(),
 )
@@ -35,6 +41,7 @@ _ASSIGNMENT = Select(
             )
         )
         .select_related("task", "campaign")
+        .defer(*_LARGE)
     ),
     key=CharField(),
     user=BigIntegerField(),

@@ -260,6 +260,9 @@ def web(address: Address) -> Service:
     bind = f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
     command = [sys.executable, "-m", "gunicorn", "frontend.wsgi:application", "--bind", bind, "--preload"]
     command += ["--worker-class", "gthread", "--workers", str(address.processes), "--threads", str(address.threads)]
+    # Each process listens for itself: from one shared socket, whichever is faster takes most of the connections, and
+    # as these stay open, the people on it wait while the other process idles.
+    command += ["--reuse-port", "--keep-alive", "75"]
     # Its control socket lies in the home folder and is shared by all instances of an account.
     command += ["--no-control-socket", "--graceful-timeout", "8", "--log-level", "warning"]
 

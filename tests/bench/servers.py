@@ -79,7 +79,7 @@ def web(database_url: str) -> Iterator[Web]:
         [
             *(sys.executable, "-m", "gunicorn", "frontend.wsgi", "--bind", f"127.0.0.1:{port}"),
             *("--worker-class", "gthread", "--workers", str(WORKERS), "--threads", str(THREADS)),
-            *("--keep-alive", "75", "--no-control-socket", "--log-level", "warning"),
+            *("--keep-alive", "75", "--reuse-port", "--no-control-socket", "--log-level", "warning"),
         ],
         cwd=ROOT,
         env=environment,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -64,4 +65,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    # Under nohup it would be ignored, and with it the signal that some tests send.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     main(Path(sys.argv[1]))
