@@ -28,5 +28,5 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:8000/healthz', timeout=4)"]
 # The number of processes is WEB_CONCURRENCY, which gunicorn reads itself.
 CMD ["gunicorn", "frontend.wsgi:application", "--bind", "0.0.0.0:8000", "--preload", \
-     "--worker-class", "gthread", "--threads", "8", "--reuse-port", "--keep-alive", "75", \
+     "--worker-class", "gthread", "--threads", "4", "--reuse-port", "--keep-alive", "75", \
      "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]

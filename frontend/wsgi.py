@@ -1,8 +1,15 @@
 """The WSGI entry point: `gunicorn frontend.wsgi`."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "frontend.settings")
 application = get_wsgi_application()
+
+# What is loaded by now lives as long as the process: looking through it for garbage, again and again, cost each request
+# some percent. Frozen before the fork, its pages also stay shared between the processes.
+gc.collect()
+gc.freeze()
+gc.set_threshold(20_000, 20, 20)

@@ -20,7 +20,7 @@ import psutil
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKERS, THREADS = 2, 8
+WORKERS, THREADS = 2, 4
 
 
 @contextmanager
@@ -63,7 +63,7 @@ class Web:
 
 @contextmanager
 def web(database_url: str) -> Iterator[Web]:
-    """Yield a gunicorn with the settings of production (gthread, 2 processes of 8 threads), stopped afterwards."""
+    """Yield a gunicorn with the settings of production (gthread, 2 processes of 4 threads), stopped afterwards."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -77,7 +77,7 @@ def web(database_url: str) -> Iterator[Web]:
     )
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "frontend.wsgi", "--bind", f"127.0.0.1:{port}"),
+            *(sys.executable, "-m", "gunicorn", "frontend.wsgi", "--preload", "--bind", f"127.0.0.1:{port}"),
             *("--worker-class", "gthread", "--workers", str(WORKERS), "--threads", str(THREADS)),
             *("--keep-alive", "75", "--reuse-port", "--no-control-socket", "--log-level", "warning"),
         ],
