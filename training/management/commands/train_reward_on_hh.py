@@ -66,11 +66,11 @@ class Command(BaseCommand):
             f"{conversations['b']} held out, {refused} rows refused."
         )
         knobs = {
-            "epochs": 2,
-            "learning_rate": 5e-5,
+            "epochs": 1,
+            "learning_rate": 1e-4,
             "batch_size": 16,
             "micro_batch": 8,
-            "max_length": 256,
+            "max_length": 160,
             "eval_share": 0.0,
             "warmup": 0.1,
         } | dict(given.split("=", 1) for given in knob)
