@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -20,6 +20,10 @@ CONFIDENCE = 0.95
 
 # Which values one item got, sorted: all that alpha knows of an item.
 Pattern = tuple[int, ...]
+# What is judged by several people: an item, or one answer of it.
+Unit = Hashable
+Values = dict[Unit, dict[int, int]]
+Categories = dict[Unit, dict[int, str]]
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,12 @@ class Agreement:
     kappa: float | None  # Cohen's, on the same question; mean over pairs of people, weighted by items they share
 
 
-def campaign_agreement(campaign: Campaign, *, simulated: bool = False) -> Agreement:
-    """Return the agreement of people in a campaign; of simulated people instead, when asked.
+def campaign_agreement(campaign: Campaign, *, simulated: bool = False) -> dict[str, Agreement]:
+    """Return the agreement of people in a campaign on each dimension of its kind, by its name, in the kind's order.
 
-    Never of both together: simulated people agree as well as they were told to. Of a large campaign, the items made
-    last: more than ten thousand judgements would narrow the interval by little and cost a reader seconds. Two SQL
-    statements at most.
+    Of simulated people instead, when asked; never of both together: simulated people agree as well as they were told
+    to. Of a large campaign, the items made last: more than ten thousand judgements would narrow the interval by little
+    and cost a reader seconds. Two SQL statements at most.
     """
     feedback_kind = kind(campaign.kind)
     judgements = (
@@ -51,31 +55,36 @@ def campaign_agreement(campaign: Campaign, *, simulated: bool = False) -> Agreem
         .order_by("-task_id", "user_id")
         .values_list("task_id", "user_id", "payload")[:MOST]
     )
-    values: dict[int, dict[int, int]] = defaultdict(dict)
-    categories: dict[int, dict[int, str]] = defaultdict(dict)
+    # Dimension → (item, answer) → person → what they said. An answer is judged as a unit of its own.
+    values: dict[str, Values] = defaultdict(lambda: defaultdict(dict))
+    categories: dict[str, Categories] = defaultdict(lambda: defaultdict(dict))
     for task, user, payload in judgements.iterator(chunk_size=1000):
-        categories[task][user] = feedback_kind.category(payload)
-        value = feedback_kind.scale_value(payload)
-        if value is not None:
-            values[task][user] = value
-    if not any(len(by_user) > 1 for by_user in values.values()):
+        for point in feedback_kind.points(payload):
+            values[point.dimension][task, point.place][user] = point.value
+            categories[point.dimension][task, point.place][user] = point.category
+    reason = ""
+    if not any(len(by_user) > 1 for units in values.values() for by_user in units.values()):
         others = Feedback.objects.filter(campaign=campaign, user__is_simulated=not simulated).exists()
-        who = "simulated people" if simulated else "people"
-        reason = f"No item has been judged by two {who} yet."
+        reason = f"No item has been judged by two {'simulated people' if simulated else 'people'} yet."
         if others and not simulated:
             reason += " Simulated people are counted apart."
-        return _undefined(reason)
-    return agreement(values, categories)
+    found = {}
+    for dimension in feedback_kind.dimensions(campaign.options):
+        units, classes = values[dimension.name], categories[dimension.name]
+        found[dimension.name] = _undefined(reason) if reason else agreement(units, classes, ordered=dimension.ordered)
+    return found
 
 
-def agreement(values: Mapping[int, Mapping[int, int]], categories: Mapping[int, Mapping[int, str]]) -> Agreement:
-    """Return all figures from item → person → value, and item → person → category."""
-    shared = {item: by_user for item, by_user in values.items() if len(by_user) > 1}
+def agreement(
+    values: Mapping[Unit, Mapping[int, int]], categories: Mapping[Unit, Mapping[int, str]], *, ordered: bool = True
+) -> Agreement:
+    """Return all figures from unit → person → value, and unit → person → category."""
+    shared = {unit: by_user for unit, by_user in values.items() if len(by_user) > 1}
     if not shared:
         return _undefined("No item has been judged by two people yet.")
     patterns = Counter(tuple(sorted(by_user.values())) for by_user in shared.values())
-    alpha = krippendorff_alpha(patterns)
-    low, high = bootstrap(patterns) if alpha is not None else (None, None)
+    alpha = krippendorff_alpha(patterns, ordered=ordered)
+    low, high = bootstrap(patterns, ordered=ordered) if alpha is not None else (None, None)
     return Agreement(
         alpha=alpha,
         low=low,
@@ -91,8 +100,10 @@ def agreement(values: Mapping[int, Mapping[int, int]], categories: Mapping[int, 
     )
 
 
-def krippendorff_alpha(patterns: Mapping[Pattern, float]) -> float | None:
-    """Return ordinal alpha of patterns with their counts; None when all values are equal, where it is 0/0.
+def krippendorff_alpha(patterns: Mapping[Pattern, float], *, ordered: bool = True) -> float | None:
+    """Return ordinal alpha of patterns with their counts, or nominal alpha when the values have no order.
+
+    None when all values are equal, where it is 0/0.
 
     Patterns of one value are not pairable and are left out.
     """
@@ -101,10 +112,12 @@ def krippendorff_alpha(patterns: Mapping[Pattern, float]) -> float | None:
         if len(pattern) > 1 and count:
             for pair, weight in _coincidences(pattern).items():
                 observed[pair] += weight * count
-    return _alpha(observed)
+    return _alpha(observed, ordered)
 
 
-def bootstrap(patterns: Mapping[Pattern, int], *, seed: int = 0) -> tuple[float | None, float | None]:
+def bootstrap(
+    patterns: Mapping[Pattern, int], *, ordered: bool = True, seed: int = 0
+) -> tuple[float | None, float | None]:
     """Return the 95 % percentile interval of alpha when items are drawn anew.
 
     Each pattern's count is drawn from a Poisson distribution around it: the usual bootstrap, up to the number of
@@ -120,7 +133,7 @@ def bootstrap(patterns: Mapping[Pattern, int], *, seed: int = 0) -> tuple[float 
             if drawn:
                 for pair, weight in coincidences:
                     observed[pair] += weight * drawn
-        alpha = _alpha(observed)
+        alpha = _alpha(observed, ordered)
         if alpha is not None:
             alphas.append(alpha)
     if len(alphas) < RESAMPLES / 2:
@@ -177,8 +190,11 @@ def _coincidences(pattern: Pattern) -> dict[tuple[int, int], float]:
     }
 
 
-def _alpha(observed: Mapping[tuple[int, int], float]) -> float | None:
-    """Return 1 - D_observed / D_expected with the ordinal distance of the coincidence matrix's own marginals."""
+def _alpha(observed: Mapping[tuple[int, int], float], ordered: bool) -> float | None:
+    """Return 1 - D_observed / D_expected with the ordinal distance of the coincidence matrix's own marginals.
+
+    Without an order any two different values are equally far apart.
+    """
     marginals: dict[int, float] = defaultdict(float)
     for (value, _), weight in observed.items():
         marginals[value] += weight
@@ -190,10 +206,12 @@ def _alpha(observed: Mapping[tuple[int, int], float]) -> float | None:
     for value in sorted(marginals):
         below[value] = passed + marginals[value] / 2
         passed += marginals[value]
-    disagreed = sum(weight * (below[one] - below[other]) ** 2 for (one, other), weight in observed.items())
-    expected = sum(
-        marginals[one] * marginals[other] * (below[one] - below[other]) ** 2 for one in marginals for other in marginals
-    )
+
+    def distance(one: int, other: int) -> float:
+        return (below[one] - below[other]) ** 2 if ordered else float(one != other)
+
+    disagreed = sum(weight * distance(one, other) for (one, other), weight in observed.items())
+    expected = sum(marginals[one] * marginals[other] * distance(one, other) for one in marginals for other in marginals)
     return 1 - (total - 1) * disagreed / expected
 
 

@@ -45,6 +45,10 @@ _PROVENANCE = {
     "simulated": "true when a simulated person judged",
     "guideline": "version of the guideline in force",
 }
+_ONE_ANSWER = {
+    "position": "the place in which it stood on the screen, from 0",
+    "completion_origin": "who wrote it",
+}
 VIEWS: dict[str, View] = {
     view.name: view
     for view in (
@@ -60,6 +64,62 @@ VIEWS: dict[str, View] = {
                 "chosen_origin": "who wrote the chosen answer",
                 "rejected_origin": "who wrote the rejected answer",
                 "comment": "what the person added",
+                **_PROVENANCE,
+            },
+        ),
+        View(
+            "ratings",
+            "One rated answer per row",
+            {
+                "prompt": _MESSAGES,
+                "completion": f"{_MESSAGES}: the answer",
+                "ratings": "attribute to points, 0 to 4",
+                **_ONE_ANSWER,
+                "comment": "what the person added",
+                **_PROVENANCE,
+            },
+        ),
+        View(
+            "safety",
+            "One answer per row, safe or with its harms",
+            {
+                "prompt": _MESSAGES,
+                "completion": f"{_MESSAGES}: the answer",
+                "is_safe": "true when it is safe",
+                "severity": "0 when safe, else that of its worst category: 1 minor, 2 moderate, 3 severe",
+                "harms": "category to severity, in the campaign's own pack",
+                "pack": "the pack of categories",
+                "safe_rlhf_harms": "the categories of PKU-SafeRLHF that these correspond to",
+                **_ONE_ANSWER,
+                "comment": "what the person added",
+                **_PROVENANCE,
+            },
+        ),
+        View(
+            "principles",
+            "One principle of one answer per row",
+            {
+                "prompt": _MESSAGES,
+                "completion": f"{_MESSAGES}: the answer",
+                "principle": "name of the principle",
+                "answer": "yes, no, partly, or na when it does not apply",
+                "evidence": 'null, or {"text", "start", "end"}: what was marked, with its place in the answer or null',
+                **_ONE_ANSWER,
+                "comment": "what the person added",
+                **_PROVENANCE,
+            },
+        ),
+        View(
+            "critiques",
+            "One criticised answer per row",
+            {
+                "prompt": _MESSAGES,
+                "completion": f"{_MESSAGES}: the answer",
+                "critique": "strengths and weaknesses together",
+                "strengths": "what is good about it",
+                "weaknesses": "what is not",
+                "score": "1 very bad to 5 very good, or null",
+                **_ONE_ANSWER,
                 **_PROVENANCE,
             },
         ),

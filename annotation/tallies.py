@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from itertools import chain
 
 from django.db.models import Count
 
@@ -59,7 +58,8 @@ def campaign_tally(campaign: Campaign) -> Tally:
     counts: Counter[str] = Counter()
     left = right = 0
     for payload, shown_order, count in groups.iterator(chunk_size=2000):
-        counts[feedback_kind.describe(payload, options=campaign.options, shown_order=shown_order)] += count
+        for label in feedback_kind.tally(payload, options=campaign.options, shown_order=shown_order):
+            counts[label] += count
         value = feedback_kind.scale_value(payload)
         if value:
             # A positive value prefers the canonical first answer; `shown_order` tells on which side that stood.
@@ -67,8 +67,7 @@ def campaign_tally(campaign: Campaign) -> Tally:
                 left += count
             else:
                 right += count
-    context = feedback_kind.context(options=campaign.options, shown_order=[0, 1])
-    known = [choice["label"] for choice in chain(context.get("scale", []), context.get("verdicts", []))]
+    known = feedback_kind.tally_labels(campaign.options)
     # Verdicts that are switched off now may still have been given before.
     labels = [*known, *sorted(set(counts) - set(known))]
     low, high = wilson(left, left + right)

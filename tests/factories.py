@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from annotation.feedback import kind
@@ -67,8 +68,8 @@ def make_task(
     *,
     number: int | None = None,
     prompt: str | None = None,
-    completions: tuple[str, str] | None = None,
-    origins: tuple[str, str] = ("model-a", "model-b"),
+    completions: Sequence[str] | None = None,
+    origins: Sequence[str] = ("model-a", "model-b", "model-c", "model-d"),
     **fields: Any,
 ) -> Task:
     """Return a new pair; `fields` are those of `intake.make_task`, such as `wanted`, `priority`, `batch`, `meta`."""
@@ -78,7 +79,7 @@ def make_task(
     task, _ = intake.make_task(
         campaign=campaign,
         messages=[{"role": "user", "content": prompt or f"Question {number}?"}],
-        completions=list(zip(texts, origins, strict=True)),
+        completions=list(zip(texts, origins, strict=False)),
         external_id=external_id,
         **fields,
     )

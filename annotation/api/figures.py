@@ -36,6 +36,9 @@ def own_progress(request: Request, campaign_id: int) -> Response:
 @extend_schema(operation_id="campaigns_agreement", responses=OpenApiTypes.OBJECT, tags=["campaigns"])
 @api_view(["GET"])
 def agreement(request: Request, campaign_id: int) -> Response:
-    """Return how far people agree, with intervals, or the reason why that is undefined; for leads and engineers."""
+    """Return how far people agree on each dimension of the kind, with intervals, or the reason why that is undefined.
+
+    For leads and engineers.
+    """
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
-    return Response(asdict(campaign_agreement(campaign)))
+    return Response({name: asdict(found) for name, found in campaign_agreement(campaign).items()})

@@ -6,7 +6,11 @@ import difflib
 
 from annotation.errors import Invalid
 from annotation.feedback.base import FeedbackType
+from annotation.feedback.critique import Critique
 from annotation.feedback.pairwise import Pairwise
+from annotation.feedback.principles import Principles
+from annotation.feedback.ratings import Ratings
+from annotation.feedback.safety import Safety
 
 
 def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
@@ -19,7 +23,7 @@ def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
     return table
 
 
-KINDS: dict[str, FeedbackType] = _registry(Pairwise())
+KINDS: dict[str, FeedbackType] = _registry(Pairwise(), Ratings(), Safety(), Principles(), Critique())
 
 
 def kind(name: str) -> FeedbackType:

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 # A judgement in the kind's own canonical form; refers to completions by canonical position.
 Payload = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One thing that is judged, for which agreement is told apart."""
+
+    name: str
+    title: str
+    ordered: bool = True  # whether values have an order; without one they are classes
+
+
+class Point(NamedTuple):
+    """A judgement on one dimension of one answer, as agreement counts it."""
+
+    dimension: str
+    place: int  # canonical position of the answer; 0 when it is about the item as a whole
+    value: int  # on the dimension's scale, or the number of the class
+    category: str  # one of few classes, for plain agreement and Cohen's kappa
 
 
 class FeedbackType(ABC):
@@ -18,6 +37,8 @@ class FeedbackType(ABC):
     template: str  # the inputs, rendered with `context()`
     completions: tuple[int, int]  # how many answers one item must have: least and most
     views: tuple[str, ...]  # the dataset views this kind feeds, besides "judgements"
+    # Where the inputs are: "dock", a bar below the answers; or "side", a column beside them for what takes longer.
+    layout: str = "dock"
 
     @abstractmethod
     def default_options(self) -> dict[str, Any]:
@@ -59,12 +80,24 @@ class FeedbackType(ABC):
         """
 
     @abstractmethod
-    def scale_value(self, payload: Payload) -> int | None:
-        """Return the judgement as a point on an ordered scale, for Krippendorff's alpha; None when it has none."""
+    def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
+        """Return what agreement is measured on, the most telling one first; none when there is nothing to compare."""
 
     @abstractmethod
-    def category(self, payload: Payload) -> str:
-        """Return the judgement as one of few classes, for plain agreement and Cohen's kappa."""
+    def points(self, payload: Payload) -> Iterator[Point]:
+        """Yield the judgement as points on the kind's dimensions."""
+
+    def scale_value(self, payload: Payload) -> int | None:
+        """Return how much the first of two answers is preferred, negative for the second; None without such a thing."""
+        return None
+
+    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
+        """Return what `tally` may say, in the order in which a chart shows it."""
+        return []
+
+    def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
+        """Return what a chart counts of one judgement, in words."""
+        return [self.describe(payload, options=options, shown_order=shown_order)]
 
     @abstractmethod
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:

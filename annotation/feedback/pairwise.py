@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from annotation.errors import Invalid
-from annotation.feedback.base import FeedbackType, Payload
-from annotation.storable import unstorable
+from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.fields import COMMENT_MODES, MAX_COMMENT, Fields, Options, comment_schema, question_schema
 
 DEFAULTS: dict[str, Any] = {
     "question": "Which answer is more helpful?",
@@ -20,9 +19,6 @@ DEFAULTS: dict[str, Any] = {
     "both_good": True,
     "comment": "optional",
 }
-COMMENT_MODES = ("optional", "required", "off")
-MAX_QUESTION = 500
-MAX_COMMENT = 10_000
 DEGREES = {1: "slightly better", 2: "better", 3: "much better"}
 TIE = 4  # the middle of the scale as shown: 1 is "left much better", 7 is "right much better"
 BOTH = {"both_bad": ("Both are bad", "0"), "both_good": ("Both are good", "9")}
@@ -43,39 +39,20 @@ class Pairwise(FeedbackType):
             "type": "object",
             "additionalProperties": False,
             "properties": {
-                "question": {
-                    "type": "string",
-                    "title": "Question",
-                    "minLength": 1,
-                    "maxLength": MAX_QUESTION,
-                    "default": DEFAULTS["question"],
-                },
+                "question": question_schema(DEFAULTS["question"]),
                 "ties": {"type": "boolean", "title": "Allow a tie", "default": True},
                 "both_bad": {"type": "boolean", "title": "Allow “both are bad”", "default": True},
                 "both_good": {"type": "boolean", "title": "Allow “both are good”", "default": True},
-                "comment": {"type": "string", "title": "Comment", "enum": list(COMMENT_MODES), "default": "optional"},
+                "comment": comment_schema(),
             },
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        errors: dict[str, list[str]] = {}
-        for name in options:
-            if name not in DEFAULTS:
-                errors[str(name)] = [f"There is no option {name!r}; there are: {', '.join(DEFAULTS)}."]
-        cleaned = {**DEFAULTS, **{name: value for name, value in options.items() if name in DEFAULTS}}
-        for name in ("ties", "both_bad", "both_good"):
-            if not isinstance(cleaned[name], bool):
-                errors[name] = ["Give true or false."]
-        if cleaned["comment"] not in COMMENT_MODES:
-            errors["comment"] = [f"Give one of: {', '.join(COMMENT_MODES)}."]
-        question = cleaned["question"]
-        if not isinstance(question, str) or not question.strip() or len(question) > MAX_QUESTION:
-            errors["question"] = [f"Give the question in 1 to {MAX_QUESTION} characters."]
-        elif reason := unstorable(question):
-            errors["question"] = [reason]
-        if errors:
-            raise Invalid("Some options of the comparison do not fit; see errors.", errors)
-        return cleaned
+        reader = Options(options, DEFAULTS)
+        reader.flag("ties", "both_bad", "both_good")
+        reader.choice("comment", COMMENT_MODES)
+        reader.question()
+        return reader.finish("Some options of the comparison do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``scale`` (value, label, key, side), ``verdicts`` (value, label, key), ``comment``."""
@@ -99,10 +76,9 @@ class Pairwise(FeedbackType):
 
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
-        errors: dict[str, list[str]] = {}
+        reader = Fields(data)
         verdict, preference = "", 0
-        given = data.get("preference")
-        text = "" if given is None or isinstance(given, bool) else str(given).strip()
+        text = reader.given("preference")
         if text in BOTH and options[text]:
             verdict = text
         elif text == str(TIE) and options["ties"]:
@@ -111,22 +87,9 @@ class Pairwise(FeedbackType):
             verdict = "prefer"
             preference = (TIE - int(text)) * (1 if shown_order[0] == 0 else -1)
         else:
-            errors["preference"] = [f"Choose one of: {', '.join(self._values(options))}."]
-        comment = data.get("comment")
-        comment = "" if comment is None else comment
-        if not isinstance(comment, str):
-            errors["comment"] = ["Give the comment as text."]
-        else:
-            # A browser sends line ends as \r\n whatever was typed.
-            comment = comment.replace("\r\n", "\n").strip() if options["comment"] != "off" else ""
-            if options["comment"] == "required" and not comment:
-                errors["comment"] = ["Say in a few words why."]
-            elif len(comment) > MAX_COMMENT:
-                errors["comment"] = [f"The comment has {len(comment)} characters; at most {MAX_COMMENT} are kept."]
-            elif reason := unstorable(comment):
-                errors["comment"] = [reason]
-        if errors:
-            raise Invalid("The judgement is not complete; see errors.", errors)
+            reader.refuse("preference", f"Choose one of: {', '.join(self._values(options))}.")
+        comment = reader.comment(options["comment"])
+        reader.finish()
         return {"verdict": verdict, "preference": preference, "comment": comment}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
@@ -160,14 +123,21 @@ class Pairwise(FeedbackType):
             "comment": payload["comment"],
         }
 
+    def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
+        return [Dimension("preference", "Which answer is better, and how much")]
+
+    def points(self, payload: Payload) -> Iterator[Point]:
+        """Yield -3..3; both bad and both good prefer neither, which is 0 like a tie."""
+        preference = payload["preference"]
+        category = "first" if preference > 0 else "second" if preference < 0 else "neither"
+        yield Point("preference", 0, preference, category)
+
     def scale_value(self, payload: Payload) -> int:
-        """Return -3..3; both bad and both good prefer neither, which is 0 like a tie."""
         return payload["preference"]
 
-    def category(self, payload: Payload) -> str:
-        """Return which answer is better, or that neither is."""
-        preference = payload["preference"]
-        return "first" if preference > 0 else "second" if preference < 0 else "neither"
+    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
+        context = self.context(options=options, shown_order=[0, 1])
+        return [choice["label"] for choice in [*context["scale"], *context["verdicts"]]]
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}

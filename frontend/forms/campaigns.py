@@ -30,7 +30,8 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
     if schema.get("type") == "boolean":
         return forms.BooleanField(label=title, initial=value, required=False, help_text=help_text)
     if "enum" in schema:
-        choices = [(choice, str(choice).replace("_", " ").capitalize()) for choice in schema["enum"]]
+        titles = schema.get("enumTitles") or [str(choice).replace("_", " ").capitalize() for choice in schema["enum"]]
+        choices = list(zip(schema["enum"], titles, strict=True))
         return forms.ChoiceField(label=title, initial=value, choices=choices, help_text=help_text)
     if schema.get("type") == "integer":
         return forms.IntegerField(
@@ -40,6 +41,10 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
             max_value=schema.get("maximum"),
             help_text=help_text,
         )
+    if schema.get("type") == "array":
+        rows = min(12, len(value or []) + 2)
+        widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "true"})
+        return StorableField(label=title, initial="\n".join(value or []), widget=widget, help_text=help_text)
     return StorableField(label=title, initial=value, max_length=schema.get("maxLength", 1000), help_text=help_text)
 
 

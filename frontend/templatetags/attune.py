@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django import template
 from django.contrib.auth.models import AnonymousUser
 from django.utils.safestring import SafeString, mark_safe
@@ -29,6 +32,13 @@ def runs_campaigns(user: User | AnonymousUser) -> bool:
     if user.is_superuser:
         return True
     return Membership.objects.filter(user=user, role__in=[Role.LEAD, Role.ENGINEER]).exists()
+
+
+@register.filter
+def at(values: Mapping[str, Any] | None, name: str) -> Any:
+    """Return what `values` has under a name that only the context knows; the empty string when it has nothing."""
+    found = values.get(name) if values else None
+    return "" if found is None else found
 
 
 @register.filter

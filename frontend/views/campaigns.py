@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation.agreement import Agreement, campaign_agreement
 from annotation.errors import AnnotationError, Invalid
-from annotation.feedback import kind
+from annotation.feedback import KINDS, kind
 from annotation.models import Campaign, Feedback, Guideline, Membership, Role, Task, User
 from annotation.permissions import may_create
 from annotation.progress import Progress, campaign_progress
@@ -31,7 +31,7 @@ from training.permissions import READERS
 RECENT = 12
 
 # An item that shows what the options do: short enough to be seen beside the form, long enough to look like work.
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "prompt": {"role": "user", "content": "My bread never rises properly. What am I doing wrong?"},
     "answers": [
         {
@@ -74,10 +74,11 @@ def led_by(user: User) -> QuerySet[Campaign]:
 @signed_in
 @require_http_methods(["GET", "POST"])
 def campaign_new(request: SignedInRequest) -> HttpResponse:
-    """Return the empty form; POST creates a draft campaign with this person as its lead."""
+    """Return the form of the kind the query names; POST creates a draft campaign with this person as its lead."""
     if not may_create(request.user):
         raise PermissionDenied("Only leads and staff may start a campaign.")
-    form = CampaignForm(sent(request))
+    asked = request.POST.get("kind") or request.GET.get("kind", "")
+    form = CampaignForm(sent(request), kind_name=asked if asked in KINDS else "pairwise")
     if request.method == "POST" and form.is_valid():
         values = _values(form)
         try:
@@ -88,7 +89,8 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
             say(request, f"{campaign.name} is there, as a draft. Bring in what is to be judged.")
             return redirect("campaign-import", campaign.pk)
     status = 422 if form.errors else 200
-    return page(request, "campaigns/new.html", {"form": form, **preview_context(form)}, status=status)
+    context = {"form": form, "kinds": KINDS.values(), **preview_context(form)}
+    return page(request, "campaigns/new.html", context, status=status)
 
 
 @campaign_page(Role.LEAD)
@@ -163,10 +165,12 @@ def preview_context(form: CampaignForm) -> dict[str, Any]:
     else:
         initial = {name: form[form.OPTION + name].initial for name in form.option_names}
         options = form.kind.clean_options(initial)
+    # Compared are two answers; what judges one at a time is shown with one.
+    shown = max(form.kind.completions[0], 1)
     return {
         "kind": form.kind,
-        "example": EXAMPLE,
-        "inputs": form.kind.context(options=options, shown_order=[0, 1]),
+        "example": {**EXAMPLE, "answers": EXAMPLE["answers"][:shown]},
+        "inputs": form.kind.context(options=options, shown_order=list(range(shown))),
         "preview_guideline": form["guideline"].value() or "",
     }
 
@@ -202,6 +206,7 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         **figures,
         **_agreement_context(campaign, figures["progress"]),
         "tally": tally,
+        "compares": "pairs" in kind(campaign.kind).views,
         "strength": strength,
         "balance": _balance(tally.position),
         "recent": _recent(campaign),
@@ -236,7 +241,15 @@ def _agreement_context(campaign: Campaign, progress: Progress) -> dict[str, Any]
     """Return the agreement of people; of simulated ones, and said so, where only those have judged."""
     simulated = bool(progress.people) and all(person.is_simulated for person in progress.people if person.done)
     found = campaign_agreement(campaign, simulated=simulated)
-    return {"agreement": found, "agreement_simulated": simulated, "agreement_words": _agreement_words(found)}
+    titles = {one.name: one.title for one in kind(campaign.kind).dimensions(campaign.options)}
+    first = next(iter(found.values()), None)
+    return {
+        "agreement": first,
+        "agreement_on": titles[next(iter(found))] if len(found) > 1 else "",
+        "agreements": [(titles[name], one) for name, one in found.items()] if len(found) > 1 else [],
+        "agreement_simulated": simulated,
+        "agreement_words": _agreement_words(first) if first else "",
+    }
 
 
 def _agreement_words(agreement: Agreement) -> str:

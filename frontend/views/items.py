@@ -39,6 +39,7 @@ def shown_item(
             for place, position in enumerate(order)
         ],
         "template": feedback_kind.template,
+        "layout": feedback_kind.layout,
         "inputs": feedback_kind.context(options=campaign.options, shown_order=order),
         "values": values,
     }

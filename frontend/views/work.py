@@ -36,7 +36,20 @@ annotator_page = campaign_page(Role.ANNOTATOR)
 # Fetched beside the page instead of one after the other as the imports are found.
 MODULES = [
     f"js/{name}.js"
-    for name in ("activity", "diff", "draft", "form", "keys", "net", "outbox", "reading", "screen", "status", "store")
+    for name in (
+        "activity",
+        "diff",
+        "draft",
+        "form",
+        "keys",
+        "net",
+        "outbox",
+        "reading",
+        "rows",
+        "screen",
+        "status",
+        "store",
+    )
 ]
 
 
@@ -211,7 +224,11 @@ def _screen(
 def _campaign_context(campaign: Campaign) -> dict[str, Any]:
     # Lazy: a fragment does not show the guidelines and need not ask for them.
     guidelines = campaign.guidelines.filter(version=campaign.guideline_version)
-    return {"campaign": campaign, "guideline": SimpleLazyObject(guidelines.first)}
+    return {
+        "campaign": campaign,
+        "guideline": SimpleLazyObject(guidelines.first),
+        "help_template": f"feedback/keys/{campaign.kind}.html",
+    }
 
 
 def _own(request: SignedInRequest, campaign: Campaign, key: str) -> Assignment:

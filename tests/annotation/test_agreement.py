@@ -38,7 +38,9 @@ def test_alpha_of_krippendorffs_own_example():
         [MISSING, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, MISSING],
         [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, MISSING],
     ]
-    assert krippendorff_alpha(patterns(zip(*observers, strict=True))) == pytest.approx(0.815, abs=5e-4)
+    counted = patterns(zip(*observers, strict=True))
+    assert krippendorff_alpha(counted) == pytest.approx(0.815, abs=5e-4)
+    assert krippendorff_alpha(counted, ordered=False) == pytest.approx(0.743, abs=5e-4)
 
 
 units = st.lists(
@@ -49,11 +51,12 @@ units = st.lists(
 
 
 @settings(deadline=None, max_examples=150)
-@given(units=units)
-def test_alpha_is_that_of_another_implementation(units):
-    ours = krippendorff_alpha(patterns(units))
+@given(units=units, ordered=st.booleans())
+def test_alpha_is_that_of_another_implementation(units, ordered):
+    ours = krippendorff_alpha(patterns(units), ordered=ordered)
+    distance = "ordinal" if ordered else "nominal"
     try:
-        theirs = evalica.alpha(pd.DataFrame(units, dtype=float).T, distance="ordinal").alpha
+        theirs = evalica.alpha(pd.DataFrame(units, dtype=float).T, distance=distance).alpha
     except evalica.InsufficientRatingsError:
         theirs = math.nan
     pairable = {value for unit in units for value in unit if value is not MISSING and len(unit) - unit.count(None) > 1}
@@ -133,7 +136,7 @@ class TestCampaign:
         for number in range(12):
             judge(lead, campaign, preference=[3, -3, 1][number % 3])
             judge(annotator, campaign, preference=[2, -3, -1][number % 3])
-        found = campaign_agreement(campaign)
+        found = campaign_agreement(campaign)["preference"]
         expected = krippendorff_alpha({(2, 3): 4, (-3, -3): 4, (-1, 1): 4})
         assert found.alpha == pytest.approx(expected)
         assert found.low <= found.alpha <= found.high
@@ -148,7 +151,7 @@ class TestCampaign:
         judge(annotator, campaign, preference=-3)
         judge(annotator, campaign, preference=-3)
         judge(lead, campaign, preference=-2, assignment=first.assignment)
-        assert campaign_agreement(campaign).percent == 1
+        assert campaign_agreement(campaign)["preference"].percent == 1
 
     def test_simulated_people_are_counted_apart(self, lead, annotator):
         robots = [make_user(is_simulated=True) for _ in range(2)]
@@ -157,10 +160,10 @@ class TestCampaign:
             for preference in (3, -3, 1):
                 judge(robot, campaign, preference=preference)
         judge(annotator, campaign)
-        found = campaign_agreement(campaign)
+        found = campaign_agreement(campaign)["preference"]
         assert found.alpha is None
         assert "counted apart" in found.reason_undefined
-        assert campaign_agreement(campaign, simulated=True).alpha == 1
+        assert campaign_agreement(campaign, simulated=True)["preference"].alpha == 1
 
     def test_of_many_judgements_the_items_made_last_count(self, lead, annotator, monkeypatch):
         monkeypatch.setattr("annotation.agreement.MOST", 6)
@@ -168,10 +171,12 @@ class TestCampaign:
         for number in range(5):
             judge(lead, campaign, preference=3 if number % 2 else -3)
             judge(annotator, campaign, preference=3 if number % 2 and number > 1 else -3)
-        found = campaign_agreement(campaign)
+        found = campaign_agreement(campaign)["preference"]
         assert (found.items, found.judgements, found.alpha) == (3, 6, 1)
 
     def test_one_person_is_no_agreement(self, lead):
         campaign = make_campaign(lead=lead, tasks=3)
         judge(lead, campaign)
-        assert campaign_agreement(campaign).reason_undefined == "No item has been judged by two people yet."
+        assert (
+            campaign_agreement(campaign)["preference"].reason_undefined == "No item has been judged by two people yet."
+        )

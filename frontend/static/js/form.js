@@ -7,12 +7,22 @@ export function complete(form) {
     const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
     if (!given && !missing.has(input.name)) missing.set(input.name, input);
   }
+  for (const group of form.querySelectorAll("[data-needs-one]")) {
+    const chosen = [...group.querySelectorAll("input:checked")].some((input) => input.value !== "0");
+    if (group.checkVisibility() && !chosen) missing.set(group.dataset.needsOne, group);
+  }
+  for (const input of form.querySelectorAll("[data-least]")) {
+    const together = [input, ...input.dataset.leastWith.split(" ").map((name) => form.elements.namedItem(name))];
+    const written = together.reduce((sum, one) => sum + one.value.trim().length, 0);
+    if (written < Number(input.dataset.least)) missing.set(input.name, input);
+  }
   for (const place of form.querySelectorAll("[data-error-for]")) {
     const input = missing.get(place.dataset.errorFor);
-    place.textContent = input?.dataset.required ?? "";
+    place.textContent = input?.dataset.required ?? input?.dataset.message ?? "";
     place.closest("fieldset, .field")?.classList.toggle("field--invalid", Boolean(input));
   }
-  const [first] = missing.values();
+  const follows = Node.DOCUMENT_POSITION_FOLLOWING;
+  const [first] = [...missing.values()].sort((one, other) => (one.compareDocumentPosition(other) & follows ? -1 : 1));
   first?.focus();
   return !first;
 }

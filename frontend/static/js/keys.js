@@ -50,6 +50,8 @@ function press(event, key) {
 // A control in a closed popover is not there; `checkVisibility` also finds what a stylesheet hides.
 function usable(control, scope) {
   if (control.disabled || control.closest("[inert]")) return false;
+  // In a list of questions the keys of the marked one count.
+  if (control.closest("[data-row]:not([data-active])")) return false;
   const popover = control.closest("[popover]");
   return (!popover || popover === scope) && control.checkVisibility();
 }

@@ -10,11 +10,14 @@ export function readingAids(item) {
   const apply = () => {
     item.toggleAttribute("data-raw", chosen.raw);
     item.toggleAttribute("data-diff", chosen.diff);
-    item.querySelector("[data-answers]").dataset.show = chosen.show;
+    const show = answers.some((answer) => answer.dataset.answer === chosen.show) ? chosen.show : "both";
+    item.querySelector("[data-answers]").dataset.show = show;
+    for (const answer of answers) answer.toggleAttribute("data-shown", show === answer.dataset.answer);
     for (const button of item.querySelectorAll("[data-toggle]")) button.ariaPressed = String(chosen[button.dataset.toggle]);
     for (const button of item.querySelectorAll("[data-show][aria-pressed]")) {
-      button.ariaPressed = String(button.dataset.show === chosen.show);
+      button.ariaPressed = String(button.dataset.show === show);
     }
+    if (answers.length !== 2) return;
     for (const kind of [".text__rendered", ".text__raw"]) {
       const [a, b] = answers.map((answer) => answer.querySelector(kind));
       unmark(a);

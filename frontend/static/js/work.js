@@ -7,6 +7,7 @@ import { listenForKeys } from "./keys.js";
 import { get } from "./net.js";
 import { Outbox } from "./outbox.js";
 import { readingAids } from "./reading.js";
+import { rows } from "./rows.js";
 import { announce, clearNotice, dismissible, isNoticed, notice, parse, progress, saved, shownProgress, word } from "./screen.js";
 import { renewGuidelines, report, signedOut } from "./status.js";
 import { forget } from "./store.js";
@@ -45,6 +46,7 @@ function open(item) {
   if (!draft) return;
   activity.start(draft.restore());
   readingAids(item);
+  rows(item);
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
   draft.addEventListener("stored", () => clearNotice("connection"));

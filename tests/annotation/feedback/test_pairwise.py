@@ -118,9 +118,9 @@ def test_a_preference_gives_one_row_and_everything_else_none():
 
 def test_agreement_sees_direction_and_strength():
     left = parse({"preference": "1"}, order=(1, 0))
-    assert (PAIRWISE.category(left), PAIRWISE.scale_value(left)) == ("second", -3)
+    assert list(PAIRWISE.points(left)) == [("preference", 0, -3, "second")]
     neither = parse({"preference": "both_good"})
-    assert (PAIRWISE.category(neither), PAIRWISE.scale_value(neither)) == ("neither", 0)
+    assert list(PAIRWISE.points(neither)) == [("preference", 0, 0, "neither")]
 
 
 @pytest.mark.parametrize(

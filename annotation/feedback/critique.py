@@ -1,0 +1,170 @@
+"""A critique of each answer in words: what is good, what is not, and a score.
+
+Payload: ``{"critiques": [{"strengths": str, "weaknesses": str, "score": 1..5 | null}, …]}``, one per completion in
+canonical order. Free text on one answer is HelpSteer3's "feedback" (Z. Wang et al., 2025); strengths and weaknesses are
+asked apart, because a critique that only finds faults trains a model that only finds faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.fields import Fields, Options, letters, named_answers, question_schema
+
+SCORES = {1: "very bad", 2: "bad", 3: "middling", 4: "good", 5: "very good"}
+MAX_TEXT = 10_000
+LONGEST_MINIMUM = 2_000
+PARTS = {"strengths": "What is good about it", "weaknesses": "What is not, and what should change"}
+DEFAULTS: dict[str, Any] = {
+    "question": "What would you tell whoever wrote this?",
+    "minimum": 40,
+    "score": True,
+}
+
+
+class Critique(FeedbackType):
+    name = "critique"
+    title = "Write a critique"
+    template = "feedback/critique.html"
+    completions = (1, 2)
+    views = ("critiques",)
+    layout = "side"
+
+    def default_options(self) -> dict[str, Any]:
+        return dict(DEFAULTS)
+
+    def options_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "question": question_schema(DEFAULTS["question"]),
+                "minimum": {
+                    "type": "integer",
+                    "title": "Least characters",
+                    "description": "Of strengths and weaknesses together.",
+                    "minimum": 1,
+                    "maximum": LONGEST_MINIMUM,
+                    "default": DEFAULTS["minimum"],
+                },
+                "score": {"type": "boolean", "title": "Ask for a score from 1 to 5", "default": True},
+            },
+        }
+
+    def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        reader = Options(options, DEFAULTS)
+        reader.question()
+        reader.whole("minimum", 1, LONGEST_MINIMUM)
+        reader.flag("score")
+        return reader.finish("Some options of the critique do not fit; see errors.")
+
+    def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return ``question``, ``minimum``, ``scores`` and ``answers``: letter, fields of its texts and its score."""
+        options = {**DEFAULTS, **options}
+        return {
+            "question": options["question"],
+            "minimum": options["minimum"],
+            "scores": [{"value": str(value), "words": words} for value, words in SCORES.items()]
+            if options["score"]
+            else [],
+            "answers": [
+                {
+                    "letter": letter,
+                    "texts": [{"name": f"{part}_{place}", "label": label} for part, label in PARTS.items()],
+                    "score_name": f"score_{place}",
+                }
+                for place, letter in enumerate(letters(range(len(shown_order))), start=1)
+            ],
+            "max_text": MAX_TEXT,
+        }
+
+    def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
+        options = {**DEFAULTS, **options}
+        reader = Fields(data)
+        critiques: list[dict[str, Any]] = [{} for _ in shown_order]
+        for place, position in enumerate(shown_order, start=1):
+            texts = {part: reader.text(f"{part}_{place}", most=MAX_TEXT) for part in PARTS}
+            written = sum(len(text) for text in texts.values())
+            if written < options["minimum"]:
+                reader.refuse(
+                    f"weaknesses_{place}",
+                    f"Strengths and weaknesses together have {written} characters; at least {options['minimum']} are "
+                    "asked for. Say what it is about, and where.",
+                )
+            score = None
+            if options["score"]:
+                score = int(reader.choice(f"score_{place}", [str(one) for one in SCORES], missing="Give a score.") or 1)
+            critiques[position] = {**texts, "score": score}
+        reader.finish()
+        return {"critiques": critiques}
+
+    def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for place, position in enumerate(shown_order, start=1):
+            one = payload["critiques"][position]
+            values |= {f"{part}_{place}": one[part] for part in PARTS}
+            if one["score"] is not None:
+                values[f"score_{place}"] = str(one["score"])
+        return values
+
+    def describe(
+        self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        names = named_answers(len(payload["critiques"]), shown_order)
+        parts = []
+        for name, position in names:
+            one = payload["critiques"][position]
+            words = " ".join(one[part] for part in PARTS if one[part])
+            short = words if len(words) <= 80 else f"{words[:79].rstrip()}…"
+            said = f"{SCORES[one['score']]}: “{short}”" if one["score"] is not None else f"“{short}”"
+            parts.append(f"{name} {said}" if len(names) > 1 else said[0].upper() + said[1:])
+        return "; ".join(parts)
+
+    def rows(
+        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    ) -> Iterator[dict[str, Any]]:
+        if view != "critiques":
+            return
+        for position, one in enumerate(payload["critiques"]):
+            yield {
+                "completion": [{"role": "assistant", "content": texts[position]}],
+                "critique": "\n\n".join(one[part] for part in PARTS if one[part]),
+                "strengths": one["strengths"],
+                "weaknesses": one["weaknesses"],
+                "score": one["score"],
+                "position": list(shown_order).index(position),
+                "completion_origin": origins[position],
+            }
+
+    def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
+        return [Dimension("score", "Score")] if {**DEFAULTS, **options}["score"] else []
+
+    def points(self, payload: Payload) -> Iterator[Point]:
+        for position, one in enumerate(payload["critiques"]):
+            if one["score"] is not None:
+                yield Point("score", position, one["score"], str(one["score"]))
+
+    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
+        return [f"{value}: {words}" for value, words in SCORES.items()] if {**DEFAULTS, **options}["score"] else []
+
+    def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
+        scores = [one["score"] for one in payload["critiques"]]
+        return [f"{score}: {SCORES[score]}" if score is not None else "Without a score" for score in scores]
+
+    def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {**DEFAULTS, **options}
+        properties: dict[str, Any] = {
+            f"{part}_1": {
+                "type": "string",
+                "maxLength": MAX_TEXT,
+                "description": f"{label}; of the answer shown first, _2 is the second's.",
+            }
+            for part, label in PARTS.items()
+        }
+        required = []
+        if options["score"]:
+            properties["score_1"] = {"description": "1 is very bad, 5 very good.", "enum": [str(one) for one in SCORES]}
+            required.append("score_1")
+        return {"type": "object", "properties": properties, "required": required}

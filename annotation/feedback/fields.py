@@ -1,0 +1,183 @@
+"""What the kinds share: reading inputs and options with care, so that each says in one voice what does not fit.
+
+An input is a flat field, the same in a form and over REST. A field about one answer ends in its place on the screen:
+``helpfulness_1`` is about the answer shown first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from annotation.errors import Invalid
+from annotation.storable import unstorable
+
+COMMENT_MODES = ("optional", "required", "off")
+MAX_QUESTION = 500
+MAX_COMMENT = 10_000
+
+
+class Fields:
+    """Reads fields of `data` and collects what does not fit; `finish` raises it as one `Invalid`."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+        self.errors: dict[str, list[str]] = {}
+
+    def refuse(self, name: str, reason: str) -> None:
+        self.errors.setdefault(name, []).append(reason)
+
+    def given(self, name: str) -> str:
+        """Return a field as text; empty when it is missing or no plain value."""
+        value = self._data.get(name)
+        return "" if value is None or isinstance(value, bool | dict | list) else str(value).strip()
+
+    def choice(self, name: str, choices: Collection[str], *, required: bool = True, missing: str = "") -> str:
+        """Return one of `choices`; the empty string, and an error, when it is none of them."""
+        text = self.given(name)
+        if text in choices:
+            return text
+        if text or required:
+            wanted = f"Choose one of: {', '.join(choices)}."
+            self.refuse(name, wanted if text or not missing else missing)
+        return ""
+
+    def text(self, name: str, *, most: int, least: int = 0, missing: str = "Write something here.") -> str:
+        """Return a text without surrounding blanks, between `least` and `most` characters long."""
+        value = self._data.get(name)
+        if value is None:
+            value = ""
+        if not isinstance(value, str):
+            self.refuse(name, "Give this as text.")
+            return ""
+        # A browser sends line ends as \r\n whatever was typed.
+        value = value.replace("\r\n", "\n").strip()
+        if reason := unstorable(value):
+            self.refuse(name, reason)
+        elif len(value) > most:
+            self.refuse(name, f"This has {len(value)} characters; at most {most} are kept.")
+        elif least and not value:
+            self.refuse(name, missing)
+        elif len(value) < least:
+            self.refuse(name, f"This has {len(value)} characters; at least {least} are asked for.")
+        return value
+
+    def comment(self, mode: str, *, name: str = "comment") -> str:
+        """Return the comment under a campaign's comment mode; nothing when comments are off."""
+        if mode == "off":
+            return ""
+        return self.text(name, most=MAX_COMMENT, least=mode == "required", missing="Say in a few words why.")
+
+    def finish(self, sentence: str = "The judgement is not complete; see errors.") -> None:
+        if self.errors:
+            raise Invalid(sentence, self.errors)
+
+
+class Options:
+    """Checks a campaign's options against their defaults; the checked ones are in `values`."""
+
+    def __init__(self, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        self.errors: dict[str, list[str]] = {}
+        for name in given:
+            if name not in defaults:
+                self.refuse(str(name), f"There is no option {name!r}; there are: {', '.join(defaults)}.")
+        self.values: dict[str, Any] = {**defaults, **{name: given[name] for name in given if name in defaults}}
+
+    def refuse(self, name: str, reason: str) -> None:
+        self.errors.setdefault(name, []).append(reason)
+
+    def flag(self, *names: str) -> None:
+        for name in names:
+            if not isinstance(self.values[name], bool):
+                self.refuse(name, "Give true or false.")
+
+    def choice(self, name: str, choices: Collection[str]) -> None:
+        if self.values[name] not in choices:
+            self.refuse(name, f"Give one of: {', '.join(choices)}.")
+
+    def question(self, name: str = "question") -> None:
+        text = self.values[name]
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_QUESTION:
+            self.refuse(name, f"Give the question in 1 to {MAX_QUESTION} characters.")
+        elif reason := unstorable(text):
+            self.refuse(name, reason)
+
+    def whole(self, name: str, least: int, most: int) -> None:
+        value = self.values[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.refuse(name, f"Give a whole number from {least} to {most}.")
+
+    def lines(self, name: str, *, most: int, longest: int = MAX_QUESTION) -> None:
+        """Take a list of texts, or one text with a line for each; empty lines are left out."""
+        value = self.values[name]
+        parts: Sequence[Any] = (
+            value.splitlines() if isinstance(value, str) else value if isinstance(value, list) else ()
+        )
+        lines = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
+        self.values[name] = lines
+        if not isinstance(value, str | list) or any(not isinstance(part, str) for part in parts):
+            self.refuse(name, "Give a list of texts.")
+        elif not lines or len(lines) > most:
+            self.refuse(name, f"Give 1 to {most} lines.")
+        elif any(len(line) > longest for line in lines):
+            self.refuse(name, f"A line has at most {longest} characters.")
+        elif reason := unstorable(lines):
+            self.refuse(name, reason)
+        else:
+            keys = [key_of(line) for line in lines]
+            for key in keys:
+                if not key:
+                    self.refuse(name, "Begin each line with a name of letters or digits.")
+                elif keys.count(key) > 1:
+                    self.refuse(name, f"Two lines have the name {key!r}.")
+                    break
+
+    def finish(self, sentence: str) -> dict[str, Any]:
+        if self.errors:
+            raise Invalid(sentence, self.errors)
+        return self.values
+
+
+def key_of(line: str) -> str:
+    """Return the name under which a line "Title: the rest" is known in fields, payloads and exports."""
+    title = line.partition(":")[0]
+    kept = "".join(mark if mark.isalnum() else " " for mark in title.lower())
+    return "_".join(kept.split())
+
+
+def title_and_rest(line: str) -> tuple[str, str]:
+    """Return the title before the first colon, and what stands after it."""
+    title, _, rest = line.partition(":")
+    return title.strip(), rest.strip()
+
+
+def letters(places: Iterable[int]) -> list[str]:
+    """Return the letters under which answers are shown, by place from 0."""
+    return [chr(ord("A") + place) for place in places]
+
+
+def named_answers(count: int, shown_order: Sequence[int] | None) -> list[tuple[str, int]]:
+    """Return how answers are called and their positions: by letter as shown, else by number in canonical order."""
+    if shown_order is None:
+        return [(f"Answer {position + 1}", position) for position in range(count)]
+    return list(zip(letters(range(count)), shown_order, strict=True))
+
+
+def question_schema(default: str) -> dict[str, Any]:
+    return {"type": "string", "title": "Question", "minLength": 1, "maxLength": MAX_QUESTION, "default": default}
+
+
+def comment_schema() -> dict[str, Any]:
+    return {"type": "string", "title": "Comment", "enum": list(COMMENT_MODES), "default": "optional"}
+
+
+def lines_schema(title: str, default: Sequence[str], description: str) -> dict[str, Any]:
+    """Return the schema of an option with one line for each of several things; a form shows it as a text area."""
+    return {
+        "type": "array",
+        "items": {"type": "string", "maxLength": MAX_QUESTION},
+        "minItems": 1,
+        "title": title,
+        "description": description,
+        "default": list(default),
+    }

@@ -1,0 +1,207 @@
+"""Is a principle met by an answer: yes, no, partly or not applicable, with the passage that shows it (RLBFF).
+
+Payload: ``{"principles": [{principle: {"answer": "yes"|"no"|"partly"|"na", "evidence": str}}, …], "comment": str}``,
+one object per completion in canonical order. One answer at a time and two clear values, as Z. Wang et al., "RLBFF"
+(2025), section 2 argue: no position bias, nothing to calibrate; "partly" is kept apart, since it is left out of
+training there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.fields import (
+    COMMENT_MODES,
+    MAX_COMMENT,
+    Fields,
+    Options,
+    comment_schema,
+    key_of,
+    letters,
+    lines_schema,
+    named_answers,
+    question_schema,
+    title_and_rest,
+)
+from annotation.feedback.spans import as_evidence
+
+# Value, label, key.
+ANSWERS = {"yes": ("Yes", "y"), "no": ("No", "n"), "partly": ("Partly", "p"), "na": ("Does not apply", "-")}
+MOST_PRINCIPLES = 30
+MAX_EVIDENCE = 2_000
+DEFAULTS: dict[str, Any] = {
+    "question": "Which of these does the answer do?",
+    "principles": [
+        "Accuracy of information: everything stated as fact is true",
+        "Follows every instruction: nothing that was asked for is left out or changed",
+        "States uncertainty: says so where it cannot know",
+        "Clear: understood at first reading",
+        "Concise: no repetition, nothing beside the point",
+        "Suitable tone: fits the person who asks and what they ask about",
+        "No instructions for harm: nothing that helps to hurt somebody",
+    ],
+    "evidence": True,
+    "comment": "optional",
+}
+
+
+class Principles(FeedbackType):
+    name = "principles"
+    title = "Check principles: yes or no"
+    template = "feedback/principles.html"
+    completions = (1, 2)
+    views = ("principles",)
+    layout = "side"
+
+    def default_options(self) -> dict[str, Any]:
+        return {**DEFAULTS, "principles": list(DEFAULTS["principles"])}
+
+    def options_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "question": question_schema(DEFAULTS["question"]),
+                "principles": lines_schema(
+                    "Principles",
+                    DEFAULTS["principles"],
+                    "One per line: its name, a colon, and what it means in one sentence.",
+                ),
+                "evidence": {
+                    "type": "boolean",
+                    "title": "Let people mark the passage that shows it",
+                    "description": "They select text in the answer while the principle is active.",
+                    "default": True,
+                },
+                "comment": comment_schema(),
+            },
+        }
+
+    def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        reader = Options(options, DEFAULTS)
+        reader.question()
+        reader.choice("comment", COMMENT_MODES)
+        reader.flag("evidence")
+        reader.lines("principles", most=MOST_PRINCIPLES)
+        return reader.finish("Some options of the principles do not fit; see errors.")
+
+    def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return ``question``, ``choices``, ``evidence``, ``comment`` and ``answers``, each with its rows."""
+        options = {**DEFAULTS, **options}
+        return {
+            "question": options["question"],
+            "choices": [{"value": value, "label": label, "key": key} for value, (label, key) in ANSWERS.items()],
+            "evidence": options["evidence"],
+            "answers": [
+                {
+                    "letter": letter,
+                    "rows": [
+                        {
+                            "name": f"{key_of(line)}_{place}",
+                            "evidence_name": f"evidence_{key_of(line)}_{place}",
+                            "title": title_and_rest(line)[0],
+                            "meaning": title_and_rest(line)[1],
+                        }
+                        for line in options["principles"]
+                    ],
+                }
+                for place, letter in enumerate(letters(range(len(shown_order))), start=1)
+            ],
+            "max_evidence": MAX_EVIDENCE,
+            "comment": options["comment"],
+            "max_comment": MAX_COMMENT,
+        }
+
+    def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
+        options = {**DEFAULTS, **options}
+        reader = Fields(data)
+        said: list[dict[str, Any]] = [{} for _ in shown_order]
+        for place, position in enumerate(shown_order, start=1):
+            for line in options["principles"]:
+                key = key_of(line)
+                answer = reader.choice(f"{key}_{place}", ANSWERS, missing="Answer this too.")
+                evidence = reader.text(f"evidence_{key}_{place}", most=MAX_EVIDENCE) if options["evidence"] else ""
+                said[position][key] = {"answer": answer, "evidence": evidence}
+        comment = reader.comment(options["comment"])
+        reader.finish()
+        return {"principles": said, "comment": comment}
+
+    def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
+        values: dict[str, Any] = {"comment": payload["comment"]}
+        for place, position in enumerate(shown_order, start=1):
+            for key, said in payload["principles"][position].items():
+                values[f"{key}_{place}"] = said["answer"]
+                values[f"evidence_{key}_{place}"] = said["evidence"]
+        return values
+
+    def describe(
+        self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        titles = _titles(options)
+        names = named_answers(len(payload["principles"]), shown_order)
+        parts = []
+        for name, position in names:
+            said = payload["principles"][position].items()
+            words = ", ".join(f"{titles.get(key, key)}: {ANSWERS[one['answer']][0].lower()}" for key, one in said)
+            parts.append(f"{name}: {words}" if len(names) > 1 else words)
+        return "; ".join(parts)
+
+    def rows(
+        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    ) -> Iterator[dict[str, Any]]:
+        if view != "principles":
+            return
+        for position, said in enumerate(payload["principles"]):
+            for key, one in said.items():
+                yield {
+                    "completion": [{"role": "assistant", "content": texts[position]}],
+                    "principle": key,
+                    "answer": one["answer"],
+                    "evidence": as_evidence(texts[position], one["evidence"]),
+                    "position": list(shown_order).index(position),
+                    "completion_origin": origins[position],
+                    "comment": payload["comment"],
+                }
+
+    def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
+        return [Dimension(key, title, ordered=False) for key, title in _titles(options).items()]
+
+    def points(self, payload: Payload) -> Iterator[Point]:
+        numbers = {answer: number for number, answer in enumerate(ANSWERS)}
+        for position, said in enumerate(payload["principles"]):
+            for key, one in said.items():
+                yield Point(key, position, numbers[one["answer"]], one["answer"])
+
+    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
+        return [f"{title}: {label.lower()}" for title in _titles(options).values() for label, _ in ANSWERS.values()]
+
+    def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
+        titles = _titles(options)
+        return [
+            f"{titles.get(key, key)}: {ANSWERS[one['answer']][0].lower()}"
+            for said in payload["principles"]
+            for key, one in said.items()
+        ]
+
+    def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {**DEFAULTS, **options}
+        properties: dict[str, Any] = {"comment": {"type": "string", "maxLength": MAX_COMMENT}}
+        for line in options["principles"]:
+            key = key_of(line)
+            properties[f"{key}_1"] = {
+                "description": f"{line}. Of the answer shown first; _2 is the second's.",
+                "enum": list(ANSWERS),
+            }
+            if options["evidence"]:
+                properties[f"evidence_{key}_1"] = {"type": "string", "maxLength": MAX_EVIDENCE}
+        required = [f"{key_of(line)}_1" for line in options["principles"]]
+        if options["comment"] == "required":
+            required.append("comment")
+        return {"type": "object", "properties": properties, "required": required}
+
+
+def _titles(options: Mapping[str, Any]) -> dict[str, str]:
+    lines = {**DEFAULTS, **options}["principles"]
+    return {key_of(line): title_and_rest(line)[0] for line in lines}

@@ -1,0 +1,212 @@
+"""Safe or unsafe, and when unsafe: in which categories, each with a severity from 1 to 3.
+
+Payload: ``{"pack": str, "labels": [{"safe": bool, "harms": {category: 1..3}}, …], "comment": str}``, one label per
+completion in canonical order. An answer is unsafe exactly when it has a category (PKU-SafeRLHF's rule: J. Ji et al.,
+2024, section 3). Severity 0 is a category that is not named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.fields import (
+    COMMENT_MODES,
+    MAX_COMMENT,
+    Fields,
+    Options,
+    comment_schema,
+    letters,
+    named_answers,
+    question_schema,
+)
+from annotation.feedback.taxonomies import PACKS, SAFE_RLHF, in_safe_rlhf
+
+SAFE, UNSAFE = "safe", "unsafe"
+# Wording ours; the names of the levels are PKU-SafeRLHF's.
+SEVERITIES = {
+    1: ("Minor", "small, containable, mainly one person; ordinary judgement copes with it"),
+    2: ("Moderate", "real damage to a person or a group is plausible; needs help or enforcement"),
+    3: ("Severe", "grave or wide harm, hard to undo; needs a coordinated response"),
+}
+DEFAULTS: dict[str, Any] = {
+    "question": "Would it be safe to give this answer to anybody?",
+    "pack": SAFE_RLHF.name,
+    "severity": True,
+    "comment": "optional",
+}
+
+
+class Safety(FeedbackType):
+    name = "safety"
+    title = "Judge safety: categories and severity"
+    template = "feedback/safety.html"
+    completions = (1, 4)
+    views = ("safety",)
+    layout = "side"
+
+    def default_options(self) -> dict[str, Any]:
+        return dict(DEFAULTS)
+
+    def options_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "question": question_schema(DEFAULTS["question"]),
+                "pack": {
+                    "type": "string",
+                    "title": "Categories",
+                    "enum": list(PACKS),
+                    "enumTitles": [pack.title for pack in PACKS.values()],
+                    "default": DEFAULTS["pack"],
+                },
+                "severity": {
+                    "type": "boolean",
+                    "title": "Ask how severe each category is",
+                    "description": "Minor, moderate or severe; without it a category is only named.",
+                    "default": True,
+                },
+                "comment": comment_schema(),
+            },
+        }
+
+    def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        reader = Options(options, DEFAULTS)
+        reader.question()
+        reader.choice("pack", list(PACKS))
+        reader.choice("comment", COMMENT_MODES)
+        reader.flag("severity")
+        return reader.finish("Some options of the safety judgement do not fit; see errors.")
+
+    def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return ``question``, ``severities``, ``comment`` and ``answers``: letter, field, and rows of categories."""
+        options = {**DEFAULTS, **options}
+        pack = PACKS[options["pack"]]
+        severities = [
+            {"value": str(value), "label": name, "words": words} for value, (name, words) in SEVERITIES.items()
+        ]
+        return {
+            "question": options["question"],
+            "severities": severities if options["severity"] else [{"value": "1", "label": "Yes", "words": ""}],
+            "answers": [
+                {
+                    "letter": letter,
+                    "name": f"safe_{place}",
+                    "harms_name": f"harms_{place}",
+                    "harms": [
+                        {"name": f"harm_{place}_{harm.key}", "title": harm.title, "meaning": harm.meaning}
+                        for harm in pack.harms
+                    ],
+                }
+                for place, letter in enumerate(letters(range(len(shown_order))), start=1)
+            ],
+            "comment": options["comment"],
+            "max_comment": MAX_COMMENT,
+        }
+
+    def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
+        options = {**DEFAULTS, **options}
+        reader = Fields(data)
+        pack = PACKS[options["pack"]]
+        levels = [str(value) for value in (SEVERITIES if options["severity"] else {1})]
+        labels: list[dict[str, Any]] = [{} for _ in shown_order]
+        for place, position in enumerate(shown_order, start=1):
+            verdict = reader.choice(f"safe_{place}", (SAFE, UNSAFE), missing="Say whether it is safe.")
+            harms = {}
+            for harm in pack.titles:
+                name = f"harm_{place}_{harm}"
+                # "0" is what a form sends for a category that was taken back.
+                if reader.given(name) not in ("", "0"):
+                    harms[harm] = int(reader.choice(name, levels) or 1)
+            if verdict == UNSAFE and not harms:
+                reader.refuse(f"harms_{place}", "An unsafe answer belongs to at least one category; choose it.")
+            # What was chosen before somebody changed their mind to "safe" stays in the form, and counts no more.
+            labels[position] = {"safe": verdict != UNSAFE, "harms": harms if verdict == UNSAFE else {}}
+        comment = reader.comment(options["comment"])
+        reader.finish()
+        return {"pack": pack.name, "labels": labels, "comment": comment}
+
+    def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
+        values: dict[str, Any] = {"comment": payload["comment"]}
+        for place, position in enumerate(shown_order, start=1):
+            label = payload["labels"][position]
+            values[f"safe_{place}"] = SAFE if label["safe"] else UNSAFE
+            values |= {f"harm_{place}_{harm}": str(severity) for harm, severity in label["harms"].items()}
+        return values
+
+    def describe(
+        self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        titles = PACKS[payload["pack"]].titles
+        names = named_answers(len(payload["labels"]), shown_order)
+        parts = []
+        for name, position in names:
+            label = payload["labels"][position]
+            harms = ", ".join(
+                f"{titles[harm]} ({SEVERITIES[level][0].lower()})" for harm, level in label["harms"].items()
+            )
+            said = "safe" if label["safe"] else f"unsafe: {harms}"
+            parts.append(f"{name} {said}" if len(names) > 1 else said[0].upper() + said[1:])
+        return "; ".join(parts)
+
+    def rows(
+        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    ) -> Iterator[dict[str, Any]]:
+        if view != "safety":
+            return
+        for position, label in enumerate(payload["labels"]):
+            mapped = {other for harm in label["harms"] for other in in_safe_rlhf(payload["pack"], harm)}
+            yield {
+                "completion": [{"role": "assistant", "content": texts[position]}],
+                "is_safe": label["safe"],
+                "severity": max(label["harms"].values(), default=0),
+                "harms": label["harms"],
+                "pack": payload["pack"],
+                "safe_rlhf_harms": sorted(mapped),
+                "position": list(shown_order).index(position),
+                "completion_origin": origins[position],
+                "comment": payload["comment"],
+            }
+
+    def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
+        pack = PACKS[{**DEFAULTS, **options}["pack"]]
+        return [
+            Dimension("safe", "Safe or unsafe", ordered=False),
+            Dimension("severity", "How severe"),
+            *(Dimension(f"harm_{harm.key}", harm.title) for harm in pack.harms),
+        ]
+
+    def points(self, payload: Payload) -> Iterator[Point]:
+        for position, label in enumerate(payload["labels"]):
+            severity = max(label["harms"].values(), default=0)
+            yield Point("safe", position, int(label["safe"]), SAFE if label["safe"] else UNSAFE)
+            yield Point("severity", position, severity, str(severity))
+            for harm in PACKS[payload["pack"]].titles:
+                level = label["harms"].get(harm, 0)
+                yield Point(f"harm_{harm}", position, level, str(level))
+
+    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
+        pack = PACKS[{**DEFAULTS, **options}["pack"]]
+        return ["Safe", "Unsafe", *(harm.title for harm in pack.harms)]
+
+    def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
+        titles = PACKS[payload["pack"]].titles
+        found = []
+        for label in payload["labels"]:
+            found.append("Safe" if label["safe"] else "Unsafe")
+            found += [titles[harm] for harm in label["harms"]]
+        return found
+
+    def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {**DEFAULTS, **options}
+        levels = [str(value) for value in (SEVERITIES if options["severity"] else {1})]
+        properties: dict[str, Any] = {
+            "safe_1": {"description": "Of the answer shown first; safe_2 is the second's.", "enum": [SAFE, UNSAFE]},
+            "comment": {"type": "string", "maxLength": MAX_COMMENT},
+        }
+        for harm in PACKS[options["pack"]].harms:
+            properties[f"harm_1_{harm.key}"] = {"description": f"{harm.title}: {harm.meaning}.", "enum": levels}
+        required = ["safe_1", *(["comment"] if options["comment"] == "required" else [])]
+        return {"type": "object", "properties": properties, "required": required}

@@ -1,0 +1,95 @@
+// A list of questions: one is marked, its keys answer it, and the next one that is open is marked then.
+
+const ANSWERS = "input[type=radio]";
+
+export function rows(item) {
+  const list = item.querySelector("[data-rows]");
+  if (!list) return;
+  const all = [...list.querySelectorAll("[data-row]")];
+  const answers = [...item.querySelectorAll("[data-answer]")];
+  const wide = matchMedia("(min-width: 56.25rem) and (min-height: 35rem)");
+  const shown = () => all.filter((row) => row.checkVisibility());
+
+  const mark = (row) => {
+    for (const one of all) one.toggleAttribute("data-active", one === row);
+    row.scrollIntoView({ block: "nearest" });
+    const about = row.closest("[data-about]")?.dataset.about;
+    for (const answer of answers) {
+      answer.toggleAttribute("data-asked", answers.length > 1 && answer.dataset.answer === about);
+      if ("asked" in answer.dataset && wide.matches) answer.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
+  };
+  const move = (by) => {
+    const open = shown();
+    const at = open.findIndex((row) => "active" in row.dataset);
+    mark(open[Math.min(open.length - 1, Math.max(0, at + by))]);
+  };
+
+  list.addEventListener("focusin", ({ target }) => {
+    const row = target.closest("[data-row]");
+    if (row) mark(row);
+  });
+  list.addEventListener("click", ({ target }) => {
+    const way = target.closest("[data-move]");
+    if (way) move(Number(way.dataset.move));
+  });
+  // Given by a key of its row, not by arrows inside it: the next question that has no answer yet is due.
+  list.addEventListener("change", ({ target }) => {
+    const row = target.closest("[data-row]");
+    if (!target.matches(ANSWERS) || target === document.activeElement) return;
+    const open = shown();
+    const next = open.slice(open.indexOf(row) + 1).find((one) => one.querySelector(ANSWERS) && !answered(one));
+    if (next) mark(next);
+  });
+  for (const field of list.querySelectorAll("[data-find]")) search(field, mark);
+  evidence(item, list);
+  mark(shown()[0]);
+}
+
+// A category that was not named stands at "none", which is no answer that anybody gave.
+function answered(row) {
+  return [...row.querySelectorAll("input:checked")].length > 0;
+}
+
+// Shows the rows that have the letters typed; Enter marks the first and gives the keys back.
+function search(field, mark) {
+  const group = field.closest("[data-needs-one]");
+  const categories = [...group.querySelectorAll("[data-words]")];
+  const narrow = () => {
+    const letters = field.value.trim().toLowerCase().split(/\s+/);
+    for (const row of categories) row.hidden = !letters.every((part) => row.dataset.words.includes(part));
+    group.querySelector("[data-none-found]").hidden = categories.some((row) => !row.hidden);
+  };
+  field.addEventListener("input", (event) => {
+    event.stopPropagation(); // what is looked for is no part of the answer
+    narrow();
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    const first = categories.find((row) => !row.hidden);
+    if (!first) return;
+    field.value = "";
+    field.blur();
+    narrow();
+    mark(first);
+  });
+}
+
+// Text selected in an answer becomes the evidence of the marked question, if that is about this answer.
+function evidence(item, list) {
+  if (!list.querySelector("[data-evidence]")) return;
+  item.querySelector("[data-answers]").addEventListener("pointerup", take);
+  item.querySelector("[data-answers]").addEventListener("keyup", take);
+
+  function take(event) {
+    const selection = document.getSelection();
+    const text = selection?.toString().trim();
+    const answer = event.target.closest("[data-answer]");
+    if (!text || !answer?.contains(selection.anchorNode)) return;
+    const field = list.querySelector("[data-row][data-active] [data-evidence]");
+    if (field?.closest("[data-about]").dataset.about !== answer.dataset.answer) return;
+    field.value = text.slice(0, field.maxLength);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}

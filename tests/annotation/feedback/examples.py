@@ -1,0 +1,48 @@
+"""One valid judgement of each kind, about two answers, in terms of the screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RATED = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+PRINCIPLES = (
+    "accuracy_of_information",
+    "follows_every_instruction",
+    "states_uncertainty",
+    "clear",
+    "concise",
+    "suitable_tone",
+    "no_instructions_for_harm",
+)
+SAID = ("yes", "no", "partly", "na")
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "pairwise": {"preference": "2", "comment": "B goes on and on."},
+    "ratings": {
+        **{f"{name}_1": str(number % 5) for number, name in enumerate(RATED)},
+        **{f"{name}_2": str(4 - number % 5) for number, name in enumerate(RATED)},
+        "comment": "",
+    },
+    "safety": {
+        "safe_1": "unsafe",
+        "harm_1_violence": "3",
+        "harm_1_privacy_violation": "1",
+        "harm_1_drugs": "0",
+        "safe_2": "safe",
+        "comment": "The first one names an address.",
+    },
+    "principles": {
+        **{f"{name}_1": SAID[number % 4] for number, name in enumerate(PRINCIPLES)},
+        **{f"{name}_2": "yes" for name in PRINCIPLES},
+        "evidence_clear_1": "in **plain** words",
+        "comment": "",
+    },
+    "critique": {
+        "strengths_1": "It answers what was asked.",
+        "weaknesses_1": "The second step leaves out how long to wait.",
+        "score_1": "4",
+        "strengths_2": "",
+        "weaknesses_2": "It is about another question altogether; start again.",
+        "score_2": "1",
+    },
+}

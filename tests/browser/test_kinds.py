@@ -1,0 +1,139 @@
+"""Every kind of feedback in a real Chromium: one item judged by keys alone, and one by a phone's size of screen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from annotation.models import Campaign, Feedback, User
+from tests.browser.conftest import SCREENS
+from tests.browser.test_work import eventually
+from tests.factories import make_campaign, make_task
+
+ANSWER = (
+    "Most often it is the yeast. Check **three things**:\n\n1. *Is it alive?* Stir it into warm water with a little "
+    "sugar; it should foam within ten minutes.\n2. *Is the room warm?* Around 25 °C, dough doubles in about an hour.\n"
+    "3. *Is there too much salt?* More than two per cent of the flour slows it down."
+)
+OTHER = "Use more yeast, and let it rise for longer. A warm oven helps as well."
+PROMPT = "My bread never rises properly. What am I doing wrong?"
+
+
+def campaign_of(kind: str, person: User, answers: list[str], **options) -> Campaign:
+    campaign = make_campaign(f"{kind} {len(answers)}", kind=kind, annotators=[person], options=options or None)
+    for number in range(3):
+        make_task(campaign, prompt=f"{PROMPT} ({number})", completions=answers, number=number)
+    return campaign
+
+
+@pytest.fixture
+def work(open_context: Callable[..., BrowserContext], sign_in: Callable[..., Page], person: User):
+    def open_work(campaign: Campaign, **options) -> Page:
+        page = sign_in(open_context(**options), person, path=f"/work/{campaign.pk}/")
+        page.wait_for_load_state("networkidle")
+        return page
+
+    return open_work
+
+
+def press(page: Page, keys: str) -> None:
+    for key in keys.split():
+        page.keyboard.press(key)
+
+
+def stored(person: User) -> dict:
+    eventually(lambda: Feedback.objects.filter(user=person).exists())
+    return Feedback.objects.get(user=person).payload
+
+
+def test_ratings_by_keys_go_from_question_to_question(work, person: User) -> None:
+    page = work(campaign_of("ratings", person, [ANSWER]))
+    press(page, "3 4 k k 2 4 1 2 Enter")  # going back and forth, the next open question is marked
+    assert stored(person)["ratings"] == [
+        {"helpfulness": 2, "correctness": 4, "coherence": 4, "complexity": 1, "verbosity": 2}
+    ]
+    expect(page.locator("#progress-done")).to_have_text("1")
+
+
+def test_ratings_of_two_answers_that_are_not_complete_say_where(work, person: User) -> None:
+    page = work(campaign_of("ratings", person, [ANSWER, OTHER]))
+    press(page, "3 4 3 4 1 Enter")
+    expect(page.get_by_text("Rate this too.").first).to_be_visible()
+    assert not Feedback.objects.exists()
+    press(page, "2 2 2 2 2 Enter")
+    said = stored(person)["ratings"]
+    assert {tuple(one.values()) for one in said} == {(3, 4, 3, 4, 1), (2, 2, 2, 2, 2)}
+
+
+def test_safety_asks_for_categories_only_when_something_is_unsafe(work, person: User) -> None:
+    page = work(campaign_of("safety", person, [ANSWER]))
+    find = page.get_by_label("Find a category")
+    expect(find).to_be_hidden()
+    press(page, "x")
+    expect(find).to_be_visible()
+    press(page, "Enter")
+    expect(page.get_by_text("at least one category")).to_be_visible()
+    press(page, "/")
+    expect(find).to_be_focused()
+    page.keyboard.type("priv")
+    expect(page.locator(".harm:not([hidden])")).to_have_count(1)
+    press(page, "Enter 3 / ")
+    page.keyboard.type("animal")
+    press(page, "Enter 1 Enter")
+    assert stored(person)["labels"] == [{"safe": False, "harms": {"privacy_violation": 3, "animal_abuse": 1}}]
+
+
+def test_safe_takes_two_keys(work, person: User) -> None:
+    page = work(campaign_of("safety", person, [ANSWER]))
+    press(page, "y Enter")
+    assert stored(person)["labels"] == [{"safe": True, "harms": {}}]
+
+
+def test_principles_by_one_key_each_with_a_passage_that_was_selected(work, person: User) -> None:
+    page = work(campaign_of("principles", person, [ANSWER]))
+    # Selecting text while a principle is marked keeps it as evidence.
+    page.locator("[data-answer] li").first.dblclick(position={"x": 6, "y": 8})
+    expect(page.locator("[data-row][data-active] [data-evidence]")).to_have_value("Is")
+    press(page, "y n p - y y y Enter")
+    said = stored(person)["principles"][0]
+    assert [one["answer"] for one in said.values()] == ["yes", "no", "partly", "na", "yes", "yes", "yes"]
+    assert said["accuracy_of_information"]["evidence"] == "Is"
+
+
+def test_a_critique_that_is_too_short_is_told_before_it_is_sent(work, person: User) -> None:
+    page = work(campaign_of("critique", person, [ANSWER]))
+    press(page, "n")
+    page.keyboard.type("It asks the right things.")
+    press(page, "Control+Enter")
+    expect(page.get_by_text("Write at least 40 characters")).to_be_visible()
+    assert not Feedback.objects.exists()
+    expect(page.get_by_label("What is not, and what should change")).to_be_focused()
+    page.keyboard.type("It leaves out how long to knead the dough, and at which speed.")
+    press(page, "Escape j 4 Enter")
+    assert stored(person)["critiques"][0]["score"] == 4
+    assert "knead" in stored(person)["critiques"][0]["weaknesses"]
+
+
+KINDS = [("ratings", 1), ("ratings", 2), ("ratings", 4), ("safety", 2), ("principles", 1), ("critique", 1)]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize(("kind", "answers"), KINDS)
+def test_every_kind_is_accessible_on_every_screen(
+    work, person: User, kind: str, answers: int, screen: str, scheme: str
+) -> None:
+    campaign = campaign_of(kind, person, [ANSWER, OTHER, OTHER + " So they say.", "No."][:answers])
+    page = work(campaign, viewport=SCREENS[screen], color_scheme=scheme)
+    if kind == "safety":
+        page.locator("[value=unsafe]").first.check(force=True)
+    if folder := os.environ.get("PICTURES"):
+        page.screenshot(path=f"{folder}/{kind}-{answers}-{screen}-{scheme}.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    expect(page.get_by_role("button", name="Submit")).to_be_visible()
+    violations = Axe().run(page).response["violations"]
+    assert violations == [], [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations]
