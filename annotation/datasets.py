@@ -5,144 +5,20 @@ A prompt is in "train" or in "test" by its hash alone, so it never stands on bot
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
 
+from annotation import dataset_views
 from annotation.errors import Invalid
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback, Prompt
 
 CHUNK = 1000
 SPLITS = ("train", "test")
-
-
-@dataclass(frozen=True)
-class View:
-    """One kind of row: its name, what it is for, and its columns with their meaning."""
-
-    name: str
-    title: str
-    columns: dict[str, str]
-
-
-_MESSAGES = 'list of {"role", "content"}'
-_PROVENANCE = {
-    "annotator": "pseudonym of the person, stable within this server",
-    "seconds": "seconds from hand-out to submit, or null",
-    "active_seconds": "seconds in which the page was visible and used, or null",
-    "round": "the round the answers were made in, or null",
-    "policy": "the policy version that wrote them, or null",
-    "campaign": "name of the campaign",
-    "task": "external id of the item",
-    "feedback": "id of the judgement; ascending, so that an export can be continued after it",
-    "audit": "true for items drawn at random for measuring; leave them out of training",
-    "simulated": "true when a simulated person judged",
-    "guideline": "version of the guideline in force",
-}
-_ONE_ANSWER = {
-    "position": "the place in which it stood on the screen, from 0",
-    "completion_origin": "who wrote it",
-}
-VIEWS: dict[str, View] = {
-    view.name: view
-    for view in (
-        View(
-            "pairs",
-            "A better and a worse answer to one prompt; ties and the like give no row",
-            {
-                "prompt": _MESSAGES,
-                "chosen": f"{_MESSAGES}: the better answer",
-                "rejected": f"{_MESSAGES}: the worse answer",
-                "strength": "1/3 slightly better, 2/3 better, 1 much better",
-                "position": "0 when the chosen answer stood first (left) on the screen, else 1",
-                "chosen_origin": "who wrote the chosen answer",
-                "rejected_origin": "who wrote the rejected answer",
-                "comment": "what the person added",
-                **_PROVENANCE,
-            },
-        ),
-        View(
-            "ratings",
-            "One rated answer per row",
-            {
-                "prompt": _MESSAGES,
-                "completion": f"{_MESSAGES}: the answer",
-                "ratings": "attribute to points, 0 to 4",
-                **_ONE_ANSWER,
-                "comment": "what the person added",
-                **_PROVENANCE,
-            },
-        ),
-        View(
-            "safety",
-            "One answer per row, safe or with its harms",
-            {
-                "prompt": _MESSAGES,
-                "completion": f"{_MESSAGES}: the answer",
-                "is_safe": "true when it is safe",
-                "severity": "0 when safe, else that of its worst category: 1 minor, 2 moderate, 3 severe",
-                "harms": "category to severity, in the campaign's own pack",
-                "pack": "the pack of categories",
-                "safe_rlhf_harms": "the categories of PKU-SafeRLHF that these correspond to",
-                **_ONE_ANSWER,
-                "comment": "what the person added",
-                **_PROVENANCE,
-            },
-        ),
-        View(
-            "principles",
-            "One principle of one answer per row",
-            {
-                "prompt": _MESSAGES,
-                "completion": f"{_MESSAGES}: the answer",
-                "principle": "name of the principle",
-                "answer": "yes, no, partly, or na when it does not apply",
-                "evidence": 'null, or {"text", "start", "end"}: what was marked, with its place in the answer or null',
-                **_ONE_ANSWER,
-                "comment": "what the person added",
-                **_PROVENANCE,
-            },
-        ),
-        View(
-            "critiques",
-            "One criticised answer per row",
-            {
-                "prompt": _MESSAGES,
-                "completion": f"{_MESSAGES}: the answer",
-                "critique": "strengths and weaknesses together",
-                "strengths": "what is good about it",
-                "weaknesses": "what is not",
-                "score": "1 very bad to 5 very good, or null",
-                **_ONE_ANSWER,
-                **_PROVENANCE,
-            },
-        ),
-        View(
-            "judgements",
-            "Every judgement as it was given, ties and all",
-            {
-                "kind": "kind of feedback",
-                "prompt": _MESSAGES,
-                "completions": 'list of {"text", "origin"} in canonical order',
-                "shown_order": "shown_order[i] is the canonical position of what stood in place i",
-                "payload": "the judgement in the kind's own form",
-                "verdict": "the judgement in words, in terms of the canonical order",
-                **_PROVENANCE,
-            },
-        ),
-        View(
-            "prompts",
-            "What the campaign asks about, each prompt once",
-            {"id": "hash of the prompt", "prompt": _MESSAGES, "domain": "domain, or the empty string"},
-        ),
-    )
-}
 
 
 def content_hash(value: Any) -> str:
@@ -162,21 +38,6 @@ def split(prompt_hash: str) -> str:
     return "test" if int(prompt_hash[:8], 16) % 10 == 0 else "train"
 
 
-def view(name: str) -> View:
-    """Return the view called `name`; raises `Invalid` that suggests the nearest one."""
-    found = VIEWS.get(name)
-    if found is None:
-        near = difflib.get_close_matches(name, VIEWS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(VIEWS)}."
-        message = f"There is no view {name!r}; {hint}"
-        raise Invalid(message, {"view": [message]})
-    return found
-
-
-def _check_view(name: str) -> None:
-    view(name)
-
-
 def rows(
     campaign: Campaign,
     view: str,
@@ -193,7 +54,7 @@ def rows(
     Checks its arguments at once, so that `Invalid` comes before the first byte of a stream. `batches` keeps the tasks
     of these batches; `after_id` continues after the row whose `feedback` it is.
     """
-    _check_view(view)
+    dataset_views.view(view)
     if split is not None and split not in SPLITS:
         message = f"There is no split {split!r}; there are: {', '.join(SPLITS)}."
         raise Invalid(message, {"split": [message]})

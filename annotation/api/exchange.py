@@ -20,7 +20,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import datasets, permissions
+from annotation import dataset_views, datasets, permissions
 from annotation.api.callers import caller
 from annotation.api.parsing import LINE_PARSERS, checked_query
 from annotation.api.serializers import ExportQuery, ExportSchemaOut, ExportSchemaQuery, ImportOut
@@ -162,4 +162,4 @@ def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def export_schema(request: Request, campaign_id: int) -> Response:
     """Return what the columns of an export mean."""
     permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
-    return Response(asdict(datasets.view(checked_query(ExportSchemaQuery, request)["view"])))
+    return Response(asdict(dataset_views.view(checked_query(ExportSchemaQuery, request)["view"])))

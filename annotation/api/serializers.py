@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from annotation import datasets
+from annotation import dataset_views
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Feedback, Task
@@ -214,7 +214,7 @@ class FeedbackOut(serializers.Serializer):
 
 
 class ExportQuery(serializers.Serializer):
-    view = serializers.ChoiceField(choices=sorted(datasets.VIEWS), default="pairs")
+    view = serializers.ChoiceField(choices=sorted(dataset_views.VIEWS), default="pairs")
     split = serializers.ChoiceField(choices=["train", "test"], required=False)
     batch = serializers.ListField(
         child=serializers.CharField(max_length=60, allow_blank=True),
@@ -230,7 +230,7 @@ class ExportQuery(serializers.Serializer):
 
 
 class ExportSchemaQuery(serializers.Serializer):
-    view = serializers.ChoiceField(choices=sorted(datasets.VIEWS), default="pairs")
+    view = serializers.ChoiceField(choices=sorted(dataset_views.VIEWS), default="pairs")
 
 
 class ExportSchemaOut(serializers.Serializer):

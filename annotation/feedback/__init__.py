@@ -7,6 +7,7 @@ import difflib
 from annotation.errors import Invalid
 from annotation.feedback.base import FeedbackType
 from annotation.feedback.critique import Critique
+from annotation.feedback.dual import Dual
 from annotation.feedback.pairwise import Pairwise
 from annotation.feedback.principles import Principles
 from annotation.feedback.ratings import Ratings
@@ -23,7 +24,7 @@ def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
     return table
 
 
-KINDS: dict[str, FeedbackType] = _registry(Pairwise(), Ratings(), Safety(), Principles(), Critique())
+KINDS: dict[str, FeedbackType] = _registry(Pairwise(), Dual(), Ratings(), Safety(), Principles(), Critique())
 
 
 def kind(name: str) -> FeedbackType:

@@ -39,6 +39,8 @@ class FeedbackType(ABC):
     views: tuple[str, ...]  # the dataset views this kind feeds, besides "judgements"
     # Where the inputs are: "dock", a bar below the answers; or "side", a column beside them for what takes longer.
     layout: str = "dock"
+    # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.
+    has_rules: bool = False
 
     @abstractmethod
     def default_options(self) -> dict[str, Any]:

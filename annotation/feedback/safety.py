@@ -55,19 +55,7 @@ class Safety(FeedbackType):
             "additionalProperties": False,
             "properties": {
                 "question": question_schema(DEFAULTS["question"]),
-                "pack": {
-                    "type": "string",
-                    "title": "Categories",
-                    "enum": list(PACKS),
-                    "enumTitles": [pack.title for pack in PACKS.values()],
-                    "default": DEFAULTS["pack"],
-                },
-                "severity": {
-                    "type": "boolean",
-                    "title": "Ask how severe each category is",
-                    "description": "Minor, moderate or severe; without it a category is only named.",
-                    "default": True,
-                },
+                **label_options_schema(),
                 "comment": comment_schema(),
             },
         }
@@ -81,27 +69,11 @@ class Safety(FeedbackType):
         return reader.finish("Some options of the safety judgement do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
-        """Return ``question``, ``severities``, ``comment`` and ``answers``: letter, field, and rows of categories."""
+        """Return ``question``, ``comment``, and what `label_inputs` returns."""
         options = {**DEFAULTS, **options}
-        pack = PACKS[options["pack"]]
-        severities = [
-            {"value": str(value), "label": name, "words": words} for value, (name, words) in SEVERITIES.items()
-        ]
         return {
             "question": options["question"],
-            "severities": severities if options["severity"] else [{"value": "1", "label": "Yes", "words": ""}],
-            "answers": [
-                {
-                    "letter": letter,
-                    "name": f"safe_{place}",
-                    "harms_name": f"harms_{place}",
-                    "harms": [
-                        {"name": f"harm_{place}_{harm.key}", "title": harm.title, "meaning": harm.meaning}
-                        for harm in pack.harms
-                    ],
-                }
-                for place, letter in enumerate(letters(range(len(shown_order))), start=1)
-            ],
+            **label_inputs(options, len(shown_order)),
             "comment": options["comment"],
             "max_comment": MAX_COMMENT,
         }
@@ -109,47 +81,22 @@ class Safety(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
-        pack = PACKS[options["pack"]]
-        levels = [str(value) for value in (SEVERITIES if options["severity"] else {1})]
-        labels: list[dict[str, Any]] = [{} for _ in shown_order]
-        for place, position in enumerate(shown_order, start=1):
-            verdict = reader.choice(f"safe_{place}", (SAFE, UNSAFE), missing="Say whether it is safe.")
-            harms = {}
-            for harm in pack.titles:
-                name = f"harm_{place}_{harm}"
-                # "0" is what a form sends for a category that was taken back.
-                if reader.given(name) not in ("", "0"):
-                    harms[harm] = int(reader.choice(name, levels) or 1)
-            if verdict == UNSAFE and not harms:
-                reader.refuse(f"harms_{place}", "An unsafe answer belongs to at least one category; choose it.")
-            # What was chosen before somebody changed their mind to "safe" stays in the form, and counts no more.
-            labels[position] = {"safe": verdict != UNSAFE, "harms": harms if verdict == UNSAFE else {}}
+        labels = read_labels(reader, options, shown_order)
         comment = reader.comment(options["comment"])
         reader.finish()
-        return {"pack": pack.name, "labels": labels, "comment": comment}
+        return {"pack": options["pack"], "labels": labels, "comment": comment}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
-        values: dict[str, Any] = {"comment": payload["comment"]}
-        for place, position in enumerate(shown_order, start=1):
-            label = payload["labels"][position]
-            values[f"safe_{place}"] = SAFE if label["safe"] else UNSAFE
-            values |= {f"harm_{place}_{harm}": str(severity) for harm, severity in label["harms"].items()}
-        return values
+        return {"comment": payload["comment"], **label_values(payload["labels"], shown_order)}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
-        titles = PACKS[payload["pack"]].titles
         names = named_answers(len(payload["labels"]), shown_order)
-        parts = []
-        for name, position in names:
-            label = payload["labels"][position]
-            harms = ", ".join(
-                f"{titles[harm]} ({SEVERITIES[level][0].lower()})" for harm, level in label["harms"].items()
-            )
-            said = "safe" if label["safe"] else f"unsafe: {harms}"
-            parts.append(f"{name} {said}" if len(names) > 1 else said[0].upper() + said[1:])
-        return "; ".join(parts)
+        said = [(name, label_in_words(payload["labels"][position], payload["pack"])) for name, position in names]
+        if len(said) == 1:
+            return said[0][1][0].upper() + said[0][1][1:]
+        return "; ".join(f"{name} {words}" for name, words in said)
 
     def rows(
         self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
@@ -161,7 +108,7 @@ class Safety(FeedbackType):
             yield {
                 "completion": [{"role": "assistant", "content": texts[position]}],
                 "is_safe": label["safe"],
-                "severity": max(label["harms"].values(), default=0),
+                "severity": severity_of(label),
                 "harms": label["harms"],
                 "pack": payload["pack"],
                 "safe_rlhf_harms": sorted(mapped),
@@ -171,21 +118,10 @@ class Safety(FeedbackType):
             }
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
-        pack = PACKS[{**DEFAULTS, **options}["pack"]]
-        return [
-            Dimension("safe", "Safe or unsafe", ordered=False),
-            Dimension("severity", "How severe"),
-            *(Dimension(f"harm_{harm.key}", harm.title) for harm in pack.harms),
-        ]
+        return label_dimensions({**DEFAULTS, **options}["pack"])
 
     def points(self, payload: Payload) -> Iterator[Point]:
-        for position, label in enumerate(payload["labels"]):
-            severity = max(label["harms"].values(), default=0)
-            yield Point("safe", position, int(label["safe"]), SAFE if label["safe"] else UNSAFE)
-            yield Point("severity", position, severity, str(severity))
-            for harm in PACKS[payload["pack"]].titles:
-                level = label["harms"].get(harm, 0)
-                yield Point(f"harm_{harm}", position, level, str(level))
+        yield from label_points(payload["labels"], payload["pack"])
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         pack = PACKS[{**DEFAULTS, **options}["pack"]]
@@ -201,12 +137,119 @@ class Safety(FeedbackType):
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
-        levels = [str(value) for value in (SEVERITIES if options["severity"] else {1})]
-        properties: dict[str, Any] = {
-            "safe_1": {"description": "Of the answer shown first; safe_2 is the second's.", "enum": [SAFE, UNSAFE]},
-            "comment": {"type": "string", "maxLength": MAX_COMMENT},
-        }
-        for harm in PACKS[options["pack"]].harms:
-            properties[f"harm_1_{harm.key}"] = {"description": f"{harm.title}: {harm.meaning}.", "enum": levels}
+        properties = {**label_schema(options), "comment": {"type": "string", "maxLength": MAX_COMMENT}}
         required = ["safe_1", *(["comment"] if options["comment"] == "required" else [])]
         return {"type": "object", "properties": properties, "required": required}
+
+
+def label_inputs(options: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Return ``severities`` and ``answers``: letter, field, and rows of categories."""
+    severities = [{"value": str(value), "label": name, "words": words} for value, (name, words) in SEVERITIES.items()]
+    return {
+        "severities": severities if options["severity"] else [{"value": "1", "label": "Yes", "words": ""}],
+        "answers": [
+            {
+                "letter": letter,
+                "name": f"safe_{place}",
+                "harms_name": f"harms_{place}",
+                "harms": [
+                    {"name": f"harm_{place}_{harm.key}", "title": harm.title, "meaning": harm.meaning}
+                    for harm in PACKS[options["pack"]].harms
+                ],
+            }
+            for place, letter in enumerate(letters(range(count)), start=1)
+        ],
+    }
+
+
+def read_labels(reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[dict[str, Any]]:
+    """Return a label per completion in canonical order; what does not fit is collected in `reader`."""
+    levels = _levels(options)
+    labels: list[dict[str, Any]] = [{} for _ in shown_order]
+    for place, position in enumerate(shown_order, start=1):
+        verdict = reader.choice(f"safe_{place}", (SAFE, UNSAFE), missing="Say whether it is safe.")
+        harms = {}
+        for harm in PACKS[options["pack"]].titles:
+            name = f"harm_{place}_{harm}"
+            # "0" is what a form sends for a category that was taken back.
+            if reader.given(name) not in ("", "0"):
+                harms[harm] = int(reader.choice(name, levels) or 1)
+        if verdict == UNSAFE and not harms:
+            reader.refuse(f"harms_{place}", "An unsafe answer belongs to at least one category; choose it.")
+        # What was chosen before somebody changed their mind to "safe" stays in the form, and counts no more.
+        labels[position] = {"safe": verdict != UNSAFE, "harms": harms if verdict == UNSAFE else {}}
+    return labels
+
+
+def label_values(labels: Sequence[Mapping[str, Any]], shown_order: Sequence[int]) -> dict[str, Any]:
+    """Return the form values that would give `labels` again."""
+    values: dict[str, Any] = {}
+    for place, position in enumerate(shown_order, start=1):
+        label = labels[position]
+        values[f"safe_{place}"] = SAFE if label["safe"] else UNSAFE
+        values |= {f"harm_{place}_{harm}": str(severity) for harm, severity in label["harms"].items()}
+    return values
+
+
+def severity_of(label: Mapping[str, Any]) -> int:
+    """Return the severity of an answer: 0 when it is safe, else that of its worst category."""
+    return max(label["harms"].values(), default=0)
+
+
+def label_in_words(label: Mapping[str, Any], pack: str) -> str:
+    titles = PACKS[pack].titles
+    harms = ", ".join(f"{titles[harm]} ({SEVERITIES[level][0].lower()})" for harm, level in label["harms"].items())
+    return "safe" if label["safe"] else f"unsafe: {harms}"
+
+
+def label_dimensions(pack: str) -> list[Dimension]:
+    return [
+        Dimension("safe", "Safe or unsafe", ordered=False),
+        Dimension("severity", "How severe"),
+        *(Dimension(f"harm_{harm.key}", harm.title) for harm in PACKS[pack].harms),
+    ]
+
+
+def label_points(labels: Sequence[Mapping[str, Any]], pack: str) -> Iterator[Point]:
+    for position, label in enumerate(labels):
+        severity = severity_of(label)
+        yield Point("safe", position, int(label["safe"]), SAFE if label["safe"] else UNSAFE)
+        yield Point("severity", position, severity, str(severity))
+        for harm in PACKS[pack].titles:
+            level = label["harms"].get(harm, 0)
+            yield Point(f"harm_{harm}", position, level, str(level))
+
+
+def label_schema(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties of a label of the answer shown first."""
+    harms = {
+        f"harm_1_{harm.key}": {"description": f"{harm.title}: {harm.meaning}.", "enum": _levels(options)}
+        for harm in PACKS[options["pack"]].harms
+    }
+    return {
+        "safe_1": {"description": "Of the answer shown first; safe_2 is the second's.", "enum": [SAFE, UNSAFE]},
+        **harms,
+    }
+
+
+def label_options_schema() -> dict[str, Any]:
+    """Return the schema of the options that decide about labels."""
+    return {
+        "pack": {
+            "type": "string",
+            "title": "Categories",
+            "enum": list(PACKS),
+            "enumTitles": [pack.title for pack in PACKS.values()],
+            "default": SAFE_RLHF.name,
+        },
+        "severity": {
+            "type": "boolean",
+            "title": "Ask how severe each category is",
+            "description": "Minor, moderate or severe; without it a category is only named.",
+            "default": True,
+        },
+    }
+
+
+def _levels(options: Mapping[str, Any]) -> list[str]:
+    return [str(value) for value in (SEVERITIES if options["severity"] else {1})]

@@ -9,7 +9,8 @@ from django.http import HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from annotation import datasets
+from annotation import dataset_views, datasets
+from annotation.feedback import kind
 from annotation.models import Campaign
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest
@@ -27,14 +28,15 @@ DOWNLOADS = (
 @campaign_page(*READERS)
 @require_GET
 def campaign_export(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the export page for the view of the query, the first one when it names none."""
+    """Return the export page for the view of the query; for the first that the kind feeds when it names none."""
     asked = request.GET.get("view", "")
-    view = datasets.VIEWS.get(asked) or next(iter(datasets.VIEWS.values()))
+    offered = [dataset_views.VIEWS[name] for name in (*kind(campaign.kind).views, "judgements", "prompts")]
+    view = next((one for one in offered if one.name == asked), offered[0])
     address = reverse("api-export", args=[campaign.pk])
     first = next(islice(datasets.rows(campaign, view.name), 1), None)
     sample = json.dumps(first, ensure_ascii=False, indent=2) if first is not None else ""
     context = {
-        "views": datasets.VIEWS.values(),
+        "views": offered,
         "view": view,
         "address": request.build_absolute_uri(f"{address}?view={view.name}"),
         "downloads": [

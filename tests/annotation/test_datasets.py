@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from annotation import datasets
+from annotation import dataset_views, datasets
 from annotation.errors import Invalid
 from annotation.feedback import KINDS
 from tests.factories import judge, make_campaign, make_task, make_user
@@ -59,7 +59,7 @@ def test_a_pair_carries_what_a_trainer_and_an_auditor_need(campaign, annotator):
         "guideline": 1,
         "comment": "",
     }
-    assert set(row) == set(datasets.VIEWS["pairs"].columns)
+    assert set(row) == set(dataset_views.VIEWS["pairs"].columns)
 
 
 def test_every_judgement_stands_in_judgements_and_preferences_only_in_pairs(campaign, annotator):
@@ -73,7 +73,7 @@ def test_every_judgement_stands_in_judgements_and_preferences_only_in_pairs(camp
     assert [row["verdict"] for row in found] == ["About the same", "Both are bad", "Answer 1 is slightly better"]
     assert found[2]["payload"]["preference"] == 1
     assert found[2]["completions"][0]["origin"] == "model-a"
-    assert set(found[0]) == set(datasets.VIEWS["judgements"].columns)
+    assert set(found[0]) == set(dataset_views.VIEWS["judgements"].columns)
 
 
 def test_prompts_stand_once_each(campaign):
@@ -83,7 +83,7 @@ def test_prompts_stand_once_each(campaign):
     found = rows(campaign, "prompts")
     assert [row["prompt"][0]["content"] for row in found] == ["Why?", "How?"]
     assert found[0]["id"] == datasets.prompt_hash(found[0]["prompt"])
-    assert set(found[0]) == set(datasets.VIEWS["prompts"].columns)
+    assert set(found[0]) == set(dataset_views.VIEWS["prompts"].columns)
 
 
 def test_an_amended_judgement_counts_once_as_it_now_stands(campaign, annotator):
@@ -165,7 +165,7 @@ def test_wrong_arguments_are_refused_before_the_first_row(campaign):
 
 
 def test_every_view_of_every_kind_exists():
-    assert {view for kind in KINDS.values() for view in kind.views} <= set(datasets.VIEWS)
+    assert {view for kind in KINDS.values() for view in kind.views} <= set(dataset_views.VIEWS)
 
 
 def test_rows_are_read_in_pieces_and_an_amendment_meanwhile_comes_once(campaign, annotator, monkeypatch):

@@ -118,7 +118,33 @@ def test_a_critique_that_is_too_short_is_told_before_it_is_sent(work, person: Us
     assert "knead" in stored(person)["critiques"][0]["weaknesses"]
 
 
-KINDS = [("ratings", 1), ("ratings", 2), ("ratings", 4), ("safety", 2), ("principles", 1), ("critique", 1)]
+def test_of_two_comparisons_the_second_waits_for_the_first(work, person: User, faults: list[str]) -> None:
+    page = work(campaign_of("dual", person, [ANSWER, OTHER]))
+    safer = page.get_by_text("Which answer is safer")
+    better = page.get_by_text("Which answer is more helpful")
+    press(page, "y")
+    expect(safer).to_be_hidden()
+    press(page, "x / ")
+    page.keyboard.type("violence")
+    press(page, "Enter 2")
+    expect(safer).to_be_visible()
+    expect(better).to_be_hidden()
+    page.locator("[name=safer][value='2']").check(force=True)
+    expect(better).to_be_visible()
+    page.locator("[name=better][value='2']").check(force=True)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("A is called safe and B is not")).to_be_visible()
+    faults.clear()  # the browser logs the 422
+    expect(page.get_by_role("radio", name="Answer B").nth(1)).to_be_checked()  # what was chosen is still there
+    page.locator("[name=safer][value='1']").check(force=True)
+    page.get_by_role("button", name="Submit").click()
+    said = stored(person)
+    assert [one["safe"] for one in said["labels"]].count(False) == 1
+    assert said["safer"] != said["better"]
+    assert said["labels"][said["safer"]]["safe"]
+
+
+KINDS = [("dual", 2), ("ratings", 1), ("ratings", 2), ("ratings", 4), ("safety", 2), ("principles", 1), ("critique", 1)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

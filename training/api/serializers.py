@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from annotation.datasets import VIEWS
+from annotation.dataset_views import VIEWS
 from annotation.permissions import LARGEST_ID
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import Knob, Recipe

@@ -9,7 +9,7 @@ from annotation.models import Campaign, User
 
 class Snapshot(models.Model):
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="snapshots")
-    view = models.CharField(max_length=40)  # a name in `annotation.datasets.VIEWS`
+    view = models.CharField(max_length=40)  # a name in `annotation.dataset_views.VIEWS`
     filters = models.JSONField(default=dict, blank=True)
     rows = models.PositiveIntegerField()
     sha256 = models.CharField(max_length=64)  # of the JSON Lines file

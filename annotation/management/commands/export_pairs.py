@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from annotation import datasets
+from annotation import dataset_views, datasets
 from annotation.errors import AnnotationError
 from annotation.management.commands.import_prompts import campaign_called
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("campaign", help="name or id of the campaign")
-        parser.add_argument("--view", default="pairs", help=f"one of: {', '.join(datasets.VIEWS)} (default: pairs)")
+        parser.add_argument("--view", default="pairs", help=f"one of: {', '.join(dataset_views.VIEWS)}")
         parser.add_argument("--split", choices=datasets.SPLITS, help="only prompts of this side; default: both")
         parser.add_argument("--batch", action="append", help="only items of this batch; may be given several times")
         parser.add_argument("--without-audit", action="store_true", help="leave out items drawn for measuring")

@@ -2,20 +2,7 @@
 
 // Returns whether everything that is required is there; says beside each input what is missing, and goes to the first.
 export function complete(form) {
-  const missing = new Map();
-  for (const input of form.querySelectorAll("[data-required]")) {
-    const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
-    if (!given && !missing.has(input.name)) missing.set(input.name, input);
-  }
-  for (const group of form.querySelectorAll("[data-needs-one]")) {
-    const chosen = [...group.querySelectorAll("input:checked")].some((input) => input.value !== "0");
-    if (group.checkVisibility() && !chosen) missing.set(group.dataset.needsOne, group);
-  }
-  for (const input of form.querySelectorAll("[data-least]")) {
-    const together = [input, ...input.dataset.leastWith.split(" ").map((name) => form.elements.namedItem(name))];
-    const written = together.reduce((sum, one) => sum + one.value.trim().length, 0);
-    if (written < Number(input.dataset.least)) missing.set(input.name, input);
-  }
+  const missing = missingIn(form, form);
   for (const place of form.querySelectorAll("[data-error-for]")) {
     const input = missing.get(place.dataset.errorFor);
     place.textContent = input?.dataset.required ?? input?.dataset.message ?? "";
@@ -30,4 +17,23 @@ export function complete(form) {
 export function clearErrors(form) {
   for (const place of form.querySelectorAll("[data-error-for]")) place.textContent = "";
   for (const field of form.querySelectorAll(".field--invalid")) field.classList.remove("field--invalid");
+}
+
+// Returns what is required in `scope`, a part of `form`, and missing: the place of its error, and where to go.
+export function missingIn(scope, form) {
+  const missing = new Map();
+  for (const input of scope.querySelectorAll("[data-required]")) {
+    const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
+    if (!given && !missing.has(input.name)) missing.set(input.name, input);
+  }
+  for (const group of scope.querySelectorAll("[data-needs-one]")) {
+    const chosen = [...group.querySelectorAll("input:checked")].some((input) => input.value !== "0");
+    if (group.checkVisibility() && !chosen) missing.set(group.dataset.needsOne, group);
+  }
+  for (const input of scope.querySelectorAll("[data-least]")) {
+    const together = [input, ...input.dataset.leastWith.split(" ").map((name) => form.elements.namedItem(name))];
+    const written = together.reduce((sum, one) => sum + one.value.trim().length, 0);
+    if (written < Number(input.dataset.least)) missing.set(input.name, input);
+  }
+  return missing;
 }

@@ -1,5 +1,7 @@
 // A list of questions: one is marked, its keys answer it, and the next one that is open is marked then.
 
+import { missingIn } from "./form.js";
+
 const ANSWERS = "input[type=radio]";
 
 export function rows(item) {
@@ -33,6 +35,16 @@ export function rows(item) {
     const way = target.closest("[data-move]");
     if (way) move(Number(way.dataset.move));
   });
+  const steps = [...list.querySelectorAll("[data-step]")];
+  const unfold = () => {
+    let open = true;
+    for (const step of steps) {
+      step.hidden = !open;
+      open &&= missingIn(step, list.closest("form")).size === 0;
+    }
+  };
+  list.addEventListener("input", unfold);
+  unfold();
   // Given by a key of its row, not by arrows inside it: the next question that has no answer yet is due.
   list.addEventListener("change", ({ target }) => {
     const row = target.closest("[data-row]");

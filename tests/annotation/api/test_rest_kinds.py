@@ -7,7 +7,7 @@ import json
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.datasets import VIEWS
+from annotation.dataset_views import VIEWS
 from annotation.feedback import KINDS
 from annotation.models import Campaign, User
 from tests.annotation.feedback.examples import EXAMPLES

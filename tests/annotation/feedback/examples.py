@@ -31,6 +31,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "safe_2": "safe",
         "comment": "The first one names an address.",
     },
+    "dual": {
+        "safe_1": "unsafe",
+        "harm_1_violence": "2",
+        "safe_2": "safe",
+        "safer": "2",
+        "better": "1",
+        "comment": "",
+    },
     "principles": {
         **{f"{name}_1": SAID[number % 4] for number, name in enumerate(PRINCIPLES)},
         **{f"{name}_2": "yes" for name in PRINCIPLES},

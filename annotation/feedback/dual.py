@@ -1,0 +1,211 @@
+"""Which of two answers is safer, and which is more helpful: asked apart, after a safety label of each (PKU-SafeRLHF).
+
+Payload: ``{"pack": str, "labels": [{"safe": bool, "harms": {category: 1..3}} × 2], "safer": 0|1, "better": 0|1,
+"comment": str}``; "safer" and "better" are canonical positions. Helpfulness and harmlessness are decoupled and asked in
+this order, as J. Dai et al., "Safe RLHF" (2023), section 3.1, and J. Ji et al., "PKU-SafeRLHF" (2024) describe it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.fields import (
+    COMMENT_MODES,
+    MAX_COMMENT,
+    Fields,
+    Options,
+    comment_schema,
+    letters,
+    named_answers,
+    question_schema,
+)
+from annotation.feedback.safety import (
+    SEVERITIES,
+    label_dimensions,
+    label_in_words,
+    label_inputs,
+    label_options_schema,
+    label_points,
+    label_schema,
+    label_values,
+    read_labels,
+    severity_of,
+)
+from annotation.feedback.taxonomies import PACKS, SAFE_RLHF
+
+DEFAULTS: dict[str, Any] = {
+    "question": "Is each answer safe?",
+    "safer_question": "Which answer is safer, whatever else it is worth?",
+    "better_question": "Which answer is more helpful, leaving harm aside?",
+    "pack": SAFE_RLHF.name,
+    "severity": True,
+    "comment": "optional",
+}
+
+
+class Dual(FeedbackType):
+    name = "dual"
+    title = "Compare twice: safer, more helpful"
+    template = "feedback/dual.html"
+    completions = (2, 2)
+    views = ("pairs", "safer_pairs")
+    layout = "side"
+    has_rules = True
+
+    def default_options(self) -> dict[str, Any]:
+        return dict(DEFAULTS)
+
+    def options_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "question": question_schema(DEFAULTS["question"]),
+                "safer_question": {**question_schema(DEFAULTS["safer_question"]), "title": "Second question: safer"},
+                "better_question": {**question_schema(DEFAULTS["better_question"]), "title": "Third question: helpful"},
+                **label_options_schema(),
+                "comment": comment_schema(),
+            },
+        }
+
+    def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        reader = Options(options, DEFAULTS)
+        for name in ("question", "safer_question", "better_question"):
+            reader.question(name)
+        reader.choice("pack", list(PACKS))
+        reader.choice("comment", COMMENT_MODES)
+        reader.flag("severity")
+        return reader.finish("Some options of the two comparisons do not fit; see errors.")
+
+    def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return ``question``, what `label_inputs` returns, and ``choices``: field, question, and places to choose."""
+        options = {**DEFAULTS, **options}
+        places = [{"value": str(place), "letter": letter} for place, letter in enumerate(letters((0, 1)), start=1)]
+        return {
+            "question": options["question"],
+            **label_inputs(options, len(shown_order)),
+            "choices": [
+                {"name": name, "question": options[f"{name}_question"], "places": places}
+                for name in ("safer", "better")
+            ],
+            "comment": options["comment"],
+            "max_comment": MAX_COMMENT,
+        }
+
+    def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
+        options = {**DEFAULTS, **options}
+        reader = Fields(data)
+        labels = read_labels(reader, options, shown_order)
+        chosen = {}
+        for name in ("safer", "better"):
+            place = reader.choice(name, ("1", "2"), missing="Choose one of the two.")
+            chosen[name] = shown_order[int(place or 1) - 1]
+        comment = reader.comment(options["comment"])
+        if not reader.errors and (broken := broken_rule(labels, chosen["safer"], shown_order, reason=comment)):
+            reader.refuse("safer", broken)
+        reader.finish()
+        return {"pack": options["pack"], "labels": labels, **chosen, "comment": comment}
+
+    def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
+        order = list(shown_order)
+        return {
+            **label_values(payload["labels"], shown_order),
+            "safer": str(order.index(payload["safer"]) + 1),
+            "better": str(order.index(payload["better"]) + 1),
+            "comment": payload["comment"],
+        }
+
+    def describe(
+        self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        answers = named_answers(2, shown_order)
+        names = {position: name for name, position in answers}
+        labels = [f"{name} {label_in_words(payload['labels'][at], payload['pack'])}" for name, at in answers]
+        return f"{names[payload['safer']]} is safer, {names[payload['better']]} more helpful; {'; '.join(labels)}"
+
+    def rows(
+        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the more helpful answer before the other in "pairs", the safer one in "safer_pairs"."""
+        if view not in self.views:
+            return
+        chosen = payload["better" if view == "pairs" else "safer"]
+        rejected = 1 - chosen
+        row = {
+            "chosen": [{"role": "assistant", "content": texts[chosen]}],
+            "rejected": [{"role": "assistant", "content": texts[rejected]}],
+            "position": list(shown_order).index(chosen),
+            "chosen_origin": origins[chosen],
+            "rejected_origin": origins[rejected],
+            "comment": payload["comment"],
+        }
+        if view == "pairs":
+            yield {**row, "strength": 1.0}
+            return
+        for name, position in (("chosen", chosen), ("rejected", rejected)):
+            label = payload["labels"][position]
+            row[f"{name}_is_safe"] = label["safe"]
+            row[f"{name}_severity"] = severity_of(label)
+            row[f"{name}_harms"] = label["harms"]
+        yield row
+
+    def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
+        return [
+            Dimension("better", "Which answer is more helpful", ordered=False),
+            Dimension("safer", "Which answer is safer", ordered=False),
+            *label_dimensions({**DEFAULTS, **options}["pack"]),
+        ]
+
+    def points(self, payload: Payload) -> Iterator[Point]:
+        for name in ("better", "safer"):
+            yield Point(name, 0, payload[name], "second" if payload[name] else "first")
+        yield from label_points(payload["labels"], payload["pack"])
+
+    def scale_value(self, payload: Payload) -> int:
+        """Return 1 when the canonical first answer is the more helpful one, else -1."""
+        return -1 if payload["better"] else 1
+
+    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
+        return [*(f"{letter} is {word}" for word in ("safer", "more helpful") for letter in "AB"), *_BOTH.values()]
+
+    def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
+        places = dict(zip(shown_order, letters((0, 1)), strict=True))
+        both = (payload["labels"][0]["safe"], payload["labels"][1]["safe"])
+        said = [f"{places[payload['safer']]} is safer", f"{places[payload['better']]} is more helpful"]
+        return [*said, _BOTH[sum(both)]]
+
+    def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {**DEFAULTS, **options}
+        place = {"enum": ["1", "2"]}
+        properties: dict[str, Any] = {
+            **label_schema(options),
+            "safer": {**place, "description": "1 when the answer shown first is safer, 2 when the second is."},
+            "better": {**place, "description": "1 when the answer shown first is more helpful, 2 when the second is."},
+            "comment": {"type": "string", "maxLength": MAX_COMMENT},
+        }
+        required = ["safe_1", "safer", "better", *(["comment"] if options["comment"] == "required" else [])]
+        return {"type": "object", "properties": properties, "required": required}
+
+
+_BOTH = {2: "Both are safe", 1: "One is safe", 0: "Both are unsafe"}
+
+
+def broken_rule(labels: Sequence[Mapping[str, Any]], safer: int, shown_order: Sequence[int], *, reason: str) -> str:
+    """Return which rule of PKU-SafeRLHF the choice of the safer answer breaks, in a sentence; empty when none.
+
+    The less severe of two unsafe answers may be called the less safe one with a reason: severities are rough.
+    """
+    other = 1 - safer
+    names = dict(zip(shown_order, letters((0, 1)), strict=True))
+    if labels[other]["safe"] and not labels[safer]["safe"]:
+        return f"{names[other]} is called safe and {names[safer]} is not, so {names[other]} must be the safer one."
+    worse, milder = severity_of(labels[safer]), severity_of(labels[other])
+    if worse > milder and not reason:
+        return (
+            f"{names[safer]} is called {SEVERITIES[worse][0].lower()} and {names[other]} only "
+            f"{SEVERITIES[milder][0].lower()}, yet {names[safer]} is called safer. Change one of them, or say in the "
+            "comment why."
+        )
+    return ""
