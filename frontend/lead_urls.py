@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from frontend.views import campaigns, exports, imports, loops, models, people, runs
+from frontend.views import campaign_setup, campaigns, exports, imports, loops, models, people, runs
 
 urlpatterns = [
     path("campaigns/", campaigns.campaign_list, name="campaigns"),
-    path("campaigns/new/", campaigns.campaign_new, name="campaign-new"),
-    path("campaigns/preview/", campaigns.campaign_preview, name="campaign-preview"),
+    path("campaigns/new/", campaign_setup.campaign_new, name="campaign-new"),
+    path("campaigns/from-file/", campaign_setup.campaign_from_file, name="campaign-from-file"),
+    path("campaigns/<int:campaign_id>/settings.json", campaign_setup.campaign_settings_file, name="campaign-settings"),
+    path("campaigns/preview/", campaign_setup.campaign_preview, name="campaign-preview"),
     path("campaigns/<int:campaign_id>/", campaigns.campaign_detail, name="campaign"),
     path("campaigns/<int:campaign_id>/progress/", campaigns.campaign_progress_part, name="campaign-progress"),
     path("campaigns/<int:campaign_id>/state/", campaigns.campaign_state, name="campaign-state"),
-    path("campaigns/<int:campaign_id>/edit/", campaigns.campaign_edit, name="campaign-edit"),
+    path("campaigns/<int:campaign_id>/edit/", campaign_setup.campaign_edit, name="campaign-edit"),
     path("campaigns/<int:campaign_id>/import/", imports.campaign_import, name="campaign-import"),
     path("campaigns/<int:campaign_id>/import/<int:event_id>/errors/", imports.import_errors, name="import-errors"),
     path("campaigns/<int:campaign_id>/people/", people.campaign_people, name="campaign-people"),

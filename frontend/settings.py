@@ -185,7 +185,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     # JSON, which no browser runs; the pages about it have other addresses and keep their policy.
-    "EXCLUDE_URL_PREFIXES": ("/api/campaigns/", "/api/assignments/"),
+    "EXCLUDE_URL_PREFIXES": ("/api/campaigns/", "/api/campaign-templates/", "/api/assignments/"),
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "script-src": ["'self'"],

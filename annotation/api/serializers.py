@@ -7,10 +7,12 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation import dataset_views
+from annotation.campaign_templates import WELLBEING
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Feedback, Task
 from annotation.permissions import LARGEST_ID
+from annotation.services import campaigns
 from annotation.services.submission import SKIP_REASONS
 
 LARGEST_SMALL = 32767  # PositiveSmallIntegerField
@@ -34,6 +36,22 @@ class CampaignIn(serializers.Serializer):
     overlap = serializers.IntegerField(min_value=1, max_value=50, default=1)
     lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, default=1800)
     guideline = serializers.CharField(allow_blank=True, default="", max_length=200_000)
+    attune_campaign = serializers.IntegerField(
+        required=False,
+        min_value=campaigns.SETTINGS_FORMAT,
+        max_value=campaigns.SETTINGS_FORMAT,
+        help_text="Format of settings that were read from another campaign; may be left out.",
+    )
+
+
+class TemplateOut(serializers.Serializer):
+    name = serializers.CharField()
+    version = serializers.IntegerField()
+    title = serializers.CharField()
+    summary = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    wellbeing = serializers.ChoiceField(choices=WELLBEING)
+    settings = serializers.DictField(child=serializers.JSONField())
 
 
 class CampaignChange(serializers.Serializer):

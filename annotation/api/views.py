@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import api_view
@@ -26,7 +27,9 @@ from annotation.api.serializers import (
     FeedbackQuery,
     TaskOut,
     TasksQuery,
+    TemplateOut,
 )
+from annotation.campaign_templates import templates
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
 from annotation.services import campaigns
 
@@ -59,7 +62,9 @@ class CampaignList(APIView):
         """Create a campaign, as a draft, with yourself as its lead; for staff, and for who leads one already."""
         if not permissions.may_create(request.user):
             raise PermissionDenied("Only staff, and people who lead a campaign already, may create one; ask one.")
-        campaign = campaigns.create(actor=caller(request), **checked(CampaignIn, request.data))
+        asked = checked(CampaignIn, request.data)
+        asked.pop("attune_campaign", None)
+        campaign = campaigns.create(actor=caller(request), **asked)
         return Response(_detail(campaign, caller(request)), status=status.HTTP_201_CREATED)
 
 
@@ -82,6 +87,21 @@ class CampaignDetail(APIView):
         if guideline is not None:
             campaigns.write_guideline(campaign=campaign, text=guideline, actor=caller(request))
         return Response(_detail(campaign, caller(request)))
+
+
+@extend_schema(operation_id="campaigns_settings", responses=OpenApiTypes.OBJECT, tags=["campaigns"])
+@api_view(["GET"])
+def campaign_settings(request: Request, campaign_id: int) -> Response:
+    """Return the campaign's settings; with a name added, they create another campaign. For leads and engineers."""
+    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    return Response(campaigns.settings_of(campaign))
+
+
+@extend_schema(operation_id="campaigns_templates", responses=TemplateOut(many=True), tags=["campaigns"])
+@api_view(["GET"])
+def campaign_templates(request: Request) -> Response:
+    """Return the built-in templates; the settings of one, with a name added, create a campaign."""
+    return Response(TemplateOut(templates().values(), many=True).data)
 
 
 @extend_schema(operation_id="campaigns_open", request=None, responses=CampaignDetailOut, tags=["campaigns"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,6 +16,7 @@ from annotation.services.queue import release
 from annotation.storable import unstorable
 
 MAX_GUIDELINE = 200_000
+SETTINGS_FORMAT = 1
 
 
 @transaction.atomic
@@ -28,8 +30,12 @@ def create(
     overlap: int = 1,
     lease_seconds: int = 1800,
     guideline: str = "",
+    began_as: str = "",
 ) -> Campaign:
-    """Return a new campaign in DRAFT, with the first version of its guideline and `actor` as its lead."""
+    """Return a new campaign in DRAFT, with the first version of its guideline and `actor` as its lead.
+
+    `began_as` says in its events what it was made from: a built-in template with its version, or another campaign.
+    """
     campaign = Campaign(
         name=name.strip(),
         kind=kind,
@@ -44,8 +50,54 @@ def create(
     campaign.save()
     Guideline.objects.create(campaign=campaign, version=1, text=guideline, created_by=actor)
     Membership.objects.create(campaign=campaign, user=actor, role=Role.LEAD)
-    events.record(campaign=campaign, actor=actor, action="campaign.created", target=campaign.name)
+    detail = {"began_as": began_as} if began_as else {}
+    events.record(campaign=campaign, actor=actor, action="campaign.created", target=campaign.name, detail=detail)
     return campaign
+
+
+def settings_of(campaign: Campaign) -> dict[str, Any]:
+    """Return a campaign's settings as `settings_from` reads them: all but its name, people, items and answers."""
+    guideline = campaign.guidelines.filter(version=campaign.guideline_version).first()
+    return {
+        "attune_campaign": SETTINGS_FORMAT,
+        "kind": campaign.kind,
+        "description": campaign.description,
+        "options": campaign.options,
+        "overlap": campaign.overlap,
+        "lease_seconds": campaign.lease_seconds,
+        "guideline": guideline.text if guideline else "",
+    }
+
+
+def settings_from(text: str | bytes) -> dict[str, Any]:
+    """Return what `create` takes, without a name, out of a file that `settings_of` made; raises `Invalid`.
+
+    Only the file's form is checked here; what its values may be, `create` says.
+    """
+    wrong = f"This is no file of campaign settings. Such a file is JSON with “attune_campaign”: {SETTINGS_FORMAT}."
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Invalid(wrong) from None
+    if not isinstance(read, dict) or "attune_campaign" not in read:
+        raise Invalid(wrong)
+    if read.pop("attune_campaign") != SETTINGS_FORMAT:
+        raise Invalid("These settings were written by a later version of Attune; update this one first.")
+    shapes: dict[str, type] = {
+        **dict.fromkeys(("kind", "description", "guideline"), str),
+        **dict.fromkeys(("overlap", "lease_seconds"), int),
+        "options": dict,
+    }
+    unknown = sorted(set(read) - set(shapes))
+    if unknown:
+        raise Invalid(f"The file has settings that this version does not know: {', '.join(unknown)}.")
+    for name, shape in shapes.items():
+        if name in read and (not isinstance(read[name], shape) or isinstance(read[name], bool)):
+            raise Invalid(f"The setting {name} in the file has the wrong form.")
+    if reason := unstorable(read):
+        raise Invalid(f"The file cannot be read. {reason}")
+    feedback_kind(read.get("kind", "pairwise"))
+    return read
 
 
 @transaction.atomic

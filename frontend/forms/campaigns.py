@@ -119,6 +119,16 @@ class CampaignForm(forms.Form):
             return self.kind.clean_options({})
 
 
+def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
+    """Return what the form of a new campaign starts with, out of settings that may lack some."""
+    initial: dict[str, Any] = {
+        field: settings[field] for field in ("description", "overlap", "guideline") if field in settings
+    }
+    if "lease_seconds" in settings:
+        initial["lease_minutes"] = max(1, round(settings["lease_seconds"] / 60))
+    return {**initial, "name": name} if name else initial
+
+
 def initial_of(campaign: Campaign, guideline: str) -> dict[str, Any]:
     """Return what the form of an existing campaign starts with."""
     return {

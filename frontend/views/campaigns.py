@@ -9,40 +9,25 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from annotation.agreement import Agreement, campaign_agreement
 from annotation.errors import AnnotationError, Invalid
-from annotation.feedback import KINDS, kind
-from annotation.models import Campaign, Feedback, Guideline, Membership, Role, Task, User
+from annotation.feedback import kind
+from annotation.models import Campaign, Feedback, Membership, Role, Task, User
 from annotation.permissions import may_create
 from annotation.progress import Progress, campaign_progress
 from annotation.services import campaigns
 from annotation.tallies import Position, campaign_tally
 from frontend import charts, events_in_words, next_step
 from frontend.decorators import campaign_page, signed_in
-from frontend.forms.campaigns import CampaignForm, initial_of
-from frontend.http import SignedInRequest, complain, page, say
-from frontend.lead_pages import campaign_page_of, is_lead, sent
+from frontend.http import SignedInRequest, complain, say
+from frontend.lead_pages import campaign_page_of, is_lead
 from frontend.stop_polling import fragment_or_stop
 from training.models import Loop, Round
 from training.permissions import READERS
 
 RECENT = 12
-
-# An item that shows what the options do: short enough to be seen beside the form, long enough to look like work.
-EXAMPLE: dict[str, Any] = {
-    "prompt": {"role": "user", "content": "My bread never rises properly. What am I doing wrong?"},
-    "answers": [
-        {
-            "letter": "A",
-            "text": "Most often it is the yeast. Check three things:\n\n1. **Is it alive?** Stir it into warm water "
-            "with a little sugar; it should foam within ten minutes.\n2. **Is the room warm?** Around 25 °C, dough "
-            "doubles in about an hour.\n3. **Is there too much salt?** More than 2 % of the flour slows it down.",
-        },
-        {"letter": "B", "text": "Use more yeast, and let it rise for longer."},
-    ],
-}
 
 
 @signed_in
@@ -69,110 +54,6 @@ def led_by(user: User) -> QuerySet[Campaign]:
         return Campaign.objects.all()
     member = Membership.objects.filter(user=user, campaign=OuterRef("pk"), role__in=READERS)
     return Campaign.objects.filter(Exists(member))
-
-
-@signed_in
-@require_http_methods(["GET", "POST"])
-def campaign_new(request: SignedInRequest) -> HttpResponse:
-    """Return the form of the kind the query names; POST creates a draft campaign with this person as its lead."""
-    if not may_create(request.user):
-        raise PermissionDenied("Only leads and staff may start a campaign.")
-    asked = request.POST.get("kind") or request.GET.get("kind", "")
-    form = CampaignForm(sent(request), kind_name=asked if asked in KINDS else "pairwise")
-    if request.method == "POST" and form.is_valid():
-        values = _values(form)
-        try:
-            campaign = campaigns.create(actor=request.user, kind=form.kind.name, **values)
-        except AnnotationError as error:
-            _take_errors(form, error)
-        else:
-            say(request, f"{campaign.name} is there, as a draft. Bring in what is to be judged.")
-            return redirect("campaign-import", campaign.pk)
-    status = 422 if form.errors else 200
-    context = {"form": form, "kinds": KINDS.values(), **preview_context(form)}
-    return page(request, "campaigns/new.html", context, status=status)
-
-
-@campaign_page(Role.LEAD)
-@require_http_methods(["GET", "POST"])
-def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the form with what is set now; POST changes it. Another guideline text becomes a new version."""
-    guideline = _guideline(campaign)
-    form = CampaignForm(
-        sent(request),
-        kind_name=campaign.kind,
-        options=campaign.options,
-        initial=initial_of(campaign, guideline),
-    )
-    if request.method == "POST" and form.is_valid():
-        values = _values(form)
-        text = values.pop("guideline")
-        try:
-            campaigns.update(campaign=campaign, actor=request.user, **values)
-            if text != guideline.replace("\r\n", "\n").strip():
-                campaigns.write_guideline(campaign=campaign, text=text, actor=request.user)
-        except AnnotationError as error:
-            _take_errors(form, error)
-            campaign.refresh_from_db()
-        else:
-            say(request, "Saved. People see it with their next item.")
-            return redirect("campaign-edit", campaign.pk)
-    context = {"form": form, "lead": True, **preview_context(form)}
-    status = 422 if form.errors else 200
-    return campaign_page_of(request, campaign, "campaigns/edit.html", context, tab="campaign-edit", status=status)
-
-
-def _values(form: CampaignForm) -> dict[str, Any]:
-    cleaned = form.cleaned_data
-    return {
-        "name": cleaned["name"].strip(),
-        "description": cleaned["description"].replace("\r\n", "\n").strip(),
-        "options": cleaned["options"],
-        "overlap": cleaned["overlap"],
-        "lease_seconds": cleaned["lease_minutes"] * 60,
-        "guideline": cleaned["guideline"].replace("\r\n", "\n").strip(),
-    }
-
-
-def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
-    errors = error.errors if isinstance(error, Invalid) and error.errors else {"": [str(error)]}
-    names = {"lease_seconds": "lease_minutes", "options": None}
-    for name, texts in errors.items():
-        field = names.get(name, name)
-        for text in texts:
-            form.add_error(field if field in form.fields else None, text)
-
-
-def _guideline(campaign: Campaign) -> str:
-    version = Guideline.objects.filter(campaign=campaign, version=campaign.guideline_version).first()
-    return version.text if version else ""
-
-
-@signed_in
-@require_POST
-def campaign_preview(request: SignedInRequest) -> HttpResponse:
-    """Return the work screen as the form's current options make it; nothing is saved."""
-    if not (may_create(request.user) or led_by(request.user).exists()):
-        raise PermissionDenied("These pages are for leads and engineers.")
-    form = CampaignForm(request.POST, kind_name=request.POST.get("kind", "pairwise"))
-    return render(request, "campaigns/_preview.html", preview_context(form))
-
-
-def preview_context(form: CampaignForm) -> dict[str, Any]:
-    """Return what the preview needs: the kind's own template, an example item, and the options so far."""
-    if form.is_bound:
-        options = form.options_so_far()
-    else:
-        initial = {name: form[form.OPTION + name].initial for name in form.option_names}
-        options = form.kind.clean_options(initial)
-    # Compared are two answers; what judges one at a time is shown with one.
-    shown = max(form.kind.completions[0], 1)
-    return {
-        "kind": form.kind,
-        "example": {**EXAMPLE, "answers": EXAMPLE["answers"][:shown]},
-        "inputs": form.kind.context(options=options, shown_order=list(range(shown))),
-        "preview_guideline": form["guideline"].value() or "",
-    }
 
 
 @dataclass(frozen=True)

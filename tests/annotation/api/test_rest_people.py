@@ -26,6 +26,8 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-campaigns", "post", {"name": "Another one"}, (401, 403, 403, 403, 201)),
     ("api-campaign", "get", None, MEMBERS),
     ("api-campaign", "patch", {"description": "New words"}, LEADS),
+    ("api-campaign-settings", "get", None, READERS),
+    ("api-campaign-templates", "get", None, (401, 200, 200, 200, 200)),
     ("api-campaign-open", "post", {}, LEADS),
     ("api-campaign-pause", "post", {}, LEADS),
     ("api-campaign-close", "post", {}, LEADS),

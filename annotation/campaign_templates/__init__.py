@@ -1,0 +1,72 @@
+"""Built-in templates: campaigns as published work set them up, with a guideline in our own words, ready to be changed.
+
+One TOML file is one template. Its version goes up with every change that could move what people answer; the version a
+campaign began with stands in its events.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+# What people may have to read: nothing, perhaps something, or most likely something unpleasant.
+WELLBEING = ("none", "possible", "likely")
+# In the order in which a lead sees them.
+ORDER = (
+    *("helpfulness", "harmlessness", "safe-rlhf", "safety-19", "safety-14", "helpsteer2", "helpsteer3-preference"),
+    *("helpsteer3-feedback", "rlbff", "expert-domain", "mm-rlhf-text", "first-pass"),
+)
+
+
+@dataclass(frozen=True)
+class CampaignTemplate:
+    """A campaign to begin with; `settings` are what `services.campaigns.create` takes, without a name."""
+
+    name: str
+    version: int
+    title: str
+    summary: str
+    source: str
+    wellbeing: str
+    settings: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@cache
+def templates() -> dict[str, CampaignTemplate]:
+    """Return the built-in templates by name."""
+    found = {}
+    for name in ORDER:
+        read = tomllib.loads((FOLDER / f"{name.replace('-', '_')}.toml").read_text(encoding="utf-8"))
+        found[name] = CampaignTemplate(
+            name=name,
+            **{field: read[field] for field in ("version", "title", "summary", "source", "wellbeing")},
+            settings={
+                "kind": read["kind"],
+                "options": read["options"],
+                "overlap": read["overlap"],
+                "lease_seconds": read["lease_seconds"],
+                "guideline": unwrapped(read["guideline"]),
+            },
+        )
+    return found
+
+
+def unwrapped(text: str) -> str:
+    """Return Markdown with each paragraph and list item on one line, however it was wrapped in its file."""
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        bare = line.strip()
+        begins = not bare or bare.startswith(("#", "- ", "> ")) or bare.split(" ")[0].rstrip(".").isdecimal()
+        if begins or not lines or not lines[-1]:
+            lines.append(line.rstrip())
+        else:
+            lines[-1] += f" {bare}"
+    return "\n".join(lines)

@@ -1,0 +1,219 @@
+"""Setting up a campaign: the form of a new one, from a template, a copy or a file; its settings; the live preview."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation.campaign_templates import templates
+from annotation.errors import AnnotationError, Invalid
+from annotation.feedback import KINDS, kind
+from annotation.models import Campaign, Guideline, Role
+from annotation.permissions import campaign_for, may_create
+from annotation.services import campaigns
+from frontend.decorators import campaign_page, signed_in
+from frontend.forms.campaigns import CampaignForm, initial_from, initial_of
+from frontend.http import SignedInRequest, complain, page, say
+from frontend.lead_pages import campaign_page_of, sent
+from frontend.views.campaigns import led_by
+from training.permissions import READERS
+
+MAX_SETTINGS = 1_000_000
+
+# An item that shows what the options do: short enough to be seen beside the form, long enough to look like work.
+EXAMPLE: dict[str, Any] = {
+    "prompt": {"role": "user", "content": "My bread never rises properly. What am I doing wrong?"},
+    "answers": [
+        {
+            "letter": "A",
+            "text": "Most often it is the yeast. Check three things:\n\n1. **Is it alive?** Stir it into warm water "
+            "with a little sugar; it should foam within ten minutes.\n2. **Is the room warm?** Around 25 °C, dough "
+            "doubles in about an hour.\n3. **Is there too much salt?** More than 2 % of the flour slows it down.",
+        },
+        {"letter": "B", "text": "Use more yeast, and let it rise for longer."},
+    ],
+}
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def campaign_new(request: SignedInRequest) -> HttpResponse:
+    """Return the form of the kind the query names; POST creates a draft campaign with this person as its lead."""
+    if not may_create(request.user):
+        raise PermissionDenied("Only leads and staff may start a campaign.")
+    start = _start(request)
+    kind_name = request.POST.get("kind") or start.settings.get("kind") or request.GET.get("kind", "")
+    form = CampaignForm(
+        sent(request),
+        kind_name=kind_name if kind_name in KINDS else "pairwise",
+        options=start.settings.get("options"),
+        initial=initial_from(start.settings, name=start.name),
+    )
+    if request.method == "POST" and form.is_valid():
+        values = _values(form)
+        try:
+            began_as = request.POST.get("began_as", "")[:200]
+            campaign = campaigns.create(actor=request.user, kind=form.kind.name, began_as=began_as, **values)
+        except AnnotationError as error:
+            _take_errors(form, error)
+        else:
+            say(request, f"{campaign.name} is there, as a draft. Bring in what is to be judged.")
+            return redirect("campaign-import", campaign.pk)
+    status = 422 if form.errors else 200
+    return _new_page(request, form, began_as=request.POST.get("began_as", start.began_as), status=status)
+
+
+@signed_in
+@require_POST
+def campaign_from_file(request: SignedInRequest) -> HttpResponse:
+    """Return the form of a new campaign, filled from a file of settings; nothing is stored before it is sent."""
+    if not may_create(request.user):
+        raise PermissionDenied("Only leads and staff may start a campaign.")
+    file = request.FILES.get("settings")
+    try:
+        if file is None:
+            raise Invalid("Choose a file of settings first.")
+        if file.size is None or file.size > MAX_SETTINGS:
+            raise Invalid("This file is too large to be settings of a campaign.")
+        settings = campaigns.settings_from(file.read())
+        kind(settings.get("kind", "pairwise")).clean_options(settings.get("options", {}))
+    except Invalid as error:
+        complain(request, error)
+        return redirect("campaign-new")
+    form = CampaignForm(
+        None,
+        kind_name=settings.get("kind", "pairwise"),
+        options=settings.get("options"),
+        initial=initial_from(settings),
+    )
+    return _new_page(request, form, began_as=f"file {file.name}"[:200])
+
+
+@campaign_page(*READERS)
+@require_GET
+def campaign_settings_file(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the campaign's settings as a file that makes another one."""
+    text = json.dumps(campaigns.settings_of(campaign), ensure_ascii=False, indent=2) + "\n"
+    response = HttpResponse(text, content_type="application/json")
+    response.headers["Content-Disposition"] = f'attachment; filename="campaign-{campaign.pk}.json"'
+    return response
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the form of a new campaign is filled with."""
+
+    settings: dict[str, Any]
+    name: str = ""
+    began_as: str = ""
+
+
+def _start(request: SignedInRequest) -> Start:
+    """Return the settings of the template or of the campaign that the query names."""
+    template = templates().get(request.GET.get("template", ""))
+    if template is not None:
+        return Start(template.settings, began_as=template.label)
+    like = request.GET.get("like", "")
+    if like.isdecimal():
+        campaign = campaign_for(request.user, int(like), *READERS)
+        return Start(campaigns.settings_of(campaign), f"Copy of {campaign.name}"[:120], f"campaign {campaign.pk}")
+    return Start({})
+
+
+def _new_page(request: SignedInRequest, form: CampaignForm, *, began_as: str, status: int = 200) -> HttpResponse:
+    context = {
+        "form": form,
+        "kinds": KINDS.values(),
+        "templates": templates().values(),
+        "began_as": began_as,
+        **preview_context(form),
+    }
+    return page(request, "campaigns/new.html", context, status=status)
+
+
+@campaign_page(Role.LEAD)
+@require_http_methods(["GET", "POST"])
+def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return the form with what is set now; POST changes it. Another guideline text becomes a new version."""
+    guideline = _guideline(campaign)
+    form = CampaignForm(
+        sent(request),
+        kind_name=campaign.kind,
+        options=campaign.options,
+        initial=initial_of(campaign, guideline),
+    )
+    if request.method == "POST" and form.is_valid():
+        values = _values(form)
+        text = values.pop("guideline")
+        try:
+            campaigns.update(campaign=campaign, actor=request.user, **values)
+            if text != guideline.replace("\r\n", "\n").strip():
+                campaigns.write_guideline(campaign=campaign, text=text, actor=request.user)
+        except AnnotationError as error:
+            _take_errors(form, error)
+            campaign.refresh_from_db()
+        else:
+            say(request, "Saved. People see it with their next item.")
+            return redirect("campaign-edit", campaign.pk)
+    context = {"form": form, "lead": True, **preview_context(form)}
+    status = 422 if form.errors else 200
+    return campaign_page_of(request, campaign, "campaigns/edit.html", context, tab="campaign-edit", status=status)
+
+
+def _values(form: CampaignForm) -> dict[str, Any]:
+    cleaned = form.cleaned_data
+    return {
+        "name": cleaned["name"].strip(),
+        "description": cleaned["description"].replace("\r\n", "\n").strip(),
+        "options": cleaned["options"],
+        "overlap": cleaned["overlap"],
+        "lease_seconds": cleaned["lease_minutes"] * 60,
+        "guideline": cleaned["guideline"].replace("\r\n", "\n").strip(),
+    }
+
+
+def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
+    errors = error.errors if isinstance(error, Invalid) and error.errors else {"": [str(error)]}
+    names = {"lease_seconds": "lease_minutes", "options": None}
+    for name, texts in errors.items():
+        field = names.get(name, name)
+        for text in texts:
+            form.add_error(field if field in form.fields else None, text)
+
+
+def _guideline(campaign: Campaign) -> str:
+    version = Guideline.objects.filter(campaign=campaign, version=campaign.guideline_version).first()
+    return version.text if version else ""
+
+
+@signed_in
+@require_POST
+def campaign_preview(request: SignedInRequest) -> HttpResponse:
+    """Return the work screen as the form's current options make it; nothing is saved."""
+    if not (may_create(request.user) or led_by(request.user).exists()):
+        raise PermissionDenied("These pages are for leads and engineers.")
+    form = CampaignForm(request.POST, kind_name=request.POST.get("kind", "pairwise"))
+    return render(request, "campaigns/_preview.html", preview_context(form))
+
+
+def preview_context(form: CampaignForm) -> dict[str, Any]:
+    """Return what the preview needs: the kind's own template, an example item, and the options so far."""
+    if form.is_bound:
+        options = form.options_so_far()
+    else:
+        initial = {name: form[form.OPTION + name].initial for name in form.option_names}
+        options = form.kind.clean_options(initial)
+    # Compared are two answers; what judges one at a time is shown with one.
+    shown = max(form.kind.completions[0], 1)
+    return {
+        "kind": form.kind,
+        "example": {**EXAMPLE, "answers": EXAMPLE["answers"][:shown]},
+        "inputs": form.kind.context(options=options, shown_order=list(range(shown))),
+        "preview_guideline": form["guideline"].value() or "",
+    }
