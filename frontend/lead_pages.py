@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
+from annotation.feedback import kind
 from annotation.models import Campaign, Membership, Role, User
 from frontend.http import SignedInRequest, page
 
@@ -33,7 +34,7 @@ def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
         ("campaign-export", "Export", True),
         ("runs", "Runs", True),
         ("models", "Models", True),
-        ("loop", "Loop", True),
+        ("loop", "Loop", kind(campaign.kind).compares),
         ("campaign-edit", "Settings", lead),
     ]
     return [Tab(name, label, reverse(name, args=[campaign.pk])) for name, label, shown in found if shown]

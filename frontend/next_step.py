@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
+from annotation.feedback import kind
 from annotation.models import Campaign
 from annotation.progress import Progress
 from training.models import Loop, Round
@@ -46,7 +47,9 @@ def of_campaign(
         )
     if progress.tasks == 0:
         return NextStep(
-            "There is nothing to judge yet. Import prompts with two answers each, or start a loop that writes them.",
+            "There is nothing to judge yet. Import prompts with two answers each, or start a loop that writes them."
+            if kind(campaign.kind).compares
+            else "There is nothing to judge yet. Import prompts with their answers.",
             "Import items",
             url("campaign-import"),
         )
@@ -74,6 +77,10 @@ def of_campaign(
     if round is not None:
         return NextStep(
             f"Every item is judged. Round {round.index} of the loop goes on by itself.", "Watch the loop", url("loop")
+        )
+    if not kind(campaign.kind).compares:
+        return NextStep(
+            "Every item is judged. Export the judgements, or import more items.", "Export", url("campaign-export")
         )
     return NextStep(
         "Every item is judged. Train a reward model on the judgements, or import more items.",

@@ -42,6 +42,11 @@ class FeedbackType(ABC):
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.
     has_rules: bool = False
 
+    @property
+    def compares(self) -> bool:
+        """Whether its judgements say which of two answers is better, which is what a loop learns from."""
+        return "pairs" in self.views
+
     @abstractmethod
     def default_options(self) -> dict[str, Any]:
         """Return the options of a campaign that set none."""

@@ -87,7 +87,7 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         **figures,
         **_agreement_context(campaign, figures["progress"]),
         "tally": tally,
-        "compares": "pairs" in kind(campaign.kind).views,
+        "compares": kind(campaign.kind).compares,
         "strength": strength,
         "balance": _balance(tally.position),
         "recent": _recent(campaign),

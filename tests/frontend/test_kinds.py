@@ -77,7 +77,8 @@ def test_leads_see_what_was_said(client: Client, lead, annotator, campaign) -> N
     assert page.status_code == 200
     content = page.content.decode()
     assert "Agreement" in content
-    assert ("Left or right" in content) == ("pairs" in KINDS[campaign.kind].views)
+    assert ("Left or right" in content) == KINDS[campaign.kind].compares
+    assert (f"/campaigns/{campaign.pk}/loop/" in content) == KINDS[campaign.kind].compares
     for view in KINDS[campaign.kind].views:
         assert view in client.get(f"/campaigns/{campaign.pk}/export/?view={view}").content.decode()
 

@@ -66,7 +66,7 @@ def test_setting_up_a_loop(world: World) -> None:
     ("changes", "field", "says"),
     [
         ({"policy": ""}, "policy", "required"),
-        ({"policy": "/no/such/folder"}, "policy", "There is no folder"),
+        ({"policy": "/no/such/folder"}, "policy", "not in a folder that models are taken from"),
         ({"prompts_path": "nowhere.jsonl"}, "prompts_path", "no file of prompts"),
         ({"audit_share": "0.9"}, "audit_share", "Enter at most 0.5."),
         ({"prompts_per_round": "1"}, "prompts_per_round", "Enter at least 2."),

@@ -18,7 +18,7 @@ from django.utils import timezone
 from annotation.datasets import prompt_hash, split
 from annotation.models import Assignment, Campaign, Event, Feedback, Task, User
 from annotation.services import queue
-from tests.factories import judge, make_task
+from tests.factories import judge, make_campaign, make_task
 from training import paths
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
@@ -530,13 +530,18 @@ def test_a_loop_is_refused_with_reasons(
         return rounds.create_loop(campaign=campaign, actor=lead, **values)
 
     with pytest.raises(Invalid, match="no file of prompts") as missing:
-        create(prompts_path="/nowhere.jsonl")
+        create(prompts_path=str(tmp_path / "nowhere.jsonl"))
     assert "prompts_path" in missing.value.errors
     with pytest.raises(Invalid) as wrong:
         create(settings={"replay": -1, "overlop": 2})
     assert set(wrong.value.errors) == {"replay", "overlop"}
     with pytest.raises(Invalid, match="There is no folder"):
-        create(policy="/no/folder")
+        create(policy=str(tmp_path / "no-folder"))
+    one_by_one = make_campaign(lead=lead, kind="ratings")
+    with pytest.raises(WrongState, match="compare two answers"):
+        rounds.create_loop(
+            campaign=one_by_one, policy=str(base), prompts_path=str(prompts_file), settings={}, actor=lead
+        )
     few = tmp_path / "few.jsonl"
     few.write_text('{"id": 1, "prompt": [{"role": "user", "content": "Hi"}]}\n{"id"')
     with pytest.raises(Invalid, match=r"Line 2 of few\.jsonl"):

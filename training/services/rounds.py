@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from annotation.errors import AnnotationError
+from annotation.feedback import kind
 from annotation.models import Campaign, User
 from annotation.services import events
 from training import paths
@@ -32,6 +33,11 @@ def create_loop(
 
     Where the campaign has a policy in use already, that one is retired and can be rolled back to.
     """
+    if not kind(campaign.kind).compares:
+        raise WrongState(
+            "A loop learns from people who compare two answers; this campaign asks for something else. Create one that "
+            "compares."
+        )
     prompts_path = prompts_path.strip()
     if actor is not None and not paths.may_be_named(prompts_path):
         message = f"{prompts_path} is not in a folder that prompts are taken from. {paths.where_to_put_it()}"
