@@ -13,6 +13,7 @@ from annotation.errors import AnnotationError
 from annotation.models import Campaign, Event
 from annotation.permissions import LARGEST_ID
 from annotation.services import events, intake
+from annotation.services.lines import read_lines
 from frontend.decorators import campaign_page
 from frontend.forms.imports import ImportForm
 from frontend.http import SignedInRequest, say
@@ -64,7 +65,7 @@ def campaign_import(request: SignedInRequest, campaign: Campaign) -> HttpRespons
 def _lines(form: ImportForm) -> Iterable[str | bytes]:
     file = form.cleaned_data.get("file")
     # Not `str.splitlines`: it also breaks at characters that JSON allows inside a string.
-    return intake.read_lines(file) if file else form.cleaned_data["text"].replace("\r\n", "\n").split("\n")
+    return read_lines(file) if file else form.cleaned_data["text"].replace("\r\n", "\n").split("\n")
 
 
 def _told(request: SignedInRequest, campaign: Campaign, report: intake.ImportReport) -> HttpResponse:

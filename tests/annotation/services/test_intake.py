@@ -15,7 +15,8 @@ import annotation
 from annotation.errors import CampaignClosed, Invalid
 from annotation.models import Completion, Event, Prompt, Task, TaskCompletion
 from annotation.services import campaigns, intake
-from annotation.services.layouts import MAX_LINE_BYTES
+from annotation.services.lines import read_lines
+from annotation.services.rows import MAX_LINE_BYTES
 from tests.factories import make_campaign
 
 pytestmark = pytest.mark.django_db
@@ -108,7 +109,7 @@ class TestLayouts:
     def test_the_shipped_pairs_all_fit(self, campaign):
         shipped = next(Path(annotation.__file__).parent.glob("demo/*.jsonl.gz"))
         with gzip.open(shipped) as file:
-            report = intake.import_lines(campaign=campaign, lines=intake.read_lines(file), actor=None)
+            report = intake.import_lines(campaign=campaign, lines=read_lines(file), actor=None)
         assert report.errors == []
         assert report.created >= 300
 
@@ -216,7 +217,7 @@ class TestBadLines:
 
     def test_of_an_endless_line_only_enough_to_refuse_it_is_read(self):
         file = io.BytesIO(b"x" * (3 * MAX_LINE_BYTES) + b"\n" + GOOD.encode() + b"\n\nlast")
-        first, *rest = intake.read_lines(file)
+        first, *rest = read_lines(file)
         assert MAX_LINE_BYTES < len(first) < MAX_LINE_BYTES + 10
         assert rest == [GOOD.encode() + b"\n", b"\n", b"last"]
 
