@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from io import BytesIO
 from typing import BinaryIO, cast
 
 from django.http import FileResponse, Http404, HttpResponseBase
@@ -92,7 +93,8 @@ def refused_rows(request: Request, campaign_id: int, event_id: int) -> HttpRespo
 
 def _rows(request: Request) -> Iterator[Row]:
     if not request.content_type.startswith("multipart/"):
-        stream = request.data
+        # Without a body there is nothing to parse, and the data are an empty object.
+        stream = BytesIO() if isinstance(request.data, Mapping) else request.data
         if request.META.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
             # Django reads as many bytes as Content-Length says, so without one a body would be taken for empty.
             stream = request.META["wsgi.input"]

@@ -125,19 +125,20 @@ class _Chunk:
 
     def __init__(self, campaign: Campaign, report: ImportReport, refused_to: BinaryIO | None) -> None:
         self._campaign, self._report, self._refused_to = campaign, report, refused_to
+        self._seen = 0
         self._empty()
 
     def _empty(self) -> None:
         self._items: dict[str, Item] = {}
-        self._rows: dict[str, tuple[Row, bool]] = {}
-        self._refused: list[tuple[Row, str, Item | None]] = []
+        self._rows: dict[str, tuple[int, Row, bool]] = {}
+        self._refused: list[tuple[int, Row, str, Item | None]] = []
         self._characters = 0
 
     def add(self, row: Row, item: Item, *, alone: bool) -> None:
         """Take an item; `alone` when it is all there is in its row."""
         known = self._items.get(item.external_id)
         if known is None:
-            self._items[item.external_id], self._rows[item.external_id] = item, (row, alone)
+            self._items[item.external_id], self._rows[item.external_id] = item, (self._seen, row, alone)
             self._grow(row.size)
         elif known.same_as(item.messages, [text for text, _ in item.completions]):
             self._report.existing += 1
@@ -147,10 +148,11 @@ class _Chunk:
     def refuse(self, row: Row, reason: str, item: Item | None = None) -> None:
         """Take a refusal; `item` when it is about one of several in its row."""
         self._report.failed += 1
-        self._refused.append((row, reason, item))
+        self._refused.append((self._seen, row, reason, item))
         self._grow(row.size)
 
     def _grow(self, characters: int) -> None:
+        self._seen += 1
         self._characters += characters
         if len(self._items) >= CHUNK_ITEMS or self._characters >= CHUNK_CHARACTERS or len(self._refused) >= CHUNK_ITEMS:
             self.flush()
@@ -167,11 +169,11 @@ class _Chunk:
         self._report.created += len(created)
         self._report.existing += len(self._items) - len(created) - len(clashing)
         for name in clashing:
-            row, alone = self._rows[name]
+            place, row, alone = self._rows[name]
             self._report.failed += 1
-            self._refused.append((row, _taken(name), None if alone else self._items[name]))
-        # Rows come in order, but for those that clash, and but for threads, which are read as a whole first.
-        for row, reason, item in sorted(self._refused, key=lambda refusal: refusal[0].line):
+            self._refused.append((place, row, _taken(name), None if alone else self._items[name]))
+        # Those that clash are found last; in the file they stand where they came.
+        for _, row, reason, item in sorted(self._refused, key=lambda refusal: refusal[0]):
             if len(self._report.errors) < MAX_ERRORS:
                 self._report.errors.append(LineError(row.line, reason, row.file))
             if self._refused_to is not None:
