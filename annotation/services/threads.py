@@ -31,21 +31,21 @@ CREATE INDEX of_name ON answer (name, place);
 
 def gathered(rows: Iterable[Row], columns: Columns) -> tuple[Iterator[Row], Columns]:
     """Return the rows with those put together that make one item, and the mapping that is left to be applied."""
-    unwrapped = (_unwrapped(row) for row in rows)
+    inner = map(unwrapped, rows)
     if columns.together:
-        return _together(unwrapped, columns), Columns(per_item=columns.per_item)
+        return _together(inner, columns), Columns(per_item=columns.per_item)
     read = []
-    for row in unwrapped:
+    for row in inner:
         read.append(row)
         if row.value is not None:
             break
-    whole = chain(read, unwrapped)
+    whole = chain(read, inner)
     if read and read[-1].value is not None and oasst.is_message(read[-1].value):
         return oasst.siblings_of_messages(whole), Columns(per_item=columns.per_item)
     return whole, columns
 
 
-def _unwrapped(row: Row) -> Row:
+def unwrapped(row: Row) -> Row:
     """Return the row that stands in a line of a file of refused rows, mended meanwhile; any other row as it is."""
     value = row.value
     if value is None or not {"line", "reason"} <= value.keys() <= _REFUSED:
