@@ -93,7 +93,8 @@ def _check_completions(completions: list[tuple[str, str]], bounds: tuple[int, in
     if not least <= count <= most:
         wanted = str(least) if least == most else f"{least} to {most}"
         hint = _HINTS.get(most, "") if count > most else ""
-        raise Refused(f"It has {count} completions; this campaign compares {wanted}.{hint}")
+        has = "1 completion" if count == 1 else f"{count} completions"
+        raise Refused(f"It has {has}; this campaign compares {wanted}.{hint}")
     seen = {text.strip() for text, _ in completions}
     if len(seen) < count:
         raise Refused("Two of its completions are identical, so that nobody could prefer one.")

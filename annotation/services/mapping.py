@@ -124,7 +124,7 @@ def _object(text: str) -> dict[str, Any]:
 
 def _answers(value: Any, name: str, columns: tuple[str, ...]) -> list[Any]:
     """Return the answers in one cell: none, one, or in a single column a list of them."""
-    if value is None or value == "":
+    if value is None:
         return []
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return [{"text": str(value), "origin": name[:120] if len(columns) > 1 else ""}]

@@ -58,7 +58,7 @@ class ColumnsForm(forms.Form):
             "together": "Rows with the same value here are one item",
         }
         for name, label in fields.items():
-            shown = choices if name in ("prompt", "id", "domain", "batch") else [("", "None"), *choices[1:]]
+            shown = choices if name in ("prompt", "answer_1", "id", "domain", "batch") else [("", "None"), *choices[1:]]
             self.fields[name] = forms.ChoiceField(required=False, label=label, choices=shown)
         self.order_fields([*(name for name in fields if name != "together"), "per_item", "together"])
 

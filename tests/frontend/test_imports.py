@@ -105,7 +105,7 @@ def test_columns_that_make_nothing_keep_the_upload_and_say_why(world: World) -> 
     address = upload(world, CSV)
     wrong = client.post(address, {"prompt": "topic", "answer_1": "left", "import": "1"})
     assert wrong.status_code == 422
-    assert "No row was good, so nothing was imported. Line 2: It has 1 completions" in text_of(wrong)
+    assert "No row was good, so nothing was imported. Line 2: It has 1 completion" in text_of(wrong)
     twice = client.post(address, {**CHOSEN, "answer_2": "left", "import": "1"})
     assert twice.status_code == 422 and "Two answers are the same column" in text_of(twice)
     unknown = client.post(address, {**CHOSEN, "prompt": "nothing", "import": "1"})

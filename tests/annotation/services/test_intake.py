@@ -152,7 +152,7 @@ BAD = {
         "must end where an answer is wanted",
     ),
     "completions no list": ('{"prompt": "a", "completions": "xy"}', "no list"),
-    "one completion": ('{"prompt": "a", "completions": ["x"]}', "1 completions"),
+    "one completion": ('{"prompt": "a", "completions": ["x"]}', "1 completion;"),
     "three completions": ('{"prompt": "a", "completions": ["x", "y", "z"]}', "3 completions"),
     "completion a number": ('{"prompt": "a", "completions": ["x", 2]}', "Completion 2 is neither"),
     "origin a number": ('{"prompt": "a", "completions": ["x", {"text": "y", "origin": 1}]}', "origin of completion 2"),

@@ -121,7 +121,7 @@ class TestPublished:
         ]
         assert item.completions == [("Because.", "response")]
         assert item.meta["labels"] == {name: row[name] for name in list(row)[2:]}
-        with pytest.raises(Refused, match="1 completions; this campaign compares 2"):
+        with pytest.raises(Refused, match="1 completion; this campaign compares 2"):
             check(item, kind("pairwise"))
         pair = {"prompt": ASKED, "response_1": "a", "response_2": "b", "preference_strength": 2}
         assert only(pair).completions == [("a", "response_1"), ("b", "response_2")]
