@@ -32,9 +32,9 @@ def own(row: dict[str, Any]) -> list[Found]:
 
 
 LAYOUTS: tuple[Layout, ...] = (
+    (frozenset({"prompt", "completions"}), own),
     (frozenset({"instruction", "completions"}), published.ultrafeedback),
     (frozenset({"completions"}), own),
-    (frozenset({"message_tree_id", "prompt"}), oasst.tree),
     (frozenset({"before", "replies"}), oasst.siblings),
     (frozenset({"chosen", "rejected"}), published.chosen_rejected),
     (frozenset({"prompt", "response_0", "response_1"}), published.safe_rlhf),
@@ -47,6 +47,7 @@ LAYOUTS: tuple[Layout, ...] = (
     (frozenset({"prompt", "completion"}), published.prompt_completion),
     (frozenset({"instruction", "output"}), published.alpaca),
     (frozenset({"messages"}), published.conversation),
+    (frozenset({"message_tree_id", "prompt"}), oasst.tree),
 )
 # In these a row is a thread and no item, so what a campaign cannot compare at once is split without being asked.
 _THREADS = (oasst.tree, oasst.siblings)

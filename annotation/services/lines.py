@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from annotation.services.items import Refused
-from annotation.services.rows import MAX_LINE_BYTES, Row, Unreadable
+from annotation.services.rows import MAX_DEPTH, MAX_LINE_BYTES, Row, Unreadable
+from annotation.storable import depth
 
 PIECE_BYTES = 256 * 1024
 
@@ -60,6 +61,8 @@ def read_object(line: str | bytes, *, first: bool = False) -> dict[str, Any] | N
         raise Refused("It holds a number that is too long.") from None
     if not isinstance(row, dict):
         raise Refused("It is no JSON object; each line must be one object in braces.")
+    if _is_deep(line, row):
+        raise Refused("It is nested too deeply.")
     return row
 
 
@@ -110,12 +113,19 @@ def array_rows(file: BinaryIO) -> Iterator[Row]:
             wanted = 2 * len(buffer) + PIECE_BYTES
             continue
         number += 1
-        if isinstance(value, dict):
+        if _is_deep(inner[:end], value):
+            yield Row(number, reason="It is nested too deeply.", text=inner[:end], size=end)
+        elif isinstance(value, dict):
             yield Row(number, value, size=end)
         else:
             reason = "It is no JSON object; each row of the array must be one object in braces."
             yield Row(number, reason=reason, text=inner[: min(end, MAX_LINE_BYTES)], size=end)
         buffer, between, wanted = inner[end:], ",", PIECE_BYTES
+
+
+def _is_deep(text: str, value: Any) -> bool:
+    # Counting brackets is quick, and few rows have so many.
+    return text.count("{") + text.count("[") > MAX_DEPTH and depth(value) > MAX_DEPTH
 
 
 def _no_constant(name: str) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from annotation.services.conversations import Found
@@ -56,7 +57,7 @@ def siblings_of_messages(rows: Iterator[Row]) -> Iterator[Row]:
     The messages wait in a file on disk, since a reply may come long after what it answers. Rows that cannot be read
     and messages that do not fit come out as they are, with their reason.
     """
-    with tempfile.TemporaryDirectory() as folder, sqlite3.connect(f"{folder}/messages") as store:
+    with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/messages")) as store:
         store.executescript(_TABLES)
         for row in rows:
             if row.value is None:

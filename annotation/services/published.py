@@ -86,7 +86,9 @@ def helpsteer(row: Row) -> list[Found]:
     """HelpSteer2 and 3: two responses with a preference, or one with the five attributes."""
     asked = row["context"] if row.get("context") is not None else row.get("prompt")
     messages = _helpsteer_prompt(asked) if isinstance(asked, str) else messages_of(asked, "prompt")
-    names = [name for name in ("response1", "response2", "response_1", "response_2", "response") if row.get(name)]
+    names = [
+        name for name in ("response1", "response2", "response_1", "response_2", "response") if row.get(name) is not None
+    ]
     told = ("overall_preference", "individual_preference", "language", *_ATTRIBUTES)
     labels = labels_of(row, *told, starting=("preference_", "feedback"))
     return [Found(messages, [(text_of(row, name), name) for name in names], labels)]

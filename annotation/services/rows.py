@@ -9,6 +9,8 @@ from annotation.errors import Invalid
 
 # Of one line, and of one row where a format has no lines.
 MAX_LINE_BYTES = 4_000_000
+# Lists and objects inside each other: more than a thread of 200 messages has, and less than Python can walk.
+MAX_DEPTH = 500
 
 
 class Unreadable(Invalid):

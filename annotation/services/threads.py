@@ -9,6 +9,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -63,7 +64,7 @@ def unwrapped(row: Row) -> Row:
 
 def _together(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
     """Yield a row in Attune's own layout for each value of the column `together`, in the order they first come."""
-    with tempfile.TemporaryDirectory() as folder, sqlite3.connect(f"{folder}/answers") as store:
+    with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/answers")) as store:
         store.executescript(_TABLE)
         for row in rows:
             if row.value is None or row.reason:

@@ -144,7 +144,7 @@ def _told(request: SignedInRequest, campaign: Campaign, report: ImportReport, ev
     elif report.created or report.existing:
         say(request, f"New items: {report.created}. There already, and left as they are: {report.existing}.")
     else:
-        say(request, "There was no line in it, so nothing was imported.")
+        say(request, "There was no item in it, so nothing was imported.")
     return back
 
 

@@ -74,6 +74,8 @@ class TestImport:
         assert [line.split(":")[0] for line in err.splitlines()] == ["a.csv line 3", "b.csv line 2"]
         lines = [json.loads(line) for line in errors.read_text().splitlines()]
         assert [line["row"]["question"] for line in lines] == ["How?", "When?"]
+        _, _, error = run("import_prompts", "Helpful", str(errors), *mapped, "--errors", str(errors))
+        assert str(error) == f"{errors} is there already; give the refused rows another name."
         errors.write_text(errors.read_text().replace("same", "different", 1).replace("null", '"later"'))
         out, _, error = run("import_prompts", "Helpful", str(errors), *mapped)
         assert (out.strip(), error) == ("2 created, 0 existed, 0 refused", None)
@@ -88,6 +90,10 @@ class TestImport:
         assert "several formats" in str(error)
         _, _, error = run("import_prompts", "Helpful", str(tmp_path / "c.csv"), "--map", "promt=a")
         assert "A mapping has no 'promt'" in str(error)
+        _, _, error = run(
+            "import_prompts", "Helpful", str(tmp_path / "a.jsonl"), "--errors", str(tmp_path / "no" / "x")
+        )
+        assert "cannot be written: No such file or directory." in str(error)
 
 
 class TestExport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,7 +39,9 @@ class Command(BaseCommand):
                 "or all of it as one JSON object"
             ),
         )
-        parser.add_argument("--errors", metavar="FILE", help="write the refused rows here, to be mended and imported")
+        parser.add_argument(
+            "--errors", metavar="FILE", help="a new file for the refused rows, to be mended and imported"
+        )
         parser.add_argument("--user", help="username in whose name to import; it stands in the campaign's history")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,12 +53,14 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no user called {options['user']!r}.")
         try:
             columns = mapping.of_words(options["map"])
-            rows = _rows(options["file"])
-            if options["errors"]:
-                with Path(options["errors"]).open("wb") as refused:
-                    report = _import(campaign, rows, actor, columns, refused)
-            else:
-                report = _import(campaign, rows, actor, columns, None)
+            with _opened(options["errors"]) as refused:
+                report = import_rows(
+                    campaign=campaign,
+                    rows=_rows(options["file"]),
+                    actor=actor,
+                    columns=columns,
+                    refused_to=refused,
+                )
         except OSError as error:
             raise CommandError(f"{error.filename or options['file'][0]} cannot be read: {error.strerror}.") from None
         except AnnotationError as error:
@@ -76,10 +81,16 @@ def _rows(names: list[str]) -> Iterator[Row]:
     return formats.rows_of(sys.stdin.buffer) if names == ["-"] else rows_of_files(Path(name) for name in names)
 
 
-def _import(
-    campaign: Campaign, rows: Iterator[Row], actor: User | None, columns: mapping.Columns, refused: BinaryIO | None
-) -> ImportReport:
-    return import_rows(campaign=campaign, rows=rows, actor=actor, columns=columns, refused_to=refused)
+def _opened(name: str | None) -> AbstractContextManager[BinaryIO | None]:
+    if name is None:
+        return nullcontext()
+    try:
+        # Never over one that is there: it may be the very file that was mended.
+        return Path(name).open("xb")
+    except FileExistsError:
+        raise CommandError(f"{name} is there already; give the refused rows another name.") from None
+    except OSError as error:
+        raise CommandError(f"{name} cannot be written: {error.strerror}.") from None
 
 
 def campaign_called(name: str) -> Campaign:

@@ -187,6 +187,8 @@ LATE = {
     "an array with more behind": (b'[{"a": 1}] x', "a.json", "follows the end of the array"),
     "an array with NaN": (b'[{"a": NaN}]', "a.json", "holds NaN"),
     "an array too deep": (b'[{"a": ' + b"[" * 100_000, "a.json", "nested too deeply"),
+    "a row too deep": (b'{"a": ' + b"[" * 600 + b"]" * 600 + b"}", "a.jsonl", "nested too deeply"),
+    "an array with a row too deep": (b'[{"a": ' + b"[" * 600 + b"]" * 600 + b"}]", "a.json", "nested too deeply"),
     "an array with a number": (b"[1, {}]", "a.json", "no JSON object"),
     "an array of no UTF-8": (b'[{"a": "\xff"}]', "a.json", "not valid UTF-8"),
     "an array with a row too long": (b'[{"a": "' + b"x" * (3 * MAX_LINE_BYTES), "a.json", "more than 4,000,000"),
