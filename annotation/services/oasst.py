@@ -31,9 +31,7 @@ def tree(row: dict[str, Any]) -> list[Found]:
     waiting: list[tuple[Any, Messages]] = [(row["prompt"], [])]
     while waiting:
         message, before = waiting.pop()
-        if not isinstance(message, dict):
-            raise Refused("A message of its tree is no object.")
-        if message.get("deleted"):
+        if isinstance(message, dict) and message.get("deleted"):
             continue
         messages = [*before, _said(message)]
         if len(messages) > MAX_TURNS:
@@ -76,9 +74,12 @@ def siblings_of_messages(rows: Iterator[Row]) -> Iterator[Row]:
 
 
 def siblings(row: dict[str, Any]) -> list[Found]:
-    """Return the siblings of a row that `siblings_of_messages` made."""
-    messages = [_said(message) for message in row["before"]]
-    return _siblings(row["before"][-1], messages, row["replies"])
+    """Return the siblings of a row that `siblings_of_messages` made, or that has its columns by chance."""
+    before, replies = row["before"], row["replies"]
+    if not (isinstance(before, list) and before and isinstance(replies, list)):
+        raise Refused("Its before and replies are no lists of messages.")
+    messages = [_said(message) for message in before]
+    return _siblings(before[-1], messages, replies)
 
 
 def _keep(store: sqlite3.Connection, row: Row) -> str:
@@ -129,7 +130,9 @@ def _siblings(message: dict[str, Any], messages: Messages, replies: list[Any]) -
     return [Found(messages, completions, labels, id=message.get("message_id"))]
 
 
-def _said(message: dict[str, Any]) -> dict[str, str]:
+def _said(message: Any) -> dict[str, str]:
+    if not isinstance(message, dict):
+        raise Refused("A message of its tree is no object.")
     role, text = message.get("role"), message.get("text")
     if not isinstance(role, str) or role not in _ROLES:
         raise Refused("The role of a message is neither prompter nor assistant.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, BinaryIO
@@ -24,10 +25,10 @@ def parquet_rows(file: BinaryIO) -> Iterator[Row]:
         raise Unreadable(_ABSENT) from None
     try:
         # Read page by page: by default whole row groups are fetched ahead, and one may be the whole file.
-        whole = parquet.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False)
+        whole = parquet.ParquetFile(_Within(file), buffer_size=BUFFER_BYTES, pre_buffer=False)
         _check_names(whole.schema_arrow.names)
         batches = whole.iter_batches(batch_size=BATCH_ROWS, use_threads=False)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _damaged("Parquet", error) from None
     return _rows(batches, "Parquet")
 
@@ -40,12 +41,45 @@ def arrow_rows(file: BinaryIO, is_stream: bool) -> Iterator[Row]:
     except ImportError:
         raise Unreadable(_ABSENT) from None
     try:
-        reader = ipc.open_stream(file) if is_stream else ipc.open_file(file)
+        reader = ipc.open_stream(_Within(file)) if is_stream else ipc.open_file(_Within(file))
         _check_names(reader.schema.names)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _damaged("Arrow", error) from None
     batches = reader if is_stream else (reader.get_batch(number) for number in range(reader.num_record_batches))
     return _rows(batches, "Arrow")
+
+
+class _Within:
+    """A file of which no more is asked than it has, whatever the lengths inside it say."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END) or file.tell()
+        file.seek(0)
+        self.mode = "rb"
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def close(self) -> None:
+        """Leave the file open: whoever opened it closes it."""
+
+    def read(self, size: int | None = None) -> bytes:
+        left = max(self._size - self._file.tell(), 0)
+        return self._file.read(left if size is None or size < 0 else min(size, left))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 def _rows(batches: Iterable[Any], what: str) -> Iterator[Row]:
@@ -54,12 +88,14 @@ def _rows(batches: Iterable[Any], what: str) -> Iterator[Row]:
     number = 0
     try:
         for batch in batches:
+            # Arrow trusts its files: an offset that points elsewhere would end the process.
+            batch.validate(full=True)
             # A batch of an Arrow file may be the whole of it, and its Python objects would take several times that.
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 for place in range(start, min(start + BATCH_ROWS, batch.num_rows)):
                     number += 1
                     yield _row(number, batch.slice(place, 1))
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
         yield Row(number + 1, reason=f"{_damaged(what, error)} Nothing from here on was read.")
 
 
@@ -108,4 +144,6 @@ def _check_names(names: list[str]) -> None:
 
 
 def _damaged(what: str, error: Exception) -> Unreadable:
-    return Unreadable(f"The {what} file is damaged or was cut off ({str(error).splitlines()[0][:120]}).")
+    # A length that was damaged may ask for more memory than there is, which has no words.
+    reason = next(iter(str(error).splitlines()), "it asks for too much memory")
+    return Unreadable(f"The {what} file is damaged or was cut off ({reason[:120]}).")

@@ -161,6 +161,11 @@ WRONG = {
     "only the mark of Parquet": (b"PAR1", "a.parquet", "damaged or was cut off"),
     "only the mark of Arrow": (b"ARROW1\0\0", "a.arrow", "damaged or was cut off"),
     "only the mark of a stream": (b"\xff\xff\xff\xff\x10", "a.arrow", "damaged or was cut off"),
+    "a column called by no UTF-8": (
+        arrow_bytes(stream=True).replace(b"rejected", b"\x80ejected", 1),
+        "a.arrow",
+        "damaged or was cut off",
+    ),
     "damaged gzip": (gzip.compress(LINES)[:12] + b"\0\0\0", "a.jsonl.gz", "damaged or was cut off"),
 }
 
@@ -192,6 +197,12 @@ LATE = {
     "an array with a number": (b"[1, {}]", "a.json", "no JSON object"),
     "an array of no UTF-8": (b'[{"a": "\xff"}]', "a.json", "not valid UTF-8"),
     "an array with a row too long": (b'[{"a": "' + b"x" * (3 * MAX_LINE_BYTES), "a.json", "more than 4,000,000"),
+    # The offsets of the prompts, 0, 12 and 20: the second one made to point far behind the end.
+    "Arrow with a wrong offset": (
+        arrow_bytes(stream=True).replace(b"\x0c\0\0\0\x14\0\0\0", b"\x0c\0\0\x7f\x14\0\0\0", 1),
+        "a.arrow",
+        "damaged or was cut off",
+    ),
     "gzip cut off": (gzip.compress((LINES + b"\n") * 5000)[:-100], "a.jsonl.gz", "damaged or was cut off"),
 }
 

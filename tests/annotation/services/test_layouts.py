@@ -246,6 +246,13 @@ class TestOasst:
             "A message has no text.",
         ]
 
+    @pytest.mark.parametrize(
+        "row", [{"before": {}, "replies": []}, {"before": [], "replies": []}, {"before": [1], "replies": [2]}]
+    )
+    def test_columns_of_a_thread_by_chance(self, row: dict) -> None:
+        with pytest.raises(Refused, match=r"no lists of messages|no object"):
+            items_of(row, bounds=PAIR)
+
     def test_a_thread_without_a_beginning_or_an_end_makes_nothing(self) -> None:
         lost = [message(name, "nobody", "assistant", name) for name in "ab"]
         ring = [
