@@ -42,3 +42,8 @@ def depth(value: Any) -> int:
         levels += 1
         level = [part for item in level for part in (item.values() if isinstance(item, dict) else item)]
     return levels
+
+
+def printable(text: str) -> str:
+    """Return the text with a mark for each character that cannot be stored or shown, for sentences that quote data."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)

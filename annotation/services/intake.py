@@ -19,6 +19,7 @@ from annotation.services.lines import line_rows
 from annotation.services.mapping import Columns
 from annotation.services.rows import Row
 from annotation.services.storing import store
+from annotation.storable import printable
 
 CHUNK_ITEMS = 500
 CHUNK_CHARACTERS = 8_000_000
@@ -29,7 +30,7 @@ MAX_ERRORS = 1000
 @dataclass(frozen=True)
 class LineError:
     line: int  # from 1
-    reason: str
+    reason: str  # fit to be stored and shown, whatever it quotes
     file: str = ""  # when several were read
 
 
@@ -148,7 +149,7 @@ class _Chunk:
     def refuse(self, row: Row, reason: str, item: Item | None = None) -> None:
         """Take a refusal; `item` when it is about one of several in its row."""
         self._report.failed += 1
-        self._refused.append((self._seen, row, reason, item))
+        self._refused.append((self._seen, row, printable(reason), item))
         self._grow(row.size)
 
     def _grow(self, characters: int) -> None:

@@ -11,8 +11,9 @@ from annotation.services import threads
 from annotation.services.intake import LineError
 from annotation.services.items import Item, Refused, check
 from annotation.services.layouts import items_of
-from annotation.services.mapping import Columns
+from annotation.services.mapping import MAX_NAME, Columns
 from annotation.services.rows import Row
+from annotation.storable import printable, unstorable
 
 MAX_ROWS = 200
 MAX_CHARACTERS = 8_000_000
@@ -32,8 +33,8 @@ class Preview:
 
 def columns_of(rows: Iterable[Row]) -> list[str]:
     """Return the names of the columns of some rows, as they first come; not of what is in a file of refused rows."""
-    names = {name: None for row in map(threads.unwrapped, rows) for name in row.value or {} if 0 < len(name) <= 200}
-    return list(names)[:MAX_COLUMNS]
+    names = {name: None for row in map(threads.unwrapped, rows) for name in row.value or {}}
+    return [name for name in names if 0 < len(name) <= MAX_NAME and not unstorable(name)][:MAX_COLUMNS]
 
 
 def first_rows(rows: Iterable[Row]) -> tuple[list[Row], bool]:
@@ -64,13 +65,13 @@ def preview(*, campaign: Campaign, rows: Iterable[Row], columns: Columns) -> Pre
                 raise Refused(row.reason)
             made = items_of(left.apply(row.value), bounds=feedback_kind.completions, per_item=left.per_item)
         except Refused as reason:
-            refused.append(LineError(row.line, str(reason)))
+            refused.append(LineError(row.line, printable(str(reason))))
             continue
         for item in made:
             try:
                 check(item, feedback_kind)
             except Refused as reason:
-                refused.append(LineError(row.line, str(reason)))
+                refused.append(LineError(row.line, printable(str(reason))))
                 continue
             taken += 1
             if len(items) < MAX_ITEMS:

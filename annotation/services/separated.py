@@ -86,6 +86,8 @@ def _header(cells: list[str] | None) -> list[str]:
     """Return the names of the columns; one without a name, as pandas writes for its index, gets its number."""
     if not cells:
         raise Unreadable("The file has no header; its first line must name the columns.")
+    if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+        raise Unreadable("The header is not valid UTF-8; save the file in UTF-8.")
     names = [cell.strip() or f"column {place}" for place, cell in enumerate(cells, start=1)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

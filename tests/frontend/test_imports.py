@@ -156,7 +156,17 @@ def test_uploads_expire_after_a_day(world: World) -> None:
 @given(
     data=st.one_of(
         st.binary(max_size=80),
-        st.sampled_from([CSV, b"[{}]", b"a,b\n1", b'{"a": "\\u0000", "b": "\\ud800"}', b"PAR1PAR1", b"\x1f\x8b\x08"]),
+        st.sampled_from(
+            [
+                CSV,
+                b"[{}]",
+                b"a,b\n1",
+                b'{"a": "\\u0000", "b": "\\ud800"}',
+                b'{"a\\u0000": 1, "\\ud800": 2}',
+                b"PAR1PAR1",
+                b"\x1f\x8b\x08",
+            ]
+        ),
         st.text(alphabet='[]{}",:\n a1é<&', max_size=60).map(str.encode),
     ),
     name=st.sampled_from(["a.csv", "a.json", "a.parquet", "a.arrow", "..", "x" * 300, "a/b\\c", "-", "\u202e.tsv"]),

@@ -111,7 +111,8 @@ TABLES = st.one_of(
         lambda rows: "\n".join(",".join(row) for row in rows).encode(errors="replace")
     ),
     st.lists(
-        st.dictionaries(st.sampled_from(["prompt", "chosen", "rejected", "a", "messages"]), VALUES), max_size=3
+        st.dictionaries(st.sampled_from(["prompt", "chosen", "rejected", "a", "messages", "\x00", "\ud800"]), VALUES),
+        max_size=3,
     ).map(lambda rows: json.dumps(rows).encode()),
     st.sampled_from([b'{"a":' * depth + b"1" + b"}" * depth for depth in (60, 499, 501, 800, 880, 900, 920, 950)]),
     st.binary(max_size=40).map(lambda data: b"PAR1" + data + b"PAR1"),

@@ -182,6 +182,7 @@ LATE = {
     "no header": (b"", "a.csv", "no header"),
     "two columns of a name": (b"a,b,a\n1,2,3\n", "a.csv", "Two columns are called “a”"),
     "more cells than columns": (b"a,b\n1,2,3\n", "a.csv", "It has 3 cells"),
+    "no UTF-8 in the header": (b"a,\xff\n1,2\n", "a.csv", "header is not valid UTF-8"),
     "no UTF-8": (b"a,b\n1,\xff\n3,4\n", "a.csv", "not valid UTF-8"),
     "a quotation mark left open": (b'a,b\n1,"2\n' + b"x\n" * (MAX_LINE_BYTES // 2 + 9), "a.csv", "mark left open"),
     "a cell too large": (b"a,b\n1," + b"x" * (MAX_LINE_BYTES + 9), "a.csv", "too long"),

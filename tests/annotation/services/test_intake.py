@@ -370,6 +370,12 @@ class TestRefusedRows:
         assert told["row"]["id"] == "r/1-3"
         assert Task.objects.count() == 2
 
+    def test_a_reason_quotes_only_what_can_be_stored_and_shown(self, campaign, lead):
+        line = '{"a\\u0000b": 1, "\\ud800": 2}'
+        report, event = refusals.import_and_keep(campaign=campaign, rows=line_rows([line]), actor=lead)
+        assert "Its columns are a\ufffdb, \ufffd;" in report.errors[0].reason
+        assert event.detail["errors"][0][1] == report.errors[0].reason
+
     def test_they_are_kept_for_a_while(self, campaign, lead):
         rows = line_rows([GOOD, "{"])
         report, event = refusals.import_and_keep(campaign=campaign, rows=rows, actor=lead)
