@@ -32,3 +32,18 @@ def unstorable(value: Any) -> str:
         if reason := unstorable(part):
             return reason
     return ""
+
+
+def depth(value: Any) -> int:
+    """Return how many lists and objects lie inside each other; without recursion."""
+    levels = 0
+    level = [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        levels += 1
+        level = [part for item in level for part in (item.values() if isinstance(item, dict) else item)]
+    return levels
+
+
+def printable(text: str) -> str:
+    """Return the text with a mark for each character that cannot be stored or shown, for sentences that quote data."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from annotation.services import queue
+from annotation.services import kept_files, queue, refusals, uploads
 
 
 @shared_task(ignore_result=True)
 def expire_leases() -> None:
     """Bring seats of people who left back into the queue."""
     queue.expire_leases()
+
+
+@shared_task(ignore_result=True)
+def expire_files() -> None:
+    """Delete uploads that nobody imported, and old files of refused rows."""
+    kept_files.expire(uploads.FOLDER, uploads.KEPT)
+    kept_files.expire(refusals.FOLDER, refusals.KEPT)

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 
 from annotation.models import Role
 from annotation.permissions import campaign_for
 from frontend.http import wants_fragment
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def signed_in(view: View) -> View:
@@ -24,7 +25,7 @@ def signed_in(view: View) -> View:
     """
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.is_authenticated:
             return view(request, *args, **kwargs)
         if wants_fragment(request):
@@ -46,7 +47,7 @@ def campaign_page(*roles: Role) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @signed_in
         @wraps(view)
-        def guarded(request: HttpRequest, campaign_id: int, *args: Any, **kwargs: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, campaign_id: int, *args: Any, **kwargs: Any) -> HttpResponseBase:
             return view(request, campaign_for(request.user, campaign_id, *roles), *args, **kwargs)
 
         return guarded

@@ -18,6 +18,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/edit/", campaign_setup.campaign_edit, name="campaign-edit"),
     path("campaigns/<int:campaign_id>/import/", imports.campaign_import, name="campaign-import"),
     path("campaigns/<int:campaign_id>/import/<int:event_id>/errors/", imports.import_errors, name="import-errors"),
+    path("campaigns/<int:campaign_id>/import/<slug:token>/", imports.import_preview, name="import-preview"),
     path("campaigns/<int:campaign_id>/people/", people.campaign_people, name="campaign-people"),
     path("campaigns/<int:campaign_id>/export/", exports.campaign_export, name="campaign-export"),
     path("campaigns/<int:campaign_id>/runs/", runs.run_list, name="runs"),

@@ -16,6 +16,8 @@ def attune_files(settings, tmp_path_factory) -> Path:
     # Models and prompts of tests lie in `tmp_path`.
     settings.ATTUNE_SHARED_FOLDERS = [tmp_path_factory.getbasetemp()]
     settings.ATTUNE_FILES = tmp_path_factory.mktemp("files")
+    media = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": settings.ATTUNE_FILES}}
+    settings.STORAGES = {**settings.STORAGES, "default": media}
     return settings.ATTUNE_FILES
 
 

@@ -1,4 +1,4 @@
-"""Data in and out by the line: import and export, both in constant memory."""
+"""Data out by the line, in constant memory."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils.text import slugify
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
-from rest_framework.decorators import api_view, parser_classes, renderer_classes
-from rest_framework.exceptions import ValidationError
-from rest_framework.parsers import MultiPartParser
+from rest_framework.decorators import api_view, renderer_classes
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation import dataset_views, datasets, permissions
-from annotation.api.callers import caller
-from annotation.api.parsing import LINE_PARSERS, checked_query
-from annotation.api.serializers import ExportQuery, ExportSchemaOut, ExportSchemaQuery, ImportOut
-from annotation.errors import Invalid
+from annotation.api.parsing import checked_query
+from annotation.api.serializers import ExportQuery, ExportSchemaOut, ExportSchemaQuery
 from annotation.models import Role
-from annotation.services import intake
 
 # Rows are sent in pieces of about this size: one write per row would be slow, and a big piece would be late.
 PIECE_BYTES = 64 * 1024
@@ -42,49 +36,6 @@ class LinesRenderer(BaseRenderer):
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         """Return errors, the only thing that is rendered here, as one line of JSON."""
         return json.dumps(data, ensure_ascii=False).encode() + b"\n"
-
-
-def _uploaded_lines(request: Request) -> Iterable[bytes]:
-    if not request.content_type.startswith("multipart/"):
-        if request.META.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
-            # Django reads as many bytes as Content-Length says, so without one a body would be taken for empty.
-            return intake.read_lines(request.META["wsgi.input"])
-        return cast(Iterable[bytes], request.data)
-    file = request.FILES.get("file")
-    if file is None:
-        raise ValidationError({"file": ["Send the JSON Lines file in the field named file."]})
-    return intake.read_lines(cast(BinaryIO, file))
-
-
-@extend_schema(
-    operation_id="campaigns_import",
-    request={
-        LINES_TYPE: {"type": "string"},
-        "multipart/form-data": {
-            "type": "object",
-            "properties": {"file": {"type": "string", "format": "binary"}},
-            "required": ["file"],
-        },
-    },
-    responses={200: ImportOut, 207: ImportOut},
-    tags=["campaigns"],
-)
-@api_view(["POST"])
-@parser_classes([*LINE_PARSERS, MultiPartParser])
-def import_lines(request: Request, campaign_id: int) -> Response:
-    """Make tasks from JSON Lines, sent as the body or as the file of a form; for leads and engineers.
-
-    200: every line was accepted. 207: the bad lines are reported with number and reason, the good ones are kept.
-    422: there was no good line, in the shape of every error, with `errors` by line number. A line whose id is already
-    there counts as existing and changes nothing, so an import that broke off can simply be sent again.
-    """
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
-    report = intake.import_lines(campaign=campaign, lines=_uploaded_lines(request), actor=caller(request))
-    if report.failed and not (report.created or report.existing):
-        reasons = {str(error.line): [error.reason] for error in report.errors}
-        raise Invalid(f"None of the {report.failed} lines could be imported; errors gives the reason of each.", reasons)
-    code = status.HTTP_207_MULTI_STATUS if report.failed else status.HTTP_200_OK
-    return Response(ImportOut(report).data, status=code)
 
 
 @extend_schema(

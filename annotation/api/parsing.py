@@ -6,15 +6,15 @@ import json
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any
 
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer, Serializer
 
-from annotation.services.intake import read_lines
-from annotation.storable import unstorable
+from annotation.services.formats import BY_CONTENT_TYPE
+from annotation.storable import depth, unstorable
 
 # No judgement, draft or setting is larger; data comes in by the line.
 MAX_JSON_BYTES = 8 * 1024 * 1024
@@ -24,7 +24,7 @@ MAX_DEPTH = 60
 
 class TooLarge(APIException):
     status_code = 413
-    default_detail = f"The body has more than {MAX_JSON_BYTES // 1024**2} MiB; data is imported as JSON Lines."
+    default_detail = f"The body has more than {MAX_JSON_BYTES // 1024**2} MiB; data is imported as a file."
 
 
 class StrictJSONParser(JSONParser):
@@ -43,7 +43,7 @@ class StrictJSONParser(JSONParser):
             raise ParseError(f"The body is not JSON: {error}.") from None
         except RecursionError:
             raise ParseError("The body is nested too deeply.") from None
-        if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        if text.count("{") + text.count("[") > MAX_DEPTH and depth(value) > MAX_DEPTH:
             raise ParseError(f"The body is nested too deeply; {MAX_DEPTH} levels are read.")
         # A raw NUL is no JSON and a raw surrogate no UTF-8: both can only come from an escape.
         if "\\u" in text and (reason := unstorable(value)):
@@ -62,40 +62,21 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _depth(value: Any) -> int:
-    """Return how many lists and objects lie inside each other; without recursion."""
-    depth = 0
-    level = [value]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        level = [part for item in level for part in (item.values() if isinstance(item, dict) else item)]
-    return depth
-
-
-class LinesParser(BaseParser):
-    """JSON Lines, handed on as an iterator of bytes, so that a body of any size takes the memory of one line."""
-
-    media_type = "application/x-ndjson"
+class BodyParser(BaseParser):
+    """Hands the body on as it is, to be read row by row, so that one of any size takes the memory of a row."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        return read_lines(cast(BinaryIO, stream))
+        return stream
 
 
-class PlainLinesParser(LinesParser):
-    media_type = "text/plain"
+def _body_of(content_type: str) -> type[BodyParser]:
+    return type("BodyParser", (BodyParser,), {"media_type": content_type})
 
 
-class OctetLinesParser(LinesParser):
-    media_type = "application/octet-stream"
-
-
-class JsonlLinesParser(LinesParser):
-    media_type = "application/jsonl"
-
-
-LINE_PARSERS = [LinesParser, JsonlLinesParser, PlainLinesParser, OctetLinesParser]
+# What cannot be told by these is told by how the body begins.
+BODY_PARSERS = [_body_of(kind) for kind in [*BY_CONTENT_TYPE, "text/plain", "application/octet-stream"]]
 
 
 def checked(serializer: type[Serializer], data: Any, *, partial: bool = False) -> dict[str, Any]:

@@ -101,6 +101,20 @@ class LineErrorOut(serializers.Serializer):
     reason = serializers.CharField()
 
 
+class ImportQuery(serializers.Serializer):
+    mapping = serializers.CharField(
+        default="",
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=8000,
+        help_text=(
+            'Which columns are what, as JSON: {"prompt": "question", "completions": ["a", "b"], "id": "uid", "domain": '
+            '"topic", "batch": "part", "labels": ["score"]}. "per_item": 2 makes pairs of more answers; "together": '
+            '"uid" puts rows with the same value there into one item.'
+        ),
+    )
+
+
 class ImportOut(serializers.Serializer):
     created = serializers.IntegerField()
     existing = serializers.IntegerField()
@@ -108,6 +122,9 @@ class ImportOut(serializers.Serializer):
     failed = serializers.IntegerField()
     errors = LineErrorOut(  # type: ignore[assignment]
         many=True, help_text="The first thousand of the lines that failed."
+    )
+    refused = serializers.URLField(
+        allow_null=True, help_text="Where every row that failed can be fetched, with its reason, as JSON Lines."
     )
 
 

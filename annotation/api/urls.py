@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from annotation.api import accounts, exchange, figures, schema, views, work
+from annotation.api import accounts, exchange, figures, imports, schema, views, work
 
 urlpatterns = [
     path("schema/", schema.Document.as_view(), name="api-schema"),
@@ -18,7 +18,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/open/", views.open_campaign, name="api-campaign-open"),
     path("campaigns/<int:campaign_id>/pause/", views.pause_campaign, name="api-campaign-pause"),
     path("campaigns/<int:campaign_id>/close/", views.close_campaign, name="api-campaign-close"),
-    path("campaigns/<int:campaign_id>/import/", exchange.import_lines, name="api-import"),
+    path("campaigns/<int:campaign_id>/import/", imports.import_rows, name="api-import"),
+    path("campaigns/<int:campaign_id>/import/<int:event_id>/refused/", imports.refused_rows, name="api-import-refused"),
     path("campaigns/<int:campaign_id>/export/", exchange.export, name="api-export"),
     path("campaigns/<int:campaign_id>/export/schema/", exchange.export_schema, name="api-export-schema"),
     path("campaigns/<int:campaign_id>/tasks/", views.TaskList.as_view(), name="api-tasks"),

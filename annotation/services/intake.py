@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from django.db import transaction
 
-from annotation.datasets import content_hash, prompt_hash
-from annotation.errors import CampaignClosed, Invalid
+from annotation.errors import Invalid
 from annotation.feedback import kind
-from annotation.models import Campaign, Completion, Prompt, Task, TaskCompletion, User
-from annotation.services import events
-from annotation.services.layouts import MAX_LINE_BYTES, Item, Refused, check, read_line
+from annotation.models import Campaign, Task, User
+from annotation.services import events, threads
+from annotation.services.items import Item, Refused, check
+from annotation.services.layouts import items_of
+from annotation.services.lines import line_rows
+from annotation.services.mapping import Columns
+from annotation.services.rows import Row
+from annotation.services.storing import store
+from annotation.storable import printable
 
 CHUNK_ITEMS = 500
 CHUNK_CHARACTERS = 8_000_000
-# How many refused lines are told one by one; `ImportReport.failed` counts them all.
+# How many refused lines are told one by one; `ImportReport.failed` counts them all, and the file of them has them all.
 MAX_ERRORS = 1000
 
 
 @dataclass(frozen=True)
 class LineError:
     line: int  # from 1
-    reason: str
+    reason: str  # fit to be stored and shown, whatever it quotes
+    file: str = ""  # when several were read
 
 
 @dataclass
 class ImportReport:
-    """What an import did, line by line."""
+    """What an import did."""
 
     created: int = 0
-    existing: int = 0  # lines whose item was there already, from an earlier import or an earlier line
+    existing: int = 0  # items that were there already, from an earlier import or an earlier line
     blank: int = 0
     failed: int = 0
     errors: list[LineError] = field(default_factory=list)
-
-    def refuse(self, line: int, reason: str) -> None:
-        self.failed += 1
-        if len(self.errors) < MAX_ERRORS:
-            self.errors.append(LineError(line, reason))
 
 
 def make_task(
@@ -65,158 +67,133 @@ def make_task(
     except Refused as refused:
         raise Invalid(f"The item {external_id!r} cannot be judged. {refused}") from None
     with transaction.atomic():
-        created, _ = _store(campaign, {external_id: item})
+        created, _ = store(campaign, {external_id: item})
         task = Task.objects.get(campaign=campaign, external_id=external_id)
     return task, bool(created)
 
 
 def import_lines(*, campaign: Campaign, lines: Iterable[str | bytes], actor: User | None) -> ImportReport:
-    """Store the items of a JSON Lines file and return what came of each line. Good lines are kept whatever the rest is.
+    """Store the items of JSON Lines and return what came of each line; see `import_rows`."""
+    return import_rows(campaign=campaign, rows=line_rows(lines), actor=actor)
+
+
+def import_rows(
+    *,
+    campaign: Campaign,
+    rows: Iterable[Row],
+    actor: User | None,
+    columns: Columns | None = None,
+    refused_to: BinaryIO | None = None,
+) -> ImportReport:
+    """Store the items of the rows and return what came of each. Good rows are kept whatever the rest is.
 
     Chunk by chunk, each in its own transaction: an import that breaks off is continued by importing again, since an
-    item is known by its id, or without one by its content. The layouts are told in `annotation.services.layouts`.
+    item is known by its id, or without one by its content. `refused_to` gets each refused row as a line of JSON:
+    ``{"line", "reason", "row"}``, or ``text`` for what could not be read. Mended, that file can be imported itself.
     """
     report = ImportReport()
     feedback_kind = kind(campaign.kind)
-    chunk: dict[str, Item] = {}
-    numbers: dict[str, int] = {}  # external id → line
-    characters = 0
-    for number, line in enumerate(lines, start=1):
-        try:
-            item = read_line(line, first=number == 1)
-            if item is None:
-                report.blank += 1
-                continue
-            check(item, feedback_kind)
-        except Refused as refused:
-            report.refuse(number, str(refused))
+    chunk = _Chunk(campaign, report, refused_to)
+    columns = columns or Columns()
+    rows, columns = threads.gathered(rows, columns)
+    for row in rows:
+        if row.reason:
+            chunk.refuse(row, row.reason)
             continue
-        known = chunk.get(item.external_id)
-        if known is None:
-            chunk[item.external_id], numbers[item.external_id] = item, number
-            characters += len(line)
-        elif known.same_as(item.messages, [text for text, _ in item.completions]):
-            report.existing += 1
-        else:
-            report.refuse(number, _taken(item.external_id))
-        if len(chunk) >= CHUNK_ITEMS or characters >= CHUNK_CHARACTERS:
-            _flush(campaign, chunk, numbers, report)
-            chunk, numbers, characters = {}, {}, 0
-    _flush(campaign, chunk, numbers, report)
-    report.errors.sort(key=lambda error: error.line)
+        if row.value is None:
+            report.blank += 1
+            continue
+        try:
+            items = items_of(columns.apply(row.value), bounds=feedback_kind.completions, per_item=columns.per_item)
+        except Refused as refused:
+            chunk.refuse(row, str(refused))
+            continue
+        for item in items:
+            try:
+                check(item, feedback_kind)
+            except Refused as refused:
+                chunk.refuse(row, str(refused), item if len(items) > 1 else None)
+            else:
+                chunk.add(row, item, alone=len(items) == 1)
+    chunk.flush()
     detail = {"created": report.created, "existing": report.existing, "failed": report.failed}
     events.record(campaign=campaign, actor=actor, action="tasks.imported", detail=detail)
     return report
 
 
-def read_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of a binary file; of an over-long line only enough to be refused, so that memory stays small."""
-    while line := file.readline(MAX_LINE_BYTES + 3):
-        yield line
-        while line and not line.endswith(b"\n"):
-            line = file.readline(MAX_LINE_BYTES)
+class _Chunk:
+    """The items and the refusals that wait to be written together."""
+
+    def __init__(self, campaign: Campaign, report: ImportReport, refused_to: BinaryIO | None) -> None:
+        self._campaign, self._report, self._refused_to = campaign, report, refused_to
+        self._seen = 0
+        self._empty()
+
+    def _empty(self) -> None:
+        self._items: dict[str, Item] = {}
+        self._rows: dict[str, tuple[int, Row, bool]] = {}
+        self._refused: list[tuple[int, Row, str, Item | None]] = []
+        self._characters = 0
+
+    def add(self, row: Row, item: Item, *, alone: bool) -> None:
+        """Take an item; `alone` when it is all there is in its row."""
+        known = self._items.get(item.external_id)
+        if known is None:
+            self._items[item.external_id], self._rows[item.external_id] = item, (self._seen, row, alone)
+            self._grow(row.size)
+        elif known.same_as(item.messages, [text for text, _ in item.completions]):
+            self._report.existing += 1
+        else:
+            self.refuse(row, _taken(item.external_id), None if alone else item)
+
+    def refuse(self, row: Row, reason: str, item: Item | None = None) -> None:
+        """Take a refusal; `item` when it is about one of several in its row."""
+        self._report.failed += 1
+        self._refused.append((self._seen, row, printable(reason), item))
+        self._grow(row.size)
+
+    def _grow(self, characters: int) -> None:
+        self._seen += 1
+        self._characters += characters
+        if len(self._items) >= CHUNK_ITEMS or self._characters >= CHUNK_CHARACTERS or len(self._refused) >= CHUNK_ITEMS:
+            self.flush()
+
+    def _store(self) -> tuple[set[str], set[str]]:
+        if not self._items:
+            return set(), set()
+        with transaction.atomic():
+            return store(self._campaign, self._items)
+
+    def flush(self) -> None:
+        """Store the items in one transaction, and write down what was refused."""
+        created, clashing = self._store()
+        self._report.created += len(created)
+        self._report.existing += len(self._items) - len(created) - len(clashing)
+        for name in clashing:
+            place, row, alone = self._rows[name]
+            self._report.failed += 1
+            self._refused.append((place, row, _taken(name), None if alone else self._items[name]))
+        # Those that clash are found last; in the file they stand where they came.
+        for _, row, reason, item in sorted(self._refused, key=lambda refusal: refusal[0]):
+            if len(self._report.errors) < MAX_ERRORS:
+                self._report.errors.append(LineError(row.line, reason, row.file))
+            if self._refused_to is not None:
+                self._refused_to.write(_as_line(row, reason, item))
+        self._empty()
 
 
-def _flush(campaign: Campaign, chunk: dict[str, Item], numbers: dict[str, int], report: ImportReport) -> None:
-    """Store a chunk in one transaction and count what came of it."""
-    with transaction.atomic():
-        created, clashing = _store(campaign, chunk)
-    report.created += len(created)
-    report.existing += len(chunk) - len(created) - len(clashing)
-    for external_id in clashing:
-        report.refuse(numbers[external_id], _taken(external_id))
-
-
-def _store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str]]:
-    """Write the new ones of `items` in a handful of statements; return their ids, and those taken by other content.
-
-    Call it in a transaction. The campaign's row is locked, so that two imports at once cannot both find an item new;
-    NO KEY, so that the judgements that come in meanwhile do not wait.
-    """
-    if not items:
-        return set(), set()
-    campaign = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
-    if campaign.state == Campaign.State.CLOSED:
-        raise CampaignClosed("This campaign is closed; import into another one.")
-    known = Task.objects.filter(campaign=campaign, external_id__in=items).values_list("external_id", "content")
-    existing, clashing = set(), set()
-    for external_id, content in known:
-        existing.add(external_id)
-        texts = [completion["text"] for completion in content["completions"]]
-        if not items[external_id].same_as(content["messages"], texts):
-            clashing.add(external_id)
-    new = {external_id: item for external_id, item in items.items() if external_id not in existing}
-    if new:
-        _insert(campaign, new)
-    return set(new), clashing
-
-
-def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
-    """Insert prompts and completions that are not there yet, and a task for each item."""
-    hash_of = {external_id: prompt_hash(item.messages) for external_id, item in items.items()}
-    prompts = {
-        prompt.content_hash: prompt
-        for prompt in Prompt.objects.filter(campaign=campaign, content_hash__in=set(hash_of.values())).defer("messages")
-    }
-    old_prompts = [prompt.pk for prompt in prompts.values()]
-    unknown = {
-        hash_of[external_id]: Prompt(
-            campaign=campaign, messages=item.messages, content_hash=hash_of[external_id], domain=item.domain
-        )
-        for external_id, item in items.items()
-        if hash_of[external_id] not in prompts
-    }
-    Prompt.objects.bulk_create(unknown.values())
-    prompts.update(unknown)
-
-    hashes_of = {id_: [content_hash(text) for text, _ in item.completions] for id_, item in items.items()}
-    completions = {
-        (completion.prompt_id, completion.content_hash): completion
-        for completion in Completion.objects.filter(prompt__in=old_prompts).defer("text")
-    }
-    wanted = {
-        (prompts[hash_of[external_id]].pk, hash_): part
-        for external_id, item in items.items()
-        for hash_, part in zip(hashes_of[external_id], item.completions, strict=True)
-    }
-    fresh = {
-        (prompt_id, hash_): Completion(prompt_id=prompt_id, text=text, content_hash=hash_, origin=origin)
-        for (prompt_id, hash_), (text, origin) in wanted.items()
-        if (prompt_id, hash_) not in completions
-    }
-    Completion.objects.bulk_create(fresh.values())
-    completions.update(fresh)
-
-    tasks = {}
-    parts = {}
-    for external_id, item in items.items():
-        prompt = prompts[hash_of[external_id]]
-        parts[external_id] = [completions[prompt.pk, hash_].pk for hash_ in hashes_of[external_id]]
-        seats = item.wanted or campaign.overlap
-        tasks[external_id] = Task(
-            campaign=campaign,
-            prompt=prompt,
-            external_id=external_id,
-            content={
-                "messages": item.messages,
-                "completions": [
-                    {"id": pk, "text": text} for pk, (text, _) in zip(parts[external_id], item.completions, strict=True)
-                ],
-            },
-            # Two policies may write the same words, which are stored once: so who wrote them is told here as well.
-            meta={**item.meta, "origins": [origin for _, origin in item.completions]},
-            wanted=seats,
-            seats=seats,
-            priority=item.priority,
-            is_audit=item.is_audit,
-            batch=item.batch,
-        )
-    Task.objects.bulk_create(tasks.values())
-    TaskCompletion.objects.bulk_create(
-        TaskCompletion(task=task, completion_id=pk, position=position)
-        for external_id, task in tasks.items()
-        for position, pk in enumerate(parts[external_id])
-    )
+def _as_line(row: Row, reason: str, item: Item | None) -> bytes:
+    told: dict[str, Any] = {"line": row.line, "reason": reason}
+    if row.file:
+        told["file"] = row.file
+    if item is not None:
+        told["row"] = item.as_row()
+    elif row.value is not None:
+        told["row"] = row.value
+    else:
+        told["text"] = row.text
+    # Half a character may be the very reason.
+    return (json.dumps(told, ensure_ascii=False) + "\n").encode(errors="replace")
 
 
 def _taken(external_id: str) -> str:

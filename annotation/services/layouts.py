@@ -1,179 +1,134 @@
-"""How one line of an imported JSON Lines file becomes an item, and why it does not.
-
-Three layouts, told apart by their keys:
+"""How one row of an imported file becomes an item, and why it does not. The layout is told by the columns.
 
 - ``{"id"?, "prompt", "completions": [text | {"text", "origin"?}, …], "priority"?, "wanted"?, "batch"?, "domain"?,
-  "meta"?}``, where the prompt is text or a list of messages;
-- ``{"id"?, "prompt"?, "chosen", "rejected", …}`` as TRL writes it, in text or in messages; without a prompt the
-  messages both conversations share are the prompt;
-- ``{"chosen", "rejected"}`` as HH-RLHF writes it: transcripts with ``\\n\\nHuman:`` and ``\\n\\nAssistant:``.
+  "meta"?}``, where the prompt is text or a list of messages: Attune's own;
+- those of `annotation.services.published` (TRL, HH-RLHF, UltraFeedback, HelpSteer, SafeRLHF, …) and of
+  `annotation.services.oasst`; `id`, `priority`, `wanted`, `batch`, `domain` and `meta` count in them too.
+
+Other columns are named by `annotation.services.mapping`.
 """
 
 from __future__ import annotations
 
-import codecs
-import json
-import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 from annotation.datasets import content_hash, prompt_hash
-from annotation.feedback import FeedbackType
-from annotation.storable import unstorable
+from annotation.services import oasst, published
+from annotation.services.conversations import Found, answer_of, messages_of, text_of
+from annotation.services.items import Item, Messages, Refused
 
-MAX_LINE_BYTES = 4_000_000
-ROLES = ("system", "user", "assistant")
-MAX_WANTED = 50
-MAX_PRIORITY = 2**31 - 1
-_TURN = re.compile(r"\n\n(Human|Assistant):")
-_SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+# More answers than that would make too many pairs.
+MAX_SPLIT = 20
 
-Messages = list[dict[str, str]]
+# The first whose columns a row all has is its layout.
+Layout = tuple[frozenset[str], Callable[[dict[str, Any]], list[Found]]]
 
 
-class Refused(Exception):
-    """Why a line is no item: a whole sentence."""
+def own(row: dict[str, Any]) -> list[Found]:
+    """Attune's own layout: a prompt and a list of completions."""
+    return [Found(messages_of(row.get("prompt"), "prompt"), _completions(row["completions"]))]
 
 
-@dataclass(frozen=True)
-class Item:
-    """What becomes a task. `completions` are (text, origin) in canonical order."""
+LAYOUTS: tuple[Layout, ...] = (
+    (frozenset({"prompt", "completions"}), own),
+    (frozenset({"instruction", "completions"}), published.ultrafeedback),
+    (frozenset({"completions"}), own),
+    (frozenset({"before", "replies"}), oasst.siblings),
+    (frozenset({"chosen", "rejected"}), published.chosen_rejected),
+    (frozenset({"prompt", "response_0", "response_1"}), published.safe_rlhf),
+    (frozenset({"context", "response1", "response2"}), published.helpsteer),
+    (frozenset({"prompt", "response1", "response2"}), published.helpsteer),
+    (frozenset({"prompt", "response_1", "response_2"}), published.helpsteer),
+    (frozenset({"prompt", "response"}), published.helpsteer),
+    (frozenset({"input", "output_1", "output_2"}), published.llmbar),
+    (frozenset({"instruction", "output_1", "output_2"}), published.llmbar),
+    (frozenset({"prompt", "completion"}), published.prompt_completion),
+    (frozenset({"instruction", "output"}), published.alpaca),
+    (frozenset({"messages"}), published.conversation),
+    (frozenset({"message_tree_id", "prompt"}), oasst.tree),
+)
+# In these a row is a thread and no item, so what a campaign cannot compare at once is split without being asked.
+_THREADS = (oasst.tree, oasst.siblings)
 
-    external_id: str
-    messages: Messages
-    completions: list[tuple[str, str]]
-    wanted: int | None  # None: what the campaign says
-    priority: int
-    is_audit: bool
-    batch: str
-    domain: str
-    meta: dict[str, Any]
 
-    def same_as(self, messages: Messages, texts: list[str]) -> bool:
-        """Return whether this is the item about these words; the order of the answers does not matter."""
-        return self.messages == messages and sorted(text for text, _ in self.completions) == sorted(texts)
+def items_of(row: dict[str, Any], *, bounds: tuple[int, int], per_item: int | None = None) -> list[Item]:
+    """Return the items of a row; raises `Refused`.
 
-
-def read_line(line: str | bytes, *, first: bool = False) -> Item | None:
-    """Return the item of a line, or None when the line is blank; raises `Refused`. `first` may carry a BOM."""
-    row = _object(line, first=first)
-    if row is None:
-        return None
-    if "completions" in row:
-        messages, completions = _messages(row.get("prompt"), "prompt"), _completions(row["completions"])
-    elif "chosen" in row and "rejected" in row:
-        messages, completions = _chosen_rejected(row)
-    else:
-        missing = "completions" if "prompt" in row else "prompt and completions"
-        raise Refused(f"It has no {missing}; give prompt and completions, or chosen and rejected.")
+    With `per_item`, an item for every choice of so many of a prompt's answers; `bounds` is how many the campaign
+    compares, which splits only the threads of OASST by itself.
+    """
+    layout = _layout(row)
     meta = row.get("meta")
     if meta is not None and not isinstance(meta, dict):
         raise Refused("Its meta is no object.")
+    found = layout(row)
+    several = len(found) > 1
+    items: list[Item] = []
+    for place, one in enumerate(found):
+        name = row.get("id") if one.id is None else one.id
+        if several and name is not None and one.id is None:
+            name = f"{name}/{place + 1}"
+        size = _threads_size(len(one.completions), bounds) if layout in _THREADS and per_item is None else per_item
+        if size == 0:
+            continue
+        items.extend(_item(row, part, name=part_name) for part, part_name in _split(one, name, size))
+    return items
+
+
+def _layout(row: dict[str, Any]) -> Callable[[dict[str, Any]], list[Found]]:
+    # A table has every column in every row, so one without a value does not tell anything.
+    columns = {name for name, value in row.items() if value is not None}
+    for wanted, layout in LAYOUTS:
+        if wanted <= columns:
+            return layout
+    missing = "completions" if "prompt" in columns else "prompt and completions"
+    names = ", ".join(name[:30] for name in list(row)[:8])
+    there = f" Its columns are {names}; a mapping can say which are the prompt and the answers." if names else ""
+    raise Refused(f"It has no {missing}; give prompt and completions, or chosen and rejected.{there}")
+
+
+def _threads_size(count: int, bounds: tuple[int, int]) -> int | None:
+    """Return how many siblings make an item: all if the campaign compares so many, else two; 0: these make none."""
+    least, most = bounds
+    if count < least:
+        return 0
+    if count <= most:
+        return None
+    return 2 if least <= 2 <= most else most
+
+
+def _split(found: Found, name: Any, size: int | None) -> list[tuple[Found, Any]]:
+    """Return an item's parts of `size` answers, each with its id; with fewer answers it stays whole."""
+    if size is None or len(found.completions) <= size:
+        return [(found, name)]
+    if len(found.completions) > MAX_SPLIT:
+        raise Refused(f"It has {len(found.completions)} completions; more than {MAX_SPLIT} cannot be split.")
+    parts = []
+    for chosen in combinations(range(len(found.completions)), size):
+        labels = {**found.labels, "answers": list(chosen)} if found.labels else {}
+        part = Found(found.messages, [found.completions[place] for place in chosen], labels)
+        places = "-".join(str(place + 1) for place in chosen)
+        parts.append((part, None if name is None else f"{name}/{places}"))
+    return parts
+
+
+def _item(row: dict[str, Any], found: Found, *, name: Any) -> Item:
+    meta = dict(row.get("meta") or {})
+    if found.labels:
+        meta.setdefault("labels", found.labels)
     return Item(
-        external_id=_id(row.get("id"), messages, completions),
-        messages=messages,
-        completions=completions,
+        external_id=_id(name, found.messages, found.completions),
+        messages=found.messages,
+        completions=found.completions,
         wanted=_whole(row, "wanted", None),
         priority=_whole(row, "priority", 0) or 0,
         is_audit=False,
-        batch=_text(row, "batch"),
-        domain=_text(row, "domain"),
-        meta=meta or {},
+        batch=text_of(row, "batch"),
+        domain=text_of(row, "domain"),
+        meta=meta,
     )
-
-
-def check(item: Item, kind: FeedbackType) -> None:
-    """Raise `Refused` unless people can judge the item and both databases can store it."""
-    if not item.external_id.strip() or len(item.external_id) > 200:
-        raise Refused("Its id is blank or has more than 200 characters.")
-    if not item.messages:
-        raise Refused("Its prompt has no messages.")
-    for place, message in enumerate(item.messages, start=1):
-        if message["role"] not in ROLES:
-            raise Refused(f"Message {place} of its prompt has the role {message['role']!r}; use {', '.join(ROLES)}.")
-    if item.messages[-1]["role"] == "assistant":
-        raise Refused("Its prompt ends with an answer of the assistant; it must end where an answer is wanted.")
-    if not any(message["content"].strip() for message in item.messages):
-        raise Refused("Its prompt is empty.")
-    least, most = kind.completions
-    count = len(item.completions)
-    if not least <= count <= most:
-        wanted = str(least) if least == most else f"{least} to {most}"
-        raise Refused(f"It has {count} completions; this campaign compares {wanted}.")
-    seen = [text.strip() for text, _ in item.completions]
-    if len(set(seen)) < count:
-        raise Refused("Two of its completions are identical, so that nobody could prefer one.")
-    if any(len(origin) > 120 for _, origin in item.completions):
-        raise Refused("The origin of a completion has more than 120 characters.")
-    if item.wanted is not None and not 1 <= item.wanted <= MAX_WANTED:
-        raise Refused(f"It wants {item.wanted} judgements; give 1 to {MAX_WANTED}.")
-    if abs(item.priority) > MAX_PRIORITY:
-        raise Refused(f"Its priority is beyond ±{MAX_PRIORITY}.")
-    if len(item.batch) > 60 or len(item.domain) > 60:
-        raise Refused("Its batch or domain has more than 60 characters.")
-    reason = unstorable([item.external_id, item.messages, item.completions, item.batch, item.domain, item.meta])
-    if reason:
-        raise Refused(reason)
-
-
-def _object(line: str | bytes, *, first: bool) -> dict[str, Any] | None:
-    """Return the JSON object on the line; None when it is blank."""
-    if isinstance(line, bytes):
-        if first and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise Refused("The file is in UTF-16; save it in UTF-8.")
-        if len(line.rstrip(b"\r\n")) > MAX_LINE_BYTES:
-            raise Refused(_too_long())
-        try:
-            line = line.decode()
-        except UnicodeDecodeError as error:
-            raise Refused(f"Byte {error.start + 1} of the line is not valid UTF-8.") from None
-    elif len(line) > MAX_LINE_BYTES:
-        raise Refused(_too_long())
-    if first:
-        line = line.removeprefix("\ufeff")
-    elif line.startswith("\ufeff"):
-        raise Refused("It starts with a byte order mark, as if another file began here; remove the mark.")
-    if not line.strip():
-        return None
-    try:
-        row = json.loads(line, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise Refused(f"It is not valid JSON: {error.msg} at character {error.colno}.") from None
-    except RecursionError:
-        raise Refused("It is nested too deeply.") from None
-    except ValueError:
-        raise Refused("It holds a number that is too long.") from None
-    if not isinstance(row, dict):
-        raise Refused("It is no JSON object; each line must be one object in braces.")
-    return row
-
-
-def _no_constant(name: str) -> None:
-    raise Refused(f"It holds {name}, which is not valid JSON.")
-
-
-def _too_long() -> str:
-    return f"The line has more than {MAX_LINE_BYTES:,} bytes."
-
-
-def _messages(value: Any, name: str) -> Messages:
-    """Return a conversation from text, a transcript or a list of messages."""
-    if isinstance(value, str):
-        if value.startswith("\n\nHuman:"):
-            # The transcript of a prompt ends with "Assistant:", where the answer is wanted.
-            return _transcript(value.rstrip().removesuffix("\n\nAssistant:"), name)
-        return [{"role": "user", "content": value}]
-    if not isinstance(value, list):
-        given = "is missing" if value is None else "is neither text nor a list of messages"
-        raise Refused(f"Its {name} {given}.")
-    messages = []
-    for place, message in enumerate(value, start=1):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise Refused(f"Message {place} of its {name} is no object with a role.")
-        if not isinstance(message.get("content"), str):
-            raise Refused(f"Message {place} of its {name} has no content in text.")
-        messages.append({"role": message["role"], "content": message["content"]})
-    return messages
 
 
 def _completions(value: Any) -> list[tuple[str, str]]:
@@ -184,53 +139,16 @@ def _completions(value: Any) -> list[tuple[str, str]]:
         if isinstance(completion, str):
             completions.append((completion, ""))
             continue
+        if isinstance(completion, list):
+            completions.append((answer_of(completion, f"completion {place}"), ""))
+            continue
         if not isinstance(completion, dict) or not isinstance(completion.get("text"), str):
             raise Refused(f"Completion {place} is neither text nor an object with text.")
-        origin = completion.get("origin", "")
+        origin = completion.get("origin") or ""
         if not isinstance(origin, str):
             raise Refused(f"The origin of completion {place} is no text.")
         completions.append((completion["text"], origin))
     return completions
-
-
-def _chosen_rejected(row: dict[str, Any]) -> tuple[Messages, list[tuple[str, str]]]:
-    """Return prompt and completions of a row that says which answer was preferred; the preference is their origin."""
-    chosen, rejected = row["chosen"], row["rejected"]
-    if row.get("prompt") is not None:
-        messages = _messages(row["prompt"], "prompt")
-        answers = _answer(chosen, "chosen"), _answer(rejected, "rejected")
-    else:
-        conversations = _messages(chosen, "chosen"), _messages(rejected, "rejected")
-        for name, conversation in zip(("chosen", "rejected"), conversations, strict=True):
-            if len(conversation) < 2 or conversation[-1]["role"] != "assistant":
-                raise Refused(f"It has no prompt, and {name} is no conversation that ends with an assistant's answer.")
-        if conversations[0][:-1] != conversations[1][:-1]:
-            raise Refused("Its chosen and rejected conversations differ before their last answer.")
-        messages = conversations[0][:-1]
-        answers = conversations[0][-1]["content"], conversations[1][-1]["content"]
-    return messages, [(answers[0], "chosen"), (answers[1], "rejected")]
-
-
-def _answer(value: Any, name: str) -> str:
-    """Return the text of one answer, given as text or as a list with one assistant message."""
-    if isinstance(value, str):
-        return value.strip()
-    messages = _messages(value, name)
-    if len(messages) != 1 or messages[0]["role"] != "assistant":
-        raise Refused(f"Its {name} must be text or a list with one message of the assistant, since it has a prompt.")
-    return messages[0]["content"]
-
-
-def _transcript(text: str, name: str) -> Messages:
-    """Return the messages of an HH-RLHF transcript."""
-    parts = _TURN.split(text)
-    if parts[0].strip():
-        raise Refused(f"The transcript in its {name} does not start with “Human:” or “Assistant:”.")
-    speakers, contents = parts[1::2], parts[2::2]
-    return [
-        {"role": _SPEAKERS[speaker], "content": content.strip()}
-        for speaker, content in zip(speakers, contents, strict=True)
-    ]
 
 
 def _id(value: Any, messages: Messages, completions: list[tuple[str, str]]) -> str:
@@ -246,15 +164,9 @@ def _whole(row: dict[str, Any], name: str, default: int | None) -> int | None:
     value = row.get(name)
     if value is None:
         return default
+    if isinstance(value, float) and value.is_integer():
+        # A column of whole numbers with gaps is one of fractions in Parquet.
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise Refused(f"Its {name} is no whole number.")
-    return value
-
-
-def _text(row: dict[str, Any], name: str) -> str:
-    value = row.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise Refused(f"Its {name} is no text.")
     return value

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
+from io import BytesIO
+from typing import BinaryIO
 
-from django.http import Http404, HttpResponse
+from django.http import FileResponse, Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.errors import AnnotationError
+from annotation.feedback import kind
 from annotation.models import Campaign, Event
 from annotation.permissions import LARGEST_ID
-from annotation.services import events, intake
+from annotation.services import formats, refusals, uploads
+from annotation.services.intake import ImportReport
+from annotation.services.mapping import Columns
+from annotation.services.previewing import columns_of, first_rows, preview
+from annotation.services.rows import Row
 from frontend.decorators import campaign_page
-from frontend.forms.imports import ImportForm
+from frontend.forms.imports import ColumnsForm, ImportForm
 from frontend.http import SignedInRequest, say
 from frontend.lead_pages import campaign_page_of, sent
 from training.permissions import READERS
 
-REPORT = "tasks.lines_refused"
+PASTED = "pasted.txt"
+LINES_TYPE = "application/x-ndjson; charset=utf-8"
 
 # One example per layout that the import takes, ready to be pasted.
 LAYOUTS = (
@@ -36,6 +45,11 @@ LAYOUTS = (
         '"rejected": "It reflects the sea."}',
     ),
     (
+        "A table",
+        "CSV with a header. Any column names will do: after the upload you say which are the prompt and the answers.",
+        "question,left,right\nWhy is the sky blue?,Because of scattering.,It reflects the sea.",
+    ),
+    (
         "HH-RLHF transcripts",
         "Two whole conversations that differ in the last turn.",
         r'{"chosen": "\n\nHuman: Why is the sky blue?\n\nAssistant: Because of scattering.", "rejected": '
@@ -47,47 +61,90 @@ LAYOUTS = (
 @campaign_page(*READERS)
 @require_http_methods(["GET", "POST"])
 def campaign_import(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the form and, with ``?report=``, what the last import refused; POST imports and comes back here."""
+    """Return the form and, with ``?report=``, what the last import refused.
+
+    POST keeps the file and goes on to its preview or, with `at_once`, imports it and comes back here.
+    """
     form = ImportForm(sent(request), request.FILES or None)
     if request.method == "POST" and form.is_valid():
+        file, name, content_type = _file(form)
         try:
-            report = intake.import_lines(campaign=campaign, lines=_lines(form), actor=request.user)
+            rows = formats.rows_of(file, name=name, content_type=content_type)
+            if "preview" not in request.POST:
+                return _told(request, campaign, *_imported(request, campaign, rows, Columns()))
+            token = uploads.keep(campaign=campaign, user=request.user, file=file, name=name)
+            return redirect("import-preview", campaign.pk, token)
         except AnnotationError as error:
             form.add_error(None, str(error))
-        else:
-            return _told(request, campaign, report)
     context = {"form": form, "layouts": LAYOUTS, "report": _report(request, campaign)}
     status = 422 if form.errors else 200
     return campaign_page_of(request, campaign, "campaigns/import.html", context, tab="campaign-import", status=status)
 
 
-def _lines(form: ImportForm) -> Iterable[str | bytes]:
+@campaign_page(*READERS)
+@require_http_methods(["GET", "POST"])
+def import_preview(request: SignedInRequest, campaign: Campaign, token: str) -> HttpResponse:
+    """Return the first items of an upload as its columns are understood; POST with `import` imports all of it."""
+    path = uploads.find(campaign=campaign, user=request.user, token=token)
+    file = uploads.read(path) if path else None
+    if path is None or file is None:
+        say(request, "What you uploaded is no longer here: it was imported, or a day has passed. Choose it again.")
+        return redirect("campaign-import", campaign.pk)
+    name = uploads.name_of(path)
+    with file:
+        try:
+            read, _ = first_rows(formats.rows_of(file, name=name))
+        except AnnotationError as error:
+            say(request, str(error))
+            return redirect("campaign-import", campaign.pk)
+        answers = kind(campaign.kind).completions[1]
+        form = ColumnsForm(sent(request), names=columns_of(read), answers=answers)
+        columns = form.columns() if form.is_bound and form.is_valid() else Columns()
+        if "import" in request.POST and not form.errors:
+            try:
+                file.seek(0)
+                rows = formats.rows_of(file, name=name)
+                report, event = _imported(request, campaign, rows, columns)
+            except AnnotationError as error:
+                form.add_error(None, str(error))
+            else:
+                if report.created or report.existing or not report.failed:
+                    uploads.discard(path)
+                    return _told(request, campaign, report, event)
+                first = report.errors[0]
+                form.add_error(None, f"No row was good, so nothing was imported. Line {first.line}: {first.reason}")
+        file.seek(0)
+        looked_at = preview(campaign=campaign, rows=formats.rows_of(file, name=name), columns=columns)
+    context = {"form": form, "name": name, "preview": looked_at}
+    status = 422 if form.errors else 200
+    return campaign_page_of(
+        request, campaign, "campaigns/import_preview.html", context, tab="campaign-import", status=status
+    )
+
+
+def _file(form: ImportForm) -> tuple[BinaryIO, str, str]:
+    """Return what was uploaded or pasted, its name and its content type."""
     file = form.cleaned_data.get("file")
-    # Not `str.splitlines`: it also breaks at characters that JSON allows inside a string.
-    return intake.read_lines(file) if file else form.cleaned_data["text"].replace("\r\n", "\n").split("\n")
+    if file:
+        return file, file.name, file.content_type or ""
+    return BytesIO(form.cleaned_data["text"].replace("\r\n", "\n").encode()), PASTED, ""
 
 
-def _told(request: SignedInRequest, campaign: Campaign, report: intake.ImportReport) -> HttpResponse:
+def _imported(
+    request: SignedInRequest, campaign: Campaign, rows: Iterator[Row], columns: Columns
+) -> tuple[ImportReport, Event | None]:
+    return refusals.import_and_keep(campaign=campaign, rows=rows, actor=request.user, columns=columns)
+
+
+def _told(request: SignedInRequest, campaign: Campaign, report: ImportReport, event: Event | None) -> HttpResponse:
     """Return a redirect to what came of the import; refused lines are kept with an event, to be read again."""
     back = redirect("campaign-import", campaign.pk)
-    if report.failed:
-        event = events.record(
-            campaign=campaign,
-            actor=request.user,
-            action=REPORT,
-            target=f"{report.failed} lines",
-            detail={
-                "created": report.created,
-                "existing": report.existing,
-                "failed": report.failed,
-                "errors": [[error.line, error.reason] for error in report.errors],
-            },
-        )
+    if event is not None:
         back["Location"] += f"?report={event.pk}"
     elif report.created or report.existing:
         say(request, f"New items: {report.created}. There already, and left as they are: {report.existing}.")
     else:
-        say(request, "There was no line in it, so nothing was imported.")
+        say(request, "There was no item in it, so nothing was imported.")
     return back
 
 
@@ -95,20 +152,24 @@ def _report(request: SignedInRequest, campaign: Campaign) -> Event | None:
     given = request.GET.get("report", "")
     if not (given.isascii() and given.isdecimal() and len(given) < 19):
         return None
-    return Event.objects.filter(pk=int(given), campaign=campaign, action=REPORT).first()
+    return refusals.report_of(campaign, int(given))
 
 
 @campaign_page(*READERS)
 @require_GET
-def import_errors(request: SignedInRequest, campaign: Campaign, event_id: int) -> HttpResponse:
-    """Return the refused lines of an import as JSON Lines: {"line", "reason"}."""
-    event = Event.objects.filter(pk=min(event_id, LARGEST_ID), campaign=campaign, action=REPORT).first()
+def import_errors(request: SignedInRequest, campaign: Campaign, event_id: int) -> HttpResponseBase:
+    """Return what an import refused as JSON Lines: number, reason and the row, to be mended and imported again.
+
+    After a month the rows are gone, and the first thousand numbers and reasons are left.
+    """
+    event = refusals.report_of(campaign, min(event_id, LARGEST_ID))
     if event is None:
         raise Http404("There is no such report.")
-    lines = (
-        json.dumps({"line": line, "reason": reason}, ensure_ascii=False) + "\n"
-        for line, reason in event.detail["errors"]
-    )
-    response = HttpResponse("".join(lines), content_type="application/x-ndjson; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="refused-lines-{event.pk}.jsonl"'
-    return response
+    file = refusals.open_refused(event) or _reasons(event)
+    name = f"refused-lines-{event.pk}.jsonl"
+    return FileResponse(file, as_attachment=True, filename=name, content_type=LINES_TYPE)
+
+
+def _reasons(event: Event) -> BinaryIO:
+    lines = (json.dumps({"line": line, "reason": reason}) + "\n" for line, reason in event.detail["errors"])
+    return BytesIO("".join(lines).encode())

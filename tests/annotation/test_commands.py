@@ -56,6 +56,45 @@ class TestImport:
         _, _, error = run("import_prompts", "Helpful", "-", "--user", "nobody")
         assert str(error) == "There is no user called 'nobody'."
 
+    def test_other_columns_several_files_and_the_file_of_refused_rows(self, campaign, tmp_path):
+        (tmp_path / "a.csv").write_text("question,left,right\nWhy?,one,two\nHow?,same,same\n")
+        (tmp_path / "b.csv").write_text("question,left,right\nWhen?,now,\n")
+        mapped = ["--map", "prompt=question", "--map", "completions=left,right"]
+        errors = tmp_path / "errors.jsonl"
+        out, err, error = run(
+            "import_prompts",
+            "Helpful",
+            str(tmp_path / "a.csv"),
+            str(tmp_path / "b.csv"),
+            *mapped,
+            "--errors",
+            str(errors),
+        )
+        assert (out.strip(), error.returncode) == ("1 created, 0 existed, 2 refused", 1)
+        assert [line.split(":")[0] for line in err.splitlines()] == ["a.csv line 3", "b.csv line 2"]
+        lines = [json.loads(line) for line in errors.read_text().splitlines()]
+        assert [line["row"]["question"] for line in lines] == ["How?", "When?"]
+        _, _, error = run("import_prompts", "Helpful", str(errors), *mapped, "--errors", str(errors))
+        assert str(error) == f"{errors} is there already; give the refused rows another name."
+        errors.write_text(errors.read_text().replace("same", "different", 1).replace("null", '"later"'))
+        out, _, error = run("import_prompts", "Helpful", str(errors), *mapped)
+        assert (out.strip(), error) == ("2 created, 0 existed, 0 refused", None)
+
+    def test_a_folder(self, campaign, tmp_path):
+        for name in "ab":
+            (tmp_path / f"{name}.jsonl").write_text(json.dumps({"prompt": name, "completions": ["x", "y"]}))
+        out, _, error = run("import_prompts", "Helpful", str(tmp_path))
+        assert (out.strip(), error) == ("2 created, 0 existed, 0 refused", None)
+        (tmp_path / "c.csv").write_text("a")
+        _, _, error = run("import_prompts", "Helpful", str(tmp_path))
+        assert "several formats" in str(error)
+        _, _, error = run("import_prompts", "Helpful", str(tmp_path / "c.csv"), "--map", "promt=a")
+        assert "A mapping has no 'promt'" in str(error)
+        _, _, error = run(
+            "import_prompts", "Helpful", str(tmp_path / "a.jsonl"), "--errors", str(tmp_path / "no" / "x")
+        )
+        assert "cannot be written: No such file or directory." in str(error)
+
 
 class TestExport:
     def test_rows_go_to_standard_output(self, campaign, lead):

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ["torch", "transformers", "peft", "accelerate", "numpy", "datasets", "scipy", "pandas"]
+HEAVY = ["torch", "transformers", "peft", "accelerate", "numpy", "datasets", "scipy", "pandas", "pyarrow"]
 
 WEB = """
 import sys, json, importlib, pkgutil

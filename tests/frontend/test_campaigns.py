@@ -175,8 +175,9 @@ def test_good_lines_are_kept_and_bad_ones_told_by_number(world: World) -> None:
     event = Event.objects.get(action="tasks.lines_refused")
     assert [line for line, _ in event.detail["errors"]] == [2, 4]
     download = client.get(reverse("import-errors", args=[world.campaign.pk, event.pk]))
-    lines = [json.loads(line) for line in download.content.decode().splitlines()]
+    lines = [json.loads(line) for line in download.getvalue().decode().splitlines()]
     assert [line["line"] for line in lines] == [2, 4] and all(line["reason"] for line in lines)
+    assert (lines[0]["text"], lines[1]["row"]) == ("{broken", {"prompt": "x"})
     assert "attachment" in download["Content-Disposition"]
 
 

@@ -1,27 +1,47 @@
-"""Import a JSON Lines file into a campaign and print what came of each line."""
+"""Import files of prompts with their answers into a campaign, and print what came of each row."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.errors import AnnotationError
 from annotation.models import Campaign, User
-from annotation.services.intake import ImportReport, import_lines, read_lines
+from annotation.services import formats, mapping
+from annotation.services.folders import rows_of_files
+from annotation.services.intake import ImportReport, import_rows
+from annotation.services.rows import Row
 
 
 class Command(BaseCommand):
     help = (
-        "Import prompts with their completions from a JSON Lines file (or - for standard input) into a campaign. "
-        "Importing again creates nothing twice. Ends with status 1 when a line was refused; the good ones are kept."
+        "Import prompts with their answers into a campaign: JSON Lines, JSON, CSV, TSV, Parquet or Arrow, plain or "
+        "packed with gzip, or a folder that `datasets` wrote. Importing again creates nothing twice. Ends with status "
+        "1 when a row was refused; the good ones are kept."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("campaign", help="name or id of the campaign")
-        parser.add_argument("file", help="path of the file, or - for standard input")
+        parser.add_argument("file", nargs="+", help="files or folders, or - for standard input")
+        parser.add_argument(
+            "--map",
+            action="append",
+            default=[],
+            metavar="WHAT=COLUMN",
+            help=(
+                "which column is what: prompt=question, completions=a,b, id=…, domain=…, batch=…, labels=a,b; "
+                "per_item=2 makes pairs of more answers, together=uid puts rows with the same uid into one item; "
+                "or all of it as one JSON object"
+            ),
+        )
+        parser.add_argument(
+            "--errors", metavar="FILE", help="a new file for the refused rows, to be mended and imported"
+        )
         parser.add_argument("--user", help="username in whose name to import; it stands in the campaign's history")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,13 +52,17 @@ class Command(BaseCommand):
             if actor is None:
                 raise CommandError(f"There is no user called {options['user']!r}.")
         try:
-            if options["file"] == "-":
-                report = import_lines(campaign=campaign, lines=read_lines(sys.stdin.buffer), actor=actor)
-            else:
-                with Path(options["file"]).open("rb") as file:
-                    report = import_lines(campaign=campaign, lines=read_lines(file), actor=actor)
+            columns = mapping.of_words(options["map"])
+            with _opened(options["errors"]) as refused:
+                report = import_rows(
+                    campaign=campaign,
+                    rows=_rows(options["file"]),
+                    actor=actor,
+                    columns=columns,
+                    refused_to=refused,
+                )
         except OSError as error:
-            raise CommandError(f"{options['file']} cannot be read: {error.strerror}.") from None
+            raise CommandError(f"{error.filename or options['file'][0]} cannot be read: {error.strerror}.") from None
         except AnnotationError as error:
             raise CommandError(str(error)) from None
         self._print(report)
@@ -47,10 +71,26 @@ class Command(BaseCommand):
 
     def _print(self, report: ImportReport) -> None:
         for error in report.errors:
-            self.stderr.write(f"line {error.line}: {error.reason}")
+            self.stderr.write(f"{error.file + ' ' if error.file else ''}line {error.line}: {error.reason}")
         if report.failed > len(report.errors):
             self.stderr.write(f"and {report.failed - len(report.errors)} more lines that were refused")
         self.stdout.write(f"{report.created} created, {report.existing} existed, {report.failed} refused")
+
+
+def _rows(names: list[str]) -> Iterator[Row]:
+    return formats.rows_of(sys.stdin.buffer) if names == ["-"] else rows_of_files(Path(name) for name in names)
+
+
+def _opened(name: str | None) -> AbstractContextManager[BinaryIO | None]:
+    if name is None:
+        return nullcontext()
+    try:
+        # Never over one that is there: it may be the very file that was mended.
+        return Path(name).open("xb")
+    except FileExistsError:
+        raise CommandError(f"{name} is there already; give the refused rows another name.") from None
+    except OSError as error:
+        raise CommandError(f"{name} cannot be written: {error.strerror}.") from None
 
 
 def campaign_called(name: str) -> Campaign:

@@ -7,13 +7,17 @@ import io
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as arrow_parquet
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from annotation.api.exchange import PIECE_BYTES, compressed, in_pieces
-from annotation.models import Campaign, Event, User
+from annotation.models import Campaign, Event, Task, User
+from annotation.services import intake
 from tests.annotation.api.conftest import add_pairs, pair_line
 from tests.factories import judge
 
@@ -94,6 +98,63 @@ def test_a_body_is_read_by_the_line(clients: dict[str, APIClient], campaign: Cam
     path = f"/api/campaigns/{campaign.pk}/import/"
     response = clients["lead"].generic("POST", path, "", content_type=LINES, **given)
     assert response.json()["created"] == 10
+
+
+CSV = b"question,left,right,topic\nWhy?,one,two,physics\nHow?,same,same,art\n"
+COLUMNS = json.dumps({"prompt": "question", "completions": ["left", "right"], "domain": "topic"})
+
+
+def test_other_formats_and_columns(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    path = f"/api/campaigns/{campaign.pk}/import/?{urlencode({'mapping': COLUMNS})}"
+    for body, content_type in [
+        (CSV, "text/csv; charset=utf-8"),
+        (gzip.compress(CSV), "application/octet-stream"),
+        (parquet(CSV), "application/vnd.apache.parquet"),
+        (parquet(CSV), "application/octet-stream"),
+    ]:
+        report = clients["engineer"].post(path, body, content_type=content_type).json()
+        assert (report["created"] + report["existing"], report["failed"]) == (1, 1), content_type
+    file = SimpleUploadedFile("pairs.csv", CSV)
+    assert clients["engineer"].post(path, {"file": file}, format="multipart").json()["existing"] == 1
+    task = Task.objects.get(campaign=campaign, prompt__domain="physics")
+    assert task.meta["origins"] == ["left", "right"]
+
+
+def parquet(text: bytes) -> bytes:
+    out = io.BytesIO()
+    arrow_parquet.write_table(arrow_csv.read_csv(io.BytesIO(text)), out)
+    return out.getvalue()
+
+
+def test_a_wrong_mapping_or_format_is_told(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    path = f"/api/campaigns/{campaign.pk}/import/"
+    wrong = clients["lead"].post(path + "?mapping={", CSV, content_type="text/csv")
+    assert wrong.status_code == 422 and wrong.json()["errors"]["mapping"] == ["The mapping is not valid JSON."]
+    wrong = clients["lead"].post(path, CSV, content_type="application/vnd.apache.parquet")
+    assert wrong.status_code == 422 and "does not begin as Parquet does" in wrong.json()["detail"]
+
+
+def test_all_refused_rows_can_be_fetched_mended_and_sent_again(
+    clients: dict[str, APIClient], campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MAX_ERRORS", 2)
+    body = b"\n".join([pair_line(70), *[b'{"prompt": "%d", "completions": ["x"]}' % number for number in range(9)]])
+    report = send(clients["lead"], campaign, body).json()
+    assert (report["failed"], len(report["errors"])) == (9, 2)
+    assert report["refused"].startswith("http://testserver/api/")
+    for name in ("annotator", "stranger"):
+        assert clients[name].get(report["refused"]).status_code in (403, 404)
+    refused = clients["engineer"].get(report["refused"])
+    assert refused["Content-Type"] == LINES and refused["Content-Disposition"].startswith("attachment")
+    lines = b"".join(refused.streaming_content)
+    assert [json.loads(line)["line"] for line in lines.splitlines()] == list(range(2, 11))
+    mended = lines.replace(b'["x"]', b'["x", "y"]')
+    assert send(clients["lead"], campaign, mended).json()["created"] == 9
+    nothing = send(clients["lead"], campaign, b"{").json()
+    (address,) = [word for word in nothing["detail"].split() if word.startswith("http")]
+    assert json.loads(b"".join(clients["lead"].get(address).streaming_content))["text"] == "{"
+    for wrong in (1, 10**30):
+        assert clients["lead"].get(f"/api/campaigns/{campaign.pk}/import/{wrong}/refused/").status_code == 404
 
 
 def test_the_export_has_the_columns_that_trl_reads(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from rest_framework.test import APIClient
 
 from annotation.api.urls import urlpatterns
 from annotation.models import User
+from annotation.services.formats import BY_CONTENT_TYPE
 from tests.annotation.api.conftest import client_of
 from tests.factories import make_assignment, make_campaign, make_user
 
@@ -97,8 +99,53 @@ def test_no_request_makes_it_fail(
     client: Any = client_of(lead)
     client.raise_request_exception = False
     path = f"/api/{pattern.pattern}".replace("<int:campaign_id>", str(campaign.pk)).replace("<slug:key>", held.key)
+    path = path.replace("<int:event_id>", "1")
     response = client.generic(method, path, body, content_type=content_type, QUERY_STRING=urlencode(query))
     check(response, (method, path, body, query, content_type))
+
+
+TABLES = st.one_of(
+    st.sampled_from(NASTY),
+    st.binary(max_size=60),
+    st.lists(st.lists(TEXT, max_size=4), max_size=4).map(
+        lambda rows: "\n".join(",".join(row) for row in rows).encode(errors="replace")
+    ),
+    st.lists(
+        st.dictionaries(st.sampled_from(["prompt", "chosen", "rejected", "a", "messages", "\x00", "\ud800"]), VALUES),
+        max_size=3,
+    ).map(lambda rows: json.dumps(rows).encode()),
+    st.sampled_from([b'{"a":' * depth + b"1" + b"}" * depth for depth in (60, 499, 501, 800, 880, 900, 920, 950)]),
+    st.binary(max_size=40).map(lambda data: b"PAR1" + data + b"PAR1"),
+    st.binary(max_size=40).map(lambda data: b"\xff\xff\xff\xff" + data),
+)
+MAPPINGS = st.one_of(
+    TEXT,
+    st.just(""),
+    st.dictionaries(
+        st.sampled_from(["prompt", "completions", "id", "labels", "together", "per_item", "x"]),
+        st.one_of(VALUES, st.sampled_from(["a", ["a", "prompt"], 2])),
+        max_size=4,
+    ).map(json.dumps),
+).filter(lambda text: not any("\ud800" <= char <= "\udfff" for char in text))
+
+
+@SLOW
+@given(
+    body=TABLES,
+    packed=st.booleans(),
+    mapping=MAPPINGS,
+    content_type=st.sampled_from([*BY_CONTENT_TYPE, "application/octet-stream", "text/plain; charset=x"]),
+)
+def test_no_import_makes_it_fail(lead: User, body: bytes, packed: bool, mapping: str, content_type: str) -> None:
+    campaign = make_campaign(lead=lead)
+    client: Any = client_of(lead)
+    client.raise_request_exception = False
+    path = f"/api/campaigns/{campaign.pk}/import/?{urlencode({'mapping': mapping})}"
+    sent = gzip.compress(body) if packed else body
+    response = client.generic("POST", path, sent, content_type=content_type)
+    check(response, (body, mapping, content_type))
+    if response.status_code == 207:
+        check(client.get(response.json()["refused"]), body)
 
 
 @SLOW

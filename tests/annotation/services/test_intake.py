@@ -5,17 +5,21 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
+from django.core.files.storage import default_storage
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 import annotation
 from annotation.errors import CampaignClosed, Invalid
 from annotation.models import Completion, Event, Prompt, Task, TaskCompletion
-from annotation.services import campaigns, intake
-from annotation.services.layouts import MAX_LINE_BYTES
+from annotation.services import campaigns, intake, refusals
+from annotation.services.lines import line_rows, read_lines
+from annotation.services.mapping import Columns
+from annotation.services.rows import MAX_LINE_BYTES, Row
 from tests.factories import make_campaign
 
 pytestmark = pytest.mark.django_db
@@ -108,7 +112,7 @@ class TestLayouts:
     def test_the_shipped_pairs_all_fit(self, campaign):
         shipped = next(Path(annotation.__file__).parent.glob("demo/*.jsonl.gz"))
         with gzip.open(shipped) as file:
-            report = intake.import_lines(campaign=campaign, lines=intake.read_lines(file), actor=None)
+            report = intake.import_lines(campaign=campaign, lines=read_lines(file), actor=None)
         assert report.errors == []
         assert report.created >= 300
 
@@ -148,7 +152,7 @@ BAD = {
         "must end where an answer is wanted",
     ),
     "completions no list": ('{"prompt": "a", "completions": "xy"}', "no list"),
-    "one completion": ('{"prompt": "a", "completions": ["x"]}', "1 completions"),
+    "one completion": ('{"prompt": "a", "completions": ["x"]}', "1 completion;"),
     "three completions": ('{"prompt": "a", "completions": ["x", "y", "z"]}', "3 completions"),
     "completion a number": ('{"prompt": "a", "completions": ["x", 2]}', "Completion 2 is neither"),
     "origin a number": ('{"prompt": "a", "completions": ["x", {"text": "y", "origin": 1}]}', "origin of completion 2"),
@@ -216,7 +220,7 @@ class TestBadLines:
 
     def test_of_an_endless_line_only_enough_to_refuse_it_is_read(self):
         file = io.BytesIO(b"x" * (3 * MAX_LINE_BYTES) + b"\n" + GOOD.encode() + b"\n\nlast")
-        first, *rest = intake.read_lines(file)
+        first, *rest = read_lines(file)
         assert MAX_LINE_BYTES < len(first) < MAX_LINE_BYTES + 10
         assert rest == [GOOD.encode() + b"\n", b"\n", b"last"]
 
@@ -324,3 +328,80 @@ class TestImport:
             import_(campaign, *lines)
         # Bulk inserts come in several pieces where a statement may have few parameters.
         assert len(captured) < 60
+
+
+class TestRefusedRows:
+    def refused(self, campaign, rows, **options) -> list[dict]:
+        file = io.BytesIO()
+        intake.import_rows(campaign=campaign, rows=rows, actor=None, refused_to=file, **options)
+        return [json.loads(line) for line in file.getvalue().decode().splitlines()]
+
+    def test_every_one_is_written_with_its_number_its_reason_and_itself(self, campaign, monkeypatch):
+        monkeypatch.setattr(intake, "CHUNK_ITEMS", 7)
+        monkeypatch.setattr(intake, "MAX_ERRORS", 3)
+        other = GOOD.replace("no idea", "who knows")
+        lines = [GOOD, "{nonsense", '{"prompt": "a"}', other, *["[]"] * 30, '{"prompt": "\\ud83d", "completions": []}']
+        told = self.refused(campaign, line_rows(lines))
+        assert [row["line"] for row in told] == list(range(2, 36))
+        assert told[0] == {"line": 2, "reason": told[0]["reason"], "text": "{nonsense"}
+        assert told[1]["row"] == {"prompt": "a"}
+        assert "other content" in told[2]["reason"] and told[2]["row"] == json.loads(other)
+
+    def test_the_file_is_mended_and_imported_itself(self, campaign):
+        (told,) = self.refused(campaign, line_rows(['{"prompt": "a", "completions": ["x"]}']))
+        told["row"]["completions"].append("y")
+        (unread,) = self.refused(campaign, line_rows(['{"prompt": "b", "completions": ["x", "y"}']))
+        unread["text"] = unread["text"].replace("}", "]}")
+        report = import_(campaign, json.dumps(told), json.dumps(unread))
+        assert (report.created, report.failed) == (2, 0)
+
+    def test_mapped_rows_are_written_as_they_came(self, campaign):
+        columns = Columns("q", ("a", "b"))
+        row = {"q": "Why?", "a": "one", "b": "one", "other": [1]}
+        (told,) = self.refused(campaign, [Row(4, row)], columns=columns)
+        assert (told["line"], told["row"]) == (4, row)
+        told["row"]["b"] = "two"
+        report = intake.import_rows(campaign=campaign, rows=line_rows([json.dumps(told)]), actor=None, columns=columns)
+        assert (report.created, report.failed) == (1, 0)
+
+    def test_of_a_row_with_several_items_only_the_refused_one_is_written(self, campaign):
+        row = {"id": "r", "prompt": "Why?", "completions": ["x", "y", "x"]}
+        (told,) = self.refused(campaign, [Row(1, row)], columns=Columns(per_item=2))
+        assert told["row"]["id"] == "r/1-3"
+        assert Task.objects.count() == 2
+
+    def test_a_reason_quotes_only_what_can_be_stored_and_shown(self, campaign, lead):
+        line = '{"a\\u0000b": 1, "\\ud800": 2}'
+        report, event = refusals.import_and_keep(campaign=campaign, rows=line_rows([line]), actor=lead)
+        assert "Its columns are a\ufffdb, \ufffd;" in report.errors[0].reason
+        assert event.detail["errors"][0][1] == report.errors[0].reason
+
+    def test_they_are_kept_for_a_while(self, campaign, lead):
+        rows = line_rows([GOOD, "{"])
+        report, event = refusals.import_and_keep(campaign=campaign, rows=rows, actor=lead)
+        assert (report.created, event.detail["errors"]) == (1, [[2, report.errors[0].reason]])
+        with refusals.open_refused(event) as file:
+            assert json.loads(file.read())["text"] == "{"
+        path = default_storage.path(event.detail["file"])
+        os.utime(path, (0, 0))
+        refusals.import_and_keep(campaign=campaign, rows=line_rows(["["]), actor=lead)
+        assert refusals.open_refused(event) is None
+        assert refusals.import_and_keep(campaign=campaign, rows=line_rows([GOOD]), actor=lead)[1] is None
+
+
+class TestAgain:
+    def test_what_is_there_is_skipped_fast(self, campaign):
+        """An import that broke off goes on where it was: a chunk that is there costs a look-up and no write."""
+        lines = [json.dumps({"prompt": f"Q{n}", "completions": ["x", "y"]}) for n in range(1000)]
+        import_(campaign, *lines[:700])
+        with CaptureQueriesContext(connection) as captured:
+            assert import_(campaign, *lines[:500]).existing == 500
+        assert len(captured) <= 8
+        assert not any("INSERT" in query["sql"] and "annotation_event" not in query["sql"] for query in captured)
+        report = import_(campaign, *lines)
+        assert (report.created, report.existing) == (300, 700)
+
+    def test_deep_meta_is_refused(self, campaign):
+        meta = '{"a":' * 100 + "1" + "}" * 100
+        (error,) = import_(campaign, f'{{"prompt": "a", "completions": ["x", "y"], "meta": {meta}}}').errors
+        assert "nested too deeply" in error.reason

@@ -14,7 +14,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from annotation.services.layouts import Refused, read_line
+from annotation.services.items import Refused
+from annotation.services.layouts import items_of
+from annotation.services.lines import read_object
 from training import launch
 from training.recipes import recipe
 from training.recipes.spec import RunResult, RunSpec
@@ -154,11 +156,12 @@ def read_pairs(folder: Path, *, wanted: str = "") -> tuple[list[HHPair], int]:
             continue
         for line in lines_of(path):
             try:
-                item = read_line(line)
+                given = read_object(line)
+                if given is None:
+                    continue
+                (item,) = items_of(given, bounds=(2, 2))
             except Refused:
                 refused += 1
-                continue
-            if item is None:
                 continue
             first = next((m["content"] for m in item.messages if m["role"] == "user"), "")
             (chosen, _), (rejected, _) = item.completions

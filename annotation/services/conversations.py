@@ -1,0 +1,101 @@
+"""Conversations and answers in the shapes that data sets have them, read into messages and texts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotation.services.items import Messages, Refused
+
+_TURN = re.compile(r"\n\n(Human|Assistant):")
+_SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A prompt with its answers, as (text, origin), and what people already said about them."""
+
+    messages: Messages
+    completions: list[tuple[str, str]]
+    labels: dict[str, Any] = field(default_factory=dict)
+    id: Any = None  # where the layout knows a better one than the row's own
+
+
+def messages_of(value: Any, name: str) -> Messages:
+    """Return a conversation from text, a transcript or a list of messages; `name` is the column, for `Refused`."""
+    if isinstance(value, str):
+        if value.startswith("\n\nHuman:"):
+            # The transcript of a prompt ends with "Assistant:", where the answer is wanted.
+            return _transcript(value.rstrip().removesuffix("\n\nAssistant:"), name)
+        return [{"role": "user", "content": value}]
+    if not isinstance(value, list):
+        given = "is missing" if value is None else "is neither text nor a list of messages"
+        raise Refused(f"Its {name} {given}.")
+    messages = []
+    for place, message in enumerate(value, start=1):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise Refused(f"Message {place} of its {name} is no object with a role.")
+        content = message.get("content")
+        if isinstance(content, dict):
+            # As Arena-Hard keeps an answer beside how it was sampled.
+            content = content.get("answer")
+        if not isinstance(content, str):
+            raise Refused(f"Message {place} of its {name} has no content in text.")
+        messages.append({"role": message["role"], "content": content})
+    return messages
+
+
+def answer_of(value: Any, name: str) -> str:
+    """Return the text of one answer, given as text or as a list with one assistant message; raises `Refused`."""
+    if isinstance(value, str):
+        return value.strip()
+    messages = messages_of(value, name)
+    if len(messages) != 1 or messages[0]["role"] != "assistant":
+        raise Refused(f"Its {name} must be text or a list with one message of the assistant, since it has a prompt.")
+    return messages[0]["content"]
+
+
+def with_last_answer(value: Any, name: str) -> tuple[Messages, str]:
+    """Return a conversation up to its last answer, and that answer; raises `Refused` when it ends otherwise."""
+    messages = messages_of(value, name)
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise Refused(f"It has no prompt, and {name} is no conversation that ends with an assistant's answer.")
+    return messages[:-1], messages[-1]["content"]
+
+
+def text_of(row: dict[str, Any], name: str) -> str:
+    """Return the text in a column, "" when there is none; raises `Refused` when it is something else."""
+    value = row.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Refused(f"Its {name} is no text.")
+    return value
+
+
+def origin_of(row: dict[str, Any], name: str, default: str = "") -> str:
+    """Return who wrote an answer, as a column names it."""
+    value = row.get(name)
+    return value[:120] if isinstance(value, str) else default
+
+
+def labels_of(row: dict[str, Any], *names: str, starting: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the columns that are labels, by name or by how their name starts, where they have a value."""
+    return {
+        name: value
+        for name, value in row.items()
+        if value is not None and (name in names or (starting and name.startswith(starting)))
+    }
+
+
+def _transcript(text: str, name: str) -> Messages:
+    """Return the messages of an HH-RLHF transcript."""
+    parts = _TURN.split(text)
+    if parts[0].strip():
+        raise Refused(f"The transcript in its {name} does not start with “Human:” or “Assistant:”.")
+    speakers, contents = parts[1::2], parts[2::2]
+    return [
+        {"role": _SPEAKERS[speaker], "content": content.strip()}
+        for speaker, content in zip(speakers, contents, strict=True)
+    ]

@@ -1,0 +1,79 @@
+"""The first rows of a file as the items they would become; nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from annotation.feedback import kind
+from annotation.models import Campaign
+from annotation.services import threads
+from annotation.services.intake import LineError
+from annotation.services.items import Item, Refused, check
+from annotation.services.layouts import items_of
+from annotation.services.mapping import MAX_NAME, Columns
+from annotation.services.rows import Row
+from annotation.storable import printable, unstorable
+
+MAX_ROWS = 200
+MAX_CHARACTERS = 8_000_000
+MAX_ITEMS = 5
+MAX_COLUMNS = 60
+
+
+@dataclass(frozen=True)
+class Preview:
+    columns: list[str]  # of the rows that were read
+    items: list[tuple[int, Item]]  # the first few, with their lines
+    refused: list[LineError]
+    taken: int  # items that the rows would give
+    rows: int
+    is_whole: bool  # whether the file has no more rows
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """Return the names of the columns of some rows, as they first come; not of what is in a file of refused rows."""
+    names = {name: None for row in map(threads.unwrapped, rows) for name in row.value or {}}
+    return [name for name in names if 0 < len(name) <= MAX_NAME and not unstorable(name)][:MAX_COLUMNS]
+
+
+def first_rows(rows: Iterable[Row]) -> tuple[list[Row], bool]:
+    """Return the first rows, no more than a chunk of an import holds, and whether that is all of them."""
+    read: list[Row] = []
+    characters = 0
+    for row in rows:
+        if len(read) >= MAX_ROWS or characters >= MAX_CHARACTERS:
+            return read, False
+        read.append(row)
+        characters += row.size
+    return read, True
+
+
+def preview(*, campaign: Campaign, rows: Iterable[Row], columns: Columns) -> Preview:
+    """Return what an import of these rows would begin with."""
+    feedback_kind = kind(campaign.kind)
+    read, is_whole = first_rows(rows)
+    items: list[tuple[int, Item]] = []
+    refused: list[LineError] = []
+    taken = 0
+    gathered, left = threads.gathered(read, columns)
+    for row in gathered:
+        if row.value is None and not row.reason:
+            continue
+        try:
+            if row.reason or row.value is None:
+                raise Refused(row.reason)
+            made = items_of(left.apply(row.value), bounds=feedback_kind.completions, per_item=left.per_item)
+        except Refused as reason:
+            refused.append(LineError(row.line, printable(str(reason))))
+            continue
+        for item in made:
+            try:
+                check(item, feedback_kind)
+            except Refused as reason:
+                refused.append(LineError(row.line, printable(str(reason))))
+                continue
+            taken += 1
+            if len(items) < MAX_ITEMS:
+                items.append((row.line, item))
+    return Preview(columns_of(read), items, refused, taken, len(read), is_whole)

@@ -1,0 +1,100 @@
+"""Writing items into the database: prompts, completions and tasks, in a handful of statements for hundreds of items."""
+
+from __future__ import annotations
+
+from annotation.datasets import content_hash, prompt_hash
+from annotation.errors import CampaignClosed
+from annotation.models import Campaign, Completion, Prompt, Task, TaskCompletion
+from annotation.services.items import Item
+
+
+def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str]]:
+    """Write the new ones of `items` in a handful of statements; return their ids, and those taken by other content.
+
+    Call it in a transaction. The campaign's row is locked, so that two imports at once cannot both find an item new;
+    NO KEY, so that the judgements that come in meanwhile do not wait.
+    """
+    if not items:
+        return set(), set()
+    campaign = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+    if campaign.state == Campaign.State.CLOSED:
+        raise CampaignClosed("This campaign is closed; import into another one.")
+    known = Task.objects.filter(campaign=campaign, external_id__in=items).values_list("external_id", "content")
+    existing, clashing = set(), set()
+    for external_id, content in known:
+        existing.add(external_id)
+        texts = [completion["text"] for completion in content["completions"]]
+        if not items[external_id].same_as(content["messages"], texts):
+            clashing.add(external_id)
+    new = {external_id: item for external_id, item in items.items() if external_id not in existing}
+    if new:
+        _insert(campaign, new)
+    return set(new), clashing
+
+
+def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
+    """Insert prompts and completions that are not there yet, and a task for each item."""
+    hash_of = {external_id: prompt_hash(item.messages) for external_id, item in items.items()}
+    prompts = {
+        prompt.content_hash: prompt
+        for prompt in Prompt.objects.filter(campaign=campaign, content_hash__in=set(hash_of.values())).defer("messages")
+    }
+    old_prompts = [prompt.pk for prompt in prompts.values()]
+    unknown = {
+        hash_of[external_id]: Prompt(
+            campaign=campaign, messages=item.messages, content_hash=hash_of[external_id], domain=item.domain
+        )
+        for external_id, item in items.items()
+        if hash_of[external_id] not in prompts
+    }
+    Prompt.objects.bulk_create(unknown.values())
+    prompts.update(unknown)
+
+    hashes_of = {id_: [content_hash(text) for text, _ in item.completions] for id_, item in items.items()}
+    completions = {
+        (completion.prompt_id, completion.content_hash): completion
+        for completion in Completion.objects.filter(prompt__in=old_prompts).defer("text")
+    }
+    wanted = {
+        (prompts[hash_of[external_id]].pk, hash_): part
+        for external_id, item in items.items()
+        for hash_, part in zip(hashes_of[external_id], item.completions, strict=True)
+    }
+    fresh = {
+        (prompt_id, hash_): Completion(prompt_id=prompt_id, text=text, content_hash=hash_, origin=origin)
+        for (prompt_id, hash_), (text, origin) in wanted.items()
+        if (prompt_id, hash_) not in completions
+    }
+    Completion.objects.bulk_create(fresh.values())
+    completions.update(fresh)
+
+    tasks = {}
+    parts = {}
+    for external_id, item in items.items():
+        prompt = prompts[hash_of[external_id]]
+        parts[external_id] = [completions[prompt.pk, hash_].pk for hash_ in hashes_of[external_id]]
+        seats = item.wanted or campaign.overlap
+        tasks[external_id] = Task(
+            campaign=campaign,
+            prompt=prompt,
+            external_id=external_id,
+            content={
+                "messages": item.messages,
+                "completions": [
+                    {"id": pk, "text": text} for pk, (text, _) in zip(parts[external_id], item.completions, strict=True)
+                ],
+            },
+            # Two policies may write the same words, which are stored once: so who wrote them is told here as well.
+            meta={**item.meta, "origins": [origin for _, origin in item.completions]},
+            wanted=seats,
+            seats=seats,
+            priority=item.priority,
+            is_audit=item.is_audit,
+            batch=item.batch,
+        )
+    Task.objects.bulk_create(tasks.values())
+    TaskCompletion.objects.bulk_create(
+        TaskCompletion(task=task, completion_id=pk, position=position)
+        for external_id, task in tasks.items()
+        for position, pk in enumerate(parts[external_id])
+    )

@@ -1,0 +1,98 @@
+"""Real data sets, where this machine has a folder of them: the first rows of each are imported by its one line."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from annotation.models import Task
+from annotation.services import folders, intake, mapping
+from annotation.services.items import Item
+from annotation.services.layouts import items_of
+from annotation.services.threads import gathered
+from tests.factories import make_campaign
+
+DATA = Path(os.environ.get("ATTUNE_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
+FIRST = 20
+PAIR = ["per_item=2"]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.skipif(not DATA.is_dir(), reason="there is no folder of data sets")]
+
+# Files below the folder, the mapping, and how many answers an item has.
+FOLDERS = {
+    "hh-rlhf-pairs": (["helpful-base.jsonl.gz"], [], 2),
+    "llmfao-crowd": (
+        ["pairs-crowd.jsonl.gz"],
+        ["prompt=text", "completions=result_x,result_y", "labels=model_x,model_y"],
+        2,
+    ),
+    "oasst-100-trees": (["en_100_tree.jsonl.gz"], [], 2),
+    "qa-feedback": (
+        ["dev_feedback.json.gz"],
+        [
+            "prompt=question",
+            "completions=prediction 1,prediction 2,prediction 3,prediction 4",
+            "labels=preference",
+            *PAIR,
+        ],
+        2,
+    ),
+    "arena-hard-v0.1": (
+        ["model_answer_gpt-3.5-turbo-0125.jsonl.gz", "model_answer_gpt-4-0314.jsonl.gz"],
+        ["together=uid"],
+        2,
+    ),
+    "xstest": (
+        ["completions/xstest_v2_completions_gpt4.csv.gz", "completions/xstest_v2_completions_llama2new.csv.gz"],
+        ["together=id"],
+        2,
+    ),
+    "llmbar-natural": (["llmbar_natural.json"], [], 2),
+    "rm-bench-dev": (["chat_filtered.json.gz"], [], 2),
+    "llm-rubric-dialogues": (["real_data.json.gz"], [], 1),
+    "zhongjing-cmtmedqa": (["dialogues.jsonl.gz"], [], 1),
+}
+
+
+def first_rows(name: str):
+    """Yield the first rows of each of the files, as if the files had no more."""
+    for file in FOLDERS[name][0]:
+        for row in islice(folders.rows_of_files([DATA / name / file]), FIRST):
+            yield replace(row, file=file)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, answers) in FOLDERS.items() if answers == 2])
+def test_pairs_come_in_by_one_line(name: str, lead) -> None:
+    if not (DATA / name).is_dir():
+        pytest.skip(f"there is no {name}")
+    campaign = make_campaign(lead=lead)
+    columns = mapping.of_words(FOLDERS[name][1])
+    refused = io.BytesIO()
+    report = intake.import_rows(
+        campaign=campaign, rows=first_rows(name), actor=None, columns=columns, refused_to=refused
+    )
+    assert report.created >= 10, report
+    assert report.failed <= 4, refused.getvalue().decode()[:3000]
+    for task in Task.objects.filter(campaign=campaign):
+        assert len(task.content["completions"]) == 2
+        assert all(task.meta["origins"])
+    again = intake.import_rows(campaign=campaign, rows=first_rows(name), actor=None, columns=columns)
+    assert (again.created, again.failed) == (0, report.failed)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, answers) in FOLDERS.items() if answers == 1])
+def test_single_answers_become_items(name: str) -> None:
+    if not (DATA / name).is_dir():
+        pytest.skip(f"there is no {name}")
+    rows, columns = gathered(first_rows(name), mapping.Columns())
+    items: list[Item] = []
+    for row in rows:
+        assert row.value is not None, row
+        items += items_of(columns.apply(row.value), bounds=(1, 1))
+    assert len(items) == FIRST
+    assert all(len(item.completions) == 1 and item.messages[-1]["role"] == "user" for item in items)

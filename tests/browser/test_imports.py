@@ -1,0 +1,59 @@
+"""A lead uploads a table, names its columns by keyboard and looks at the items: on both screens and in both themes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from annotation.models import Task, User
+from tests.browser.conftest import SCREENS
+from tests.browser.test_pages import complaints, sticks_out
+from tests.factories import make_campaign
+
+CSV = (
+    "question,answer of the first model,b,topic\n"
+    'Why is the sky blue?,"Because of **scattering**.\n\n- short waves\n- long waves",It reflects the sea.,physics\n'
+    "How?,same,same,art\n" + "x" * 300 + "," + "y" * 300 + ",z,long\n"
+)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_table_is_looked_at_and_imported(
+    screen: str,
+    theme: str,
+    open_context: Callable[..., BrowserContext],
+    sign_in: Callable[..., Page],
+    person: User,
+) -> None:
+    campaign = make_campaign("Helpfulness", lead=person)
+    context = open_context(viewport=SCREENS[screen], color_scheme=theme)
+    page = sign_in(context, person, path=f"/campaigns/{campaign.pk}/import/")
+    assert complaints(page) == [] and not sticks_out(page)
+    file = {"name": "pairs with a name.csv", "mimeType": "text/csv", "buffer": CSV.encode()}
+    page.get_by_label("A file").set_input_files(files=[file])
+    page.get_by_role("button", name="Look at it first").press("Enter")
+    expect(page.get_by_role("heading", name="What the columns are")).to_be_visible()
+    expect(page.get_by_text("No item yet.")).to_be_visible()
+    page.get_by_label("Prompt").select_option("question")
+    page.get_by_label("Answer 1").select_option("answer of the first model")
+    page.get_by_label("Answer 2").select_option("b")
+    page.get_by_label("Domain").select_option("topic")
+    page.get_by_role("button", name="Show the items").press("Enter")
+    expect(page.get_by_role("article")).to_have_count(2)
+    expect(page.get_by_text("so that nobody could prefer one")).to_be_visible()
+    assert complaints(page) == [] and not sticks_out(page)
+    if os.environ.get("SHOTS"):
+        page.screenshot(path=f"{os.environ['SHOTS']}/preview-{screen}-{theme}.png", full_page=True)
+    page.get_by_role("button", name="Import all").press("Enter")
+    expect(page.get_by_role("heading", name="1 line could not be taken")).to_be_visible()
+    assert complaints(page) == [] and not sticks_out(page)
+    if os.environ.get("SHOTS"):
+        page.screenshot(path=f"{os.environ['SHOTS']}/import-{screen}-{theme}.png", full_page=True)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the refused lines").click()
+    assert '"question": "How?"' in download.value.path().read_text()
+    assert Task.objects.filter(campaign=campaign).count() == 2
