@@ -12,9 +12,6 @@ import pytest
 
 from annotation.models import Task
 from annotation.services import folders, intake, mapping
-from annotation.services.items import Item
-from annotation.services.layouts import items_of
-from annotation.services.threads import gathered
 from tests.factories import make_campaign
 
 DATA = Path(os.environ.get("ATTUNE_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
@@ -86,13 +83,12 @@ def test_pairs_come_in_by_one_line(name: str, lead) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, (_, _, answers) in FOLDERS.items() if answers == 1])
-def test_single_answers_become_items(name: str) -> None:
+def test_single_answers_come_in_by_one_line(name: str, lead) -> None:
     if not (DATA / name).is_dir():
         pytest.skip(f"there is no {name}")
-    rows, columns = gathered(first_rows(name), mapping.Columns())
-    items: list[Item] = []
-    for row in rows:
-        assert row.value is not None, row
-        items += items_of(columns.apply(row.value), bounds=(1, 1))
-    assert len(items) == FIRST
-    assert all(len(item.completions) == 1 and item.messages[-1]["role"] == "user" for item in items)
+    campaign = make_campaign(lead=lead, kind="ratings")
+    report = intake.import_rows(campaign=campaign, rows=first_rows(name), actor=None)
+    assert (report.created, report.failed) == (FIRST, 0), report.errors
+    tasks = Task.objects.filter(campaign=campaign)
+    assert all(len(task.content["completions"]) == 1 for task in tasks)
+    assert all(task.content["messages"][-1]["role"] == "user" for task in tasks)
