@@ -14,6 +14,8 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from frontend.highlighting import CLASSES, Budget, highlighted
+
 TAGS = {
     *("p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "s", "sub", "sup", "a", "ul", "ol", "li"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "span"),
@@ -34,11 +36,18 @@ def _image_as_text(self: RendererHTML, tokens: list[Token], index: int, options:
     return f'<span class="image-left-out">[picture left out: {escape(alternative)}]</span>'
 
 
+def _code(self: RendererHTML, tokens: list[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+    """Return a fenced block, coloured when its first word names a language."""
+    language = tokens[index].info.split(maxsplit=1)[:1]
+    return f"<pre><code>{highlighted(tokens[index].content, ''.join(language), env['code'])}</code></pre>\n"
+
+
 def _renderer() -> MarkdownIt:
     # `breaks`: models end lines where they mean to; `maxNesting` bounds what hostile nesting can cost.
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True, "maxNesting": 40})
     parser.enable(["table", "strikethrough"])
     parser.add_render_rule("image", _image_as_text)
+    parser.add_render_rule("fence", _code)
     return parser
 
 
@@ -48,7 +57,7 @@ _CLEANER = nh3.Cleaner(
     attributes=ATTRIBUTES,
     url_schemes=SCHEMES,
     link_rel="noopener noreferrer nofollow",
-    allowed_classes={"span": {"image-left-out"}},
+    allowed_classes={"span": {"image-left-out", *CLASSES}},
     strip_comments=True,
     # A relative link would lead into our own pages, under words that a model chose.
     url_relative="deny",
@@ -67,8 +76,9 @@ def render(text: str, *, below: int = 3) -> str:
     Its headings become those of a section whose own heading has level `below`, so that the outline of the page holds.
     """
     if len(text) > LONGEST or any(text.count(mark) > most for mark, most in MOST_MARKS.items()):
-        return f'<pre dir="auto" tabindex="0">{escape(text)}</pre>'
-    env: EnvType = {}
+        # The first line end after <pre> belongs to the markup.
+        return f'<pre dir="auto" tabindex="0">\n{escape(text)}</pre>'
+    env: EnvType = {"code": Budget()}
     tokens = _PARSER.parse(text, env)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
