@@ -36,7 +36,20 @@ annotator_page = campaign_page(Role.ANNOTATOR)
 # Fetched beside the page instead of one after the other as the imports are found.
 MODULES = [
     f"js/{name}.js"
-    for name in ("activity", "diff", "draft", "form", "keys", "net", "outbox", "reading", "screen", "status", "store")
+    for name in (
+        "activity",
+        "copying",
+        "diff",
+        "draft",
+        "form",
+        "keys",
+        "net",
+        "outbox",
+        "reading",
+        "screen",
+        "status",
+        "store",
+    )
 ]
 
 

@@ -371,6 +371,59 @@ def test_differences_and_raw_text_come_and_go(open_context, sign_in, person: Use
     expect(page.locator(".answer .text__raw").first).to_contain_text("says **this**")
 
 
+CODE = "def f(a):\n    return a < 1 and '<b>'\n"
+FORMULA = "\n\nSo $x^2$ is\n\n$$\n\\frac{1}{2} + \\sqrt{y}\n$$"
+
+
+@pytest.fixture
+def code_pair(person: User) -> Campaign:
+    campaign = make_campaign("Code", annotators=[person])
+    text = f"\n  Look:\n\n```python\n{CODE}```\n{FORMULA}\n"
+    make_task(campaign, completions=(text, text.replace("return a", "return b").replace("{2}", "{3}")))
+    return campaign
+
+
+def test_code_is_copied_by_keys_as_it_was_written(open_context, sign_in, person: User, code_pair) -> None:
+    context = open_context()
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = sign_in(context, person, path=f"/work/{code_pair.pk}/")
+    expect(page.locator("pre .k").first).to_be_visible()
+    for clipboard in ("there", "missing, as without TLS"):
+        if clipboard != "there":
+            page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        page.keyboard.press("d")  # marks in the code are not copied, and the button is no word of the answer
+        page.locator("[data-answer='0'] pre").first.focus()
+        page.keyboard.press("Tab")
+        expect(page.locator("[data-answer='0'] .code__copy")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#announcer")).to_have_text("Copied")
+        expect(page.locator("[data-answer='0'] .code__copy")).to_have_text("Copied")
+        page.get_by_label("Comment").focus()
+        page.keyboard.press("Control+v")
+        assert "return" in page.get_by_label("Comment").input_value()
+        assert page.get_by_label("Comment").input_value().rstrip() == CODE.rstrip()
+        page.get_by_label("Comment").fill("")
+        page.keyboard.press("Escape")
+        expect(page.locator("#announcer")).to_have_text("Copied")
+        page.evaluate("document.querySelector('#announcer').textContent = ''")
+    expect(page.locator("[data-answer='0'] .code__copy")).to_have_text("Copy code")
+    expect(page.locator("[data-answer='0'] .code__copy")).to_have_count(1)
+
+
+def test_formulas_are_drawn_and_raw_is_exactly_what_was_written(open_context, sign_in, person, code_pair) -> None:
+    page = sign_in(open_context(), person, path=f"/work/{code_pair.pk}/")
+    fraction = page.locator("[data-answer='0'] mfrac")
+    above, below = (part.bounding_box() for part in fraction.locator("mn").all())
+    assert above is not None
+    assert below is not None
+    assert above["y"] + above["height"] <= below["y"] + 1
+    page.keyboard.press("r")
+    expect(fraction).to_be_hidden()
+    assignment = Assignment.objects.get(key=shown_key(page))
+    texts = [assignment.task.content["completions"][place]["text"] for place in assignment.shown_order]
+    assert page.locator("[data-answers] .text__raw").evaluate_all("all => all.map(one => one.textContent)") == texts
+
+
 def test_new_guidelines_are_announced(page: Page, campaign: Campaign) -> None:
     campaigns.write_guideline(campaign=campaign, text="Prefer **short** answers.", actor=campaign.created_by)
     for key in ("2", "Enter", "2", "Enter", "2", "Enter"):

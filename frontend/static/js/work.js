@@ -1,6 +1,7 @@
 // The annotator's screen: judge, and the next item is already there. Nothing is shown as saved before it is.
 
 import { Activity } from "./activity.js";
+import { copyButtons } from "./copying.js";
 import { Draft, forgetOldDrafts } from "./draft.js";
 import { clearErrors, complete } from "./form.js";
 import { listenForKeys } from "./keys.js";
@@ -44,6 +45,7 @@ function open(item) {
   draft = form && new Draft({ user, form, version: item.dataset.version, url: draftUrl, seconds: () => activity.seconds() });
   if (!draft) return;
   activity.start(draft.restore());
+  copyButtons(item);
   readingAids(item);
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
