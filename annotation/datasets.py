@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from annotation.behaviour import MEASURES
 from annotation.errors import Invalid
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback, Prompt
@@ -45,6 +46,8 @@ _PROVENANCE = {
     "simulated": "true when a simulated person judged",
     "guideline": "version of the guideline in force",
 }
+# Here "read" is in canonical order, as everything in a row.
+_BEHAVIOUR = "; ".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
 VIEWS: dict[str, View] = {
     view.name: view
     for view in (
@@ -73,6 +76,7 @@ VIEWS: dict[str, View] = {
                 "shown_order": "shown_order[i] is the canonical position of what stood in place i",
                 "payload": "the judgement in the kind's own form",
                 "verdict": "the judgement in words, in terms of the canonical order",
+                "behaviour": f"how the page was used, or null; of these what was measured: {_BEHAVIOUR}",
                 **_PROVENANCE,
             },
         ),
@@ -183,6 +187,7 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
     """Yield the rows; plain tuples instead of model instances, which would take twice the time."""
     columns = (
         *("id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
+        "behaviour",
         *("user__pseudonym", "user__is_simulated"),
         *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__prompt__content_hash"),
     )
@@ -195,6 +200,7 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
         seconds,
         active_seconds,
         guideline,
+        behaviour,
         pseudonym,
         simulated,
         external_id,
@@ -229,6 +235,7 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
                 "shown_order": shown_order,
                 "payload": payload,
                 "verdict": feedback_kind.describe(payload, options=options),
+                "behaviour": behaviour,
                 **provenance,
             }
             continue
