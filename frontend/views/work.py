@@ -41,6 +41,7 @@ MODULES = [
     f"js/{name}.js"
     for name in (
         "activity",
+        "behaviour",
         "copying",
         "diff",
         "draft",
