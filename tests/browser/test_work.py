@@ -526,6 +526,41 @@ def test_formulas_are_drawn_and_raw_is_exactly_what_was_written(open_context, si
     assert page.locator("[data-answers] .text__raw").evaluate_all("all => all.map(one => one.textContent)") == texts
 
 
+@pytest.fixture
+def marked(open_context, sign_in, person: User) -> Callable[[str, str], list[str]]:
+    """Return a function that shows two answers and returns the words marked in them, all in order of the alphabet."""
+
+    def show(one: str, other: str) -> list[str]:
+        campaign = make_campaign("Differences", annotators=[person])
+        make_task(campaign, completions=(one, other))
+        page = sign_in(open_context(), person, path=f"/work/{campaign.pk}/")
+        page.keyboard.press("d")
+        return sorted(page.locator(".text__rendered mark.differs").all_text_contents())
+
+    return show
+
+
+def test_differences_in_code_tables_and_formulas_are_marked(marked) -> None:
+    one = (
+        "```python\ndef f(a):\n    return a + 1\n```\n\n| x | y |\n|---|---|\n| 1 | 2 |\n\nand $\\frac{p}{q}$ it is so."
+    )
+    other = one.replace("+ 1", "- 1").replace("| 2 |", "| 3 |").replace("{q}", "{r}")
+    assert marked(one, other) == ["+", "-", "2", "3", "q", "r"]
+
+
+def test_a_lone_word_that_both_happen_to_have_is_no_common_part(marked) -> None:
+    one = "It is so. Because the cat sleeps all day. This is how it ends."
+    other = "It is so. Whenever my the dogs bark at night. This is how it ends."
+    assert marked(one, other) == ["Because the cat sleeps all day", "Whenever my the dogs bark at night"]
+
+
+def test_very_long_answers_are_compared_line_by_line(marked) -> None:
+    lines = [f"Line {number} has these words in it and no others at all." for number in range(600)]
+    other = [line if number % 300 else f"Other {line}" for number, line in enumerate(lines)]
+    found = marked("\n".join(lines), "\n".join(other))
+    assert found == sorted([*(lines[number] for number in (0, 300)), *(other[number] for number in (0, 300))])
+
+
 def test_new_guidelines_are_announced(page: Page, campaign: Campaign) -> None:
     campaigns.write_guideline(campaign=campaign, text="Prefer **short** answers.", actor=campaign.created_by)
     for key in ("2", "Enter", "2", "Enter", "2", "Enter"):
