@@ -78,7 +78,7 @@ def mathml(tex: str, *, display: bool, budget: Budget) -> str | None:
     budget.markup -= len(made)
     if budget.markup < 0:
         return None
-    # The source is what a diff compares, and what a program that cannot read MathML says.
+    # The source is what a program says that cannot read MathML.
     return _STYLE.sub(_class_for, made).replace("<math", f'<math alttext="{escape(tex.strip())}"', 1)
 
 

@@ -96,6 +96,7 @@ class TestSubmit:
         judge(annotator, campaign, assignment=held, behaviour={"read": [1, 1]})
         assert Feedback.objects.current().get().behaviour == {"read": [1, 1]}
         assert judge(annotator, campaign, assignment=held, behaviour="{").behaviour is None
+        assert Feedback.objects.filter(behaviour__isnull=True).count() == 1
 
     def test_the_guideline_in_force_is_stored(self, campaign, annotator, lead):
         held = make_assignment(annotator, campaign)
