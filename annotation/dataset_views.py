@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from annotation.behaviour import MEASURES
 from annotation.errors import Invalid
 
 
@@ -31,6 +32,8 @@ PROVENANCE = {
     "simulated": "true when a simulated person judged",
     "guideline": "version of the guideline in force",
 }
+# Here "read" is in canonical order, as everything in a row.
+_BEHAVIOUR = "; ".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
 _ONE_ANSWER = {
     "position": "the place in which it stood on the screen, from 0",
     "completion_origin": "who wrote it",
@@ -139,6 +142,7 @@ VIEWS: dict[str, View] = {
                 "shown_order": "shown_order[i] is the canonical position of what stood in place i",
                 "payload": "the judgement in the kind's own form",
                 "verdict": "the judgement in words, in terms of the canonical order",
+                "behaviour": f"how the page was used, or null; of these what was measured: {_BEHAVIOUR}",
                 **PROVENANCE,
             },
         ),

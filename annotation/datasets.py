@@ -104,6 +104,7 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
     """Yield the rows; plain tuples instead of model instances, which would take twice the time."""
     columns = (
         *("id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
+        "behaviour",
         *("user__pseudonym", "user__is_simulated"),
         *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__prompt__content_hash"),
     )
@@ -116,6 +117,7 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
         seconds,
         active_seconds,
         guideline,
+        behaviour,
         pseudonym,
         simulated,
         external_id,
@@ -150,6 +152,7 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
                 "shown_order": shown_order,
                 "payload": payload,
                 "verdict": feedback_kind.describe(payload, options=options),
+                "behaviour": behaviour,
                 **provenance,
             }
             continue

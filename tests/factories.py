@@ -102,6 +102,7 @@ def judge(
     assignment: Assignment | None = None,
     client_key: str | None = None,
     active_seconds: float | None = None,
+    behaviour: Any = None,
 ) -> Feedback:
     """Return this person's judgement of their next item (or of `assignment`).
 
@@ -117,4 +118,5 @@ def judge(
         data=data,
         client_key=client_key or uuid.uuid4().hex,
         active_seconds=active_seconds,
+        behaviour=behaviour,
     )

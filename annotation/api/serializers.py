@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotation import dataset_views
+from annotation.behaviour import MEASURES
 from annotation.campaign_templates import WELLBEING
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
@@ -198,6 +200,25 @@ def as_shown(assignment: Assignment, campaign: Campaign) -> dict[str, Any]:
     }
 
 
+class BehaviourIn(serializers.Serializer):
+    """How the page was used. What cannot be true is left out; nothing in here makes a judgement be refused."""
+
+    first_action_seconds = serializers.FloatField(required=False, help_text=MEASURES["first_action_seconds"])
+    changes = serializers.IntegerField(required=False, help_text=MEASURES["changes"])
+    read = serializers.ListField(
+        child=serializers.FloatField(allow_null=True),
+        required=False,
+        help_text=f"{MEASURES['read']}. In the order shown.",
+    )
+    typed = serializers.IntegerField(required=False, help_text=MEASURES["typed"])
+    pasted = serializers.IntegerField(required=False, help_text=MEASURES["pasted"])
+
+
+@extend_schema_field(BehaviourIn)
+class BehaviourField(serializers.JSONField):
+    """Takes any JSON, because a broken clock must not cost a judgement."""
+
+
 class SubmitIn(serializers.Serializer):
     """The kind's own fields (see `submit_schema` of the campaign), and beside them:"""
 
@@ -210,6 +231,7 @@ class SubmitIn(serializers.Serializer):
         ),
     )
     active_seconds = serializers.FloatField(min_value=0, max_value=1_000_000, required=False, allow_null=True)
+    behaviour = BehaviourField(required=False, allow_null=True)
 
 
 class SubmitOut(serializers.Serializer):

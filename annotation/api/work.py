@@ -52,6 +52,7 @@ def submit(request: Request, key: str) -> Response:
         data=fields,
         client_key=envelope.get("client_key", assignment.key),
         active_seconds=envelope.get("active_seconds"),
+        behaviour=envelope.get("behaviour"),
     )
     return Response({"feedback": feedback.pk, "version": feedback.version})
 

@@ -38,6 +38,8 @@ class Feedback(models.Model):
     # Wall-clock seconds from hand-out to submit, and those in which the page was visible and used.
     seconds = models.FloatField(null=True, blank=True)
     active_seconds = models.FloatField(null=True, blank=True)
+    # How the page was used on the way to it: the measures of `annotation.behaviour`, and nothing else.
+    behaviour = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = FeedbackQuerySet.as_manager()

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import BigIntegerField, CharField, DateTimeField, F, IntegerField, Q
 from django.utils import timezone
 
+from annotation.behaviour import plausible
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
 from annotation.feedback import kind
 from annotation.models import Assignment, Campaign, Feedback, Task, User
@@ -58,12 +59,18 @@ _INSERT = Insert(Feedback)
 
 
 def submit(
-    *, assignment: Assignment, data: Mapping[str, Any], client_key: str, active_seconds: float | None = None
+    *,
+    assignment: Assignment,
+    data: Mapping[str, Any],
+    client_key: str,
+    active_seconds: float | None = None,
+    behaviour: Any = None,
 ) -> Feedback:
     """Return the judgement, stored; the one stored before when this person sent the same `client_key` before.
 
     On an item already judged a new key writes a new version that supersedes the old one. After the lease is lost the
     judgement counts if the item still has a free seat; else `LeaseLost`, and `data` is kept as the draft.
+    Of the measures in `behaviour` (see `annotation.behaviour`) those that can be true are stored; none is refused.
     Raises `Invalid` and `CampaignClosed`. SQL: 6 statements, inside one transaction.
     """
     campaign = assignment.campaign
@@ -72,7 +79,7 @@ def submit(
     payload = kind(campaign.kind).parse(data, options=campaign.options, shown_order=assignment.shown_order)
     try:
         with transaction.atomic():
-            outcome = _store(assignment, payload, data, client_key, active_seconds)
+            outcome = _store(assignment, payload, data, client_key, active_seconds, behaviour)
     except IntegrityError:
         # Two items with one key at the same moment hold two different locks; only the constraint tells.
         raise _key_used_twice() from None
@@ -123,7 +130,12 @@ def last_submitted(*, user: User, campaign: Campaign, limit: int = 50) -> list[F
 
 
 def _store(
-    assignment: Assignment, payload: dict[str, Any], data: Mapping[str, Any], key: str, active_seconds: float | None
+    assignment: Assignment,
+    payload: dict[str, Any],
+    data: Mapping[str, Any],
+    key: str,
+    active_seconds: float | None,
+    behaviour: Any,
 ) -> Feedback | AnnotationError:
     """Return the stored judgement, or the error to raise once the transaction is committed."""
     # The task's lock comes first, as everywhere: it orders this against a second submit, the sweeper and claims.
@@ -151,6 +163,7 @@ def _store(
         guideline_version=held.campaign.guideline_version,
         seconds=round((now - held.created_at).total_seconds(), 3),
         active_seconds=_plausible(active_seconds),
+        behaviour=plausible(behaviour, shown_order=held.shown_order),
     )
     try:
         _refuse_closed(held.campaign)

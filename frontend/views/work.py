@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
+from string import ascii_uppercase
 from typing import Any
 
 from django.contrib import messages
@@ -31,6 +32,8 @@ from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.views.items import shown_item
 from frontend.wording import WORDS
 
+MOST_MEASURES = 4_000  # characters; the page sends about a hundred
+
 annotator_page = campaign_page(Role.ANNOTATOR)
 
 # Fetched beside the page instead of one after the other as the imports are found.
@@ -38,6 +41,8 @@ MODULES = [
     f"js/{name}.js"
     for name in (
         "activity",
+        "behaviour",
+        "copying",
         "diff",
         "draft",
         "form",
@@ -146,6 +151,7 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
                 "comment": feedback_kind.initial(judged.payload, shown_order=shown_order).get("comment", ""),
                 "version": judged.version,
                 "active_seconds": judged.active_seconds,
+                "behaviour": _shown_behaviour(judged),
             }
         )
     return render(request, "work/history.html", {"campaign": campaign, "rows": rows})
@@ -166,6 +172,7 @@ def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             data=_sent(request),
             client_key=request.POST.get("client_key", "") or secrets.token_urlsafe(16),
             active_seconds=_seconds(request.POST.get("active_seconds", "")),
+            behaviour=_measures(request.POST.get("behaviour", "")),
         )
     except Invalid as error:
         return _screen(request, campaign, assignment, values=_sent(request), invalid=error)
@@ -250,6 +257,23 @@ def _seconds(text: str) -> float | None:
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) and 0 <= seconds < 86_400 else None
+
+
+def _measures(text: str) -> Any:
+    """Return the measures the page sent as JSON; None for what is none, because they must not cost a judgement."""
+    try:
+        return json.loads(text) if len(text) <= MOST_MEASURES else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shown_behaviour(judged: Feedback) -> dict[str, Any] | None:
+    """Return the measures for the history, with `read` as pairs of letter and share, as the answers stood there."""
+    if judged.behaviour is None:
+        return None
+    read = judged.behaviour.get("read") or []
+    shares = [(ascii_uppercase[place], read[position]) for place, position in enumerate(judged.shown_order) if read]
+    return {**judged.behaviour, "read": [(letter, share) for letter, share in shares if share is not None]}
 
 
 def _excerpt(turns: list[dict[str, str]]) -> str:

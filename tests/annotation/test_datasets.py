@@ -67,11 +67,13 @@ def test_every_judgement_stands_in_judgements_and_preferences_only_in_pairs(camp
         make_task(campaign)
     judge(annotator, campaign, preference=0)
     judge(annotator, campaign, data={"preference": "both_bad"})
-    judge(annotator, campaign, preference=1)
+    judge(annotator, campaign, preference=1, behaviour={"changes": 2})
     assert [row["strength"] for row in rows(campaign)] == [1 / 3]
     found = rows(campaign, "judgements")
     assert [row["verdict"] for row in found] == ["About the same", "Both are bad", "Answer 1 is slightly better"]
     assert found[2]["payload"]["preference"] == 1
+    assert [row["behaviour"] for row in found] == [None, None, {"changes": 2}]
+    assert set(found[0]) == set(datasets.VIEWS["judgements"].columns)
     assert found[2]["completions"][0]["origin"] == "model-a"
     assert set(found[0]) == set(dataset_views.VIEWS["judgements"].columns)
 

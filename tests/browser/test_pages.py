@@ -20,7 +20,8 @@ def campaign(person: User) -> Campaign:
     campaign = make_campaign(
         "Helpfulness", annotators=[person], tasks=3, guideline="# Rules\n\nBe [fair](https://a.example)."
     )
-    judge(person, campaign, data={"preference": "2", "comment": "clear"})
+    measured = {"first_action_seconds": 2, "changes": 1, "read": [1, 0.5], "typed": 5, "pasted": 0}
+    judge(person, campaign, data={"preference": "2", "comment": "clear"}, behaviour=measured)
     make_task(
         campaign,
         priority=9,
@@ -28,7 +29,9 @@ def campaign(person: User) -> Campaign:
         completions=(
             "| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\n"
             + "x = 1  # a long line " * 20
-            + "\n```\n\n[link](https://a.example)",
+            + "\n```\n\n[link](https://a.example)\n\nFor $x^2$:\n\n$$\n"
+            + "\\frac{1}{2} + " * 40
+            + "x\n$$\n",
             "# A title\n\n1. one\n2. two\n\n> said\n\n" + "unbroken" * 60,
         ),
     )
@@ -69,6 +72,8 @@ def test_pages_are_accessible(
     paths = ["/", "/profile/", work, f"{work}undo/", f"{work}history/", f"/work/{campaign.pk + 1}/", "/no/such/page/"]
     for path in paths:
         page.goto(path)
+        for folded in page.locator("details:not([open]) > summary").all():
+            folded.click()
         found[path] = complaints(page)
         if sticks_out(page):
             found[path].append("The page is wider than its window.")

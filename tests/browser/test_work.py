@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from annotation.models import Assignment, Campaign, Feedback, User
 from annotation.services import campaigns
+from tests.browser.conftest import SCREENS
 from tests.factories import PASSWORD, make_campaign, make_task
 
 
@@ -333,6 +334,107 @@ def test_a_lost_lease_is_said_and_the_words_are_kept(page: Page, person: User, c
     faults.clear()
 
 
+# --- what is measured -----------------------------------------------------------------------------------------------
+
+
+def measured(person: User, number: int) -> Feedback:
+    """Return the judgement `number` of this person, once it is stored."""
+    eventually(lambda: Feedback.objects.filter(user=person).count() >= number)
+    return Feedback.objects.filter(user=person).order_by("id")[number - 1]
+
+
+def test_active_seconds_of_one_item_are_not_counted_for_the_next(page: Page, person: User) -> None:
+    page.wait_for_timeout(1500)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    first = measured(person, 1)
+    wait_for_the_item_ahead(page, person)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    second = measured(person, 2)
+    assert first.active_seconds is not None
+    assert second.active_seconds is not None
+    assert first.active_seconds > 1.4
+    assert second.active_seconds < first.active_seconds
+
+
+def test_the_first_key_the_changes_and_the_characters_are_measured(page: Page, person: User) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("navigator.clipboard.writeText('pasted text')")
+    page.wait_for_timeout(800)
+    for key in ("2", "2", "6", "6", "7"):
+        page.keyboard.press(key)
+    page.keyboard.press("c")
+    page.keyboard.type("typed it")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Control+v")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("x")
+    expect(page.get_by_label("Comment")).to_have_value("x")
+    page.keyboard.press("Control+Enter")
+    found = measured(person, 1).behaviour
+    assert found is not None
+    assert 0.8 <= found["first_action_seconds"] < 10
+    assert (found["changes"], found["typed"], found["pasted"]) == (2, 9, 11)
+    assert found["read"] == [1, 1]
+    page.keyboard.press("3")  # the next item starts from nothing
+    page.keyboard.press("Enter")
+    found = measured(person, 2).behaviour
+    assert found is not None
+    assert (found["changes"], found["typed"], found["pasted"]) == (0, 0, 0)
+
+
+def test_measures_survive_a_reload(page: Page, person: User) -> None:
+    for key in ("2", "6"):
+        page.keyboard.press(key)
+    page.reload()
+    page.keyboard.press("7")
+    page.wait_for_timeout(300)
+    page.keyboard.press("Enter")
+    found = measured(person, 1).behaviour
+    assert found is not None
+    assert found["changes"] == 2
+    assert found["first_action_seconds"] < 3
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_how_far_each_answer_was_read_is_measured(
+    open_context, sign_in, person: User, long_pair: Campaign, screen: str
+) -> None:
+    page = sign_in(open_context(viewport=SCREENS[screen]), person, path=f"/work/{long_pair.pk}/")
+    page.wait_for_timeout(200)
+    if screen == "desk":
+        page.keyboard.press("l")
+        page.locator("[data-answer='0'] [data-scroll]").evaluate("column => column.scrollTo(0, column.scrollHeight)")
+    else:
+        page.evaluate("document.querySelector('[data-answer=\"1\"]').scrollIntoView({block: 'end'})")
+    page.wait_for_timeout(200)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    feedback = measured(person, 1)
+    assert feedback.behaviour is not None
+    first, second = (feedback.behaviour["read"][position] for position in feedback.shown_order)
+    assert first == 1
+    if screen == "desk":
+        assert 0.1 < second < 0.6
+    else:
+        assert second > 0.8
+
+
+def test_on_a_phone_an_answer_that_was_never_reached_is_unread(
+    open_context, sign_in, person: User, long_pair: Campaign
+) -> None:
+    page = sign_in(open_context(viewport=SCREENS["phone"]), person, path=f"/work/{long_pair.pk}/")
+    page.wait_for_timeout(200)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    feedback = measured(person, 1)
+    assert feedback.behaviour is not None
+    first, second = (feedback.behaviour["read"][position] for position in feedback.shown_order)
+    assert 0 < first < 0.5
+    assert second == 0
+
+
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
@@ -369,6 +471,94 @@ def test_differences_and_raw_text_come_and_go(open_context, sign_in, person: Use
     assert page.locator("[data-answers]").inner_text() == text
     page.keyboard.press("r")
     expect(page.locator(".answer .text__raw").first).to_contain_text("says **this**")
+
+
+CODE = "def f(a):\n    return a < 1 and '<b>'\n"
+FORMULA = "\n\nSo $x^2$ is\n\n$$\n\\frac{1}{2} + \\sqrt{y}\n$$"
+
+
+@pytest.fixture
+def code_pair(person: User) -> Campaign:
+    campaign = make_campaign("Code", annotators=[person])
+    text = f"\n  Look:\n\n```python\n{CODE}```\n{FORMULA}\n"
+    make_task(campaign, completions=(text, text.replace("return a", "return b").replace("{2}", "{3}")))
+    return campaign
+
+
+def test_code_is_copied_by_keys_as_it_was_written(open_context, sign_in, person: User, code_pair) -> None:
+    context = open_context()
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = sign_in(context, person, path=f"/work/{code_pair.pk}/")
+    expect(page.locator("pre .k").first).to_be_visible()
+    for clipboard in ("there", "missing, as without TLS"):
+        if clipboard != "there":
+            page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        page.keyboard.press("d")  # marks in the code are not copied, and the button is no word of the answer
+        page.locator("[data-answer='0'] pre").first.focus()
+        page.keyboard.press("Tab")
+        expect(page.locator("[data-answer='0'] .code__copy")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#announcer")).to_have_text("Copied")
+        expect(page.locator("[data-answer='0'] .code__copy")).to_have_text("Copied")
+        page.get_by_label("Comment").focus()
+        page.keyboard.press("Control+v")
+        copied = page.get_by_label("Comment").input_value()
+        assert copied.replace("return b", "return a") == CODE  # either answer may stand first
+        page.get_by_label("Comment").fill("")
+        page.keyboard.press("Escape")
+        expect(page.locator("#announcer")).to_have_text("Copied")
+        page.evaluate("document.querySelector('#announcer').textContent = ''")
+    expect(page.locator("[data-answer='0'] .code__copy")).to_have_text("Copy code")
+    expect(page.locator("[data-answer='0'] .code__copy")).to_have_count(1)
+
+
+def test_formulas_are_drawn_and_raw_is_exactly_what_was_written(open_context, sign_in, person, code_pair) -> None:
+    page = sign_in(open_context(), person, path=f"/work/{code_pair.pk}/")
+    fraction = page.locator("[data-answer='0'] mfrac")
+    above, below = (part.bounding_box() for part in fraction.locator("mn").all())
+    assert above is not None
+    assert below is not None
+    assert above["y"] + above["height"] <= below["y"] + 1
+    page.keyboard.press("r")
+    expect(fraction).to_be_hidden()
+    assignment = Assignment.objects.get(key=shown_key(page))
+    texts = [assignment.task.content["completions"][place]["text"] for place in assignment.shown_order]
+    assert page.locator("[data-answers] .text__raw").evaluate_all("all => all.map(one => one.textContent)") == texts
+
+
+@pytest.fixture
+def marked(open_context, sign_in, person: User) -> Callable[[str, str], list[str]]:
+    """Return a function that shows two answers and returns the words marked in them, all in order of the alphabet."""
+
+    def show(one: str, other: str) -> list[str]:
+        campaign = make_campaign("Differences", annotators=[person])
+        make_task(campaign, completions=(one, other))
+        page = sign_in(open_context(), person, path=f"/work/{campaign.pk}/")
+        page.keyboard.press("d")
+        return sorted(page.locator(".text__rendered mark.differs").all_text_contents())
+
+    return show
+
+
+def test_differences_in_code_tables_and_formulas_are_marked(marked) -> None:
+    one = (
+        "```python\ndef f(a):\n    return a + 1\n```\n\n| x | y |\n|---|---|\n| 1 | 2 |\n\nand $\\frac{p}{q}$ it is so."
+    )
+    other = one.replace("+ 1", "- 1").replace("| 2 |", "| 3 |").replace("{q}", "{r}")
+    assert marked(one, other) == ["+", "-", "2", "3", "q", "r"]
+
+
+def test_a_lone_word_that_both_happen_to_have_is_no_common_part(marked) -> None:
+    one = "It is so. Because the cat sleeps all day. This is how it ends."
+    other = "It is so. Whenever my the dogs bark at night. This is how it ends."
+    assert marked(one, other) == ["Because the cat sleeps all day", "Whenever my the dogs bark at night"]
+
+
+def test_very_long_answers_are_compared_line_by_line(marked) -> None:
+    lines = [f"Line {number} has these words in it and no others at all." for number in range(600)]
+    other = [line if number % 300 else f"Other {line}" for number, line in enumerate(lines)]
+    found = marked("\n".join(lines), "\n".join(other))
+    assert found == sorted([*(lines[number] for number in (0, 300)), *(other[number] for number in (0, 300))])
 
 
 def test_new_guidelines_are_announced(page: Page, campaign: Campaign) -> None:

@@ -205,6 +205,7 @@ def test_a_draft_that_is_no_draft_is_refused(browser: Client, campaign: Campaign
 def test_a_strange_draft_does_not_break_the_page(browser: Client, campaign: Campaign, annotator: User) -> None:
     held = make_assignment(annotator, campaign)
     strange = {"preference": ["<script>"], "client_key": {"a": 1}, "comment": 7, "at": "x", "active_seconds": None}
+    strange["behaviour"] = {"read": ["<script>"]}
     submission.save_draft(assignment=held, draft=strange)
     html = browser.get(address("work", campaign)).content.decode()
     response = browser.post(address("work", campaign), {**inputs_of(html), "preference": "1"})
@@ -241,6 +242,29 @@ def test_a_broken_clock_costs_no_judgement(browser: Client, campaign: Campaign, 
     sent = inputs_of(browser.get(address("work", campaign)).content.decode())
     browser.post(address("work", campaign), {**sent, "preference": "1", "active_seconds": seconds})
     assert Feedback.objects.get().active_seconds is None
+
+
+@pytest.mark.parametrize("sent", ["", "{", "[" * 3_000, "[" * 100_000, "null", '{"changes": NaN}', '{"typed": -1}'])
+def test_broken_measures_cost_no_judgement(browser: Client, campaign: Campaign, sent: str) -> None:
+    inputs = inputs_of(browser.get(address("work", campaign)).content.decode())
+    response = browser.post(address("work", campaign), {**inputs, "preference": "1", "behaviour": sent})
+    assert response.status_code == 302
+    assert Feedback.objects.get().behaviour is None
+
+
+def test_measures_are_stored_and_shown_to_the_person_they_are_of(browser: Client, campaign: Campaign) -> None:
+    inputs = inputs_of(browser.get(address("work", campaign)).content.decode())
+    sent = {"first_action_seconds": 3.4, "changes": 2, "read": [1, 0.25], "typed": 17, "pasted": 5}
+    browser.post(address("work", campaign), {**inputs, "preference": "1", "behaviour": json.dumps(sent)})
+    feedback = Feedback.objects.get()
+    assert feedback.behaviour is not None
+    assert feedback.behaviour["read"] == [(1, 0.25)[feedback.shown_order.index(canonical)] for canonical in (0, 1)]
+    html = " ".join(browser.get(address("work-history", campaign)).content.decode().split())
+    for name, value in (
+        *(("First key or click after", "3 s"), ("Changes of mind", "2"), ("A scrolled into view", "100%")),
+        *(("B scrolled into view", "25%"), ("Characters typed", "17"), ("Characters pasted", "5")),
+    ):
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in html
 
 
 # --- blind ----------------------------------------------------------------------------------------------------------

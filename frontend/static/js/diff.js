@@ -1,16 +1,21 @@
-// Marks the words that two texts do not share, in place: a longest common subsequence over their words.
+// Marks what two texts do not share, in place: a longest common subsequence over their words, without the one or two
+// words between longer differences, because a lone "the" that both happen to have is no common part.
 
 // Beyond this the table grows past what a key press may cost.
 const MOST_CELLS = 12_000_000;
+const SHORT = 2; // words
 
+// Compares word by word; texts too long for that piece by piece: paragraphs, lines of code, cells of a table.
 export function mark(a, b) {
-  const left = wordsOf(a);
-  const right = wordsOf(b);
-  const common = commonWords(left.map((word) => word.text), right.map((word) => word.text));
-  if (!common) return false;
-  wrap(left.filter((_, i) => !common[0].has(i)));
-  wrap(right.filter((_, i) => !common[1].has(i)));
-  return true;
+  for (const cut of [intoWords, intoPieces]) {
+    const left = partsOf(a, cut);
+    const right = partsOf(b, cut);
+    const common = commonWords(left.map((part) => part.text), right.map((part) => part.text));
+    if (!common) continue;
+    wrap(left.filter((_, i) => !common[0].has(i)));
+    wrap(right.filter((_, i) => !common[1].has(i)));
+    return;
+  }
 }
 
 export function unmark(root) {
@@ -45,30 +50,50 @@ export function commonWords(a, b) {
           : Math.max(length[(i + 1) * width + j], length[i * width + j + 1]);
     }
   }
+  const runs = [];
   for (let i = 0, j = 0; i < rows && j < columns; ) {
     if (a[start + i] === b[start + j]) {
-      inA.add(start + i);
-      inB.add(start + j);
+      const last = runs.at(-1);
+      if (last && last.i + last.size === i && last.j + last.size === j) last.size += 1;
+      else runs.push({ i, j, size: 1 });
       i += 1;
       j += 1;
     } else if (length[(i + 1) * width + j] >= length[i * width + j + 1]) i += 1;
     else j += 1;
   }
+  for (const [n, { i, j, size }] of runs.entries()) {
+    const before = runs[n - 1] ?? { i: 0, j: 0, size: 0 };
+    const after = runs[n + 1] ?? { i: rows, j: columns };
+    const differBefore = Math.max(i - before.i, j - before.j) - before.size;
+    const differAfter = Math.max(after.i - i, after.j - j) - size;
+    if (size <= SHORT && size <= differBefore && size <= differAfter) continue;
+    for (let k = 0; k < size; k += 1) inA.add(start + i + k), inB.add(start + j + k);
+  }
   return [inA, inB];
 }
 
-// Words with the text node and offset each begins at. Languages without spaces are cut by the browser's segmenter.
-function wordsOf(root) {
-  const segmenter = "Segmenter" in Intl ? new Intl.Segmenter(undefined, { granularity: "word" }) : null;
-  const words = [];
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+// Parts with the text node and offset each begins at.
+function partsOf(root, cut) {
+  const parts = [];
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT, (node) =>
+    node.parentElement.closest("button") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT,
+  );
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const parts = segmenter
-      ? [...segmenter.segment(node.data)].map((part) => [part.segment, part.index])
-      : [...node.data.matchAll(/\S+/g)].map((match) => [match[0], match.index]);
-    for (const [text, index] of parts) if (text.trim()) words.push({ text, node, index });
+    for (const [text, index] of cut(node.data)) if (text.trim()) parts.push({ text, node, index });
   }
-  return words;
+  return parts;
+}
+
+// Languages without spaces are cut by the browser's segmenter.
+const segmenter = "Segmenter" in Intl ? new Intl.Segmenter(undefined, { granularity: "word" }) : null;
+
+function intoWords(text) {
+  if (segmenter) return [...segmenter.segment(text)].map((part) => [part.segment, part.index]);
+  return [...text.matchAll(/\S+/g)].map((match) => [match[0], match.index]);
+}
+
+function intoPieces(text) {
+  return [...text.matchAll(/\S.*/g)].map((match) => [match[0], match.index]);
 }
 
 // From the end, because cutting a text node moves what comes after the cut. Neighbours share one mark.

@@ -10,33 +10,31 @@ export class Draft extends EventTarget {
   #name;
   #form;
   #url;
-  #seconds;
+  #measures;
   #timer = 0;
   #over = new AbortController();
 
-  // `seconds` returns the active seconds spent on this view so far.
-  constructor({ user, form, version, url, seconds }) {
+  // `measures` has start(), told when the form is filled in, stop(), and values() for the hidden inputs.
+  constructor({ user, form, version, url, measures }) {
     super();
     this.#form = form;
     this.#url = url;
-    this.#seconds = seconds;
+    this.#measures = measures;
     this.#name = `attune:draft:${user}:${form.elements.assignment.value}:${version}`;
     form.addEventListener("input", () => this.#changed(), { signal: this.#over.signal });
   }
 
-  // Fills the form from this browser's copy unless the server's is newer; returns the seconds kept with it.
+  // Fills the form from this browser's copy unless the server's is newer, and starts the measures from what it holds.
   restore() {
     const kept = read(this.#name);
-    if (kept && kept.at >= (Number(this.#form.dataset.draftAt) || 0)) {
-      for (const [field, value] of Object.entries(kept.fields)) this.#fill(field, value);
-    } else {
-      this.#keep(); // the client key belongs to this view from now on
-    }
-    return Number(kept?.fields.active_seconds ?? this.#form.elements.active_seconds.value) || 0;
+    const isNewest = kept && kept.at >= (Number(this.#form.dataset.draftAt) || 0);
+    if (isNewest) for (const [field, value] of Object.entries(kept.fields)) this.#fill(field, value);
+    this.#measures.start();
+    if (!isNewest) this.#keep(); // the client key belongs to this view from now on
   }
 
   fields() {
-    this.#form.elements.active_seconds.value = this.#seconds().toFixed(1);
+    for (const [name, value] of Object.entries(this.#measures.values())) this.#form.elements.namedItem(name).value = value;
     const fields = Object.fromEntries(new FormData(this.#form));
     delete fields.csrfmiddlewaretoken;
     return fields;
@@ -52,6 +50,7 @@ export class Draft extends EventTarget {
     if (this.#over.signal.aborted) return;
     clearTimeout(this.#timer);
     this.#keep();
+    this.#measures.stop();
     this.#over.abort();
   }
 

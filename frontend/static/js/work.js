@@ -1,6 +1,8 @@
 // The annotator's screen: judge, and the next item is already there. Nothing is shown as saved before it is.
 
 import { Activity } from "./activity.js";
+import { Behaviour } from "./behaviour.js";
+import { copyButtons } from "./copying.js";
 import { Draft, forgetOldDrafts } from "./draft.js";
 import { clearErrors, complete } from "./form.js";
 import { listenForKeys } from "./keys.js";
@@ -42,9 +44,10 @@ function show(item, { spoken = "" } = {}) {
 function open(item) {
   if (item.dataset.done) progress({ done: Number(item.dataset.done), total: Number(item.dataset.total) });
   const form = item.querySelector("[data-judge]");
-  draft = form && new Draft({ user, form, version: item.dataset.version, url: draftUrl, seconds: () => activity.seconds() });
+  draft = form && new Draft({ user, form, version: item.dataset.version, url: draftUrl, measures: measuresOf(item, form) });
   if (!draft) return;
-  activity.start(draft.restore());
+  draft.restore();
+  copyButtons(item);
   readingAids(item);
   rows(item);
   form.addEventListener("input", () => clearErrors(form));
@@ -55,6 +58,18 @@ function open(item) {
   if (Number(item.dataset.guideline) > Number(document.getElementById("guidelines").dataset.version)) renewGuidelines(guidelineUrl);
   if (outbox.holds(form.elements.assignment.value)) waitFor(item); // sent before a reload, not yet acknowledged
   else soon(prefetch);
+}
+
+function measuresOf(item, form) {
+  const behaviour = new Behaviour(item, form);
+  return {
+    start() {
+      activity.start(Number(form.elements.active_seconds.value) || 0);
+      behaviour.start(form.elements.behaviour.value);
+    },
+    stop: () => behaviour.stop(),
+    values: () => ({ active_seconds: activity.seconds().toFixed(1), behaviour: JSON.stringify(behaviour.values()) }),
+  };
 }
 
 // Sends a judgement or a skip, and goes on to the next item without waiting for the answer.

@@ -34,7 +34,7 @@ VALUES = st.recursive(
 )
 FIELDS = st.sampled_from(
     [
-        *("preference", "comment", "client_key", "active_seconds", "reason", "note", "ahead"),
+        *("preference", "comment", "client_key", "active_seconds", "behaviour", "reason", "note", "ahead"),
         *("name", "description", "kind", "options", "overlap", "lease_seconds", "guideline"),
     ]
 )

@@ -32,6 +32,8 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-campaign-pause", "post", {}, LEADS),
     ("api-campaign-close", "post", {}, LEADS),
     ("api-import", "post", pair_line(99), READERS),
+    # There is no such import here; what it refused is tested where there is one.
+    ("api-import-refused", "get", None, (401, 404, 403, 404, 404)),
     ("api-export", "get", None, READERS),
     ("api-export-schema", "get", None, READERS),
     ("api-tasks", "get", None, READERS),
@@ -60,6 +62,7 @@ def test_everybody_gets_what_is_theirs(
     held = make_assignment(people["annotator"], campaign)
     pattern = next(pattern for pattern in urlpatterns if pattern.name == name)
     path = f"/api/{pattern.pattern}".replace("<int:campaign_id>", str(campaign.pk)).replace("<slug:key>", held.key)
+    path = path.replace("<int:event_id>", "999999")
     more: dict[str, Any] = {"data": body, "content_type": "application/x-ndjson"}
     if not isinstance(body, bytes):
         more = {} if body is None else {"data": body, "format": "json"}

@@ -76,6 +76,18 @@ def test_a_submit_is_safe_to_repeat_and_another_key_amends(annotator: APIClient,
     assert Feedback.objects.count() == 2
 
 
+@pytest.mark.parametrize("sent", [None, [], "x", {"changes": "many"}, {"read": [2, {}]}, {"typed": -1, "x": {}}])
+def test_what_the_page_measured_never_refuses_a_judgement(annotator: APIClient, campaign: Campaign, sent: Any) -> None:
+    assert submit(annotator, take(annotator, campaign)["key"], preference="2", behaviour=sent).status_code == 200
+    assert Feedback.objects.get().behaviour is None
+
+
+def test_what_the_page_measured_is_stored(annotator: APIClient, campaign: Campaign) -> None:
+    sent = {"first_action_seconds": 1.5, "changes": 0, "typed": 3, "pasted": 0}
+    submit(annotator, take(annotator, campaign)["key"], preference="2", behaviour=sent)
+    assert Feedback.objects.get().behaviour == sent
+
+
 def test_without_a_client_key_the_assignment_names_the_submit(annotator: APIClient, campaign: Campaign) -> None:
     key = take(annotator, campaign)["key"]
     assert submit(annotator, key, preference="2").json() == submit(annotator, key, preference="2").json()

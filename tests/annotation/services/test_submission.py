@@ -87,6 +87,17 @@ class TestSubmit:
     def test_a_broken_clock_costs_no_judgement(self, campaign, annotator, seconds):
         assert judge(annotator, campaign, active_seconds=seconds).active_seconds is None
 
+    def test_what_the_page_measured_is_stored_in_canonical_order(self, campaign, annotator):
+        held = make_assignment(annotator, campaign)
+        Assignment.objects.filter(pk=held.pk).update(shown_order=[1, 0])
+        held.refresh_from_db()
+        judge(annotator, campaign, assignment=held, behaviour={"read": [1, 0], "changes": 1, "typed": -3, "x": 1})
+        assert Feedback.objects.get().behaviour == {"read": [0, 1], "changes": 1}
+        judge(annotator, campaign, assignment=held, behaviour={"read": [1, 1]})
+        assert Feedback.objects.current().get().behaviour == {"read": [1, 1]}
+        assert judge(annotator, campaign, assignment=held, behaviour="{").behaviour is None
+        assert Feedback.objects.filter(behaviour__isnull=True).count() == 1
+
     def test_the_guideline_in_force_is_stored(self, campaign, annotator, lead):
         held = make_assignment(annotator, campaign)
         campaigns.write_guideline(campaign=campaign, text="Shorter is better.", actor=lead)

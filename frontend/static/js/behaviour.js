@@ -1,0 +1,109 @@
+// How a judgement comes about: when one began, what one changed, how far each answer was scrolled into view, and what
+// was typed and pasted. `annotation/behaviour.py` says what each measure means.
+
+const TEXT = "textarea, input[type=text]";
+const MODIFIERS = ["Shift", "Control", "Alt", "Meta"];
+
+export class Behaviour {
+  #item;
+  #form;
+  #shown = 0;
+  #first = null; // seconds
+  #changes = 0;
+  #typed = 0;
+  #pasted = 0;
+  #read = [];
+  #chosen = new Map(); // name of an input -> the values chosen last
+  #before = 0; // characters that stay when what is about to be typed replaces the selection
+  #frame = 0;
+  #over = new AbortController();
+
+  constructor(item, form) {
+    this.#item = item;
+    this.#form = form;
+  }
+
+  // Goes on from the measures in `kept` (JSON, or anything an old draft holds); the form must be filled in.
+  start(kept) {
+    this.#goOnFrom(parsed(kept));
+    this.#shown = performance.now();
+    for (const { name } of this.#form.elements) this.#chosen.set(name, this.#values(name));
+    const options = { signal: this.#over.signal, passive: true, capture: true };
+    document.addEventListener("pointerdown", () => this.#acted(), options);
+    document.addEventListener("keydown", (event) => event.repeat || MODIFIERS.includes(event.key) || this.#acted(), options);
+    this.#form.addEventListener("beforeinput", ({ target }) => this.#about(target), options);
+    this.#form.addEventListener("input", (event) => this.#changed(event), options);
+    for (const event of ["scroll", "click", "visibilitychange"]) document.addEventListener(event, () => this.#soon(), options);
+    addEventListener("resize", () => this.#soon(), options);
+    this.#soon();
+  }
+
+  stop() {
+    cancelAnimationFrame(this.#frame);
+    this.#over.abort();
+  }
+
+  values() {
+    this.#look();
+    return { first_action_seconds: this.#first, changes: this.#changes, read: this.#read, typed: this.#typed, pasted: this.#pasted };
+  }
+
+  #goOnFrom(kept) {
+    this.#first = kept.first_action_seconds ?? null;
+    this.#changes = Number(kept.changes) || 0;
+    this.#typed = Number(kept.typed) || 0;
+    this.#pasted = Number(kept.pasted) || 0;
+    this.#read = [...this.#item.querySelectorAll("[data-answer]")].map((_, place) => Number(kept.read?.[place]) || 0);
+  }
+
+  #acted() {
+    this.#first ??= Number(((performance.now() - this.#shown) / 1000).toFixed(2));
+  }
+
+  #about(field) {
+    if (field.matches(TEXT)) this.#before = field.value.length - (field.selectionEnd - field.selectionStart);
+  }
+
+  #changed({ target, inputType }) {
+    if (target.matches(TEXT)) {
+      const entered = Math.max(0, target.value.length - this.#before);
+      if (/^insertFrom(Paste|Drop|Yank)/.test(inputType)) this.#pasted += entered;
+      else if (inputType?.startsWith("insert")) this.#typed += entered;
+      return;
+    }
+    // To take something back is a change of mind; to tick one more box is none.
+    const now = this.#values(target.name);
+    if (this.#chosen.get(target.name)?.some((value) => value && !now.includes(value))) this.#changes += 1;
+    this.#chosen.set(target.name, now);
+  }
+
+  #values(name) {
+    return new FormData(this.#form).getAll(name);
+  }
+
+  #soon() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(() => this.#look());
+  }
+
+  // Where each answer scrolls by itself its box is the window; where the page scrolls, the screen above the bar is.
+  #look() {
+    if (document.hidden) return;
+    const edge = Math.min(innerHeight, this.#form.getBoundingClientRect().top);
+    for (const [place, answer] of this.#item.querySelectorAll("[data-answer]").entries()) {
+      const box = answer.querySelector("[data-scroll]");
+      if (!box?.checkVisibility()) continue;
+      const { top, bottom } = box.getBoundingClientRect();
+      const share = (Math.min(bottom, edge) - top + box.scrollTop) / box.scrollHeight;
+      this.#read[place] = Number(Math.max(this.#read[place], Math.min(share, 1)).toFixed(2));
+    }
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
