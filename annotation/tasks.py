@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from annotation.services import kept_files, queue, refusals, uploads
+from annotation.importing import kept_files, refusals, uploads
+from annotation.services import queue
 
 
 @shared_task(ignore_result=True)

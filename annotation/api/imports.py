@@ -25,10 +25,10 @@ from annotation.api.exchange import LINES_TYPE, LinesRenderer
 from annotation.api.parsing import BODY_PARSERS, checked_query
 from annotation.api.serializers import ImportOut, ImportQuery
 from annotation.errors import Invalid
+from annotation.importing import formats, mapping, refusals
+from annotation.importing.rows import Row
 from annotation.models import Role
 from annotation.permissions import LARGEST_ID
-from annotation.services import formats, mapping, refusals
-from annotation.services.rows import Row
 
 BINARY = {"type": "string", "format": "binary"}
 

@@ -13,7 +13,7 @@ from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer, Serializer
 
-from annotation.services.formats import BY_CONTENT_TYPE
+from annotation.importing.formats import BY_CONTENT_TYPE
 from annotation.storable import depth, unstorable
 
 # No judgement, draft or setting is larger; data comes in by the line.

@@ -11,14 +11,15 @@ from django.db import transaction
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
+from annotation.importing import threads
+from annotation.importing.items import Item, Refused, check
+from annotation.importing.layouts import items_of
+from annotation.importing.lines import line_rows
+from annotation.importing.mapping import Columns
+from annotation.importing.rows import Row
+from annotation.importing.storing import store
 from annotation.models import Campaign, Task, User
-from annotation.services import events, threads
-from annotation.services.items import Item, Refused, check
-from annotation.services.layouts import items_of
-from annotation.services.lines import line_rows
-from annotation.services.mapping import Columns
-from annotation.services.rows import Row
-from annotation.services.storing import store
+from annotation.services import events
 from annotation.storable import printable
 
 CHUNK_ITEMS = 500

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from annotation.services.mapping import Columns, of_object
+from annotation.importing.mapping import Columns, of_object
 
 BY_THE_LAYOUT = "As the columns are named"
 SUFFIXES = ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.arrow,.feather,.gz,.txt"

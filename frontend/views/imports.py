@@ -14,13 +14,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.errors import AnnotationError
 from annotation.feedback import kind
+from annotation.importing import formats, refusals, uploads
+from annotation.importing.mapping import Columns
+from annotation.importing.previewing import columns_of, first_rows, preview
+from annotation.importing.rows import Row
 from annotation.models import Campaign, Event
 from annotation.permissions import LARGEST_ID
-from annotation.services import formats, refusals, uploads
 from annotation.services.intake import ImportReport
-from annotation.services.mapping import Columns
-from annotation.services.previewing import columns_of, first_rows, preview
-from annotation.services.rows import Row
 from frontend.decorators import campaign_page
 from frontend.forms.imports import ColumnsForm, ImportForm
 from frontend.http import SignedInRequest, say

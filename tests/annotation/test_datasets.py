@@ -73,7 +73,7 @@ def test_every_judgement_stands_in_judgements_and_preferences_only_in_pairs(camp
     assert [row["verdict"] for row in found] == ["About the same", "Both are bad", "Answer 1 is slightly better"]
     assert found[2]["payload"]["preference"] == 1
     assert [row["behaviour"] for row in found] == [None, None, {"changes": 2}]
-    assert set(found[0]) == set(datasets.VIEWS["judgements"].columns)
+    assert set(found[0]) == set(dataset_views.VIEWS["judgements"].columns)
     assert found[2]["completions"][0]["origin"] == "model-a"
     assert set(found[0]) == set(dataset_views.VIEWS["judgements"].columns)
 

@@ -14,9 +14,9 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from annotation.importing import kept_files, uploads
 from annotation.models import Event, Task
 from annotation.services import campaigns as services
-from annotation.services import kept_files, uploads
 from annotation.tasks import expire_files
 from tests.frontend.lead_world import World, make_world
 

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.errors import AnnotationError
+from annotation.importing import formats, mapping
+from annotation.importing.folders import rows_of_files
+from annotation.importing.rows import Row
 from annotation.models import Campaign, User
-from annotation.services import formats, mapping
-from annotation.services.folders import rows_of_files
 from annotation.services.intake import ImportReport, import_rows
-from annotation.services.rows import Row
 
 
 class Command(BaseCommand):

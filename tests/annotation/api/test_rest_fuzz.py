@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from annotation.api.urls import urlpatterns
+from annotation.importing.formats import BY_CONTENT_TYPE
 from annotation.models import User
-from annotation.services.formats import BY_CONTENT_TYPE
 from tests.annotation.api.conftest import client_of
 from tests.factories import make_assignment, make_campaign, make_user
 

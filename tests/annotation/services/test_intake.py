@@ -15,11 +15,12 @@ from django.test.utils import CaptureQueriesContext
 
 import annotation
 from annotation.errors import CampaignClosed, Invalid
+from annotation.importing import refusals
+from annotation.importing.lines import line_rows, read_lines
+from annotation.importing.mapping import Columns
+from annotation.importing.rows import MAX_LINE_BYTES, Row
 from annotation.models import Completion, Event, Prompt, Task, TaskCompletion
-from annotation.services import campaigns, intake, refusals
-from annotation.services.lines import line_rows, read_lines
-from annotation.services.mapping import Columns
-from annotation.services.rows import MAX_LINE_BYTES, Row
+from annotation.services import campaigns, intake
 from tests.factories import make_campaign
 
 pytestmark = pytest.mark.django_db

@@ -14,9 +14,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from annotation.services.items import Refused
-from annotation.services.layouts import items_of
-from annotation.services.lines import read_object
+from annotation.importing.items import Refused
+from annotation.importing.layouts import items_of
+from annotation.importing.lines import read_object
 from training import launch
 from training.recipes import recipe
 from training.recipes.spec import RunResult, RunSpec

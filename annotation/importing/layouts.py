@@ -2,10 +2,10 @@
 
 - ``{"id"?, "prompt", "completions": [text | {"text", "origin"?}, …], "priority"?, "wanted"?, "batch"?, "domain"?,
   "meta"?}``, where the prompt is text or a list of messages: Attune's own;
-- those of `annotation.services.published` (TRL, HH-RLHF, UltraFeedback, HelpSteer, SafeRLHF, …) and of
-  `annotation.services.oasst`; `id`, `priority`, `wanted`, `batch`, `domain` and `meta` count in them too.
+- those of `annotation.importing.published` (TRL, HH-RLHF, UltraFeedback, HelpSteer, SafeRLHF, …) and of
+  `annotation.importing.oasst`; `id`, `priority`, `wanted`, `batch`, `domain` and `meta` count in them too.
 
-Other columns are named by `annotation.services.mapping`.
+Other columns are named by `annotation.importing.mapping`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from itertools import combinations
 from typing import Any
 
 from annotation.datasets import content_hash, prompt_hash
-from annotation.services import oasst, published
-from annotation.services.conversations import Found, answer_of, messages_of, text_of
-from annotation.services.items import Item, Messages, Refused
+from annotation.importing import oasst, published
+from annotation.importing.conversations import Found, answer_of, messages_of, text_of
+from annotation.importing.items import Item, Messages, Refused
 
 # More answers than that would make too many pairs.
 MAX_SPLIT = 20

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any, BinaryIO
 
-from annotation.services.rows import MAX_LINE_BYTES, Row, Unreadable
+from annotation.importing.rows import MAX_LINE_BYTES, Row, Unreadable
 
 # The module's own bound is 131,072 characters a cell, which an answer may well have.
 csv.field_size_limit(MAX_LINE_BYTES)

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from annotation.feedback import kind
+from annotation.importing import threads
+from annotation.importing.items import Item, Refused, check
+from annotation.importing.layouts import items_of
+from annotation.importing.mapping import MAX_NAME, Columns
+from annotation.importing.rows import Row
 from annotation.models import Campaign
-from annotation.services import threads
 from annotation.services.intake import LineError
-from annotation.services.items import Item, Refused, check
-from annotation.services.layouts import items_of
-from annotation.services.mapping import MAX_NAME, Columns
-from annotation.services.rows import Row
 from annotation.storable import printable, unstorable
 
 MAX_ROWS = 200

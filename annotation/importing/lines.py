@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
-from annotation.services.items import Refused
-from annotation.services.rows import MAX_DEPTH, MAX_LINE_BYTES, Row, Unreadable
+from annotation.importing.items import Refused
+from annotation.importing.rows import MAX_DEPTH, MAX_LINE_BYTES, Row, Unreadable
 from annotation.storable import depth
 
 PIECE_BYTES = 256 * 1024

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from annotation.importing import folders, mapping
 from annotation.models import Task
-from annotation.services import folders, intake, mapping
+from annotation.services import intake
 from tests.factories import make_campaign
 
 DATA = Path(os.environ.get("ATTUNE_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))

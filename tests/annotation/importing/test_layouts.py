@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
+from annotation.importing import mapping
+from annotation.importing.items import Item, Refused, check
+from annotation.importing.layouts import LAYOUTS, items_of
+from annotation.importing.mapping import Columns
+from annotation.importing.rows import Row
+from annotation.importing.threads import gathered
 from annotation.models import Task
-from annotation.services import intake, mapping
-from annotation.services.items import Item, Refused, check
-from annotation.services.layouts import LAYOUTS, items_of
-from annotation.services.mapping import Columns
-from annotation.services.rows import Row
-from annotation.services.threads import gathered
+from annotation.services import intake
 from tests.factories import make_campaign
 
 PAIR = (2, 2)

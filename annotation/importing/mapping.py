@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from annotation.errors import Invalid
-from annotation.services.items import Refused
+from annotation.importing.items import Refused
 
 MAX_NAME = 200
 MAX_COLUMNS = 20

@@ -11,8 +11,8 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from django.utils.text import get_valid_filename
 
+from annotation.importing import kept_files
 from annotation.models import Campaign, User
-from annotation.services import kept_files
 
 FOLDER = "uploads"
 KEPT = timedelta(hours=24)

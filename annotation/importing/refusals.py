@@ -11,11 +11,12 @@ from typing import BinaryIO, cast
 from django.core.files import File
 from django.core.files.storage import default_storage
 
+from annotation.importing import kept_files
+from annotation.importing.mapping import Columns
+from annotation.importing.rows import Row
 from annotation.models import Campaign, Event, User
-from annotation.services import events, kept_files
+from annotation.services import events
 from annotation.services.intake import ImportReport, import_rows
-from annotation.services.mapping import Columns
-from annotation.services.rows import Row
 
 FOLDER = "refused"
 KEPT = timedelta(days=30)

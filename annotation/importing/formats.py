@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Any, BinaryIO, cast
 
-from annotation.services.lines import array_rows, line_rows, read_lines
-from annotation.services.rows import Row, Unreadable
-from annotation.services.separated import separated_rows
+from annotation.importing.lines import array_rows, line_rows, read_lines
+from annotation.importing.rows import Row, Unreadable
+from annotation.importing.separated import separated_rows
 
 # A packed file of a megabyte may unpack into a gigabyte; at some point that is no data set any more.
 MAX_UNPACKED_BYTES = 16 * 1024**3
@@ -80,7 +80,7 @@ def rows_of(file: BinaryIO, *, name: str = "", content_type: str = "") -> Iterat
     found = _format(head, name=name, content_type=content_type)
     if found in TABLES:
         # Loaded late: pyarrow takes memory that a web process without such files need not have.
-        from annotation.services import tables
+        from annotation.importing import tables
 
         whole = file if not packed and _can_seek(file) else _on_disk(source)
         return tables.parquet_rows(whole) if found == PARQUET else tables.arrow_rows(whole, head.startswith(_STREAM))

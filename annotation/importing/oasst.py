@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from annotation.services.conversations import Found
-from annotation.services.items import Messages, Refused
-from annotation.services.rows import Row
+from annotation.importing.conversations import Found
+from annotation.importing.items import Messages, Refused
+from annotation.importing.rows import Row
 
 _ROLES = {"prompter": "user", "user": "user", "human": "user", "assistant": "assistant", "system": "system"}
 _LABELS = ("rank", "emojis", "labels", "detoxify")

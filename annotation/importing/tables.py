@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, BinaryIO
 
-from annotation.services.rows import MAX_LINE_BYTES, Row, Unreadable
+from annotation.importing.rows import MAX_LINE_BYTES, Row, Unreadable
 
 BATCH_ROWS = 64
 BUFFER_BYTES = 1024 * 1024

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from annotation.services import formats
-from annotation.services.rows import Row, Unreadable
+from annotation.importing import formats
+from annotation.importing.rows import Row, Unreadable
 
 
 def files_of(path: Path) -> list[Path]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
+from annotation.importing.items import Item
 from annotation.models import Campaign, Completion, Prompt, Task, TaskCompletion
-from annotation.services.items import Item
 
 
 def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str]]:

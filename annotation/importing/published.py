@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from annotation.services.conversations import (
+from annotation.importing.conversations import (
     Found,
     answer_of,
     labels_of,
@@ -17,7 +17,7 @@ from annotation.services.conversations import (
     text_of,
     with_last_answer,
 )
-from annotation.services.items import Messages, Refused
+from annotation.importing.items import Messages, Refused
 
 Row = dict[str, Any]
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation.services import formats
-from annotation.services.folders import files_of, rows_of_files
-from annotation.services.rows import MAX_LINE_BYTES, Row, Unreadable
+from annotation.importing import formats
+from annotation.importing.folders import files_of, rows_of_files
+from annotation.importing.rows import MAX_LINE_BYTES, Row, Unreadable
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

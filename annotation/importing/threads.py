@@ -14,12 +14,12 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from annotation.services import oasst
-from annotation.services.items import Item, Refused
-from annotation.services.layouts import items_of
-from annotation.services.lines import read_object
-from annotation.services.mapping import Columns
-from annotation.services.rows import Row
+from annotation.importing import oasst
+from annotation.importing.items import Item, Refused
+from annotation.importing.layouts import items_of
+from annotation.importing.lines import read_object
+from annotation.importing.mapping import Columns
+from annotation.importing.rows import Row
 
 _REFUSED = {"line", "reason", "file", "row", "text"}
 _ANY_NUMBER = (1, 10_000)
