@@ -17,8 +17,8 @@ FOLDER = Path(__file__).parent
 WELLBEING = ("none", "possible", "likely")
 # In the order in which a lead sees them.
 ORDER = (
-    *("helpfulness", "harmlessness", "safe-rlhf", "safety-19", "safety-14", "helpsteer2", "helpsteer3-preference"),
-    *("helpsteer3-feedback", "rlbff", "expert-domain", "mm-rlhf-text", "first-pass"),
+    *("helpfulness", "harmlessness", "instruct-ranking", "safe-rlhf", "safety-19", "safety-14", "helpsteer2"),
+    *("helpsteer3-preference", "helpsteer3-feedback", "rlbff", "expert-domain", "mm-rlhf-text", "first-pass"),
 )
 
 

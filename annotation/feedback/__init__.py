@@ -10,6 +10,7 @@ from annotation.feedback.critique import Critique
 from annotation.feedback.dual import Dual
 from annotation.feedback.pairwise import Pairwise
 from annotation.feedback.principles import Principles
+from annotation.feedback.ranking import Ranking
 from annotation.feedback.ratings import Ratings
 from annotation.feedback.safety import Safety
 
@@ -24,7 +25,7 @@ def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
     return table
 
 
-KINDS: dict[str, FeedbackType] = _registry(Pairwise(), Dual(), Ratings(), Safety(), Principles(), Critique())
+KINDS: dict[str, FeedbackType] = _registry(Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique())
 
 
 def kind(name: str) -> FeedbackType:

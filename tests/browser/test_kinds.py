@@ -144,7 +144,23 @@ def test_of_two_comparisons_the_second_waits_for_the_first(work, person: User, f
     assert said["labels"][said["safer"]]["safe"]
 
 
-KINDS = [("dual", 2), ("ratings", 1), ("ratings", 2), ("ratings", 4), ("safety", 2), ("principles", 1), ("critique", 1)]
+def test_four_answers_are_put_in_order_by_keys(work, person: User) -> None:
+    page = work(campaign_of("ranking", person, [ANSWER, OTHER, OTHER + " So they say.", "No."]))
+    press(page, "2 1 2 4 Enter")
+    order = Feedback.objects.get(user=person).shown_order if stored(person) else []
+    assert [stored(person)["ranks"][position] for position in order] == [2, 1, 2, 3]
+
+
+KINDS = [
+    ("ranking", 4),
+    ("dual", 2),
+    ("ratings", 1),
+    ("ratings", 2),
+    ("ratings", 4),
+    ("safety", 2),
+    ("principles", 1),
+    ("critique", 1),
+]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

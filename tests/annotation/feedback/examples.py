@@ -18,6 +18,7 @@ SAID = ("yes", "no", "partly", "na")
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "pairwise": {"preference": "2", "comment": "B goes on and on."},
+    "ranking": {"rank_1": "2", "rank_2": "1", "comment": "The first one is too long."},
     "ratings": {
         **{f"{name}_1": str(number % 5) for number, name in enumerate(RATED)},
         **{f"{name}_2": str(4 - number % 5) for number, name in enumerate(RATED)},

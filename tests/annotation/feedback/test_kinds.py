@@ -62,7 +62,7 @@ def test_the_place_on_the_screen_is_not_the_place_in_the_payload(kind):
     as_stored, turned = (kind.parse(EXAMPLES[kind.name], options=options, shown_order=order) for order in ORDERS)
     assert as_stored != turned
     found = [*rows(kind, as_stored, [0, 1]), *rows(kind, turned, [1, 0])]
-    assert {row["position"] for row in found} <= {0, 1}
+    assert {row["position"] for row in found if "position" in row} <= {0, 1}
     assert kind.describe(as_stored, options=options, shown_order=[0, 1]) == kind.describe(
         turned, options=options, shown_order=[1, 0]
     )

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from annotation.errors import Invalid
+from annotation.feedback.ranking import Ranking
+
+RANKING = Ranking()
+
+
+def parse(*ranks: int, order=None, **options):
+    data = {f"rank_{place}": str(rank) for place, rank in enumerate(ranks, start=1)}
+    return RANKING.parse(data, options=options, shown_order=order or list(range(len(ranks))))
+
+
+def test_places_left_out_are_closed_up():
+    assert parse(1, 4, 4, 3)["ranks"] == [1, 3, 3, 2]
+    assert parse(2, 2, 2)["ranks"] == [1, 1, 1]
+    assert parse(3, 1, 2, order=[2, 0, 1])["ranks"] == [1, 2, 3]
+
+
+def test_every_ordered_pair_is_a_row_and_a_tie_is_none():
+    payload = parse(2, 1, 2)
+    rows = list(RANKING.rows("pairs", payload, texts=["a", "b", "c"], origins=["x", "y", "z"], shown_order=[2, 0, 1]))
+    assert [(row["chosen_origin"], row["rejected_origin"], row["strength"], row["position"]) for row in rows] == [
+        ("y", "x", 0.5, 1),
+        ("y", "z", 0.5, 1),
+    ]
+
+
+def test_ties_can_be_refused():
+    with pytest.raises(Invalid) as caught:
+        parse(1, 1, 2, ties=False)
+    assert set(caught.value.errors) == {"rank_1", "rank_2"}
+    assert parse(1, 3, 2, ties=False)["ranks"] == [1, 3, 2]
+
+
+def test_a_place_that_is_none_is_named():
+    with pytest.raises(Invalid) as caught:
+        RANKING.parse({"rank_1": "3", "rank_2": ""}, options={}, shown_order=[0, 1])
+    assert caught.value.errors == {"rank_1": ["Choose one of: 1, 2."], "rank_2": ["Give this answer a place."]}
+
+
+def test_two_answers_are_a_comparison_and_more_are_none():
+    assert RANKING.scale_value(parse(1, 2)) == 1
+    assert RANKING.scale_value(parse(2, 1)) == -1
+    assert RANKING.scale_value(parse(1, 1)) == 0
+    assert RANKING.scale_value(parse(1, 2, 3)) is None
+
+
+def test_it_is_told_in_words():
+    assert RANKING.describe(parse(2, 1, 2), options={}, shown_order=[2, 0, 1]) == "C > A = B"
+    assert RANKING.describe(parse(2, 1, 2), options={}) == "Answer 2 > Answer 1 = Answer 3"
+
+
+def test_people_agree_pair_by_pair():
+    assert [tuple(point)[1:3] for point in RANKING.points(parse(1, 2, 2))] == [(0, 1), (1, 1), (2, 0)]
