@@ -25,6 +25,12 @@ class CampaignClosed(AnnotationError):
     status = 409
 
 
+class NotAgreed(AnnotationError):
+    """The person was not told yet what they may have to read in this campaign."""
+
+    status = 409
+
+
 class LeaseLost(AnnotationError):
     """The seat went to somebody else; what was typed is kept as a draft."""
 

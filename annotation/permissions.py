@@ -68,7 +68,7 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> 
     """Return the campaign if `user` has one of `roles` there; any role will do when none is named.
 
     Raises Http404 for strangers, so that they cannot find out what exists, and PermissionDenied for a member whose
-    role does not suffice. One SQL statement.
+    role does not suffice. One SQL statement. `campaign.agreed` tells whether this person may be given items yet.
     """
     if not user.is_authenticated:
         raise Http404("There is no such campaign.")
@@ -85,7 +85,9 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> 
     if roles and held.isdisjoint(roles):
         wanted = " or ".join(Role(role).label.lower() for role in roles)
         raise PermissionDenied(f"This needs the role {wanted} in the campaign; ask its lead.")
-    return memberships[0].campaign
+    campaign = memberships[0].campaign
+    campaign.agreed = campaign.wellbeing == Campaign.Wellbeing.NONE or any(one.agreed_at for one in memberships)
+    return campaign
 
 
 def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:

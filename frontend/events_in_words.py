@@ -8,6 +8,7 @@ WORDS = {
     "account.created": "Account {target} was made",
     "campaign.changed": "Settings were changed",
     "campaign.closed": "The campaign was closed",
+    "member.left": "{target} left the campaign",
     "campaign.created": "The campaign was created",
     "campaign.opened": "The campaign was opened",
     "campaign.paused": "The campaign was paused",

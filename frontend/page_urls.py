@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from frontend.views import account, home, work
+from frontend.views import account, home, wellbeing, work
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -12,6 +12,9 @@ urlpatterns = [
     path("logout/", account.sign_out, name="logout"),
     path("profile/", account.profile, name="profile"),
     path("work/<int:campaign_id>/", work.work, name="work"),
+    path("work/<int:campaign_id>/agree/", wellbeing.agree, name="work-agree"),
+    path("work/<int:campaign_id>/leave/", wellbeing.leave, name="work-leave"),
+    path("work/<int:campaign_id>/stop/", wellbeing.stop, name="work-stop"),
     path("work/<int:campaign_id>/skip/", work.skip, name="work-skip"),
     path("work/<int:campaign_id>/draft/", work.draft, name="work-draft"),
     path("work/<int:campaign_id>/undo/", work.undo, name="work-undo"),

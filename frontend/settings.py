@@ -275,6 +275,7 @@ SPECTACULAR_SETTINGS = {
         "CampaignState": "annotation.models.Campaign.State",
         "TaskState": "annotation.models.Task.State",
         "AssignmentState": "annotation.models.Assignment.State",
+        "CampaignWellbeing": "annotation.models.Campaign.Wellbeing",
         "RunState": "training.models.Run.State",
         "RunKind": "training.models.Run.Kind",
         "VersionState": "training.models.ModelVersion.State",

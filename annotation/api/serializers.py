@@ -9,7 +9,6 @@ from rest_framework import serializers
 
 from annotation import dataset_views
 from annotation.behaviour import MEASURES
-from annotation.campaign_templates import WELLBEING
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Feedback, Task
@@ -37,6 +36,9 @@ class CampaignIn(serializers.Serializer):
     options = serializers.DictField(child=serializers.JSONField(), default=dict)
     overlap = serializers.IntegerField(min_value=1, max_value=50, default=1)
     lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, default=1800)
+    wellbeing = serializers.ChoiceField(
+        choices=Campaign.Wellbeing.choices, default="none", help_text="What people may have to read."
+    )
     guideline = serializers.CharField(allow_blank=True, default="", max_length=200_000)
     attune_campaign = serializers.IntegerField(
         required=False,
@@ -52,7 +54,6 @@ class TemplateOut(serializers.Serializer):
     title = serializers.CharField()
     summary = serializers.CharField()
     source = serializers.CharField()  # type: ignore[assignment]
-    wellbeing = serializers.ChoiceField(choices=WELLBEING)
     settings = serializers.DictField(child=serializers.JSONField())
 
 
@@ -64,6 +65,7 @@ class CampaignChange(serializers.Serializer):
     options = serializers.DictField(child=serializers.JSONField(), required=False)
     overlap = serializers.IntegerField(min_value=1, max_value=50, required=False)
     lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, required=False)
+    wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices, required=False)
     guideline = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
 
 
@@ -75,6 +77,7 @@ class CampaignOut(serializers.Serializer):
     state = serializers.ChoiceField(choices=Campaign.State.choices)
     overlap = serializers.IntegerField()
     lease_seconds = serializers.IntegerField()
+    wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices)
     guideline_version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     roles = serializers.SerializerMethodField()

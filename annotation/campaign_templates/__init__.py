@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-# What people may have to read: nothing, perhaps something, or most likely something unpleasant.
-WELLBEING = ("none", "possible", "likely")
 # In the order in which a lead sees them.
 ORDER = (
     *("helpfulness", "harmlessness", "instruct-ranking", "safe-rlhf", "safety-19", "safety-14", "helpsteer2"),
@@ -31,7 +29,6 @@ class CampaignTemplate:
     title: str
     summary: str
     source: str
-    wellbeing: str
     settings: dict[str, Any]
 
     @property
@@ -47,12 +44,13 @@ def templates() -> dict[str, CampaignTemplate]:
         read = tomllib.loads((FOLDER / f"{name.replace('-', '_')}.toml").read_text(encoding="utf-8"))
         found[name] = CampaignTemplate(
             name=name,
-            **{field: read[field] for field in ("version", "title", "summary", "source", "wellbeing")},
+            **{field: read[field] for field in ("version", "title", "summary", "source")},
             settings={
                 "kind": read["kind"],
                 "options": read["options"],
                 "overlap": read["overlap"],
                 "lease_seconds": read["lease_seconds"],
+                "wellbeing": read["wellbeing"],
                 "guideline": unwrapped(read["guideline"]),
             },
         )

@@ -29,6 +29,11 @@ class Campaign(models.Model):
         PAUSED = "paused", "Paused"  # no new items; items already handed out may be submitted
         CLOSED = "closed", "Closed"  # final; read only
 
+    class Wellbeing(models.TextChoices):
+        NONE = "none", "Nothing unpleasant"
+        POSSIBLE = "possible", "Unpleasant texts are possible"
+        LIKELY = "likely", "Unpleasant texts are likely"
+
     name = models.CharField(max_length=120, unique=True)
     description = models.TextField(blank=True)
     state = models.CharField(max_length=8, choices=State.choices, default=State.DRAFT)
@@ -41,6 +46,8 @@ class Campaign(models.Model):
     lease_seconds = models.PositiveIntegerField(
         default=1800, validators=[MinValueValidator(60), MaxValueValidator(86400)]
     )
+    # What people may have to read. Unless nothing, they are told and asked before their first item.
+    wellbeing = models.CharField(max_length=8, choices=Wellbeing.choices, default=Wellbeing.NONE)
     guideline_version = models.PositiveIntegerField(default=1)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="campaigns_created")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -54,6 +61,9 @@ class Campaign(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    # Whether who is asking was told what may come and agreed; set by `annotation.permissions.campaign_for`.
+    agreed: bool = True
 
     @property
     def is_open(self) -> bool:

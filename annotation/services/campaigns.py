@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
@@ -29,6 +30,7 @@ def create(
     options: dict[str, Any] | None = None,
     overlap: int = 1,
     lease_seconds: int = 1800,
+    wellbeing: str = Campaign.Wellbeing.NONE,
     guideline: str = "",
     began_as: str = "",
 ) -> Campaign:
@@ -43,6 +45,7 @@ def create(
         options=feedback_kind(kind).clean_options(options or {}),
         overlap=overlap,
         lease_seconds=lease_seconds,
+        wellbeing=wellbeing,
         created_by=actor,
     )
     _check(campaign)
@@ -65,6 +68,7 @@ def settings_of(campaign: Campaign) -> dict[str, Any]:
         "options": campaign.options,
         "overlap": campaign.overlap,
         "lease_seconds": campaign.lease_seconds,
+        "wellbeing": campaign.wellbeing,
         "guideline": guideline.text if guideline else "",
     }
 
@@ -84,7 +88,7 @@ def settings_from(text: str | bytes) -> dict[str, Any]:
     if read.pop("attune_campaign") != SETTINGS_FORMAT:
         raise Invalid("These settings were written by a later version of Attune; update this one first.")
     shapes: dict[str, type] = {
-        **dict.fromkeys(("kind", "description", "guideline"), str),
+        **dict.fromkeys(("kind", "description", "wellbeing", "guideline"), str),
         **dict.fromkeys(("overlap", "lease_seconds"), int),
         "options": dict,
     }
@@ -110,10 +114,12 @@ def update(
     options: dict[str, Any] | None = None,
     overlap: int | None = None,
     lease_seconds: int | None = None,
+    wellbeing: str | None = None,
 ) -> Campaign:
     """Change what is given and return the campaign. `overlap` counts for items imported from now on."""
     locked = _lock(campaign)
-    before = {field: getattr(locked, field) for field in ("name", "description", "options", "overlap", "lease_seconds")}
+    fields = ("name", "description", "options", "overlap", "lease_seconds", "wellbeing")
+    before = {field: getattr(locked, field) for field in fields}
     if name is not None:
         locked.name = name.strip()
     if description is not None:
@@ -124,6 +130,8 @@ def update(
         locked.overlap = overlap
     if lease_seconds is not None:
         locked.lease_seconds = lease_seconds
+    if wellbeing is not None:
+        locked.wellbeing = wellbeing
     changed = {field: value for field, value in before.items() if getattr(locked, field) != value}
     if changed:
         _check(locked)
@@ -183,6 +191,37 @@ def add_member(*, campaign: Campaign, username: str, role: Role | str, actor: Us
     return membership
 
 
+def agree(*, campaign: Campaign, user: User) -> None:
+    """Keep that this person was told what they may have to read here, and wants to judge all the same."""
+    unasked = Membership.objects.filter(campaign=campaign, user=user, agreed_at=None)
+    unasked.update(agreed_at=timezone.now())
+    campaign.agreed = True
+
+
+@transaction.atomic
+def leave(*, campaign: Campaign, user: User) -> None:
+    """Take an annotator out at their own wish; nobody asks why. Their judgements stay, what they hold goes back.
+
+    Raises `Invalid` for somebody who does not judge here as an annotator.
+    """
+    membership = Membership.objects.filter(campaign=campaign, user=user, role=Role.ANNOTATOR).first()
+    if membership is None:
+        raise Invalid("You are no annotator of this campaign, so there is nothing to leave.")
+    hand_back(campaign=campaign, user=user)
+    membership.delete()
+    events.record(campaign=campaign, actor=user, action="member.left", target=user.username)
+
+
+@transaction.atomic
+def hand_back(*, campaign: Campaign, user: User) -> int:
+    """Give back, unjudged, all items this person holds here, and return how many; drafts are kept."""
+    held = campaign.assignments.filter(user=user, state=Assignment.State.OPEN)
+    returned = list(held.order_by("-task__priority", "task_id"))  # the order of `queue.QUEUE_ORDER`
+    for assignment in returned:
+        release(assignment=assignment)
+    return len(returned)
+
+
 @transaction.atomic
 def remove_member(*, campaign: Campaign, username: str, actor: User, role: Role | str | None = None) -> None:
     """Take a role from a person, or all of them. Their judgements stay; what they hold goes back to the queue."""
@@ -208,9 +247,7 @@ def remove_member(*, campaign: Campaign, username: str, actor: User, role: Role 
         )
         membership.delete()
     if not locked.memberships.filter(user=user, role__in=[Role.ANNOTATOR, Role.LEAD]).exists():
-        held_items = locked.assignments.filter(user=user, state=Assignment.State.OPEN)
-        for assignment in held_items.order_by("-task__priority", "task_id"):  # the order of `queue.QUEUE_ORDER`
-            release(assignment=assignment)
+        hand_back(campaign=locked, user=user)
 
 
 @transaction.atomic

@@ -19,7 +19,7 @@ from django.db.models import BigIntegerField, CharField, Exists, F, OuterRef, Qu
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from annotation.errors import LeaseLost
+from annotation.errors import LeaseLost, NotAgreed
 from annotation.models import Assignment, Campaign, Task, User
 from annotation.prepared import Insert, Select, Update
 
@@ -88,12 +88,18 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
     """Return what this person judges now: the oldest item they hold, else a free one; None when there is none.
 
     With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
-    that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why.
+    that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Raises
+    `NotAgreed` for who was not told yet what they may have to read.
 
     SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction.
     """
     if campaign.state == Campaign.State.CLOSED:
         return None
+    if not campaign.agreed:
+        raise NotAgreed(
+            f"In this campaign {campaign.get_wellbeing_display().lower()}. Read what it is about and agree to it "
+            "before you take an item."
+        )
     place = 1 if ahead else 0
     for _ in range(5):
         held = _HELD.all(user=user.pk, campaign=campaign.pk)

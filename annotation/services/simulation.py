@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils import timezone
 from knox.models import AuthToken
 
 from annotation.models import Campaign, Membership, Role, User
@@ -21,7 +22,8 @@ def enlist(*, campaign: Campaign, name: str, role: Role) -> str:
         user.save(update_fields=["password"])
     elif not user.is_simulated:
         raise ValueError(f"{name} is the account of a real person; choose another --prefix.")
-    Membership.objects.get_or_create(user=user, campaign=campaign, role=role)
+    # What they read cannot upset them, so they need not be asked.
+    Membership.objects.update_or_create(user=user, campaign=campaign, role=role, defaults={"agreed_at": timezone.now()})
     AuthToken.objects.filter(user=user).delete()
     _, secret = AuthToken.objects.create(user=user)
     return secret

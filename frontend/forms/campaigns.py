@@ -74,6 +74,14 @@ class CampaignForm(forms.Form):
         initial=30,
         help_text="If nothing is submitted for so long, the item goes to somebody else. The draft is kept.",
     )
+    wellbeing = forms.ChoiceField(
+        label="What people may have to read",
+        choices=Campaign.Wellbeing.choices,
+        initial=Campaign.Wellbeing.NONE,
+        required=False,
+        help_text="Unless it is nothing unpleasant, people are told and asked before their first item, and can stop or "
+        "leave at any time. Where it is likely, each item is covered until they ask to see it.",
+    )
     guideline = StorableField(
         required=False,
         max_length=50_000,
@@ -122,7 +130,7 @@ class CampaignForm(forms.Form):
 def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
     """Return what the form of a new campaign starts with, out of settings that may lack some."""
     initial: dict[str, Any] = {
-        field: settings[field] for field in ("description", "overlap", "guideline") if field in settings
+        field: settings[field] for field in ("description", "overlap", "wellbeing", "guideline") if field in settings
     }
     if "lease_seconds" in settings:
         initial["lease_minutes"] = max(1, round(settings["lease_seconds"] / 60))
@@ -135,6 +143,7 @@ def initial_of(campaign: Campaign, guideline: str) -> dict[str, Any]:
         "name": campaign.name,
         "description": campaign.description,
         "overlap": campaign.overlap,
+        "wellbeing": campaign.wellbeing,
         "lease_minutes": max(1, round(campaign.lease_seconds / 60)),
         "guideline": guideline,
     }

@@ -173,6 +173,7 @@ def _values(form: CampaignForm) -> dict[str, Any]:
         "description": cleaned["description"].replace("\r\n", "\n").strip(),
         "options": cleaned["options"],
         "overlap": cleaned["overlap"],
+        "wellbeing": cleaned["wellbeing"] or Campaign.Wellbeing.NONE,
         "lease_seconds": cleaned["lease_minutes"] * 60,
         "guideline": cleaned["guideline"].replace("\r\n", "\n").strip(),
     }

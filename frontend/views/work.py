@@ -69,6 +69,8 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """
     if request.method == "POST":
         return _submit(request, campaign)
+    if not campaign.agreed:
+        return _warning(request, campaign)
     if key := request.GET.get("item"):
         assignment = _own(request, campaign, key)
         if assignment.state in (Assignment.State.SUBMITTED, Assignment.State.OPEN):
@@ -196,7 +198,14 @@ def _refused(request: SignedInRequest, campaign: Campaign, error: AnnotationErro
     return HttpResponseRedirect(reverse("work", args=[campaign.pk]))
 
 
+def _warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return what stands before the first item of a campaign with unpleasant texts."""
+    return page(request, "work/warning.html", _campaign_context(campaign), fragment="work/_warning.html")
+
+
 def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    if not campaign.agreed:  # the lead said what may come only after this person had begun
+        return _warning(request, campaign)
     return _screen(request, campaign, queue.next_task(user=request.user, campaign=campaign))
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from annotation.campaign_templates import FOLDER, WELLBEING, templates, unwrapped
+from annotation.campaign_templates import FOLDER, templates, unwrapped
 from annotation.errors import Invalid
 from annotation.feedback import KINDS
 from annotation.models import Campaign, Event, Guideline
@@ -24,7 +24,7 @@ def test_every_file_is_a_template_and_every_kind_has_one():
 @pytest.mark.django_db
 def test_a_template_makes_a_campaign(name: str, lead):
     template = templates()[name]
-    assert template.wellbeing in WELLBEING
+    assert template.settings["wellbeing"] in Campaign.Wellbeing.values
     assert template.version >= 1 and template.title and template.summary.endswith(".") and template.source
     made = campaigns.create(name=name, actor=lead, began_as=template.label, **template.settings)
     options = {**KINDS[made.kind].default_options(), **template.settings["options"]}

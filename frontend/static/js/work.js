@@ -162,6 +162,7 @@ async function undo() {
 
 root.addEventListener("submit", (event) => {
   const { target, submitter } = event;
+  if (!target.matches("[data-judge], [data-skip]")) return;
   event.preventDefault();
   if (awaiting || !draft) return;
   const item = screenItem();
