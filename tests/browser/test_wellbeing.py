@@ -1,0 +1,55 @@
+"""Unpleasant reading in a real Chromium: asked first, covered until wanted, out with one button."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from annotation.models import Assignment, User
+from annotation.services import campaigns
+from tests.browser.conftest import SCREENS
+from tests.browser.test_work import eventually
+from tests.factories import make_campaign, make_user
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "dual"])
+@pytest.mark.parametrize(("screen", "scheme"), [("desk", "light"), ("phone", "dark")])
+def test_items_are_covered_and_one_button_leads_away(
+    open_context: Callable[..., BrowserContext],
+    sign_in: Callable[..., Page],
+    person: User,
+    kind: str,
+    screen: str,
+    scheme: str,
+) -> None:
+    lead = make_user()
+    campaign = make_campaign("Hard reading", kind=kind, lead=lead, annotators=[person], tasks=5)
+    campaigns.update(campaign=campaign, actor=lead, wellbeing="likely")
+    page = sign_in(open_context(viewport=SCREENS[screen], color_scheme=scheme), person, path=f"/work/{campaign.pk}/")
+
+    def look(name: str) -> None:
+        if folder := os.environ.get("PICTURES"):
+            page.screenshot(path=f"{folder}/wellbeing-{kind}-{name}-{screen}.png")
+        assert Axe().run(page).response["violations"] == []
+
+    expect(page.get_by_role("heading", name="You will most likely read unpleasant things here")).to_be_visible()
+    look("asked")
+    page.get_by_role("button", name="I have read this; begin").click()
+    prompt = page.locator(".prompt__scroll").first
+    expect(prompt).to_be_hidden()
+    look("covered")
+    page.keyboard.press("v")
+    expect(prompt).to_be_visible()
+    if kind == "pairwise":
+        page.keyboard.press("2")
+        page.keyboard.press("Enter")
+        expect(page.locator("#progress-done")).to_have_text("1")
+        expect(page.locator(".prompt__scroll").first).to_be_hidden()  # the next one is covered again
+    eventually(lambda: Assignment.objects.filter(user=person, state="open").count() == 2)
+    page.get_by_role("button", name="Stop now").click()
+    expect(page.get_by_text("Stopped.")).to_be_visible()
+    assert not Assignment.objects.filter(user=person, state="open").exists()
