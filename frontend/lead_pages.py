@@ -29,7 +29,7 @@ def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
     """Return the pages of a campaign that this person may open."""
     found = [
         ("campaign", "Overview", True),
-        ("campaign-import", "Import", lead),
+        ("campaign-import", "Import", True),
         ("campaign-people", "People", lead),
         ("campaign-export", "Export", True),
         ("runs", "Runs", True),

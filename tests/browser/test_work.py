@@ -450,7 +450,7 @@ def test_both_answers_scroll_together_until_told_not_to(open_context, sign_in, p
     page = sign_in(open_context(), person, path=f"/work/{long_pair.pk}/")
     left, right = page.locator("[data-scroll]").all()
     left.evaluate("column => column.scrollTo(0, column.scrollHeight)")
-    page.wait_for_function("document.querySelectorAll('[data-scroll]')[1].scrollTop > 100")
+    eventually(lambda: right.evaluate("column => column.scrollTop") > 100)
     page.wait_for_timeout(200)
     page.keyboard.press("l")
     left.evaluate("column => column.scrollTo(0, 0)")

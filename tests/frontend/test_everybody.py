@@ -1,0 +1,114 @@
+"""Who meets which page: everybody, at every address, with what is theirs and a plain answer for the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from annotation.models import Event
+from frontend.lead_urls import urlpatterns as lead_pages
+from frontend.page_urls import urlpatterns as pages
+from tests.frontend.lead_world import World, judge_all, make_loop, make_world, start_run
+from training.services import rounds
+
+pytestmark = pytest.mark.django_db
+
+CALLERS = ("anonymous", "stranger", "annotator", "engineer", "lead")
+# Not signed in, one is sent to the sign-in page. A stranger does not learn what there is.
+READERS = (302, 404, 403, 200, 200)
+LEADS = (302, 404, 403, 403, 200)
+LEADS_POST = (302, 404, 403, 403, 302)
+READERS_POST = (302, 404, 403, 302, 302)
+WORKERS = (302, 404, 200, 403, 200)
+SIGNED_IN = (302, 200, 200, 200, 200)
+TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
+    ("home", "get", {}, SIGNED_IN),
+    ("login", "get", {}, (200, 302, 302, 302, 302)),
+    ("logout", "post", {}, (302, 302, 302, 302, 302)),
+    ("profile", "get", {}, SIGNED_IN),
+    ("work", "get", {}, WORKERS),
+    ("work-agree", "post", {}, (302, 404, 302, 403, 302)),
+    ("work-leave", "post", {}, (302, 404, 302, 403, 302)),
+    ("work-stop", "post", {}, (302, 404, 302, 403, 302)),
+    ("work-skip", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
+    ("work-draft", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
+    ("work-undo", "get", {}, (302, 404, 200, 403, 302)),
+    ("work-history", "get", {}, WORKERS),
+    ("work-guideline", "get", {}, WORKERS),
+    ("campaigns", "get", {}, (302, 403, 403, 200, 200)),
+    ("campaign-new", "get", {}, (302, 403, 403, 403, 200)),
+    ("campaign-from-file", "post", {}, (302, 403, 403, 403, 302)),
+    ("campaign-preview", "post", {}, (302, 403, 403, 200, 200)),
+    ("campaign-settings", "get", {}, READERS),
+    ("campaign", "get", {}, READERS),
+    ("campaign-progress", "get", {}, READERS),
+    ("campaign-state", "post", {"action": "pause"}, LEADS_POST),
+    ("campaign-edit", "get", {}, LEADS),
+    ("campaign-import", "get", {}, READERS),
+    ("import-errors", "get", {}, (302, 404, 403, 404, 404)),
+    ("import-preview", "get", {}, READERS_POST),
+    ("campaign-people", "get", {}, LEADS),
+    ("campaign-export", "get", {}, READERS),
+    ("runs", "get", {}, READERS),
+    ("run-new", "get", {}, READERS),
+    ("run", "get", {}, READERS),
+    ("run-progress", "get", {}, READERS),
+    ("run-log", "get", {}, READERS),
+    ("run-cancel", "post", {}, READERS_POST),
+    ("run-retry", "post", {}, READERS_POST),
+    ("models", "get", {}, READERS),
+    ("model", "get", {}, READERS),
+    ("model-promote", "post", {}, LEADS_POST),
+    ("model-roll-back", "post", {}, LEADS_POST),
+    ("loop", "get", {}, READERS),
+    ("loop-new", "get", {}, (302, 404, 403, 403, 302)),
+    ("loop-edit", "get", {}, LEADS),
+    ("loop-status", "get", {}, READERS),
+    ("loop-action", "post", {"action": "pause"}, LEADS_POST),
+    ("round", "get", {}, READERS),
+]
+
+
+@pytest.fixture
+def world() -> World:
+    made = make_world()
+    judge_all(made)
+    return made
+
+
+def arguments(world: World) -> dict[str, Any]:
+    """Return what the addresses ask for, all of it out of the world."""
+    loop = make_loop(world)
+    round = rounds.start_round(loop=loop, actor=world.lead)
+    return {
+        "campaign_id": world.campaign.pk,
+        "event_id": Event.objects.filter(campaign=world.campaign)[0].pk,
+        "token": "unknown",
+        "recipe_name": "bradley-terry",
+        "run_id": start_run(world).pk,
+        "version_id": round.policy_id,
+        "round_id": round.pk,
+    }
+
+
+@pytest.mark.parametrize(("name", "method", "sent", "expected"), TABLE, ids=[row[0] for row in TABLE])
+def test_everybody_gets_what_is_theirs(
+    world: World, name: str, method: str, sent: dict[str, Any], expected: tuple[int, ...]
+) -> None:
+    known = arguments(world)
+    pattern = next(one for one in [*pages, *lead_pages] if getattr(one, "name", None) == name)
+    path = reverse(name, kwargs={key: known[key] for key in pattern.pattern.converters})
+    for caller, status in zip(CALLERS, expected, strict=True):
+        client = Client() if caller == "anonymous" else world.client(caller)
+        response = getattr(client, method)(path, sent)
+        assert response.status_code == status, caller
+        if caller == "anonymous" and status == 302 and name != "logout":
+            assert response.url.startswith("/login/")
+
+
+def test_the_table_is_complete() -> None:
+    named = {pattern.name for pattern in [*pages, *lead_pages] if getattr(pattern, "name", None)}
+    assert named == {row[0] for row in TABLE}
