@@ -57,6 +57,18 @@ VIEWS: dict[str, View] = {
             },
         ),
         View(
+            "demonstrations",
+            "Answers worth imitating: those people wrote, preferred, or called good",
+            {
+                "prompt": _MESSAGES,
+                "completion": f"{_MESSAGES}: the answer",
+                "weight": "1 for an answer that was written or called good; of a preferred one, how much, 1/3 to 1",
+                "completion_origin": 'who wrote the answer; "rewrite" for one a person wrote here',
+                "comment": "what the person added",
+                **PROVENANCE,
+            },
+        ),
+        View(
             "rankings",
             "Several answers to one prompt with their order",
             {

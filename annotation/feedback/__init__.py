@@ -12,6 +12,7 @@ from annotation.feedback.pairwise import Pairwise
 from annotation.feedback.principles import Principles
 from annotation.feedback.ranking import Ranking
 from annotation.feedback.ratings import Ratings
+from annotation.feedback.rewrite import Rewrite
 from annotation.feedback.safety import Safety
 
 
@@ -25,7 +26,9 @@ def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
     return table
 
 
-KINDS: dict[str, FeedbackType] = _registry(Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique())
+KINDS: dict[str, FeedbackType] = _registry(
+    Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique(), Rewrite()
+)
 
 
 def kind(name: str) -> FeedbackType:

@@ -45,7 +45,8 @@ class FeedbackType(ABC):
     @property
     def compares(self) -> bool:
         """Whether its judgements say which of two answers is better, which is what a loop learns from."""
-        return "pairs" in self.views
+        least, most = self.completions
+        return "pairs" in self.views and least <= 2 <= most
 
     @abstractmethod
     def default_options(self) -> dict[str, Any]:

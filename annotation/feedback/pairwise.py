@@ -29,7 +29,7 @@ class Pairwise(FeedbackType):
     title = "Compare two answers"
     template = "feedback/pairwise.html"
     completions = (2, 2)
-    views = ("pairs",)
+    views = ("pairs", "demonstrations")
 
     def default_options(self) -> dict[str, Any]:
         return dict(DEFAULTS)
@@ -109,6 +109,8 @@ class Pairwise(FeedbackType):
     def rows(
         self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
     ) -> Iterator[dict[str, Any]]:
+        if view == "demonstrations":
+            yield from self._demonstrations(payload, texts=texts, origins=origins)
         if view != "pairs" or payload["verdict"] != "prefer":
             return
         chosen = 0 if payload["preference"] > 0 else 1
@@ -122,6 +124,22 @@ class Pairwise(FeedbackType):
             "rejected_origin": origins[rejected],
             "comment": payload["comment"],
         }
+
+    def _demonstrations(
+        self, payload: Payload, *, texts: Sequence[str], origins: Sequence[str]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the preferred answer, its weight how much it was; both where both were called good."""
+        preference = payload["preference"]
+        weights = {0 if preference > 0 else 1: abs(preference) / 3} if preference else {}
+        if payload["verdict"] == "both_good":
+            weights = {0: 1.0, 1: 1.0}
+        for position, weight in weights.items():
+            yield {
+                "completion": [{"role": "assistant", "content": texts[position]}],
+                "weight": weight,
+                "completion_origin": origins[position],
+                "comment": payload["comment"],
+            }
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         return [Dimension("preference", "Which answer is better, and how much")]

@@ -42,6 +42,7 @@ MODULES = [
     for name in (
         "activity",
         "behaviour",
+        "changes",
         "copying",
         "diff",
         "draft",

@@ -144,6 +144,20 @@ def test_of_two_comparisons_the_second_waits_for_the_first(work, person: User, f
     assert said["labels"][said["safer"]]["safe"]
 
 
+def test_what_is_rewritten_shows_its_changes(work, person: User) -> None:
+    page = work(campaign_of("rewrite", person, [OTHER]))
+    expect(page.get_by_text("What you changed")).to_be_hidden()
+    press(page, "n")
+    field = page.get_by_label("Better answer, in Markdown")
+    expect(field).to_be_focused()
+    expect(field).to_have_value(OTHER)
+    field.fill(OTHER.replace("longer", "two hours"))
+    expect(page.locator("[data-changes-text] del")).to_have_text("longer. ")
+    expect(page.locator("[data-changes-text] ins")).to_have_text("two hours. ")
+    press(page, "Control+Enter")
+    assert stored(person)["text"] == OTHER.replace("longer", "two hours")
+
+
 def test_four_answers_are_put_in_order_by_keys(work, person: User) -> None:
     page = work(campaign_of("ranking", person, [ANSWER, OTHER, OTHER + " So they say.", "No."]))
     press(page, "2 1 2 4 Enter")
@@ -160,6 +174,7 @@ KINDS = [
     ("safety", 2),
     ("principles", 1),
     ("critique", 1),
+    ("rewrite", 1),
 ]
 
 

@@ -19,8 +19,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(params=sorted(KINDS))
 def campaign(request, lead, annotator):
     made = make_campaign(kind=request.param, lead=lead, annotators=[annotator], overlap=2)
+    answers = ["One answer.", "Another answer."][: KINDS[request.param].completions[1]]
     for number in range(2):
-        make_task(made, number=number)
+        make_task(made, number=number, completions=answers)
     return made
 
 

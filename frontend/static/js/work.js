@@ -3,6 +3,7 @@
 import { Activity } from "./activity.js";
 import { Behaviour } from "./behaviour.js";
 import { copyButtons } from "./copying.js";
+import { changes } from "./changes.js";
 import { Draft, forgetOldDrafts } from "./draft.js";
 import { clearErrors, complete } from "./form.js";
 import { listenForKeys } from "./keys.js";
@@ -50,6 +51,7 @@ function open(item) {
   copyButtons(item);
   readingAids(item);
   rows(item);
+  changes(item);
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
   draft.addEventListener("stored", () => clearNotice("connection"));

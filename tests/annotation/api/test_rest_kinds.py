@@ -25,13 +25,14 @@ def test_a_kind_goes_all_the_way(
     made = lead.post("/api/campaigns/", {"name": f"All of {kind.name}", "kind": kind.name}, format="json")
     assert made.status_code == 201, made.content
     path = f"/api/campaigns/{made.json()['id']}/"
-    line = {"id": "one", "prompt": "How are you?", "completions": [{"text": "Well."}, {"text": "Not so well."}]}
+    answers = [{"text": "Well."}, {"text": "Not so well."}][: kind.completions[1]]
+    line = {"id": "one", "prompt": "How are you?", "completions": answers}
     imported = lead.post(f"{path}import/", json.dumps(line) + "\n", content_type="application/x-ndjson")
     assert imported.json()["created"] == 1, imported.content
     assert lead.post(f"{path}open/", {}, format="json").status_code == 200
 
     item = lead.post(f"{path}next/", {}, format="json").json()
-    assert len(item["completions"]) == 2
+    assert len(item["completions"]) == len(answers)
     refused = lead.post(f"/api/assignments/{item['key']}/submit/", {}, format="json")
     assert refused.status_code == 422 and refused.json()["errors"]
     sent = lead.post(f"/api/assignments/{item['key']}/submit/", EXAMPLES[kind.name], format="json")

@@ -40,6 +40,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "better": "1",
         "comment": "",
     },
+    "rewrite": {"text": "It is said in plain words, here and now.", "comment": "It left out the time."},
     "principles": {
         **{f"{name}_1": SAID[number % 4] for number, name in enumerate(PRINCIPLES)},
         **{f"{name}_2": "yes" for name in PRINCIPLES},

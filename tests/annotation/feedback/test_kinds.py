@@ -58,6 +58,8 @@ def test_what_was_given_comes_back_and_gives_the_same_again(kind, order):
 
 def test_the_place_on_the_screen_is_not_the_place_in_the_payload(kind):
     """The same words about what stands left and right are about the other answer when the order is turned."""
+    if kind.completions[1] < 2:
+        pytest.skip("one answer has one place")
     options = kind.default_options()
     as_stored, turned = (kind.parse(EXAMPLES[kind.name], options=options, shown_order=order) for order in ORDERS)
     assert as_stored != turned

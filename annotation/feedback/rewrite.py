@@ -1,0 +1,115 @@
+"""The answer as it should have been: edited from the one shown, or written anew.
+
+Payload: ``{"text": str, "comment": str}``. A demonstration to imitate (L. Ouyang et al., "InstructGPT" (2022), section
+3.2), and, with the answer it was made from, a pair: HelpSteer3 calls it an "edit" (Z. Wang et al., 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.fields import COMMENT_MODES, MAX_COMMENT, Fields, Options, comment_schema, question_schema
+
+MAX_TEXT = 50_000
+DEFAULTS: dict[str, Any] = {
+    "question": "How should the answer have been?",
+    "comment": "optional",
+}
+
+
+class Rewrite(FeedbackType):
+    name = "rewrite"
+    title = "Write a better answer"
+    template = "feedback/rewrite.html"
+    completions = (1, 1)
+    views = ("demonstrations", "pairs")
+    layout = "side"
+
+    def default_options(self) -> dict[str, Any]:
+        return dict(DEFAULTS)
+
+    def options_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"question": question_schema(DEFAULTS["question"]), "comment": comment_schema()},
+        }
+
+    def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        reader = Options(options, DEFAULTS)
+        reader.question()
+        reader.choice("comment", COMMENT_MODES)
+        return reader.finish("Some options of the rewriting do not fit; see errors.")
+
+    def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return ``question``, ``max_text`` and ``comment``; the field starts with the answer that is shown."""
+        options = {**DEFAULTS, **options}
+        return {
+            "question": options["question"],
+            "max_text": MAX_TEXT,
+            "comment": options["comment"],
+            "max_comment": MAX_COMMENT,
+        }
+
+    def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
+        options = {**DEFAULTS, **options}
+        reader = Fields(data)
+        text = reader.text("text", most=MAX_TEXT, least=1, missing="Write the answer here.")
+        comment = reader.comment(options["comment"])
+        reader.finish()
+        return {"text": text, "comment": comment}
+
+    def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
+        return {"text": payload["text"], "comment": payload["comment"]}
+
+    def describe(
+        self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        words = " ".join(payload["text"].split())
+        return f"“{words}”" if len(words) <= 80 else f"“{words[:79].rstrip()}…”"
+
+    def rows(
+        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the new answer in "demonstrations"; in "pairs", before the one it was made from, if they differ."""
+        if view == "demonstrations":
+            yield {
+                "completion": [{"role": "assistant", "content": payload["text"]}],
+                "weight": 1.0,
+                "completion_origin": "rewrite",
+                "comment": payload["comment"],
+            }
+        if view == "pairs" and payload["text"] != texts[0].strip():
+            yield {
+                "chosen": [{"role": "assistant", "content": payload["text"]}],
+                "rejected": [{"role": "assistant", "content": texts[0]}],
+                "strength": 1.0,
+                "position": 1,
+                "chosen_origin": "rewrite",
+                "rejected_origin": origins[0],
+                "comment": payload["comment"],
+            }
+
+    def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
+        """Return none: two people write two texts, and which of them is better is another question."""
+        return []
+
+    def points(self, payload: Payload) -> Iterator[Point]:
+        return iter(())
+
+    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
+        return ["Answers written"]
+
+    def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
+        return ["Answers written"]
+
+    def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {**DEFAULTS, **options}
+        properties: dict[str, Any] = {
+            "text": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+            "comment": {"type": "string", "maxLength": MAX_COMMENT},
+        }
+        required = ["text", *(["comment"] if options["comment"] == "required" else [])]
+        return {"type": "object", "properties": properties, "required": required}

@@ -1,0 +1,56 @@
+// What a rewritten answer changes in the one it was made from, word by word, while it is written.
+
+import { commonWords } from "./diff.js";
+
+const QUIET = 200;
+
+export function changes(item) {
+  const field = item.querySelector("[data-rewrites]");
+  if (!field) return;
+  const panel = item.querySelector("[data-changes]");
+  const text = item.querySelector("[data-changes-text]");
+  const before = words(item.querySelector("[data-answer] .text__raw").textContent);
+  let timer = 0;
+  const show = () => {
+    const after = words(field.value);
+    const common = commonWords(before, after);
+    panel.hidden = !common || (common[0].size === before.length && common[1].size === after.length);
+    if (!panel.hidden) text.replaceChildren(...pieces(before, after, common));
+  };
+  field.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(show, QUIET);
+  });
+  show();
+}
+
+// Blanks stay with the word before them, so that the text reads as it was written.
+function words(text) {
+  return text.trim().match(/\S+\s*/g) ?? [];
+}
+
+function pieces(before, after, [inBefore, inAfter]) {
+  const found = [];
+  let i = 0;
+  let j = 0;
+  while (i < before.length || j < after.length) {
+    const gone = [];
+    const come = [];
+    while (i < before.length && !inBefore.has(i)) gone.push(before[i++]);
+    while (j < after.length && !inAfter.has(j)) come.push(after[j++]);
+    if (gone.length) found.push(element("del", gone));
+    if (come.length) found.push(element("ins", come));
+    if (i < before.length && j < after.length) {
+      found.push(after[j]);
+      i += 1;
+      j += 1;
+    }
+  }
+  return found;
+}
+
+function element(name, parts) {
+  const made = document.createElement(name);
+  made.textContent = parts.join("");
+  return made;
+}
