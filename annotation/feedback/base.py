@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class FeedbackType(ABC):
     name: str  # as stored in `Campaign.kind`
     title: str  # as shown to a lead
     template: str  # the inputs, rendered with `context()`
+    defaults: Mapping[str, Any]  # every option there is, with its usual value
     completions: tuple[int, int]  # how many answers one item must have: least and most
     views: tuple[str, ...]  # the dataset views this kind feeds, besides "judgements"
     # Where the inputs are: "dock", a bar below the answers; or "side", a column beside them for what takes longer.
@@ -48,13 +50,17 @@ class FeedbackType(ABC):
         least, most = self.completions
         return "pairs" in self.views and least <= 2 <= most
 
-    @abstractmethod
     def default_options(self) -> dict[str, Any]:
         """Return the options of a campaign that set none."""
+        return copy.deepcopy(dict(self.defaults))
 
-    @abstractmethod
     def options_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the options, for forms and for the REST document."""
+        return {"type": "object", "additionalProperties": False, "properties": self.option_properties()}
+
+    @abstractmethod
+    def option_properties(self) -> dict[str, Any]:
+        """Return the JSON Schema of each option, in the order in which a form asks for them."""
 
     @abstractmethod
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:

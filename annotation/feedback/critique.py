@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
-from annotation.feedback.fields import Fields, Options, letters, named_answers, question_schema
+from annotation.feedback.fields import Fields, Options, answer_columns, letters, named_answers, question_schema
 
 SCORES = {1: "very bad", 2: "bad", 3: "middling", 4: "good", 5: "very good"}
 MAX_TEXT = 10_000
@@ -28,29 +28,23 @@ class Critique(FeedbackType):
     name = "critique"
     title = "Write a critique"
     template = "feedback/critique.html"
+    defaults = DEFAULTS
     completions = (1, 2)
     views = ("critiques",)
     layout = "side"
 
-    def default_options(self) -> dict[str, Any]:
-        return dict(DEFAULTS)
-
-    def options_schema(self) -> dict[str, Any]:
+    def option_properties(self) -> dict[str, Any]:
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "question": question_schema(DEFAULTS["question"]),
-                "minimum": {
-                    "type": "integer",
-                    "title": "Least characters",
-                    "description": "Of strengths and weaknesses together.",
-                    "minimum": 1,
-                    "maximum": LONGEST_MINIMUM,
-                    "default": DEFAULTS["minimum"],
-                },
-                "score": {"type": "boolean", "title": "Ask for a score from 1 to 5", "default": True},
+            "question": question_schema(DEFAULTS["question"]),
+            "minimum": {
+                "type": "integer",
+                "title": "Least characters",
+                "description": "Of strengths and weaknesses together.",
+                "minimum": 1,
+                "maximum": LONGEST_MINIMUM,
+                "default": DEFAULTS["minimum"],
             },
+            "score": {"type": "boolean", "title": "Ask for a score from 1 to 5", "default": True},
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,13 +123,11 @@ class Critique(FeedbackType):
             return
         for position, one in enumerate(payload["critiques"]):
             yield {
-                "completion": [{"role": "assistant", "content": texts[position]}],
+                **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                 "critique": "\n\n".join(one[part] for part in PARTS if one[part]),
                 "strengths": one["strengths"],
                 "weaknesses": one["weaknesses"],
                 "score": one["score"],
-                "position": list(shown_order).index(position),
-                "completion_origin": origins[position],
             }
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:

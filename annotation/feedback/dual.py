@@ -19,6 +19,7 @@ from annotation.feedback.fields import (
     comment_schema,
     letters,
     named_answers,
+    pair_columns,
     question_schema,
 )
 from annotation.feedback.safety import (
@@ -49,25 +50,19 @@ class Dual(FeedbackType):
     name = "dual"
     title = "Compare twice: safer, more helpful"
     template = "feedback/dual.html"
+    defaults = DEFAULTS
     completions = (2, 2)
     views = ("pairs", "safer_pairs")
     layout = "side"
     has_rules = True
 
-    def default_options(self) -> dict[str, Any]:
-        return dict(DEFAULTS)
-
-    def options_schema(self) -> dict[str, Any]:
+    def option_properties(self) -> dict[str, Any]:
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "question": question_schema(DEFAULTS["question"]),
-                "safer_question": {**question_schema(DEFAULTS["safer_question"]), "title": "Second question: safer"},
-                "better_question": {**question_schema(DEFAULTS["better_question"]), "title": "Third question: helpful"},
-                **label_options_schema(),
-                "comment": comment_schema(),
-            },
+            "question": question_schema(DEFAULTS["question"]),
+            "safer_question": {**question_schema(DEFAULTS["safer_question"]), "title": "Second question: safer"},
+            "better_question": {**question_schema(DEFAULTS["better_question"]), "title": "Third question: helpful"},
+            **label_options_schema(),
+            "comment": comment_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,11 +129,7 @@ class Dual(FeedbackType):
         chosen = payload["better" if view == "pairs" else "safer"]
         rejected = 1 - chosen
         row = {
-            "chosen": [{"role": "assistant", "content": texts[chosen]}],
-            "rejected": [{"role": "assistant", "content": texts[rejected]}],
-            "position": list(shown_order).index(chosen),
-            "chosen_origin": origins[chosen],
-            "rejected_origin": origins[rejected],
+            **pair_columns(chosen, rejected, texts=texts, origins=origins, shown_order=shown_order),
             "comment": payload["comment"],
         }
         if view == "pairs":

@@ -163,6 +163,32 @@ def named_answers(count: int, shown_order: Sequence[int] | None) -> list[tuple[s
     return list(zip(letters(range(count)), shown_order, strict=True))
 
 
+def answer_columns(
+    position: int, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+) -> dict[str, Any]:
+    """Return the columns that every row about one answer has."""
+    return {
+        "completion": [{"role": "assistant", "content": texts[position]}],
+        "position": list(shown_order).index(position),
+        "completion_origin": origins[position],
+    }
+
+
+def pair_columns(
+    chosen: int, rejected: int, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+) -> dict[str, Any]:
+    """Return the columns that every row about a better and a worse answer has."""
+    order = list(shown_order)
+    return {
+        "chosen": [{"role": "assistant", "content": texts[chosen]}],
+        "rejected": [{"role": "assistant", "content": texts[rejected]}],
+        # Whether the better one stood after the other on the screen.
+        "position": int(order.index(chosen) > order.index(rejected)),
+        "chosen_origin": origins[chosen],
+        "rejected_origin": origins[rejected],
+    }
+
+
 def question_schema(default: str) -> dict[str, Any]:
     return {"type": "string", "title": "Question", "minLength": 1, "maxLength": MAX_QUESTION, "default": default}
 

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
-from annotation.feedback.fields import COMMENT_MODES, MAX_COMMENT, Fields, Options, comment_schema, question_schema
+from annotation.feedback.fields import (
+    COMMENT_MODES,
+    MAX_COMMENT,
+    Fields,
+    Options,
+    comment_schema,
+    pair_columns,
+    question_schema,
+)
 
 DEFAULTS: dict[str, Any] = {
     "question": "Which answer is more helpful?",
@@ -28,23 +36,17 @@ class Pairwise(FeedbackType):
     name = "pairwise"
     title = "Compare two answers"
     template = "feedback/pairwise.html"
+    defaults = DEFAULTS
     completions = (2, 2)
     views = ("pairs", "demonstrations")
 
-    def default_options(self) -> dict[str, Any]:
-        return dict(DEFAULTS)
-
-    def options_schema(self) -> dict[str, Any]:
+    def option_properties(self) -> dict[str, Any]:
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "question": question_schema(DEFAULTS["question"]),
-                "ties": {"type": "boolean", "title": "Allow a tie", "default": True},
-                "both_bad": {"type": "boolean", "title": "Allow “both are bad”", "default": True},
-                "both_good": {"type": "boolean", "title": "Allow “both are good”", "default": True},
-                "comment": comment_schema(),
-            },
+            "question": question_schema(DEFAULTS["question"]),
+            "ties": {"type": "boolean", "title": "Allow a tie", "default": True},
+            "both_bad": {"type": "boolean", "title": "Allow “both are bad”", "default": True},
+            "both_good": {"type": "boolean", "title": "Allow “both are good”", "default": True},
+            "comment": comment_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,12 +118,8 @@ class Pairwise(FeedbackType):
         chosen = 0 if payload["preference"] > 0 else 1
         rejected = 1 - chosen
         yield {
-            "chosen": [{"role": "assistant", "content": texts[chosen]}],
-            "rejected": [{"role": "assistant", "content": texts[rejected]}],
+            **pair_columns(chosen, rejected, texts=texts, origins=origins, shown_order=shown_order),
             "strength": abs(payload["preference"]) / 3,
-            "position": list(shown_order).index(chosen),
-            "chosen_origin": origins[chosen],
-            "rejected_origin": origins[rejected],
             "comment": payload["comment"],
         }
 

@@ -17,6 +17,7 @@ from annotation.feedback.fields import (
     MAX_COMMENT,
     Fields,
     Options,
+    answer_columns,
     comment_schema,
     key_of,
     letters,
@@ -51,32 +52,26 @@ class Principles(FeedbackType):
     name = "principles"
     title = "Check principles: yes or no"
     template = "feedback/principles.html"
+    defaults = DEFAULTS
     completions = (1, 2)
     views = ("principles",)
     layout = "side"
 
-    def default_options(self) -> dict[str, Any]:
-        return {**DEFAULTS, "principles": list(DEFAULTS["principles"])}
-
-    def options_schema(self) -> dict[str, Any]:
+    def option_properties(self) -> dict[str, Any]:
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "question": question_schema(DEFAULTS["question"]),
-                "principles": lines_schema(
-                    "Principles",
-                    DEFAULTS["principles"],
-                    "One per line: its name, a colon, and what it means in one sentence.",
-                ),
-                "evidence": {
-                    "type": "boolean",
-                    "title": "Let people mark the passage that shows it",
-                    "description": "They select text in the answer while the principle is active.",
-                    "default": True,
-                },
-                "comment": comment_schema(),
+            "question": question_schema(DEFAULTS["question"]),
+            "principles": lines_schema(
+                "Principles",
+                DEFAULTS["principles"],
+                "One per line: its name, a colon, and what it means in one sentence.",
+            ),
+            "evidence": {
+                "type": "boolean",
+                "title": "Let people mark the passage that shows it",
+                "description": "They select text in the answer while the principle is active.",
+                "default": True,
             },
+            "comment": comment_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,12 +151,10 @@ class Principles(FeedbackType):
         for position, said in enumerate(payload["principles"]):
             for key, one in said.items():
                 yield {
-                    "completion": [{"role": "assistant", "content": texts[position]}],
+                    **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                     "principle": key,
                     "answer": one["answer"],
                     "evidence": as_evidence(texts[position], one["evidence"]),
-                    "position": list(shown_order).index(position),
-                    "completion_origin": origins[position],
                     "comment": payload["comment"],
                 }
 

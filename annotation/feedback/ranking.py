@@ -20,6 +20,7 @@ from annotation.feedback.fields import (
     comment_schema,
     letters,
     named_answers,
+    pair_columns,
     question_schema,
 )
 
@@ -35,28 +36,22 @@ class Ranking(FeedbackType):
     name = "ranking"
     title = "Put answers in order"
     template = "feedback/ranking.html"
+    defaults = DEFAULTS
     completions = (2, MOST)
     views = ("pairs", "rankings")
     layout = "side"
     has_rules = True
 
-    def default_options(self) -> dict[str, Any]:
-        return dict(DEFAULTS)
-
-    def options_schema(self) -> dict[str, Any]:
+    def option_properties(self) -> dict[str, Any]:
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "question": question_schema(DEFAULTS["question"]),
-                "ties": {
-                    "type": "boolean",
-                    "title": "Allow ties",
-                    "description": "Two answers may have the same place.",
-                    "default": True,
-                },
-                "comment": comment_schema(),
+            "question": question_schema(DEFAULTS["question"]),
+            "ties": {
+                "type": "boolean",
+                "title": "Allow ties",
+                "description": "Two answers may have the same place.",
+                "default": True,
             },
+            "comment": comment_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,13 +125,8 @@ class Ranking(FeedbackType):
                 continue
             chosen, rejected = (one, other) if ranks[one] < ranks[other] else (other, one)
             yield {
-                "chosen": [{"role": "assistant", "content": texts[chosen]}],
-                "rejected": [{"role": "assistant", "content": texts[rejected]}],
+                **pair_columns(chosen, rejected, texts=texts, origins=origins, shown_order=shown_order),
                 "strength": (ranks[rejected] - ranks[chosen]) / (len(ranks) - 1),
-                # Of the two: whether the better one stood before the other on the screen.
-                "position": int(order.index(chosen) > order.index(rejected)),
-                "chosen_origin": origins[chosen],
-                "rejected_origin": origins[rejected],
                 "comment": payload["comment"],
             }
 

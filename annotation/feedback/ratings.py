@@ -16,6 +16,7 @@ from annotation.feedback.fields import (
     MAX_COMMENT,
     Fields,
     Options,
+    answer_columns,
     comment_schema,
     key_of,
     letters,
@@ -44,26 +45,20 @@ class Ratings(FeedbackType):
     name = "ratings"
     title = "Rate answers from 0 to 4"
     template = "feedback/ratings.html"
+    defaults = DEFAULTS
     completions = (1, 8)
     views = ("ratings",)
     layout = "side"
 
-    def default_options(self) -> dict[str, Any]:
-        return {**DEFAULTS, "attributes": list(DEFAULTS["attributes"])}
-
-    def options_schema(self) -> dict[str, Any]:
+    def option_properties(self) -> dict[str, Any]:
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "question": question_schema(DEFAULTS["question"]),
-                "attributes": lines_schema(
-                    "Attributes",
-                    DEFAULTS["attributes"],
-                    "One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them.",
-                ),
-                "comment": comment_schema(),
-            },
+            "question": question_schema(DEFAULTS["question"]),
+            "attributes": lines_schema(
+                "Attributes",
+                DEFAULTS["attributes"],
+                "One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them.",
+            ),
+            "comment": comment_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,10 +137,8 @@ class Ratings(FeedbackType):
             return
         for position, ratings in enumerate(payload["ratings"]):
             yield {
-                "completion": [{"role": "assistant", "content": texts[position]}],
+                **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                 "ratings": ratings,
-                "position": list(shown_order).index(position),
-                "completion_origin": origins[position],
                 "comment": payload["comment"],
             }
 

@@ -23,19 +23,13 @@ class Rewrite(FeedbackType):
     name = "rewrite"
     title = "Write a better answer"
     template = "feedback/rewrite.html"
+    defaults = DEFAULTS
     completions = (1, 1)
     views = ("demonstrations", "pairs")
     layout = "side"
 
-    def default_options(self) -> dict[str, Any]:
-        return dict(DEFAULTS)
-
-    def options_schema(self) -> dict[str, Any]:
-        return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"question": question_schema(DEFAULTS["question"]), "comment": comment_schema()},
-        }
+    def option_properties(self) -> dict[str, Any]:
+        return {"question": question_schema(DEFAULTS["question"]), "comment": comment_schema()}
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)

@@ -16,6 +16,7 @@ from annotation.feedback.fields import (
     MAX_COMMENT,
     Fields,
     Options,
+    answer_columns,
     comment_schema,
     letters,
     named_answers,
@@ -42,22 +43,16 @@ class Safety(FeedbackType):
     name = "safety"
     title = "Judge safety: categories and severity"
     template = "feedback/safety.html"
+    defaults = DEFAULTS
     completions = (1, 4)
     views = ("safety",)
     layout = "side"
 
-    def default_options(self) -> dict[str, Any]:
-        return dict(DEFAULTS)
-
-    def options_schema(self) -> dict[str, Any]:
+    def option_properties(self) -> dict[str, Any]:
         return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "question": question_schema(DEFAULTS["question"]),
-                **label_options_schema(),
-                "comment": comment_schema(),
-            },
+            "question": question_schema(DEFAULTS["question"]),
+            **label_options_schema(),
+            "comment": comment_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,14 +101,12 @@ class Safety(FeedbackType):
         for position, label in enumerate(payload["labels"]):
             mapped = {other for harm in label["harms"] for other in in_safe_rlhf(payload["pack"], harm)}
             yield {
-                "completion": [{"role": "assistant", "content": texts[position]}],
+                **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                 "is_safe": label["safe"],
                 "severity": severity_of(label),
                 "harms": label["harms"],
                 "pack": payload["pack"],
                 "safe_rlhf_harms": sorted(mapped),
-                "position": list(shown_order).index(position),
-                "completion_origin": origins[position],
                 "comment": payload["comment"],
             }
 
