@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db.models import Avg, BigIntegerField, Count, DateTimeField, Max, Q, QuerySet, Sum
-from django.utils import timezone
 
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Rows
+from annotation.services.queue import midnight
 
 # Up to so many open items, counting them all costs less than a millisecond or two.
 EXACT = 1000
@@ -56,6 +56,13 @@ class MyProgress:
     available: int  # items this person could still be given, besides those they hold
     holding: int
 
+    # How many more items this person may have today; None where there is no limit.
+    left_today: int | None = None
+
+    @property
+    def limit_reached(self) -> bool:
+        return self.left_today == 0
+
     @property
     def total(self) -> int:
         """Return how many items this person has judged or could still judge."""
@@ -94,12 +101,15 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
     What is available is exact up to `EXACT` open items. Above, where counting them would cost more than handing one
     out, it is counted once a minute, less what this person took since.
     """
-    counted_now = _HAD(user=user.pk, campaign=campaign.pk, midnight=_midnight())
+    counted_now = _HAD(user=user.pk, campaign=campaign.pk, midnight=midnight())
     _, done, skipped, holding, today = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0)
     available = 0
     if campaign.is_open:
         available = max(0, _available(user, campaign, taken=done + skipped + holding))
-    return MyProgress(done=done, today=today, skipped=skipped, available=available, holding=holding)
+    left_today = max(0, campaign.daily_limit - today) if campaign.daily_limit else None
+    return MyProgress(
+        done=done, today=today, skipped=skipped, available=available, holding=holding, left_today=left_today
+    )
 
 
 def _available(user: User, campaign: Campaign, *, taken: int) -> int:
@@ -157,7 +167,7 @@ def _people(assignments: QuerySet[Assignment], feedback: QuerySet[Feedback]) -> 
         row["user_id"]: dict(row)
         for row in feedback.values("user_id").annotate(
             done=Count("id"),
-            today=Count("id", filter=Q(created_at__gte=_midnight())),
+            today=Count("id", filter=Q(created_at__gte=midnight())),
             mean_active=Avg("active_seconds"),
             mean=Avg("seconds"),
             last_at=Max("created_at"),
@@ -181,7 +191,3 @@ def _people(assignments: QuerySet[Assignment], feedback: QuerySet[Feedback]) -> 
             )
         )
     return sorted(people, key=lambda person: (-person.done, person.username))
-
-
-def _midnight() -> datetime:
-    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)

@@ -39,6 +39,9 @@ class CampaignIn(serializers.Serializer):
     wellbeing = serializers.ChoiceField(
         choices=Campaign.Wellbeing.choices, default="none", help_text="What people may have to read."
     )
+    daily_limit = serializers.IntegerField(
+        min_value=0, max_value=10_000, default=0, help_text="Most items of one person in a day; 0 for no limit."
+    )
     guideline = serializers.CharField(allow_blank=True, default="", max_length=200_000)
     attune_campaign = serializers.IntegerField(
         required=False,
@@ -66,6 +69,7 @@ class CampaignChange(serializers.Serializer):
     overlap = serializers.IntegerField(min_value=1, max_value=50, required=False)
     lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, required=False)
     wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices, required=False)
+    daily_limit = serializers.IntegerField(min_value=0, max_value=10_000, required=False)
     guideline = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
 
 
@@ -78,6 +82,7 @@ class CampaignOut(serializers.Serializer):
     overlap = serializers.IntegerField()
     lease_seconds = serializers.IntegerField()
     wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices)
+    daily_limit = serializers.IntegerField()
     guideline_version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     roles = serializers.SerializerMethodField()

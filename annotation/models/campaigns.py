@@ -48,6 +48,8 @@ class Campaign(models.Model):
     )
     # What people may have to read. Unless nothing, they are told and asked before their first item.
     wellbeing = models.CharField(max_length=8, choices=Wellbeing.choices, default=Wellbeing.NONE)
+    # The most items one person judges here in a day; 0 for no limit.
+    daily_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(10_000)])
     guideline_version = models.PositiveIntegerField(default=1)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="campaigns_created")
     created_at = models.DateTimeField(auto_now_add=True)

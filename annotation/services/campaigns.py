@@ -31,6 +31,7 @@ def create(
     overlap: int = 1,
     lease_seconds: int = 1800,
     wellbeing: str = Campaign.Wellbeing.NONE,
+    daily_limit: int = 0,
     guideline: str = "",
     began_as: str = "",
 ) -> Campaign:
@@ -46,6 +47,7 @@ def create(
         overlap=overlap,
         lease_seconds=lease_seconds,
         wellbeing=wellbeing,
+        daily_limit=daily_limit,
         created_by=actor,
     )
     _check(campaign)
@@ -69,6 +71,7 @@ def settings_of(campaign: Campaign) -> dict[str, Any]:
         "overlap": campaign.overlap,
         "lease_seconds": campaign.lease_seconds,
         "wellbeing": campaign.wellbeing,
+        "daily_limit": campaign.daily_limit,
         "guideline": guideline.text if guideline else "",
     }
 
@@ -89,7 +92,7 @@ def settings_from(text: str | bytes) -> dict[str, Any]:
         raise Invalid("These settings were written by a later version of Attune; update this one first.")
     shapes: dict[str, type] = {
         **dict.fromkeys(("kind", "description", "wellbeing", "guideline"), str),
-        **dict.fromkeys(("overlap", "lease_seconds"), int),
+        **dict.fromkeys(("overlap", "lease_seconds", "daily_limit"), int),
         "options": dict,
     }
     unknown = sorted(set(read) - set(shapes))
@@ -115,10 +118,11 @@ def update(
     overlap: int | None = None,
     lease_seconds: int | None = None,
     wellbeing: str | None = None,
+    daily_limit: int | None = None,
 ) -> Campaign:
     """Change what is given and return the campaign. `overlap` counts for items imported from now on."""
     locked = _lock(campaign)
-    fields = ("name", "description", "options", "overlap", "lease_seconds", "wellbeing")
+    fields = ("name", "description", "options", "overlap", "lease_seconds", "wellbeing", "daily_limit")
     before = {field: getattr(locked, field) for field in fields}
     if name is not None:
         locked.name = name.strip()
@@ -132,6 +136,8 @@ def update(
         locked.lease_seconds = lease_seconds
     if wellbeing is not None:
         locked.wellbeing = wellbeing
+    if daily_limit is not None:
+        locked.daily_limit = daily_limit
     changed = {field: value for field, value in before.items() if getattr(locked, field) != value}
     if changed:
         _check(locked)

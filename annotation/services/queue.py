@@ -88,7 +88,8 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
     """Return what this person judges now: the oldest item they hold, else a free one; None when there is none.
 
     With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
-    that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Raises
+    that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Nor
+    does one whose `daily_limit` this person has reached. Raises
     `NotAgreed` for who was not told yet what they may have to read.
 
     SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction.
@@ -107,6 +108,8 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
             if len(held) > place:
                 assignment = held[place]
                 _renew(assignment, campaign)
+            elif _limit_reached(user, campaign, held=len(held)):
+                return None
             else:
                 free = min({0, 1} - {one.slot for one in held})
                 claimed = _claim(user=user, campaign=campaign, slot=free)
@@ -124,6 +127,23 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
         assignment.campaign, assignment.user = campaign, user
         return assignment
     return None
+
+
+def _limit_reached(user: User, campaign: Campaign, *, held: int) -> bool:
+    """Return whether this person has had, with what they hold, as many items today as the campaign allows.
+
+    One SQL statement, and none where there is no limit. Two tabs at the same moment may exceed it by one.
+    """
+    if not campaign.daily_limit:
+        return False
+    submitted = Assignment.objects.filter(user=user, campaign=campaign, state=Assignment.State.SUBMITTED)
+    today = submitted.filter(closed_at__gte=midnight())
+    return held + today[: campaign.daily_limit].count() >= campaign.daily_limit
+
+
+def midnight() -> datetime:
+    """Return when today began, in the server's time zone."""
+    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def extend(*, assignment: Assignment) -> Assignment:

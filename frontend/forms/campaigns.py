@@ -82,6 +82,14 @@ class CampaignForm(forms.Form):
         help_text="Unless it is nothing unpleasant, people are told and asked before their first item, and can stop or "
         "leave at any time. Where it is likely, each item is covered until they ask to see it.",
     )
+    daily_limit = forms.IntegerField(
+        label="Most items of one person in a day",
+        min_value=0,
+        max_value=10_000,
+        initial=0,
+        required=False,
+        help_text="0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours.",
+    )
     guideline = StorableField(
         required=False,
         max_length=50_000,
@@ -127,11 +135,13 @@ class CampaignForm(forms.Form):
             return self.kind.clean_options({})
 
 
+# What settings and the form call by the same name.
+SAME = ("description", "overlap", "wellbeing", "daily_limit", "guideline")
+
+
 def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
     """Return what the form of a new campaign starts with, out of settings that may lack some."""
-    initial: dict[str, Any] = {
-        field: settings[field] for field in ("description", "overlap", "wellbeing", "guideline") if field in settings
-    }
+    initial: dict[str, Any] = {field: settings[field] for field in SAME if field in settings}
     if "lease_seconds" in settings:
         initial["lease_minutes"] = max(1, round(settings["lease_seconds"] / 60))
     return {**initial, "name": name} if name else initial
@@ -144,6 +154,7 @@ def initial_of(campaign: Campaign, guideline: str) -> dict[str, Any]:
         "description": campaign.description,
         "overlap": campaign.overlap,
         "wellbeing": campaign.wellbeing,
+        "daily_limit": campaign.daily_limit,
         "lease_minutes": max(1, round(campaign.lease_seconds / 60)),
         "guideline": guideline,
     }

@@ -174,6 +174,7 @@ def _values(form: CampaignForm) -> dict[str, Any]:
         "options": cleaned["options"],
         "overlap": cleaned["overlap"],
         "wellbeing": cleaned["wellbeing"] or Campaign.Wellbeing.NONE,
+        "daily_limit": cleaned["daily_limit"] or 0,
         "lease_seconds": cleaned["lease_minutes"] * 60,
         "guideline": cleaned["guideline"].replace("\r\n", "\n").strip(),
     }

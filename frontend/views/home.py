@@ -26,7 +26,10 @@ class Waiting:
     @property
     def left(self) -> int:
         """Return how many items this person can judge now: those on their screen and those still free."""
-        return self.progress.holding + self.progress.available if self.campaign.is_open else 0
+        if not self.campaign.is_open:
+            return 0
+        left = self.progress.holding + self.progress.available
+        return left if self.progress.left_today is None else min(left, self.progress.left_today)
 
 
 @never_cache
