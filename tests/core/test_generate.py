@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.worlds import make_spec, prompt_rows
-from training.core.decode import completion_logps
+from training.core.decode import Draw, completion_logps
 from training.core.generate import run_sample
 from training.core.job import RunError, Stopped
 from training.core.run import open_job
@@ -29,6 +29,14 @@ def rows_of(folder: Path) -> list[dict]:
 
 def metrics_of(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_nul_is_shown_as_no_character(do, policy):
+    spec, _ = do("sample", model=policy, **KNOBS)
+    sampler = Sampler(open_job(spec), str(policy))
+    ids = sampler.tokenizer("a\x00b", add_special_tokens=False)["input_ids"]
+    assert sampler.tokenizer.decode(ids) == "a\x00b"
+    assert sampler.text(Draw(ids, 0.0, 0.0, ended=False)) == "a\ufffdb"
 
 
 def test_rows_are_complete_and_chosen_by_score(do, policy, reward, tmp_path):

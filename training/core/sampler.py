@@ -79,8 +79,13 @@ class Sampler:
         return self.draw(prompts[:half], seed=seed, stream=stream) + self.draw(prompts[half:], seed=seed, stream=stream)
 
     def text(self, draw: Draw) -> str:
-        """Return what a reader sees of a draw: without its end token and other special tokens."""
-        return str(self.tokenizer.decode(draw.ids[:-1] if draw.ended else draw.ids, skip_special_tokens=True))
+        """Return what a reader sees of a draw: without its end token and other special tokens.
+
+        A NUL, which a policy over bytes can write, becomes the replacement character, as a byte that is no character
+        does: nobody can see it, and PostgreSQL cannot store it.
+        """
+        ids = draw.ids[:-1] if draw.ended else draw.ids
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).replace("\x00", "\ufffd")
 
     def answers(self, prompt: Prompt, draws: Sequence[Draw], scorers: dict[str, RewardScorer]) -> list[Answer]:
         """Return the draws of one prompt with their texts and scores."""
