@@ -33,9 +33,19 @@ def filled(world: World, recipe: str = "bradley-terry", **changes: str) -> dict[
 def test_the_catalogue_has_what_this_feedback_feeds(world: World) -> None:
     html = world.client("lead").get(reverse("runs", args=[world.campaign.pk])).content.decode()
     assert new(world, "bradley-terry") in html and new(world, "dpo") in html
-    assert new(world, "sft") not in html  # reads demonstrations, which pairs do not give
+    assert new(world, "sft") in html  # preferred answers are demonstrations
     assert new(world, "sample") not in html
     assert "No run yet" in html
+
+
+@pytest.mark.parametrize(
+    ("kind", "offered"),
+    [("ratings", set()), ("rewrite", {"sft", "dpo", "bradley-terry"}), ("dual", {"dpo", "bradley-terry"})],
+)
+def test_each_kind_is_offered_what_it_feeds(kind: str, offered: set[str]) -> None:
+    world = make_world(kind=kind, tasks=0)
+    html = world.client("lead").get(reverse("runs", args=[world.campaign.pk])).content.decode()
+    assert {recipe for recipe in ("sft", "dpo", "bradley-terry") if new(world, recipe) in html} == offered
 
 
 def test_the_form_shows_each_knob_with_its_help_and_folds_the_advanced(world: World) -> None:
