@@ -29,10 +29,15 @@ def may_be_named(path: str) -> bool:
     return any(absolute.resolve().is_relative_to(folder.resolve()) for folder in shared_folders())
 
 
-def where_to_put_it() -> str:
-    """Return what somebody can do who named a folder that is not shared."""
+def objection(path: str, what: str) -> str:
+    """Return why somebody may not take `what` (models, prompts) from `path`, and what to do; empty when they may."""
+    if may_be_named(path):
+        return ""
     folders = ", ".join(map(str, shared_folders()))
-    return f"Put it into one of these, or have whoever runs the server add its folder to SHARED_FOLDERS: {folders}."
+    return (
+        f"{path} is not in a folder that {what} are taken from. Put it into one of these, or have whoever runs the "
+        f"server add its folder to SHARED_FOLDERS: {folders}."
+    )
 
 
 def run_folder(run_id: int) -> Path:

@@ -151,6 +151,11 @@ def title_and_rest(line: str) -> tuple[str, str]:
     return title.strip(), rest.strip()
 
 
+def titles_of(lines: Iterable[str]) -> dict[str, str]:
+    """Return the title of each line by the name under which it is known."""
+    return {key_of(line): title_and_rest(line)[0] for line in lines}
+
+
 def letters(places: Iterable[int]) -> list[str]:
     """Return the letters under which answers are shown, by place from 0."""
     return [chr(ord("A") + place) for place in places]

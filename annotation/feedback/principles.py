@@ -25,6 +25,7 @@ from annotation.feedback.fields import (
     named_answers,
     question_schema,
     title_and_rest,
+    titles_of,
 )
 from annotation.feedback.spans import as_evidence
 
@@ -196,5 +197,4 @@ class Principles(FeedbackType):
 
 
 def _titles(options: Mapping[str, Any]) -> dict[str, str]:
-    lines = {**DEFAULTS, **options}["principles"]
-    return {key_of(line): title_and_rest(line)[0] for line in lines}
+    return titles_of({**DEFAULTS, **options}["principles"])

@@ -24,6 +24,7 @@ from annotation.feedback.fields import (
     named_answers,
     question_schema,
     title_and_rest,
+    titles_of,
 )
 
 LOWEST, HIGHEST = 0, 4
@@ -180,5 +181,4 @@ def _points(line: str) -> list[str]:
 
 
 def _titles(options: Mapping[str, Any]) -> dict[str, str]:
-    lines = {**DEFAULTS, **options}["attributes"]
-    return {key_of(line): title_and_rest(line)[0] for line in lines}
+    return titles_of({**DEFAULTS, **options}["attributes"])

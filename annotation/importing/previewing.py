@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from annotation.feedback import kind
 from annotation.importing import threads
-from annotation.importing.items import Item, Refused, check
-from annotation.importing.layouts import items_of
+from annotation.importing.items import Item
 from annotation.importing.mapping import MAX_NAME, Columns
+from annotation.importing.outcomes import outcomes
 from annotation.importing.rows import Row
 from annotation.models import Campaign
 from annotation.services.intake import LineError
@@ -56,24 +56,12 @@ def preview(*, campaign: Campaign, rows: Iterable[Row], columns: Columns) -> Pre
     items: list[tuple[int, Item]] = []
     refused: list[LineError] = []
     taken = 0
-    gathered, left = threads.gathered(read, columns)
-    for row in gathered:
-        if row.value is None and not row.reason:
-            continue
-        try:
-            if row.reason or row.value is None:
-                raise Refused(row.reason)
-            made = items_of(left.apply(row.value), bounds=feedback_kind.completions, per_item=left.per_item)
-        except Refused as reason:
-            refused.append(LineError(row.line, printable(str(reason))))
-            continue
-        for item in made:
-            try:
-                check(item, feedback_kind)
-            except Refused as reason:
-                refused.append(LineError(row.line, printable(str(reason))))
-                continue
+    for outcome in outcomes(read, columns, feedback_kind):
+        line = outcome.row.line
+        if outcome.reason:
+            refused.append(LineError(line, printable(outcome.reason)))
+        elif outcome.item is not None:
             taken += 1
             if len(items) < MAX_ITEMS:
-                items.append((row.line, item))
+                items.append((line, outcome.item))
     return Preview(columns_of(read), items, refused, taken, len(read), is_whole)

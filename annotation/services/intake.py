@@ -11,11 +11,10 @@ from django.db import transaction
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
-from annotation.importing import threads
 from annotation.importing.items import Item, Refused, check
-from annotation.importing.layouts import items_of
 from annotation.importing.lines import line_rows
 from annotation.importing.mapping import Columns
+from annotation.importing.outcomes import outcomes
 from annotation.importing.rows import Row
 from annotation.importing.storing import store
 from annotation.models import Campaign, Task, User
@@ -95,27 +94,13 @@ def import_rows(
     report = ImportReport()
     feedback_kind = kind(campaign.kind)
     chunk = _Chunk(campaign, report, refused_to)
-    columns = columns or Columns()
-    rows, columns = threads.gathered(rows, columns)
-    for row in rows:
-        if row.reason:
-            chunk.refuse(row, row.reason)
-            continue
-        if row.value is None:
+    for read in outcomes(rows, columns or Columns(), feedback_kind):
+        if read.reason:
+            chunk.refuse(read.row, read.reason, None if read.alone else read.item)
+        elif read.item is None:
             report.blank += 1
-            continue
-        try:
-            items = items_of(columns.apply(row.value), bounds=feedback_kind.completions, per_item=columns.per_item)
-        except Refused as refused:
-            chunk.refuse(row, str(refused))
-            continue
-        for item in items:
-            try:
-                check(item, feedback_kind)
-            except Refused as refused:
-                chunk.refuse(row, str(refused), item if len(items) > 1 else None)
-            else:
-                chunk.add(row, item, alone=len(items) == 1)
+        else:
+            chunk.add(read.row, read.item, alone=read.alone)
     chunk.flush()
     detail = {"created": report.created, "existing": report.existing, "failed": report.failed}
     events.record(campaign=campaign, actor=actor, action="tasks.imported", detail=detail)

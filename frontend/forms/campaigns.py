@@ -140,24 +140,11 @@ SAME = ("description", "overlap", "wellbeing", "daily_limit", "guideline")
 
 
 def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
-    """Return what the form of a new campaign starts with, out of settings that may lack some."""
+    """Return what the form of a campaign starts with, out of settings that may lack some."""
     initial: dict[str, Any] = {field: settings[field] for field in SAME if field in settings}
     if "lease_seconds" in settings:
         initial["lease_minutes"] = max(1, round(settings["lease_seconds"] / 60))
     return {**initial, "name": name} if name else initial
-
-
-def initial_of(campaign: Campaign, guideline: str) -> dict[str, Any]:
-    """Return what the form of an existing campaign starts with."""
-    return {
-        "name": campaign.name,
-        "description": campaign.description,
-        "overlap": campaign.overlap,
-        "wellbeing": campaign.wellbeing,
-        "daily_limit": campaign.daily_limit,
-        "lease_minutes": max(1, round(campaign.lease_seconds / 60)),
-        "guideline": guideline,
-    }
 
 
 # What each role may do, for the person who hands it out.

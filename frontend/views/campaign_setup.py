@@ -14,11 +14,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation.campaign_templates import templates
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import KINDS, kind
-from annotation.models import Campaign, Guideline, Role
+from annotation.models import Campaign, Role
 from annotation.permissions import campaign_for, may_create
 from annotation.services import campaigns
 from frontend.decorators import campaign_page, signed_in
-from frontend.forms.campaigns import CampaignForm, initial_from, initial_of
+from frontend.forms.campaigns import CampaignForm, initial_from
 from frontend.http import SignedInRequest, complain, page, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.views.campaigns import led_by
@@ -141,19 +141,19 @@ def _new_page(request: SignedInRequest, form: CampaignForm, *, began_as: str, st
 @require_http_methods(["GET", "POST"])
 def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the form with what is set now; POST changes it. Another guideline text becomes a new version."""
-    guideline = _guideline(campaign)
+    settings = campaigns.settings_of(campaign)
     form = CampaignForm(
         sent(request),
         kind_name=campaign.kind,
         options=campaign.options,
-        initial=initial_of(campaign, guideline),
+        initial=initial_from(settings, name=campaign.name),
     )
     if request.method == "POST" and form.is_valid():
         values = _values(form)
         text = values.pop("guideline")
         try:
             campaigns.update(campaign=campaign, actor=request.user, **values)
-            if text != guideline.replace("\r\n", "\n").strip():
+            if text != settings["guideline"].replace("\r\n", "\n").strip():
                 campaigns.write_guideline(campaign=campaign, text=text, actor=request.user)
         except AnnotationError as error:
             _take_errors(form, error)
@@ -187,11 +187,6 @@ def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
         field = names.get(name, name)
         for text in texts:
             form.add_error(field if field in form.fields else None, text)
-
-
-def _guideline(campaign: Campaign) -> str:
-    version = Guideline.objects.filter(campaign=campaign, version=campaign.guideline_version).first()
-    return version.text if version else ""
 
 
 @signed_in

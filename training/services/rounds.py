@@ -39,8 +39,7 @@ def create_loop(
             "compares."
         )
     prompts_path = prompts_path.strip()
-    if actor is not None and not paths.may_be_named(prompts_path):
-        message = f"{prompts_path} is not in a folder that prompts are taken from. {paths.where_to_put_it()}"
+    if actor is not None and (message := paths.objection(prompts_path, "prompts")):
         raise Invalid(message, {"prompts_path": [message]})
     prompts.check(prompts_path)
     values = _checked(settings)

@@ -49,11 +49,9 @@ def register(
 
 def refuse_foreign_folder(*, campaign: Campaign, path: str, actor: User | None, field: str) -> None:
     """Raise Invalid when `actor` names a folder that is neither shared nor that of a model of the campaign."""
-    if actor is None or paths.may_be_named(path):
+    message = "" if actor is None else paths.objection(path, "models")
+    if not message or ModelVersion.objects.filter(campaign=campaign, path=paths.stored(path)).exists():
         return
-    if ModelVersion.objects.filter(campaign=campaign, path=paths.stored(path)).exists():
-        return
-    message = f"{path} is not in a folder that models are taken from. {paths.where_to_put_it()}"
     raise Invalid(message, {field: [message]})
 
 
