@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.models import Assignment, User
-from annotation.services import campaigns
+from annotation.services import campaigns, queue
 from tests.browser.conftest import SCREENS
 from tests.browser.test_work import eventually
 from tests.factories import make_campaign, make_user
@@ -52,4 +54,34 @@ def test_items_are_covered_and_one_button_leads_away(
     eventually(lambda: Assignment.objects.filter(user=person, state="open").count() == 2)
     page.get_by_role("button", name="Stop now").click()
     expect(page.get_by_text("Stopped.")).to_be_visible()
+    assert not Assignment.objects.filter(user=person, state="open").exists()
+
+
+def test_an_item_taken_while_stopping_goes_back_too(
+    open_context: Callable[..., BrowserContext],
+    sign_in: Callable[..., Page],
+    person: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A slow server: it still stores the judgement when the person stops, and would take the next item after that."""
+    lead = make_user()
+    campaign = make_campaign("Hard reading", lead=lead, annotators=[person], tasks=5)
+    campaigns.update(campaign=campaign, actor=lead, wellbeing="likely")
+    campaigns.agree(campaign=campaign, user=person)
+    page = sign_in(open_context(), person, path=f"/work/{campaign.pk}/")
+    eventually(lambda: Assignment.objects.filter(user=person, state="open").count() == 2)
+    quick = queue.next_task
+
+    def slow(**asked: Any) -> Assignment | None:
+        time.sleep(1)
+        return quick(**asked)
+
+    monkeypatch.setattr(queue, "next_task", slow)
+    page.keyboard.press("v")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Stop now").click()
+    expect(page.get_by_text("Stopped.")).to_be_visible()
+    time.sleep(1.2)  # what was under way ends
+    assert Assignment.objects.filter(user=person, state="submitted").count() == 1
     assert not Assignment.objects.filter(user=person, state="open").exists()

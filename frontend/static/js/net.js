@@ -26,7 +26,23 @@ export async function get(url) {
   return result.kind === "forbidden" ? { ...result, kind: "refused" } : result;
 }
 
-async function request(url, fields) {
+const underWay = new Set();
+
+// Resolves when no request is under way any more, those begun meanwhile included; after `limit` milliseconds anyway.
+export async function quiet(limit) {
+  const late = new Promise((resolve) => setTimeout(resolve, limit, true));
+  while (underWay.size) {
+    if (await Promise.race([late, Promise.allSettled([...underWay])]) === true) return;
+  }
+}
+
+function request(url, fields) {
+  const answer = ask(url, fields);
+  underWay.add(answer);
+  return answer.finally(() => underWay.delete(answer));
+}
+
+async function ask(url, fields) {
   let response;
   try {
     response = await fetch(url, {

@@ -7,7 +7,7 @@ import { changes } from "./changes.js";
 import { Draft, forgetOldDrafts } from "./draft.js";
 import { clearErrors, complete } from "./form.js";
 import { listenForKeys } from "./keys.js";
-import { get } from "./net.js";
+import { get, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
 import { readingAids } from "./reading.js";
 import { rows } from "./rows.js";
@@ -18,6 +18,7 @@ import { forget } from "./store.js";
 const PATIENCE = 500; // milliseconds until "your answer is kept" replaces an item that was sent
 const BEAT = 120000;
 const LOOK = 10000;
+const LONGEST_STOP = 3000;
 
 const root = document.getElementById("work");
 const { user, url, undoUrl, draftUrl, guidelineUrl } = root.dataset;
@@ -28,6 +29,7 @@ let ahead = null; // the next item, ready to be shown
 let awaiting = false; // the item on screen was sent and nothing has replaced it yet
 let turn = 0; // counts what was sent, so that a late prefetch is not taken for the next item
 let patience = 0;
+let stopping = false;
 
 const screenItem = () => document.getElementById("item");
 
@@ -133,7 +135,7 @@ async function next() {
 
 async function prefetch() {
   const item = screenItem();
-  if (ahead || awaiting || !draft || outbox.waiting().length) return;
+  if (ahead || awaiting || stopping || !draft || outbox.waiting().length) return;
   const asked = turn;
   const result = await get("amends" in item.dataset ? url : `${url}?ahead=1`);
   const found = result.kind === "ok" ? parse(result.html) : null;
@@ -196,6 +198,18 @@ setInterval(async () => {
   const screen = result.kind === "ok" && "doneScreen" in screenItem().dataset ? parse(result.html) : null;
   if (Number(screen?.dataset.available)) show(screen, { spoken: word("more") });
 }, LOOK);
+
+// "Stop now": the item goes from the screen at once. What is under way may still take a new one, so the server hears of
+// the stop after that, and hands back all there is.
+document.querySelector("[data-stop]")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (stopping) return;
+  stopping = true;
+  screenItem().hidden = true;
+  await Promise.race([outbox.flush(), quiet(LONGEST_STOP)]);
+  await quiet(LONGEST_STOP);
+  event.target.submit();
+});
 
 function soon(work) {
   if ("requestIdleCallback" in window) requestIdleCallback(() => work(), { timeout: 300 });
