@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import psycopg
+import psycopg.sql
 from django.core.exceptions import FieldDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -81,13 +82,12 @@ class _Statement(ABC):
     """Compiles on first use in a thread, and again when the thread has another connection.
 
     On PostgreSQL the statement is sent apart from its values, so that psycopg has the server prepare what comes often:
-    planning it takes five times as long as looking up the row. With `plan_each_time` the server sees the values and
-    plans for them, which is right where the best way depends on what the table holds.
+    planning it takes five times as long as looking up the row. What is the same in each call stands in the text, as
+    only so can the server tell that a partial index holds all it asks for.
     """
 
-    def __init__(self, *, plan_each_time: bool = False) -> None:
+    def __init__(self) -> None:
         self._kept = threading.local()
-        self._plan_each_time = plan_each_time
 
     def _compiled(self) -> Any:
         connection = connections[DEFAULT_DB_ALIAS]
@@ -98,7 +98,7 @@ class _Statement(ABC):
 
     def _cursor(self, connection: Any) -> Any:
         """Return a cursor with Django's own checks and log around it."""
-        if self._plan_each_time or connection.vendor != "postgresql":
+        if connection.vendor != "postgresql":
             return connection.cursor()
         # What `connection.cursor()` does, but for the class of the cursor: Django's puts the values into the text.
         connection.close_if_health_check_failed()
@@ -114,8 +114,8 @@ class _Statement(ABC):
 class Select(_Statement, Generic[M]):
     """``Select(lambda key: Assignment.objects.filter(key=key), key=CharField())``, run by ``.all(key=…)``."""
 
-    def __init__(self, build: Callable[..., QuerySet[M]], *, plan_each_time: bool = False, **fields: Field) -> None:
-        super().__init__(plan_each_time=plan_each_time)
+    def __init__(self, build: Callable[..., QuerySet[M]], **fields: Field) -> None:
+        super().__init__()
         self._build, self._fields = build, fields
 
     def all(self, **values: Any) -> list[M]:
@@ -136,7 +136,7 @@ class Select(_Statement, Generic[M]):
     def _compile(self, connection: BaseDatabaseWrapper) -> _CompiledSelect:
         query = self._build(**_params(self._fields)).query
         compiler = query.get_compiler(connection=connection)
-        sql, params = compiler.as_sql()
+        sql, params = _with_constants(connection, *compiler.as_sql())
         columns = compiler.klass_info["select_fields"]
         span = slice(columns[0], columns[-1] + 1)
         return _CompiledSelect(
@@ -172,7 +172,7 @@ class Rows(_Statement):
 
     def _compile(self, connection: BaseDatabaseWrapper) -> _CompiledRows:
         compiler = self._build(**_params(self._fields)).query.get_compiler(connection=connection)
-        sql, params = compiler.as_sql()
+        sql, params = _with_constants(connection, *compiler.as_sql())
         converters = compiler.get_converters([column[0] for column in compiler.select])
         return _CompiledRows(connection, sql, params, compiler, converters)
 
@@ -197,7 +197,7 @@ class Update(_Statement):
         query.add_update_values(changes)
         query.clear_ordering(force=True)
         query.clear_select_clause()
-        sql, params = query.get_compiler(connection=connection).as_sql()
+        sql, params = _with_constants(connection, *query.get_compiler(connection=connection).as_sql())
         return _Compiled(connection, sql, params)
 
 
@@ -232,6 +232,22 @@ class Insert(_Statement, Generic[M]):
         compiler.returning_fields = [pk]
         ((sql, params),) = compiler.as_sql()
         return _Compiled(connection, sql, params)
+
+
+def _with_constants(connection: BaseDatabaseWrapper, text: str, params: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+    """Return the statement with what is no `Param` written into it, on PostgreSQL; else as it is."""
+    if connection.vendor != "postgresql":
+        return text, params
+    pieces = text.split("%s")
+    if len(pieces) != len(params) + 1:
+        raise ValueError(f"A prepared statement with {len(params)} values has {len(pieces) - 1} places for them.")
+    places = ["%s" if isinstance(one, Param) else _literal(one, connection) for one in params]
+    written = "".join(piece + place for piece, place in zip(pieces, [*places, ""], strict=True))
+    return written, [one for one in params if isinstance(one, Param)]
+
+
+def _literal(value: Any, connection: BaseDatabaseWrapper) -> str:
+    return psycopg.sql.Literal(value).as_string(connection.connection).replace("%", "%%")
 
 
 def _params(fields: dict[str, Field]) -> dict[str, Param]:

@@ -70,8 +70,8 @@ _HELD = Select(
     ),
     **_WHO_AND_WHERE,
 )
-_FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), plan_each_time=True, **_WHO_AND_WHERE)
-_FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), plan_each_time=True, **_WHO_AND_WHERE)
+_FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_WHO_AND_WHERE)
+_FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_WHO_AND_WHERE)
 _LOCKED = Select(
     lambda pk: (
         Task.objects.select_for_update(no_key=True)

@@ -52,6 +52,20 @@ def test_a_select_gives_the_instances_of_the_queryset() -> None:
     assert ASSIGNMENTS.first(user=0) is None and ASSIGNMENTS.all(user=-1) == []
 
 
+def test_what_is_the_same_in_each_call_is_written_into_the_text_on_postgresql() -> None:
+    """Else a plan made once could not use the partial index of the queue; the values themselves stay apart."""
+    odd = "100%s of '\\\\ \"them\""
+    statement = Select(lambda user: Task.objects.filter(seats__gt=0, external_id=odd, id=user), user=BigIntegerField())
+    campaign = make_campaign(tasks=2)
+    wanted, other = campaign.tasks.order_by("id")
+    Task.objects.filter(pk=wanted.pk).update(external_id=odd)
+    with CaptureQueriesContext(connection) as captured:
+        assert statement.first(user=wanted.pk) == wanted and statement.first(user=other.pk) is None
+    if connection.vendor == "postgresql":
+        compiled = statement._compile(connection)
+        assert len(compiled.params) == 1 and '"seats" > 0' in compiled.sql, captured.captured_queries
+
+
 def test_columns_left_out_are_fetched_when_asked_for() -> None:
     campaign = make_campaign(tasks=1)
     with transaction.atomic():
