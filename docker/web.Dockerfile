@@ -26,7 +26,8 @@ EXPOSE 8000
 # `localhost` has to be among ALLOWED_HOSTS; compose.yaml adds it.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:8000/healthz', timeout=4)"]
-# The number of processes is WEB_CONCURRENCY, which gunicorn reads itself.
-CMD ["gunicorn", "frontend.wsgi:application", "--bind", "0.0.0.0:8000", "--preload", \
-     "--worker-class", "gthread", "--threads", "4", "--reuse-port", "--keep-alive", "75", \
-     "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]
+# The number of processes, which env.example sets too.
+ENV GRANIAN_WORKERS=2
+CMD ["granian", "frontend.wsgi:application", "--host", "0.0.0.0", "--port", "8000", "--blocking-threads", "4", \
+     "--interface", "wsgi", "--http", "1", "--no-ws", "--blocking-threads-idle-timeout", "600", \
+     "--respawn-failed-workers", "--workers-kill-timeout", "8", "--log-level", "warning"]

@@ -31,6 +31,7 @@ from django.db import DatabaseError, OperationalError, connection, connections
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from frontend import processes
 from frontend.supervisor import Service, StartFailed, Supervisor
 from training.celery import app as celery
 
@@ -255,16 +256,25 @@ def private_folder(folder: Path) -> None:
 # --- Web server and workers --------------------------------------------------------------------------------------
 
 
+# What is the same wherever the web server runs; the container's image and the docs say it again, and a test compares.
+WEB_OPTIONS = (
+    *("--interface", "wsgi", "--http", "1", "--no-ws"),
+    # A thread keeps its database connection and its prepared statements: it must not go after half a minute's rest.
+    *("--blocking-threads-idle-timeout", "600"),
+    *("--respawn-failed-workers", "--workers-kill-timeout", "8", "--log-level", "warning"),
+)
+
+
 def web(address: Address) -> Service:
-    """Return the web server: threads, because every page is a few short queries, and one import for all processes."""
-    bind = f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
-    command = [sys.executable, "-m", "gunicorn", "frontend.wsgi:application", "--bind", bind, "--preload"]
-    command += ["--worker-class", "gthread", "--workers", str(address.processes), "--threads", str(address.threads)]
-    # Each process listens for itself: from one shared socket, whichever is faster takes most of the connections, and
-    # as these stay open, the people on it wait while the other process idles.
-    command += ["--reuse-port", "--keep-alive", "75"]
-    # Its control socket lies in the home folder and is shared by all instances of an account.
-    command += ["--no-control-socket", "--graceful-timeout", "8", "--log-level", "warning"]
+    """Return the web server: threads, because every page is a few short queries."""
+    command = [sys.executable, "-m", "granian", "frontend.wsgi:application", "--host", address.host or "0.0.0.0"]  # noqa: S104
+    command += ["--port", str(address.port), "--workers", str(address.processes)]
+    command += ["--blocking-threads", str(address.threads), *WEB_OPTIONS]
+
+    def before() -> None:
+        # When its main process is killed, the others live on and hold the port.
+        mark = f"{Path(settings.ATTUNE_HOME) / 'run'}:"
+        processes.kill(one for one in processes.marked(mark) if _listens(one, address.port))
 
     def is_ready() -> bool:
         host = address.url.removeprefix("http://").rstrip("/")
@@ -274,7 +284,14 @@ def web(address: Address) -> Service:
             return asked.getresponse().status == 200
         return False
 
-    return Service("web server", command, is_ready, grace_seconds=12)
+    return Service("web server", command, is_ready, grace_seconds=12, before=before)
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    with suppress(psutil.Error):
+        sockets = process.net_connections(kind="tcp")
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
+    return False
 
 
 def worker(queue: str, *, token: str) -> Service:

@@ -1,4 +1,4 @@
-"""The WSGI entry point: `gunicorn frontend.wsgi`."""
+"""The WSGI entry point: `granian --interface wsgi frontend.wsgi:application`."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "frontend.settings")
 application = get_wsgi_application()
 
 # What is loaded by now lives as long as the process: looking through it for garbage, again and again, cost each request
-# some percent. Frozen before the fork, its pages also stay shared between the processes.
+# some percent.
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 20, 20)

@@ -54,7 +54,7 @@ def test_a_select_gives_the_instances_of_the_queryset() -> None:
 
 def test_what_is_the_same_in_each_call_is_written_into_the_text_on_postgresql() -> None:
     """Else a plan made once could not use the partial index of the queue; the values themselves stay apart."""
-    odd = "100%s of '\\\\ \"them\""
+    odd = '100%s of \'\\\\ "them"'
     statement = Select(lambda user: Task.objects.filter(seats__gt=0, external_id=odd, id=user), user=BigIntegerField())
     campaign = make_campaign(tasks=2)
     wanted, other = campaign.tasks.order_by("id")

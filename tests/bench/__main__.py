@@ -1,7 +1,7 @@
 """Measure what people notice: ``python -m tests.bench`` prints a table and writes it to ``var/bench.json``.
 
 Needs a PostgreSQL (DATABASE_URL, one installed, or the test extra's wheel) and some minutes. Sixteen people judge in a
-closed loop through a real gunicorn (gthread, 2 processes of 4 threads): over REST with tokens, and over the pages with
+closed loop through the real web server (2 processes of 4 threads): over REST with tokens, and over the pages with
 sessions as the page's own script does. The load runs on the same cores as what it loads.
 """
 

@@ -1,4 +1,4 @@
-"""What is measured: a PostgreSQL database of its own, and a real gunicorn in front of it."""
+"""What is measured: a PostgreSQL database of its own, and a real web server in front of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ import psutil
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKERS, THREADS = 2, 4
 
 
 @contextmanager
@@ -63,7 +62,9 @@ class Web:
 
 @contextmanager
 def web(database_url: str) -> Iterator[Web]:
-    """Yield a gunicorn with the settings of production (gthread, 2 processes of 4 threads), stopped afterwards."""
+    """Yield a web server as `serve` starts it, 2 processes of 4 threads, stopped afterwards."""
+    from frontend import stack  # needs the settings, which need the database's URL
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -75,15 +76,7 @@ def web(database_url: str) -> Iterator[Web]:
         cwd=ROOT,
         env=environment,
     )
-    server = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "gunicorn", "frontend.wsgi", "--preload", "--bind", f"127.0.0.1:{port}"),
-            *("--worker-class", "gthread", "--workers", str(WORKERS), "--threads", str(THREADS)),
-            *("--keep-alive", "75", "--reuse-port", "--no-control-socket", "--log-level", "warning"),
-        ],
-        cwd=ROOT,
-        env=environment,
-    )
+    server = subprocess.Popen(stack.web(stack.Address(port=port)).command, cwd=ROOT, env=environment)
     try:
         _wait_until_it_answers(f"http://127.0.0.1:{port}/api/schema/", server)
         yield Web(port, psutil.Process(server.pid))

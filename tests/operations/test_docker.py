@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from frontend import stack
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
-# Read by compose or by gunicorn, not by the settings.
-OUTSIDE = {"POSTGRES_PASSWORD", "PORT", "WEB_CONCURRENCY", "WEB_IMAGE", "TRAINER_IMAGE", "TRAINER_BASE"}
+# Read by compose or by the web server, not by the settings.
+OUTSIDE = {"POSTGRES_PASSWORD", "PORT", "GRANIAN_WORKERS", "WEB_IMAGE", "TRAINER_IMAGE", "TRAINER_BASE"}
 
 
 def tool(name: str) -> str:
@@ -84,6 +86,15 @@ def test_images_run_as_nobody_special_and_are_asked_for_their_health(name: str):
     assert ("[train]" in text) == (name == "trainer")
     # What is not named is not copied: no data, no secrets, no history.
     assert (DOCKER / f"{name}.Dockerfile.dockerignore").read_text().startswith("*\n")
+
+
+def test_the_web_server_is_started_in_one_way():
+    """The image and the docs for bare machines say the options again."""
+    options = " ".join(stack.WEB_OPTIONS)
+    image = " ".join(re.findall(r'"([^"]+)"', (DOCKER / "web.Dockerfile").read_text().split("CMD")[-1]))
+    docs = (DOCKER / "README.md").read_text().replace("\\\n", "")
+    for text in (image, " ".join(docs.split())):
+        assert options in text
 
 
 def test_the_web_image_gets_no_torch():
