@@ -57,6 +57,22 @@ VIEWS: dict[str, View] = {
             },
         ),
         View(
+            "dimension_pairs",
+            "The same for each dimension that was asked about, and for the whole",
+            {
+                "prompt": _MESSAGES,
+                "chosen": f"{_MESSAGES}: the answer that is better in this dimension",
+                "rejected": f"{_MESSAGES}: the other answer",
+                "dimension": 'name of the dimension; "overall" for the whole',
+                "strength": "1/3 slightly better, 2/3 better, 1 much better",
+                "position": "0 when the chosen answer stood before the other one on the screen, else 1",
+                "chosen_origin": "who wrote the chosen answer",
+                "rejected_origin": "who wrote the rejected answer",
+                "comment": "what the person added",
+                **PROVENANCE,
+            },
+        ),
+        View(
             "demonstrations",
             "Answers worth imitating: those people wrote, preferred, or called good",
             {

@@ -44,6 +44,10 @@ class FeedbackType(ABC):
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.
     has_rules: bool = False
 
+    def layout_of(self, options: Mapping[str, Any]) -> str:
+        """Return where the inputs are under these options."""
+        return self.layout
+
     @property
     def compares(self) -> bool:
         """Whether its judgements say which of two answers is better, which is what a loop learns from."""

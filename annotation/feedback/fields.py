@@ -107,7 +107,7 @@ class Options:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             self.refuse(name, f"Give a whole number from {least} to {most}.")
 
-    def lines(self, name: str, *, most: int, longest: int = MAX_QUESTION) -> None:
+    def lines(self, name: str, *, most: int, least: int = 1, longest: int = MAX_QUESTION) -> None:
         """Take a list of texts, or one text with a line for each; empty lines are left out."""
         value = self.values[name]
         parts: Sequence[Any] = (
@@ -117,8 +117,8 @@ class Options:
         self.values[name] = lines
         if not isinstance(value, str | list) or any(not isinstance(part, str) for part in parts):
             self.refuse(name, "Give a list of texts.")
-        elif not lines or len(lines) > most:
-            self.refuse(name, f"Give 1 to {most} lines.")
+        elif not least <= len(lines) <= most:
+            self.refuse(name, f"Give {least} to {most} lines.")
         elif any(len(line) > longest for line in lines):
             self.refuse(name, f"A line has at most {longest} characters.")
         elif reason := unstorable(lines):
@@ -202,12 +202,12 @@ def comment_schema() -> dict[str, Any]:
     return {"type": "string", "title": "Comment", "enum": list(COMMENT_MODES), "default": "optional"}
 
 
-def lines_schema(title: str, default: Sequence[str], description: str) -> dict[str, Any]:
+def lines_schema(title: str, default: Sequence[str], description: str, *, least: int = 1) -> dict[str, Any]:
     """Return the schema of an option with one line for each of several things; a form shows it as a text area."""
     return {
         "type": "array",
         "items": {"type": "string", "maxLength": MAX_QUESTION},
-        "minItems": 1,
+        "minItems": least,
         "title": title,
         "description": description,
         "default": list(default),

@@ -1,7 +1,8 @@
 """Which of two answers is better, and how much: a seven-point scale, tie, both bad, both good.
 
 Payload: ``{"verdict": "prefer"|"tie"|"both_bad"|"both_good", "preference": -3..3, "comment": str}``, where a positive
-preference says that canonical completion 0 is better, and all verdicts but "prefer" have preference 0.
+preference says that canonical completion 0 is better, and all verdicts but "prefer" have preference 0. Where the
+campaign asks about more than the whole, ``"dimensions": {name: -3..3}`` says the same of each dimension.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from annotation.feedback.fields import (
     Fields,
     Options,
     comment_schema,
+    key_of,
+    lines_schema,
     pair_columns,
     question_schema,
+    title_and_rest,
+    titles_of,
 )
 
 DEFAULTS: dict[str, Any] = {
@@ -25,11 +30,14 @@ DEFAULTS: dict[str, Any] = {
     "ties": True,
     "both_bad": True,
     "both_good": True,
+    "dimensions": [],
     "comment": "optional",
 }
+MOST_DIMENSIONS = 8
 DEGREES = {1: "slightly better", 2: "better", 3: "much better"}
 TIE = 4  # the middle of the scale as shown: 1 is "left much better", 7 is "right much better"
 BOTH = {"both_bad": ("Both are bad", "0"), "both_good": ("Both are good", "9")}
+OVERALL = "overall"
 
 
 class Pairwise(FeedbackType):
@@ -38,7 +46,10 @@ class Pairwise(FeedbackType):
     template = "feedback/pairwise.html"
     defaults = DEFAULTS
     completions = (2, 2)
-    views = ("pairs", "demonstrations")
+    views = ("pairs", "dimension_pairs", "demonstrations")
+
+    def layout_of(self, options: Mapping[str, Any]) -> str:
+        return "side" if options.get("dimensions") else self.layout
 
     def option_properties(self) -> dict[str, Any]:
         return {
@@ -46,6 +57,12 @@ class Pairwise(FeedbackType):
             "ties": {"type": "boolean", "title": "Allow a tie", "default": True},
             "both_bad": {"type": "boolean", "title": "Allow “both are bad”", "default": True},
             "both_good": {"type": "boolean", "title": "Allow “both are good”", "default": True},
+            "dimensions": lines_schema(
+                "Dimensions",
+                DEFAULTS["dimensions"],
+                "What is compared besides the whole, one per line: its name, a colon, and what it means. Or none.",
+                least=0,
+            ),
             "comment": comment_schema(),
         }
 
@@ -54,10 +71,16 @@ class Pairwise(FeedbackType):
         reader.flag("ties", "both_bad", "both_good")
         reader.choice("comment", COMMENT_MODES)
         reader.question()
+        reader.lines("dimensions", most=MOST_DIMENSIONS, least=0)
+        if OVERALL in titles_of(reader.values["dimensions"]):
+            reader.refuse("dimensions", f"The whole is asked about anyway; call no dimension {OVERALL!r}.")
         return reader.finish("Some options of the comparison do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
-        """Return ``question``, ``scale`` (value, label, key, side), ``verdicts`` (value, label, key), ``comment``."""
+        """Return ``question``, ``scale`` (value, label, key, side), ``verdicts`` (value, label, key), ``comment``.
+
+        With dimensions also ``rows``, the whole first: name, title, meaning, and points (value, words).
+        """
         options = {**DEFAULTS, **options}
         scale = []
         for shown in range(1, 8):
@@ -72,6 +95,7 @@ class Pairwise(FeedbackType):
             "question": options["question"],
             "scale": scale,
             "verdicts": verdicts,
+            "rows": self._question_rows(options),
             "comment": options["comment"],
             "max_comment": MAX_COMMENT,
         }
@@ -90,38 +114,69 @@ class Pairwise(FeedbackType):
             preference = (TIE - int(text)) * (1 if shown_order[0] == 0 else -1)
         else:
             reader.refuse("preference", f"Choose one of: {', '.join(self._values(options))}.")
+        dimensions = {}
+        for line in options["dimensions"]:
+            given = reader.choice(_field(line), _POINTS, missing="Compare the two in this too.")
+            dimensions[key_of(line)] = (TIE - int(given or TIE)) * (1 if shown_order[0] == 0 else -1)
         comment = reader.comment(options["comment"])
         reader.finish()
-        return {"verdict": verdict, "preference": preference, "comment": comment}
+        payload = {"verdict": verdict, "preference": preference, "comment": comment}
+        return {**payload, "dimensions": dimensions} if dimensions else payload
+
+    def _question_rows(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if not options["dimensions"]:
+            return []
+        points = [{"value": point, "words": _in_words(TIE - int(point), "A", "B")} for point in _POINTS]
+        whole = [point for point in points if options["ties"] or point["value"] != str(TIE)]
+        rows = [{"name": "preference", "title": "", "meaning": "", "points": whole}]
+        for line in options["dimensions"]:
+            title, meaning = title_and_rest(line)
+            rows.append({"name": _field(line), "title": title, "meaning": meaning, "points": points})
+        return rows
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         verdict = payload["verdict"]
         value = verdict if verdict in BOTH else str(TIE - _as_shown(payload, shown_order))
-        return {"preference": value, "comment": payload["comment"]}
+        turned = 1 if shown_order[0] == 0 else -1
+        dimensions = {
+            f"preference_{name}": str(TIE - turned * preferred)
+            for name, preferred in payload.get("dimensions", {}).items()
+        }
+        return {"preference": value, **dimensions, "comment": payload["comment"]}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
-        if payload["verdict"] in BOTH:
-            return BOTH[payload["verdict"]][0]
-        if shown_order is None:
-            return _in_words(payload["preference"], "Answer 1", "Answer 2")
-        return _in_words(_as_shown(payload, shown_order), "A", "B")
+        names = ("Answer 1", "Answer 2") if shown_order is None else ("A", "B")
+        turned = -1 if shown_order is not None and shown_order[0] == 1 else 1
+        whole = BOTH[payload["verdict"]][0] if payload["verdict"] in BOTH else ""
+        parts = [whole or _in_words(turned * payload["preference"], *names)]
+        titles = titles_of(options.get("dimensions", ()))
+        for name, preferred in payload.get("dimensions", {}).items():
+            parts.append(f"{titles.get(name, name)}: {_in_words(turned * preferred, *names)}")
+        return "; ".join(parts)
 
     def rows(
         self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
     ) -> Iterator[dict[str, Any]]:
+        """Yield the better answer before the other: of the whole in "pairs", of each dimension in "dimension_pairs"."""
         if view == "demonstrations":
             yield from self._demonstrations(payload, texts=texts, origins=origins)
-        if view != "pairs" or payload["verdict"] != "prefer":
+        if view not in ("pairs", "dimension_pairs"):
             return
-        chosen = 0 if payload["preference"] > 0 else 1
-        rejected = 1 - chosen
-        yield {
-            **pair_columns(chosen, rejected, texts=texts, origins=origins, shown_order=shown_order),
-            "strength": abs(payload["preference"]) / 3,
-            "comment": payload["comment"],
-        }
+        said = {OVERALL: payload["preference"]}
+        if view == "dimension_pairs":
+            said |= payload.get("dimensions", {})
+        for name, preference in said.items():
+            if preference == 0:
+                continue
+            chosen = 0 if preference > 0 else 1
+            yield {
+                **pair_columns(chosen, 1 - chosen, texts=texts, origins=origins, shown_order=shown_order),
+                **({"dimension": name} if view == "dimension_pairs" else {}),
+                "strength": abs(preference) / 3,
+                "comment": payload["comment"],
+            }
 
     def _demonstrations(
         self, payload: Payload, *, texts: Sequence[str], origins: Sequence[str]
@@ -140,13 +195,17 @@ class Pairwise(FeedbackType):
             }
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
-        return [Dimension("preference", "Which answer is better, and how much")]
+        asked = titles_of({**DEFAULTS, **options}["dimensions"])
+        whole = Dimension("preference", "Which answer is better, and how much")
+        return [whole, *(Dimension(f"preference_{name}", title) for name, title in asked.items())]
 
     def points(self, payload: Payload) -> Iterator[Point]:
         """Yield -3..3; both bad and both good prefer neither, which is 0 like a tie."""
-        preference = payload["preference"]
-        category = "first" if preference > 0 else "second" if preference < 0 else "neither"
-        yield Point("preference", 0, preference, category)
+        said = {"preference": payload["preference"]}
+        said |= {f"preference_{name}": preferred for name, preferred in payload.get("dimensions", {}).items()}
+        for name, preferred in said.items():
+            category = "first" if preferred > 0 else "second" if preferred < 0 else "neither"
+            yield Point(name, 0, preferred, category)
 
     def scale_value(self, payload: Payload) -> int:
         return payload["preference"]
@@ -164,6 +223,9 @@ class Pairwise(FeedbackType):
             }
         }
         required = ["preference"]
+        for line in options["dimensions"]:
+            properties[_field(line)] = {"description": f"{title_and_rest(line)[0]}, as above.", "enum": list(_POINTS)}
+            required.append(_field(line))
         if options["comment"] != "off":
             properties["comment"] = {"type": "string", "maxLength": MAX_COMMENT}
         if options["comment"] == "required":
@@ -174,6 +236,14 @@ class Pairwise(FeedbackType):
     def _values(self, options: Mapping[str, Any]) -> list[str]:
         scale = [str(shown) for shown in range(1, 8) if shown != TIE or options["ties"]]
         return scale + [name for name in BOTH if options[name]]
+
+
+_POINTS = tuple(str(point) for point in range(1, 8))
+
+
+def _field(line: str) -> str:
+    """Return the name of the field that asks about a dimension."""
+    return f"preference_{key_of(line)}"
 
 
 def _as_shown(payload: Payload, shown_order: Sequence[int]) -> int:

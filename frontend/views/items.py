@@ -39,7 +39,7 @@ def shown_item(
             for place, position in enumerate(order)
         ],
         "template": feedback_kind.template,
-        "layout": feedback_kind.layout,
+        "layout": feedback_kind.layout_of(campaign.options),
         "has_rules": feedback_kind.has_rules,
         "inputs": feedback_kind.context(options=campaign.options, shown_order=order),
         "values": values,

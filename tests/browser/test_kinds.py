@@ -165,7 +165,23 @@ def test_four_answers_are_put_in_order_by_keys(work, person: User) -> None:
     assert [stored(person)["ranks"][position] for position in order] == [2, 1, 2, 3]
 
 
+DIMENSIONS = ["Accuracy: what it states is true", "Clarity: easy to follow", "Style"]
+
+
+def test_a_comparison_in_several_dimensions_goes_from_one_to_the_next(work, person: User) -> None:
+    page = work(campaign_of("pairwise", person, [ANSWER, OTHER], dimensions=DIMENSIONS))
+    press(page, "0 2 t Enter")
+    expect(page.get_by_text("Compare the two in this too.").first).to_be_visible()
+    assert not Feedback.objects.exists()
+    press(page, "7 Enter")
+    said = stored(person)
+    turned = 1 if Feedback.objects.get(user=person).shown_order == [0, 1] else -1
+    assert said["verdict"] == "both_bad"
+    assert said["dimensions"] == {"accuracy": 2 * turned, "clarity": 0, "style": -3 * turned}
+
+
 KINDS = [
+    ("pairwise", 2),
     ("ranking", 4),
     ("dual", 2),
     ("ratings", 1),
@@ -184,7 +200,8 @@ KINDS = [
 def test_every_kind_is_accessible_on_every_screen(
     work, person: User, kind: str, answers: int, screen: str, scheme: str
 ) -> None:
-    campaign = campaign_of(kind, person, [ANSWER, OTHER, OTHER + " So they say.", "No."][:answers])
+    options = {"dimensions": DIMENSIONS} if kind == "pairwise" else {}  # without them: test_work.py
+    campaign = campaign_of(kind, person, [ANSWER, OTHER, OTHER + " So they say.", "No."][:answers], **options)
     page = work(campaign, viewport=SCREENS[screen], color_scheme=scheme)
     if kind == "safety":
         page.locator("[value=unsafe]").first.check(force=True)

@@ -149,3 +149,41 @@ def test_the_registry_suggests_the_near_name():
     with pytest.raises(Invalid, match="did you mean 'pairwise'"):
         kind("pairwize")
     assert all(name == one.name and one.template == f"feedback/{name}.html" for name, one in KINDS.items())
+
+
+ASKED = {"dimensions": ["Accuracy: what is true", "Clarity: easy to follow"]}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_dimensions_are_compared_beside_the_whole(order):
+    options = PAIRWISE.clean_options(ASKED)
+    sent = {"preference": "both_bad", "preference_accuracy": "1", "preference_clarity": "6"}
+    payload = parse(sent, order=order, **ASKED)
+    sign = 1 if order == [0, 1] else -1
+    assert payload["dimensions"] == {"accuracy": 3 * sign, "clarity": -2 * sign}
+    assert {**sent, "comment": ""} == PAIRWISE.initial(payload, shown_order=order)
+    said = PAIRWISE.describe(payload, options=options, shown_order=order)
+    assert said == "Both are bad; Accuracy: A is much better; Clarity: B is better"
+    assert [point.dimension for point in PAIRWISE.points(payload)] == [
+        dimension.name for dimension in PAIRWISE.dimensions(options)
+    ]
+    rows = {
+        row["dimension"]: row
+        for row in PAIRWISE.rows("dimension_pairs", payload, texts=["x", "y"], origins=["", ""], shown_order=order)
+    }
+    first = ["x", "y"][order[0]]
+    assert set(rows) == {"accuracy", "clarity"}  # the whole has no better answer
+    assert rows["accuracy"]["chosen"][0]["content"] == first and rows["accuracy"]["position"] == 0
+    assert rows["clarity"]["rejected"][0]["content"] == first and rows["clarity"]["strength"] == 2 / 3
+    assert not list(PAIRWISE.rows("pairs", payload, texts=["x", "y"], origins=["", ""], shown_order=order))
+
+
+def test_a_dimension_without_an_answer_is_named_and_the_whole_is_none():
+    with pytest.raises(Invalid) as refused:
+        parse({"preference": "2", "preference_accuracy": "both_bad"}, **ASKED)
+    assert set(refused.value.errors) == {"preference_accuracy", "preference_clarity"}
+    with pytest.raises(Invalid) as refused:
+        PAIRWISE.clean_options({"dimensions": ["Overall: all of it"]})
+    assert "dimensions" in refused.value.errors
+    schema = PAIRWISE.json_schema(PAIRWISE.clean_options(ASKED))
+    assert {"preference", "preference_accuracy", "preference_clarity"} == set(schema["required"])
