@@ -2,7 +2,8 @@
 
 Payload: ``{"verdict": "prefer"|"tie"|"both_bad"|"both_good", "preference": -3..3, "comment": str}``, where a positive
 preference says that canonical completion 0 is better, and all verdicts but "prefer" have preference 0. Where the
-campaign asks about more than the whole, ``"dimensions": {name: -3..3}`` says the same of each dimension.
+campaign asks about more than the whole, ``"dimensions": {name: -3..3}`` says the same of each dimension; where it has
+people write when neither answer is better, ``"written": {"text": str, "is": "better"|"worse"}``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.feedback import written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -31,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "both_bad": True,
     "both_good": True,
     "dimensions": [],
+    "write_on_tie": False,
     "comment": "optional",
 }
 MOST_DIMENSIONS = 8
@@ -49,7 +52,7 @@ class Pairwise(FeedbackType):
     views = ("pairs", "dimension_pairs", "demonstrations")
 
     def layout_of(self, options: Mapping[str, Any]) -> str:
-        return "side" if options.get("dimensions") else self.layout
+        return "side" if options.get("dimensions") or options.get("write_on_tie") else self.layout
 
     def option_properties(self) -> dict[str, Any]:
         return {
@@ -63,12 +66,13 @@ class Pairwise(FeedbackType):
                 "What is compared besides the whole, one per line: its name, a colon, and what it means. Or none.",
                 least=0,
             ),
+            "write_on_tie": written.option_schema(),
             "comment": comment_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
-        reader.flag("ties", "both_bad", "both_good")
+        reader.flag("ties", "both_bad", "both_good", "write_on_tie")
         reader.choice("comment", COMMENT_MODES)
         reader.question()
         reader.lines("dimensions", most=MOST_DIMENSIONS, least=0)
@@ -79,7 +83,8 @@ class Pairwise(FeedbackType):
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``scale`` (value, label, key, side), ``verdicts`` (value, label, key), ``comment``.
 
-        With dimensions also ``rows``, the whole first: name, title, meaning, and points (value, words).
+        What takes more than a bar below the answers has ``rows``, the whole first: name, title, meaning, and points
+        (value, words); and ``written`` when people write where neither is better.
         """
         options = {**DEFAULTS, **options}
         scale = []
@@ -96,6 +101,9 @@ class Pairwise(FeedbackType):
             "scale": scale,
             "verdicts": verdicts,
             "rows": self._question_rows(options),
+            "written": options["write_on_tie"]
+            and [verdict.removeprefix("both_") for verdict in BOTH if options[verdict]],
+            "max_text": written.MAX_TEXT,
             "comment": options["comment"],
             "max_comment": MAX_COMMENT,
         }
@@ -118,13 +126,16 @@ class Pairwise(FeedbackType):
         for line in options["dimensions"]:
             given = reader.choice(_field(line), _POINTS, missing="Compare the two in this too.")
             dimensions[key_of(line)] = (TIE - int(given or TIE)) * (1 if shown_order[0] == 0 else -1)
-        comment = reader.comment(options["comment"])
+        payload = {"verdict": verdict, "preference": preference, "comment": reader.comment(options["comment"])}
+        if dimensions:
+            payload["dimensions"] = dimensions
+        if options["write_on_tie"] and verdict in BOTH:
+            payload["written"] = written.read(reader, verdict.removeprefix("both_"))
         reader.finish()
-        payload = {"verdict": verdict, "preference": preference, "comment": comment}
-        return {**payload, "dimensions": dimensions} if dimensions else payload
+        return payload
 
     def _question_rows(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-        if not options["dimensions"]:
+        if self.layout_of(options) != "side":
             return []
         points = [{"value": point, "words": _in_words(TIE - int(point), "A", "B")} for point in _POINTS]
         whole = [point for point in points if options["ties"] or point["value"] != str(TIE)]
@@ -142,7 +153,7 @@ class Pairwise(FeedbackType):
             f"preference_{name}": str(TIE - turned * preferred)
             for name, preferred in payload.get("dimensions", {}).items()
         }
-        return {"preference": value, **dimensions, "comment": payload["comment"]}
+        return {"preference": value, **dimensions, **written.values(payload), "comment": payload["comment"]}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
@@ -162,8 +173,11 @@ class Pairwise(FeedbackType):
         """Yield the better answer before the other: of the whole in "pairs", of each dimension in "dimension_pairs"."""
         if view == "demonstrations":
             yield from self._demonstrations(payload, texts=texts, origins=origins)
+            yield from written.demonstration(payload)
         if view not in ("pairs", "dimension_pairs"):
             return
+        if view == "pairs":
+            yield from written.pairs(payload, texts=texts, origins=origins)
         said = {OVERALL: payload["preference"]}
         if view == "dimension_pairs":
             said |= payload.get("dimensions", {})
@@ -226,6 +240,8 @@ class Pairwise(FeedbackType):
         for line in options["dimensions"]:
             properties[_field(line)] = {"description": f"{title_and_rest(line)[0]}, as above.", "enum": list(_POINTS)}
             required.append(_field(line))
+        if options["write_on_tie"]:
+            properties |= written.json_schema()
         if options["comment"] != "off":
             properties["comment"] = {"type": "string", "maxLength": MAX_COMMENT}
         if options["comment"] == "required":

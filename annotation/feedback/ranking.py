@@ -1,8 +1,10 @@
 """Answers put in order, from two to eight of them, with ties.
 
 Payload: ``{"ranks": [1.., …], "comment": str}``, the rank of each completion in canonical order: 1 is best, equal ranks
-are ties, and no rank is left out between them (1, 2, 2, 3). Ordering several answers at once gives every pair among
-them for the price of one reading (L. Ouyang et al., "InstructGPT" (2022), section 3.5).
+are ties, and no rank is left out between them (1, 2, 2, 3). Where the campaign has people write when no answer is
+better, ``"all": "bad"|"good"`` and ``"written": {"text": str, "is": "better"|"worse"}`` as well. Ordering several
+answers at once gives every pair among them for the price of one reading (L. Ouyang et al., "InstructGPT" (2022),
+section 3.5).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from annotation.feedback import written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -28,6 +31,7 @@ MOST = 8
 DEFAULTS: dict[str, Any] = {
     "question": "In which order do you prefer the answers?",
     "ties": True,
+    "write_on_tie": False,
     "comment": "optional",
 }
 
@@ -38,7 +42,7 @@ class Ranking(FeedbackType):
     template = "feedback/ranking.html"
     defaults = DEFAULTS
     completions = (2, MOST)
-    views = ("pairs", "rankings")
+    views = ("pairs", "rankings", "demonstrations")
     layout = "side"
     has_rules = True
 
@@ -51,18 +55,22 @@ class Ranking(FeedbackType):
                 "description": "Two answers may have the same place.",
                 "default": True,
             },
+            "write_on_tie": written.option_schema(),
             "comment": comment_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()
-        reader.flag("ties")
+        reader.flag("ties", "write_on_tie")
         reader.choice("comment", COMMENT_MODES)
         return reader.finish("Some options of the ranking do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
-        """Return ``question``, ``ties``, ``comment`` and ``answers``: letter, field, and the ranks to choose from."""
+        """Return ``question``, ``ties``, ``comment`` and ``answers``: letter, field, and the ranks to choose from.
+
+        And ``written``, the verdicts after which people write; none unless the campaign asks for it.
+        """
         options = {**DEFAULTS, **options}
         count = len(shown_order)
         return {
@@ -72,6 +80,8 @@ class Ranking(FeedbackType):
                 {"letter": letter, "name": f"rank_{place}", "ranks": [str(rank) for rank in range(1, count + 1)]}
                 for place, letter in enumerate(letters(range(count)), start=1)
             ],
+            "written": list(written.ASKED) if options["write_on_tie"] else [],
+            "max_text": written.MAX_TEXT,
             "comment": options["comment"],
             "max_comment": MAX_COMMENT,
         }
@@ -81,6 +91,11 @@ class Ranking(FeedbackType):
         reader = Fields(data)
         places = [str(rank) for rank in range(1, len(shown_order) + 1)]
         given = [0] * len(shown_order)
+        if options["write_on_tie"] and (verdict := reader.choice("all", tuple(written.ASKED), required=False)):
+            payload = {"ranks": [1] * len(shown_order), "all": verdict, "written": written.read(reader, verdict)}
+            payload["comment"] = reader.comment(options["comment"])
+            reader.finish()
+            return payload
         for place, position in enumerate(shown_order, start=1):
             given[position] = int(reader.choice(f"rank_{place}", places, missing="Give this answer a place.") or 0)
         if not reader.errors and not options["ties"]:
@@ -95,11 +110,15 @@ class Ranking(FeedbackType):
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         ranks = {f"rank_{place}": str(payload["ranks"][at]) for place, at in enumerate(shown_order, start=1)}
+        if "all" in payload:
+            ranks = {"all": payload["all"], **written.values(payload)}
         return {**ranks, "comment": payload["comment"]}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
+        if "all" in payload:
+            return f"All are {payload['all']}"
         answers = named_answers(len(payload["ranks"]), shown_order)
         groups: dict[int, list[str]] = {}
         for name, position in answers:
@@ -109,7 +128,10 @@ class Ranking(FeedbackType):
     def rows(
         self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
     ) -> Iterator[dict[str, Any]]:
-        """Yield every pair with an order in "pairs", its strength the gap of the ranks; one row in "rankings"."""
+        """Yield every pair with an order in "pairs", its strength the gap of the ranks; one row in "rankings".
+
+        "demonstrations" are what came first, its weight 1, and what was written because all were bad.
+        """
         ranks, order = payload["ranks"], list(shown_order)
         if view == "rankings":
             yield {
@@ -118,8 +140,11 @@ class Ranking(FeedbackType):
                 "shown_order": order,
                 "comment": payload["comment"],
             }
+        if view == "demonstrations":
+            yield from self._demonstrations(payload, texts=texts, origins=origins)
         if view != "pairs":
             return
+        yield from written.pairs(payload, texts=texts, origins=origins)
         for one, other in combinations(range(len(ranks)), 2):
             if ranks[one] == ranks[other]:
                 continue
@@ -129,6 +154,21 @@ class Ranking(FeedbackType):
                 "strength": (ranks[rejected] - ranks[chosen]) / (len(ranks) - 1),
                 "comment": payload["comment"],
             }
+
+    def _demonstrations(
+        self, payload: Payload, *, texts: Sequence[str], origins: Sequence[str]
+    ) -> Iterator[dict[str, Any]]:
+        yield from written.demonstration(payload)
+        if len(set(payload["ranks"])) == 1 and payload.get("all") != "good":
+            return  # nothing was preferred
+        for position, rank in enumerate(payload["ranks"]):
+            if rank == 1:
+                yield {
+                    "completion": [{"role": "assistant", "content": texts[position]}],
+                    "weight": 1.0,
+                    "completion_origin": origins[position],
+                    "comment": payload["comment"],
+                }
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         return [Dimension("order", "Which of each two answers is better", ordered=False)]
@@ -147,9 +187,12 @@ class Ranking(FeedbackType):
         return (second > first) - (second < first)
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        return [f"Answer {letter} came first" for letter in letters(range(MOST))]
+        first = [f"Answer {letter} came first" for letter in letters(range(MOST))]
+        return [*first, *(f"All are {verdict}" for verdict in written.ASKED)] if options.get("write_on_tie") else first
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
+        if "all" in payload:
+            return [f"All are {payload['all']}"]
         answers = named_answers(len(payload["ranks"]), shown_order)
         return [f"Answer {name} came first" for name, position in answers if payload["ranks"][position] == 1]
 
@@ -161,4 +204,7 @@ class Ranking(FeedbackType):
             "comment": {"type": "string", "maxLength": MAX_COMMENT},
         }
         required = ["rank_1", *(["comment"] if options["comment"] == "required" else [])]
+        if options["write_on_tie"]:
+            properties |= {"all": {"enum": list(written.ASKED)}, **written.json_schema()}
+            required.remove("rank_1")
         return {"type": "object", "properties": properties, "required": required}

@@ -180,8 +180,34 @@ def test_a_comparison_in_several_dimensions_goes_from_one_to_the_next(work, pers
     assert said["dimensions"] == {"accuracy": 2 * turned, "clarity": 0, "style": -3 * turned}
 
 
+def test_when_all_are_good_an_error_is_put_into_one(work, person: User) -> None:
+    page = work(campaign_of("ranking", person, [ANSWER, OTHER, "No."], write_on_tie=True))
+    field = page.get_by_label("One of the answers with an error")
+    expect(field).to_be_hidden()
+    press(page, "k j j j 9 Enter")
+    expect(page.get_by_text("Put an error into one of the answers.")).to_be_visible()
+    assert not Feedback.objects.exists()
+    first = page.locator("[data-answer='0'] .text__raw").text_content().strip()
+    page.get_by_role("button", name="Start from A").click()
+    expect(field).to_have_value(first)
+    page.keyboard.type(" And that is wrong.")
+    press(page, "Control+Enter")
+    said = stored(person)
+    assert said["all"] == "good" and said["written"] == {"text": f"{first} And that is wrong.", "is": "worse"}
+
+
+def test_when_both_are_bad_the_answer_is_written(work, person: User) -> None:
+    page = work(campaign_of("pairwise", person, [ANSWER, OTHER], write_on_tie=True))
+    press(page, "0 n")
+    page.keyboard.type("Knead it for ten minutes.")
+    press(page, "Control+Enter")
+    assert stored(person)["written"] == {"text": "Knead it for ten minutes.", "is": "better"}
+
+
 KINDS = [
     ("pairwise", 2),
+    ("pairwise+write", 2),
+    ("ranking+write", 3),
     ("ranking", 4),
     ("dual", 2),
     ("ratings", 1),
@@ -200,11 +226,16 @@ KINDS = [
 def test_every_kind_is_accessible_on_every_screen(
     work, person: User, kind: str, answers: int, screen: str, scheme: str
 ) -> None:
-    options = {"dimensions": DIMENSIONS} if kind == "pairwise" else {}  # without them: test_work.py
-    campaign = campaign_of(kind, person, [ANSWER, OTHER, OTHER + " So they say.", "No."][:answers], **options)
+    name, _, more = kind.partition("+")
+    options = {"write_on_tie": True} if more else {}
+    if kind == "pairwise":
+        options = {"dimensions": DIMENSIONS}  # without them: test_work.py
+    campaign = campaign_of(name, person, [ANSWER, OTHER, OTHER + " So they say.", "No."][:answers], **options)
     page = work(campaign, viewport=SCREENS[screen], color_scheme=scheme)
     if kind == "safety":
         page.locator("[value=unsafe]").first.check(force=True)
+    if more:
+        page.locator("[value=both_good], [name=all][value=good]").check(force=True)
     if folder := os.environ.get("PICTURES"):
         page.screenshot(path=f"{folder}/{kind}-{answers}-{screen}-{scheme}.png")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

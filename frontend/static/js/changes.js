@@ -5,6 +5,7 @@ import { commonWords } from "./diff.js";
 const QUIET = 200;
 
 export function changes(item) {
+  startFrom(item);
   const field = item.querySelector("[data-rewrites]");
   if (!field) return;
   const panel = item.querySelector("[data-changes]");
@@ -22,6 +23,22 @@ export function changes(item) {
     timer = setTimeout(show, QUIET);
   });
   show();
+}
+
+// A button that puts one of the answers into a field, to be changed there; what was written already is kept.
+function startFrom(item) {
+  for (const buttons of item.querySelectorAll("[data-start]")) {
+    buttons.hidden = false;
+    buttons.addEventListener("click", ({ target }) => {
+      const button = target.closest("[data-start-from]");
+      if (!button) return;
+      const field = document.getElementById(button.dataset.startIn);
+      const answer = item.querySelector(`[data-answer="${button.dataset.startFrom}"] .text__raw`).textContent.trim();
+      field.value = field.value.trim() ? `${field.value.trimEnd()}\n\n${answer}` : answer;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      field.focus();
+    });
+  }
 }
 
 // Blanks stay with the word before them, so that the text reads as it was written.

@@ -1,0 +1,80 @@
+"""What people write where no answer is better than another, so that no tie is wasted.
+
+All are bad: the answer as it should have been. All are good: one of them with an error put in. Both give pairs with the
+answers that were shown, as Y.-F. Zhang et al., "MM-RLHF" (2025), section 2.3, has its annotators do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from annotation.feedback.fields import Fields
+
+MAX_TEXT = 50_000
+ORIGIN = "rewrite"
+# The verdict, what is written after it, and how it is asked for.
+ASKED = {"bad": ("better", "Write the answer as it should have been."), "good": ("worse", "Put an error into one.")}
+
+
+def option_schema() -> dict[str, Any]:
+    return {
+        "type": "boolean",
+        "title": "Have people write when no answer is better",
+        "description": "All bad: a good answer. All good: one with an error put in. Each gives pairs to learn from.",
+        "default": False,
+    }
+
+
+def read(reader: Fields, verdict: str) -> dict[str, str]:
+    """Return ``{"text", "is"}`` for the verdict "bad" or "good": a text that is "better" or "worse" than all shown."""
+    role, missing = ASKED[verdict]
+    return {"text": reader.text(f"written_{role}", most=MAX_TEXT, least=1, missing=missing), "is": role}
+
+
+def values(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Return the form value of what was written; none when nothing was."""
+    written = payload.get("written")
+    return {f"written_{written['is']}": written["text"]} if written else {}
+
+
+def pairs(payload: Mapping[str, Any], *, texts: Sequence[str], origins: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the columns of a pair for each answer shown that differs from what was written."""
+    written = payload.get("written")
+    if not written:
+        return
+    better = written["is"] == "better"
+    for text, origin in zip(texts, origins, strict=True):
+        if text.strip() == written["text"]:
+            continue
+        both = [(written["text"], ORIGIN), (text, origin)]
+        (chosen, chosen_origin), (rejected, rejected_origin) = both if better else both[::-1]
+        yield {
+            "chosen": [{"role": "assistant", "content": chosen}],
+            "rejected": [{"role": "assistant", "content": rejected}],
+            "position": int(better),  # it was there after all that were shown
+            "chosen_origin": chosen_origin,
+            "rejected_origin": rejected_origin,
+            "strength": 1.0,
+            "comment": payload["comment"],
+        }
+
+
+def demonstration(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what was written as an answer to imitate, if it is the better one."""
+    written = payload.get("written")
+    if written and written["is"] == "better":
+        yield {
+            "completion": [{"role": "assistant", "content": written["text"]}],
+            "weight": 1.0,
+            "completion_origin": ORIGIN,
+            "comment": payload["comment"],
+        }
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema of the two fields; which of them is needed depends on the verdict."""
+    return {
+        f"written_{role}": {"type": "string", "maxLength": MAX_TEXT, "description": f"When all are {verdict}. {asked}"}
+        for verdict, (role, asked) in ASKED.items()
+    }
