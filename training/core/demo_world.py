@@ -1,6 +1,6 @@
 """Makes the demo's policy: ``python -m training.core.demo_world --out training/demo`` writes model and prompts.
 
-The model is a Llama of about two million parameters that has read nothing but the sentences of `demo_sentences`,
+The model is a Llama of about three million parameters that has read nothing but the sentences of `demo_sentences`,
 each style equally often. It answers in whole sentences and has no preference among the styles: that is left to the
 people who judge it.
 """
@@ -28,7 +28,7 @@ from training.core.policy import token_logps
 from training.core.tiny import tiny_llama, tiny_tokenizer
 
 VOCABULARY = 1200
-SHAPE = {"hidden_size": 192, "layers": 4, "heads": 6, "kv_heads": 3, "intermediate_size": 512, "max_length": 512}
+SHAPE = {"hidden_size": 256, "layers": 4, "heads": 8, "kv_heads": 4, "intermediate_size": 688, "max_length": 512}
 BATCH = 16
 EVERY = 50  # steps between two lines of progress
 
