@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from annotation.api.errors import no_such_address
 from frontend.views import health
@@ -14,6 +14,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("annotation.api.urls")),
     path("api/training/", include("training.api.urls")),
-    path("api/<path:rest>", no_such_address),
+    re_path(r"^api/(?P<rest>(?s:.+))$", no_such_address),  # line ends too, which `path:` does not take
     path("", include("frontend.page_urls")),
 ]

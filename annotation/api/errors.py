@@ -16,6 +16,13 @@ from annotation.errors import AnnotationError
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return the response for `error`; None lets Django report what nobody foresaw."""
+    response = _answer(error, context)
+    if response is not None:
+        response.content_type = "application/json"  # also to those who asked for JSON Lines
+    return response
+
+
+def _answer(error: Exception, context: dict[str, Any]) -> Response | None:
     # Any app's family has a status; REST must not import the families of the apps above it.
     status = getattr(error, "status", None)
     if isinstance(error, AnnotationError) or (isinstance(status, int) and not isinstance(error, APIException)):

@@ -41,7 +41,7 @@ class LinesRenderer(BaseRenderer):
 @extend_schema(
     operation_id="campaigns_export",
     parameters=[ExportQuery],
-    responses={(200, LINES_TYPE): OpenApiTypes.STR},
+    responses={(200, LINES_TYPE): OpenApiTypes.STR, (200, "application/gzip"): OpenApiTypes.BINARY},
     tags=["campaigns"],
 )
 @api_view(["GET"])
