@@ -68,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--small", type=int, default=5_000, help="pairs in the small campaign")
     parser.add_argument("--large", type=int, default=50_000, help="pairs in the large one, of the export too")
+    parser.add_argument("--million", action="store_true", help="a campaign of 1,000,000 items too; takes minutes more")
     parser.add_argument("--judgements", type=int, default=1_200, help="made in each stint; the rest stays queued")
     parser.add_argument("--out", type=Path, default=Path("var/bench.json"))
     return parser.parse_args()
@@ -109,6 +110,12 @@ def _measure(server: Any, url: str, arguments: argparse.Namespace) -> dict[str, 
     figures["export"] = measures.export_over_http(server, many)
     figures["export_gzip"] = measures.export_over_http(server, many, query="&gzip=1")
     figures["page_script"] = measures.page_script(server, few, few_cookies[0])
+    if arguments.million:
+        million, million_tokens, _ = measures.campaign_with_people("million")
+        measures.fill_with_copies(million, many, 1_000_000)
+        first = judge(million, million_tokens, "rest")
+        figures["small_beside_million"] = judge(few, few_tokens, "rest")
+        figures["million"] = _mean(first, judge(million, million_tokens, "rest"))
     return figures
 
 
@@ -142,6 +149,7 @@ def _rows(figures: dict[str, Any]) -> list[Row]:
             f"{slower:+.1%} slower",
         ),
         ("  in the large queue, p95, ms", large["both_p95"] * 1e3, "", f"{dearer:+.1%} CPU"),
+        *_million_rows(figures),
         ("Pages: submit → next item, per s", pages["judgements_per_second"], "", "one request is a whole judgement"),
         ("  p95, ms", pages["both_p95"] * 1e3, "≤ 180", _times(PEER["both_p95"] / pages["both_p95"])),
         ("  CPU per judgement, web, ms", pages["web_cpu_ms"], "", f"{pages_dearer:+.1%} CPU in the large queue"),
@@ -162,6 +170,18 @@ def _rows(figures: dict[str, Any]) -> list[Row]:
         ("Import, rows/s", figures["import"]["rows_per_second"], "", f"grew {figures['import']['grew_mib']:.0f} MiB"),
         ("Idle web processes, PSS, MiB", idle, "< 300", _times(PEER["idle_mib"] / idle)),
         ("Page script, gzipped, kB", figures["page_script"]["bytes"] / 1e3, "< 100", ""),
+    ]
+
+
+def _million_rows(figures: dict[str, Any]) -> list[Row]:
+    if "million" not in figures:
+        return []
+    million, small = figures["million"], figures["small_beside_million"]
+    slower = 1 - million["judgements_per_second"] / small["judgements_per_second"]
+    dearer = _cpu(million) / _cpu(small) - 1
+    return [
+        ("  in a queue of 1,000,000", million["judgements_per_second"] * 2, "< 5 % slower", f"{slower:+.1%} slower"),
+        ("  in a queue of 1,000,000, p95, ms", million["both_p95"] * 1e3, "", f"{dearer:+.1%} CPU"),
     ]
 
 

@@ -167,10 +167,31 @@ def fill_with_judgements(campaign: Campaign, people: list[int]) -> None:
     tidy()
 
 
+def fill_with_copies(campaign: Campaign, source: Campaign, items: int) -> None:
+    """Put `items` open tasks into `campaign`, copies of those of `source`, and open it; by SQL, as import has its own.
+
+    The tasks share their prompts, which the queue does not look at; each has its own content, as an import makes it.
+    """
+    columns = [field.column for field in Task._meta.concrete_fields if not field.primary_key]
+    taken = {"campaign_id": "%s", "external_id": "'copy-' || row_number() OVER ()", "state": "'open'"}
+    taken |= {"done": "0", "seats": "wanted"}
+    picked = ", ".join(taken.get(column, f'"{column}"') for column in columns)
+    copies = -(-items // source.tasks.count())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO annotation_task ({', '.join(columns)}) SELECT {picked} FROM annotation_task, "
+            "generate_series(1, %s) WHERE campaign_id = %s LIMIT %s",
+            [campaign.pk, copies, source.pk, items],
+        )
+    campaigns.open_campaign(campaign=campaign, actor=campaign.created_by)
+    tidy()
+
+
 def tidy() -> None:
     """Do at once what PostgreSQL's own vacuum would do some time after a large import."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")  # else it falls into what is measured next
 
 
 def export_over_http(server: Web, campaign: Campaign, *, query: str = "") -> dict[str, float]:
