@@ -168,6 +168,8 @@ VIEWS: dict[str, View] = {
                 "strengths": "what is good about it",
                 "weaknesses": "what is not",
                 "score": "1 very bad to 5 very good, or null",
+                "passages": 'list of {"about": "strengths" or "weaknesses", "text", "start", "end"}: what was marked, '
+                "with its place in the answer or null",
                 **_ONE_ANSWER,
                 **PROVENANCE,
             },

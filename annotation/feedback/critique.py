@@ -1,8 +1,9 @@
 """A critique of each answer in words: what is good, what is not, and a score.
 
 Payload: ``{"critiques": [{"strengths": str, "weaknesses": str, "score": 1..5 | null}, …]}``, one per completion in
-canonical order. Free text on one answer is HelpSteer3's "feedback" (Z. Wang et al., 2025); strengths and weaknesses are
-asked apart, because a critique that only finds faults trains a model that only finds faults.
+canonical order, with ``"passages": {"strengths"|"weaknesses": [str, …]}`` where passages of the answer were marked.
+Free text on one answer is HelpSteer3's "feedback" (Z. Wang et al., 2025); strengths and weaknesses are asked apart,
+because a critique that only finds faults trains a model that only finds faults.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import Fields, Options, answer_columns, letters, named_answers, question_schema
+from annotation.feedback.spans import as_evidence
 
 SCORES = {1: "very bad", 2: "bad", 3: "middling", 4: "good", 5: "very good"}
 MAX_TEXT = 10_000
@@ -21,7 +23,10 @@ DEFAULTS: dict[str, Any] = {
     "question": "What would you tell whoever wrote this?",
     "minimum": 40,
     "score": True,
+    "passages": True,
 }
+MAX_PASSAGES = 20
+MAX_PASSAGE_TEXT = 20_000
 
 
 class Critique(FeedbackType):
@@ -45,13 +50,19 @@ class Critique(FeedbackType):
                 "default": DEFAULTS["minimum"],
             },
             "score": {"type": "boolean", "title": "Ask for a score from 1 to 5", "default": True},
+            "passages": {
+                "type": "boolean",
+                "title": "Let people mark the passages they mean",
+                "description": "They select text in the answer while they write about it.",
+                "default": True,
+            },
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.whole("minimum", 1, LONGEST_MINIMUM)
-        reader.flag("score")
+        reader.flag("score", "passages")
         return reader.finish("Some options of the critique do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -66,12 +77,17 @@ class Critique(FeedbackType):
             "answers": [
                 {
                     "letter": letter,
-                    "texts": [{"name": f"{part}_{place}", "label": label} for part, label in PARTS.items()],
+                    "texts": [
+                        {"name": f"{part}_{place}", "label": label, "passages_name": f"passages_{part}_{place}"}
+                        for part, label in PARTS.items()
+                    ],
                     "score_name": f"score_{place}",
                 }
                 for place, letter in enumerate(letters(range(len(shown_order))), start=1)
             ],
             "max_text": MAX_TEXT,
+            "passages": options["passages"],
+            "max_passages": MAX_PASSAGE_TEXT,
         }
 
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
@@ -91,6 +107,8 @@ class Critique(FeedbackType):
             if options["score"]:
                 score = int(reader.choice(f"score_{place}", [str(one) for one in SCORES], missing="Give a score.") or 1)
             critiques[position] = {**texts, "score": score}
+            if options["passages"] and (marked := _marked(reader, place)):
+                critiques[position]["passages"] = marked
         reader.finish()
         return {"critiques": critiques}
 
@@ -99,6 +117,8 @@ class Critique(FeedbackType):
         for place, position in enumerate(shown_order, start=1):
             one = payload["critiques"][position]
             values |= {f"{part}_{place}": one[part] for part in PARTS}
+            for part, passages in one.get("passages", {}).items():
+                values[f"passages_{part}_{place}"] = "\n".join(passages)
             if one["score"] is not None:
                 values[f"score_{place}"] = str(one["score"])
         return values
@@ -128,6 +148,11 @@ class Critique(FeedbackType):
                 "strengths": one["strengths"],
                 "weaknesses": one["weaknesses"],
                 "score": one["score"],
+                "passages": [
+                    {"about": part, **(as_evidence(texts[position], passage) or {})}
+                    for part, passages in one.get("passages", {}).items()
+                    for passage in passages
+                ],
             }
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
@@ -155,8 +180,31 @@ class Critique(FeedbackType):
             }
             for part, label in PARTS.items()
         }
+        if options["passages"]:
+            properties |= {
+                f"passages_{part}_1": {
+                    "type": "string",
+                    "maxLength": MAX_PASSAGE_TEXT,
+                    "description": f"Passages of the answer that its {part} are about, one per line.",
+                }
+                for part in PARTS
+            }
         required = []
         if options["score"]:
             properties["score_1"] = {"description": "1 is very bad, 5 very good.", "enum": [str(one) for one in SCORES]}
             required.append("score_1")
         return {"type": "object", "properties": properties, "required": required}
+
+
+def _marked(reader: Fields, place: int) -> dict[str, list[str]]:
+    """Return the passages that were marked in one answer, by what they are about; none for what nobody marked."""
+    marked = {}
+    for part in PARTS:
+        name = f"passages_{part}_{place}"
+        lines = [line.strip() for line in reader.text(name, most=MAX_PASSAGE_TEXT).splitlines()]
+        passages = [line for line in lines if line]
+        if len(passages) > MAX_PASSAGES:
+            reader.refuse(name, f"Mark at most {MAX_PASSAGES} passages.")
+        if passages:
+            marked[part] = passages
+    return marked

@@ -102,6 +102,7 @@ def test_principles_by_one_key_each_with_a_passage_that_was_selected(work, perso
     said = stored(person)["principles"][0]
     assert [one["answer"] for one in said.values()] == ["yes", "no", "partly", "na", "yes", "yes", "yes"]
     assert said["accuracy_of_information"]["evidence"] == "Is"
+    assert not said["follows_every_instruction"]["evidence"]  # the text is still selected when the next one is marked
 
 
 def test_a_critique_that_is_too_short_is_told_before_it_is_sent(work, person: User) -> None:
@@ -116,6 +117,20 @@ def test_a_critique_that_is_too_short_is_told_before_it_is_sent(work, person: Us
     press(page, "Escape j 4 Enter")
     assert stored(person)["critiques"][0]["score"] == 4
     assert "knead" in stored(person)["critiques"][0]["weaknesses"]
+
+
+def test_passages_are_kept_with_what_is_written_about_them(work, person: User) -> None:
+    page = work(campaign_of("critique", person, [ANSWER]))
+    press(page, "n")
+    page.keyboard.type("It starts with the question that matters most of all.")
+    words = page.locator("[data-answer] li").first
+    words.dblclick(position={"x": 6, "y": 8})
+    expect(page.get_by_label("Passages, one per line").first).to_have_value("Is")
+    words.dblclick(position={"x": 6, "y": 8})  # the same again is kept once
+    page.locator("[data-answer] li").nth(2).dblclick(position={"x": 30, "y": 8})
+    press(page, "j j 4 Enter")
+    said = stored(person)["critiques"][0]
+    assert said["passages"] == {"strengths": ["Is", "there"]}
 
 
 def test_of_two_comparisons_the_second_waits_for_the_first(work, person: User, faults: list[str]) -> None:

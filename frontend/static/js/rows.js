@@ -95,13 +95,19 @@ function evidence(item, list) {
   item.querySelector("[data-answers]").addEventListener("keyup", take);
 
   function take(event) {
+    // A selection is made by the pointer or with Shift; any other key leaves it as it is, and it was taken before.
+    if (event.type === "keyup" && !/^(?:Shift|Arrow|Home|End|Page)/.test(event.key)) return;
     const selection = document.getSelection();
     const text = selection?.toString().trim();
     const answer = event.target.closest("[data-answer]");
     if (!text || !answer?.contains(selection.anchorNode)) return;
     const field = list.querySelector("[data-row][data-active] [data-evidence]");
     if (field?.closest("[data-about]").dataset.about !== answer.dataset.answer) return;
-    field.value = text.slice(0, field.maxLength);
+    // A critique keeps several passages, a line for each; a principle keeps one.
+    const passage = text.replace(/\s+/g, " ");
+    const kept = field.dataset.evidence === "add" ? field.value.split("\n").filter((line) => line.trim()) : [];
+    if (kept.includes(passage)) return;
+    field.value = [...kept, field.dataset.evidence === "add" ? passage : text].join("\n").slice(0, field.maxLength);
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 }

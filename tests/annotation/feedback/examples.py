@@ -51,6 +51,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "strengths_1": "It answers what was asked.",
         "weaknesses_1": "The second step leaves out how long to wait.",
         "score_1": "4",
+        "passages_strengths_1": "in plain words\nhere",
         "strengths_2": "",
         "weaknesses_2": "It is about another question altogether; start again.",
         "score_2": "1",

@@ -89,3 +89,17 @@ def test_a_critique_without_a_score_has_none():
     assert critique.describe(payload, options=options) == "“Too long.”"
     (row,) = critique.rows("critiques", payload, texts=["…"], origins=["x"], shown_order=[0])
     assert (row["critique"], row["score"]) == ("Too long.", None)
+
+
+def test_passages_of_a_critique_have_their_places_in_the_raw_text():
+    one = Critique()
+    sent = {"weaknesses_1": "It leaves out how long to wait for it.", "score_1": "2", "passages_weaknesses_1": "b c\nx"}
+    payload = one.parse(sent, options={"minimum": 10}, shown_order=[0])
+    (row,) = one.rows("critiques", payload, texts=["a **b** c"], origins=[""], shown_order=[0])
+    assert row["passages"] == [
+        {"about": "weaknesses", "text": "b c", "start": 4, "end": 9},
+        {"about": "weaknesses", "text": "x", "start": None, "end": None},
+    ]
+    with pytest.raises(Invalid) as refused:
+        one.parse({**sent, "passages_weaknesses_1": "x\n" * 21}, options={"minimum": 10}, shown_order=[0])
+    assert set(refused.value.errors) == {"passages_weaknesses_1"}
