@@ -11,12 +11,15 @@ from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import COMMENT_MODES, MAX_COMMENT, Fields, Options, comment_schema, question_schema
+from annotation.storable import unstorable
 
 MAX_TEXT = 50_000
 DEFAULTS: dict[str, Any] = {
     "question": "How should the answer have been?",
+    "rated_in": "",
     "comment": "optional",
 }
+MAX_NAME = 120
 
 
 class Rewrite(FeedbackType):
@@ -29,12 +32,28 @@ class Rewrite(FeedbackType):
     layout = "side"
 
     def option_properties(self) -> dict[str, Any]:
-        return {"question": question_schema(DEFAULTS["question"]), "comment": comment_schema()}
+        return {
+            "question": question_schema(DEFAULTS["question"]),
+            "rated_in": {
+                "type": "string",
+                "title": "Judged in",
+                "description": "Name of a campaign of yours whose people judge what is written here. Nobody gets their "
+                "own. Leave it empty, and nobody does.",
+                "maxLength": MAX_NAME,
+                "default": "",
+            },
+            "comment": comment_schema(),
+        }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.choice("comment", COMMENT_MODES)
+        name = reader.values["rated_in"]
+        if not isinstance(name, str) or len(name) > MAX_NAME or unstorable(name):
+            reader.refuse("rated_in", "Give the name of a campaign, or nothing.")
+        else:
+            reader.values["rated_in"] = name.strip()
         return reader.finish("Some options of the rewriting do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:

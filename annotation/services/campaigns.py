@@ -12,7 +12,7 @@ from django.utils import timezone
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Guideline, Membership, Role, User
-from annotation.services import events
+from annotation.services import events, second_look
 from annotation.services.queue import release
 from annotation.storable import unstorable
 
@@ -51,6 +51,7 @@ def create(
         created_by=actor,
     )
     _check(campaign)
+    second_look.check(campaign.options, own_name=campaign.name, actor=actor)
     _check_guideline(guideline)
     campaign.save()
     Guideline.objects.create(campaign=campaign, version=1, text=guideline, created_by=actor)
@@ -141,6 +142,8 @@ def update(
     changed = {field: value for field, value in before.items() if getattr(locked, field) != value}
     if changed:
         _check(locked)
+        if "options" in changed:
+            second_look.check(locked.options, own_name=locked.name, actor=actor)
         locked.save(update_fields=list(changed))
         detail = {field: {"from": value, "to": getattr(locked, field)} for field, value in changed.items()}
         events.record(campaign=locked, actor=actor, action="campaign.changed", detail=detail)

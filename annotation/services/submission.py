@@ -16,6 +16,7 @@ from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLos
 from annotation.feedback import kind
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Insert, Select, Update
+from annotation.services import second_look
 from annotation.services.queue import lock_task
 from annotation.signals import task_completed
 from annotation.storable import unstorable
@@ -175,6 +176,7 @@ def _store(
             _INSERT(feedback)
             held.state, held.closed_at, held.draft = Assignment.State.SUBMITTED, now, None
             _CLOSE(pk=held.pk, now=now)
+        second_look.pass_on(feedback)
     except (LeaseLost, CampaignClosed) as lost:
         Assignment.objects.filter(pk=held.pk).update(draft=_draft_of(data))
         return lost

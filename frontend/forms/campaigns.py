@@ -47,7 +47,9 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
         needed = schema.get("minItems", 0) > 0
         text = "\n".join(value or [])
         return StorableField(label=title, initial=text, required=needed, widget=widget, help_text=help_text)
-    return StorableField(label=title, initial=value, max_length=schema.get("maxLength", 1000), help_text=help_text)
+    needed = bool(schema.get("minLength", 1 if schema.get("default") else 0))
+    length = schema.get("maxLength", 1000)
+    return StorableField(label=title, initial=value, required=needed, max_length=length, help_text=help_text)
 
 
 class CampaignForm(forms.Form):
