@@ -15,7 +15,7 @@ from training.recipes.loop import LoopSettings
 GROUPS = (
     ("Each round", ("prompts_per_round", "samples_per_prompt", "selection", "overlap", "audit_share")),
     ("The policy's answers", ("temperature", "max_new_tokens")),
-    ("When a round goes on", ("minimum_share", "deadline_hours", "auto_continue")),
+    ("When a round goes on", ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),
     ("Training", ("reference", "replay", "learning_rate", "epochs", "batch_size", "beta")),
     ("The reward model", ("refresh_reward", "reward_learning_rate", "reward_epochs")),
     ("The gate", ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),

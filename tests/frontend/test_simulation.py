@@ -120,6 +120,16 @@ def test_rounds_are_watched_and_told_in_a_line_each(live_server, settings) -> No
     assert "by the gold preference the new policy wins 50%" in told[0]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_loop_that_waits_for_a_lead_is_told_and_not_waited_for(live_server) -> None:
+    world = make_world(tasks=0)
+    loop = make_loop(world)
+    ended = to_labelling(world, loop)
+    rounds.cancel(round=ended, actor=world.lead)
+    who = ["--campaign", str(world.campaign.pk), "--url", live_server.url]
+    assert "The loop is paused: start its next round" in run_simulation(*who, "--rounds=2")
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("arguments", "reason"),

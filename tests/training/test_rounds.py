@@ -392,6 +392,23 @@ def test_people_who_prefer_the_current_policy_turn_the_candidate_down(
     assert go(following).state == State.LABELLING
 
 
+def test_a_loop_may_go_on_after_a_candidate_was_turned_down(
+    campaign: Campaign, annotator: User, loop: Loop, lead: User
+) -> None:
+    rounds.configure(loop=loop, settings={"rejections_in_a_row": 2}, actor=lead)
+    first_round = rounds.start_round(loop=loop, actor=lead)
+    to_the_gate(first_round, campaign, annotator)
+    judge_all(campaign, annotator, lambda task: -for_candidate(task))
+    assert "The next round asks for more pairs." in go(first_round).note
+    second_round = Round.objects.get(loop=loop, index=2)
+    assert second_round.policy == first_round.policy
+    to_the_gate(second_round, campaign, annotator)
+    judge_all(campaign, annotator, lambda task: -for_candidate(task))
+    assert "The loop is paused." in go(second_round).note
+    loop.refresh_from_db()
+    assert loop.state == Loop.State.PAUSED and loop.rounds.count() == 2
+
+
 def test_a_candidate_that_moved_too_far_is_turned_down(round: Round, campaign: Campaign, annotator: User) -> None:
     to_the_gate(round, campaign, annotator, "--kl", "80")
     judge_all(campaign, annotator, for_candidate)

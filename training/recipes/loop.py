@@ -56,6 +56,12 @@ class LoopSettings:
         0, "times the reward model goes through all pairs; 0 takes the recipe's own", low=0, high=1000, advanced=True
     )
     auto_continue: bool = knob(True, "start the next round when a candidate is promoted")
+    rejections_in_a_row: int = knob(
+        1,
+        "candidates turned down in a row that pause the loop; before that, the next round asks for more pairs",
+        low=1,
+        high=100,
+    )
 
 
 def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:

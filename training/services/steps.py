@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import takewhile
 from typing import Any
 
 from django.db import transaction
@@ -220,12 +221,23 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
             if settings.auto_continue:
                 open_round(loop=loop, policy=candidate, actor=None)
         else:
-            note = f"{candidate.label} was turned down. {gates.reason(report)} The loop is paused."
+            goes_on = settings.auto_continue and _rejections(loop) + 1 < settings.rejections_in_a_row
+            then = "The next round asks for more pairs." if goes_on else "The loop is paused."
+            note = f"{candidate.label} was turned down. {gates.reason(report)} {then}"
             if not move(round, State.REJECTED, note, actor=actor):
                 return False
             ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)
-            Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
+            if goes_on:
+                open_round(loop=loop, policy=round.policy, actor=None)
+            else:
+                Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
     return True
+
+
+def _rejections(loop: Loop) -> int:
+    """Return how many of the loop's ended rounds, the last ones, turned their candidate down."""
+    ended = loop.rounds.filter(state__in=(State.PROMOTED, State.REJECTED)).order_by("-index")
+    return len(list(takewhile(lambda state: state == State.REJECTED, ended.values_list("state", flat=True))))
 
 
 STEPS: dict[str, Callable[[Round], bool]] = {

@@ -118,6 +118,11 @@ class Command(BaseCommand):
                 self.stdout.write(self._line(watcher, campaign, taste, round_))
             if ended >= rounds:
                 return
+            if listed and listed[-1]["state"] in FINAL:
+                loop = watcher.call("GET", f"training/campaigns/{campaign.pk}/loop/")
+                if loop["state"] == "paused":
+                    self.stdout.write("The loop is paused: start its next round on the campaign's loop page.")
+                    return
             if listed and listed[-1]["state"] == "stalled":
                 self.stdout.write(f"Round {listed[-1]['index']} is stalled: {listed[-1]['note']}")
                 return
