@@ -55,6 +55,7 @@ class MyProgress:
     skipped: int
     available: int  # items this person could still be given, besides those they hold
     holding: int
+    set_aside: int = 0  # for later; those of them that are free count as available too
 
     # How many more items this person may have today; None where there is no limit.
     left_today: int | None = None
@@ -102,13 +103,19 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
     out, it is counted once a minute, less what this person took since.
     """
     counted_now = _HAD(user=user.pk, campaign=campaign.pk, midnight=midnight())
-    _, done, skipped, holding, today = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0)
+    _, done, skipped, holding, today, aside = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0, 0)
     available = 0
     if campaign.is_open:
         available = max(0, _available(user, campaign, taken=done + skipped + holding))
     left_today = max(0, campaign.daily_limit - today) if campaign.daily_limit else None
     return MyProgress(
-        done=done, today=today, skipped=skipped, available=available, holding=holding, left_today=left_today
+        done=done,
+        today=today,
+        skipped=skipped,
+        available=available,
+        holding=holding,
+        set_aside=aside,
+        left_today=left_today,
     )
 
 
@@ -149,6 +156,7 @@ _HAD = Rows(
             skipped=Count("id", filter=Q(state=Assignment.State.SKIPPED)),
             holding=Count("id", filter=Q(state=Assignment.State.OPEN)),
             today=Count("id", filter=Q(state=Assignment.State.SUBMITTED, closed_at__gte=midnight)),
+            set_aside=Count("id", filter=Q(state=Assignment.State.POSTPONED)),
         )
     ),
     user=BigIntegerField(),

@@ -105,6 +105,8 @@ class Assignment(models.Model):
         SKIPPED = "skipped", "Skipped"  # handed back with a reason
         EXPIRED = "expired", "Expired"  # lease ran out and the seat went back
         RELEASED = "released", "Released"  # handed back without prejudice; this person may be offered it again
+        # Set aside for later, draft and all. The seat went back, so that nobody waits for somebody who left.
+        POSTPONED = "postponed", "Set aside"
 
     # A person may hold the item on screen and the one prefetched behind it: two slots, no more.
     SLOTS = 2
@@ -136,6 +138,7 @@ class Assignment(models.Model):
         ]
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(state="open"), name="assignment_expiry"),
+            models.Index(fields=["user", "campaign"], condition=Q(state="postponed"), name="assignment_set_aside"),
         ]
 
     def __str__(self) -> str:

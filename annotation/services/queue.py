@@ -25,6 +25,8 @@ from annotation.prepared import Insert, Select, Update
 
 # An assignment that ended in one of these left nothing behind: its task may be offered to the same person again.
 RETURNED = (Assignment.State.EXPIRED, Assignment.State.RELEASED)
+# What somebody set aside is offered to them again by itself only when nothing else is left.
+RETURNED_OR_SET_ASIDE = (*RETURNED, Assignment.State.POSTPONED)
 SWEEP = 500
 # Who waits for the locks of several tasks takes them in this order, or two could wait for each other.
 QUEUE_ORDER = (F("priority").desc(), F("id").asc())
@@ -34,8 +36,12 @@ class _Overtaken(Exception):
     """Somebody changed the row between our look and our lock; look again."""
 
 
-def _first_open_task(user: Any, campaign: Any, *, skip_locked: bool) -> QuerySet[Task]:
-    """Return the queryset behind `_first_open`; its values come with each call.
+def _first_open_task(
+    user: Any, campaign: Any, *, skip_locked: bool, states: Sequence[str] = RETURNED
+) -> QuerySet[Task]:
+    """Return the queryset behind a claim; its values come with each call.
+
+    `states` are those of an assignment this person had before that do not keep them from having the item again.
 
     The queue's index is walked in order, and each row asks what came of the person's own assignment. Both are forced
     on PostgreSQL, which guesses from old statistics: as a join it would read the whole table and sort it (400 ms at
@@ -48,7 +54,7 @@ def _first_open_task(user: Any, campaign: Any, *, skip_locked: bool) -> QuerySet
         Task.objects.open()
         .filter(Exists(Campaign.objects.filter(pk=campaign, state=Campaign.State.OPEN)), campaign=campaign)
         .alias(came_to=came_to)
-        .filter(came_to__in=RETURNED)
+        .filter(came_to__in=states)
         .annotate(
             returned_id=Subquery(mine.values("pk")),
             returned_key=Subquery(mine.values("key")),
@@ -72,6 +78,7 @@ _HELD = Select(
 )
 _FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_WHO_AND_WHERE)
 _FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_WHO_AND_WHERE)
+_LAST_OPEN = Select(partial(_first_open_task, skip_locked=False, states=RETURNED_OR_SET_ASIDE), **_WHO_AND_WHERE)
 _LOCKED = Select(
     lambda pk: (
         Task.objects.select_for_update(no_key=True)
@@ -112,11 +119,14 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
                 return None
             else:
                 free = min({0, 1} - {one.slot for one in held})
-                claimed = _claim(user=user, campaign=campaign, slot=free)
-                if claimed is None and connection.features.has_select_for_update_skip_locked:
+                claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_FREE)
+                if claimed is None and not ahead:
                     # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once
-                    # more and wait. The price is a fifth statement, paid at the very end of a campaign only.
-                    claimed = _claim(user=user, campaign=campaign, slot=free, wait=True)
+                    # more and wait. And it is time for what this person set aside. The price is a fifth statement,
+                    # paid at the very end of a campaign only.
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_LAST_OPEN)
+                elif claimed is None and connection.features.has_select_for_update_skip_locked:
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_OPEN)
                 if claimed is None:
                     return None
                 assignment = claimed
@@ -228,27 +238,22 @@ def shown_order(*, task: Task, user: User) -> list[int]:
     return order
 
 
-def _claim(*, user: User, campaign: Campaign, slot: int, wait: bool = False) -> Assignment | None:
-    """Return a new lease on the first open task this person may have; None when there is none.
+def _claim(*, user: User, campaign: Campaign, slot: int, look: Select[Task]) -> Assignment | None:
+    """Return a new lease on the first open task that `look` finds, locked; None when it finds none.
+
+    The state of the campaign is read with it, so that a pause takes effect at once.
 
     PostgreSQL keeps the lock of a row that turns out, once locked, to be taken already. So each look has a transaction
     of its own: one that waited while it held what an earlier look had left behind could wait for itself, in a circle.
     Within one look the locks are in the order of the queue, which all who wait for more than one keep to.
     """
     with transaction.atomic():
-        task = _first_open(user, campaign, skip_locked=not wait)
+        task = look.first(user=user.pk, campaign=campaign.pk)
         if task is None:
             return None
         _TAKE_SEAT(pk=task.pk)
         task.seats -= 1
-        now = timezone.now()
-        lease = {
-            "state": Assignment.State.OPEN,
-            "slot": slot,
-            "created_at": now,
-            "expires_at": now + timedelta(seconds=campaign.lease_seconds),
-            "closed_at": None,
-        }
+        lease = new_lease(campaign, slot)
         returned = vars(task)  # where annotations of a query end up
         if returned["returned_id"] is None:
             assignment = Assignment(task=task, campaign=campaign, user=user, **lease)
@@ -267,18 +272,21 @@ def _claim(*, user: User, campaign: Campaign, slot: int, wait: bool = False) -> 
             **lease,
         )
         assignment._state.adding = False
-        if not Assignment.objects.filter(pk=assignment.pk, state__in=RETURNED).update(**lease):
+        if not Assignment.objects.filter(pk=assignment.pk, state__in=RETURNED_OR_SET_ASIDE).update(**lease):
             raise _Overtaken  # a late submit took it between the look and the lock; the seat goes back with it
         return assignment
 
 
-def _first_open(user: User, campaign: Campaign, *, skip_locked: bool) -> Task | None:
-    """Return the first open task by priority and age that this person has not judged, skipped or on screen, locked.
-
-    The state of the campaign is read with it, so that a pause takes effect at once.
-    """
-    statement = _FIRST_FREE if skip_locked else _FIRST_OPEN
-    return statement.first(user=user.pk, campaign=campaign.pk)
+def new_lease(campaign: Campaign, slot: int) -> dict[str, Any]:
+    """Return the fields of an assignment whose lease begins now."""
+    now = timezone.now()
+    return {
+        "state": Assignment.State.OPEN,
+        "slot": slot,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=campaign.lease_seconds),
+        "closed_at": None,
+    }
 
 
 def _renew(assignment: Assignment, campaign: Campaign, *, always: bool = False) -> None:

@@ -36,6 +36,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("work-skip", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
     ("work-draft", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
     ("work-undo", "get", {}, (302, 404, 200, 403, 302)),
+    ("work-set-aside", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
+    ("work-pile", "get", {}, WORKERS),
     ("work-history", "get", {}, WORKERS),
     ("work-guideline", "get", {}, WORKERS),
     ("campaigns", "get", {}, (302, 403, 403, 200, 200)),

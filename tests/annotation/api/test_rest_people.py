@@ -49,6 +49,10 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-submit", "post", {"preference": "1"}, (401, 404, 200, 404, 404)),
     ("api-skip", "post", {"reason": "unclear"}, (401, 404, 204, 404, 404)),
     ("api-draft", "post", {"comment": "so far"}, (401, 404, 204, 404, 404)),
+    ("api-set-aside", "post", {}, (401, 404, 204, 404, 404)),
+    ("api-take-up", "post", {}, (401, 404, 200, 404, 404)),
+    ("api-let-go", "post", {}, (401, 404, 204, 404, 404)),
+    ("api-pile", "get", None, (401, 404, 200, 403, 200)),
 ]
 
 
