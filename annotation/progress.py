@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Avg, BigIntegerField, Count, DateTimeField, Max, Q, QuerySet, Sum
+from django.db.models import Avg, BigIntegerField, Count, DateTimeField, F, Max, Q, QuerySet, Sum
 
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Rows
+from annotation.routing import open_to
 from annotation.services.queue import midnight
 
 # Up to so many open items, counting them all costs less than a millisecond or two.
@@ -120,9 +121,11 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
 
 
 def _available(user: User, campaign: Campaign, *, taken: int) -> int:
-    """Return how many open items this person never had; `taken` is how many they had and did not give back."""
+    """Return how many open items of those for this person they never had; `taken`: they had and did not give back."""
     states = Assignment.State
-    open_tasks = Task.objects.open().filter(campaign=campaign)
+    open_tasks: QuerySet[Task] = Task.objects.open().filter(campaign=campaign)
+    if campaign.barred:
+        open_tasks = open_to(open_tasks, campaign.barred)
     # Those of them this person had. Two indexes are read for a difference, instead of each open item being asked.
     mine = Assignment.objects.filter(
         user=user,
@@ -131,7 +134,9 @@ def _available(user: User, campaign: Campaign, *, taken: int) -> int:
         task__state=Task.State.OPEN,
         task__seats__gt=0,
     )
-    key = f"available-{campaign.pk}-{user.pk}"
+    if campaign.barred:
+        mine = mine.alias(in_the_way=F("task__tags").bitand(campaign.barred)).filter(in_the_way=0)
+    key = f"available-{campaign.pk}-{user.pk}-{campaign.barred}"
     counted: tuple[int, int] | None = cache.get(key)
     # No team judges the difference in the minute for which a count is kept.
     if counted is None or counted[0] - (taken - counted[1]) <= 3 * EXACT:

@@ -17,6 +17,7 @@ WORDS = {
     "loop.created": "The loop was set up",
     "loop.paused": "The loop was paused",
     "member.added": "{target} was added",
+    "member.skills": "What {target} can do was changed",
     "member.removed": "{target} was removed",
     "policy.promoted": "{target} was promoted",
     "policy.promoted_over_the_gate": "{target} was promoted without a passing gate",

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from annotation import dataset_views
+from annotation import dataset_views, routing
 from annotation.behaviour import MEASURES
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
@@ -42,6 +42,11 @@ class CampaignIn(serializers.Serializer):
     daily_limit = serializers.IntegerField(
         min_value=0, max_value=10_000, default=0, help_text="Most items of one person in a day; 0 for no limit."
     )
+    requires = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        default=list,
+        help_text='What people must be able to do, as words, and languages as "lang:de"; a row may say otherwise.',
+    )
     guideline = serializers.CharField(allow_blank=True, default="", max_length=200_000)
     attune_campaign = serializers.IntegerField(
         required=False,
@@ -70,6 +75,7 @@ class CampaignChange(serializers.Serializer):
     lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, required=False)
     wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices, required=False)
     daily_limit = serializers.IntegerField(min_value=0, max_value=10_000, required=False)
+    requires = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
     guideline = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
 
 
@@ -83,6 +89,7 @@ class CampaignOut(serializers.Serializer):
     lease_seconds = serializers.IntegerField()
     wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices)
     daily_limit = serializers.IntegerField()
+    requires = serializers.ListField(child=serializers.CharField())
     guideline_version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     roles = serializers.SerializerMethodField()
@@ -156,10 +163,14 @@ class TaskOut(serializers.Serializer):
     priority = serializers.IntegerField()
     is_audit = serializers.BooleanField()
     batch = serializers.CharField()
+    requires = serializers.SerializerMethodField(help_text="What people must be able to do to be given it.")
     meta = serializers.DictField(child=serializers.JSONField())
     prompt = serializers.SerializerMethodField()
     completions = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
+
+    def get_requires(self, task: Task) -> list[str]:
+        return routing.names(self.context["tags"], task.tags, routing.NEEDS)
 
     def get_prompt(self, task: Task) -> list[dict[str, str]]:
         return task.content["messages"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from annotation import routing
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
 from annotation.importing.items import Item
@@ -11,8 +14,9 @@ from annotation.models import Campaign, Completion, Prompt, Task, TaskCompletion
 def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str]]:
     """Write the new ones of `items` in a handful of statements; return their ids, and those taken by other content.
 
-    Call it in a transaction. The campaign's row is locked, so that two imports at once cannot both find an item new;
-    NO KEY, so that the judgements that come in meanwhile do not wait.
+    Call it in a transaction; raises `CampaignClosed`, and `Invalid` for more tags than a campaign can have. The
+    campaign's row is locked, so that two imports at once cannot both find an item new; NO KEY, so that the judgements
+    that come in meanwhile do not wait.
     """
     if not items:
         return set(), set()
@@ -68,6 +72,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     Completion.objects.bulk_create(fresh.values())
     completions.update(fresh)
 
+    routing.learn(campaign, needs=(tag for item in items.values() for tag in _needs(campaign, item)))
     tasks = {}
     parts = {}
     for external_id, item in items.items():
@@ -89,6 +94,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
             wanted=seats,
             seats=seats,
             priority=item.priority,
+            tags=routing.bits(campaign.tags, needs=_needs(campaign, item)),
             is_audit=item.is_audit,
             batch=item.batch,
         )
@@ -98,3 +104,8 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
         for external_id, task in tasks.items()
         for position, pk in enumerate(parts[external_id])
     )
+
+
+def _needs(campaign: Campaign, item: Item) -> Iterable[str]:
+    """Return what people need for the item: what its row says, else what the campaign says."""
+    return campaign.requires if item.requires is None else item.requires

@@ -50,6 +50,10 @@ class Campaign(models.Model):
     wellbeing = models.CharField(max_length=8, choices=Wellbeing.choices, default=Wellbeing.NONE)
     # The most items one person judges here in a day; 0 for no limit.
     daily_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(10_000)])
+    # Skills, and languages as "lang:de", that people need for an item whose row does not say otherwise.
+    requires = models.JSONField(default=list, blank=True)
+    # What bit n of `Task.tags` stands for: "needs lang:de", "about violence"; see `annotation.routing`.
+    tags = models.JSONField(default=list, blank=True, editable=False)
     guideline_version = models.PositiveIntegerField(default=1)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="campaigns_created")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -66,6 +70,8 @@ class Campaign(models.Model):
 
     # Whether who is asking was told what may come and agreed; set by `annotation.permissions.campaign_for`.
     agreed: bool = True
+    # Which items are not for who is asking, as `annotation.routing.barred` counts them; set there as well.
+    barred: int = 0
 
     @property
     def is_open(self) -> bool:

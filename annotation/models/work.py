@@ -41,6 +41,8 @@ class Task(models.Model):
     done = models.PositiveSmallIntegerField(default=0)  # judgements there
     seats = models.PositiveSmallIntegerField()  # wanted - done - live leases
     priority = models.IntegerField(default=0)  # higher first
+    # Bits: what it asks of people and what it is about, by the places in `Campaign.tags`.
+    tags = models.BigIntegerField(default=0)
     # Drawn at random and never trained on: the unbiased sample that figures are computed from.
     is_audit = models.BooleanField(default=False)
     # Groups tasks that belong together, such as one round's; used for progress and deadlines.

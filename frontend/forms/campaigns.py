@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from annotation.errors import Invalid
 from annotation.feedback import KINDS, kind
 from annotation.models import Campaign, Role
+from annotation.routing import read_tags
 from annotation.storable import unstorable
 
 
@@ -21,6 +22,20 @@ class StorableField(forms.CharField):
         if cleaned and (reason := unstorable(cleaned)):
             raise ValidationError(reason)
         return cleaned
+
+
+class TagsField(StorableField):
+    """Words with commas between them; gives a list."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+        super().__init__(required=False, max_length=900, widget=widget, **kwargs)
+
+    def clean(self, value: Any) -> list[str]:
+        try:
+            return read_tags(super().clean(value))
+        except Invalid as error:
+            raise ValidationError(str(error)) from None
 
 
 def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
@@ -90,6 +105,11 @@ class CampaignForm(forms.Form):
         required=False,
         help_text="0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours.",
     )
+    requires = TagsField(
+        label="What people need to be able to do",
+        help_text="Words, and languages as lang:de, with commas between them; counts for items imported from now on "
+        "whose row has no column “requires”. Who has them is said on the page of people.",
+    )
     guideline = StorableField(
         required=False,
         max_length=50_000,
@@ -142,6 +162,8 @@ SAME = ("description", "overlap", "wellbeing", "daily_limit", "guideline")
 def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
     """Return what the form of a campaign starts with, out of settings that may lack some."""
     initial: dict[str, Any] = {field: settings[field] for field in SAME if field in settings}
+    if "requires" in settings:
+        initial["requires"] = ", ".join(settings["requires"])
     if "lease_seconds" in settings:
         initial["lease_minutes"] = max(1, round(settings["lease_seconds"] / 60))
     return {**initial, "name": name} if name else initial

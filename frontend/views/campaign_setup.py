@@ -175,6 +175,7 @@ def _values(form: CampaignForm) -> dict[str, Any]:
         "overlap": cleaned["overlap"],
         "wellbeing": cleaned["wellbeing"] or Campaign.Wellbeing.NONE,
         "daily_limit": cleaned["daily_limit"] or 0,
+        "requires": cleaned["requires"],
         "lease_seconds": cleaned["lease_minutes"] * 60,
         "guideline": cleaned["guideline"].replace("\r\n", "\n").strip(),
     }

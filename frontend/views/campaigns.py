@@ -17,6 +17,7 @@ from annotation.feedback import kind
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
 from annotation.permissions import may_create
 from annotation.progress import Progress, campaign_progress
+from annotation.reach import out_of_reach
 from annotation.services import campaigns
 from annotation.tallies import Position, campaign_tally
 from frontend import charts, events_in_words, next_step
@@ -87,6 +88,7 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         **figures,
         **_agreement_context(campaign, figures["progress"]),
         "tally": tally,
+        "out_of_reach": out_of_reach(campaign),
         "compares": kind(campaign.kind).compares,
         "strength": strength,
         "balance": _balance(tally.position),

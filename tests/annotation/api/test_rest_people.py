@@ -44,6 +44,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-progress", "get", None, READERS),
     ("api-my-progress", "get", None, MEMBERS),
     ("api-agreement", "get", None, READERS),
+    ("api-skills", "get", None, LEADS),
+    ("api-skills", "post", {"username": "annotator", "skills": ["lang:de"]}, LEADS),
+    ("api-out-of-reach", "get", None, READERS),
     ("api-next", "post", {}, (401, 404, 200, 403, 200)),
     # The assignment is the annotator's: to everybody else, the lead included, it does not exist.
     ("api-submit", "post", {"preference": "1"}, (401, 404, 200, 404, 404)),
