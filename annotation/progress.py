@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Avg, BigIntegerField, Count, DateTimeField, F, Max, Q, QuerySet, Sum
 
+from annotation.limits import full_batches, midnight
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Rows
 from annotation.routing import open_to
-from annotation.services.queue import midnight
 
 # Up to so many open items, counting them all costs less than a millisecond or two.
 EXACT = 1000
@@ -60,6 +61,8 @@ class MyProgress:
 
     # How many more items this person may have today; None where there is no limit.
     left_today: int | None = None
+    # Whether items of some batch are for other people now, since this person judged their part of it.
+    quota_reached: bool = False
 
     @property
     def limit_reached(self) -> bool:
@@ -105,9 +108,10 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
     """
     counted_now = _HAD(user=user.pk, campaign=campaign.pk, midnight=midnight())
     _, done, skipped, holding, today, aside = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0, 0)
-    available = 0
+    available, full = 0, []
     if campaign.is_open:
-        available = max(0, _available(user, campaign, taken=done + skipped + holding))
+        full = full_batches(user, campaign)
+        available = max(0, _available(user, campaign, taken=done + skipped + holding, full=full))
     left_today = max(0, campaign.daily_limit - today) if campaign.daily_limit else None
     return MyProgress(
         done=done,
@@ -117,10 +121,11 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
         holding=holding,
         set_aside=aside,
         left_today=left_today,
+        quota_reached=bool(full),
     )
 
 
-def _available(user: User, campaign: Campaign, *, taken: int) -> int:
+def _available(user: User, campaign: Campaign, *, taken: int, full: Sequence[str]) -> int:
     """Return how many open items of those for this person they never had; `taken`: they had and did not give back."""
     states = Assignment.State
     open_tasks: QuerySet[Task] = Task.objects.open().filter(campaign=campaign)
@@ -136,7 +141,9 @@ def _available(user: User, campaign: Campaign, *, taken: int) -> int:
     )
     if campaign.barred:
         mine = mine.alias(in_the_way=F("task__tags").bitand(campaign.barred)).filter(in_the_way=0)
-    key = f"available-{campaign.pk}-{user.pk}-{campaign.barred}"
+    if full:
+        open_tasks, mine = open_tasks.exclude(batch__in=full), mine.exclude(task__batch__in=full)
+    key = f"available-{campaign.pk}-{user.pk}-{campaign.barred}-{len(full)}"
     counted: tuple[int, int] | None = cache.get(key)
     # No team judges the difference in the minute for which a count is kept.
     if counted is None or counted[0] - (taken - counted[1]) <= 3 * EXACT:

@@ -6,6 +6,7 @@ from annotation.models import Campaign, Event
 
 WORDS = {
     "account.created": "Account {target} was made",
+    "batch.prioritised": "Batch {target} was given another priority",
     "campaign.changed": "Settings were changed",
     "campaign.closed": "The campaign was closed",
     "member.left": "{target} left the campaign",

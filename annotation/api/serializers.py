@@ -42,6 +42,16 @@ class CampaignIn(serializers.Serializer):
     daily_limit = serializers.IntegerField(
         min_value=0, max_value=10_000, default=0, help_text="Most items of one person in a day; 0 for no limit."
     )
+    cohort_percent = serializers.IntegerField(
+        min_value=0, max_value=100, default=0, help_text="So many per cent of the items, drawn at import, are judged by"
+    )
+    cohort_overlap = serializers.IntegerField(min_value=1, max_value=50, default=3, help_text="so many people each.")
+    batch_limit = serializers.IntegerField(
+        min_value=0, max_value=100_000, default=0, help_text="Most judgements of one person in a batch; 0 for any."
+    )
+    batch_share = serializers.IntegerField(
+        min_value=0, max_value=100, default=0, help_text="The same, in per cent of what the batch wants."
+    )
     requires = serializers.ListField(
         child=serializers.CharField(max_length=40),
         default=list,
@@ -75,6 +85,10 @@ class CampaignChange(serializers.Serializer):
     lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, required=False)
     wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices, required=False)
     daily_limit = serializers.IntegerField(min_value=0, max_value=10_000, required=False)
+    cohort_percent = serializers.IntegerField(min_value=0, max_value=100, required=False)
+    cohort_overlap = serializers.IntegerField(min_value=1, max_value=50, required=False)
+    batch_limit = serializers.IntegerField(min_value=0, max_value=100_000, required=False)
+    batch_share = serializers.IntegerField(min_value=0, max_value=100, required=False)
     requires = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
     guideline = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
 
@@ -89,6 +103,10 @@ class CampaignOut(serializers.Serializer):
     lease_seconds = serializers.IntegerField()
     wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices)
     daily_limit = serializers.IntegerField()
+    cohort_percent = serializers.IntegerField()
+    cohort_overlap = serializers.IntegerField()
+    batch_limit = serializers.IntegerField()
+    batch_share = serializers.IntegerField()
     requires = serializers.ListField(child=serializers.CharField())
     guideline_version = serializers.IntegerField()
     created_at = serializers.DateTimeField()

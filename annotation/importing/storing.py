@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from annotation import routing
@@ -78,7 +79,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     for external_id, item in items.items():
         prompt = prompts[hash_of[external_id]]
         parts[external_id] = [completions[prompt.pk, hash_].pk for hash_ in hashes_of[external_id]]
-        seats = item.wanted or campaign.overlap
+        seats = item.wanted or overlap_of(campaign, external_id)
         tasks[external_id] = Task(
             campaign=campaign,
             prompt=prompt,
@@ -104,6 +105,15 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
         for external_id, task in tasks.items()
         for position, pk in enumerate(parts[external_id])
     )
+
+
+def overlap_of(campaign: Campaign, external_id: str) -> int:
+    """Return how many people judge an item whose row does not say: of a share of the items, drawn by id, others.
+
+    By id and not by chance, so that it does not matter in which order or how often items are imported.
+    """
+    drawn = int.from_bytes(hashlib.sha256(f"{campaign.pk}/{external_id}".encode()).digest()[:8], "big")
+    return campaign.cohort_overlap if drawn * 100 < campaign.cohort_percent << 64 else campaign.overlap
 
 
 def _needs(campaign: Campaign, item: Item) -> Iterable[str]:

@@ -43,6 +43,11 @@ class Campaign(models.Model):
     options = models.JSONField(default=dict, blank=True)
     # How many different people judge each item, unless the item says otherwise.
     overlap = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(50)])
+    # Of so many per cent of the items, drawn when they are imported, so many people judge each: for agreement.
+    cohort_percent = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
+    cohort_overlap = models.PositiveSmallIntegerField(
+        default=3, validators=[MinValueValidator(1), MaxValueValidator(50)]
+    )
     lease_seconds = models.PositiveIntegerField(
         default=1800, validators=[MinValueValidator(60), MaxValueValidator(86400)]
     )
@@ -50,6 +55,9 @@ class Campaign(models.Model):
     wellbeing = models.CharField(max_length=8, choices=Wellbeing.choices, default=Wellbeing.NONE)
     # The most items one person judges here in a day; 0 for no limit.
     daily_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(10_000)])
+    # The most judgements one person gives to one batch, such as a round, and the most per cent of all it wants; 0: any.
+    batch_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(100_000)])
+    batch_share = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
     # Skills, and languages as "lang:de", that people need for an item whose row does not say otherwise.
     requires = models.JSONField(default=list, blank=True)
     # What bit n of `Task.tags` stands for: "needs lang:de", "about violence"; see `annotation.routing`.

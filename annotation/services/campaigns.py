@@ -34,6 +34,10 @@ def create(
     lease_seconds: int = 1800,
     wellbeing: str = Campaign.Wellbeing.NONE,
     daily_limit: int = 0,
+    cohort_percent: int = 0,
+    cohort_overlap: int = 3,
+    batch_limit: int = 0,
+    batch_share: int = 0,
     requires: Sequence[str] = (),
     guideline: str = "",
     began_as: str = "",
@@ -51,6 +55,10 @@ def create(
         lease_seconds=lease_seconds,
         wellbeing=wellbeing,
         daily_limit=daily_limit,
+        cohort_percent=cohort_percent,
+        cohort_overlap=cohort_overlap,
+        batch_limit=batch_limit,
+        batch_share=batch_share,
         requires=_tags("requires", requires),
         created_by=actor,
     )
@@ -76,6 +84,10 @@ def settings_of(campaign: Campaign) -> dict[str, Any]:
         "lease_seconds": campaign.lease_seconds,
         "wellbeing": campaign.wellbeing,
         "daily_limit": campaign.daily_limit,
+        "cohort_percent": campaign.cohort_percent,
+        "cohort_overlap": campaign.cohort_overlap,
+        "batch_limit": campaign.batch_limit,
+        "batch_share": campaign.batch_share,
         "requires": campaign.requires,
         "guideline": guideline.text if guideline else "",
     }
@@ -98,6 +110,7 @@ def settings_from(text: str | bytes) -> dict[str, Any]:
     shapes: dict[str, type] = {
         **dict.fromkeys(("kind", "description", "wellbeing", "guideline"), str),
         **dict.fromkeys(("overlap", "lease_seconds", "daily_limit"), int),
+        **dict.fromkeys(("cohort_percent", "cohort_overlap", "batch_limit", "batch_share"), int),
         "requires": list,
         "options": dict,
     }
@@ -125,9 +138,13 @@ def update(
     lease_seconds: int | None = None,
     wellbeing: str | None = None,
     daily_limit: int | None = None,
+    cohort_percent: int | None = None,
+    cohort_overlap: int | None = None,
+    batch_limit: int | None = None,
+    batch_share: int | None = None,
     requires: Sequence[str] | None = None,
 ) -> Campaign:
-    """Change what is given and return the campaign. `overlap` and `requires` count for items imported from now on."""
+    """Change what is given and return the campaign. What is drawn or read at import counts from now on."""
     locked = _lock(campaign)
     given: dict[str, Any] = {
         "name": None if name is None else name.strip(),
@@ -137,6 +154,10 @@ def update(
         "lease_seconds": lease_seconds,
         "wellbeing": wellbeing,
         "daily_limit": daily_limit,
+        "cohort_percent": cohort_percent,
+        "cohort_overlap": cohort_overlap,
+        "batch_limit": batch_limit,
+        "batch_share": batch_share,
         "requires": None if requires is None else _tags("requires", requires),
     }
     before = {field: getattr(locked, field) for field in given}

@@ -16,10 +16,12 @@ from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import BigIntegerField, Case, CharField, Exists, F, OuterRef, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Concat, StrIndex
 from django.utils import timezone
 
+from annotation import limits
 from annotation.errors import LeaseLost, NotAgreed
+from annotation.limits import BETWEEN
 from annotation.models import Assignment, Campaign, Task, User
 from annotation.prepared import Insert, Select, Update
 
@@ -37,7 +39,7 @@ class _Overtaken(Exception):
 
 
 def _first_open_task(
-    user: Any, campaign: Any, barred: Any, *, skip_locked: bool, states: Sequence[str] = RETURNED
+    user: Any, campaign: Any, barred: Any, full: Any, *, skip_locked: bool, states: Sequence[str] = RETURNED
 ) -> QuerySet[Task]:
     """Return the queryset behind a claim; its values come with each call.
 
@@ -52,11 +54,13 @@ def _first_open_task(
     """
     mine = Assignment.objects.alias(who=F("user_id") + 0).filter(task=OuterRef("pk"), who=user)
     asked = Coalesce(Subquery(mine.values("state")), Value(Assignment.State.RELEASED), output_field=CharField())
-    came_to = Case(When(in_the_way=0, then=asked), default=Value("barred"), output_field=CharField())
+    between = Value(BETWEEN, output_field=CharField())
+    is_full = StrIndex(full, Concat(between, F("batch"), between, output_field=CharField()))
+    came_to = Case(When(in_the_way=0, in_full=0, then=asked), default=Value("barred"), output_field=CharField())
     return (
         Task.objects.open()
         .filter(Exists(Campaign.objects.filter(pk=campaign, state=Campaign.State.OPEN)), campaign=campaign)
-        .alias(in_the_way=F("tags").bitand(barred))
+        .alias(in_the_way=F("tags").bitand(barred), in_full=is_full)
         .alias(came_to=came_to)
         .filter(came_to__in=states)
         .annotate(
@@ -80,7 +84,7 @@ _HELD = Select(
     ),
     **_WHO_AND_WHERE,
 )
-_FOR_WHOM: Any = {**_WHO_AND_WHERE, "barred": BigIntegerField()}
+_FOR_WHOM: Any = {**_WHO_AND_WHERE, "barred": BigIntegerField(), "full": CharField()}
 _FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_FOR_WHOM)
 _FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_FOR_WHOM)
 _LAST_OPEN = Select(partial(_first_open_task, skip_locked=False, states=RETURNED_OR_SET_ASIDE), **_FOR_WHOM)
@@ -101,8 +105,8 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
 
     With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
     that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Nor
-    does one whose `daily_limit` this person has reached. Raises
-    `NotAgreed` for who was not told yet what they may have to read.
+    does one whose `daily_limit` this person has reached; see `annotation.limits`. Raises `NotAgreed` for who was not
+    told yet what they may have to read.
 
     SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction.
     """
@@ -120,18 +124,19 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
             if len(held) > place:
                 assignment = held[place]
                 _renew(assignment, campaign)
-            elif _limit_reached(user, campaign, held=len(held)):
+            elif limits.day_is_full(user, campaign, held=len(held)):
                 return None
             else:
+                full = limits.in_one_text(limits.full_batches(user, campaign))
                 free = min({0, 1} - {one.slot for one in held})
-                claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_FREE)
+                claimed = _claim(user=user, campaign=campaign, slot=free, full=full, look=_FIRST_FREE)
                 if claimed is None and not ahead:
                     # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once
                     # more and wait. And it is time for what this person set aside. The price is a fifth statement,
                     # paid at the very end of a campaign only.
-                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_LAST_OPEN)
+                    claimed = _claim(user=user, campaign=campaign, slot=free, full=full, look=_LAST_OPEN)
                 elif claimed is None and connection.features.has_select_for_update_skip_locked:
-                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_OPEN)
+                    claimed = _claim(user=user, campaign=campaign, slot=free, full=full, look=_FIRST_OPEN)
                 if claimed is None:
                     return None
                 assignment = claimed
@@ -142,23 +147,6 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
         assignment.campaign, assignment.user = campaign, user
         return assignment
     return None
-
-
-def _limit_reached(user: User, campaign: Campaign, *, held: int) -> bool:
-    """Return whether this person has had, with what they hold, as many items today as the campaign allows.
-
-    One SQL statement, and none where there is no limit. Two tabs at the same moment may exceed it by one.
-    """
-    if not campaign.daily_limit:
-        return False
-    submitted = Assignment.objects.filter(user=user, campaign=campaign, state=Assignment.State.SUBMITTED)
-    today = submitted.filter(closed_at__gte=midnight())
-    return held + today[: campaign.daily_limit].count() >= campaign.daily_limit
-
-
-def midnight() -> datetime:
-    """Return when today began, in the server's time zone."""
-    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def extend(*, assignment: Assignment) -> Assignment:
@@ -243,8 +231,8 @@ def shown_order(*, task: Task, user: User) -> list[int]:
     return order
 
 
-def _claim(*, user: User, campaign: Campaign, slot: int, look: Select[Task]) -> Assignment | None:
-    """Return a new lease on the first open task that `look` finds, locked; None when it finds none.
+def _claim(*, user: User, campaign: Campaign, slot: int, full: str, look: Select[Task]) -> Assignment | None:
+    """Return a new lease on the first open task that `look` finds, locked; None when it finds none. `full`: batches.
 
     The state of the campaign is read with it, so that a pause takes effect at once.
 
@@ -253,7 +241,7 @@ def _claim(*, user: User, campaign: Campaign, slot: int, look: Select[Task]) -> 
     Within one look the locks are in the order of the queue, which all who wait for more than one keep to.
     """
     with transaction.atomic():
-        task = look.first(user=user.pk, campaign=campaign.pk, barred=campaign.barred)
+        task = look.first(user=user.pk, campaign=campaign.pk, barred=campaign.barred, full=full)
         if task is None:
             return None
         _TAKE_SEAT(pk=task.pk)

@@ -82,6 +82,22 @@ class CampaignForm(forms.Form):
         initial=1,
         help_text="How many different people judge each item. 1 is the fastest; agreement can be measured from 2 on.",
     )
+    cohort_percent = forms.IntegerField(
+        label="Per cent judged by more people",
+        min_value=0,
+        max_value=100,
+        initial=0,
+        required=False,
+        help_text="A share of the items, drawn when they are imported, to measure agreement on. 0 for none.",
+    )
+    cohort_overlap = forms.IntegerField(
+        label="People per item of that share",
+        min_value=1,
+        max_value=50,
+        initial=3,
+        required=False,
+        help_text="Counts, like the share, for items imported from now on whose row does not say “wanted”.",
+    )
     lease_minutes = forms.IntegerField(
         label="Minutes an item is held",
         min_value=1,
@@ -104,6 +120,22 @@ class CampaignForm(forms.Form):
         initial=0,
         required=False,
         help_text="0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours.",
+    )
+    batch_limit = forms.IntegerField(
+        label="Most judgements of one person in a batch",
+        min_value=0,
+        max_value=100_000,
+        initial=0,
+        required=False,
+        help_text="A batch is one round of a loop, or what the column “batch” says. 0 for no limit.",
+    )
+    batch_share = forms.IntegerField(
+        label="Most per cent of a batch by one person",
+        min_value=0,
+        max_value=100,
+        initial=0,
+        required=False,
+        help_text="So that no round is the opinion of one person. 0 for no limit.",
     )
     requires = TagsField(
         label="What people need to be able to do",
@@ -156,7 +188,10 @@ class CampaignForm(forms.Form):
 
 
 # What settings and the form call by the same name.
-SAME = ("description", "overlap", "wellbeing", "daily_limit", "guideline")
+SAME = (
+    *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "daily_limit"),
+    *("batch_limit", "batch_share", "guideline"),
+)
 
 
 def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:

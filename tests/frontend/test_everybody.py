@@ -48,6 +48,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("campaign", "get", {}, READERS),
     ("campaign-progress", "get", {}, READERS),
     ("campaign-state", "post", {"action": "pause"}, LEADS_POST),
+    ("campaign-priority", "post", {"batch": "x", "priority": "1"}, LEADS_POST),
     ("campaign-edit", "get", {}, LEADS),
     ("campaign-import", "get", {}, READERS),
     ("import-errors", "get", {}, (302, 404, 403, 404, 404)),

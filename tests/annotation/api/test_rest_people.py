@@ -44,6 +44,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-progress", "get", None, READERS),
     ("api-my-progress", "get", None, MEMBERS),
     ("api-agreement", "get", None, READERS),
+    ("api-batches", "get", None, READERS),
+    # There is no such batch here; what changes is tested where there is one.
+    ("api-batches", "post", {"batch": "x", "priority": 1}, (401, 404, 403, 403, 422)),
     ("api-skills", "get", None, LEADS),
     ("api-skills", "post", {"username": "annotator", "skills": ["lang:de"]}, LEADS),
     ("api-out-of-reach", "get", None, READERS),

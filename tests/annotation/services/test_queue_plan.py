@@ -7,6 +7,7 @@ import time
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import Value
 from django.utils import timezone
 
 from annotation.models import Assignment, Campaign, Task, User
@@ -49,7 +50,7 @@ def analyze() -> None:
 
 def plan(user: User, campaign: Campaign) -> str:
     """Return how the database would run the claim, in its own words, with the values it is really given."""
-    query = queue._first_open_task(user.pk, campaign.pk, campaign.barred, skip_locked=True).query
+    query = queue._first_open_task(user.pk, campaign.pk, campaign.barred, Value(""), skip_locked=True).query
     sql, params = query.get_compiler(connection=connection).as_sql()
     explain = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
     with transaction.atomic(), connection.cursor() as cursor:
