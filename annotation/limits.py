@@ -1,4 +1,4 @@
-"""How much one person may judge in a campaign: in a day, and in a batch such as one round's.
+"""How much one person may judge in a campaign: in a day, in a week, in a batch such as one round's, and at a stretch.
 
 Each of these costs a statement where its setting is used, and none where it is not.
 """
@@ -6,18 +6,21 @@ Each of these costs a statement where its setting is used, and none where it is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from django.core.cache import cache
 from django.db.models import Count, Sum
 from django.utils import timezone
 
-from annotation.models import Assignment, Campaign, Task, User
+from annotation import routing
+from annotation.models import Assignment, Campaign, Feedback, Task, User
 
 # Between the names of batches in one text. No name has it.
 BETWEEN = "\x1f"
 KEPT_SECONDS = 60
+# So long a pause ends a row of heavy items, and so long is the rest after one.
+REST = timedelta(minutes=10)
 
 _HAD = (Assignment.State.OPEN, Assignment.State.SUBMITTED)
 
@@ -27,16 +30,54 @@ def midnight() -> datetime:
     return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def day_is_full(user: User, campaign: Campaign, *, held: int) -> bool:
-    """Return whether this person has had, with what they hold, as many items today as the campaign allows.
+def monday() -> datetime:
+    """Return when this week began, in the server's time zone."""
+    today = midnight()
+    return today - timedelta(days=today.weekday())
 
-    One SQL statement, and none where there is no limit. Two tabs at the same moment may exceed it by one.
+
+def is_enough(user: User, campaign: Campaign, *, held: int) -> bool:
+    """Return whether this person has had, with what they hold, as many items as the campaign allows in a day or a week.
+
+    One SQL statement for each limit there is. Two tabs at the same moment may exceed it by one.
     """
-    if not campaign.daily_limit:
-        return False
+    limits = ((campaign.daily_limit, midnight), (campaign.weekly_limit, monday))
+    return any(limit and held + judged_since(user, campaign, begin(), most=limit) >= limit for limit, begin in limits)
+
+
+def judged_since(user: User, campaign: Campaign, begin: datetime, *, most: int) -> int:
+    """Return how many items this person judged here since then, counted up to `most`."""
     submitted = Assignment.objects.filter(user=user, campaign=campaign, state=Assignment.State.SUBMITTED)
-    today = submitted.filter(closed_at__gte=midnight())
-    return held + today[: campaign.daily_limit].count() >= campaign.daily_limit
+    return submitted.filter(closed_at__gte=begin)[:most].count()
+
+
+def heavy(campaign: Campaign) -> int:
+    """Return the number of all that is unpleasant about items of the campaign, as `annotation.routing` counts it."""
+    return routing.bits(campaign.tags, about=routing.names(campaign.tags, -1, routing.ABOUT))
+
+
+def rest_until(user: User, campaign: Campaign, *, held: Sequence[Assignment] = ()) -> datetime | None:
+    """Return until when this person is given no heavy item; None when they may have one now. At most one SQL statement.
+
+    That is after `rest_after` of them in a row, those they hold included, with no break of `REST` and no easier item
+    in between.
+    """
+    unpleasant = heavy(campaign) if campaign.rest_after else 0
+    if not unpleasant:
+        return None
+    row = 0
+    later = now = timezone.now()
+    for one in held:
+        if not one.task.tags & unpleasant:
+            return None
+        row += 1
+    judged = Feedback.objects.filter(user=user, campaign=campaign, version=1).order_by("-id")
+    last = now if held else None
+    for tags, at in judged.values_list("task__tags", "created_at")[: campaign.rest_after]:
+        if not tags & unpleasant or later - at >= REST:
+            break
+        row, later, last = row + 1, at, last or at
+    return (last or now) + REST if row >= campaign.rest_after else None
 
 
 def full_batches(user: User, campaign: Campaign) -> list[str]:

@@ -17,7 +17,7 @@ LARGEST_ID = 2**63 - 1
 # To submit needs none of these, and the texts of an item are most of what it holds; they are read when asked for.
 _LARGE = (
     *("task__content", "task__meta", "task__created_at"),
-    *("campaign__created_at", "campaign__description", "campaign__tags", "campaign__requires"),
+    *("campaign__created_at", "campaign__description", "campaign__tags", "campaign__requires", "campaign__about"),
 )
 # Asked with every request of an annotator, so their SQL is written once.
 _MEMBERSHIPS = Select(
@@ -123,7 +123,9 @@ def _enter(campaign: Campaign, memberships: list[Membership]) -> None:
     """Set on the campaign what it is to the person of these memberships."""
     campaign.agreed = campaign.wellbeing == Campaign.Wellbeing.NONE or any(one.agreed_at for one in memberships)
     skills = {skill for one in memberships for skill in one.skills}
-    campaign.barred = routing.barred(campaign.tags, skills=skills) if campaign.tags else 0
+    campaign.declined = tuple(sorted({category for one in memberships for category in one.declined}))
+    if campaign.tags:
+        campaign.barred = routing.barred(campaign.tags, skills=skills, declined=campaign.declined)
 
 
 def _implied(roles: Iterable[Role]) -> set[Role]:

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Avg, BigIntegerField, Count, DateTimeField, F, Max, Q, QuerySet, Sum
 
-from annotation.limits import full_batches, midnight
+from annotation.limits import full_batches, judged_since, midnight, monday, rest_until
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Rows
 from annotation.routing import open_to
@@ -63,10 +63,18 @@ class MyProgress:
     left_today: int | None = None
     # Whether items of some batch are for other people now, since this person judged their part of it.
     quota_reached: bool = False
+    left_this_week: int | None = None
+    # Until when this person rests from what is unpleasant to read; None when they need not.
+    rest_until: datetime | None = None
 
     @property
     def limit_reached(self) -> bool:
-        return self.left_today == 0
+        return self.left_now == 0
+
+    @property
+    def left_now(self) -> int | None:
+        """Return how many more items this person may have in this day and week; None where there is no limit."""
+        return min((left for left in (self.left_today, self.left_this_week) if left is not None), default=None)
 
     @property
     def total(self) -> int:
@@ -113,6 +121,9 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
         full = full_batches(user, campaign)
         available = max(0, _available(user, campaign, taken=done + skipped + holding, full=full))
     left_today = max(0, campaign.daily_limit - today) if campaign.daily_limit else None
+    left_this_week = None
+    if most := campaign.weekly_limit:
+        left_this_week = most - judged_since(user, campaign, monday(), most=most)
     return MyProgress(
         done=done,
         today=today,
@@ -122,6 +133,8 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
         set_aside=aside,
         left_today=left_today,
         quota_reached=bool(full),
+        left_this_week=left_this_week,
+        rest_until=rest_until(user, campaign) if campaign.is_open else None,
     )
 
 

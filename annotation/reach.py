@@ -25,7 +25,7 @@ class OutOfReach:
         items = f"{self.items} item needs" if self.items == 1 else f"{self.items} items need"
         skills = ", ".join(self.needs)
         if not self.able:
-            return f"{items} {skills}, and nobody here has that. Give it to a person, or add somebody who has it."
+            return f"{items} {skills}, and nobody here has all of that. Say who can, or add somebody who does."
         people = "1 person has" if self.able == 1 else f"{self.able} people have"
         return f"{items} {skills} of {self.wanted} people each, and only {people} it here."
 

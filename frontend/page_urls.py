@@ -13,6 +13,7 @@ urlpatterns = [
     path("profile/", account.profile, name="profile"),
     path("work/<int:campaign_id>/", work.work, name="work"),
     path("work/<int:campaign_id>/agree/", wellbeing.agree, name="work-agree"),
+    path("work/<int:campaign_id>/wellbeing/", wellbeing.choices, name="work-wellbeing"),
     path("work/<int:campaign_id>/leave/", wellbeing.leave, name="work-leave"),
     path("work/<int:campaign_id>/stop/", wellbeing.stop, name="work-stop"),
     path("work/<int:campaign_id>/skip/", work.skip, name="work-skip"),

@@ -52,6 +52,20 @@ class CampaignIn(serializers.Serializer):
     batch_share = serializers.IntegerField(
         min_value=0, max_value=100, default=0, help_text="The same, in per cent of what the batch wants."
     )
+    weekly_limit = serializers.IntegerField(
+        min_value=0, max_value=50_000, default=0, help_text="Most items of one person in a week; 0 for no limit."
+    )
+    rest_after = serializers.IntegerField(
+        min_value=0,
+        max_value=1000,
+        default=0,
+        help_text="After so many items about something unpleasant in a row: an easier one, or a rest; 0 for never.",
+    )
+    about = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        default=list,
+        help_text="What items are about that people may decline to read; a row may say otherwise.",
+    )
     requires = serializers.ListField(
         child=serializers.CharField(max_length=40),
         default=list,
@@ -89,6 +103,9 @@ class CampaignChange(serializers.Serializer):
     cohort_overlap = serializers.IntegerField(min_value=1, max_value=50, required=False)
     batch_limit = serializers.IntegerField(min_value=0, max_value=100_000, required=False)
     batch_share = serializers.IntegerField(min_value=0, max_value=100, required=False)
+    weekly_limit = serializers.IntegerField(min_value=0, max_value=50_000, required=False)
+    rest_after = serializers.IntegerField(min_value=0, max_value=1000, required=False)
+    about = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
     requires = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
     guideline = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
 
@@ -107,6 +124,9 @@ class CampaignOut(serializers.Serializer):
     cohort_overlap = serializers.IntegerField()
     batch_limit = serializers.IntegerField()
     batch_share = serializers.IntegerField()
+    weekly_limit = serializers.IntegerField()
+    rest_after = serializers.IntegerField()
+    about = serializers.ListField(child=serializers.CharField())
     requires = serializers.ListField(child=serializers.CharField())
     guideline_version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
@@ -182,6 +202,7 @@ class TaskOut(serializers.Serializer):
     is_audit = serializers.BooleanField()
     batch = serializers.CharField()
     requires = serializers.SerializerMethodField(help_text="What people must be able to do to be given it.")
+    about = serializers.SerializerMethodField(help_text="What it is about that people may decline to read.")
     meta = serializers.DictField(child=serializers.JSONField())
     prompt = serializers.SerializerMethodField()
     completions = serializers.SerializerMethodField()
@@ -189,6 +210,9 @@ class TaskOut(serializers.Serializer):
 
     def get_requires(self, task: Task) -> list[str]:
         return routing.names(self.context["tags"], task.tags, routing.NEEDS)
+
+    def get_about(self, task: Task) -> list[str]:
+        return routing.names(self.context["tags"], task.tags, routing.ABOUT)
 
     def get_prompt(self, task: Task) -> list[dict[str, str]]:
         return task.content["messages"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from annotation.api import accounts, batches, exchange, figures, imports, later, people, schema, views, work
+from annotation.api import accounts, batches, exchange, figures, imports, later, people, schema, views, wellbeing, work
 
 urlpatterns = [
     path("schema/", schema.Document.as_view(), name="api-schema"),
@@ -30,6 +30,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/progress/", figures.progress, name="api-progress"),
     path("campaigns/<int:campaign_id>/progress/mine/", figures.own_progress, name="api-my-progress"),
     path("campaigns/<int:campaign_id>/batches/", batches.Batches.as_view(), name="api-batches"),
+    path("campaigns/<int:campaign_id>/wellbeing/", wellbeing.Wellbeing.as_view(), name="api-wellbeing"),
+    path("campaigns/<int:campaign_id>/exposure/", wellbeing.campaign_exposure, name="api-exposure"),
     path("campaigns/<int:campaign_id>/skills/", people.Skills.as_view(), name="api-skills"),
     path("campaigns/<int:campaign_id>/out-of-reach/", people.waiting_items, name="api-out-of-reach"),
     path("campaigns/<int:campaign_id>/agreement/", figures.agreement, name="api-agreement"),

@@ -1,10 +1,10 @@
 """How one row of an imported file becomes an item, and why it does not. The layout is told by the columns.
 
 - ``{"id"?, "prompt", "completions": [text | {"text", "origin"?}, …], "priority"?, "wanted"?, "batch"?, "domain"?,
-  "meta"?, "requires"?}``, where the prompt is text or a list of messages: Attune's own;
+  "meta"?, "requires"?, "about"?}``, where the prompt is text or a list of messages: Attune's own;
 - those of `annotation.importing.published` (TRL, HH-RLHF, UltraFeedback, HelpSteer, SafeRLHF, …) and of
-  `annotation.importing.oasst`; `id`, `priority`, `wanted`, `batch`, `domain`, `meta` and `requires` count in
-  them too.
+  `annotation.importing.oasst`; `id`, `priority`, `wanted`, `batch`, `domain`, `meta`, `requires` and `about`
+  count in them too.
 
 Other columns are named by `annotation.importing.mapping`.
 """
@@ -132,6 +132,7 @@ def _item(row: dict[str, Any], found: Found, *, name: Any) -> Item:
         domain=text_of(row, "domain"),
         meta=meta,
         requires=_tags(row, "requires"),
+        about=_tags(row, "about"),
     )
 
 

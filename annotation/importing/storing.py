@@ -73,7 +73,11 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     Completion.objects.bulk_create(fresh.values())
     completions.update(fresh)
 
-    routing.learn(campaign, needs=(tag for item in items.values() for tag in _needs(campaign, item)))
+    routing.learn(
+        campaign,
+        needs=(tag for item in items.values() for tag in _needs(campaign, item)),
+        about=(tag for item in items.values() for tag in _about(campaign, item)),
+    )
     tasks = {}
     parts = {}
     for external_id, item in items.items():
@@ -95,7 +99,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
             wanted=seats,
             seats=seats,
             priority=item.priority,
-            tags=routing.bits(campaign.tags, needs=_needs(campaign, item)),
+            tags=routing.bits(campaign.tags, needs=_needs(campaign, item), about=_about(campaign, item)),
             is_audit=item.is_audit,
             batch=item.batch,
         )
@@ -119,3 +123,7 @@ def overlap_of(campaign: Campaign, external_id: str) -> int:
 def _needs(campaign: Campaign, item: Item) -> Iterable[str]:
     """Return what people need for the item: what its row says, else what the campaign says."""
     return campaign.requires if item.requires is None else item.requires
+
+
+def _about(campaign: Campaign, item: Item) -> Iterable[str]:
+    return campaign.about if item.about is None else item.about

@@ -53,8 +53,13 @@ class Campaign(models.Model):
     )
     # What people may have to read. Unless nothing, they are told and asked before their first item.
     wellbeing = models.CharField(max_length=8, choices=Wellbeing.choices, default=Wellbeing.NONE)
-    # The most items one person judges here in a day; 0 for no limit.
+    # The most items one person judges here in a day, and in a week from Monday on; 0 for no limit.
     daily_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(10_000)])
+    weekly_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(50_000)])
+    # After so many items in a row that are about something unpleasant: an easier one, or a rest. 0 for never.
+    rest_after = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(1000)])
+    # Categories that hold for an item whose row does not say what it is about. People may decline them.
+    about = models.JSONField(default=list, blank=True)
     # The most judgements one person gives to one batch, such as a round, and the most per cent of all it wants; 0: any.
     batch_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(100_000)])
     batch_share = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
@@ -80,6 +85,8 @@ class Campaign(models.Model):
     agreed: bool = True
     # Which items are not for who is asking, as `annotation.routing.barred` counts them; set there as well.
     barred: int = 0
+    # The categories that who is asking declined; nobody else's business.
+    declined: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:

@@ -36,6 +36,8 @@ class Membership(models.Model):
     agreed_at = models.DateTimeField(null=True, blank=True)
     # What this person can do here, as the lead says: words, and languages as "lang:de".
     skills = models.JSONField(default=list, blank=True)
+    # Categories of items this person does not want to be given. Shown to nobody else.
+    declined = models.JSONField(default=list, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -38,7 +38,10 @@ def create(
     cohort_overlap: int = 3,
     batch_limit: int = 0,
     batch_share: int = 0,
+    weekly_limit: int = 0,
+    rest_after: int = 0,
     requires: Sequence[str] = (),
+    about: Sequence[str] = (),
     guideline: str = "",
     began_as: str = "",
 ) -> Campaign:
@@ -59,7 +62,10 @@ def create(
         cohort_overlap=cohort_overlap,
         batch_limit=batch_limit,
         batch_share=batch_share,
+        weekly_limit=weekly_limit,
+        rest_after=rest_after,
         requires=_tags("requires", requires),
+        about=_tags("about", about),
         created_by=actor,
     )
     _check(campaign)
@@ -88,7 +94,10 @@ def settings_of(campaign: Campaign) -> dict[str, Any]:
         "cohort_overlap": campaign.cohort_overlap,
         "batch_limit": campaign.batch_limit,
         "batch_share": campaign.batch_share,
+        "weekly_limit": campaign.weekly_limit,
+        "rest_after": campaign.rest_after,
         "requires": campaign.requires,
+        "about": campaign.about,
         "guideline": guideline.text if guideline else "",
     }
 
@@ -111,7 +120,8 @@ def settings_from(text: str | bytes) -> dict[str, Any]:
         **dict.fromkeys(("kind", "description", "wellbeing", "guideline"), str),
         **dict.fromkeys(("overlap", "lease_seconds", "daily_limit"), int),
         **dict.fromkeys(("cohort_percent", "cohort_overlap", "batch_limit", "batch_share"), int),
-        "requires": list,
+        **dict.fromkeys(("weekly_limit", "rest_after"), int),
+        **dict.fromkeys(("requires", "about"), list),
         "options": dict,
     }
     unknown = sorted(set(read) - set(shapes))
@@ -142,7 +152,10 @@ def update(
     cohort_overlap: int | None = None,
     batch_limit: int | None = None,
     batch_share: int | None = None,
+    weekly_limit: int | None = None,
+    rest_after: int | None = None,
     requires: Sequence[str] | None = None,
+    about: Sequence[str] | None = None,
 ) -> Campaign:
     """Change what is given and return the campaign. What is drawn or read at import counts from now on."""
     locked = _lock(campaign)
@@ -158,7 +171,10 @@ def update(
         "cohort_overlap": cohort_overlap,
         "batch_limit": batch_limit,
         "batch_share": batch_share,
+        "weekly_limit": weekly_limit,
+        "rest_after": rest_after,
         "requires": None if requires is None else _tags("requires", requires),
+        "about": None if about is None else _tags("about", about),
     }
     before = {field: getattr(locked, field) for field in given}
     for field, value in given.items():

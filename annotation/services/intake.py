@@ -58,13 +58,14 @@ def make_task(
     batch: str = "",
     meta: dict[str, Any] | None = None,
     requires: Sequence[str] | None = None,
+    about: Sequence[str] | None = None,
 ) -> tuple[Task, bool]:
     """Return the task called `external_id` and whether it is new; one that exists is returned as it is.
 
     `completions` are (text, origin) in canonical order. Raises `Invalid` for what people could not judge.
     """
-    needs = None if requires is None else tuple(read_tags(requires))
-    item = Item(external_id, messages, completions, wanted, priority, is_audit, batch, "", meta or {}, needs)
+    needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
+    item = Item(external_id, messages, completions, wanted, priority, is_audit, batch, "", meta or {}, needs, of)
     try:
         check(item, kind(campaign.kind))
     except Refused as refused:

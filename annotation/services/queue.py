@@ -105,7 +105,7 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
 
     With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
     that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Nor
-    does one whose `daily_limit` this person has reached; see `annotation.limits`. Raises `NotAgreed` for who was not
+    does one of which this person had enough for now; see `annotation.limits`. Raises `NotAgreed` for who was not
     told yet what they may have to read.
 
     SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction.
@@ -124,19 +124,23 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
             if len(held) > place:
                 assignment = held[place]
                 _renew(assignment, campaign)
-            elif limits.day_is_full(user, campaign, held=len(held)):
+            elif limits.is_enough(user, campaign, held=len(held)):
                 return None
             else:
                 full = limits.in_one_text(limits.full_batches(user, campaign))
+                barred = campaign.barred
+                if limits.rest_until(user, campaign, held=held):
+                    barred |= limits.heavy(campaign)
+                for_whom = {"user": user.pk, "campaign": campaign.pk, "barred": barred, "full": full}
                 free = min({0, 1} - {one.slot for one in held})
-                claimed = _claim(user=user, campaign=campaign, slot=free, full=full, look=_FIRST_FREE)
+                claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_FREE, for_whom=for_whom)
                 if claimed is None and not ahead:
                     # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once
                     # more and wait. And it is time for what this person set aside. The price is a fifth statement,
                     # paid at the very end of a campaign only.
-                    claimed = _claim(user=user, campaign=campaign, slot=free, full=full, look=_LAST_OPEN)
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_LAST_OPEN, for_whom=for_whom)
                 elif claimed is None and connection.features.has_select_for_update_skip_locked:
-                    claimed = _claim(user=user, campaign=campaign, slot=free, full=full, look=_FIRST_OPEN)
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_OPEN, for_whom=for_whom)
                 if claimed is None:
                     return None
                 assignment = claimed
@@ -231,8 +235,10 @@ def shown_order(*, task: Task, user: User) -> list[int]:
     return order
 
 
-def _claim(*, user: User, campaign: Campaign, slot: int, full: str, look: Select[Task]) -> Assignment | None:
-    """Return a new lease on the first open task that `look` finds, locked; None when it finds none. `full`: batches.
+def _claim(
+    *, user: User, campaign: Campaign, slot: int, look: Select[Task], for_whom: dict[str, Any]
+) -> Assignment | None:
+    """Return a new lease on the first open task that `look` finds, locked; None when it finds none.
 
     The state of the campaign is read with it, so that a pause takes effect at once.
 
@@ -241,7 +247,7 @@ def _claim(*, user: User, campaign: Campaign, slot: int, full: str, look: Select
     Within one look the locks are in the order of the queue, which all who wait for more than one keep to.
     """
     with transaction.atomic():
-        task = look.first(user=user.pk, campaign=campaign.pk, barred=campaign.barred, full=full)
+        task = look.first(**for_whom)
         if task is None:
             return None
         _TAKE_SEAT(pk=task.pk)

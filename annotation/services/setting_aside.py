@@ -108,8 +108,8 @@ def _reopen(assignment: Assignment) -> Assignment:
         raise LeaseLost("This item is not among those you set aside any more; what you typed is kept.")
     if not campaign.is_open:
         raise CampaignClosed("This campaign hands out no items now. What you set aside is kept, with what you typed.")
-    if limits.day_is_full(held.user, campaign, held=0):
-        raise TooMany("You have judged as many items today as one person does here. It is kept for tomorrow.")
+    if limits.is_enough(held.user, campaign, held=0):
+        raise TooMany("You have judged as many items as one person does here for now. It is kept for another day.")
     if task.state != Task.State.OPEN or task.seats < 1:
         raise LeaseLost(
             "Other people have judged this item meanwhile, or have it on screen. What you typed is kept with it."

@@ -121,6 +121,27 @@ class CampaignForm(forms.Form):
         required=False,
         help_text="0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours.",
     )
+    weekly_limit = forms.IntegerField(
+        label="Most items of one person in a week",
+        min_value=0,
+        max_value=50_000,
+        initial=0,
+        required=False,
+        help_text="From Monday on. 0 for no limit.",
+    )
+    about = TagsField(
+        label="What the items are about",
+        help_text="Categories such as violence or self-harm, with commas between them; for items imported from now on "
+        "whose row has no column “about”. People may decline a category, and nobody else sees that.",
+    )
+    rest_after = forms.IntegerField(
+        label="Rest after so many of them in a row",
+        min_value=0,
+        max_value=1000,
+        initial=0,
+        required=False,
+        help_text="Then comes an item about none of these, or a pause of ten minutes. 0 for never.",
+    )
     batch_limit = forms.IntegerField(
         label="Most judgements of one person in a batch",
         min_value=0,
@@ -190,15 +211,14 @@ class CampaignForm(forms.Form):
 # What settings and the form call by the same name.
 SAME = (
     *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "daily_limit"),
-    *("batch_limit", "batch_share", "guideline"),
+    *("weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
 )
 
 
 def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
     """Return what the form of a campaign starts with, out of settings that may lack some."""
     initial: dict[str, Any] = {field: settings[field] for field in SAME if field in settings}
-    if "requires" in settings:
-        initial["requires"] = ", ".join(settings["requires"])
+    initial |= {name: ", ".join(settings[name]) for name in ("requires", "about") if name in settings}
     if "lease_seconds" in settings:
         initial["lease_minutes"] = max(1, round(settings["lease_seconds"] / 60))
     return {**initial, "name": name} if name else initial

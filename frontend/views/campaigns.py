@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation.agreement import Agreement, campaign_agreement
 from annotation.errors import AnnotationError, Invalid
+from annotation.exposure import exposure
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
 from annotation.permissions import may_create
@@ -90,6 +91,7 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         **_agreement_context(campaign, figures["progress"]),
         "tally": tally,
         "out_of_reach": out_of_reach(campaign),
+        "exposure": exposure(campaign),
         "batches": batches.batches(campaign),
         "compares": kind(campaign.kind).compares,
         "strength": strength,

@@ -29,7 +29,7 @@ class Waiting:
         if not self.campaign.is_open:
             return 0
         left = self.progress.holding + self.progress.available
-        return left if self.progress.left_today is None else min(left, self.progress.left_today)
+        return left if self.progress.left_now is None else min(left, self.progress.left_now)
 
 
 @never_cache

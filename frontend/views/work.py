@@ -26,7 +26,7 @@ from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
 from annotation.models import Assignment, Campaign, Feedback, Role
 from annotation.permissions import assignment_for
-from annotation.services import queue, setting_aside, submission
+from annotation.services import queue, setting_aside, submission, wellbeing
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.views.items import shown_item
@@ -202,7 +202,8 @@ def refused(request: SignedInRequest, campaign: Campaign, error: AnnotationError
 
 def _warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what stands before the first item of a campaign with unpleasant texts."""
-    return page(request, "work/warning.html", _campaign_context(campaign), fragment="work/_warning.html")
+    context = {**_campaign_context(campaign), "categories": wellbeing.categories(campaign)}
+    return page(request, "work/warning.html", context, fragment="work/_warning.html")
 
 
 def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:

@@ -88,7 +88,7 @@ class TestQueue:
         campaign.refresh_from_db()
         (found,) = out_of_reach(campaign)
         assert (found.items, found.needs, found.wanted, found.able) == (3, ["lang:de"], 2, 0)
-        assert found.reason.startswith("3 items need lang:de, and nobody here has that.")
+        assert found.reason.startswith("3 items need lang:de, and nobody here has all of that.")
         people.set_skills(campaign=campaign, username="annotator", skills=["lang:de"], actor=lead)
         (found,) = out_of_reach(campaign)
         assert found.reason == "3 items need lang:de of 2 people each, and only 1 person has it here."

@@ -31,6 +31,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("profile", "get", {}, SIGNED_IN),
     ("work", "get", {}, WORKERS),
     ("work-agree", "post", {}, (302, 404, 302, 403, 302)),
+    ("work-wellbeing", "get", {}, WORKERS),
     ("work-leave", "post", {}, (302, 404, 302, 403, 302)),
     ("work-stop", "post", {}, (302, 404, 302, 403, 302)),
     ("work-skip", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),

@@ -35,7 +35,7 @@ def test_the_overview_says_what_waits_and_for_whom(client: Client, campaign, lea
     page = reverse("campaign", args=[campaign.pk])
     assert "Items that wait for somebody" not in client.get(page).content.decode()
     make_task(campaign, requires=["lang:de"])
-    assert "1 item needs lang:de, and nobody here has that." in client.get(page).content.decode()
+    assert "1 item needs lang:de, and nobody here has all of that." in client.get(page).content.decode()
 
 
 def test_what_items_need_is_a_setting(client: Client, campaign, lead):

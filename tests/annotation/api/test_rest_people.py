@@ -47,6 +47,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-batches", "get", None, READERS),
     # There is no such batch here; what changes is tested where there is one.
     ("api-batches", "post", {"batch": "x", "priority": 1}, (401, 404, 403, 403, 422)),
+    ("api-wellbeing", "get", None, (401, 404, 200, 403, 200)),
+    ("api-wellbeing", "post", {"declined": []}, (401, 404, 200, 403, 200)),
+    ("api-exposure", "get", None, READERS),
     ("api-skills", "get", None, LEADS),
     ("api-skills", "post", {"username": "annotator", "skills": ["lang:de"]}, LEADS),
     ("api-out-of-reach", "get", None, READERS),

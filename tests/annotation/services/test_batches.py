@@ -106,5 +106,5 @@ def test_the_limit_of_a_day_holds_for_what_was_set_aside_too(lead):
     campaign = campaigns.update(campaign=campaign, actor=lead, daily_limit=1)
     held = setting_aside.set_aside(assignment=make_assignment(lead, campaign))
     judge(lead, campaign)
-    with pytest.raises(TooMany, match="kept for tomorrow"):
+    with pytest.raises(TooMany, match="kept for another day"):
         setting_aside.take_up(assignment=held)
