@@ -44,6 +44,10 @@ class FeedbackType(ABC):
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.
     has_rules: bool = False
 
+    def has_rules_in(self, options: Mapping[str, Any]) -> bool:
+        """Return whether fields are checked against each other in a campaign with these options."""
+        return self.has_rules or bool(options.get("never_both"))
+
     @property
     def compares(self) -> bool:
         """Whether its judgements say which of two answers is better, which is what a loop learns from."""

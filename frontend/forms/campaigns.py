@@ -59,7 +59,13 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
     if schema.get("type") == "array":
         rows = min(12, len(value or []) + 2)
         widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "true"})
-        return StorableField(label=title, initial="\n".join(value or []), widget=widget, help_text=help_text)
+        return StorableField(
+            label=title,
+            initial="\n".join(value or []),
+            required=schema.get("minItems", 0) > 0,
+            widget=widget,
+            help_text=help_text,
+        )
     return StorableField(label=title, initial=value, max_length=schema.get("maxLength", 1000), help_text=help_text)
 
 

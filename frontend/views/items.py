@@ -40,7 +40,7 @@ def shown_item(
         ],
         "template": feedback_kind.template,
         "layout": feedback_kind.layout,
-        "has_rules": feedback_kind.has_rules,
+        "has_rules": feedback_kind.has_rules_in(campaign.options),
         "inputs": feedback_kind.context(options=campaign.options, shown_order=order),
         "values": values,
     }
