@@ -31,6 +31,12 @@ class NotAgreed(AnnotationError):
     status = 409
 
 
+class TooMany(AnnotationError):
+    """The person has as many of these as one may have at a time."""
+
+    status = 409
+
+
 class LeaseLost(AnnotationError):
     """The seat went to somebody else; what was typed is kept as a draft."""
 

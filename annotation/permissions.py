@@ -9,12 +9,16 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import BigIntegerField, CharField, Exists, OuterRef
 from django.http import Http404
 
+from annotation import routing
 from annotation.models import Assignment, Campaign, Membership, Role, User
 from annotation.prepared import Select
 
 LARGEST_ID = 2**63 - 1
 # To submit needs none of these, and the texts of an item are most of what it holds; they are read when asked for.
-_LARGE = ("task__content", "task__meta", "task__created_at", "campaign__created_at", "campaign__description")
+_LARGE = (
+    *("task__content", "task__meta", "task__created_at"),
+    *("campaign__created_at", "campaign__description", "campaign__tags", "campaign__requires", "campaign__about"),
+)
 # Asked with every request of an annotator, so their SQL is written once.
 _MEMBERSHIPS = Select(
     lambda user, campaign: (
@@ -68,7 +72,8 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> 
     """Return the campaign if `user` has one of `roles` there; any role will do when none is named.
 
     Raises Http404 for strangers, so that they cannot find out what exists, and PermissionDenied for a member whose
-    role does not suffice. One SQL statement. `campaign.agreed` tells whether this person may be given items yet.
+    role does not suffice. One SQL statement. `campaign.agreed` tells whether this person may be given items yet, and
+    `campaign.barred` which are not for them.
     """
     if not user.is_authenticated:
         raise Http404("There is no such campaign.")
@@ -86,8 +91,19 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> 
         wanted = " or ".join(Role(role).label.lower() for role in roles)
         raise PermissionDenied(f"This needs the role {wanted} in the campaign; ask its lead.")
     campaign = memberships[0].campaign
-    campaign.agreed = campaign.wellbeing == Campaign.Wellbeing.NONE or any(one.agreed_at for one in memberships)
+    _enter(campaign, memberships)
     return campaign
+
+
+def enter(user: User, campaigns: Iterable[Campaign]) -> dict[int, list[Membership]]:
+    """Set on each campaign what `campaign_for` sets, and return the person's memberships by campaign. One statement."""
+    held: dict[int, list[Membership]] = {}
+    for membership in Membership.objects.filter(user=user):
+        held.setdefault(membership.campaign_id, []).append(membership)
+    for campaign in campaigns:
+        if campaign.pk in held:
+            _enter(campaign, held[campaign.pk])
+    return held
 
 
 def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:
@@ -101,6 +117,15 @@ def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:
     if assignment is None:
         raise Http404("There is no such item.")
     return assignment
+
+
+def _enter(campaign: Campaign, memberships: list[Membership]) -> None:
+    """Set on the campaign what it is to the person of these memberships."""
+    campaign.agreed = campaign.wellbeing == Campaign.Wellbeing.NONE or any(one.agreed_at for one in memberships)
+    skills = {skill for one in memberships for skill in one.skills}
+    campaign.declined = tuple(sorted({category for one in memberships for category in one.declined}))
+    if campaign.tags:
+        campaign.barred = routing.barred(campaign.tags, skills=skills, declined=campaign.declined)
 
 
 def _implied(roles: Iterable[Role]) -> set[Role]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Avg, BigIntegerField, Count, DateTimeField, Max, Q, QuerySet, Sum
+from django.db.models import Avg, BigIntegerField, Count, DateTimeField, F, Max, Q, QuerySet, Sum
 
+from annotation.limits import full_batches, judged_since, midnight, monday, rest_until
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Rows
-from annotation.services.queue import midnight
+from annotation.routing import open_to
 
 # Up to so many open items, counting them all costs less than a millisecond or two.
 EXACT = 1000
@@ -55,13 +57,24 @@ class MyProgress:
     skipped: int
     available: int  # items this person could still be given, besides those they hold
     holding: int
+    set_aside: int = 0  # for later; those of them that are free count as available too
 
     # How many more items this person may have today; None where there is no limit.
     left_today: int | None = None
+    # Whether items of some batch are for other people now, since this person judged their part of it.
+    quota_reached: bool = False
+    left_this_week: int | None = None
+    # Until when this person rests from what is unpleasant to read; None when they need not.
+    rest_until: datetime | None = None
 
     @property
     def limit_reached(self) -> bool:
-        return self.left_today == 0
+        return self.left_now == 0
+
+    @property
+    def left_now(self) -> int | None:
+        """Return how many more items this person may have in this day and week; None where there is no limit."""
+        return min((left for left in (self.left_today, self.left_this_week) if left is not None), default=None)
 
     @property
     def total(self) -> int:
@@ -102,20 +115,35 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
     out, it is counted once a minute, less what this person took since.
     """
     counted_now = _HAD(user=user.pk, campaign=campaign.pk, midnight=midnight())
-    _, done, skipped, holding, today = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0)
-    available = 0
+    _, done, skipped, holding, today, aside = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0, 0)
+    available, full = 0, []
     if campaign.is_open:
-        available = max(0, _available(user, campaign, taken=done + skipped + holding))
+        full = full_batches(user, campaign)
+        available = max(0, _available(user, campaign, taken=done + skipped + holding, full=full))
     left_today = max(0, campaign.daily_limit - today) if campaign.daily_limit else None
+    left_this_week = None
+    if most := campaign.weekly_limit:
+        left_this_week = most - judged_since(user, campaign, monday(), most=most)
     return MyProgress(
-        done=done, today=today, skipped=skipped, available=available, holding=holding, left_today=left_today
+        done=done,
+        today=today,
+        skipped=skipped,
+        available=available,
+        holding=holding,
+        set_aside=aside,
+        left_today=left_today,
+        quota_reached=bool(full),
+        left_this_week=left_this_week,
+        rest_until=rest_until(user, campaign) if campaign.is_open else None,
     )
 
 
-def _available(user: User, campaign: Campaign, *, taken: int) -> int:
-    """Return how many open items this person never had; `taken` is how many they had and did not give back."""
+def _available(user: User, campaign: Campaign, *, taken: int, full: Sequence[str]) -> int:
+    """Return how many open items of those for this person they never had; `taken`: they had and did not give back."""
     states = Assignment.State
-    open_tasks = Task.objects.open().filter(campaign=campaign)
+    open_tasks: QuerySet[Task] = Task.objects.open().filter(campaign=campaign)
+    if campaign.barred:
+        open_tasks = open_to(open_tasks, campaign.barred)
     # Those of them this person had. Two indexes are read for a difference, instead of each open item being asked.
     mine = Assignment.objects.filter(
         user=user,
@@ -124,7 +152,11 @@ def _available(user: User, campaign: Campaign, *, taken: int) -> int:
         task__state=Task.State.OPEN,
         task__seats__gt=0,
     )
-    key = f"available-{campaign.pk}-{user.pk}"
+    if campaign.barred:
+        mine = mine.alias(in_the_way=F("task__tags").bitand(campaign.barred)).filter(in_the_way=0)
+    if full:
+        open_tasks, mine = open_tasks.exclude(batch__in=full), mine.exclude(task__batch__in=full)
+    key = f"available-{campaign.pk}-{user.pk}-{campaign.barred}-{len(full)}"
     counted: tuple[int, int] | None = cache.get(key)
     # No team judges the difference in the minute for which a count is kept.
     if counted is None or counted[0] - (taken - counted[1]) <= 3 * EXACT:
@@ -149,6 +181,7 @@ _HAD = Rows(
             skipped=Count("id", filter=Q(state=Assignment.State.SKIPPED)),
             holding=Count("id", filter=Q(state=Assignment.State.OPEN)),
             today=Count("id", filter=Q(state=Assignment.State.SUBMITTED, closed_at__gte=midnight)),
+            set_aside=Count("id", filter=Q(state=Assignment.State.POSTPONED)),
         )
     ),
     user=BigIntegerField(),

@@ -6,6 +6,7 @@ from annotation.models import Campaign, Event
 
 WORDS = {
     "account.created": "Account {target} was made",
+    "batch.prioritised": "Batch {target} was given another priority",
     "campaign.changed": "Settings were changed",
     "campaign.closed": "The campaign was closed",
     "member.left": "{target} left the campaign",
@@ -17,6 +18,7 @@ WORDS = {
     "loop.created": "The loop was set up",
     "loop.paused": "The loop was paused",
     "member.added": "{target} was added",
+    "member.skills": "What {target} can do was changed",
     "member.removed": "{target} was removed",
     "policy.promoted": "{target} was promoted",
     "policy.promoted_over_the_gate": "{target} was promoted without a passing gate",

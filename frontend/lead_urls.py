@@ -15,6 +15,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/", campaigns.campaign_detail, name="campaign"),
     path("campaigns/<int:campaign_id>/progress/", campaigns.campaign_progress_part, name="campaign-progress"),
     path("campaigns/<int:campaign_id>/state/", campaigns.campaign_state, name="campaign-state"),
+    path("campaigns/<int:campaign_id>/priority/", campaigns.batch_priority, name="campaign-priority"),
     path("campaigns/<int:campaign_id>/edit/", campaign_setup.campaign_edit, name="campaign-edit"),
     path("campaigns/<int:campaign_id>/import/", imports.campaign_import, name="campaign-import"),
     path("campaigns/<int:campaign_id>/import/<int:event_id>/errors/", imports.import_errors, name="import-errors"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from frontend.views import account, home, wellbeing, work
+from frontend.views import account, home, later, wellbeing, work
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,11 +13,14 @@ urlpatterns = [
     path("profile/", account.profile, name="profile"),
     path("work/<int:campaign_id>/", work.work, name="work"),
     path("work/<int:campaign_id>/agree/", wellbeing.agree, name="work-agree"),
+    path("work/<int:campaign_id>/wellbeing/", wellbeing.choices, name="work-wellbeing"),
     path("work/<int:campaign_id>/leave/", wellbeing.leave, name="work-leave"),
     path("work/<int:campaign_id>/stop/", wellbeing.stop, name="work-stop"),
     path("work/<int:campaign_id>/skip/", work.skip, name="work-skip"),
     path("work/<int:campaign_id>/draft/", work.draft, name="work-draft"),
     path("work/<int:campaign_id>/undo/", work.undo, name="work-undo"),
+    path("work/<int:campaign_id>/set-aside/", later.set_aside, name="work-set-aside"),
+    path("work/<int:campaign_id>/pile/", later.pile, name="work-pile"),
     path("work/<int:campaign_id>/history/", work.history, name="work-history"),
     path("work/<int:campaign_id>/guideline/", work.guideline, name="work-guideline"),
     path("", include("frontend.lead_urls")),

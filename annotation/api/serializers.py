@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from annotation import dataset_views
+from annotation import dataset_views, routing
 from annotation.behaviour import MEASURES
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
@@ -42,6 +42,35 @@ class CampaignIn(serializers.Serializer):
     daily_limit = serializers.IntegerField(
         min_value=0, max_value=10_000, default=0, help_text="Most items of one person in a day; 0 for no limit."
     )
+    cohort_percent = serializers.IntegerField(
+        min_value=0, max_value=100, default=0, help_text="So many per cent of the items, drawn at import, are judged by"
+    )
+    cohort_overlap = serializers.IntegerField(min_value=1, max_value=50, default=3, help_text="so many people each.")
+    batch_limit = serializers.IntegerField(
+        min_value=0, max_value=100_000, default=0, help_text="Most judgements of one person in a batch; 0 for any."
+    )
+    batch_share = serializers.IntegerField(
+        min_value=0, max_value=100, default=0, help_text="The same, in per cent of what the batch wants."
+    )
+    weekly_limit = serializers.IntegerField(
+        min_value=0, max_value=50_000, default=0, help_text="Most items of one person in a week; 0 for no limit."
+    )
+    rest_after = serializers.IntegerField(
+        min_value=0,
+        max_value=1000,
+        default=0,
+        help_text="After so many items about something unpleasant in a row: an easier one, or a rest; 0 for never.",
+    )
+    about = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        default=list,
+        help_text="What items are about that people may decline to read; a row may say otherwise.",
+    )
+    requires = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        default=list,
+        help_text='What people must be able to do, as words, and languages as "lang:de"; a row may say otherwise.',
+    )
     guideline = serializers.CharField(allow_blank=True, default="", max_length=200_000)
     attune_campaign = serializers.IntegerField(
         required=False,
@@ -70,6 +99,14 @@ class CampaignChange(serializers.Serializer):
     lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, required=False)
     wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices, required=False)
     daily_limit = serializers.IntegerField(min_value=0, max_value=10_000, required=False)
+    cohort_percent = serializers.IntegerField(min_value=0, max_value=100, required=False)
+    cohort_overlap = serializers.IntegerField(min_value=1, max_value=50, required=False)
+    batch_limit = serializers.IntegerField(min_value=0, max_value=100_000, required=False)
+    batch_share = serializers.IntegerField(min_value=0, max_value=100, required=False)
+    weekly_limit = serializers.IntegerField(min_value=0, max_value=50_000, required=False)
+    rest_after = serializers.IntegerField(min_value=0, max_value=1000, required=False)
+    about = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
+    requires = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
     guideline = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
 
 
@@ -83,6 +120,14 @@ class CampaignOut(serializers.Serializer):
     lease_seconds = serializers.IntegerField()
     wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices)
     daily_limit = serializers.IntegerField()
+    cohort_percent = serializers.IntegerField()
+    cohort_overlap = serializers.IntegerField()
+    batch_limit = serializers.IntegerField()
+    batch_share = serializers.IntegerField()
+    weekly_limit = serializers.IntegerField()
+    rest_after = serializers.IntegerField()
+    about = serializers.ListField(child=serializers.CharField())
+    requires = serializers.ListField(child=serializers.CharField())
     guideline_version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     roles = serializers.SerializerMethodField()
@@ -156,10 +201,18 @@ class TaskOut(serializers.Serializer):
     priority = serializers.IntegerField()
     is_audit = serializers.BooleanField()
     batch = serializers.CharField()
+    requires = serializers.SerializerMethodField(help_text="What people must be able to do to be given it.")
+    about = serializers.SerializerMethodField(help_text="What it is about that people may decline to read.")
     meta = serializers.DictField(child=serializers.JSONField())
     prompt = serializers.SerializerMethodField()
     completions = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
+
+    def get_requires(self, task: Task) -> list[str]:
+        return routing.names(self.context["tags"], task.tags, routing.NEEDS)
+
+    def get_about(self, task: Task) -> list[str]:
+        return routing.names(self.context["tags"], task.tags, routing.ABOUT)
 
     def get_prompt(self, task: Task) -> list[dict[str, str]]:
         return task.content["messages"]

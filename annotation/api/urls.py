@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from annotation.api import accounts, exchange, figures, imports, schema, views, work
+from annotation.api import accounts, batches, exchange, figures, imports, later, people, schema, views, wellbeing, work
 
 urlpatterns = [
     path("schema/", schema.Document.as_view(), name="api-schema"),
@@ -29,9 +29,18 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/feedback/", views.FeedbackList.as_view(), name="api-feedback"),
     path("campaigns/<int:campaign_id>/progress/", figures.progress, name="api-progress"),
     path("campaigns/<int:campaign_id>/progress/mine/", figures.own_progress, name="api-my-progress"),
+    path("campaigns/<int:campaign_id>/batches/", batches.Batches.as_view(), name="api-batches"),
+    path("campaigns/<int:campaign_id>/wellbeing/", wellbeing.Wellbeing.as_view(), name="api-wellbeing"),
+    path("campaigns/<int:campaign_id>/exposure/", wellbeing.campaign_exposure, name="api-exposure"),
+    path("campaigns/<int:campaign_id>/skills/", people.Skills.as_view(), name="api-skills"),
+    path("campaigns/<int:campaign_id>/out-of-reach/", people.waiting_items, name="api-out-of-reach"),
     path("campaigns/<int:campaign_id>/agreement/", figures.agreement, name="api-agreement"),
     path("campaigns/<int:campaign_id>/next/", work.next_item, name="api-next"),
+    path("campaigns/<int:campaign_id>/set-aside/", later.pile, name="api-pile"),
     path("assignments/<slug:key>/submit/", work.submit, name="api-submit"),
     path("assignments/<slug:key>/skip/", work.skip, name="api-skip"),
     path("assignments/<slug:key>/draft/", work.draft, name="api-draft"),
+    path("assignments/<slug:key>/set-aside/", later.set_aside, name="api-set-aside"),
+    path("assignments/<slug:key>/take-up/", later.take_up, name="api-take-up"),
+    path("assignments/<slug:key>/let-go/", later.let_go, name="api-let-go"),
 ]

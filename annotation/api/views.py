@@ -148,7 +148,7 @@ class TaskList(APIView):
             tasks = tasks.filter(is_audit=asked["audit"])
         pager = self.pagination_class()
         page = pager.paginate_queryset(tasks, request, self)
-        return pager.get_paginated_response(TaskOut(page, many=True).data)
+        return pager.get_paginated_response(TaskOut(page, many=True, context={"tags": campaign.tags}).data)
 
 
 class FeedbackList(APIView):

@@ -44,9 +44,13 @@ class FeedbackType(ABC):
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.
     has_rules: bool = False
 
-    def layout_of(self, options: Mapping[str, Any]) -> str:
+    def layout_in(self, options: Mapping[str, Any]) -> str:
         """Return where the inputs are under these options."""
         return self.layout
+
+    def has_rules_in(self, options: Mapping[str, Any]) -> bool:
+        """Return whether fields are checked against each other in a campaign with these options."""
+        return self.has_rules or bool(options.get("never_both"))
 
     @property
     def compares(self) -> bool:

@@ -51,7 +51,7 @@ class Pairwise(FeedbackType):
     completions = (2, 2)
     views = ("pairs", "dimension_pairs", "demonstrations")
 
-    def layout_of(self, options: Mapping[str, Any]) -> str:
+    def layout_in(self, options: Mapping[str, Any]) -> str:
         return "side" if options.get("dimensions") or options.get("write_on_tie") else self.layout
 
     def option_properties(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Pairwise(FeedbackType):
         return payload
 
     def _question_rows(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-        if self.layout_of(options) != "side":
+        if self.layout_in(options) != "side":
             return []
         points = [{"value": point, "words": _in_words(TIE - int(point), "A", "B")} for point in _POINTS]
         whole = [point for point in points if options["ties"] or point["value"] != str(TIE)]

@@ -1,9 +1,9 @@
 """Is a principle met by an answer: yes, no, partly or not applicable, with the passage that shows it (RLBFF).
 
 Payload: ``{"principles": [{principle: {"answer": "yes"|"no"|"partly"|"na", "evidence": str}}, …], "comment": str}``,
-one object per completion in canonical order. One answer at a time and two clear values, as Z. Wang et al., "RLBFF"
-(2025), section 2 argue: no position bias, nothing to calibrate; "partly" is kept apart, since it is left out of
-training there.
+one object per completion in canonical order; what was not asked about one is left out. One answer at a time and two
+clear values, as Z. Wang et al., "RLBFF" (2025), section 2 argue: no position bias, nothing to calibrate; "partly" is
+kept apart, since it is left out of training there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.feedback import rules
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -46,7 +47,10 @@ DEFAULTS: dict[str, Any] = {
     ],
     "evidence": True,
     "comment": "optional",
+    **rules.DEFAULTS,
 }
+# What a rule may call an answer.
+_VALUES = {**{value: value for value in ANSWERS}, "does not apply": "na"}
 
 
 class Principles(FeedbackType):
@@ -73,6 +77,7 @@ class Principles(FeedbackType):
                 "default": True,
             },
             "comment": comment_schema(),
+            **rules.option_properties(("Concise if Clear is yes or partly", "Clear is no and Suitable tone is yes")),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,11 +86,13 @@ class Principles(FeedbackType):
         reader.choice("comment", COMMENT_MODES)
         reader.flag("evidence")
         reader.lines("principles", most=MOST_PRINCIPLES)
+        rules.clean(reader, titles_of(reader.values["principles"]), _VALUES)
         return reader.finish("Some options of the principles do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``choices``, ``evidence``, ``comment`` and ``answers``, each with its rows."""
         options = {**DEFAULTS, **options}
+        asked = _rules(options)
         return {
             "question": options["question"],
             "choices": [{"value": value, "label": label, "key": key} for value, (label, key) in ANSWERS.items()],
@@ -99,6 +106,7 @@ class Principles(FeedbackType):
                             "evidence_name": f"evidence_{key_of(line)}_{place}",
                             "title": title_and_rest(line)[0],
                             "meaning": title_and_rest(line)[1],
+                            **asked.marks(key_of(line), place),
                         }
                         for line in options["principles"]
                     ],
@@ -113,13 +121,18 @@ class Principles(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
+        asked = _rules(options)
         said: list[dict[str, Any]] = [{} for _ in shown_order]
         for place, position in enumerate(shown_order, start=1):
+            answers: dict[str, str] = {}
             for line in options["principles"]:
                 key = key_of(line)
-                answer = reader.choice(f"{key}_{place}", ANSWERS, missing="Answer this too.")
+                if not asked.asks(key, answers):
+                    continue
+                answers[key] = answer = reader.choice(f"{key}_{place}", ANSWERS, missing="Answer this too.")
                 evidence = reader.text(f"evidence_{key}_{place}", most=MAX_EVIDENCE) if options["evidence"] else ""
                 said[position][key] = {"answer": answer, "evidence": evidence}
+            asked.check(reader, answers, place)
         comment = reader.comment(options["comment"])
         reader.finish()
         return {"principles": said, "comment": comment}
@@ -190,7 +203,8 @@ class Principles(FeedbackType):
             }
             if options["evidence"]:
                 properties[f"evidence_{key}_1"] = {"type": "string", "maxLength": MAX_EVIDENCE}
-        required = [f"{key_of(line)}_1" for line in options["principles"]]
+        always = [line for line in options["principles"] if key_of(line) not in _rules(options).asked_if]
+        required = [f"{key_of(line)}_1" for line in always]
         if options["comment"] == "required":
             required.append("comment")
         return {"type": "object", "properties": properties, "required": required}
@@ -198,3 +212,7 @@ class Principles(FeedbackType):
 
 def _titles(options: Mapping[str, Any]) -> dict[str, str]:
     return titles_of({**DEFAULTS, **options}["principles"])
+
+
+def _rules(options: Mapping[str, Any]) -> rules.Rules:
+    return rules.rules_of(options, titles_of(options["principles"]), _VALUES)

@@ -1,8 +1,8 @@
 """Ratings from 0 to 4 of each answer on several attributes, each point with its own words (HelpSteer2's form).
 
-Payload: ``{"ratings": [{attribute: 0..4, …}, …], "comment": str}``, one object per completion in canonical order. The
-attributes and their meaning are those of Z. Wang et al., "HelpSteer2" (2024), section 2; the words of the points are
-ours.
+Payload: ``{"ratings": [{attribute: 0..4, …}, …], "comment": str}``, one object per completion in canonical order; what
+was not asked about one is left out. The attributes and their meaning are those of Z. Wang et al., "HelpSteer2" (2024),
+section 2; the words of the points are ours.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.feedback import rules
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -39,7 +40,10 @@ DEFAULTS: dict[str, Any] = {
         "Verbosity: far too terse | short | about right | long | exhaustive",
     ],
     "comment": "optional",
+    **rules.DEFAULTS,
 }
+# What a rule may call an answer.
+_VALUES = {str(value): str(value) for value in range(LOWEST, HIGHEST + 1)}
 
 
 class Ratings(FeedbackType):
@@ -60,6 +64,7 @@ class Ratings(FeedbackType):
                 "One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them.",
             ),
             "comment": comment_schema(),
+            **rules.option_properties(("Complexity if Helpfulness is 3 or 4", "Helpfulness is 4 and Correctness is 0")),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,17 +78,20 @@ class Ratings(FeedbackType):
                 reader.refuse(
                     "attributes", f"{line.partition(':')[0]!r} has {len(words)} words for its points; give 5."
                 )
+        rules.clean(reader, titles_of(reader.values["attributes"]), _VALUES)
         return reader.finish("Some options of the rating do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``comment`` and ``answers``: letter, and rows of name, title, and points with words."""
         options = {**DEFAULTS, **options}
+        asked = _rules(options)
         answers = []
         for place, letter in enumerate(letters(range(len(shown_order))), start=1):
             rows = [
                 {
                     "name": f"{key_of(line)}_{place}",
                     "title": title_and_rest(line)[0],
+                    **asked.marks(key_of(line), place),
                     "points": [
                         {"value": str(value), "words": words}
                         for value, words in enumerate(_points(line) or [""] * (HIGHEST + 1))
@@ -102,13 +110,16 @@ class Ratings(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
+        asked = _rules(options)
         ratings: list[dict[str, int]] = [{} for _ in shown_order]
-        values = [str(value) for value in range(LOWEST, HIGHEST + 1)]
         for place, position in enumerate(shown_order, start=1):
+            said: dict[str, str] = {}
             for line in options["attributes"]:
                 key = key_of(line)
-                given = reader.choice(f"{key}_{place}", values, missing="Rate this too.")
-                ratings[position][key] = int(given or LOWEST)
+                if asked.asks(key, said):
+                    said[key] = reader.choice(f"{key}_{place}", _VALUES, missing="Rate this too.")
+            asked.check(reader, said, place)
+            ratings[position] = {key: int(value or LOWEST) for key, value in said.items()}
         comment = reader.comment(options["comment"])
         reader.finish()
         return {"ratings": ratings, "comment": comment}
@@ -168,7 +179,8 @@ class Ratings(FeedbackType):
                 "description": f"{title_and_rest(line)[0]} of the answer shown first, from 0 to 4; _2 is the second's.",
                 "enum": [str(value) for value in range(LOWEST, HIGHEST + 1)],
             }
-        required = [f"{key_of(line)}_1" for line in options["attributes"]]
+        always = [line for line in options["attributes"] if key_of(line) not in _rules(options).asked_if]
+        required = [f"{key_of(line)}_1" for line in always]
         if options["comment"] == "required":
             required.append("comment")
         return {"type": "object", "properties": properties, "required": required}
@@ -182,3 +194,7 @@ def _points(line: str) -> list[str]:
 
 def _titles(options: Mapping[str, Any]) -> dict[str, str]:
     return titles_of({**DEFAULTS, **options}["attributes"])
+
+
+def _rules(options: Mapping[str, Any]) -> rules.Rules:
+    return rules.rules_of(options, titles_of(options["attributes"]), _VALUES)

@@ -39,6 +39,9 @@ class Item:
     batch: str
     domain: str
     meta: dict[str, Any]
+    # None: what the campaign says.
+    requires: tuple[str, ...] | None = None
+    about: tuple[str, ...] | None = None
 
     def same_as(self, messages: Messages, texts: list[str]) -> bool:
         """Return whether this is the item about these words; the order of the answers does not matter."""
@@ -55,6 +58,8 @@ class Item:
             "batch": self.batch,
             "domain": self.domain,
             "meta": self.meta,
+            "requires": None if self.requires is None else list(self.requires),
+            "about": None if self.about is None else list(self.about),
         }
         return {name: value for name, value in row.items() if value not in (None, "", {}, 0)}
 

@@ -1,9 +1,10 @@
 """How one row of an imported file becomes an item, and why it does not. The layout is told by the columns.
 
 - ``{"id"?, "prompt", "completions": [text | {"text", "origin"?}, …], "priority"?, "wanted"?, "batch"?, "domain"?,
-  "meta"?}``, where the prompt is text or a list of messages: Attune's own;
+  "meta"?, "requires"?, "about"?}``, where the prompt is text or a list of messages: Attune's own;
 - those of `annotation.importing.published` (TRL, HH-RLHF, UltraFeedback, HelpSteer, SafeRLHF, …) and of
-  `annotation.importing.oasst`; `id`, `priority`, `wanted`, `batch`, `domain` and `meta` count in them too.
+  `annotation.importing.oasst`; `id`, `priority`, `wanted`, `batch`, `domain`, `meta`, `requires` and `about`
+  count in them too.
 
 Other columns are named by `annotation.importing.mapping`.
 """
@@ -15,9 +16,11 @@ from itertools import combinations
 from typing import Any
 
 from annotation.datasets import content_hash, prompt_hash
+from annotation.errors import Invalid
 from annotation.importing import oasst, published
 from annotation.importing.conversations import Found, answer_of, messages_of, text_of
 from annotation.importing.items import Item, Messages, Refused
+from annotation.routing import read_tags
 
 # More answers than that would make too many pairs.
 MAX_SPLIT = 20
@@ -128,6 +131,8 @@ def _item(row: dict[str, Any], found: Found, *, name: Any) -> Item:
         batch=text_of(row, "batch"),
         domain=text_of(row, "domain"),
         meta=meta,
+        requires=_tags(row, "requires"),
+        about=_tags(row, "about"),
     )
 
 
@@ -158,6 +163,16 @@ def _id(value: Any, messages: Messages, completions: list[tuple[str, str]]) -> s
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Refused("Its id is neither text nor a whole number.")
     return str(value)
+
+
+def _tags(row: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    """Return the tags in a column; None without one."""
+    if row.get(name) is None:
+        return None
+    try:
+        return tuple(read_tags(row[name]))
+    except Invalid as error:
+        raise Refused(f"Its {name} cannot be read. {error}") from None
 
 
 def _whole(row: dict[str, Any], name: str, default: int | None) -> int | None:

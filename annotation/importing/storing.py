@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+
+from annotation import routing
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
 from annotation.importing.items import Item
@@ -11,8 +15,9 @@ from annotation.models import Campaign, Completion, Prompt, Task, TaskCompletion
 def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str]]:
     """Write the new ones of `items` in a handful of statements; return their ids, and those taken by other content.
 
-    Call it in a transaction. The campaign's row is locked, so that two imports at once cannot both find an item new;
-    NO KEY, so that the judgements that come in meanwhile do not wait.
+    Call it in a transaction; raises `CampaignClosed`, and `Invalid` for more tags than a campaign can have. The
+    campaign's row is locked, so that two imports at once cannot both find an item new; NO KEY, so that the judgements
+    that come in meanwhile do not wait.
     """
     if not items:
         return set(), set()
@@ -68,12 +73,17 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     Completion.objects.bulk_create(fresh.values())
     completions.update(fresh)
 
+    routing.learn(
+        campaign,
+        needs=(tag for item in items.values() for tag in _needs(campaign, item)),
+        about=(tag for item in items.values() for tag in _about(campaign, item)),
+    )
     tasks = {}
     parts = {}
     for external_id, item in items.items():
         prompt = prompts[hash_of[external_id]]
         parts[external_id] = [completions[prompt.pk, hash_].pk for hash_ in hashes_of[external_id]]
-        seats = item.wanted or campaign.overlap
+        seats = item.wanted or overlap_of(campaign, external_id)
         tasks[external_id] = Task(
             campaign=campaign,
             prompt=prompt,
@@ -89,6 +99,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
             wanted=seats,
             seats=seats,
             priority=item.priority,
+            tags=routing.bits(campaign.tags, needs=_needs(campaign, item), about=_about(campaign, item)),
             is_audit=item.is_audit,
             batch=item.batch,
         )
@@ -98,3 +109,21 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
         for external_id, task in tasks.items()
         for position, pk in enumerate(parts[external_id])
     )
+
+
+def overlap_of(campaign: Campaign, external_id: str) -> int:
+    """Return how many people judge an item whose row does not say: of a share of the items, drawn by id, others.
+
+    By id and not by chance, so that it does not matter in which order or how often items are imported.
+    """
+    drawn = int.from_bytes(hashlib.sha256(f"{campaign.pk}/{external_id}".encode()).digest()[:8], "big")
+    return campaign.cohort_overlap if drawn * 100 < campaign.cohort_percent << 64 else campaign.overlap
+
+
+def _needs(campaign: Campaign, item: Item) -> Iterable[str]:
+    """Return what people need for the item: what its row says, else what the campaign says."""
+    return campaign.requires if item.requires is None else item.requires
+
+
+def _about(campaign: Campaign, item: Item) -> Iterable[str]:
+    return campaign.about if item.about is None else item.about

@@ -43,13 +43,30 @@ class Campaign(models.Model):
     options = models.JSONField(default=dict, blank=True)
     # How many different people judge each item, unless the item says otherwise.
     overlap = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(50)])
+    # Of so many per cent of the items, drawn when they are imported, so many people judge each: for agreement.
+    cohort_percent = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
+    cohort_overlap = models.PositiveSmallIntegerField(
+        default=3, validators=[MinValueValidator(1), MaxValueValidator(50)]
+    )
     lease_seconds = models.PositiveIntegerField(
         default=1800, validators=[MinValueValidator(60), MaxValueValidator(86400)]
     )
     # What people may have to read. Unless nothing, they are told and asked before their first item.
     wellbeing = models.CharField(max_length=8, choices=Wellbeing.choices, default=Wellbeing.NONE)
-    # The most items one person judges here in a day; 0 for no limit.
+    # The most items one person judges here in a day, and in a week from Monday on; 0 for no limit.
     daily_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(10_000)])
+    weekly_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(50_000)])
+    # After so many items in a row that are about something unpleasant: an easier one, or a rest. 0 for never.
+    rest_after = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(1000)])
+    # Categories that hold for an item whose row does not say what it is about. People may decline them.
+    about = models.JSONField(default=list, blank=True)
+    # The most judgements one person gives to one batch, such as a round, and the most per cent of all it wants; 0: any.
+    batch_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(100_000)])
+    batch_share = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
+    # Skills, and languages as "lang:de", that people need for an item whose row does not say otherwise.
+    requires = models.JSONField(default=list, blank=True)
+    # What bit n of `Task.tags` stands for: "needs lang:de", "about violence"; see `annotation.routing`.
+    tags = models.JSONField(default=list, blank=True, editable=False)
     guideline_version = models.PositiveIntegerField(default=1)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="campaigns_created")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -66,6 +83,10 @@ class Campaign(models.Model):
 
     # Whether who is asking was told what may come and agreed; set by `annotation.permissions.campaign_for`.
     agreed: bool = True
+    # Which items are not for who is asking, as `annotation.routing.barred` counts them; set there as well.
+    barred: int = 0
+    # The categories that who is asking declined; nobody else's business.
+    declined: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:

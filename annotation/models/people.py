@@ -34,6 +34,10 @@ class Membership(models.Model):
     role = models.CharField(max_length=12, choices=Role.choices)
     # When this person read what they may have to read here, and wanted to go on.
     agreed_at = models.DateTimeField(null=True, blank=True)
+    # What this person can do here, as the lead says: words, and languages as "lang:de".
+    skills = models.JSONField(default=list, blank=True)
+    # Categories of items this person does not want to be given. Shown to nobody else.
+    declined = models.JSONField(default=list, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

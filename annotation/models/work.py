@@ -41,6 +41,8 @@ class Task(models.Model):
     done = models.PositiveSmallIntegerField(default=0)  # judgements there
     seats = models.PositiveSmallIntegerField()  # wanted - done - live leases
     priority = models.IntegerField(default=0)  # higher first
+    # Bits: what it asks of people and what it is about, by the places in `Campaign.tags`.
+    tags = models.BigIntegerField(default=0)
     # Drawn at random and never trained on: the unbiased sample that figures are computed from.
     is_audit = models.BooleanField(default=False)
     # Groups tasks that belong together, such as one round's; used for progress and deadlines.
@@ -105,6 +107,8 @@ class Assignment(models.Model):
         SKIPPED = "skipped", "Skipped"  # handed back with a reason
         EXPIRED = "expired", "Expired"  # lease ran out and the seat went back
         RELEASED = "released", "Released"  # handed back without prejudice; this person may be offered it again
+        # Set aside for later, draft and all. The seat went back, so that nobody waits for somebody who left.
+        POSTPONED = "postponed", "Set aside"
 
     # A person may hold the item on screen and the one prefetched behind it: two slots, no more.
     SLOTS = 2
@@ -136,6 +140,7 @@ class Assignment(models.Model):
         ]
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(state="open"), name="assignment_expiry"),
+            models.Index(fields=["user", "campaign"], condition=Q(state="postponed"), name="assignment_set_aside"),
         ]
 
     def __str__(self) -> str:

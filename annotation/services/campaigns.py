@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -12,6 +13,7 @@ from django.utils import timezone
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Guideline, Membership, Role, User
+from annotation.routing import read_tags
 from annotation.services import events, second_look
 from annotation.services.queue import release
 from annotation.storable import unstorable
@@ -32,6 +34,14 @@ def create(
     lease_seconds: int = 1800,
     wellbeing: str = Campaign.Wellbeing.NONE,
     daily_limit: int = 0,
+    cohort_percent: int = 0,
+    cohort_overlap: int = 3,
+    batch_limit: int = 0,
+    batch_share: int = 0,
+    weekly_limit: int = 0,
+    rest_after: int = 0,
+    requires: Sequence[str] = (),
+    about: Sequence[str] = (),
     guideline: str = "",
     began_as: str = "",
 ) -> Campaign:
@@ -48,6 +58,14 @@ def create(
         lease_seconds=lease_seconds,
         wellbeing=wellbeing,
         daily_limit=daily_limit,
+        cohort_percent=cohort_percent,
+        cohort_overlap=cohort_overlap,
+        batch_limit=batch_limit,
+        batch_share=batch_share,
+        weekly_limit=weekly_limit,
+        rest_after=rest_after,
+        requires=_tags("requires", requires),
+        about=_tags("about", about),
         created_by=actor,
     )
     _check(campaign)
@@ -73,6 +91,14 @@ def settings_of(campaign: Campaign) -> dict[str, Any]:
         "lease_seconds": campaign.lease_seconds,
         "wellbeing": campaign.wellbeing,
         "daily_limit": campaign.daily_limit,
+        "cohort_percent": campaign.cohort_percent,
+        "cohort_overlap": campaign.cohort_overlap,
+        "batch_limit": campaign.batch_limit,
+        "batch_share": campaign.batch_share,
+        "weekly_limit": campaign.weekly_limit,
+        "rest_after": campaign.rest_after,
+        "requires": campaign.requires,
+        "about": campaign.about,
         "guideline": guideline.text if guideline else "",
     }
 
@@ -94,6 +120,9 @@ def settings_from(text: str | bytes) -> dict[str, Any]:
     shapes: dict[str, type] = {
         **dict.fromkeys(("kind", "description", "wellbeing", "guideline"), str),
         **dict.fromkeys(("overlap", "lease_seconds", "daily_limit"), int),
+        **dict.fromkeys(("cohort_percent", "cohort_overlap", "batch_limit", "batch_share"), int),
+        **dict.fromkeys(("weekly_limit", "rest_after"), int),
+        **dict.fromkeys(("requires", "about"), list),
         "options": dict,
     }
     unknown = sorted(set(read) - set(shapes))
@@ -120,25 +149,38 @@ def update(
     lease_seconds: int | None = None,
     wellbeing: str | None = None,
     daily_limit: int | None = None,
+    cohort_percent: int | None = None,
+    cohort_overlap: int | None = None,
+    batch_limit: int | None = None,
+    batch_share: int | None = None,
+    weekly_limit: int | None = None,
+    rest_after: int | None = None,
+    requires: Sequence[str] | None = None,
+    about: Sequence[str] | None = None,
 ) -> Campaign:
-    """Change what is given and return the campaign. `overlap` counts for items imported from now on."""
+    """Change what is given and return the campaign. What is drawn or read at import counts from now on."""
     locked = _lock(campaign)
-    fields = ("name", "description", "options", "overlap", "lease_seconds", "wellbeing", "daily_limit")
-    before = {field: getattr(locked, field) for field in fields}
-    if name is not None:
-        locked.name = name.strip()
-    if description is not None:
-        locked.description = description
-    if options is not None:
-        locked.options = feedback_kind(locked.kind).clean_options(options)
-    if overlap is not None:
-        locked.overlap = overlap
-    if lease_seconds is not None:
-        locked.lease_seconds = lease_seconds
-    if wellbeing is not None:
-        locked.wellbeing = wellbeing
-    if daily_limit is not None:
-        locked.daily_limit = daily_limit
+    given: dict[str, Any] = {
+        "name": None if name is None else name.strip(),
+        "description": description,
+        "options": None if options is None else feedback_kind(locked.kind).clean_options(options),
+        "overlap": overlap,
+        "lease_seconds": lease_seconds,
+        "wellbeing": wellbeing,
+        "daily_limit": daily_limit,
+        "cohort_percent": cohort_percent,
+        "cohort_overlap": cohort_overlap,
+        "batch_limit": batch_limit,
+        "batch_share": batch_share,
+        "weekly_limit": weekly_limit,
+        "rest_after": rest_after,
+        "requires": None if requires is None else _tags("requires", requires),
+        "about": None if about is None else _tags("about", about),
+    }
+    before = {field: getattr(locked, field) for field in given}
+    for field, value in given.items():
+        if value is not None:
+            setattr(locked, field, value)
     changed = {field: value for field, value in before.items() if getattr(locked, field) != value}
     if changed:
         _check(locked)
@@ -291,6 +333,13 @@ def _check(campaign: Campaign) -> None:
         errors |= {field: list(messages) for field, messages in error.message_dict.items()}
     if errors:
         raise Invalid("Some settings of the campaign do not fit; see errors.", errors)
+
+
+def _tags(field: str, value: Sequence[str]) -> list[str]:
+    try:
+        return read_tags(value)
+    except Invalid as error:
+        raise Invalid(str(error), {field: [str(error)]}) from None
 
 
 def _check_guideline(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from annotation.importing.outcomes import outcomes
 from annotation.importing.rows import Row
 from annotation.importing.storing import store
 from annotation.models import Campaign, Task, User
+from annotation.routing import read_tags
 from annotation.services import events
 from annotation.storable import printable
 
@@ -56,12 +57,15 @@ def make_task(
     is_audit: bool = False,
     batch: str = "",
     meta: dict[str, Any] | None = None,
+    requires: Sequence[str] | None = None,
+    about: Sequence[str] | None = None,
 ) -> tuple[Task, bool]:
     """Return the task called `external_id` and whether it is new; one that exists is returned as it is.
 
     `completions` are (text, origin) in canonical order. Raises `Invalid` for what people could not judge.
     """
-    item = Item(external_id, messages, completions, wanted, priority, is_audit, batch, "", meta or {})
+    needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
+    item = Item(external_id, messages, completions, wanted, priority, is_audit, batch, "", meta or {}, needs, of)
     try:
         check(item, kind(campaign.kind))
     except Refused as refused:

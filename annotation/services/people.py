@@ -1,8 +1,9 @@
-"""Accounts that a lead makes for people who have none."""
+"""The people of a campaign as their lead knows them: accounts made for them, and what they can do."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -10,7 +11,9 @@ from django.db import transaction
 
 from annotation.errors import Invalid
 from annotation.models import Campaign, Membership, Role, User
+from annotation.routing import read_tags
 from annotation.services import events
+from annotation.storable import unstorable
 
 # Nothing that is misread when it is copied from a screen: no 0/o, no 1/l/i.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -39,6 +42,28 @@ def create_annotator(*, campaign: Campaign, username: str, actor: User) -> NewAc
     Membership.objects.create(campaign=campaign, user=user, role=Role.ANNOTATOR)
     events.record(campaign=campaign, actor=actor, action="account.created", target=user.username)
     return NewAccount(user, password)
+
+
+@transaction.atomic
+def set_skills(*, campaign: Campaign, username: str, skills: Sequence[str] | str, actor: User) -> list[str]:
+    """Return the skills as stored, which this person has from now on in all their roles here; raises `Invalid`.
+
+    Items that need others are not handed to them any more; what they hold they may still judge.
+    """
+    try:
+        tags = read_tags(skills)
+    except Invalid as error:
+        raise Invalid(str(error), {"skills": [str(error)]}) from None
+    held = Membership.objects.select_for_update(no_key=True).filter(campaign=campaign)
+    mine = [] if unstorable(username) else list(held.filter(user__username=username))
+    if not mine:
+        message = f"{username!r} has no role in this campaign."
+        raise Invalid(message, {"username": [message]})
+    if any(one.skills != tags for one in mine):
+        Membership.objects.filter(pk__in=[one.pk for one in mine]).update(skills=tags)
+        detail = {"from": mine[0].skills, "to": tags}
+        events.record(campaign=campaign, actor=actor, action="member.skills", target=username, detail=detail)
+    return tags
 
 
 def new_password() -> str:

@@ -15,16 +15,20 @@ from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import BigIntegerField, CharField, Exists, F, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import BigIntegerField, Case, CharField, Exists, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, Concat, StrIndex
 from django.utils import timezone
 
+from annotation import limits
 from annotation.errors import LeaseLost, NotAgreed
+from annotation.limits import BETWEEN
 from annotation.models import Assignment, Campaign, Task, User
 from annotation.prepared import Insert, Select, Update
 
 # An assignment that ended in one of these left nothing behind: its task may be offered to the same person again.
 RETURNED = (Assignment.State.EXPIRED, Assignment.State.RELEASED)
+# What somebody set aside is offered to them again by itself only when nothing else is left.
+RETURNED_OR_SET_ASIDE = (*RETURNED, Assignment.State.POSTPONED)
 SWEEP = 500
 # Who waits for the locks of several tasks takes them in this order, or two could wait for each other.
 QUEUE_ORDER = (F("priority").desc(), F("id").asc())
@@ -34,21 +38,31 @@ class _Overtaken(Exception):
     """Somebody changed the row between our look and our lock; look again."""
 
 
-def _first_open_task(user: Any, campaign: Any, *, skip_locked: bool) -> QuerySet[Task]:
-    """Return the queryset behind `_first_open`; its values come with each call.
+def _first_open_task(
+    user: Any, campaign: Any, barred: Any, full: Any, *, skip_locked: bool, states: Sequence[str] = RETURNED
+) -> QuerySet[Task]:
+    """Return the queryset behind a claim; its values come with each call.
+
+    `states` are those of an assignment this person had before that do not keep them from having the item again.
 
     The queue's index is walked in order, and each row asks what came of the person's own assignment. Both are forced
     on PostgreSQL, which guesses from old statistics: as a join it would read the whole table and sort it (400 ms at
     50,000 tasks), and by the index of users it would read all a person ever had for each row. Hence the subqueries,
-    and the `+ 0`, which no index answers: the few assignments of one task are looked through instead.
+    and the `+ 0`, which no index answers: the few assignments of one task are looked through instead. Whether an item
+    is for this person at all stands in the row that is walked past, so it is asked before. Not as a filter of its own:
+    PostgreSQL takes any `tags & n = 0` to be true of one row in two hundred, and would again read and sort it all.
     """
     mine = Assignment.objects.alias(who=F("user_id") + 0).filter(task=OuterRef("pk"), who=user)
-    came_to = Coalesce(Subquery(mine.values("state")), Value(Assignment.State.RELEASED), output_field=CharField())
+    asked = Coalesce(Subquery(mine.values("state")), Value(Assignment.State.RELEASED), output_field=CharField())
+    between = Value(BETWEEN, output_field=CharField())
+    is_full = StrIndex(full, Concat(between, F("batch"), between, output_field=CharField()))
+    came_to = Case(When(in_the_way=0, in_full=0, then=asked), default=Value("barred"), output_field=CharField())
     return (
         Task.objects.open()
         .filter(Exists(Campaign.objects.filter(pk=campaign, state=Campaign.State.OPEN)), campaign=campaign)
+        .alias(in_the_way=F("tags").bitand(barred), in_full=is_full)
         .alias(came_to=came_to)
-        .filter(came_to__in=RETURNED)
+        .filter(came_to__in=states)
         .annotate(
             returned_id=Subquery(mine.values("pk")),
             returned_key=Subquery(mine.values("key")),
@@ -70,8 +84,10 @@ _HELD = Select(
     ),
     **_WHO_AND_WHERE,
 )
-_FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_WHO_AND_WHERE)
-_FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_WHO_AND_WHERE)
+_FOR_WHOM: Any = {**_WHO_AND_WHERE, "barred": BigIntegerField(), "full": CharField()}
+_FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_FOR_WHOM)
+_FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_FOR_WHOM)
+_LAST_OPEN = Select(partial(_first_open_task, skip_locked=False, states=RETURNED_OR_SET_ASIDE), **_FOR_WHOM)
 _LOCKED = Select(
     lambda pk: (
         Task.objects.select_for_update(no_key=True)
@@ -89,8 +105,8 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
 
     With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
     that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Nor
-    does one whose `daily_limit` this person has reached. Raises
-    `NotAgreed` for who was not told yet what they may have to read.
+    does one of which this person had enough for now; see `annotation.limits`. Raises `NotAgreed` for who was not
+    told yet what they may have to read.
 
     SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction.
     """
@@ -108,15 +124,23 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
             if len(held) > place:
                 assignment = held[place]
                 _renew(assignment, campaign)
-            elif _limit_reached(user, campaign, held=len(held)):
+            elif limits.is_enough(user, campaign, held=len(held)):
                 return None
             else:
+                full = limits.in_one_text(limits.full_batches(user, campaign))
+                barred = campaign.barred
+                if limits.rest_until(user, campaign, held=held):
+                    barred |= limits.heavy(campaign)
+                for_whom = {"user": user.pk, "campaign": campaign.pk, "barred": barred, "full": full}
                 free = min({0, 1} - {one.slot for one in held})
-                claimed = _claim(user=user, campaign=campaign, slot=free)
-                if claimed is None and connection.features.has_select_for_update_skip_locked:
+                claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_FREE, for_whom=for_whom)
+                if claimed is None and not ahead:
                     # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once
-                    # more and wait. The price is a fifth statement, paid at the very end of a campaign only.
-                    claimed = _claim(user=user, campaign=campaign, slot=free, wait=True)
+                    # more and wait. And it is time for what this person set aside. The price is a fifth statement,
+                    # paid at the very end of a campaign only.
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_LAST_OPEN, for_whom=for_whom)
+                elif claimed is None and connection.features.has_select_for_update_skip_locked:
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_OPEN, for_whom=for_whom)
                 if claimed is None:
                     return None
                 assignment = claimed
@@ -127,23 +151,6 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
         assignment.campaign, assignment.user = campaign, user
         return assignment
     return None
-
-
-def _limit_reached(user: User, campaign: Campaign, *, held: int) -> bool:
-    """Return whether this person has had, with what they hold, as many items today as the campaign allows.
-
-    One SQL statement, and none where there is no limit. Two tabs at the same moment may exceed it by one.
-    """
-    if not campaign.daily_limit:
-        return False
-    submitted = Assignment.objects.filter(user=user, campaign=campaign, state=Assignment.State.SUBMITTED)
-    today = submitted.filter(closed_at__gte=midnight())
-    return held + today[: campaign.daily_limit].count() >= campaign.daily_limit
-
-
-def midnight() -> datetime:
-    """Return when today began, in the server's time zone."""
-    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def extend(*, assignment: Assignment) -> Assignment:
@@ -228,27 +235,24 @@ def shown_order(*, task: Task, user: User) -> list[int]:
     return order
 
 
-def _claim(*, user: User, campaign: Campaign, slot: int, wait: bool = False) -> Assignment | None:
-    """Return a new lease on the first open task this person may have; None when there is none.
+def _claim(
+    *, user: User, campaign: Campaign, slot: int, look: Select[Task], for_whom: dict[str, Any]
+) -> Assignment | None:
+    """Return a new lease on the first open task that `look` finds, locked; None when it finds none.
+
+    The state of the campaign is read with it, so that a pause takes effect at once.
 
     PostgreSQL keeps the lock of a row that turns out, once locked, to be taken already. So each look has a transaction
     of its own: one that waited while it held what an earlier look had left behind could wait for itself, in a circle.
     Within one look the locks are in the order of the queue, which all who wait for more than one keep to.
     """
     with transaction.atomic():
-        task = _first_open(user, campaign, skip_locked=not wait)
+        task = look.first(**for_whom)
         if task is None:
             return None
         _TAKE_SEAT(pk=task.pk)
         task.seats -= 1
-        now = timezone.now()
-        lease = {
-            "state": Assignment.State.OPEN,
-            "slot": slot,
-            "created_at": now,
-            "expires_at": now + timedelta(seconds=campaign.lease_seconds),
-            "closed_at": None,
-        }
+        lease = new_lease(campaign, slot)
         returned = vars(task)  # where annotations of a query end up
         if returned["returned_id"] is None:
             assignment = Assignment(task=task, campaign=campaign, user=user, **lease)
@@ -267,18 +271,21 @@ def _claim(*, user: User, campaign: Campaign, slot: int, wait: bool = False) -> 
             **lease,
         )
         assignment._state.adding = False
-        if not Assignment.objects.filter(pk=assignment.pk, state__in=RETURNED).update(**lease):
+        if not Assignment.objects.filter(pk=assignment.pk, state__in=RETURNED_OR_SET_ASIDE).update(**lease):
             raise _Overtaken  # a late submit took it between the look and the lock; the seat goes back with it
         return assignment
 
 
-def _first_open(user: User, campaign: Campaign, *, skip_locked: bool) -> Task | None:
-    """Return the first open task by priority and age that this person has not judged, skipped or on screen, locked.
-
-    The state of the campaign is read with it, so that a pause takes effect at once.
-    """
-    statement = _FIRST_FREE if skip_locked else _FIRST_OPEN
-    return statement.first(user=user.pk, campaign=campaign.pk)
+def new_lease(campaign: Campaign, slot: int) -> dict[str, Any]:
+    """Return the fields of an assignment whose lease begins now."""
+    now = timezone.now()
+    return {
+        "state": Assignment.State.OPEN,
+        "slot": slot,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=campaign.lease_seconds),
+        "closed_at": None,
+    }
 
 
 def _renew(assignment: Assignment, campaign: Campaign, *, always: bool = False) -> None:

@@ -101,7 +101,7 @@ def skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
     with transaction.atomic():
         task = lock_task(assignment.task_id)
         held = Assignment.objects.select_related("campaign").get(pk=assignment.pk)
-        _refuse_closed(held.campaign)
+        refuse_closed(held.campaign)
         if held.state == Assignment.State.SKIPPED:
             return held
         if held.state == Assignment.State.SUBMITTED:
@@ -116,7 +116,7 @@ def skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
 
 def save_draft(*, assignment: Assignment, draft: dict[str, Any]) -> None:
     """Keep what was typed so far. Also after the lease is lost: nothing typed is thrown away."""
-    _check_draft(draft)
+    check_draft(draft)
     Assignment.objects.filter(pk=assignment.pk).exclude(state=Assignment.State.SUBMITTED).update(draft=draft)
 
 
@@ -167,7 +167,7 @@ def _store(
         behaviour=plausible(behaviour, shown_order=held.shown_order),
     )
     try:
-        _refuse_closed(held.campaign)
+        refuse_closed(held.campaign)
         current = next((one for one in known if one.is_current), None)
         if current is not None:
             _amend(current, feedback)
@@ -210,7 +210,8 @@ def _take(task: Task, held: Assignment) -> None:
         task_completed.send(sender=Task, task=task)
 
 
-def _refuse_closed(campaign: Campaign) -> None:
+def refuse_closed(campaign: Campaign) -> None:
+    """Raise `CampaignClosed` when nothing can be stored here any more."""
     if campaign.state == Campaign.State.CLOSED:
         raise CampaignClosed("This campaign is closed and takes no more judgements. What you entered is kept.")
 
@@ -224,13 +225,14 @@ def _draft_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what was sent in a form that can be stored; None when it is too large or no JSON."""
     draft = {str(name): data[name] for name in data}
     try:
-        _check_draft(draft)
+        check_draft(draft)
     except Invalid:
         return None
     return draft
 
 
-def _check_draft(draft: dict[str, Any]) -> None:
+def check_draft(draft: dict[str, Any]) -> None:
+    """Raise `Invalid` unless this can be kept as a draft."""
     if not isinstance(draft, dict):
         raise Invalid("A draft is an object of field names and values.")
     if reason := unstorable(draft):

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from annotation.errors import Invalid
 from annotation.feedback import KINDS, kind
 from annotation.models import Campaign, Role
+from annotation.routing import read_tags
 from annotation.storable import unstorable
 
 
@@ -21,6 +22,20 @@ class StorableField(forms.CharField):
         if cleaned and (reason := unstorable(cleaned)):
             raise ValidationError(reason)
         return cleaned
+
+
+class TagsField(StorableField):
+    """Words with commas between them; gives a list."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+        super().__init__(required=False, max_length=900, widget=widget, **kwargs)
+
+    def clean(self, value: Any) -> list[str]:
+        try:
+            return read_tags(super().clean(value))
+        except Invalid as error:
+            raise ValidationError(str(error)) from None
 
 
 def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
@@ -71,6 +86,22 @@ class CampaignForm(forms.Form):
         initial=1,
         help_text="How many different people judge each item. 1 is the fastest; agreement can be measured from 2 on.",
     )
+    cohort_percent = forms.IntegerField(
+        label="Per cent judged by more people",
+        min_value=0,
+        max_value=100,
+        initial=0,
+        required=False,
+        help_text="A share of the items, drawn when they are imported, to measure agreement on. 0 for none.",
+    )
+    cohort_overlap = forms.IntegerField(
+        label="People per item of that share",
+        min_value=1,
+        max_value=50,
+        initial=3,
+        required=False,
+        help_text="Counts, like the share, for items imported from now on whose row does not say “wanted”.",
+    )
     lease_minutes = forms.IntegerField(
         label="Minutes an item is held",
         min_value=1,
@@ -93,6 +124,48 @@ class CampaignForm(forms.Form):
         initial=0,
         required=False,
         help_text="0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours.",
+    )
+    weekly_limit = forms.IntegerField(
+        label="Most items of one person in a week",
+        min_value=0,
+        max_value=50_000,
+        initial=0,
+        required=False,
+        help_text="From Monday on. 0 for no limit.",
+    )
+    about = TagsField(
+        label="What the items are about",
+        help_text="Categories such as violence or self-harm, with commas between them; for items imported from now on "
+        "whose row has no column “about”. People may decline a category, and nobody else sees that.",
+    )
+    rest_after = forms.IntegerField(
+        label="Rest after so many of them in a row",
+        min_value=0,
+        max_value=1000,
+        initial=0,
+        required=False,
+        help_text="Then comes an item about none of these, or a pause of ten minutes. 0 for never.",
+    )
+    batch_limit = forms.IntegerField(
+        label="Most judgements of one person in a batch",
+        min_value=0,
+        max_value=100_000,
+        initial=0,
+        required=False,
+        help_text="A batch is one round of a loop, or what the column “batch” says. 0 for no limit.",
+    )
+    batch_share = forms.IntegerField(
+        label="Most per cent of a batch by one person",
+        min_value=0,
+        max_value=100,
+        initial=0,
+        required=False,
+        help_text="So that no round is the opinion of one person. 0 for no limit.",
+    )
+    requires = TagsField(
+        label="What people need to be able to do",
+        help_text="Words, and languages as lang:de, with commas between them; counts for items imported from now on "
+        "whose row has no column “requires”. Who has them is said on the page of people.",
     )
     guideline = StorableField(
         required=False,
@@ -140,12 +213,16 @@ class CampaignForm(forms.Form):
 
 
 # What settings and the form call by the same name.
-SAME = ("description", "overlap", "wellbeing", "daily_limit", "guideline")
+SAME = (
+    *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "daily_limit"),
+    *("weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
+)
 
 
 def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
     """Return what the form of a campaign starts with, out of settings that may lack some."""
     initial: dict[str, Any] = {field: settings[field] for field in SAME if field in settings}
+    initial |= {name: ", ".join(settings[name]) for name in ("requires", "about") if name in settings}
     if "lease_seconds" in settings:
         initial["lease_minutes"] = max(1, round(settings["lease_seconds"] / 60))
     return {**initial, "name": name} if name else initial

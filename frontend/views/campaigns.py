@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,13 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation.agreement import Agreement, campaign_agreement
 from annotation.errors import AnnotationError, Invalid
+from annotation.exposure import exposure
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
 from annotation.permissions import may_create
 from annotation.progress import Progress, campaign_progress
-from annotation.services import campaigns
+from annotation.reach import out_of_reach
+from annotation.services import batches, campaigns
 from annotation.tallies import Position, campaign_tally
 from frontend import charts, events_in_words, next_step
 from frontend.decorators import campaign_page, signed_in
@@ -87,6 +90,9 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         **figures,
         **_agreement_context(campaign, figures["progress"]),
         "tally": tally,
+        "out_of_reach": out_of_reach(campaign),
+        "exposure": exposure(campaign),
+        "batches": batches.batches(campaign),
         "compares": kind(campaign.kind).compares,
         "strength": strength,
         "balance": _balance(tally.position),
@@ -94,6 +100,24 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         "events": events_in_words.last(campaign, RECENT),
     }
     return campaign_page_of(request, campaign, "campaigns/detail.html", context, tab="campaign")
+
+
+@campaign_page(Role.LEAD)
+@require_POST
+def batch_priority(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Give the open items of a batch another priority."""
+    batch, typed = request.POST.get("batch", ""), request.POST.get("priority", "").strip()
+    try:
+        priority = int(typed) if re.fullmatch(r"-?[0-9]{1,10}", typed) else None
+        if priority is None:
+            raise Invalid("Give the priority as a whole number; higher comes first, and 0 is usual.")
+        changed = batches.prioritise(campaign=campaign, batch=batch, priority=priority, actor=request.user)
+    except AnnotationError as error:
+        complain(request, error)
+    else:
+        items = "1 open item" if changed == 1 else f"{changed} open items"
+        say(request, f"{items} of {batch} got the priority {priority}.")
+    return redirect("campaign", campaign.pk)
 
 
 @campaign_page(*READERS)

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from annotation.models import Campaign, Membership, Role
-from annotation.permissions import may_create
+from annotation.permissions import enter, may_create
 from annotation.progress import MyProgress, my_progress
 from frontend.decorators import signed_in
 from frontend.http import SignedInRequest
@@ -29,7 +29,7 @@ class Waiting:
         if not self.campaign.is_open:
             return 0
         left = self.progress.holding + self.progress.available
-        return left if self.progress.left_today is None else min(left, self.progress.left_today)
+        return left if self.progress.left_now is None else min(left, self.progress.left_now)
 
 
 @never_cache
@@ -37,11 +37,12 @@ class Waiting:
 def home(request: SignedInRequest) -> HttpResponse:
     """Return the campaigns this person judges in, those with work first."""
     user = request.user
-    runs = _run_by(request)
-    campaigns = Campaign.objects.with_role(user, Role.ANNOTATOR, Role.LEAD).exclude(state=Campaign.State.DRAFT)
+    found = Campaign.objects.with_role(user, Role.ANNOTATOR, Role.LEAD).exclude(state=Campaign.State.DRAFT)
+    campaigns = list(found.order_by("name"))
+    memberships = enter(user, campaigns)
     waiting = [
-        Waiting(campaign, my_progress(user, campaign), runs_it=user.is_superuser or campaign.pk in runs)
-        for campaign in campaigns.order_by("name")
+        Waiting(campaign, my_progress(user, campaign), runs_it=user.is_superuser or _runs(memberships.get(campaign.pk)))
+        for campaign in campaigns
     ]
     waiting.sort(key=lambda one: (not one.campaign.is_open, one.left == 0))
     context = {
@@ -53,7 +54,6 @@ def home(request: SignedInRequest) -> HttpResponse:
     return render(request, "home.html", context)
 
 
-def _run_by(request: SignedInRequest) -> set[int]:
-    """Return the ids of the campaigns this person leads or engineers."""
-    roles = Membership.objects.filter(user=request.user, role__in=[Role.LEAD, Role.ENGINEER])
-    return set(roles.values_list("campaign_id", flat=True))
+def _runs(memberships: list[Membership] | None) -> bool:
+    """Return whether who has these memberships leads or engineers the campaign."""
+    return any(one.role in (Role.LEAD, Role.ENGINEER) for one in memberships or ())

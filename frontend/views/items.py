@@ -39,8 +39,8 @@ def shown_item(
             for place, position in enumerate(order)
         ],
         "template": feedback_kind.template,
-        "layout": feedback_kind.layout_of(campaign.options),
-        "has_rules": feedback_kind.has_rules,
+        "layout": feedback_kind.layout_in(campaign.options),
+        "has_rules": feedback_kind.has_rules_in(campaign.options),
         "inputs": feedback_kind.context(options=campaign.options, shown_order=order),
         "values": values,
     }

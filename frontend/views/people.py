@@ -1,4 +1,4 @@
-"""Who works in a campaign: adding, removing, and making an account for somebody who has none."""
+"""Who works in a campaign: adding, removing, what they can do, and making an account for somebody who has none."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from annotation import routing
 from annotation.errors import AnnotationError, Invalid
 from annotation.models import Campaign, Membership, Role
 from annotation.services import campaigns, people
@@ -29,7 +30,7 @@ MAY = {
 @never_cache
 @require_http_methods(["GET", "POST"])
 def campaign_people(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the people of the campaign; POST adds or removes one, or makes an account whose password is shown once."""
+    """Return the people of the campaign; POST adds, changes or removes one, or makes an account."""
     action = request.POST.get("action") if request.method == "POST" else None
     member = MemberForm(request.POST if action == "add" else None)
     person = NewPersonForm(request.POST if action == "create" else None, prefix="new")
@@ -43,6 +44,9 @@ def campaign_people(request: SignedInRequest, campaign: Campaign) -> HttpRespons
             return redirect("campaign-people", campaign.pk)
     elif action == "remove":
         _remove(request, campaign)
+        return redirect("campaign-people", campaign.pk)
+    elif action == "skills":
+        _set_skills(request, campaign)
         return redirect("campaign-people", campaign.pk)
     elif action == "create" and person.is_valid():
         try:
@@ -68,8 +72,14 @@ def _people_page(
     status: int = 200,
 ) -> HttpResponse:
     members = Membership.objects.filter(campaign=campaign).select_related("user").order_by("user__username", "role")
-    rows = [(one, MAY[Role(one.role)]) for one in members]
-    context: dict[str, Any] = {"members": rows, "member": member, "person": person, "account": account, "lead": True}
+    context: dict[str, Any] = {
+        "members": [(one, MAY[Role(one.role)]) for one in members],
+        "skills": routing.names(campaign.tags, -1, routing.NEEDS),
+        "member": member,
+        "person": person,
+        "account": account,
+        "lead": True,
+    }
     return campaign_page_of(request, campaign, "campaigns/people.html", context, tab="campaign-people", status=status)
 
 
@@ -81,6 +91,17 @@ def _remove(request: SignedInRequest, campaign: Campaign) -> None:
         complain(request, error)
     else:
         say(request, f"{username} was removed. Their judgements stay, and what they held went back to the queue.")
+
+
+def _set_skills(request: SignedInRequest, campaign: Campaign) -> None:
+    username, typed = request.POST.get("username", ""), request.POST.get("skills", "")
+    try:
+        skills = people.set_skills(campaign=campaign, username=username, skills=typed, actor=request.user)
+    except AnnotationError as error:
+        complain(request, error)
+    else:
+        text = f"{username} can do: {', '.join(skills)}." if skills else f"{username} gets items that need no skill."
+        say(request, text)
 
 
 def _take_errors(form: MemberForm | NewPersonForm, error: AnnotationError) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
 
 from annotation.errors import Invalid
+from annotation.exposure import exposure
 from annotation.models import Campaign, Role
-from annotation.services import campaigns
+from annotation.services import campaigns, wellbeing
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, say
 
@@ -19,9 +21,40 @@ annotator_page = campaign_page(Role.ANNOTATOR)
 @require_POST
 @annotator_page
 def agree(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Keep that this person was told and wants to judge, and give them their first item."""
+    """Keep that this person was told and wants to judge, and what they declined, and give them their first item."""
+    if "asked" in request.POST and not _declined(request, campaign):
+        return redirect("work", campaign.pk)
     campaigns.agree(campaign=campaign, user=request.user)
     return redirect("work", campaign.pk)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@annotator_page
+def choices(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return what this person judged by category and what they declined; POST changes the latter."""
+    if request.method == "POST":
+        if _declined(request, campaign):
+            say(request, "Saved. Nobody else sees what you chose, and it counts for no figure.")
+        return redirect("work-wellbeing", campaign.pk)
+    known = wellbeing.categories(campaign)
+    context = {
+        "campaign": campaign,
+        "categories": known,
+        "exposure": exposure(campaign, request.user),
+        "may_leave": campaign.memberships.filter(user=request.user, role=Role.ANNOTATOR).exists(),
+    }
+    return render(request, "work/wellbeing.html", context)
+
+
+def _declined(request: SignedInRequest, campaign: Campaign) -> bool:
+    """Store which categories the form names, and return whether they could be; else say why not."""
+    try:
+        wellbeing.decline(campaign=campaign, user=request.user, declined=request.POST.getlist("declined"))
+    except Invalid as error:
+        complain(request, error)
+        return False
+    return True
 
 
 @require_POST

@@ -26,7 +26,7 @@ from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
 from annotation.models import Assignment, Campaign, Feedback, Role
 from annotation.permissions import assignment_for
-from annotation.services import queue, submission
+from annotation.services import queue, setting_aside, submission, wellbeing
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.views.items import shown_item
@@ -73,7 +73,7 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if not campaign.agreed:
         return _warning(request, campaign)
     if key := request.GET.get("item"):
-        assignment = _own(request, campaign, key)
+        assignment = own(request, campaign, key)
         if assignment.state in (Assignment.State.SUBMITTED, Assignment.State.OPEN):
             return _screen(request, campaign, assignment)
         say(request, "That item was handed back; this is your next one.", level=messages.INFO)
@@ -90,19 +90,19 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 @annotator_page
 def skip(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Hand an item back with a reason and return the next one; safe to repeat."""
-    assignment = _own(request, campaign, request.POST.get("assignment", ""))
+    assignment = own(request, campaign, request.POST.get("assignment", ""))
     try:
         submission.skip(assignment=assignment, reason=request.POST.get("reason", ""), note=request.POST.get("note", ""))
     except AnnotationError as error:
-        return _refused(request, campaign, error)
-    return _move_on(request, campaign)
+        return refused(request, campaign, error)
+    return move_on(request, campaign)
 
 
 @require_POST
 @annotator_page
 def draft(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Keep what was typed so far and renew the lease of somebody who is at work; 204, or 409 when the lease is lost."""
-    assignment = _own(request, campaign, request.POST.get("assignment", ""))
+    assignment = own(request, campaign, request.POST.get("assignment", ""))
     try:
         typed = json.loads(request.POST.get("draft", ""))
         submission.save_draft(assignment=assignment, draft=typed)
@@ -149,7 +149,7 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             {
                 "key": judged.assignment.key,
                 "when": judged.created_at,
-                "excerpt": _excerpt(judged.task.content["messages"]),
+                "excerpt": excerpt(judged.task.content["messages"]),
                 "said": feedback_kind.describe(judged.payload, options=campaign.options, shown_order=shown_order),
                 "comment": feedback_kind.initial(judged.payload, shown_order=shown_order).get("comment", ""),
                 "version": judged.version,
@@ -157,7 +157,8 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
                 "behaviour": _shown_behaviour(judged),
             }
         )
-    return render(request, "work/history.html", {"campaign": campaign, "rows": rows})
+    aside = len(setting_aside.pile(user=request.user, campaign=campaign))
+    return render(request, "work/history.html", {"campaign": campaign, "rows": rows, "set_aside": aside})
 
 
 @require_GET
@@ -168,30 +169,30 @@ def guideline(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 
 
 def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    assignment = _own(request, campaign, request.POST.get("assignment", ""))
+    assignment = own(request, campaign, request.POST.get("assignment", ""))
     try:
         submission.submit(
             assignment=assignment,
-            data=_sent(request),
+            data=sent(request),
             client_key=request.POST.get("client_key", "") or secrets.token_urlsafe(16),
             active_seconds=_seconds(request.POST.get("active_seconds", "")),
             behaviour=_measures(request.POST.get("behaviour", "")),
         )
     except Invalid as error:
-        return _screen(request, campaign, assignment, values=_sent(request), invalid=error)
+        return _screen(request, campaign, assignment, values=sent(request), invalid=error)
     except AnnotationError as error:
-        return _refused(request, campaign, error)
-    return _move_on(request, campaign)
+        return refused(request, campaign, error)
+    return move_on(request, campaign)
 
 
-def _move_on(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+def move_on(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Answer an accepted submit or skip: the next item for a script, a redirect to it for a browser."""
     if wants_fragment(request):
         return _next(request, campaign)
     return redirect("work", campaign.pk)
 
 
-def _refused(request: SignedInRequest, campaign: Campaign, error: AnnotationError) -> HttpResponse:
+def refused(request: SignedInRequest, campaign: Campaign, error: AnnotationError) -> HttpResponse:
     """Answer what could not be accepted: its sentence, and the next item as usual."""
     if wants_fragment(request):
         return HttpResponse(str(error), status=error.status, content_type="text/plain; charset=utf-8")
@@ -201,7 +202,8 @@ def _refused(request: SignedInRequest, campaign: Campaign, error: AnnotationErro
 
 def _warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what stands before the first item of a campaign with unpleasant texts."""
-    return page(request, "work/warning.html", _campaign_context(campaign), fragment="work/_warning.html")
+    context = {**_campaign_context(campaign), "categories": wellbeing.categories(campaign)}
+    return page(request, "work/warning.html", context, fragment="work/_warning.html")
 
 
 def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
@@ -248,7 +250,7 @@ def _campaign_context(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def _own(request: SignedInRequest, campaign: Campaign, key: str) -> Assignment:
+def own(request: SignedInRequest, campaign: Campaign, key: str) -> Assignment:
     """Return this person's assignment `key`, if it belongs to the campaign the address names."""
     assignment = assignment_for(request.user, key)
     if assignment.campaign_id != campaign.pk:
@@ -256,7 +258,7 @@ def _own(request: SignedInRequest, campaign: Campaign, key: str) -> Assignment:
     return assignment
 
 
-def _sent(request: SignedInRequest) -> dict[str, Any]:
+def sent(request: SignedInRequest) -> dict[str, Any]:
     """Return the inputs of the form; they may be kept as a draft, so without the session's token."""
     return {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
 
@@ -286,7 +288,7 @@ def _shown_behaviour(judged: Feedback) -> dict[str, Any] | None:
     return {**judged.behaviour, "read": [(letter, share) for letter, share in shares if share is not None]}
 
 
-def _excerpt(turns: list[dict[str, str]]) -> str:
+def excerpt(turns: list[dict[str, str]]) -> str:
     """Return the beginning of the last turn, on one line."""
     text = " ".join(turns[-1]["content"].split()) if turns else ""
     return text if len(text) <= 140 else f"{text[:139].rstrip()}…"

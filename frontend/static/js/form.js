@@ -23,6 +23,7 @@ export function clearErrors(form) {
 export function missingIn(scope, form) {
   const missing = new Map();
   for (const input of scope.querySelectorAll("[data-required]")) {
+    if (input.closest("[data-asked-if][hidden]")) continue;
     if (input.matches("[data-if-shown]") && !input.checkVisibility()) continue; // another answer made it needless
     const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
     if (!given && !missing.has(input.name)) missing.set(input.name, input);

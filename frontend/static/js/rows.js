@@ -43,6 +43,18 @@ export function rows(item) {
       open &&= missingIn(step, list.closest("form")).size === 0;
     }
   };
+  // A question that depends on another one of the same answer shows once that has one of the wanted values.
+  const dependent = [...list.querySelectorAll("[data-asked-if]")];
+  const ask = () => {
+    const { elements } = list.closest("form");
+    for (const row of dependent) {
+      const source = elements.namedItem(row.dataset.askedIf);
+      const isAsked = row.dataset.askedValues.split(" ").includes(source.value);
+      row.hidden = !isAsked || source[0].closest("[data-row]").hidden;
+    }
+  };
+  list.addEventListener("input", ask);
+  ask();
   list.addEventListener("input", unfold);
   unfold();
   // Given by a key of its row, not by arrows inside it: the next question that has no answer yet is due.

@@ -20,7 +20,11 @@ export function announce(text) {
   document.getElementById("announcer").textContent = text;
 }
 
-export function progress({ done, total }) {
+export function progress({ done, total, aside }) {
+  if (aside !== undefined) {
+    document.getElementById("pile").hidden = !Number(aside);
+    document.getElementById("pile-count").textContent = aside;
+  }
   const bar = document.getElementById("progress");
   bar.max = Math.max(total, 1);
   bar.value = done;

@@ -45,7 +45,7 @@ function show(item, { spoken = "" } = {}) {
 }
 
 function open(item) {
-  if (item.dataset.done) progress({ done: Number(item.dataset.done), total: Number(item.dataset.total) });
+  if (item.dataset.done) progress({ done: Number(item.dataset.done), total: Number(item.dataset.total), aside: item.dataset.aside });
   const form = item.querySelector("[data-judge]");
   draft = form && new Draft({ user, form, version: item.dataset.version, url: draftUrl, measures: measuresOf(item, form) });
   if (!draft) return;
@@ -76,7 +76,7 @@ function measuresOf(item, form) {
   };
 }
 
-// Sends a judgement or a skip, and goes on to the next item without waiting for the answer.
+// Sends a judgement, a skip or what is set aside, and goes on to the next item without waiting for the answer.
 function send(item, record, { counts }) {
   if (!outbox.add({ ...record, draft: draft.name })) return;
   draft.stop();
@@ -122,7 +122,7 @@ function arrived(item) {
   if (!item || outbox.holds(item.dataset.keyOfItem)) return;
   if (awaiting) show(item);
   else if (item.dataset.keyOfItem === screenItem().dataset.keyOfItem) {
-    progress({ done: Number(item.dataset.done), total: Number(item.dataset.total) });
+    progress({ done: Number(item.dataset.done), total: Number(item.dataset.total), aside: item.dataset.aside });
   }
   soon(prefetch);
 }
@@ -170,7 +170,11 @@ root.addEventListener("submit", (event) => {
   event.preventDefault();
   if (awaiting || !draft) return;
   const item = screenItem();
-  if (target.matches("[data-judge]")) {
+  if (submitter?.matches("[data-later]")) {
+    const fields = draft.fields();
+    // A name of its own each time: an item that came back may be set aside again.
+    send(item, { id: `${fields.assignment}:later:${Date.now()}`, url: submitter.formAction, fields }, { counts: false });
+  } else if (target.matches("[data-judge]")) {
     if (!complete(target)) return;
     const fields = draft.fields();
     send(item, { id: fields.client_key, url, fields }, { counts: !("amends" in item.dataset) });

@@ -44,11 +44,24 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-progress", "get", None, READERS),
     ("api-my-progress", "get", None, MEMBERS),
     ("api-agreement", "get", None, READERS),
+    ("api-batches", "get", None, READERS),
+    # There is no such batch here; what changes is tested where there is one.
+    ("api-batches", "post", {"batch": "x", "priority": 1}, (401, 404, 403, 403, 422)),
+    ("api-wellbeing", "get", None, (401, 404, 200, 403, 200)),
+    ("api-wellbeing", "post", {"declined": []}, (401, 404, 200, 403, 200)),
+    ("api-exposure", "get", None, READERS),
+    ("api-skills", "get", None, LEADS),
+    ("api-skills", "post", {"username": "annotator", "skills": ["lang:de"]}, LEADS),
+    ("api-out-of-reach", "get", None, READERS),
     ("api-next", "post", {}, (401, 404, 200, 403, 200)),
     # The assignment is the annotator's: to everybody else, the lead included, it does not exist.
     ("api-submit", "post", {"preference": "1"}, (401, 404, 200, 404, 404)),
     ("api-skip", "post", {"reason": "unclear"}, (401, 404, 204, 404, 404)),
     ("api-draft", "post", {"comment": "so far"}, (401, 404, 204, 404, 404)),
+    ("api-set-aside", "post", {}, (401, 404, 204, 404, 404)),
+    ("api-take-up", "post", {}, (401, 404, 200, 404, 404)),
+    ("api-let-go", "post", {}, (401, 404, 204, 404, 404)),
+    ("api-pile", "get", None, (401, 404, 200, 403, 200)),
 ]
 
 

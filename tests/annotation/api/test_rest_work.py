@@ -138,6 +138,22 @@ def test_a_draft_comes_back_with_the_item(annotator: APIClient, campaign: Campai
     assert annotator.post(f"/api/assignments/{key}/draft/", large, format="json").status_code == 422
 
 
+def test_an_item_is_set_aside_and_taken_up_again(annotator: APIClient, campaign: Campaign) -> None:
+    key = take(annotator, campaign)["key"]
+    draft = {"comment": "later"}
+    assert annotator.post(f"/api/assignments/{key}/set-aside/", {"draft": draft}, format="json").status_code == 204
+    assert take(annotator, campaign)["key"] != key
+    pile = annotator.get(f"/api/campaigns/{campaign.pk}/set-aside/").json()
+    assert [(one["key"], one["draft"], one["wanted"]) for one in pile] == [(key, draft, True)]
+    again = annotator.post(f"/api/assignments/{key}/take-up/", {}, format="json")
+    assert (again.status_code, again.json()["draft"]) == (200, draft)
+    assert annotator.get(f"/api/campaigns/{campaign.pk}/set-aside/").json() == []
+    annotator.post(f"/api/assignments/{key}/set-aside/", {}, format="json")
+    assert annotator.post(f"/api/assignments/{key}/let-go/", {}, format="json").status_code == 204
+    assert annotator.post(f"/api/assignments/{key}/take-up/", {}, format="json").status_code == 409
+    assert annotator.post(f"/api/assignments/{key}/set-aside/", {"draft": []}, format="json").status_code == 400
+
+
 def test_nothing_is_handed_out_while_paused_and_a_closed_campaign_takes_nothing(
     annotator: APIClient, campaign: Campaign, people: dict[str, User]
 ) -> None:

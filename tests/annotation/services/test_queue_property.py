@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from annotation.errors import LeaseLost
 from annotation.models import Assignment, Campaign, Feedback, Task, User
-from annotation.services import queue, submission
+from annotation.services import queue, setting_aside, submission
 from tests.factories import make_campaign, make_task, make_user
 
 PEOPLE = 4
@@ -30,6 +30,8 @@ steps = st.one_of(
     st.tuples(st.just("submit"), people, st.integers(0, 9)),
     st.tuples(st.just("skip"), people, st.integers(0, 9)),
     st.tuples(st.just("release"), people, st.integers(0, 9)),
+    st.tuples(st.just("set_aside"), people, st.integers(0, 9)),
+    st.tuples(st.just("take_up"), people, st.integers(0, 9)),
     st.tuples(st.just("extend"), people, st.integers(0, 9)),
     st.tuples(st.just("wait"), st.integers(1, 2 * LEASE)),
     st.tuples(st.just("expire"), st.just(0)),
@@ -79,6 +81,21 @@ class World:
     def release(self, person: int, which: int) -> None:
         if assignment := self._pick(person, which):
             queue.release(assignment=assignment)
+
+    def set_aside(self, person: int, which: int) -> None:
+        if assignment := self._pick(person, which):
+            try:
+                setting_aside.set_aside(assignment=assignment, draft={"comment": "later"})
+            except LeaseLost:
+                state = Assignment.objects.get(pk=assignment.pk).state
+                assert state in (Assignment.State.SUBMITTED, Assignment.State.SKIPPED)
+
+    def take_up(self, person: int, which: int) -> None:
+        if assignment := self._pick(person, which):
+            try:
+                assert setting_aside.take_up(assignment=assignment).state == Assignment.State.OPEN
+            except LeaseLost:
+                assert Assignment.objects.get(pk=assignment.pk).state != Assignment.State.OPEN
 
     def extend(self, person: int, which: int) -> None:
         if assignment := self._pick(person, which):

@@ -1,0 +1,64 @@
+"""What the people of a campaign can do, and which items wait for somebody who can."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation import permissions
+from annotation.api.callers import caller
+from annotation.api.parsing import checked
+from annotation.models import Membership, Role
+from annotation.reach import out_of_reach
+from annotation.services import people
+
+
+class SkillsIn(serializers.Serializer):
+    username = serializers.CharField(max_length=150)
+    skills = serializers.ListField(
+        child=serializers.CharField(max_length=40), help_text='Words, and languages as "lang:de".'
+    )
+
+
+class SkillsOut(serializers.Serializer):
+    username = serializers.CharField(source="user.username")
+    role = serializers.ChoiceField(choices=Role.choices)
+    skills = serializers.ListField(child=serializers.CharField())
+
+
+class OutOfReachOut(serializers.Serializer):
+    items = serializers.IntegerField()
+    needs = serializers.ListField(child=serializers.CharField())
+    wanted = serializers.IntegerField(help_text="People who should judge each.")
+    able = serializers.IntegerField(help_text="People here who can.")
+    reason = serializers.CharField()
+
+
+class Skills(APIView):
+    @extend_schema(operation_id="campaigns_skills", responses=SkillsOut(many=True), tags=["campaigns"])
+    def get(self, request: Request, campaign_id: int) -> Response:
+        """Return the people of the campaign and what each can do; for leads."""
+        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+        members = Membership.objects.filter(campaign=campaign).select_related("user")
+        return Response(SkillsOut(members.order_by("user__username", "role"), many=True).data)
+
+    @extend_schema(
+        operation_id="campaigns_set_skills", request=SkillsIn, responses=SkillsOut(many=True), tags=["campaigns"]
+    )
+    def post(self, request: Request, campaign_id: int) -> Response:
+        """Say what a person can do, in place of what was said before; for leads."""
+        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+        people.set_skills(campaign=campaign, actor=caller(request), **checked(SkillsIn, request.data))
+        return self.get(request, campaign_id)
+
+
+@extend_schema(operation_id="campaigns_out_of_reach", responses=OutOfReachOut(many=True), tags=["campaigns"])
+@api_view(["GET"])
+def waiting_items(request: Request, campaign_id: int) -> Response:
+    """Return the open items that too few people have the skills for, with the reason; for leads and engineers."""
+    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    return Response(OutOfReachOut(out_of_reach(campaign), many=True).data)

@@ -1,0 +1,150 @@
+"""What a lead says about several questions together: which is asked only after certain answers, and what is never both.
+
+Both are written as lines, which a form shows as they are and an error quotes::
+
+    Complexity if Helpfulness is 3 or 4
+    Helpfulness is 4 and Correctness is 0
+
+They hold for each answer on its own. A question that is not asked has no value: it is not in the payload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotation.feedback.fields import MAX_QUESTION, Fields, Options, key_of
+from annotation.storable import unstorable
+
+MOST_RULES = 20
+DEFAULTS: dict[str, Any] = {"ask_if": [], "never_both": []}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """That a question was answered with one of these values."""
+
+    question: str
+    values: tuple[str, ...]
+
+    def holds(self, said: Mapping[str, str]) -> bool:
+        return said.get(self.question) in self.values
+
+
+@dataclass(frozen=True)
+class Rules:
+    asked_if: Mapping[str, Condition] = field(default_factory=dict)
+    never_both: Sequence[tuple[str, Condition, Condition]] = ()  # each with its line
+
+    def asks(self, question: str, said: Mapping[str, str]) -> bool:
+        """Return whether the question is asked after what was said to those before it."""
+        condition = self.asked_if.get(question)
+        return condition is None or condition.holds(said)
+
+    def check(self, reader: Fields, said: Mapping[str, str], place: int) -> None:
+        """Refuse, in `reader`, what excludes each other about the answer shown in this place, from 1."""
+        for line, one, other in self.never_both:
+            if one.holds(said) and other.holds(said):
+                reader.refuse(f"{other.question}_{place}", f"The rule here: never “{line}”. Change one of the two.")
+
+    def marks(self, question: str, place: int) -> dict[str, str]:
+        """Return what a template needs to show the question only when it is asked; nothing when it always is."""
+        condition = self.asked_if.get(question)
+        if condition is None:
+            return {}
+        return {"asked_if": f"{condition.question}_{place}", "asked_values": " ".join(condition.values)}
+
+
+def rules_of(options: Mapping[str, Any], titles: Mapping[str, str], answers: Mapping[str, str]) -> Rules:
+    """Return the rules of checked options. `titles` by key, in order; `answers`: the value of each word for one."""
+    asked = dict(_ask(line, titles, answers) for line in options["ask_if"])
+    return Rules(asked, [(line, *_never(line, titles, answers)) for line in options["never_both"]])
+
+
+def clean(reader: Options, titles: Mapping[str, str], answers: Mapping[str, str]) -> None:
+    """Check both options of a kind with rules, and refuse in `reader` each line that does not fit, with the reason."""
+    for name, read in (("ask_if", _ask), ("never_both", _never)):
+        value = reader.values[name]
+        parts = value.splitlines() if isinstance(value, str) else value
+        if not isinstance(parts, list) or any(not isinstance(part, str) for part in parts):
+            reader.refuse(name, "Give a list of texts.")
+            reader.values[name] = []
+            continue
+        lines = [" ".join(part.split()) for part in parts if part.strip()]
+        reader.values[name] = lines
+        if len(lines) > MOST_RULES or any(len(line) > MAX_QUESTION for line in lines):
+            reader.refuse(name, f"Give at most {MOST_RULES} lines of at most {MAX_QUESTION} characters.")
+        elif reason := unstorable(lines):
+            reader.refuse(name, reason)
+        else:
+            for line in lines:
+                try:
+                    read(line, titles, answers)
+                except ValueError as wrong:
+                    reader.refuse(name, f"“{line}”: {wrong}")
+    asked = [line.lower().partition(" if ")[0] for line in reader.values["ask_if"]]
+    if len(set(asked)) < len(asked):
+        reader.refuse("ask_if", "A question has one line at most.")
+
+
+def option_properties(example: tuple[str, str]) -> dict[str, Any]:
+    """Return the JSON Schema of both options; `example` is a line of each."""
+    lines = {"type": "array", "items": {"type": "string", "maxLength": MAX_QUESTION}, "maxItems": MOST_RULES}
+    return {
+        "ask_if": {
+            **lines,
+            "title": "Ask only if",
+            "description": f"One rule per line, such as: {example[0]}. Else the question is left out.",
+            "default": [],
+        },
+        "never_both": {
+            **lines,
+            "title": "Never both",
+            "description": f"One rule per line, such as: {example[1]}. Who says both is asked to change one.",
+            "default": [],
+        },
+    }
+
+
+def _ask(line: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> tuple[str, Condition]:
+    """Return the question of a line and when it is asked; raises ValueError with the reason."""
+    for match in re.finditer(r"\bif\b", line, re.I):
+        question = key_of(line[: match.start()])
+        if question in titles:
+            condition = _condition(line[match.end() :], titles, answers)
+            order = list(titles)
+            if order.index(condition.question) >= order.index(question):
+                raise ValueError(f"ask {titles[condition.question]} before {titles[question]}; change their order.")
+            return question, condition
+    raise ValueError(f"write it as “Question if Question is value”; the questions are {', '.join(titles.values())}.")
+
+
+def _never(line: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> tuple[Condition, Condition]:
+    """Return the two conditions of a line; raises ValueError with the reason."""
+    reason = ValueError("write it as “Question is value and Question is value”.")
+    for match in re.finditer(r"\band\b", line, re.I):
+        try:
+            one = _condition(line[: match.start()], titles, answers)
+            other = _condition(line[match.end() :], titles, answers)
+        except ValueError as wrong:
+            reason = wrong
+            continue
+        if one.question == other.question:
+            raise ValueError("name two different questions.")
+        return one, other
+    raise reason
+
+
+def _condition(text: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> Condition:
+    """Return what "Question is value or value" says; raises ValueError with the reason."""
+    for match in re.finditer(r"\bis\b", text, re.I):
+        question = key_of(text[: match.start()])
+        if question in titles:
+            words = [word.strip().lower() for word in re.split(r",|\bor\b", text[match.end() :], flags=re.I)]
+            unknown = [word for word in words if word not in answers]
+            if unknown:
+                raise ValueError(f"{unknown[0] or 'nothing'!r} is no answer; there are {', '.join(answers)}.")
+            return Condition(question, tuple(dict.fromkeys(answers[word] for word in words)))
+    raise ValueError(f"{text.strip()!r} names no question and value; the questions are {', '.join(titles.values())}.")
