@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.dialogues import ANSWER, DIALOGUE
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -39,6 +40,7 @@ class Pairwise(FeedbackType):
     defaults = DEFAULTS
     completions = (2, 2)
     views = ("pairs", "demonstrations")
+    scopes = (ANSWER, DIALOGUE)
 
     def option_properties(self) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from annotation.dialogues import scope_of
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Guideline, Membership, Role, User
@@ -130,6 +131,9 @@ def update(
         locked.description = description
     if options is not None:
         locked.options = feedback_kind(locked.kind).clean_options(options)
+        if scope_of(locked.options) != scope_of(before["options"]) and locked.tasks.exists():
+            reason = "This campaign has items, which were made for what is judged now; start another campaign."
+            raise Invalid(reason, {"scope": [reason]})
     if overlap is not None:
         locked.overlap = overlap
     if lease_seconds is not None:
