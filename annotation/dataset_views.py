@@ -31,6 +31,7 @@ PROVENANCE = {
     "audit": "true for items drawn at random for measuring; leave them out of training",
     "simulated": "true when a simulated person judged",
     "guideline": "version of the guideline in force",
+    "turn": "which turn of the assistant in its dialogue it is about, from 1; null when about a last answer or a whole",
 }
 # Here "read" is in canonical order, as everything in a row.
 _BEHAVIOUR = "; ".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
@@ -180,7 +181,8 @@ VIEWS: dict[str, View] = {
             {
                 "kind": "kind of feedback",
                 "prompt": _MESSAGES,
-                "completions": 'list of {"text", "origin"} in canonical order',
+                "dialogue": "where turns are judged, the whole conversation; else null",
+                "completions": 'list of {"text", "origin"} in canonical order; of a whole dialogue also "messages"',
                 "shown_order": "shown_order[i] is the canonical position of what stood in place i",
                 "payload": "the judgement in the kind's own form",
                 "verdict": "the judgement in words, in terms of the canonical order",

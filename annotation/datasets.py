@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from annotation import dataset_views
+from annotation import dataset_views, dialogues
 from annotation.errors import Invalid
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback, Prompt
@@ -131,6 +131,7 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
         feedback_kind = kind(kind_name)
         texts = [completion["text"] for completion in content["completions"]]
         origins = meta.get("origins") or [""] * len(texts)
+        rests = content.get("dialogues") or [None] * len(texts)
         provenance = {
             "annotator": pseudonym,
             "seconds": seconds,
@@ -143,12 +144,17 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
             "audit": audit,
             "simulated": simulated,
             "guideline": guideline,
+            "turn": content.get("turn") if len(texts) == 1 else None,
         }
         if view_name == "judgements":
             yield {
                 "kind": kind_name,
                 "prompt": content["messages"],
-                "completions": [{"text": text, "origin": origin} for text, origin in zip(texts, origins, strict=True)],
+                "dialogue": dialogues.whole(content),
+                "completions": [
+                    {"text": text, "origin": origin, **({"messages": rest} if rest else {})}
+                    for text, origin, rest in zip(texts, origins, rests, strict=True)
+                ],
                 "shown_order": shown_order,
                 "payload": payload,
                 "verdict": feedback_kind.describe(payload, options=options),
@@ -157,4 +163,5 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
             }
             continue
         for row in feedback_kind.rows(view_name, payload, texts=texts, origins=origins, shown_order=shown_order):
-            yield {"prompt": content["messages"], **row, **provenance}
+            placed = dialogues.placed(row, content)
+            yield {**placed, **provenance, "turn": placed["turn"]}

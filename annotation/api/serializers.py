@@ -240,6 +240,17 @@ class AssignmentOut(serializers.Serializer):
     kind = serializers.CharField()
     prompt = MessageOut(many=True)
     completions = serializers.ListField(child=serializers.CharField(), help_text="In the order shown.")
+    turn = serializers.IntegerField(
+        allow_null=True, help_text="Which turn of the assistant the first completion is, where turns are judged."
+    )
+    between = serializers.ListField(
+        child=MessageOut(many=True), allow_null=True, help_text="What follows each completion, where turns are judged."
+    )
+    dialogues = serializers.ListField(
+        child=MessageOut(many=True),
+        allow_null=True,
+        help_text="The completions as messages after the prompt, in the order shown, where whole dialogues are judged.",
+    )
     options = serializers.DictField(child=serializers.JSONField())
     draft = serializers.DictField(child=serializers.JSONField(), allow_null=True)
     expires_at = serializers.DateTimeField()
@@ -248,13 +259,16 @@ class AssignmentOut(serializers.Serializer):
 def as_shown(assignment: Assignment, campaign: Campaign) -> dict[str, Any]:
     """Return the item in the order shown, with nothing that tells who wrote what or which answer is stored first."""
     content = assignment.task.content
-    answers = content["completions"]
+    answers, rests = content["completions"], content.get("dialogues")
     return {
         "key": assignment.key,
         "campaign": campaign.pk,
         "kind": campaign.kind,
         "prompt": [{"role": m["role"], "content": m["content"]} for m in content["messages"]],
         "completions": [answers[position]["text"] for position in assignment.shown_order],
+        "turn": content.get("turn"),
+        "between": content.get("between"),
+        "dialogues": [rests[position] for position in assignment.shown_order] if rests else None,
         "options": campaign.options,
         "draft": assignment.draft,
         "expires_at": assignment.expires_at,

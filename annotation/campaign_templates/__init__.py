@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 ORDER = (
     *("helpfulness", "harmlessness", "instruct-ranking", "safe-rlhf", "safety-19", "safety-14", "helpsteer2"),
     *("helpsteer3-preference", "helpsteer3-feedback", "helpsteer3-edit", "rlbff", "expert-domain"),
-    *("mm-rlhf-text", "first-pass"),
+    *("mm-rlhf-text", "dialogue-turns", "first-pass"),
 )
 
 

@@ -14,15 +14,16 @@ from annotation.feedback.ranking import Ranking
 from annotation.feedback.ratings import Ratings
 from annotation.feedback.rewrite import Rewrite
 from annotation.feedback.safety import Safety
+from annotation.feedback.scoped import Scoped
 
 
 def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
-    """Return the kinds by name; refuses two of one name."""
+    """Return the kinds by name, each with a choice of scope if it has one; refuses two of one name."""
     table: dict[str, FeedbackType] = {}
     for one in kinds:
         if one.name in table:
             raise ValueError(f"Two feedback kinds are called {one.name!r}.")
-        table[one.name] = one
+        table[one.name] = Scoped(one) if len(one.scopes) > 1 else one
     return table
 
 

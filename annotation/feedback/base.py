@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from annotation.dialogues import ANSWER
+
 # A judgement in the kind's own canonical form; refers to completions by canonical position.
 Payload = dict[str, Any]
 
@@ -39,6 +41,8 @@ class FeedbackType(ABC):
     defaults: Mapping[str, Any]  # every option there is, with its usual value
     completions: tuple[int, int]  # how many answers one item must have: least and most
     views: tuple[str, ...]  # the dataset views this kind feeds, besides "judgements"
+    # What of a conversation it can be about, of `annotation.dialogues.SCOPES`; a campaign chooses one.
+    scopes: tuple[str, ...] = (ANSWER,)
     # Where the inputs are: "dock", a bar below the answers; or "side", a column beside them for what takes longer.
     layout: str = "dock"
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.

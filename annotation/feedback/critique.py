@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.dialogues import SCOPES
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import Fields, Options, answer_columns, letters, named_answers, question_schema
 from annotation.feedback.spans import as_evidence
@@ -36,6 +37,7 @@ class Critique(FeedbackType):
     defaults = DEFAULTS
     completions = (1, 2)
     views = ("critiques",)
+    scopes = tuple(SCOPES)
     layout = "side"
 
     def option_properties(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.dialogues import ANSWER, DIALOGUE
 from annotation.feedback import written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
@@ -50,6 +51,7 @@ class Pairwise(FeedbackType):
     defaults = DEFAULTS
     completions = (2, 2)
     views = ("pairs", "dimension_pairs", "demonstrations")
+    scopes = (ANSWER, DIALOGUE)
 
     def layout_in(self, options: Mapping[str, Any]) -> str:
         return "side" if options.get("dimensions") or options.get("write_on_tie") else self.layout

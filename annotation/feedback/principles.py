@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.dialogues import SCOPES
 from annotation.feedback import rules
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
@@ -60,6 +61,7 @@ class Principles(FeedbackType):
     defaults = DEFAULTS
     completions = (1, 2)
     views = ("principles",)
+    scopes = tuple(SCOPES)
     layout = "side"
 
     def option_properties(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.dialogues import SCOPES
 from annotation.feedback import rules
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
@@ -53,6 +54,7 @@ class Ratings(FeedbackType):
     defaults = DEFAULTS
     completions = (1, 8)
     views = ("ratings",)
+    scopes = tuple(SCOPES)
     layout = "side"
 
     def option_properties(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.dialogues import SCOPES
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -46,6 +47,7 @@ class Safety(FeedbackType):
     defaults = DEFAULTS
     completions = (1, 4)
     views = ("safety",)
+    scopes = tuple(SCOPES)
     layout = "side"
 
     def option_properties(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Found:
     completions: list[tuple[str, str]]
     labels: dict[str, Any] = field(default_factory=dict)
     id: Any = None  # where the layout knows a better one than the row's own
+    rests: list[Messages] = field(default_factory=list)  # of whole dialogues: the messages of each after `messages`
 
 
 def messages_of(value: Any, name: str) -> Messages:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from annotation import dialogues
+from annotation.datasets import content_hash, prompt_hash
 from annotation.feedback import FeedbackType
 from annotation.storable import depth, unstorable
 
@@ -42,17 +45,41 @@ class Item:
     # None: what the campaign says.
     requires: tuple[str, ...] | None = None
     about: tuple[str, ...] | None = None
+    # Of a row of whole dialogues: what follows `messages` in each.
+    rests: list[Messages] = field(default_factory=list)
+    # What `annotation.dialogues` adds to the content of an item that is not about a last answer.
+    dialogue: dict[str, Any] = field(default_factory=dict)
 
-    def same_as(self, messages: Messages, texts: list[str]) -> bool:
-        """Return whether this is the item about these words; the order of the answers does not matter."""
-        return self.messages == messages and sorted(text for text, _ in self.completions) == sorted(texts)
+    @property
+    def prompt(self) -> Messages:
+        """Return what it is filed under: turns of one dialogue have one prompt, so that no split parts them."""
+        return dialogues.opening(self.messages) if "between" in self.dialogue else self.messages
+
+    def content(self, ids: Sequence[int | None] = ()) -> dict[str, Any]:
+        """Return what people are shown; `ids` are those of the completions, once they are stored."""
+        known = ids or [None] * len(self.completions)
+        answers = [{"id": pk, "text": text} for pk, (text, _) in zip(known, self.completions, strict=True)]
+        return {"messages": self.messages, "completions": answers, **self.dialogue}
+
+    def same_as(self, content: dict[str, Any]) -> bool:
+        """Return whether this is the item about these words; the order of answers to compare does not matter."""
+        own = [text for text, _ in self.completions]
+        others = [completion["text"] for completion in content["completions"]]
+        if "between" not in self.dialogue:
+            own, others = sorted(own), sorted(others)
+        turns = [(place.get("turn"), place.get("between")) for place in (self.dialogue, content)]
+        return (
+            self.messages == content["messages"]
+            and own == others
+            and turns[0] == turns[1]
+            and ("dialogues" in self.dialogue) == ("dialogues" in content)
+        )
 
     def as_row(self) -> dict[str, Any]:
         """Return the item in Attune's own layout, as it could be imported."""
         row = {
             "id": self.external_id,
-            "prompt": self.messages,
-            "completions": [{"text": text, "origin": origin} for text, origin in self.completions],
+            **self._said(),
             "wanted": self.wanted,
             "priority": self.priority,
             "batch": self.batch,
@@ -62,6 +89,27 @@ class Item:
             "about": None if self.about is None else list(self.about),
         }
         return {name: value for name, value in row.items() if value not in (None, "", {}, 0)}
+
+    def _said(self) -> dict[str, Any]:
+        if "between" in self.dialogue:
+            return {"messages": dialogues.whole(self.content()), "turn": self.dialogue["turn"]}
+        rests = self.dialogue.get("dialogues") or self.rests
+        if rests:
+            return {
+                "dialogues": [
+                    {"messages": [*self.messages, *rest], "origin": origin}
+                    for rest, (_, origin) in zip(rests, self.completions, strict=True)
+                ]
+            }
+        return {
+            "prompt": self.messages,
+            "completions": [{"text": text, "origin": origin} for text, origin in self.completions],
+        }
+
+
+def content_id(messages: Messages, completions: list[tuple[str, str]]) -> str:
+    """Return the id of an item that came without one; the same two answers in another order are one item."""
+    return content_hash([prompt_hash(messages), sorted(content_hash(text) for text, _ in completions)])
 
 
 def check(item: Item, kind: FeedbackType) -> None:
@@ -78,7 +126,8 @@ def check(item: Item, kind: FeedbackType) -> None:
         raise Refused("Its prompt ends with an answer of the assistant; it must end where an answer is wanted.")
     if not any(message["content"].strip() for message in item.messages):
         raise Refused("Its prompt is empty.")
-    _check_completions(item.completions, kind.completions)
+    if "between" not in item.dialogue:
+        _check_completions(item.completions, kind.completions)
     if item.wanted is not None and not 1 <= item.wanted <= MAX_WANTED:
         raise Refused(f"It wants {item.wanted} judgements; give 1 to {MAX_WANTED}.")
     if abs(item.priority) > MAX_PRIORITY:
@@ -87,7 +136,8 @@ def check(item: Item, kind: FeedbackType) -> None:
         raise Refused("Its batch or domain has more than 60 characters.")
     if depth(item.meta) > MAX_META_DEPTH:
         raise Refused("Its meta is nested too deeply.")
-    reason = unstorable([item.external_id, item.messages, item.completions, item.batch, item.domain, item.meta])
+    parts = [item.external_id, item.messages, item.completions, item.batch, item.domain, item.meta, item.dialogue]
+    reason = unstorable(parts)
     if reason:
         raise Refused(reason)
 

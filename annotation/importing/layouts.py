@@ -2,6 +2,7 @@
 
 - ``{"id"?, "prompt", "completions": [text | {"text", "origin"?}, …], "priority"?, "wanted"?, "batch"?, "domain"?,
   "meta"?, "requires"?, "about"?}``, where the prompt is text or a list of messages: Attune's own;
+- whole dialogues, for campaigns that judge turns: see `annotation.importing.dialogues`;
 - those of `annotation.importing.published` (TRL, HH-RLHF, UltraFeedback, HelpSteer, SafeRLHF, …) and of
   `annotation.importing.oasst`; `id`, `priority`, `wanted`, `batch`, `domain`, `meta`, `requires` and `about`
   count in them too.
@@ -15,11 +16,11 @@ from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
-from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import Invalid
 from annotation.importing import oasst, published
 from annotation.importing.conversations import Found, answer_of, messages_of, text_of
-from annotation.importing.items import Item, Messages, Refused
+from annotation.importing.dialogues import dialogues
+from annotation.importing.items import Item, Messages, Refused, content_id
 from annotation.routing import read_tags
 
 # More answers than that would make too many pairs.
@@ -38,6 +39,7 @@ LAYOUTS: tuple[Layout, ...] = (
     (frozenset({"prompt", "completions"}), own),
     (frozenset({"instruction", "completions"}), published.ultrafeedback),
     (frozenset({"completions"}), own),
+    (frozenset({"dialogues"}), dialogues),
     (frozenset({"before", "replies"}), oasst.siblings),
     (frozenset({"chosen", "rejected"}), published.chosen_rejected),
     (frozenset({"prompt", "response_0", "response_1"}), published.safe_rlhf),
@@ -111,7 +113,8 @@ def _split(found: Found, name: Any, size: int | None) -> list[tuple[Found, Any]]
     parts = []
     for chosen in combinations(range(len(found.completions)), size):
         labels = {**found.labels, "answers": list(chosen)} if found.labels else {}
-        part = Found(found.messages, [found.completions[place] for place in chosen], labels)
+        rests = [found.rests[place] for place in chosen] if found.rests else []
+        part = Found(found.messages, [found.completions[place] for place in chosen], labels, rests=rests)
         places = "-".join(str(place + 1) for place in chosen)
         parts.append((part, None if name is None else f"{name}/{places}"))
     return parts
@@ -133,6 +136,7 @@ def _item(row: dict[str, Any], found: Found, *, name: Any) -> Item:
         meta=meta,
         requires=_tags(row, "requires"),
         about=_tags(row, "about"),
+        rests=found.rests,
     )
 
 
@@ -157,9 +161,9 @@ def _completions(value: Any) -> list[tuple[str, str]]:
 
 
 def _id(value: Any, messages: Messages, completions: list[tuple[str, str]]) -> str:
-    """Return the given id as text, or a hash of the content; the same two answers in another order are one item."""
+    """Return the given id as text, or one made of the content."""
     if value is None:
-        return content_hash([prompt_hash(messages), sorted(content_hash(text) for text, _ in completions)])
+        return content_id(messages, completions)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Refused("Its id is neither text nor a whole number.")
     return str(value)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from annotation.feedback import FeedbackType
+from annotation.dialogues import scope_of
+from annotation.feedback import kind
+from annotation.feedback.scoped import bounds
 from annotation.importing import threads
+from annotation.importing.dialogues import as_judged, check_row
 from annotation.importing.items import Item, Refused, check
 from annotation.importing.layouts import items_of
 from annotation.importing.mapping import Columns
 from annotation.importing.rows import Row
+from annotation.models import Campaign
 
 
 @dataclass(frozen=True)
@@ -23,22 +27,28 @@ class Outcome:
     alone: bool = True  # whether the item is all there is in its row
 
 
-def outcomes(rows: Iterable[Row], columns: Columns, feedback_kind: FeedbackType) -> Iterator[Outcome]:
-    """Yield what comes of each row under a campaign's kind, in order; nothing is stored."""
+def outcomes(rows: Iterable[Row], columns: Columns, campaign: Campaign) -> Iterator[Outcome]:
+    """Yield what comes of each row in a campaign, in order; nothing is stored."""
+    feedback_kind, scope = kind(campaign.kind), scope_of(campaign.options)
+    compared = bounds(feedback_kind, campaign.options)
     rows, columns = threads.gathered(rows, columns)
     for row in rows:
         if row.reason or row.value is None:
             yield Outcome(row, reason=row.reason)
             continue
         try:
-            items = items_of(columns.apply(row.value), bounds=feedback_kind.completions, per_item=columns.per_item)
+            mapped = columns.apply(row.value)
+            check_row(mapped, scope)
+            items = items_of(mapped, bounds=compared, per_item=columns.per_item)
         except Refused as refused:
             yield Outcome(row, reason=str(refused))
             continue
         for item in items:
-            reason = ""
+            alone = len(items) == 1
             try:
-                check(item, feedback_kind)
+                judged = as_judged(item, scope, turn=row.value.get("turn"))
+                check(judged, feedback_kind)
             except Refused as refused:
-                reason = str(refused)
-            yield Outcome(row, item, reason, alone=len(items) == 1)
+                yield Outcome(row, item, str(refused), alone=alone)
+            else:
+                yield Outcome(row, judged, alone=alone)

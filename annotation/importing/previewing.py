@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from annotation.feedback import kind
 from annotation.importing import threads
 from annotation.importing.items import Item
 from annotation.importing.mapping import MAX_NAME, Columns
@@ -51,12 +50,11 @@ def first_rows(rows: Iterable[Row]) -> tuple[list[Row], bool]:
 
 def preview(*, campaign: Campaign, rows: Iterable[Row], columns: Columns) -> Preview:
     """Return what an import of these rows would begin with."""
-    feedback_kind = kind(campaign.kind)
     read, is_whole = first_rows(rows)
     items: list[tuple[int, Item]] = []
     refused: list[LineError] = []
     taken = 0
-    for outcome in outcomes(read, columns, feedback_kind):
+    for outcome in outcomes(read, columns, campaign):
         line = outcome.row.line
         if outcome.reason:
             refused.append(LineError(line, printable(outcome.reason)))

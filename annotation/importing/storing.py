@@ -28,8 +28,7 @@ def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str
     existing, clashing = set(), set()
     for external_id, content in known:
         existing.add(external_id)
-        texts = [completion["text"] for completion in content["completions"]]
-        if not items[external_id].same_as(content["messages"], texts):
+        if not items[external_id].same_as(content):
             clashing.add(external_id)
     new = {external_id: item for external_id, item in items.items() if external_id not in existing}
     if new:
@@ -39,7 +38,7 @@ def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str
 
 def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     """Insert prompts and completions that are not there yet, and a task for each item."""
-    hash_of = {external_id: prompt_hash(item.messages) for external_id, item in items.items()}
+    hash_of = {external_id: prompt_hash(item.prompt) for external_id, item in items.items()}
     prompts = {
         prompt.content_hash: prompt
         for prompt in Prompt.objects.filter(campaign=campaign, content_hash__in=set(hash_of.values())).defer("messages")
@@ -47,7 +46,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     old_prompts = [prompt.pk for prompt in prompts.values()]
     unknown = {
         hash_of[external_id]: Prompt(
-            campaign=campaign, messages=item.messages, content_hash=hash_of[external_id], domain=item.domain
+            campaign=campaign, messages=item.prompt, content_hash=hash_of[external_id], domain=item.domain
         )
         for external_id, item in items.items()
         if hash_of[external_id] not in prompts
@@ -88,12 +87,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
             campaign=campaign,
             prompt=prompt,
             external_id=external_id,
-            content={
-                "messages": item.messages,
-                "completions": [
-                    {"id": pk, "text": text} for pk, (text, _) in zip(parts[external_id], item.completions, strict=True)
-                ],
-            },
+            content=item.content(parts[external_id]),
             # Two policies may write the same words, which are stored once: so who wrote them is told here as well.
             meta={**item.meta, "origins": [origin for _, origin in item.completions]},
             wanted=seats,

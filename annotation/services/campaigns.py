@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from annotation.dialogues import scope_of
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Guideline, Membership, Role, User
@@ -181,6 +182,9 @@ def update(
     for field, value in given.items():
         if value is not None:
             setattr(locked, field, value)
+    if scope_of(locked.options) != scope_of(before["options"]) and locked.tasks.exists():
+        reason = "This campaign has items, which were made for what is judged now; start another campaign."
+        raise Invalid(reason, {"scope": [reason]})
     changed = {field: value for field, value in before.items() if getattr(locked, field) != value}
     if changed:
         _check(locked)

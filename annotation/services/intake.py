@@ -9,8 +9,10 @@ from typing import Any, BinaryIO
 
 from django.db import transaction
 
+from annotation.dialogues import scope_of
 from annotation.errors import Invalid
 from annotation.feedback import kind
+from annotation.importing.dialogues import as_judged
 from annotation.importing.items import Item, Refused, check
 from annotation.importing.lines import line_rows
 from annotation.importing.mapping import Columns
@@ -67,6 +69,7 @@ def make_task(
     needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
     item = Item(external_id, messages, completions, wanted, priority, is_audit, batch, "", meta or {}, needs, of)
     try:
+        item = as_judged(item, scope_of(campaign.options))
         check(item, kind(campaign.kind))
     except Refused as refused:
         raise Invalid(f"The item {external_id!r} cannot be judged. {refused}") from None
@@ -96,9 +99,8 @@ def import_rows(
     ``{"line", "reason", "row"}``, or ``text`` for what could not be read. Mended, that file can be imported itself.
     """
     report = ImportReport()
-    feedback_kind = kind(campaign.kind)
     chunk = _Chunk(campaign, report, refused_to)
-    for read in outcomes(rows, columns or Columns(), feedback_kind):
+    for read in outcomes(rows, columns or Columns(), campaign):
         if read.reason:
             chunk.refuse(read.row, read.reason, None if read.alone else read.item)
         elif read.item is None:
@@ -131,7 +133,7 @@ class _Chunk:
         if known is None:
             self._items[item.external_id], self._rows[item.external_id] = item, (self._seen, row, alone)
             self._grow(row.size)
-        elif known.same_as(item.messages, [text for text, _ in item.completions]):
+        elif known.same_as(item.content()):
             self._report.existing += 1
         else:
             self.refuse(row, _taken(item.external_id), None if alone else item)

@@ -229,8 +229,13 @@ def lock_task(task_id: int) -> Task:
 
 
 def shown_order(*, task: Task, user: User) -> list[int]:
-    """Return in which order this person sees the answers of this task: the same whenever it is asked."""
+    """Return in which order this person sees the answers of this task: the same whenever it is asked.
+
+    Turns of a dialogue keep their order.
+    """
     order = list(range(len(task.content["completions"])))
+    if "between" in task.content:
+        return order
     random.Random(f"{task.pk}/{user.pk}").shuffle(order)
     return order
 

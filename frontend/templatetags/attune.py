@@ -42,6 +42,13 @@ def at(values: Mapping[str, Any] | None, name: str) -> Any:
 
 
 @register.filter
+def within(values: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
+    """Return what `values` has under names that begin with `prefix`, without it."""
+    found = (values or {}).items()
+    return {name.removeprefix(prefix): value for name, value in found if name.startswith(prefix)}
+
+
+@register.filter
 def percent(share: float | None) -> str:
     """Return a share of 1 as whole per cent, "–" for none."""
     return "–" if share is None else f"{share:.0%}"

@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation.campaign_templates import templates
+from annotation.dialogues import EACH_TURN, scope_of
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import KINDS, kind
 from annotation.models import Campaign, Role
@@ -192,7 +193,7 @@ def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
     errors = error.errors if isinstance(error, Invalid) and error.errors else {"": [str(error)]}
     names = {"lease_seconds": "lease_minutes", "options": None}
     for name, texts in errors.items():
-        field = names.get(name, name)
+        field = names.get(name, name if name in form.fields else f"{form.OPTION}{name}")
         for text in texts:
             form.add_error(field if field in form.fields else None, text)
 
@@ -214,11 +215,15 @@ def preview_context(form: CampaignForm) -> dict[str, Any]:
     else:
         initial = {name: form[form.OPTION + name].initial for name in form.option_names}
         options = form.kind.clean_options(initial)
-    # Compared are two answers; what judges one at a time is shown with one.
-    shown = max(form.kind.completions[0], 1)
+    # Compared are two answers; what judges one at a time is shown with one, and with two turns where each is judged.
+    scope = scope_of(options)
+    shown = 2 if scope == EACH_TURN else max(form.kind.completions[0], 1)
+    inputs = form.kind.context(options=options, shown_order=list(range(shown)))
     return {
         "kind": form.kind,
         "example": {**EXAMPLE, "answers": EXAMPLE["answers"][:shown]},
-        "inputs": form.kind.context(options=options, shown_order=list(range(shown))),
+        "scope": scope,
+        "template": "feedback/turns.html" if "turns" in inputs else form.kind.template,
+        "inputs": inputs,
         "preview_guideline": form["guideline"].value() or "",
     }

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.errors import AnnotationError
 from annotation.feedback import kind
+from annotation.feedback.scoped import bounds
 from annotation.importing import formats, refusals, uploads
 from annotation.importing.mapping import Columns
 from annotation.importing.previewing import columns_of, first_rows, preview
@@ -54,6 +55,14 @@ LAYOUTS = (
         "Two whole conversations that differ in the last turn.",
         r'{"chosen": "\n\nHuman: Why is the sky blue?\n\nAssistant: Because of scattering.", "rejected": '
         r'"\n\nHuman: Why is the sky blue?\n\nAssistant: It reflects the sea."}',
+    ),
+    (
+        "A whole dialogue",
+        "For campaigns that judge a chosen turn, each turn, or the whole of it. It ends with a turn of the assistant; "
+        "turn chooses one, counted from 1.",
+        '{"messages": [{"role": "user", "content": "Why is the sky blue?"}, {"role": "assistant", "content": "It is '
+        'the sea."}, {"role": "user", "content": "Really?"}, {"role": "assistant", "content": "No: scattering."}], '
+        '"turn": 2}',
     ),
 )
 
@@ -97,7 +106,7 @@ def import_preview(request: SignedInRequest, campaign: Campaign, token: str) -> 
         except AnnotationError as error:
             say(request, str(error))
             return redirect("campaign-import", campaign.pk)
-        answers = kind(campaign.kind).completions[1]
+        answers = bounds(kind(campaign.kind), campaign.options)[1]
         form = ColumnsForm(sent(request), names=columns_of(read), answers=answers)
         columns = form.columns() if form.is_bound and form.is_valid() else Columns()
         if "import" in request.POST and not form.errors:

@@ -23,7 +23,9 @@ def shown_item(
     """
     feedback_kind = kind(campaign.kind)
     content, order = assignment.task.content, assignment.shown_order
-    turns = content["messages"]
+    turns, rests = content["messages"], content.get("dialogues")
+    inputs = feedback_kind.context(options=campaign.options, shown_order=order)
+    asks_each_turn = "turns" in inputs
     if values is None:
         values = feedback_kind.initial(judged.payload, shown_order=order) if judged else dict(assignment.draft or {})
     return {
@@ -35,14 +37,33 @@ def shown_item(
         "earlier": turns[:-1],
         "last": turns[-1] if turns else {"role": "user", "content": ""},
         "answers": [
-            {"letter": ascii_uppercase[place], "text": content["completions"][position]["text"]}
+            {
+                # A dialogue may have more turns than there are letters; those have numbers.
+                "letter": ascii_uppercase[place] if not asks_each_turn else "",
+                "text": content["completions"][position]["text"],
+                "messages": rests[position] if rests else None,
+            }
             for place, position in enumerate(order)
         ],
-        "template": feedback_kind.template,
+        **_turns(content, each=asks_each_turn),
+        "template": "feedback/turns.html" if asks_each_turn else feedback_kind.template,
         "layout": feedback_kind.layout_in(campaign.options),
         "has_rules": feedback_kind.has_rules_in(campaign.options),
-        "inputs": feedback_kind.context(options=campaign.options, shown_order=order),
+        "inputs": inputs,
         "values": values,
+    }
+
+
+def _turns(content: dict[str, Any], *, each: bool) -> dict[str, Any]:
+    """Return what is shown of a dialogue besides its answers, where turns of it are judged."""
+    if "between" not in content:
+        return {}
+    if not each:
+        return {"turn": content["turn"], "after": content["between"][0]}
+    texts = [completion["text"] for completion in content["completions"]]
+    return {
+        "opening": content["messages"],
+        "turns": [{"text": text, "after": after} for text, after in zip(texts, content["between"], strict=True)],
     }
 
 

@@ -55,6 +55,7 @@ MODULES = [
         "screen",
         "status",
         "store",
+        "turns",
     )
 ]
 
@@ -151,7 +152,7 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
                 "when": judged.created_at,
                 "excerpt": excerpt(judged.task.content["messages"]),
                 "said": feedback_kind.describe(judged.payload, options=campaign.options, shown_order=shown_order),
-                "comment": feedback_kind.initial(judged.payload, shown_order=shown_order).get("comment", ""),
+                "comment": _comments(feedback_kind.initial(judged.payload, shown_order=shown_order)),
                 "version": judged.version,
                 "active_seconds": judged.active_seconds,
                 "behaviour": _shown_behaviour(judged),
@@ -277,6 +278,12 @@ def _measures(text: str) -> Any:
         return json.loads(text) if len(text) <= MOST_MEASURES else None
     except (ValueError, RecursionError):
         return None
+
+
+def _comments(values: dict[str, Any]) -> str:
+    """Return the comment, or those on each turn, of what a form was filled with."""
+    said = [str(text) for name, text in values.items() if name == "comment" or name.endswith("_comment")]
+    return " · ".join(filter(None, said))
 
 
 def _shown_behaviour(judged: Feedback) -> dict[str, Any] | None:

@@ -57,6 +57,7 @@ def test_a_pair_carries_what_a_trainer_and_an_auditor_need(campaign, annotator):
         "audit": True,
         "simulated": False,
         "guideline": 1,
+        "turn": None,
         "comment": "",
     }
     assert set(row) == set(dataset_views.VIEWS["pairs"].columns)

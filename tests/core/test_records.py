@@ -49,7 +49,7 @@ def test_the_edge_of_the_tenth_is_exact():
         ({**GOOD, "prompt": "  "}, "empty"),
         ({**GOOD, "chosen": "\n"}, "empty"),
         ({**GOOD, "chosen": [{"role": "user", "content": "x"}]}, "malformed"),
-        ({**GOOD, "chosen": [{"role": "assistant", "content": "x"}] * 2}, "malformed"),
+        ({**GOOD, "chosen": [{"role": "assistant", "content": "x"}] * 2}, "several_turns"),
         ({**GOOD, "rejected": " Because. "}, "identical"),
         ({**GOOD, "strength": -1}, "malformed"),
         ({**GOOD, "strength": "much"}, "malformed"),

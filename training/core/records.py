@@ -24,6 +24,7 @@ class Refused(Exception):
 
 REASONS = {
     "malformed": "do not have the columns of their view",
+    "several_turns": "are about several turns at once; only single answers can be learned from",
     "empty": "have an empty prompt or completion",
     "identical": "compare a completion with itself",
     "too_long": "have a completion that does not fit into max_length",
@@ -131,7 +132,9 @@ def messages_of(value: Any) -> list[Message]:
 def completion_of(value: Any) -> str:
     """Return a completion's text; as messages it must be a single assistant turn."""
     if isinstance(value, list):
-        if len(value) != 1 or not isinstance(value[0], dict) or value[0].get("role") != "assistant":
+        if len(value) > 1:
+            raise Refused("several_turns")
+        if not value or not isinstance(value[0], dict) or value[0].get("role") != "assistant":
             raise Refused("malformed")
         value = value[0].get("content")
     if not isinstance(value, str):

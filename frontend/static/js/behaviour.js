@@ -86,13 +86,18 @@ export class Behaviour {
     this.#frame = requestAnimationFrame(() => this.#look());
   }
 
-  // Where each answer scrolls by itself its box is the window; where the page scrolls, the screen above the bar is.
+  // Where each answer scrolls by itself its box is the window; turns of a dialogue scroll in one box; where the page
+  // scrolls, the screen is the window. A form that is not beside them but below covers what is under its upper edge.
   #look() {
     if (document.hidden) return;
-    const edge = Math.min(innerHeight, this.#form.getBoundingClientRect().top);
+    const form = this.#form.getBoundingClientRect();
+    const isBeside = form.width < this.#item.getBoundingClientRect().width - 1;
+    const screen = isBeside ? innerHeight : Math.min(innerHeight, form.top);
     for (const [place, answer] of this.#item.querySelectorAll("[data-answer]").entries()) {
-      const box = answer.querySelector("[data-scroll]");
+      const dialogue = answer.closest("[data-scrolls]");
+      const box = dialogue ? answer : answer.querySelector("[data-scroll]");
       if (!box?.checkVisibility()) continue;
+      const edge = dialogue ? Math.min(screen, dialogue.getBoundingClientRect().bottom) : screen;
       const { top, bottom } = box.getBoundingClientRect();
       const share = (Math.min(bottom, edge) - top + box.scrollTop) / box.scrollHeight;
       this.#read[place] = Number(Math.max(this.#read[place], Math.min(share, 1)).toFixed(2));

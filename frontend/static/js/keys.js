@@ -42,7 +42,7 @@ function press(event, key) {
   );
   if (!control) return false;
   event.preventDefault();
-  if (control.matches(TYPES) || control.matches("[data-scroll]")) control.focus();
+  if (control.matches(TYPES) || control.matches("[data-scroll], [data-scrolls]")) control.focus();
   else control.click();
   return true;
 }
@@ -50,8 +50,8 @@ function press(event, key) {
 // A control in a closed popover is not there; `checkVisibility` also finds what a stylesheet hides.
 function usable(control, scope) {
   if (control.disabled || control.closest("[inert]")) return false;
-  // In a list of questions the keys of the marked one count.
-  if (control.closest("[data-row]:not([data-active])")) return false;
+  // In a list of questions the keys of the marked one count, and of turns those of the marked turn.
+  if (control.closest("[data-row]:not([data-active]), [data-turn]:not([data-active])")) return false;
   const popover = control.closest("[popover]");
   return (!popover || popover === scope) && control.checkVisibility();
 }

@@ -19,10 +19,10 @@ export function readingAids(item) {
     }
     if (answers.length !== 2) return;
     for (const kind of [".text__rendered", ".text__raw"]) {
-      const [a, b] = answers.map((answer) => answer.querySelector(kind));
-      unmark(a);
-      unmark(b);
-      if (chosen.diff) mark(a, b);
+      // A dialogue has several texts: those in the same place are compared.
+      const [first, second] = answers.map((answer) => [...answer.querySelectorAll(kind)]);
+      for (const text of [...first, ...second]) unmark(text);
+      if (chosen.diff) for (const [place, text] of first.entries()) if (second[place]) mark(text, second[place]);
     }
   };
   item.addEventListener("click", (event) => {
@@ -33,7 +33,7 @@ export function readingAids(item) {
     else return;
     apply();
   });
-  link(answers.map((answer) => answer.querySelector("[data-scroll]")));
+  link(answers.map((answer) => answer.querySelector("[data-scroll]")).filter(Boolean)); // turns scroll together as it is
   apply();
 }
 

@@ -1,19 +1,22 @@
 // A list of questions: one is marked, its keys answer it, and the next one that is open is marked then.
 
 import { missingIn } from "./form.js";
+import { following, turns } from "./turns.js";
 
 const ANSWERS = "input[type=radio]";
 
 export function rows(item) {
-  const list = item.querySelector("[data-rows]");
+  const list = item.querySelector("[data-turns], [data-rows]");
   if (!list) return;
   const all = [...list.querySelectorAll("[data-row]")];
   const answers = [...item.querySelectorAll("[data-answer]")];
   const wide = matchMedia("(min-width: 56.25rem) and (min-height: 35rem)");
   const shown = () => all.filter((row) => row.checkVisibility());
 
+  let markTurn = () => {};
   const mark = (row) => {
     for (const one of all) one.toggleAttribute("data-active", one === row);
+    markTurn(row);
     row.scrollIntoView({ block: "nearest" });
     const about = row.closest("[data-about]")?.dataset.about;
     for (const answer of answers) {
@@ -63,10 +66,12 @@ export function rows(item) {
     if (!target.matches(ANSWERS) || target === document.activeElement) return;
     const open = shown();
     const next = open.slice(open.indexOf(row) + 1).find((one) => one.querySelector(ANSWERS) && !answered(one));
-    if (next) mark(next);
+    const due = next && following(row, next, list.closest("form"));
+    if (due) mark(due);
   });
   for (const field of list.querySelectorAll("[data-find]")) search(field, mark);
   evidence(item, list);
+  if (list.matches("[data-turns]")) markTurn = turns(list, mark);
   mark(shown()[0]);
 }
 

@@ -37,6 +37,7 @@ def test_the_item_is_shown_in_the_order_stored_and_tells_nothing_else(annotator:
     assert item["completions"] == [texts[position] for position in assignment.shown_order]
     assert set(item) == {
         *("key", "campaign", "kind", "prompt", "completions", "options", "draft", "expires_at"),
+        *("turn", "between", "dialogues"),
     }
     assert item["prompt"] == [{"role": "user", "content": assignment.task.content["messages"][0]["content"]}]
     # Neither who wrote an answer, nor where the item comes from, nor an id whose order gives away the stored order.
