@@ -11,7 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
-from annotation.feedback.fields import Fields, Options, answer_columns, letters, named_answers, question_schema
+from annotation.feedback.fields import (
+    Fields,
+    Options,
+    answer_columns,
+    letters,
+    named_answers,
+    question_schema,
+    review_schema,
+)
 
 SCORES = {1: "very bad", 2: "bad", 3: "middling", 4: "good", 5: "very good"}
 MAX_TEXT = 10_000
@@ -21,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "question": "What would you tell whoever wrote this?",
     "minimum": 40,
     "score": True,
+    "review": True,
 }
 
 
@@ -45,13 +54,14 @@ class Critique(FeedbackType):
                 "default": DEFAULTS["minimum"],
             },
             "score": {"type": "boolean", "title": "Ask for a score from 1 to 5", "default": True},
+            "review": review_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.whole("minimum", 1, LONGEST_MINIMUM)
-        reader.flag("score")
+        reader.flag("score", "review")
         return reader.finish("Some options of the critique do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:

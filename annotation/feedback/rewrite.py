@@ -10,12 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
-from annotation.feedback.fields import COMMENT_MODES, MAX_COMMENT, Fields, Options, comment_schema, question_schema
+from annotation.feedback.fields import (
+    COMMENT_MODES,
+    MAX_COMMENT,
+    Fields,
+    Options,
+    comment_schema,
+    question_schema,
+    review_schema,
+)
 
 MAX_TEXT = 50_000
 DEFAULTS: dict[str, Any] = {
     "question": "How should the answer have been?",
     "comment": "optional",
+    "review": True,
 }
 
 
@@ -29,12 +38,17 @@ class Rewrite(FeedbackType):
     layout = "side"
 
     def option_properties(self) -> dict[str, Any]:
-        return {"question": question_schema(DEFAULTS["question"]), "comment": comment_schema()}
+        return {
+            "question": question_schema(DEFAULTS["question"]),
+            "comment": comment_schema(),
+            "review": review_schema(),
+        }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.choice("comment", COMMENT_MODES)
+        reader.flag("review")
         return reader.finish("Some options of the rewriting do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:

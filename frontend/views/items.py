@@ -41,6 +41,7 @@ def shown_item(
         "template": feedback_kind.template,
         "layout": feedback_kind.layout,
         "has_rules": feedback_kind.has_rules_in(campaign.options),
+        "reviews": feedback_kind.reviews(campaign.options),
         "inputs": feedback_kind.context(options=campaign.options, shown_order=order),
         "values": values,
     }
