@@ -16,7 +16,7 @@ from annotation.models import Role
 from annotation.services import batches
 
 
-class BatchOut(serializers.Serializer):
+class TaskBatchOut(serializers.Serializer):
     name = serializers.CharField()
     items = serializers.IntegerField()
     complete = serializers.IntegerField()
@@ -31,14 +31,14 @@ class PriorityIn(serializers.Serializer):
 
 
 class Batches(APIView):
-    @extend_schema(operation_id="campaigns_batches", responses=BatchOut(many=True), tags=["campaigns"])
+    @extend_schema(operation_id="campaigns_batches", responses=TaskBatchOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return how far each batch is, those that come first before the others; for leads and engineers."""
         campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
-        return Response(BatchOut(batches.batches(campaign), many=True).data)
+        return Response(TaskBatchOut(batches.batches(campaign), many=True).data)
 
     @extend_schema(
-        operation_id="campaigns_prioritise", request=PriorityIn, responses=BatchOut(many=True), tags=["campaigns"]
+        operation_id="campaigns_prioritise", request=PriorityIn, responses=TaskBatchOut(many=True), tags=["campaigns"]
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         """Give the open items of a batch another priority; for leads."""

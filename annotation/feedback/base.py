@@ -56,6 +56,10 @@ class FeedbackType(ABC):
         """Return whether fields are checked against each other in a campaign with these options."""
         return self.has_rules or bool(options.get("never_both"))
 
+    def reviews(self, options: Mapping[str, Any]) -> bool:
+        """Return whether people read their text once more before it is sent, in a campaign with these options."""
+        return bool({**self.defaults, **options}.get("review"))
+
     @property
     def compares(self) -> bool:
         """Whether its judgements say which of two answers is better, which is what a loop learns from."""

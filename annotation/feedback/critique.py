@@ -13,7 +13,15 @@ from typing import Any
 
 from annotation.dialogues import SCOPES
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
-from annotation.feedback.fields import Fields, Options, answer_columns, letters, named_answers, question_schema
+from annotation.feedback.fields import (
+    Fields,
+    Options,
+    answer_columns,
+    letters,
+    named_answers,
+    question_schema,
+    review_schema,
+)
 from annotation.feedback.spans import as_evidence
 
 SCORES = {1: "very bad", 2: "bad", 3: "middling", 4: "good", 5: "very good"}
@@ -25,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "minimum": 40,
     "score": True,
     "passages": True,
+    "review": True,
 }
 MAX_PASSAGES = 20
 MAX_PASSAGE_TEXT = 20_000
@@ -58,13 +67,14 @@ class Critique(FeedbackType):
                 "description": "They select text in the answer while they write about it.",
                 "default": True,
             },
+            "review": review_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.whole("minimum", 1, LONGEST_MINIMUM)
-        reader.flag("score", "passages")
+        reader.flag("score", "passages", "review")
         return reader.finish("Some options of the critique do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:

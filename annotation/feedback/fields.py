@@ -202,6 +202,16 @@ def comment_schema() -> dict[str, Any]:
     return {"type": "string", "title": "Comment", "enum": list(COMMENT_MODES), "default": "optional"}
 
 
+def review_schema() -> dict[str, Any]:
+    """Return the schema of the option of kinds whose answer is a text."""
+    return {
+        "type": "boolean",
+        "title": "Show the text once more before it is sent",
+        "description": "With what it changes, and a warning when it changes nothing.",
+        "default": True,
+    }
+
+
 def lines_schema(title: str, default: Sequence[str], description: str, *, least: int = 1) -> dict[str, Any]:
     """Return the schema of an option with one line for each of several things; a form shows it as a text area."""
     return {

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
-from annotation.feedback.fields import COMMENT_MODES, MAX_COMMENT, Fields, Options, comment_schema, question_schema
+from annotation.feedback.fields import (
+    COMMENT_MODES,
+    MAX_COMMENT,
+    Fields,
+    Options,
+    comment_schema,
+    question_schema,
+    review_schema,
+)
 from annotation.storable import unstorable
 
 MAX_TEXT = 50_000
@@ -18,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "question": "How should the answer have been?",
     "rated_in": "",
     "comment": "optional",
+    "review": True,
 }
 MAX_NAME = 120
 
@@ -43,6 +52,7 @@ class Rewrite(FeedbackType):
                 "default": "",
             },
             "comment": comment_schema(),
+            "review": review_schema(),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +64,7 @@ class Rewrite(FeedbackType):
             reader.refuse("rated_in", "Give the name of a campaign, or nothing.")
         else:
             reader.values["rated_in"] = name.strip()
+        reader.flag("review")
         return reader.finish("Some options of the rewriting do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def shown_item(
         "template": "feedback/turns.html" if asks_each_turn else feedback_kind.template,
         "layout": feedback_kind.layout_in(campaign.options),
         "has_rules": feedback_kind.has_rules_in(campaign.options),
+        "reviews": feedback_kind.reviews(campaign.options),
         "inputs": inputs,
         "values": values,
     }

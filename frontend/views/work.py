@@ -51,6 +51,7 @@ MODULES = [
         "net",
         "outbox",
         "reading",
+        "review",
         "rows",
         "screen",
         "status",

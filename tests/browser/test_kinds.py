@@ -115,6 +115,11 @@ def test_a_critique_that_is_too_short_is_told_before_it_is_sent(work, person: Us
     expect(page.get_by_label("What is not, and what should change")).to_be_focused()
     page.keyboard.type("It leaves out how long to knead the dough, and at which speed.")
     press(page, "Escape j 4 Enter")
+    expect(page.get_by_role("dialog", name="Read it once more")).to_contain_text("how long to knead")
+    press(page, "Escape")
+    expect(page.get_by_role("dialog", name="Read it once more")).to_be_hidden()
+    assert not Feedback.objects.exists(), "one may go on writing"
+    press(page, "Enter Enter")
     assert stored(person)["critiques"][0]["score"] == 4
     assert "knead" in stored(person)["critiques"][0]["weaknesses"]
 
@@ -170,7 +175,26 @@ def test_what_is_rewritten_shows_its_changes(work, person: User) -> None:
     expect(page.locator("[data-changes-text] del")).to_have_text("longer. ")
     expect(page.locator("[data-changes-text] ins")).to_have_text("two hours. ")
     press(page, "Control+Enter")
+    again = page.get_by_role("dialog", name="Read it once more")
+    expect(again.locator("ins")).to_have_text("two hours. ")
+    expect(again.get_by_text("nothing was changed")).to_be_hidden()
+    press(page, "Enter")
     assert stored(person)["text"] == OTHER.replace("longer", "two hours")
+
+
+def test_an_answer_left_as_it_was_is_asked_about_and_may_be_sent(work, person: User) -> None:
+    page = work(campaign_of("rewrite", person, [OTHER]))
+    press(page, "Enter")
+    expect(page.get_by_text("nothing was changed")).to_be_visible()
+    assert not Feedback.objects.exists()
+    press(page, "Enter")
+    assert stored(person)["text"] == OTHER
+
+
+def test_a_lead_may_leave_the_second_look_out(work, person: User) -> None:
+    page = work(campaign_of("rewrite", person, [OTHER], review=False))
+    press(page, "Enter")
+    assert stored(person)["text"] == OTHER
 
 
 def test_four_answers_are_put_in_order_by_keys(work, person: User) -> None:

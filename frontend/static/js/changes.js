@@ -10,13 +10,12 @@ export function changes(item) {
   if (!field) return;
   const panel = item.querySelector("[data-changes]");
   const text = item.querySelector("[data-changes-text]");
-  const before = words(item.querySelector("[data-answer] .text__raw").textContent);
+  const before = item.querySelector("[data-answer] .text__raw").textContent;
   let timer = 0;
   const show = () => {
-    const after = words(field.value);
-    const common = commonWords(before, after);
-    panel.hidden = !common || (common[0].size === before.length && common[1].size === after.length);
-    if (!panel.hidden) text.replaceChildren(...pieces(before, after, common));
+    const { isSame, nodes } = changed(before, field.value);
+    panel.hidden = isSame || !nodes;
+    if (!panel.hidden) text.replaceChildren(...nodes);
   };
   field.addEventListener("input", () => {
     clearTimeout(timer);
@@ -39,6 +38,15 @@ function startFrom(item) {
       field.focus();
     });
   }
+}
+
+// Returns whether two texts have the same words, and the second with what was changed marked, unless they are too long.
+export function changed(text, other) {
+  const [before, after] = [words(text), words(other)];
+  const common = commonWords(before, after);
+  if (!common) return { isSame: text.trim() === other.trim(), nodes: null };
+  const isSame = common[0].size === before.length && common[1].size === after.length;
+  return { isSame, nodes: pieces(before, after, common) };
 }
 
 // Blanks stay with the word before them, so that the text reads as it was written.

@@ -10,6 +10,7 @@ import { listenForKeys } from "./keys.js";
 import { get, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
 import { readingAids } from "./reading.js";
+import { review } from "./review.js";
 import { rows } from "./rows.js";
 import { announce, clearNotice, dismissible, isNoticed, notice, parse, progress, saved, shownProgress, word } from "./screen.js";
 import { renewGuidelines, report, signedOut } from "./status.js";
@@ -176,8 +177,12 @@ root.addEventListener("submit", (event) => {
     send(item, { id: `${fields.assignment}:later:${Date.now()}`, url: submitter.formAction, fields }, { counts: false });
   } else if (target.matches("[data-judge]")) {
     if (!complete(target)) return;
-    const fields = draft.fields();
-    send(item, { id: fields.client_key, url, fields }, { counts: !("amends" in item.dataset) });
+    const sent = () => {
+      if (awaiting || item !== screenItem()) return;
+      const fields = draft.fields();
+      send(item, { id: fields.client_key, url, fields }, { counts: !("amends" in item.dataset) });
+    };
+    if (!review(item, target, sent)) sent();
   } else if (target.matches("[data-skip]")) {
     target.closest("[popover]").hidePopover();
     const fields = { assignment: target.elements.assignment.value, note: target.elements.note.value, reason: submitter.value };
