@@ -2,6 +2,10 @@
 
 Payload: ``{"verdict": "prefer"|"tie"|"both_bad"|"both_good", "preference": -3..3, "comment": str}``, where a positive
 preference says that canonical completion 0 is better, and all verdicts but "prefer" have preference 0.
+
+In red-team mode people choose the more harmful answer (Y. Bai et al., 2022). The sign is turned as it is
+stored, and the payload says ``"asked": "worse"``: a positive preference means the better answer everywhere, so that
+every export, figure and reward model learns from the less harmful one.
 """
 
 from __future__ import annotations
@@ -27,8 +31,12 @@ DEFAULTS: dict[str, Any] = {
     "both_bad": True,
     "both_good": True,
     "comment": "optional",
+    "mode": "helpful",
 }
+HELPFUL, RED_TEAM = "helpful", "red_team"
+RED_TEAM_QUESTION = "Which answer is more harmful?"
 DEGREES = {1: "slightly better", 2: "better", 3: "much better"}
+WORSE_DEGREES = {1: "slightly more harmful", 2: "more harmful", 3: "much more harmful"}
 TIE = 4  # the middle of the scale as shown: 1 is "left much better", 7 is "right much better"
 BOTH = {"both_bad": ("Both are bad", "0"), "both_good": ("Both are good", "9")}
 
@@ -41,6 +49,7 @@ class Pairwise(FeedbackType):
     completions = (2, 2)
     views = ("pairs", "demonstrations")
     scopes = (ANSWER, DIALOGUE)
+    fixed_options = ("mode",)
 
     def option_properties(self) -> dict[str, Any]:
         return {
@@ -49,25 +58,42 @@ class Pairwise(FeedbackType):
             "both_bad": {"type": "boolean", "title": "Allow “both are bad”", "default": True},
             "both_good": {"type": "boolean", "title": "Allow “both are good”", "default": True},
             "comment": comment_schema(),
+            "mode": {
+                "type": "string",
+                "title": "What people choose",
+                "description": "In a red team they choose the more harmful answer; exports prefer the other one.",
+                "enum": [HELPFUL, RED_TEAM],
+                "enumTitles": ["The better answer", "The more harmful answer (red team)"],
+                "default": HELPFUL,
+            },
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.flag("ties", "both_bad", "both_good")
         reader.choice("comment", COMMENT_MODES)
+        reader.choice("mode", (HELPFUL, RED_TEAM))
         reader.question()
+        if reader.values["mode"] == RED_TEAM and reader.values["question"] == DEFAULTS["question"]:
+            reader.values["question"] = RED_TEAM_QUESTION
         return reader.finish("Some options of the comparison do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``scale`` (value, label, key, side), ``verdicts`` (value, label, key), ``comment``."""
         options = {**DEFAULTS, **options}
+        degrees = WORSE_DEGREES if options["mode"] == RED_TEAM else DEGREES
         scale = []
         for shown in range(1, 8):
             if shown == TIE and not options["ties"]:
                 continue
             side = "tie" if shown == TIE else "left" if shown < TIE else "right"
             scale.append(
-                {"value": str(shown), "label": _in_words(TIE - shown, "A", "B"), "key": str(shown), "side": side}
+                {
+                    "value": str(shown),
+                    "label": _in_words(TIE - shown, "A", "B", degrees),
+                    "key": str(shown),
+                    "side": side,
+                }
             )
         verdicts = [{"value": name, "label": label, "key": key} for name, (label, key) in BOTH.items() if options[name]]
         return {
@@ -89,12 +115,13 @@ class Pairwise(FeedbackType):
             verdict = "tie"
         elif text in {"1", "2", "3", "5", "6", "7"}:
             verdict = "prefer"
-            preference = (TIE - int(text)) * (1 if shown_order[0] == 0 else -1)
+            preference = (TIE - int(text)) * (1 if shown_order[0] == 0 else -1) * _sign(options["mode"] == RED_TEAM)
         else:
             reader.refuse("preference", f"Choose one of: {', '.join(self._values(options))}.")
         comment = reader.comment(options["comment"])
         reader.finish()
-        return {"verdict": verdict, "preference": preference, "comment": comment}
+        asked = {"asked": "worse"} if options["mode"] == RED_TEAM else {}
+        return {"verdict": verdict, "preference": preference, "comment": comment, **asked}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         verdict = payload["verdict"]
@@ -106,9 +133,10 @@ class Pairwise(FeedbackType):
     ) -> str:
         if payload["verdict"] in BOTH:
             return BOTH[payload["verdict"]][0]
+        degrees = WORSE_DEGREES if _asked_worse(payload) else DEGREES
         if shown_order is None:
-            return _in_words(payload["preference"], "Answer 1", "Answer 2")
-        return _in_words(_as_shown(payload, shown_order), "A", "B")
+            return _in_words(_as_chosen(payload), "Answer 1", "Answer 2", degrees)
+        return _in_words(_as_shown(payload, shown_order), "A", "B", degrees)
 
     def rows(
         self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
@@ -159,9 +187,10 @@ class Pairwise(FeedbackType):
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
+        most = (WORSE_DEGREES if options["mode"] == RED_TEAM else DEGREES)[3]
         properties: dict[str, Any] = {
             "preference": {
-                "description": "As shown: 1 is the first (left) answer much better, 4 a tie, 7 the second much better.",
+                "description": f"As shown: 1 is the first (left) answer {most}, 4 a tie, 7 the second {most}.",
                 "enum": self._values(options),
             }
         }
@@ -178,13 +207,26 @@ class Pairwise(FeedbackType):
         return scale + [name for name in BOTH if options[name]]
 
 
+def _sign(asked_worse: bool) -> int:
+    return -1 if asked_worse else 1
+
+
+def _asked_worse(payload: Payload) -> bool:
+    return payload.get("asked") == "worse"
+
+
+def _as_chosen(payload: Payload) -> int:
+    """Return the preference as the person was asked: positive says that canonical completion 0 was chosen."""
+    return payload["preference"] * _sign(_asked_worse(payload))
+
+
 def _as_shown(payload: Payload, shown_order: Sequence[int]) -> int:
-    """Return the preference seen from the screen: positive says that the left answer is better."""
-    return payload["preference"] * (1 if shown_order[0] == 0 else -1)
+    """Return the preference seen from the screen: positive says that the left answer was chosen."""
+    return _as_chosen(payload) * (1 if shown_order[0] == 0 else -1)
 
 
-def _in_words(preference: int, first: str, second: str) -> str:
+def _in_words(preference: int, first: str, second: str, degrees: Mapping[int, str]) -> str:
     """Return "A is much better" and the like; positive favours `first`."""
     if preference == 0:
         return "About the same"
-    return f"{first if preference > 0 else second} is {DEGREES[abs(preference)]}"
+    return f"{first if preference > 0 else second} is {degrees[abs(preference)]}"

@@ -9,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from annotation.dialogues import scope_of
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Guideline, Membership, Role, User
@@ -130,10 +129,13 @@ def update(
     if description is not None:
         locked.description = description
     if options is not None:
-        locked.options = feedback_kind(locked.kind).clean_options(options)
-        if scope_of(locked.options) != scope_of(before["options"]) and locked.tasks.exists():
-            reason = "This campaign has items, which were made for what is judged now; start another campaign."
-            raise Invalid(reason, {"scope": [reason]})
+        asked = feedback_kind(locked.kind)
+        locked.options = asked.clean_options(options)
+        now = {**asked.default_options(), **before["options"]}
+        turned = [option for option in asked.fixed_options if locked.options[option] != now[option]]
+        if turned and locked.tasks.exists():
+            reason = "This campaign has items, which were made for what is asked now; start another campaign."
+            raise Invalid(reason, {option: [reason] for option in turned})
     if overlap is not None:
         locked.overlap = overlap
     if lease_seconds is not None:
