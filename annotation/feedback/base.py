@@ -43,6 +43,8 @@ class FeedbackType(ABC):
     views: tuple[str, ...]  # the dataset views this kind feeds, besides "judgements"
     # What of a conversation it can be about, of `annotation.dialogues.SCOPES`; a campaign chooses one.
     scopes: tuple[str, ...] = (ANSWER,)
+    # Options that stay as they are once there are items, because what was said would mean something else.
+    fixed_options: tuple[str, ...] = ()
     # Where the inputs are: "dock", a bar below the answers; or "side", a column beside them for what takes longer.
     layout: str = "dock"
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.

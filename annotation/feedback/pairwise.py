@@ -4,6 +4,10 @@ Payload: ``{"verdict": "prefer"|"tie"|"both_bad"|"both_good", "preference": -3..
 preference says that canonical completion 0 is better, and all verdicts but "prefer" have preference 0. Where the
 campaign asks about more than the whole, ``"dimensions": {name: -3..3}`` says the same of each dimension; where it has
 people write when neither answer is better, ``"written": {"text": str, "is": "better"|"worse"}``.
+
+In red-team mode people choose the more harmful answer (Y. Bai et al., 2022). The sign is turned as it is
+stored, and the payload says ``"asked": "worse"``: a positive preference means the better answer everywhere, so that
+every export, figure and reward model learns from the less harmful one.
 """
 
 from __future__ import annotations
@@ -36,9 +40,13 @@ DEFAULTS: dict[str, Any] = {
     "dimensions": [],
     "write_on_tie": False,
     "comment": "optional",
+    "mode": "helpful",
 }
 MOST_DIMENSIONS = 8
+HELPFUL, RED_TEAM = "helpful", "red_team"
+RED_TEAM_QUESTION = "Which answer is more harmful?"
 DEGREES = {1: "slightly better", 2: "better", 3: "much better"}
+WORSE_DEGREES = {1: "slightly more harmful", 2: "more harmful", 3: "much more harmful"}
 TIE = 4  # the middle of the scale as shown: 1 is "left much better", 7 is "right much better"
 BOTH = {"both_bad": ("Both are bad", "0"), "both_good": ("Both are good", "9")}
 OVERALL = "overall"
@@ -52,6 +60,7 @@ class Pairwise(FeedbackType):
     completions = (2, 2)
     views = ("pairs", "dimension_pairs", "demonstrations")
     scopes = (ANSWER, DIALOGUE)
+    fixed_options = ("mode",)
 
     def layout_in(self, options: Mapping[str, Any]) -> str:
         return "side" if options.get("dimensions") or options.get("write_on_tie") else self.layout
@@ -70,16 +79,31 @@ class Pairwise(FeedbackType):
             ),
             "write_on_tie": written.option_schema(),
             "comment": comment_schema(),
+            "mode": {
+                "type": "string",
+                "title": "What people choose",
+                "description": "In a red team they choose the more harmful answer; exports prefer the other one.",
+                "enum": [HELPFUL, RED_TEAM],
+                "enumTitles": ["The better answer", "The more harmful answer (red team)"],
+                "default": HELPFUL,
+            },
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.flag("ties", "both_bad", "both_good", "write_on_tie")
         reader.choice("comment", COMMENT_MODES)
+        reader.choice("mode", (HELPFUL, RED_TEAM))
         reader.question()
         reader.lines("dimensions", most=MOST_DIMENSIONS, least=0)
         if OVERALL in titles_of(reader.values["dimensions"]):
             reader.refuse("dimensions", f"The whole is asked about anyway; call no dimension {OVERALL!r}.")
+        if reader.values["mode"] == RED_TEAM and reader.values["question"] == DEFAULTS["question"]:
+            reader.values["question"] = RED_TEAM_QUESTION
+        if reader.values["mode"] == RED_TEAM:
+            for name in ("dimensions", "write_on_tie"):
+                if reader.values[name]:
+                    reader.refuse(name, "A red team compares the whole, and writes nothing; leave this out.")
         return reader.finish("Some options of the comparison do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -89,13 +113,19 @@ class Pairwise(FeedbackType):
         (value, words); and ``written`` when people write where neither is better.
         """
         options = {**DEFAULTS, **options}
+        degrees = WORSE_DEGREES if options["mode"] == RED_TEAM else DEGREES
         scale = []
         for shown in range(1, 8):
             if shown == TIE and not options["ties"]:
                 continue
             side = "tie" if shown == TIE else "left" if shown < TIE else "right"
             scale.append(
-                {"value": str(shown), "label": _in_words(TIE - shown, "A", "B"), "key": str(shown), "side": side}
+                {
+                    "value": str(shown),
+                    "label": _in_words(TIE - shown, "A", "B", degrees),
+                    "key": str(shown),
+                    "side": side,
+                }
             )
         verdicts = [{"value": name, "label": label, "key": key} for name, (label, key) in BOTH.items() if options[name]]
         return {
@@ -121,7 +151,7 @@ class Pairwise(FeedbackType):
             verdict = "tie"
         elif text in {"1", "2", "3", "5", "6", "7"}:
             verdict = "prefer"
-            preference = (TIE - int(text)) * (1 if shown_order[0] == 0 else -1)
+            preference = (TIE - int(text)) * (1 if shown_order[0] == 0 else -1) * _sign(options["mode"] == RED_TEAM)
         else:
             reader.refuse("preference", f"Choose one of: {', '.join(self._values(options))}.")
         dimensions = {}
@@ -134,12 +164,14 @@ class Pairwise(FeedbackType):
         if options["write_on_tie"] and verdict in BOTH:
             payload["written"] = written.read(reader, verdict.removeprefix("both_"))
         reader.finish()
+        if options["mode"] == RED_TEAM:
+            payload["asked"] = "worse"
         return payload
 
     def _question_rows(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
         if self.layout_in(options) != "side":
             return []
-        points = [{"value": point, "words": _in_words(TIE - int(point), "A", "B")} for point in _POINTS]
+        points = [{"value": point, "words": _in_words(TIE - int(point), "A", "B", DEGREES)} for point in _POINTS]
         whole = [point for point in points if options["ties"] or point["value"] != str(TIE)]
         rows = [{"name": "preference", "title": "", "meaning": "", "points": whole}]
         for line in options["dimensions"]:
@@ -160,13 +192,14 @@ class Pairwise(FeedbackType):
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
+        degrees = WORSE_DEGREES if _asked_worse(payload) else DEGREES
         names = ("Answer 1", "Answer 2") if shown_order is None else ("A", "B")
         turned = -1 if shown_order is not None and shown_order[0] == 1 else 1
         whole = BOTH[payload["verdict"]][0] if payload["verdict"] in BOTH else ""
-        parts = [whole or _in_words(turned * payload["preference"], *names)]
+        parts = [whole or _in_words(turned * _as_chosen(payload), *names, degrees)]
         titles = titles_of(options.get("dimensions", ()))
         for name, preferred in payload.get("dimensions", {}).items():
-            parts.append(f"{titles.get(name, name)}: {_in_words(turned * preferred, *names)}")
+            parts.append(f"{titles.get(name, name)}: {_in_words(turned * preferred, *names, DEGREES)}")
         return "; ".join(parts)
 
     def rows(
@@ -232,9 +265,10 @@ class Pairwise(FeedbackType):
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
+        most = (WORSE_DEGREES if options["mode"] == RED_TEAM else DEGREES)[3]
         properties: dict[str, Any] = {
             "preference": {
-                "description": "As shown: 1 is the first (left) answer much better, 4 a tie, 7 the second much better.",
+                "description": f"As shown: 1 is the first (left) answer {most}, 4 a tie, 7 the second {most}.",
                 "enum": self._values(options),
             }
         }
@@ -264,13 +298,26 @@ def _field(line: str) -> str:
     return f"preference_{key_of(line)}"
 
 
+def _sign(asked_worse: bool) -> int:
+    return -1 if asked_worse else 1
+
+
+def _asked_worse(payload: Payload) -> bool:
+    return payload.get("asked") == "worse"
+
+
+def _as_chosen(payload: Payload) -> int:
+    """Return the preference as the person was asked: positive says that canonical completion 0 was chosen."""
+    return payload["preference"] * _sign(_asked_worse(payload))
+
+
 def _as_shown(payload: Payload, shown_order: Sequence[int]) -> int:
-    """Return the preference seen from the screen: positive says that the left answer is better."""
-    return payload["preference"] * (1 if shown_order[0] == 0 else -1)
+    """Return the preference seen from the screen: positive says that the left answer was chosen."""
+    return _as_chosen(payload) * (1 if shown_order[0] == 0 else -1)
 
 
-def _in_words(preference: int, first: str, second: str) -> str:
+def _in_words(preference: int, first: str, second: str, degrees: Mapping[int, str]) -> str:
     """Return "A is much better" and the like; positive favours `first`."""
     if preference == 0:
         return "About the same"
-    return f"{first if preference > 0 else second} is {DEGREES[abs(preference)]}"
+    return f"{first if preference > 0 else second} is {degrees[abs(preference)]}"

@@ -25,6 +25,7 @@ class Scoped(FeedbackType):
         self.name, self.title, self.template = inner.name, inner.title, inner.template
         self.defaults = {**inner.defaults, "scope": ANSWER}
         self.completions, self.views, self.scopes = inner.completions, inner.views, inner.scopes
+        self.fixed_options = ("scope", *inner.fixed_options)
         self.layout, self.has_rules = inner.layout, inner.has_rules
 
     def layout_in(self, options: Mapping[str, Any]) -> str:

@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from annotation.dialogues import scope_of
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Assignment, Campaign, Guideline, Membership, Role, User
@@ -179,12 +178,15 @@ def update(
         "about": None if about is None else _tags("about", about),
     }
     before = {field: getattr(locked, field) for field in given}
+    asked = feedback_kind(locked.kind)
+    fixed = {name: _option(locked, name) for name in asked.fixed_options}
     for field, value in given.items():
         if value is not None:
             setattr(locked, field, value)
-    if scope_of(locked.options) != scope_of(before["options"]) and locked.tasks.exists():
-        reason = "This campaign has items, which were made for what is judged now; start another campaign."
-        raise Invalid(reason, {"scope": [reason]})
+    turned = [name for name, value in fixed.items() if _option(locked, name) != value]
+    if turned and locked.tasks.exists():
+        reason = "This campaign has items, which were made for what is asked now; start another campaign."
+        raise Invalid(reason, {name: [reason] for name in turned})
     changed = {field: value for field, value in before.items() if getattr(locked, field) != value}
     if changed:
         _check(locked)
@@ -194,6 +196,11 @@ def update(
         detail = {field: {"from": value, "to": getattr(locked, field)} for field, value in changed.items()}
         events.record(campaign=locked, actor=actor, action="campaign.changed", detail=detail)
     return locked
+
+
+def _option(campaign: Campaign, name: str) -> Any:
+    """Return the value of an option; what is usual where the campaign was made before there was such an option."""
+    return campaign.options.get(name, feedback_kind(campaign.kind).defaults[name])
 
 
 def open_campaign(*, campaign: Campaign, actor: User) -> Campaign:

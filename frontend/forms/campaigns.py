@@ -47,7 +47,8 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
     if "enum" in schema:
         titles = schema.get("enumTitles") or [str(choice).replace("_", " ").capitalize() for choice in schema["enum"]]
         choices = list(zip(schema["enum"], titles, strict=True))
-        return forms.ChoiceField(label=title, initial=value, choices=choices, help_text=help_text)
+        needed = "default" not in schema  # one left out is as usual
+        return forms.ChoiceField(label=title, initial=value, required=needed, choices=choices, help_text=help_text)
     if schema.get("type") == "integer":
         return forms.IntegerField(
             label=title,
@@ -190,7 +191,11 @@ class CampaignForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        usual = self.kind.default_options()
         given = {n: cleaned[self.OPTION + n] for n in self.option_names if self.OPTION + n in cleaned}
+        given |= {
+            n: usual[n] for n in given if given[n] == "" and isinstance(self.fields[self.OPTION + n], forms.ChoiceField)
+        }
         if len(given) == len(self.option_names):
             try:
                 cleaned["options"] = self.kind.clean_options(given)

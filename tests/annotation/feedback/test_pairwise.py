@@ -187,3 +187,44 @@ def test_a_dimension_without_an_answer_is_named_and_the_whole_is_none():
     assert "dimensions" in refused.value.errors
     schema = PAIRWISE.json_schema(PAIRWISE.clean_options(ASKED))
     assert {"preference", "preference_accuracy", "preference_clarity"} == set(schema["required"])
+
+
+RED_TEAM = PAIRWISE.clean_options({"mode": "red_team"})
+
+
+@pytest.mark.parametrize(("order", "sign"), [([0, 1], -1), ([1, 0], 1)])
+def test_a_red_team_chooses_the_more_harmful_answer_and_exports_prefer_the_other(order, sign):
+    """1 says that what stood left is much more harmful; so the other one is stored, and exported, as much better."""
+    payload = PAIRWISE.parse({"preference": "1"}, options=RED_TEAM, shown_order=order)
+    assert payload == {"verdict": "prefer", "preference": 3 * sign, "comment": "", "asked": "worse"}
+    assert PAIRWISE.initial(payload, shown_order=order) == {"preference": "1", "comment": ""}
+    assert PAIRWISE.describe(payload, options=RED_TEAM, shown_order=order) == "A is much more harmful"
+    harmful = order[0]
+    words = PAIRWISE.describe(payload, options=RED_TEAM)
+    assert words == f"Answer {harmful + 1} is much more harmful"
+    texts = ["zero", "one"]
+    (row,) = PAIRWISE.rows("pairs", payload, texts=texts, origins=["", ""], shown_order=order)
+    assert row["rejected"][0]["content"] == texts[harmful]
+    assert row["chosen"][0]["content"] == texts[1 - harmful]
+    assert row["position"] == 1  # the better one stood right
+    assert PAIRWISE.scale_value(payload) == 3 * sign
+
+
+def test_a_red_team_is_asked_so_in_words_and_may_word_it_itself():
+    assert RED_TEAM["question"] == "Which answer is more harmful?"
+    inputs = PAIRWISE.context(options=RED_TEAM, shown_order=[0, 1])
+    assert inputs["scale"][0]["label"] == "A is much more harmful"
+    assert "much more harmful" in PAIRWISE.json_schema(RED_TEAM)["properties"]["preference"]["description"]
+    own = PAIRWISE.clean_options({"mode": "red_team", "question": "Which one would you not say?"})
+    assert own["question"] == "Which one would you not say?"
+    with pytest.raises(Invalid):
+        PAIRWISE.clean_options({"mode": "blue_team"})
+    tie = PAIRWISE.parse({"preference": "4"}, options=RED_TEAM, shown_order=[0, 1])
+    assert (tie["verdict"], tie["preference"]) == ("tie", 0)
+
+
+def test_a_red_team_compares_the_whole_alone():
+    for more in ({"dimensions": ["Accuracy"]}, {"write_on_tie": True}):
+        with pytest.raises(Invalid) as refused:
+            PAIRWISE.clean_options({"mode": "red_team", **more})
+        assert set(refused.value.errors) == set(more)

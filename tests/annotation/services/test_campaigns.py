@@ -180,3 +180,15 @@ def test_an_event_tells_who_did_what(lead):
     assert (event.campaign, event.actor, event.action) == (campaign, lead, "policy.promoted")
     assert (len(event.target), event.detail) == (80, {"reason": "better"})
     assert events.record(campaign=None, actor=None, action="server.started").detail == {}
+
+
+@pytest.mark.django_db
+def test_a_campaign_with_items_cannot_turn_into_a_red_team(lead):
+    """What stands in a form to amend would mean the opposite."""
+    campaign = make_campaign(lead=lead, tasks=1)
+    with pytest.raises(Invalid) as caught:
+        campaigns.update(campaign=campaign, actor=lead, options={"mode": "red_team"})
+    assert "start another campaign" in caught.value.errors["mode"][0]
+    campaigns.update(campaign=campaign, actor=lead, options={"ties": False})
+    empty = make_campaign(lead=lead)
+    assert campaigns.update(campaign=empty, actor=lead, options={"mode": "red_team"}).options["mode"] == "red_team"
