@@ -191,11 +191,8 @@ class CampaignForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        usual = self.kind.default_options()
         given = {n: cleaned[self.OPTION + n] for n in self.option_names if self.OPTION + n in cleaned}
-        given |= {
-            n: usual[n] for n in given if given[n] == "" and isinstance(self.fields[self.OPTION + n], forms.ChoiceField)
-        }
+        given = self._completed(given)
         if len(given) == len(self.option_names):
             try:
                 cleaned["options"] = self.kind.clean_options(given)
@@ -206,13 +203,19 @@ class CampaignForm(forms.Form):
                         self.add_error(field, text)
         return cleaned
 
+    def _completed(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the options with what is usual for choices that were left out."""
+        usual = self.kind.default_options()
+        left_out = {n for n in given if given[n] == "" and isinstance(self.fields[self.OPTION + n], forms.ChoiceField)}
+        return {n: usual[n] if n in left_out else value for n, value in given.items()}
+
     def options_so_far(self) -> dict[str, Any]:
         """Return the options typed so far, with the usual ones where something does not fit: for the preview."""
         self.is_valid()
         usual = self.kind.default_options()
         given = {n: self.cleaned_data.get(self.OPTION + n, usual.get(n)) for n in self.option_names}
         try:
-            return self.kind.clean_options(given)
+            return self.kind.clean_options(self._completed(given))
         except Invalid:
             return self.kind.clean_options({})
 
