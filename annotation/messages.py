@@ -1,7 +1,8 @@
 """What a message says: text, or a list of parts with text and images in their order. The one place that reads it.
 
-A message's content and an answer are plain text, or a list of ``{"type": "text", "text": str}`` and ``{"type": "image",
-"image": sha256 of the stored bytes, "width": int, "height": int, "alt": str}``, as OpenAI, TRL and `datasets` have them.
+A message's content and an answer are plain text, or a list of ``{"type": "text", "text": str}`` and
+``{"type": "image", "image": sha256 of the stored bytes, "width": int, "height": int, "alt": str}``, in that order as
+OpenAI, TRL and `datasets` have it.
 Content without an image is always plain text, so what was imported before there were images is known by the same hash.
 """
 

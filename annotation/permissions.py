@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import BigIntegerField, CharField, Exists, OuterRef
 from django.http import Http404
 
-from annotation.models import Assignment, Campaign, Membership, Role, User
+from annotation.models import Assignment, Campaign, Image, Membership, Role, User
 from annotation.prepared import Select
 
 LARGEST_ID = 2**63 - 1
@@ -101,6 +101,15 @@ def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:
     if assignment is None:
         raise Http404("There is no such item.")
     return assignment
+
+
+def image_for(user: User | AnonymousUser, campaign_id: int, sha256: str) -> Image:
+    """Return an image of a campaign in which `user` has any role; Http404 for everybody else's and for none."""
+    campaign = campaign_for(user, campaign_id)
+    image = Image.objects.filter(campaign=campaign, sha256=sha256).first()
+    if image is None:
+        raise Http404("There is no such image.")
+    return image
 
 
 def _implied(roles: Iterable[Role]) -> set[Role]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from annotation.datasets import content_hash
 from annotation.feedback import FeedbackType
+from annotation.messages import Content, Message, has_words, images_of, text_of
 from annotation.storable import depth, unstorable
 
 ROLES = ("system", "user", "assistant")
@@ -19,7 +21,7 @@ _HINTS = {
     2: " Set answers per item to 2 to have them judged in pairs.",
 }
 
-Messages = list[dict[str, str]]
+Messages = list[Message]
 
 
 class Refused(Exception):
@@ -28,11 +30,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Item:
-    """What becomes a task. `completions` are (text, origin) in canonical order."""
+    """What becomes a task. `completions` are (text or parts, origin) in canonical order."""
 
     external_id: str
     messages: Messages
-    completions: list[tuple[str, str]]
+    completions: list[tuple[Content, str]]
     wanted: int | None  # None: what the campaign says
     priority: int
     is_audit: bool
@@ -40,16 +42,23 @@ class Item:
     domain: str
     meta: dict[str, Any]
 
-    def same_as(self, messages: Messages, texts: list[str]) -> bool:
+    @property
+    def images(self) -> set[str]:
+        """The hashes of the images that it shows."""
+        said = [*(message["content"] for message in self.messages), *(content for content, _ in self.completions)]
+        return {part["image"] for content in said for part in images_of(content)}
+
+    def same_as(self, messages: Messages, answers: list[Content]) -> bool:
         """Return whether this is the item about these words; the order of the answers does not matter."""
-        return self.messages == messages and sorted(text for text, _ in self.completions) == sorted(texts)
+        own = sorted(content_hash(content) for content, _ in self.completions)
+        return self.messages == messages and own == sorted(map(content_hash, answers))
 
     def as_row(self) -> dict[str, Any]:
         """Return the item in Attune's own layout, as it could be imported."""
         row = {
             "id": self.external_id,
             "prompt": self.messages,
-            "completions": [{"text": text, "origin": origin} for text, origin in self.completions],
+            "completions": [{"text": content, "origin": origin} for content, origin in self.completions],
             "wanted": self.wanted,
             "priority": self.priority,
             "batch": self.batch,
@@ -71,7 +80,7 @@ def check(item: Item, kind: FeedbackType) -> None:
             raise Refused(f"Message {place} of its prompt has the role {role!r}; use {', '.join(ROLES)}.")
     if item.messages[-1]["role"] == "assistant":
         raise Refused("Its prompt ends with an answer of the assistant; it must end where an answer is wanted.")
-    if not any(message["content"].strip() for message in item.messages):
+    if not any(has_words(message["content"]) for message in item.messages):
         raise Refused("Its prompt is empty.")
     _check_completions(item.completions, kind.completions)
     if item.wanted is not None and not 1 <= item.wanted <= MAX_WANTED:
@@ -87,7 +96,7 @@ def check(item: Item, kind: FeedbackType) -> None:
         raise Refused(reason)
 
 
-def _check_completions(completions: list[tuple[str, str]], bounds: tuple[int, int]) -> None:
+def _check_completions(completions: list[tuple[Content, str]], bounds: tuple[int, int]) -> None:
     least, most = bounds
     count = len(completions)
     if not least <= count <= most:
@@ -95,7 +104,7 @@ def _check_completions(completions: list[tuple[str, str]], bounds: tuple[int, in
         hint = _HINTS.get(most, "") if count > most else ""
         has = "1 completion" if count == 1 else f"{count} completions"
         raise Refused(f"It has {has}; this campaign compares {wanted}.{hint}")
-    seen = {text.strip() for text, _ in completions}
+    seen = {(text_of(content).strip(), *(part["image"] for part in images_of(content))) for content, _ in completions}
     if len(seen) < count:
         raise Refused("Two of its completions are identical, so that nobody could prefer one.")
     if any(len(origin) > 120 for _, origin in completions):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from annotation.feedback import FeedbackType
 from annotation.importing import threads
+from annotation.importing.albums import Album
+from annotation.importing.illustrations import illustrated
 from annotation.importing.items import Item, Refused, check
 from annotation.importing.layouts import items_of
 from annotation.importing.mapping import Columns
@@ -23,9 +25,9 @@ class Outcome:
     alone: bool = True  # whether the item is all there is in its row
 
 
-def outcomes(rows: Iterable[Row], columns: Columns, feedback_kind: FeedbackType) -> Iterator[Outcome]:
-    """Yield what comes of each row under a campaign's kind, in order; nothing is stored."""
-    rows, columns = threads.gathered(rows, columns)
+def outcomes(rows: Iterable[Row], columns: Columns, feedback_kind: FeedbackType, album: Album) -> Iterator[Outcome]:
+    """Yield what comes of each row under a campaign's kind, in order; images are put into the album, none is stored."""
+    rows, columns = threads.gathered(illustrated(rows, columns, album), columns)
     for row in rows:
         if row.reason or row.value is None:
             yield Outcome(row, reason=row.reason)

@@ -56,6 +56,12 @@ def looks_like_one(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
+def media_type_of(data: bytes) -> str:
+    """Return what an image says it is by its first bytes."""
+    kinds = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg"}
+    return next((kind for magic, kind in kinds.items() if data.startswith(magic)), "image/webp")
+
+
 def picture_of(data: bytes) -> Picture:
     """Return the image in `data`, encoded anew; raises `Refused` for what is none, is damaged, too large or moves."""
     from PIL import Image
@@ -150,4 +156,6 @@ def _saved(picture: Image.Image, name: str) -> bytes:
 
 
 def _too_many_pixels() -> str:
-    return f"has more than {MAX_PIXELS // 1_000_000} million pixels or a side of more than {MAX_SIDE:,}; make it smaller"
+    return (
+        f"has more than {MAX_PIXELS // 1_000_000} million pixels or a side of more than {MAX_SIDE:,}; make it smaller"
+    )

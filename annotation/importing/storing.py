@@ -5,6 +5,7 @@ from __future__ import annotations
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
 from annotation.importing.items import Item
+from annotation.messages import answer_of, stored_answer
 from annotation.models import Campaign, Completion, Prompt, Task, TaskCompletion
 
 
@@ -23,8 +24,8 @@ def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str
     existing, clashing = set(), set()
     for external_id, content in known:
         existing.add(external_id)
-        texts = [completion["text"] for completion in content["completions"]]
-        if not items[external_id].same_as(content["messages"], texts):
+        answers = [answer_of(completion) for completion in content["completions"]]
+        if not items[external_id].same_as(content["messages"], answers):
             clashing.add(external_id)
     new = {external_id: item for external_id, item in items.items() if external_id not in existing}
     if new:
@@ -50,7 +51,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     Prompt.objects.bulk_create(unknown.values())
     prompts.update(unknown)
 
-    hashes_of = {id_: [content_hash(text) for text, _ in item.completions] for id_, item in items.items()}
+    hashes_of = {id_: [content_hash(answer) for answer, _ in item.completions] for id_, item in items.items()}
     completions = {
         (completion.prompt_id, completion.content_hash): completion
         for completion in Completion.objects.filter(prompt__in=old_prompts).defer("text")
@@ -61,8 +62,8 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
         for hash_, part in zip(hashes_of[external_id], item.completions, strict=True)
     }
     fresh = {
-        (prompt_id, hash_): Completion(prompt_id=prompt_id, text=text, content_hash=hash_, origin=origin)
-        for (prompt_id, hash_), (text, origin) in wanted.items()
+        (prompt_id, hash_): Completion(prompt_id=prompt_id, **stored_answer(answer), content_hash=hash_, origin=origin)
+        for (prompt_id, hash_), (answer, origin) in wanted.items()
         if (prompt_id, hash_) not in completions
     }
     Completion.objects.bulk_create(fresh.values())
@@ -81,7 +82,8 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
             content={
                 "messages": item.messages,
                 "completions": [
-                    {"id": pk, "text": text} for pk, (text, _) in zip(parts[external_id], item.completions, strict=True)
+                    {"id": pk, **stored_answer(answer)}
+                    for pk, (answer, _) in zip(parts[external_id], item.completions, strict=True)
                 ],
             },
             # Two policies may write the same words, which are stored once: so who wrote them is told here as well.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -11,12 +12,16 @@ from django.db import transaction
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
+from annotation.importing.albums import Album
+from annotation.importing.attachments import Files
 from annotation.importing.items import Item, Refused, check
 from annotation.importing.lines import line_rows
 from annotation.importing.mapping import Columns
 from annotation.importing.outcomes import outcomes
+from annotation.importing.pictures import media_type_of
 from annotation.importing.rows import Row
 from annotation.importing.storing import store
+from annotation.messages import Content, Message
 from annotation.models import Campaign, Task, User
 from annotation.services import events
 from annotation.storable import printable
@@ -48,8 +53,8 @@ class ImportReport:
 def make_task(
     *,
     campaign: Campaign,
-    messages: list[dict[str, str]],
-    completions: list[tuple[str, str]],
+    messages: list[Message],
+    completions: Sequence[tuple[Content, str]],
     external_id: str,
     wanted: int | None = None,
     priority: int = 0,
@@ -59,9 +64,10 @@ def make_task(
 ) -> tuple[Task, bool]:
     """Return the task called `external_id` and whether it is new; one that exists is returned as it is.
 
-    `completions` are (text, origin) in canonical order. Raises `Invalid` for what people could not judge.
+    `completions` are (text or parts, origin) in canonical order; images in them are in the campaign already. Raises
+    `Invalid` for what people could not judge.
     """
-    item = Item(external_id, messages, completions, wanted, priority, is_audit, batch, "", meta or {})
+    item = Item(external_id, messages, list(completions), wanted, priority, is_audit, batch, "", meta or {})
     try:
         check(item, kind(campaign.kind))
     except Refused as refused:
@@ -84,24 +90,27 @@ def import_rows(
     actor: User | None,
     columns: Columns | None = None,
     refused_to: BinaryIO | None = None,
+    files: Files | None = None,
 ) -> ImportReport:
     """Store the items of the rows and return what came of each. Good rows are kept whatever the rest is.
 
     Chunk by chunk, each in its own transaction: an import that breaks off is continued by importing again, since an
     item is known by its id, or without one by its content. `refused_to` gets each refused row as a line of JSON:
     ``{"line", "reason", "row"}``, or ``text`` for what could not be read. Mended, that file can be imported itself.
+    `files` has the images that rows name.
     """
     report = ImportReport()
     feedback_kind = kind(campaign.kind)
-    chunk = _Chunk(campaign, report, refused_to)
-    for read in outcomes(rows, columns or Columns(), feedback_kind):
-        if read.reason:
-            chunk.refuse(read.row, read.reason, None if read.alone else read.item)
-        elif read.item is None:
-            report.blank += 1
-        else:
-            chunk.add(read.row, read.item, alone=read.alone)
-    chunk.flush()
+    with Album(campaign, files) as album:
+        chunk = _Chunk(campaign, report, refused_to, album)
+        for read in outcomes(rows, columns or Columns(), feedback_kind, album):
+            if read.reason:
+                chunk.refuse(read.row, read.reason, None if read.alone else read.item)
+            elif read.item is None:
+                report.blank += 1
+            else:
+                chunk.add(read.row, read.item, alone=read.alone)
+        chunk.flush()
     detail = {"created": report.created, "existing": report.existing, "failed": report.failed}
     events.record(campaign=campaign, actor=actor, action="tasks.imported", detail=detail)
     return report
@@ -110,8 +119,8 @@ def import_rows(
 class _Chunk:
     """The items and the refusals that wait to be written together."""
 
-    def __init__(self, campaign: Campaign, report: ImportReport, refused_to: BinaryIO | None) -> None:
-        self._campaign, self._report, self._refused_to = campaign, report, refused_to
+    def __init__(self, campaign: Campaign, report: ImportReport, refused_to: BinaryIO | None, album: Album) -> None:
+        self._campaign, self._report, self._refused_to, self._album = campaign, report, refused_to, album
         self._seen = 0
         self._empty()
 
@@ -127,7 +136,7 @@ class _Chunk:
         if known is None:
             self._items[item.external_id], self._rows[item.external_id] = item, (self._seen, row, alone)
             self._grow(row.size)
-        elif known.same_as(item.messages, [text for text, _ in item.completions]):
+        elif known.same_as(item.messages, [answer for answer, _ in item.completions]):
             self._report.existing += 1
         else:
             self.refuse(row, _taken(item.external_id), None if alone else item)
@@ -147,6 +156,7 @@ class _Chunk:
     def _store(self) -> tuple[set[str], set[str]]:
         if not self._items:
             return set(), set()
+        self._album.keep({sha256 for item in self._items.values() for sha256 in item.images})
         with transaction.atomic():
             return store(self._campaign, self._items)
 
@@ -172,14 +182,21 @@ def _as_line(row: Row, reason: str, item: Item | None) -> bytes:
     told: dict[str, Any] = {"line": row.line, "reason": reason}
     if row.file:
         told["file"] = row.file
-    if item is not None:
+    if row.original is not None:
+        told["row"] = row.original
+    elif item is not None:
         told["row"] = item.as_row()
     elif row.value is not None:
         told["row"] = row.value
     else:
         told["text"] = row.text
     # Half a character may be the very reason.
-    return (json.dumps(told, ensure_ascii=False) + "\n").encode(errors="replace")
+    return (json.dumps(told, ensure_ascii=False, default=_in_base64) + "\n").encode(errors="replace")
+
+
+def _in_base64(value: bytes) -> str:
+    """Return bytes, which only images are here, as a data URI: JSON has none."""
+    return f"data:{media_type_of(value)};base64,{base64.b64encode(value).decode()}"
 
 
 def _taken(external_id: str) -> str:

@@ -18,9 +18,7 @@ def opened(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data))
 
 
-@pytest.mark.parametrize(
-    ("kind", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")]
-)
+@pytest.mark.parametrize(("kind", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
 def test_each_format_stays_what_it_is_and_has_a_thumbnail(kind: str, media_type: str) -> None:
     made = picture_of(picture(kind=kind, size=(1500, 900)))
     assert (made.media_type, made.width, made.height) == (media_type, 1500, 900)
