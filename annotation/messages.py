@@ -8,7 +8,7 @@ Content without an image is always plain text, so what was imported before there
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Part = dict[str, Any]
@@ -55,3 +55,48 @@ def answer_of(completion: Mapping[str, Any]) -> Content:
 def stored_answer(content: Content) -> dict[str, Any]:
     """Return an answer as a task's content keeps it: always with its text, and with its parts where it has images."""
     return {"text": text_of(content)} if isinstance(content, str) else {"text": text_of(content), "parts": content}
+
+
+def addressed(content: Content, address: Callable[[str], str]) -> Content:
+    """Return the content with the address of each image as its "url"; `address` makes it of the hash."""
+    if isinstance(content, str):
+        return content
+    return [{**part, "url": address(part["image"])} if part["type"] == "image" else part for part in content]
+
+
+def as_message(role: str, content: Content) -> Message:
+    """Return a message as exports have it: an image is a placeholder, as TRL and `datasets` have it.
+
+    Every part has the same keys, and none is called image: then TRL puts the images of the row's columns there.
+    """
+    if isinstance(content, str):
+        return {"role": role, "content": content}
+    parts = [{"type": part["type"], "text": part["text"] if part["type"] == "text" else None} for part in content]
+    return {"role": role, "content": parts}
+
+
+def references(content: Content) -> list[dict[str, Any]]:
+    """Return what stands for each image outside, in the order of the parts, of content from `addressed`."""
+    return [
+        {
+            "url": part["url"],
+            "sha256": part["image"],
+            "width": part["width"],
+            "height": part["height"],
+            "alt": part["alt"],
+        }
+        for part in images_of(content)
+    ]
+
+
+def image_columns(**contents: Content) -> dict[str, list[dict[str, Any]]]:
+    """Return a column of references for each of `contents`; none where a campaign has plain text only."""
+    return {name: references(content) for name, content in contents.items() if not isinstance(content, str)}
+
+
+def completions_column(contents: Sequence[Content], origins: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the answers to one prompt in one column, each with who wrote it and with its images if there are any."""
+    return [
+        {"text": text_of(content), "origin": origin, **image_columns(images=content)}
+        for content, origin in zip(contents, origins, strict=True)
+    ]

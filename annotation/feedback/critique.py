@@ -12,6 +12,7 @@ from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import Fields, Options, answer_columns, letters, named_answers, question_schema
+from annotation.messages import Content
 
 SCORES = {1: "very bad", 2: "bad", 3: "middling", 4: "good", 5: "very good"}
 MAX_TEXT = 10_000
@@ -117,7 +118,13 @@ class Critique(FeedbackType):
         return "; ".join(parts)
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         if view != "critiques":
             return

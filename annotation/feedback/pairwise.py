@@ -19,6 +19,7 @@ from annotation.feedback.fields import (
     pair_columns,
     question_schema,
 )
+from annotation.messages import Content, as_message, image_columns
 
 DEFAULTS: dict[str, Any] = {
     "question": "Which answer is more helpful?",
@@ -109,7 +110,13 @@ class Pairwise(FeedbackType):
         return _in_words(_as_shown(payload, shown_order), "A", "B")
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         if view == "demonstrations":
             yield from self._demonstrations(payload, texts=texts, origins=origins)
@@ -124,7 +131,7 @@ class Pairwise(FeedbackType):
         }
 
     def _demonstrations(
-        self, payload: Payload, *, texts: Sequence[str], origins: Sequence[str]
+        self, payload: Payload, *, texts: Sequence[Content], origins: Sequence[str]
     ) -> Iterator[dict[str, Any]]:
         """Yield the preferred answer, its weight how much it was; both where both were called good."""
         preference = payload["preference"]
@@ -133,7 +140,8 @@ class Pairwise(FeedbackType):
             weights = {0: 1.0, 1: 1.0}
         for position, weight in weights.items():
             yield {
-                "completion": [{"role": "assistant", "content": texts[position]}],
+                "completion": [as_message("assistant", texts[position])],
+                **image_columns(completion_images=texts[position]),
                 "weight": weight,
                 "completion_origin": origins[position],
                 "comment": payload["comment"],

@@ -23,6 +23,7 @@ from annotation.feedback.fields import (
     pair_columns,
     question_schema,
 )
+from annotation.messages import Content, completions_column
 
 MOST = 8
 DEFAULTS: dict[str, Any] = {
@@ -107,13 +108,19 @@ class Ranking(FeedbackType):
         return " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield every pair with an order in "pairs", its strength the gap of the ranks; one row in "rankings"."""
         ranks, order = payload["ranks"], list(shown_order)
         if view == "rankings":
             yield {
-                "completions": [{"text": text, "origin": origin} for text, origin in zip(texts, origins, strict=True)],
+                "completions": completions_column(texts, origins),
                 "ranks": ranks,
                 "shown_order": order,
                 "comment": payload["comment"],

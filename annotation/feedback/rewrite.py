@@ -11,6 +11,7 @@ from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import COMMENT_MODES, MAX_COMMENT, Fields, Options, comment_schema, question_schema
+from annotation.messages import Content, as_message, image_columns, parts_of, text_of
 
 MAX_TEXT = 50_000
 DEFAULTS: dict[str, Any] = {
@@ -65,20 +66,30 @@ class Rewrite(FeedbackType):
         return f"“{words}”" if len(words) <= 80 else f"“{words[:79].rstrip()}…”"
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield the new answer in "demonstrations"; in "pairs", before the one it was made from, if they differ."""
+        # In a campaign with images every content is a list of parts, so that a column has one type.
+        written: Content = payload["text"] if isinstance(texts[0], str) else parts_of(payload["text"])
         if view == "demonstrations":
             yield {
-                "completion": [{"role": "assistant", "content": payload["text"]}],
+                "completion": [as_message("assistant", written)],
+                **image_columns(completion_images=written),
                 "weight": 1.0,
                 "completion_origin": "rewrite",
                 "comment": payload["comment"],
             }
-        if view == "pairs" and payload["text"] != texts[0].strip():
+        if view == "pairs" and payload["text"] != text_of(texts[0]).strip():
             yield {
-                "chosen": [{"role": "assistant", "content": payload["text"]}],
-                "rejected": [{"role": "assistant", "content": texts[0]}],
+                "chosen": [as_message("assistant", written)],
+                "rejected": [as_message("assistant", texts[0])],
+                **image_columns(chosen_images=written, rejected_images=texts[0]),
                 "strength": 1.0,
                 "position": 1,
                 "chosen_origin": "rewrite",
