@@ -35,6 +35,14 @@ def images_of(content: Content) -> list[Part]:
     return [] if isinstance(content, str) else [part for part in content if part["type"] == "image"]
 
 
+def in_words(content: Content) -> str:
+    """Return the content for where no image can stand: each image as a mark with what is on it, if that is known."""
+    if isinstance(content, str):
+        return content
+    said = (part["text"] if part["type"] == "text" else f"[{part['alt'] or 'image'}]" for part in content)
+    return BETWEEN.join(said)
+
+
 def has_words(content: Content) -> bool:
     """Return whether there is anything to look at: an image, or text that is not blank."""
     return bool(text_of(content).strip() or images_of(content))

@@ -6,7 +6,10 @@ import secrets
 from string import ascii_uppercase
 from typing import Any
 
+from django.urls import reverse
+
 from annotation.feedback import kind
+from annotation.messages import Content, Message, Part, answer_of, images_of, parts_of
 from annotation.models import Assignment, Campaign, Feedback
 
 
@@ -23,7 +26,7 @@ def shown_item(
     """
     feedback_kind = kind(campaign.kind)
     content, order = assignment.task.content, assignment.shown_order
-    turns = content["messages"]
+    turns = [shown_turn(campaign, message) for message in content["messages"]]
     if values is None:
         values = feedback_kind.initial(judged.payload, shown_order=order) if judged else dict(assignment.draft or {})
     return {
@@ -34,8 +37,13 @@ def shown_item(
         "version": judged.version + 1 if judged else 1,
         "earlier": turns[:-1],
         "last": turns[-1] if turns else {"role": "user", "content": ""},
+        # Then they may have all the room there is; with text beside one of them, all get boxes of one height.
+        "only_images": all(
+            images_of(answer_of(answer)) and not answer["text"].strip() for answer in content["completions"]
+        ),
+        "has_images": any(images_of(said) for said in _said(content)),
         "answers": [
-            {"letter": ascii_uppercase[place], "text": content["completions"][position]["text"]}
+            {"letter": ascii_uppercase[place], **_shown_answer(campaign, content["completions"][position])}
             for place, position in enumerate(order)
         ],
         "template": feedback_kind.template,
@@ -44,6 +52,29 @@ def shown_item(
         "inputs": feedback_kind.context(options=campaign.options, shown_order=order),
         "values": values,
     }
+
+
+def shown_turn(campaign: Campaign, message: Message) -> dict[str, Any]:
+    """Return a message with its role and its parts, each text or an image with its addresses."""
+    parts = [_shown_image(campaign, part) if part["type"] == "image" else part for part in parts_of(message["content"])]
+    return {"role": message["role"], "parts": parts}
+
+
+def _shown_answer(campaign: Campaign, completion: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer's text, by which answers are compared, and its images, which stand above it."""
+    images = [_shown_image(campaign, part) for part in images_of(answer_of(completion))]
+    return {"text": completion["text"], "images": images}
+
+
+def _shown_image(campaign: Campaign, part: Part) -> Part:
+    """Return an image part with its addresses; made of what the part says, without a statement."""
+    where = [campaign.pk, part["image"]]
+    return {**part, "url": reverse("api-image", args=where), "thumbnail": reverse("api-image-thumbnail", args=where)}
+
+
+def _said(content: dict[str, Any]) -> list[Content]:
+    prompt = [message["content"] for message in content["messages"]]
+    return [*prompt, *(answer_of(completion) for completion in content["completions"])]
 
 
 def _usable(client_key: Any) -> str:
