@@ -17,8 +17,21 @@ class View:
     title: str
     columns: dict[str, str]
 
+    @property
+    def image_columns(self) -> dict[str, str]:
+        """What rows of a campaign with images have besides."""
+        return {name: words for column in self.columns for name, words in IMAGE_COLUMNS.get(column, {}).items()}
+
 
 _MESSAGES = 'list of {"role", "content"}'
+# Besides, in campaigns with images: their contents are lists of parts, and an image in them is a placeholder.
+_IMAGES = 'list of {"url", "sha256", "width", "height", "alt"}, one for each placeholder {"type": "image"}'
+IMAGE_COLUMNS = {
+    "prompt": {"images": f"{_IMAGES} of the prompt"},
+    "chosen": {"chosen_images": f"{_IMAGES} of the chosen answer"},
+    "rejected": {"rejected_images": f"{_IMAGES} of the rejected answer"},
+    "completion": {"completion_images": f"{_IMAGES} of the answer"},
+}
 PROVENANCE = {
     "annotator": "pseudonym of the person, stable within this server",
     "seconds": "seconds from hand-out to submit, or null",

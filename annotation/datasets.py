@@ -11,11 +11,22 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
+from django.urls import reverse
 
 from annotation import dataset_views, dialogues
 from annotation.errors import Invalid
 from annotation.feedback import kind
-from annotation.models import Campaign, Feedback, Prompt
+from annotation.messages import (
+    Content,
+    Message,
+    addressed,
+    answer_of,
+    as_message,
+    completions_column,
+    parts_of,
+    references,
+)
+from annotation.models import Campaign, Feedback, Image, Prompt
 
 CHUNK = 1000
 SPLITS = ("train", "test")
@@ -28,7 +39,7 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def prompt_hash(messages: list[dict[str, str]]) -> str:
+def prompt_hash(messages: list[Message]) -> str:
     """Return the hash under which a conversation is known; only roles and contents count."""
     return content_hash([{"role": message["role"], "content": message["content"]} for message in messages])
 
@@ -48,18 +59,20 @@ def rows(
     include_simulated: bool = True,
     exclude_users: Collection[int] = (),
     after_id: int = 0,
+    site: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Return the rows of a view in the order of their ids, a thousand at a time, in constant memory.
 
     Checks its arguments at once, so that `Invalid` comes before the first byte of a stream. `batches` keeps the tasks
-    of these batches; `after_id` continues after the row whose `feedback` it is.
+    of these batches; `after_id` continues after the row whose `feedback` it is. Where the campaign has images, `site`
+    (such as "https://attune.example.org") makes their addresses whole.
     """
     dataset_views.view(view)
     if split is not None and split not in SPLITS:
         message = f"There is no split {split!r}; there are: {', '.join(SPLITS)}."
         raise Invalid(message, {"split": [message]})
     if view == "prompts":
-        return _prompts(campaign, split)
+        return _prompts(campaign, split, site)
     judgements = Feedback.objects.current().filter(campaign=campaign, id__gt=after_id)
     if batches is not None:
         judgements = judgements.filter(task__batch__in=batches)
@@ -69,7 +82,7 @@ def rows(
         judgements = judgements.filter(user__is_simulated=False)
     if exclude_users:
         judgements = judgements.exclude(user__in=exclude_users)
-    return _judgements(campaign, view, judgements.order_by("id"), split)
+    return _judgements(campaign, view, judgements.order_by("id"), split, site)
 
 
 def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -93,14 +106,42 @@ def _by_id(found: QuerySet[Any], columns: Sequence[str]) -> Iterator[tuple[Any, 
         last = chunk[-1][0]
 
 
-def _prompts(campaign: Campaign, only: str | None) -> Iterator[dict[str, Any]]:
+class _Illustrated:
+    """Contents as a campaign's exports have them: all of them as parts as soon as there is one image in it.
+
+    A column with text in one row and a list in another is none that `datasets` can read.
+    """
+
+    def __init__(self, campaign: Campaign, site: str) -> None:
+        self._campaign, self._site = campaign, site
+        self._has_images = Image.objects.filter(campaign=campaign).exists()
+
+    def content(self, content: Content) -> Content:
+        return addressed(parts_of(content), self._address) if self._has_images else content
+
+    def prompt(self, messages: list[Message]) -> dict[str, Any]:
+        """Return the columns of a prompt."""
+        if not self._has_images:
+            return {"prompt": messages}
+        contents = [self.content(message["content"]) for message in messages]
+        shown = [as_message(one["role"], content) for one, content in zip(messages, contents, strict=True)]
+        return {"prompt": shown, "images": [image for content in contents for image in references(content)]}
+
+    def _address(self, sha256: str) -> str:
+        return self._site + reverse("api-image", args=[self._campaign.pk, sha256])
+
+
+def _prompts(campaign: Campaign, only: str | None, site: str) -> Iterator[dict[str, Any]]:
+    illustrated = _Illustrated(campaign, site)
     found = Prompt.objects.filter(campaign=campaign).order_by("id")
     for _, messages, hash_, domain in _by_id(found, ("id", "messages", "content_hash", "domain")):
         if only is None or split(hash_) == only:
-            yield {"id": hash_, "prompt": messages, "domain": domain}
+            yield {"id": hash_, **illustrated.prompt(messages), "domain": domain}
 
 
-def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None) -> Iterator[dict[str, Any]]:
+def _judgements(
+    campaign: Campaign, view_name: str, found: Any, only: str | None, site: str
+) -> Iterator[dict[str, Any]]:
     """Yield the rows; plain tuples instead of model instances, which would take twice the time."""
     columns = (
         *("id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
@@ -109,6 +150,7 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
         *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__prompt__content_hash"),
     )
     options = campaign.options
+    illustrated = _Illustrated(campaign, site)
     for (
         id_,
         kind_name,
@@ -129,7 +171,8 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
         if only is not None and split(hash_) != only:
             continue
         feedback_kind = kind(kind_name)
-        texts = [completion["text"] for completion in content["completions"]]
+        texts = [illustrated.content(answer_of(completion)) for completion in content["completions"]]
+        prompt = illustrated.prompt(content["messages"])
         origins = meta.get("origins") or [""] * len(texts)
         rests = content.get("dialogues") or [None] * len(texts)
         provenance = {
@@ -149,11 +192,11 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
         if view_name == "judgements":
             yield {
                 "kind": kind_name,
-                "prompt": content["messages"],
+                **prompt,
                 "dialogue": dialogues.whole(content),
                 "completions": [
-                    {"text": text, "origin": origin, **({"messages": rest} if rest else {})}
-                    for text, origin, rest in zip(texts, origins, rests, strict=True)
+                    {**column, **({"messages": rest} if rest else {})}
+                    for column, rest in zip(completions_column(texts, origins), rests, strict=True)
                 ],
                 "shown_order": shown_order,
                 "payload": payload,
@@ -164,4 +207,6 @@ def _judgements(campaign: Campaign, view_name: str, found: Any, only: str | None
             continue
         for row in feedback_kind.rows(view_name, payload, texts=texts, origins=origins, shown_order=shown_order):
             placed = dialogues.placed(row, content)
+            if placed["turn"] is None:
+                placed |= prompt
             yield {**placed, **provenance, "turn": placed["turn"]}

@@ -10,7 +10,7 @@ from django.db.models import BigIntegerField, CharField, Exists, OuterRef
 from django.http import Http404
 
 from annotation import routing
-from annotation.models import Assignment, Campaign, Membership, Role, User
+from annotation.models import Assignment, Campaign, Image, Membership, Role, User
 from annotation.prepared import Select
 
 LARGEST_ID = 2**63 - 1
@@ -126,6 +126,15 @@ def _enter(campaign: Campaign, memberships: list[Membership]) -> None:
     campaign.declined = tuple(sorted({category for one in memberships for category in one.declined}))
     if campaign.tags:
         campaign.barred = routing.barred(campaign.tags, skills=skills, declined=campaign.declined)
+
+
+def image_for(user: User | AnonymousUser, campaign_id: int, sha256: str) -> Image:
+    """Return an image of a campaign in which `user` has any role; Http404 for everybody else's and for none."""
+    campaign = campaign_for(user, campaign_id)
+    image = Image.objects.filter(campaign=campaign, sha256=sha256).first()
+    if image is None:
+        raise Http404("There is no such image.")
+    return image
 
 
 def _implied(roles: Iterable[Role]) -> set[Role]:

@@ -10,7 +10,7 @@ RUN apt-get update \
 WORKDIR /app
 COPY . .
 RUN python3 -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir -c constraints.txt -e '.[train]' \
+    && /venv/bin/pip install --no-cache-dir -c constraints.txt -e '.[train,s3]' \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin attune \
     && install -d -o attune -g attune -m 0750 /data
 ENV PATH=/venv/bin:$PATH \

@@ -4,7 +4,7 @@ FROM python:${PYTHON}-slim-bookworm AS build
 WORKDIR /app
 RUN python -m venv /venv
 COPY . .
-RUN /venv/bin/pip install --no-cache-dir -c constraints.txt -e . \
+RUN /venv/bin/pip install --no-cache-dir -c constraints.txt -e '.[s3]' \
     && ATTUNE_HOME=/tmp/build STATIC_ROOT=/app/static /venv/bin/python manage.py collectstatic --noinput \
     && rm -rf /tmp/build
 

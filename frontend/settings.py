@@ -156,8 +156,24 @@ USE_I18N = True
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(ATTUNE_HOME / "static")))
+# Uploads and images: a folder, or with BUCKET_NAME a bucket that speaks S3, through the extra `s3`.
+_bucket = {
+    "bucket_name": env.str("BUCKET_NAME", default=""),
+    "endpoint_url": env.str("BUCKET_ENDPOINT", default="") or None,
+    "region_name": env.str("BUCKET_REGION", default="") or None,
+    "access_key": env.str("BUCKET_KEY", default="") or None,
+    "secret_key": env.str("BUCKET_SECRET", default="") or None,
+    "location": env.str("BUCKET_PREFIX", default="attune"),
+    "default_acl": None,  # as the bucket has it, which should be private
+    "querystring_auth": True,
+    "querystring_expire": 300,
+    "file_overwrite": False,
+    "signature_version": "s3v4",
+}
 STORAGES = {
-    "default": {
+    "default": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _bucket}
+    if _bucket["bucket_name"]
+    else {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"location": ATTUNE_FILES / "media"},
     },
@@ -167,6 +183,10 @@ STORAGES = {
         else "frontend.storage.HashedStaticFiles"
     },
 }
+# Who sends an image once its reader may see it: this process, a proxy that knows the folder under this internal address
+# (X-Accel-Redirect), or the storage itself, under signed addresses that begin like this.
+ATTUNE_IMAGES_ACCEL = env.str("IMAGES_ACCEL", default="")
+ATTUNE_IMAGES_ORIGIN = env.str("IMAGES_ORIGIN", default="")
 WHITENOISE_USE_FINDERS = DEBUG
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("UPLOAD_MAX_BYTES", default=200 * 1024 * 1024)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -190,7 +210,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": ["'self'"],
         "script-src": ["'self'"],
         "style-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
+        "img-src": ["'self'", "data:", *([ATTUNE_IMAGES_ORIGIN] if ATTUNE_IMAGES_ORIGIN else [])],
         "connect-src": ["'self'"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -62,6 +61,7 @@ def export(request: Request, campaign_id: int) -> HttpResponseBase:
         include_audit=asked["audit"],
         include_simulated=asked["simulated"],
         after_id=asked["after"],
+        site=request.build_absolute_uri("/").rstrip("/"),
     )
     pieces: Iterator[bytes] = in_pieces(datasets.lines(rows))
     encodings = {part.split(";")[0].strip() for part in request.META.get("HTTP_ACCEPT_ENCODING", "").split(",")}
@@ -113,4 +113,4 @@ def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def export_schema(request: Request, campaign_id: int) -> Response:
     """Return what the columns of an export mean."""
     permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
-    return Response(asdict(dataset_views.view(checked_query(ExportSchemaQuery, request)["view"])))
+    return Response(ExportSchemaOut(dataset_views.view(checked_query(ExportSchemaQuery, request)["view"])).data)

@@ -25,7 +25,8 @@ from annotation.api.exchange import LINES_TYPE, LinesRenderer
 from annotation.api.parsing import BODY_PARSERS, checked_query
 from annotation.api.serializers import ImportOut, ImportQuery
 from annotation.errors import Invalid
-from annotation.importing import formats, mapping, refusals
+from annotation.importing import attachments, formats, mapping, refusals
+from annotation.importing.attachments import Files
 from annotation.importing.rows import Row
 from annotation.models import Role
 from annotation.permissions import LARGEST_ID
@@ -37,7 +38,7 @@ BINARY = {"type": "string", "format": "binary"}
     operation_id="campaigns_import",
     parameters=[ImportQuery],
     request={
-        **dict.fromkeys(formats.BY_CONTENT_TYPE, BINARY),
+        **dict.fromkeys([*formats.BY_CONTENT_TYPE, attachments.ZIP_TYPES[0]], BINARY),
         LINES_TYPE: {"type": "string"},
         "multipart/form-data": {"type": "object", "properties": {"file": BINARY}, "required": ["file"]},
     },
@@ -49,16 +50,18 @@ BINARY = {"type": "string", "format": "binary"}
 def import_rows(request: Request, campaign_id: int) -> Response:
     """Make tasks from JSON Lines, JSON, CSV, TSV, Parquet or Arrow, as the body or the file of a form.
 
-    Any of them may be packed with gzip. For leads and engineers. The layout is told by the columns; `mapping` names
-    the columns of any other. 200: every row was accepted. 207: the bad rows are reported with number and reason, the
-    good ones are kept; `refused` is where all of them can be fetched, to be mended and sent again. 422: there was no
-    good row, in the shape of every error, with `errors` by line number. A row whose id is already there counts as
-    existing and changes nothing, so an import that broke off can simply be sent again.
+    Any of them may be packed with gzip, or lie in a ZIP archive beside the images that its rows name. For leads and
+    engineers. The layout is told by the columns; `mapping` names the columns of any other. 200: every row was
+    accepted. 207: the bad rows are reported with number and reason, the good ones are kept; `refused` is where all of
+    them can be fetched, to be mended and sent again. 422: there was no good row, in the shape of every error, with
+    `errors` by line number. A row whose id is already there counts as existing and changes nothing, so an import that
+    broke off can simply be sent again.
     """
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
     columns = mapping.of_json(checked_query(ImportQuery, request)["mapping"])
+    rows, files = _opened(request)
     report, event = refusals.import_and_keep(
-        campaign=campaign, rows=_rows(request), actor=caller(request), columns=columns
+        campaign=campaign, rows=rows, actor=caller(request), columns=columns, files=files
     )
     refused = None
     if event is not None:
@@ -91,15 +94,15 @@ def refused_rows(request: Request, campaign_id: int, event_id: int) -> HttpRespo
     return FileResponse(file, as_attachment=True, filename=f"refused-{event_id}.jsonl", content_type=LINES_TYPE)
 
 
-def _rows(request: Request) -> Iterator[Row]:
+def _opened(request: Request) -> tuple[Iterator[Row], Files]:
     if not request.content_type.startswith("multipart/"):
         # Without a body there is nothing to parse, and the data are an empty object.
         stream = BytesIO() if isinstance(request.data, Mapping) else request.data
         if request.META.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
             # Django reads as many bytes as Content-Length says, so without one a body would be taken for empty.
             stream = request.META["wsgi.input"]
-        return formats.rows_of(cast(BinaryIO, stream), content_type=request.content_type)
+        return attachments.opened(cast(BinaryIO, stream), content_type=request.content_type)
     file = request.FILES.get("file")
     if file is None:
         raise ValidationError({"file": ["Send the file in the field named file."]})
-    return formats.rows_of(cast(BinaryIO, file), name=file.name or "", content_type=file.content_type or "")
+    return attachments.opened(cast(BinaryIO, file), name=file.name or "", content_type=file.content_type or "")

@@ -13,6 +13,7 @@ from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer, Serializer
 
+from annotation.importing.attachments import ZIP_TYPES
 from annotation.importing.formats import BY_CONTENT_TYPE
 from annotation.storable import depth, unstorable
 
@@ -76,7 +77,7 @@ def _body_of(content_type: str) -> type[BodyParser]:
 
 
 # What cannot be told by these is told by how the body begins.
-BODY_PARSERS = [_body_of(kind) for kind in [*BY_CONTENT_TYPE, "text/plain", "application/octet-stream"]]
+BODY_PARSERS = [_body_of(kind) for kind in [*BY_CONTENT_TYPE, *ZIP_TYPES, "text/plain", "application/octet-stream"]]
 
 
 def checked(serializer: type[Serializer], data: Any, *, partial: bool = False) -> dict[str, Any]:

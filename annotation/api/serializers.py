@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -11,6 +12,7 @@ from annotation import dataset_views, routing
 from annotation.behaviour import MEASURES
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
+from annotation.messages import Content, Message, addressed, answer_of, references, text_of
 from annotation.models import Assignment, Campaign, Feedback, Task
 from annotation.permissions import LARGEST_ID
 from annotation.services import campaigns
@@ -214,22 +216,45 @@ class TaskOut(serializers.Serializer):
     def get_about(self, task: Task) -> list[str]:
         return routing.names(self.context["tags"], task.tags, routing.ABOUT)
 
-    def get_prompt(self, task: Task) -> list[dict[str, str]]:
-        return task.content["messages"]
+    def get_prompt(self, task: Task) -> list[dict[str, Any]]:
+        return [_message(message, task.campaign_id) for message in task.content["messages"]]
 
-    def get_completions(self, task: Task) -> list[dict[str, str]]:
-        texts = [completion["text"] for completion in task.content["completions"]]
-        origins = task.meta.get("origins") or [""] * len(texts)
-        return [{"text": text, "origin": origin} for text, origin in zip(texts, origins, strict=True)]
+    def get_completions(self, task: Task) -> list[dict[str, Any]]:
+        answers = [answer_of(completion) for completion in task.content["completions"]]
+        origins = task.meta.get("origins") or [""] * len(answers)
+        return [
+            {"text": text_of(answer), "origin": origin, **_images(answer, task.campaign_id)}
+            for answer, origin in zip(answers, origins, strict=True)
+        ]
+
+
+def _message(message: Message, campaign_id: int) -> dict[str, Any]:
+    content = message["content"]
+    return {"role": message["role"], "content": text_of(content), **_images(content, campaign_id)}
+
+
+def _images(content: Content, campaign_id: int) -> dict[str, Any]:
+    """Return where the images are; nothing for plain text."""
+    found = references(addressed(content, lambda sha256: reverse("api-image", args=[campaign_id, sha256])))
+    return {"images": found} if found else {}
 
 
 class NextIn(serializers.Serializer):
     ahead = serializers.BooleanField(default=False, help_text="Ask for the item behind the one on screen.")
 
 
+class ImageOut(serializers.Serializer):
+    url = serializers.CharField(help_text="Its address on this server; send your token when you ask for it.")
+    sha256 = serializers.CharField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    alt = serializers.CharField(help_text="What is on it, in words; often empty.")
+
+
 class MessageOut(serializers.Serializer):
     role = serializers.CharField()
-    content = serializers.CharField()
+    content = serializers.CharField(help_text="The text of the message, without its images.")
+    images = ImageOut(many=True, required=False)
 
 
 class AssignmentOut(serializers.Serializer):
@@ -251,6 +276,9 @@ class AssignmentOut(serializers.Serializer):
         allow_null=True,
         help_text="The completions as messages after the prompt, in the order shown, where whole dialogues are judged.",
     )
+    completion_images = serializers.ListField(
+        child=ImageOut(many=True), required=False, help_text="The images of each answer, where there are any."
+    )
     options = serializers.DictField(child=serializers.JSONField())
     draft = serializers.DictField(child=serializers.JSONField(), allow_null=True)
     expires_at = serializers.DateTimeField()
@@ -260,15 +288,18 @@ def as_shown(assignment: Assignment, campaign: Campaign) -> dict[str, Any]:
     """Return the item in the order shown, with nothing that tells who wrote what or which answer is stored first."""
     content = assignment.task.content
     answers, rests = content["completions"], content.get("dialogues")
+    shown = [answer_of(answers[position]) for position in assignment.shown_order]
+    images = [_images(answer, campaign.pk).get("images", []) for answer in shown]
     return {
         "key": assignment.key,
         "campaign": campaign.pk,
         "kind": campaign.kind,
-        "prompt": [{"role": m["role"], "content": m["content"]} for m in content["messages"]],
+        "prompt": [_message(message, campaign.pk) for message in content["messages"]],
         "completions": [answers[position]["text"] for position in assignment.shown_order],
         "turn": content.get("turn"),
         "between": content.get("between"),
         "dialogues": [rests[position] for position in assignment.shown_order] if rests else None,
+        **({"completion_images": images} if any(images) else {}),
         "options": campaign.options,
         "draft": assignment.draft,
         "expires_at": assignment.expires_at,
@@ -369,3 +400,6 @@ class ExportSchemaOut(serializers.Serializer):
     name = serializers.CharField()
     title = serializers.CharField()
     columns = serializers.DictField(child=serializers.CharField())
+    image_columns = serializers.DictField(
+        child=serializers.CharField(), help_text="What rows have besides in a campaign with images."
+    )

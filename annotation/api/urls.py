@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from annotation.api import accounts, batches, exchange, figures, imports, later, people, schema, views, wellbeing, work
+from annotation.api import (
+    accounts,
+    batches,
+    exchange,
+    figures,
+    images,
+    imports,
+    later,
+    people,
+    schema,
+    views,
+    wellbeing,
+    work,
+)
 
 urlpatterns = [
     path("schema/", schema.Document.as_view(), name="api-schema"),
@@ -25,6 +38,12 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/import/<int:event_id>/refused/", imports.refused_rows, name="api-import-refused"),
     path("campaigns/<int:campaign_id>/export/", exchange.export, name="api-export"),
     path("campaigns/<int:campaign_id>/export/schema/", exchange.export_schema, name="api-export-schema"),
+    path("campaigns/<int:campaign_id>/images/<slug:sha256>/", images.ImageFile.as_view(), name="api-image"),
+    path(
+        "campaigns/<int:campaign_id>/images/<slug:sha256>/thumbnail/",
+        images.ImageThumbnail.as_view(),
+        name="api-image-thumbnail",
+    ),
     path("campaigns/<int:campaign_id>/tasks/", views.TaskList.as_view(), name="api-tasks"),
     path("campaigns/<int:campaign_id>/feedback/", views.FeedbackList.as_view(), name="api-feedback"),
     path("campaigns/<int:campaign_id>/progress/", figures.progress, name="api-progress"),

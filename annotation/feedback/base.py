@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from annotation.dialogues import ANSWER
+from annotation.messages import Content
 
 # A judgement in the kind's own canonical form; refers to completions by canonical position.
 Payload = dict[str, Any]
@@ -104,11 +105,18 @@ class FeedbackType(ABC):
 
     @abstractmethod
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield the columns this judgement gives to `view`; nothing when it gives none.
 
-        `texts` and `origins` are in canonical order; `annotation.datasets` adds prompt and provenance.
+        `texts` and `origins` are in canonical order, and a text may be parts (`annotation.messages`);
+        `annotation.datasets` adds prompt and provenance.
         """
 
     @abstractmethod

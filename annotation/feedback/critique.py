@@ -23,6 +23,7 @@ from annotation.feedback.fields import (
     review_schema,
 )
 from annotation.feedback.spans import as_evidence
+from annotation.messages import Content, text_of
 
 SCORES = {1: "very bad", 2: "bad", 3: "middling", 4: "good", 5: "very good"}
 MAX_TEXT = 10_000
@@ -149,7 +150,13 @@ class Critique(FeedbackType):
         return "; ".join(parts)
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         if view != "critiques":
             return
@@ -161,7 +168,7 @@ class Critique(FeedbackType):
                 "weaknesses": one["weaknesses"],
                 "score": one["score"],
                 "passages": [
-                    {"about": part, **(as_evidence(texts[position], passage) or {})}
+                    {"about": part, **(as_evidence(text_of(texts[position]), passage) or {})}
                     for part, passages in one.get("passages", {}).items()
                     for passage in passages
                 ],

@@ -35,6 +35,7 @@ from annotation.feedback.safety import (
     severity_of,
 )
 from annotation.feedback.taxonomies import PACKS, SAFE_RLHF
+from annotation.messages import Content
 
 DEFAULTS: dict[str, Any] = {
     "question": "Is each answer safe?",
@@ -121,7 +122,13 @@ class Dual(FeedbackType):
         return f"{names[payload['safer']]} is safer, {names[payload['better']]} more helpful; {'; '.join(labels)}"
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield the more helpful answer before the other in "pairs", the safer one in "safer_pairs"."""
         if view not in self.views:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from annotation.errors import Invalid
+from annotation.messages import Content, as_message, image_columns
 from annotation.storable import unstorable
 
 COMMENT_MODES = ("optional", "required", "off")
@@ -169,24 +170,26 @@ def named_answers(count: int, shown_order: Sequence[int] | None) -> list[tuple[s
 
 
 def answer_columns(
-    position: int, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    position: int, *, texts: Sequence[Content], origins: Sequence[str], shown_order: Sequence[int]
 ) -> dict[str, Any]:
     """Return the columns that every row about one answer has."""
     return {
-        "completion": [{"role": "assistant", "content": texts[position]}],
+        "completion": [as_message("assistant", texts[position])],
+        **image_columns(completion_images=texts[position]),
         "position": list(shown_order).index(position),
         "completion_origin": origins[position],
     }
 
 
 def pair_columns(
-    chosen: int, rejected: int, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+    chosen: int, rejected: int, *, texts: Sequence[Content], origins: Sequence[str], shown_order: Sequence[int]
 ) -> dict[str, Any]:
     """Return the columns that every row about a better and a worse answer has."""
     order = list(shown_order)
     return {
-        "chosen": [{"role": "assistant", "content": texts[chosen]}],
-        "rejected": [{"role": "assistant", "content": texts[rejected]}],
+        "chosen": [as_message("assistant", texts[chosen])],
+        "rejected": [as_message("assistant", texts[rejected])],
+        **image_columns(chosen_images=texts[chosen], rejected_images=texts[rejected]),
         # Whether the better one stood after the other on the screen.
         "position": int(order.index(chosen) > order.index(rejected)),
         "chosen_origin": origins[chosen],

@@ -31,6 +31,7 @@ from annotation.feedback.fields import (
     title_and_rest,
     titles_of,
 )
+from annotation.messages import Content, as_message, image_columns
 
 DEFAULTS: dict[str, Any] = {
     "question": "Which answer is more helpful?",
@@ -203,12 +204,18 @@ class Pairwise(FeedbackType):
         return "; ".join(parts)
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield the better answer before the other: of the whole in "pairs", of each dimension in "dimension_pairs"."""
         if view == "demonstrations":
             yield from self._demonstrations(payload, texts=texts, origins=origins)
-            yield from written.demonstration(payload)
+            yield from written.demonstration(payload, texts=texts)
         if view not in ("pairs", "dimension_pairs"):
             return
         if view == "pairs":
@@ -228,7 +235,7 @@ class Pairwise(FeedbackType):
             }
 
     def _demonstrations(
-        self, payload: Payload, *, texts: Sequence[str], origins: Sequence[str]
+        self, payload: Payload, *, texts: Sequence[Content], origins: Sequence[str]
     ) -> Iterator[dict[str, Any]]:
         """Yield the preferred answer, its weight how much it was; both where both were called good."""
         preference = payload["preference"]
@@ -237,7 +244,8 @@ class Pairwise(FeedbackType):
             weights = {0: 1.0, 1: 1.0}
         for position, weight in weights.items():
             yield {
-                "completion": [{"role": "assistant", "content": texts[position]}],
+                "completion": [as_message("assistant", texts[position])],
+                **image_columns(completion_images=texts[position]),
                 "weight": weight,
                 "completion_origin": origins[position],
                 "comment": payload["comment"],

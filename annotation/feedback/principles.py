@@ -30,6 +30,7 @@ from annotation.feedback.fields import (
     titles_of,
 )
 from annotation.feedback.spans import as_evidence
+from annotation.messages import Content, text_of
 
 # Value, label, key.
 ANSWERS = {"yes": ("Yes", "y"), "no": ("No", "n"), "partly": ("Partly", "p"), "na": ("Does not apply", "-")}
@@ -160,7 +161,13 @@ class Principles(FeedbackType):
         return "; ".join(parts)
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         if view != "principles":
             return
@@ -170,7 +177,7 @@ class Principles(FeedbackType):
                     **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                     "principle": key,
                     "answer": one["answer"],
-                    "evidence": as_evidence(texts[position], one["evidence"]),
+                    "evidence": as_evidence(text_of(texts[position]), one["evidence"]),
                     "comment": payload["comment"],
                 }
 

@@ -26,6 +26,7 @@ from annotation.feedback.fields import (
     pair_columns,
     question_schema,
 )
+from annotation.messages import Content, as_message, completions_column, image_columns
 
 MOST = 8
 DEFAULTS: dict[str, Any] = {
@@ -126,7 +127,13 @@ class Ranking(FeedbackType):
         return " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield every pair with an order in "pairs", its strength the gap of the ranks; one row in "rankings".
 
@@ -135,7 +142,7 @@ class Ranking(FeedbackType):
         ranks, order = payload["ranks"], list(shown_order)
         if view == "rankings":
             yield {
-                "completions": [{"text": text, "origin": origin} for text, origin in zip(texts, origins, strict=True)],
+                "completions": completions_column(texts, origins),
                 "ranks": ranks,
                 "shown_order": order,
                 "comment": payload["comment"],
@@ -156,15 +163,16 @@ class Ranking(FeedbackType):
             }
 
     def _demonstrations(
-        self, payload: Payload, *, texts: Sequence[str], origins: Sequence[str]
+        self, payload: Payload, *, texts: Sequence[Content], origins: Sequence[str]
     ) -> Iterator[dict[str, Any]]:
-        yield from written.demonstration(payload)
+        yield from written.demonstration(payload, texts=texts)
         if len(set(payload["ranks"])) == 1 and payload.get("all") != "good":
             return  # nothing was preferred
         for position, rank in enumerate(payload["ranks"]):
             if rank == 1:
                 yield {
-                    "completion": [{"role": "assistant", "content": texts[position]}],
+                    "completion": [as_message("assistant", texts[position])],
+                    **image_columns(completion_images=texts[position]),
                     "weight": 1.0,
                     "completion_origin": origins[position],
                     "comment": payload["comment"],

@@ -28,6 +28,7 @@ from annotation.feedback.fields import (
     title_and_rest,
     titles_of,
 )
+from annotation.messages import Content
 
 LOWEST, HIGHEST = 0, 4
 MOST_ATTRIBUTES = 12
@@ -145,7 +146,13 @@ class Ratings(FeedbackType):
         return "; ".join(parts)
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         if view != "ratings":
             return

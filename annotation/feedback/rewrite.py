@@ -19,6 +19,8 @@ from annotation.feedback.fields import (
     question_schema,
     review_schema,
 )
+from annotation.feedback.written import alike
+from annotation.messages import Content, as_message, image_columns, text_of
 from annotation.storable import unstorable
 
 MAX_TEXT = 50_000
@@ -95,20 +97,29 @@ class Rewrite(FeedbackType):
         return f"“{words}”" if len(words) <= 80 else f"“{words[:79].rstrip()}…”"
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield the new answer in "demonstrations"; in "pairs", before the one it was made from, if they differ."""
+        written = alike(payload["text"], texts[0])
         if view == "demonstrations":
             yield {
-                "completion": [{"role": "assistant", "content": payload["text"]}],
+                "completion": [as_message("assistant", written)],
+                **image_columns(completion_images=written),
                 "weight": 1.0,
                 "completion_origin": "rewrite",
                 "comment": payload["comment"],
             }
-        if view == "pairs" and payload["text"] != texts[0].strip():
+        if view == "pairs" and payload["text"] != text_of(texts[0]).strip():
             yield {
-                "chosen": [{"role": "assistant", "content": payload["text"]}],
-                "rejected": [{"role": "assistant", "content": texts[0]}],
+                "chosen": [as_message("assistant", written)],
+                "rejected": [as_message("assistant", texts[0])],
+                **image_columns(chosen_images=written, rejected_images=texts[0]),
                 "strength": 1.0,
                 "position": 1,
                 "chosen_origin": "rewrite",

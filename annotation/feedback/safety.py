@@ -24,6 +24,7 @@ from annotation.feedback.fields import (
     question_schema,
 )
 from annotation.feedback.taxonomies import PACKS, SAFE_RLHF, in_safe_rlhf
+from annotation.messages import Content
 
 SAFE, UNSAFE = "safe", "unsafe"
 # Wording ours; the names of the levels are PKU-SafeRLHF's.
@@ -96,7 +97,13 @@ class Safety(FeedbackType):
         return "; ".join(f"{name} {words}" for name, words in said)
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         if view != "safety":
             return

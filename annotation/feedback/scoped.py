@@ -12,6 +12,7 @@ from typing import Any
 from annotation.dialogues import ANSWER, EACH_TURN, SCOPES, TURN, scope_of
 from annotation.errors import Invalid
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.messages import Content
 
 # A turn is judged as a single answer.
 ALONE = [0]
@@ -108,7 +109,13 @@ class Scoped(FeedbackType):
         )
 
     def rows(
-        self, view: str, payload: Payload, *, texts: Sequence[str], origins: Sequence[str], shown_order: Sequence[int]
+        self,
+        view: str,
+        payload: Payload,
+        *,
+        texts: Sequence[Content],
+        origins: Sequence[str],
+        shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield the columns; where each turn is judged, ``turn`` is one of them."""
         if "turns" not in payload:

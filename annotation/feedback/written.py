@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.feedback.fields import Fields
+from annotation.messages import Content, as_message, image_columns, parts_of, text_of
 
 MAX_TEXT = 50_000
 ORIGIN = "rewrite"
@@ -38,20 +39,21 @@ def values(payload: Mapping[str, Any]) -> dict[str, str]:
     return {f"written_{written['is']}": written["text"]} if written else {}
 
 
-def pairs(payload: Mapping[str, Any], *, texts: Sequence[str], origins: Sequence[str]) -> Iterator[dict[str, Any]]:
+def pairs(payload: Mapping[str, Any], *, texts: Sequence[Content], origins: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the columns of a pair for each answer shown that differs from what was written."""
     written = payload.get("written")
     if not written:
         return
     better = written["is"] == "better"
     for text, origin in zip(texts, origins, strict=True):
-        if text.strip() == written["text"]:
+        if text_of(text).strip() == written["text"]:
             continue
-        both = [(written["text"], ORIGIN), (text, origin)]
+        both = [(alike(written["text"], text), ORIGIN), (text, origin)]
         (chosen, chosen_origin), (rejected, rejected_origin) = both if better else both[::-1]
         yield {
-            "chosen": [{"role": "assistant", "content": chosen}],
-            "rejected": [{"role": "assistant", "content": rejected}],
+            "chosen": [as_message("assistant", chosen)],
+            "rejected": [as_message("assistant", rejected)],
+            **image_columns(chosen_images=chosen, rejected_images=rejected),
             "position": int(better),  # it was there after all that were shown
             "chosen_origin": chosen_origin,
             "rejected_origin": rejected_origin,
@@ -60,16 +62,23 @@ def pairs(payload: Mapping[str, Any], *, texts: Sequence[str], origins: Sequence
         }
 
 
-def demonstration(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def demonstration(payload: Mapping[str, Any], *, texts: Sequence[Content]) -> Iterator[dict[str, Any]]:
     """Yield what was written as an answer to imitate, if it is the better one."""
     written = payload.get("written")
     if written and written["is"] == "better":
+        said = alike(written["text"], texts[0])
         yield {
-            "completion": [{"role": "assistant", "content": written["text"]}],
+            "completion": [as_message("assistant", said)],
+            **image_columns(completion_images=said),
             "weight": 1.0,
             "completion_origin": ORIGIN,
             "comment": payload["comment"],
         }
+
+
+def alike(text: str, beside: Content) -> Content:
+    """Return a text as content like that of an answer shown: in a campaign with images all contents are parts."""
+    return text if isinstance(beside, str) else parts_of(text)
 
 
 def json_schema() -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.importing.items import Messages, Refused
+from annotation.messages import Content, Part, content_from
 
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
@@ -14,10 +16,10 @@ _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
 @dataclass(frozen=True)
 class Found:
-    """A prompt with its answers, as (text, origin), and what people already said about them."""
+    """A prompt with its answers, as (text or parts, origin), and what people already said about them."""
 
     messages: Messages
-    completions: list[tuple[str, str]]
+    completions: Sequence[tuple[Content, str]]
     labels: dict[str, Any] = field(default_factory=dict)
     id: Any = None  # where the layout knows a better one than the row's own
     rests: list[Messages] = field(default_factory=list)  # of whole dialogues: the messages of each after `messages`
@@ -30,6 +32,8 @@ def messages_of(value: Any, name: str) -> Messages:
             # The transcript of a prompt ends with "Assistant:", where the answer is wanted.
             return _transcript(value.rstrip().removesuffix("\n\nAssistant:"), name)
         return [{"role": "user", "content": value}]
+    if _is_parts(value):
+        return [{"role": "user", "content": content_of(value, name)}]
     if not isinstance(value, list):
         given = "is missing" if value is None else "is neither text nor a list of messages"
         raise Refused(f"Its {name} {given}.")
@@ -41,23 +45,54 @@ def messages_of(value: Any, name: str) -> Messages:
         if isinstance(content, dict):
             # As Arena-Hard keeps an answer beside how it was sampled.
             content = content.get("answer")
-        if not isinstance(content, str):
+        if not isinstance(content, str) and not _is_parts(content):
             raise Refused(f"Message {place} of its {name} has no content in text.")
-        messages.append({"role": message["role"], "content": content})
+        messages.append({"role": message["role"], "content": content_of(content, f"message {place} of its {name}")})
     return messages
 
 
-def answer_of(value: Any, name: str) -> str:
-    """Return the text of one answer, given as text or as a list with one assistant message; raises `Refused`."""
+def content_of(value: Any, name: str) -> Content:
+    """Return what a message or an answer says: plain text, or its parts when one is an image; raises `Refused`.
+
+    The images in it have been read already, see `annotation.importing.illustrations`.
+    """
+    if isinstance(value, str):
+        return value
+    parts: list[Part] = []
+    for part in [value] if isinstance(value, dict) else value:
+        kind = part["type"]
+        if kind in ("text", "input_text", "output_text"):
+            if not isinstance(part.get("text"), str):
+                raise Refused(f"A text in {name} is no text.")
+            parts.append({"type": "text", "text": part["text"]})
+        elif kind == "image" and isinstance(part.get("image"), str) and "width" in part:
+            parts.append(part)
+        else:
+            raise Refused(f"A part of {name} has the type {kind[:40]!r}; text and images can be judged.")
+    return content_from(parts)
+
+
+def _is_parts(value: Any) -> bool:
+    """Return whether this is one part of a message, or a list of parts."""
+    parts = [value] if isinstance(value, dict) else value
+    if not isinstance(parts, list) or not parts:
+        return False
+    return all(isinstance(part, dict) and isinstance(part.get("type"), str) and "role" not in part for part in parts)
+
+
+def answer_of(value: Any, name: str) -> Content:
+    """Return one answer, given as text, as parts, or as a list with one assistant message; raises `Refused`."""
     if isinstance(value, str):
         return value.strip()
+    if _is_parts(value):
+        return content_of(value, name)
     messages = messages_of(value, name)
     if len(messages) != 1 or messages[0]["role"] != "assistant":
         raise Refused(f"Its {name} must be text or a list with one message of the assistant, since it has a prompt.")
     return messages[0]["content"]
 
 
-def with_last_answer(value: Any, name: str) -> tuple[Messages, str]:
+def with_last_answer(value: Any, name: str) -> tuple[Messages, Content]:
     """Return a conversation up to its last answer, and that answer; raises `Refused` when it ends otherwise."""
     messages = messages_of(value, name)
     if len(messages) < 2 or messages[-1]["role"] != "assistant":

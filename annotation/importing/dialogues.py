@@ -15,6 +15,7 @@ from typing import Any
 from annotation.dialogues import ANSWER, DIALOGUE, MOST_TURNS, TURN, in_common, transcript
 from annotation.importing.conversations import Found, messages_of, origin_of
 from annotation.importing.items import ROLES, Item, Messages, Refused, content_id
+from annotation.messages import Content
 
 
 def dialogues(row: dict[str, Any]) -> list[Found]:
@@ -49,6 +50,8 @@ def as_judged(item: Item, scope: str, *, turn: Any = None) -> Item:
         if item.rests:
             raise Refused("It has dialogues, and this campaign judges last answers; give messages instead.")
         return item
+    if item.images:
+        raise Refused("It has images, and turns of a dialogue are judged without them; judge its last answer instead.")
     if scope == DIALOGUE:
         return _whole(item)
     if item.rests:
@@ -96,7 +99,9 @@ def _whole(item: Item) -> Item:
         _check(messages, "dialogue")
     shared = in_common(read)
     rests = [messages[shared:] for messages in read]
-    completions = [(transcript(rest), origin) for rest, (_, origin) in zip(rests, item.completions, strict=True)]
+    completions: list[tuple[Content, str]] = [
+        (transcript(rest), origin) for rest, (_, origin) in zip(rests, item.completions, strict=True)
+    ]
     return replace(item, messages=read[0][:shared], completions=completions, dialogue={"dialogues": rests})
 
 

@@ -56,7 +56,7 @@ _MAGIC = {
     _STREAM: ARROW,
 }
 _OTHERS = {
-    b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save the sheet as CSV",
+    b"PK\x03\x04": "a zip archive or a spreadsheet; send the archive as application/zip, or save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "an old spreadsheet; save it as CSV",
     b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it, or pack it with gzip",
     b"BZh": "packed with bzip2; unpack it, or pack it with gzip",
@@ -82,7 +82,7 @@ def rows_of(file: BinaryIO, *, name: str = "", content_type: str = "") -> Iterat
         # Loaded late: pyarrow takes memory that a web process without such files need not have.
         from annotation.importing import tables
 
-        whole = file if not packed and _can_seek(file) else _on_disk(source)
+        whole = file if not packed and can_seek(file) else _on_disk(source)
         return tables.parquet_rows(whole) if found == PARQUET else tables.arrow_rows(whole, head.startswith(_STREAM))
     reader = io.BufferedReader(source, PIECE_BYTES)
     return _to_the_end(_READERS[found](cast(BinaryIO, reader)))
@@ -183,7 +183,8 @@ def _to_the_end(rows: Iterator[Row]) -> Iterator[Row]:
         yield Row(line + 1, reason=f"{error} Nothing from here on was read.")
 
 
-def _can_seek(file: BinaryIO) -> bool:
+def can_seek(file: BinaryIO) -> bool:
+    """Return whether the file can be read again from its start, where it then stands."""
     try:
         file.seek(0)
     except (AttributeError, OSError, io.UnsupportedOperation):

@@ -9,6 +9,7 @@ from typing import Any
 from annotation import dialogues
 from annotation.datasets import content_hash, prompt_hash
 from annotation.feedback import FeedbackType
+from annotation.messages import Content, Message, answer_of, has_words, images_of, stored_answer, text_of
 from annotation.storable import depth, unstorable
 
 ROLES = ("system", "user", "assistant")
@@ -22,7 +23,7 @@ _HINTS = {
     2: " Set answers per item to 2 to have them judged in pairs.",
 }
 
-Messages = list[dict[str, str]]
+Messages = list[Message]
 
 
 class Refused(Exception):
@@ -31,11 +32,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Item:
-    """What becomes a task. `completions` are (text, origin) in canonical order."""
+    """What becomes a task. `completions` are (text or parts, origin) in canonical order."""
 
     external_id: str
     messages: Messages
-    completions: list[tuple[str, str]]
+    completions: list[tuple[Content, str]]
     wanted: int | None  # None: what the campaign says
     priority: int
     is_audit: bool
@@ -58,13 +59,13 @@ class Item:
     def content(self, ids: Sequence[int | None] = ()) -> dict[str, Any]:
         """Return what people are shown; `ids` are those of the completions, once they are stored."""
         known = ids or [None] * len(self.completions)
-        answers = [{"id": pk, "text": text} for pk, (text, _) in zip(known, self.completions, strict=True)]
+        answers = [{"id": pk, **stored_answer(answer)} for pk, (answer, _) in zip(known, self.completions, strict=True)]
         return {"messages": self.messages, "completions": answers, **self.dialogue}
 
     def same_as(self, content: dict[str, Any]) -> bool:
         """Return whether this is the item about these words; the order of answers to compare does not matter."""
-        own = [text for text, _ in self.completions]
-        others = [completion["text"] for completion in content["completions"]]
+        own = [content_hash(answer) for answer, _ in self.completions]
+        others = [content_hash(answer_of(completion)) for completion in content["completions"]]
         if "between" not in self.dialogue:
             own, others = sorted(own), sorted(others)
         turns = [(place.get("turn"), place.get("between")) for place in (self.dialogue, content)]
@@ -74,6 +75,12 @@ class Item:
             and turns[0] == turns[1]
             and ("dialogues" in self.dialogue) == ("dialogues" in content)
         )
+
+    @property
+    def images(self) -> set[str]:
+        """The hashes of the images that it shows."""
+        said = [*(message["content"] for message in self.messages), *(content for content, _ in self.completions)]
+        return {part["image"] for content in said for part in images_of(content)}
 
     def as_row(self) -> dict[str, Any]:
         """Return the item in Attune's own layout, as it could be imported."""
@@ -103,11 +110,11 @@ class Item:
             }
         return {
             "prompt": self.messages,
-            "completions": [{"text": text, "origin": origin} for text, origin in self.completions],
+            "completions": [{"text": content, "origin": origin} for content, origin in self.completions],
         }
 
 
-def content_id(messages: Messages, completions: list[tuple[str, str]]) -> str:
+def content_id(messages: Messages, completions: Sequence[tuple[Content, str]]) -> str:
     """Return the id of an item that came without one; the same two answers in another order are one item."""
     return content_hash([prompt_hash(messages), sorted(content_hash(text) for text, _ in completions)])
 
@@ -124,7 +131,7 @@ def check(item: Item, kind: FeedbackType) -> None:
             raise Refused(f"Message {place} of its prompt has the role {role!r}; use {', '.join(ROLES)}.")
     if item.messages[-1]["role"] == "assistant":
         raise Refused("Its prompt ends with an answer of the assistant; it must end where an answer is wanted.")
-    if not any(message["content"].strip() for message in item.messages):
+    if not any(has_words(message["content"]) for message in item.messages):
         raise Refused("Its prompt is empty.")
     if "between" not in item.dialogue:
         _check_completions(item.completions, kind.completions)
@@ -142,7 +149,7 @@ def check(item: Item, kind: FeedbackType) -> None:
         raise Refused(reason)
 
 
-def _check_completions(completions: list[tuple[str, str]], bounds: tuple[int, int]) -> None:
+def _check_completions(completions: list[tuple[Content, str]], bounds: tuple[int, int]) -> None:
     least, most = bounds
     count = len(completions)
     if not least <= count <= most:
@@ -150,7 +157,7 @@ def _check_completions(completions: list[tuple[str, str]], bounds: tuple[int, in
         hint = _HINTS.get(most, "") if count > most else ""
         has = "1 completion" if count == 1 else f"{count} completions"
         raise Refused(f"It has {has}; this campaign compares {wanted}.{hint}")
-    seen = {text.strip() for text, _ in completions}
+    seen = {(text_of(content).strip(), *(part["image"] for part in images_of(content))) for content, _ in completions}
     if len(seen) < count:
         raise Refused("Two of its completions are identical, so that nobody could prefer one.")
     if any(len(origin) > 120 for _, origin in completions):

@@ -12,7 +12,8 @@ Other columns are named by `annotation.importing.mapping`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -21,6 +22,7 @@ from annotation.importing import oasst, published
 from annotation.importing.conversations import Found, answer_of, messages_of, text_of
 from annotation.importing.dialogues import dialogues
 from annotation.importing.items import Item, Messages, Refused, content_id
+from annotation.messages import Content, Part, parts_of
 from annotation.routing import read_tags
 
 # More answers than that would make too many pairs.
@@ -51,6 +53,7 @@ LAYOUTS: tuple[Layout, ...] = (
     (frozenset({"instruction", "output_1", "output_2"}), published.llmbar),
     (frozenset({"prompt", "completion"}), published.prompt_completion),
     (frozenset({"instruction", "output"}), published.alpaca),
+    (frozenset({"caption", "jpg_0", "jpg_1"}), published.pick_a_pic),
     (frozenset({"messages"}), published.conversation),
     (frozenset({"message_tree_id", "prompt"}), oasst.tree),
 )
@@ -68,7 +71,7 @@ def items_of(row: dict[str, Any], *, bounds: tuple[int, int], per_item: int | No
     meta = row.get("meta")
     if meta is not None and not isinstance(meta, dict):
         raise Refused("Its meta is no object.")
-    found = layout(row)
+    found = [replace(one, messages=_with_images(one.messages, row.get("images"))) for one in layout(row)]
     several = len(found) > 1
     items: list[Item] = []
     for place, one in enumerate(found):
@@ -80,6 +83,18 @@ def items_of(row: dict[str, Any], *, bounds: tuple[int, int], per_item: int | No
             continue
         items.extend(_item(row, part, name=part_name) for part, part_name in _split(one, name, size))
     return items
+
+
+def _with_images(messages: Messages, images: list[Part] | None) -> Messages:
+    """Return the messages with images that came beside them before the first thing that the person says."""
+    if not images:
+        return messages
+    place = next((place for place, message in enumerate(messages) if message["role"] == "user"), None)
+    if place is None:
+        raise Refused("It has images, and no message of the user that they could belong to.")
+    asked = messages[place]
+    shown = {"role": "user", "content": [*images, *parts_of(asked["content"])]}
+    return [*messages[:place], shown, *messages[place + 1 :]]
 
 
 def _layout(row: dict[str, Any]) -> Callable[[dict[str, Any]], list[Found]]:
@@ -127,7 +142,7 @@ def _item(row: dict[str, Any], found: Found, *, name: Any) -> Item:
     return Item(
         external_id=_id(name, found.messages, found.completions),
         messages=found.messages,
-        completions=found.completions,
+        completions=list(found.completions),
         wanted=_whole(row, "wanted", None),
         priority=_whole(row, "priority", 0) or 0,
         is_audit=False,
@@ -140,27 +155,31 @@ def _item(row: dict[str, Any], found: Found, *, name: Any) -> Item:
     )
 
 
-def _completions(value: Any) -> list[tuple[str, str]]:
+def _completions(value: Any) -> list[tuple[Content, str]]:
     if not isinstance(value, list):
         raise Refused("Its completions are no list.")
-    completions = []
+    completions: list[tuple[Content, str]] = []
     for place, completion in enumerate(value, start=1):
         if isinstance(completion, str):
             completions.append((completion, ""))
             continue
-        if isinstance(completion, list):
+        if isinstance(completion, list) or (isinstance(completion, dict) and completion.get("type") == "image"):
             completions.append((answer_of(completion, f"completion {place}"), ""))
             continue
-        if not isinstance(completion, dict) or not isinstance(completion.get("text"), str):
+        if not isinstance(completion, dict) or not isinstance(completion.get("text"), str | list):
             raise Refused(f"Completion {place} is neither text nor an object with text.")
         origin = completion.get("origin") or ""
         if not isinstance(origin, str):
             raise Refused(f"The origin of completion {place} is no text.")
-        completions.append((completion["text"], origin))
+        completions.append((_answer(completion["text"], place), origin))
     return completions
 
 
-def _id(value: Any, messages: Messages, completions: list[tuple[str, str]]) -> str:
+def _answer(value: Any, place: int) -> Content:
+    return value if isinstance(value, str) else answer_of(value, f"completion {place}")
+
+
+def _id(value: Any, messages: Messages, completions: Sequence[tuple[Content, str]]) -> str:
     """Return the given id as text, or one made of the content."""
     if value is None:
         return content_id(messages, completions)

@@ -41,6 +41,8 @@ class Columns:
             answers = [part for name in self.completions for part in _answers(row.get(name), name, self.completions)]
             asked = row.get(self.prompt or "prompt")
             mapped = {"id": row.get("id"), "prompt": asked, "completions": answers, "meta": {}}
+            if "images" in row:
+                mapped["images"] = row["images"]  # of the prompt
         elif self.prompt:
             mapped["prompt"] = row[self.prompt]
         if self.id:
@@ -128,6 +130,8 @@ def _answers(value: Any, name: str, columns: tuple[str, ...]) -> list[Any]:
         return []
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return [{"text": str(value), "origin": name[:120] if len(columns) > 1 else ""}]
+    if isinstance(value, dict) and value.get("type") == "image":
+        return [{"text": [value], "origin": name[:120] if len(columns) > 1 else ""}]
     if isinstance(value, list) and not (value and isinstance(value[0], dict) and "role" in value[0]):
         return list(value)
     if isinstance(value, list):

@@ -9,7 +9,9 @@ from annotation.dialogues import scope_of
 from annotation.feedback import kind
 from annotation.feedback.scoped import bounds
 from annotation.importing import threads
+from annotation.importing.albums import Album
 from annotation.importing.dialogues import as_judged, check_row
+from annotation.importing.illustrations import illustrated
 from annotation.importing.items import Item, Refused, check
 from annotation.importing.layouts import items_of
 from annotation.importing.mapping import Columns
@@ -27,11 +29,11 @@ class Outcome:
     alone: bool = True  # whether the item is all there is in its row
 
 
-def outcomes(rows: Iterable[Row], columns: Columns, campaign: Campaign) -> Iterator[Outcome]:
-    """Yield what comes of each row in a campaign, in order; nothing is stored."""
+def outcomes(rows: Iterable[Row], columns: Columns, campaign: Campaign, album: Album) -> Iterator[Outcome]:
+    """Yield what comes of each row in a campaign, in order; images are put into the album, none is stored."""
     feedback_kind, scope = kind(campaign.kind), scope_of(campaign.options)
     compared = bounds(feedback_kind, campaign.options)
-    rows, columns = threads.gathered(rows, columns)
+    rows, columns = threads.gathered(illustrated(rows, columns, album), columns)
     for row in rows:
         if row.reason or row.value is None:
             yield Outcome(row, reason=row.reason)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from annotation.importing import threads
+from annotation.importing.albums import Album
+from annotation.importing.attachments import Files
+from annotation.importing.illustrations import count_of
 from annotation.importing.items import Item
 from annotation.importing.mapping import MAX_NAME, Columns
 from annotation.importing.outcomes import outcomes
@@ -17,6 +21,7 @@ from annotation.storable import printable, unstorable
 MAX_ROWS = 200
 MAX_CHARACTERS = 8_000_000
 MAX_ITEMS = 5
+MAX_IMAGES = 12  # each takes a moment to be decoded and encoded
 MAX_COLUMNS = 60
 
 
@@ -28,6 +33,7 @@ class Preview:
     taken: int  # items that the rows would give
     rows: int
     is_whole: bool  # whether the file has no more rows
+    thumbnails: dict[str, str]  # of the images in `items`, as data URIs by hash
 
 
 def columns_of(rows: Iterable[Row]) -> list[str]:
@@ -39,22 +45,28 @@ def columns_of(rows: Iterable[Row]) -> list[str]:
 def first_rows(rows: Iterable[Row]) -> tuple[list[Row], bool]:
     """Return the first rows, no more than a chunk of an import holds, and whether that is all of them."""
     read: list[Row] = []
-    characters = 0
+    characters = images = 0
     for row in rows:
-        if len(read) >= MAX_ROWS or characters >= MAX_CHARACTERS:
+        if len(read) >= MAX_ROWS or characters >= MAX_CHARACTERS or images >= MAX_IMAGES:
             return read, False
         read.append(row)
         characters += row.size
+        images += count_of(row.value)
     return read, True
 
 
-def preview(*, campaign: Campaign, rows: Iterable[Row], columns: Columns) -> Preview:
-    """Return what an import of these rows would begin with."""
+def preview(*, campaign: Campaign, rows: Iterable[Row], columns: Columns, files: Files | None = None) -> Preview:
+    """Return what an import of these rows, with the files that came along, would begin with."""
+    with Album(campaign, files) as album:
+        return _preview(campaign, rows, columns, album)
+
+
+def _preview(campaign: Campaign, rows: Iterable[Row], columns: Columns, album: Album) -> Preview:
     read, is_whole = first_rows(rows)
     items: list[tuple[int, Item]] = []
     refused: list[LineError] = []
     taken = 0
-    for outcome in outcomes(read, columns, campaign):
+    for outcome in outcomes(read, columns, campaign, album):
         line = outcome.row.line
         if outcome.reason:
             refused.append(LineError(line, printable(outcome.reason)))
@@ -62,4 +74,9 @@ def preview(*, campaign: Campaign, rows: Iterable[Row], columns: Columns) -> Pre
             taken += 1
             if len(items) < MAX_ITEMS:
                 items.append((line, outcome.item))
-    return Preview(columns_of(read), items, refused, taken, len(read), is_whole)
+    thumbnails = {
+        sha256: f"data:image/webp;base64,{base64.b64encode(album.thumbnail(sha256)).decode()}"
+        for _, item in items
+        for sha256 in item.images
+    }
+    return Preview(columns_of(read), items, refused, taken, len(read), is_whole, thumbnails)

@@ -18,6 +18,7 @@ from annotation.importing.conversations import (
     with_last_answer,
 )
 from annotation.importing.items import Messages, Refused
+from annotation.messages import text_of as words_of
 
 Row = dict[str, Any]
 
@@ -46,6 +47,9 @@ def chosen_rejected(row: Row) -> list[Found]:
     labels = labels_of(row, starting=("score_", "chosen-", "rejected-", "chosen_", "rejected_", "margin"))
     if _are_texts(chosen) and _are_texts(rejected):
         return _by_style(row, chosen, rejected)
+    if row.get("prompt") is None and isinstance(row.get("question"), str):
+        # As RLAIF-V has it: a question about an image, with two answers.
+        row = {**row, "prompt": row["question"]}
     if row.get("prompt") is None or _are_conversations(chosen, rejected):
         (messages, good), (others, bad) = with_last_answer(chosen, "chosen"), with_last_answer(rejected, "rejected")
         if messages != others:
@@ -79,7 +83,7 @@ def _are_conversations(chosen: Any, rejected: Any) -> bool:
 
 
 def _is_asked(prompt: str, messages: Messages) -> bool:
-    return any(message["content"].strip() == prompt.strip() for message in messages)
+    return any(words_of(message["content"]).strip() == prompt.strip() for message in messages)
 
 
 def helpsteer(row: Row) -> list[Found]:
@@ -148,6 +152,14 @@ def prompt_completion(row: Row) -> list[Found]:
     labels = labels_of(row, "label", "final_label", "agreement", "score", starting=("annotation_",))
     answer = answer_of(row["completion"], "completion")
     return [Found(messages_of(row["prompt"], "prompt"), [(answer, origin_of(row, "model"))], labels)]
+
+
+def pick_a_pic(row: Row) -> list[Found]:
+    """Pick-a-Pic: a caption and two images made from it, with which one was preferred."""
+    completions = [
+        (answer_of(row[name], name), origin_of(row, f"model_{name[-1]}", name)) for name in ("jpg_0", "jpg_1")
+    ]
+    return [Found(messages_of(row["caption"], "caption"), completions, labels_of(row, starting=("label_",)))]
 
 
 def conversation(row: Row) -> list[Found]:

@@ -12,6 +12,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 
 from annotation.importing import kept_files
+from annotation.importing.attachments import Files
 from annotation.importing.mapping import Columns
 from annotation.importing.rows import Row
 from annotation.models import Campaign, Event, User
@@ -25,7 +26,12 @@ SPOOL_BYTES = 1024 * 1024
 
 
 def import_and_keep(
-    *, campaign: Campaign, rows: Iterable[Row], actor: User | None, columns: Columns | None = None
+    *,
+    campaign: Campaign,
+    rows: Iterable[Row],
+    actor: User | None,
+    columns: Columns | None = None,
+    files: Files | None = None,
 ) -> tuple[ImportReport, Event | None]:
     """Import the rows; return what came of each, and the event that keeps what was refused, None when nothing was.
 
@@ -33,7 +39,12 @@ def import_and_keep(
     """
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         report = import_rows(
-            campaign=campaign, rows=rows, actor=actor, columns=columns, refused_to=cast(BinaryIO, spool)
+            campaign=campaign,
+            rows=rows,
+            actor=actor,
+            columns=columns,
+            refused_to=cast(BinaryIO, spool),
+            files=files,
         )
         if not report.failed:
             return report, None

@@ -27,3 +27,4 @@ class Row:
     text: str = ""  # what could not be read
     size: int = 0  # about how many characters it has
     file: str = ""  # when several are read
+    original: dict[str, Any] | None = None  # as it came, where images in it were read

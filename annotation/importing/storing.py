@@ -9,6 +9,7 @@ from annotation import routing
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
 from annotation.importing.items import Item
+from annotation.messages import stored_answer
 from annotation.models import Campaign, Completion, Prompt, Task, TaskCompletion
 
 
@@ -54,7 +55,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
     Prompt.objects.bulk_create(unknown.values())
     prompts.update(unknown)
 
-    hashes_of = {id_: [content_hash(text) for text, _ in item.completions] for id_, item in items.items()}
+    hashes_of = {id_: [content_hash(answer) for answer, _ in item.completions] for id_, item in items.items()}
     completions = {
         (completion.prompt_id, completion.content_hash): completion
         for completion in Completion.objects.filter(prompt__in=old_prompts).defer("text")
@@ -65,8 +66,8 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
         for hash_, part in zip(hashes_of[external_id], item.completions, strict=True)
     }
     fresh = {
-        (prompt_id, hash_): Completion(prompt_id=prompt_id, text=text, content_hash=hash_, origin=origin)
-        for (prompt_id, hash_), (text, origin) in wanted.items()
+        (prompt_id, hash_): Completion(prompt_id=prompt_id, **stored_answer(answer), content_hash=hash_, origin=origin)
+        for (prompt_id, hash_), (answer, origin) in wanted.items()
         if (prompt_id, hash_) not in completions
     }
     Completion.objects.bulk_create(fresh.values())

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, BinaryIO
 
+from annotation.importing import pictures
 from annotation.importing.rows import MAX_LINE_BYTES, Row, Unreadable
 
 BATCH_ROWS = 64
@@ -114,13 +115,18 @@ def _row(number: int, one: Any) -> Row:
 def _plain(value: Any) -> Any:
     """Return the value as JSON has it; NaN in a column of numbers is how pandas writes that there is none.
 
-    Bytes are left out: no layout has text in them, and pictures have no place in the labels of an item.
+    Bytes are left out unless they begin as an image does: no layout has text in them.
     """
+    if isinstance(value, bytes):
+        return value if pictures.looks_like_one(value) else None
+    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
+        # How `datasets` writes an image; what is wrong with it is told when it is read.
+        return {str(name): part if name == "bytes" else _plain(part) for name, part in value.items()}
     if isinstance(value, dict):
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
-    if isinstance(value, bytes) or (isinstance(value, float) and math.isnan(value)):
+    if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
@@ -132,6 +138,8 @@ def _plain(value: Any) -> Any:
 def _size(value: Any) -> int:
     if isinstance(value, str):
         return len(value)
+    if isinstance(value, bytes):
+        return 0  # images have a bound of their own
     if isinstance(value, dict):
         return sum(len(name) + _size(part) for name, part in value.items())
     return sum(map(_size, value)) if isinstance(value, list) else 8

@@ -20,6 +20,7 @@ from annotation.importing.layouts import items_of
 from annotation.importing.lines import read_object
 from annotation.importing.mapping import Columns
 from annotation.importing.rows import Row
+from annotation.messages import text_of
 
 _REFUSED = {"line", "reason", "file", "row", "text"}
 _ANY_NUMBER = (1, 10_000)
@@ -108,7 +109,7 @@ def _whole(name: str, row: Row, parts: list[tuple[dict[str, Any], str]]) -> Row:
     labels = [part.get("meta", {}).get("labels") for part, _ in parts]
     value = {**first, "id": name, "completions": completions}
     value["meta"] = {"labels": {"answers": labels}} if any(labels) else {}
-    size = sum(len(completion["text"]) for completion in completions)
+    size = sum(len(text_of(completion["text"])) for completion in completions)
     if any(part.get("prompt") != first.get("prompt") for part, _ in parts):
         return replace(row, value=value, reason=f"The rows of {name[:60]!r} have different prompts.", size=size)
     return replace(row, value=value, size=size)

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0004_daily_limit'),
+        ('annotation', '0005_images'),
     ]
 
     operations = [

@@ -2,7 +2,7 @@
 
 from annotation.models.audit import Event
 from annotation.models.campaigns import Campaign, Guideline
-from annotation.models.content import Completion, Prompt
+from annotation.models.content import Completion, Image, Prompt
 from annotation.models.feedback import Feedback
 from annotation.models.people import Membership, Role, User
 from annotation.models.work import Assignment, Task, TaskCompletion
@@ -14,6 +14,7 @@ __all__ = [
     "Event",
     "Feedback",
     "Guideline",
+    "Image",
     "Membership",
     "Prompt",
     "Role",

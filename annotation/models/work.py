@@ -31,7 +31,8 @@ class Task(models.Model):
     completions: models.ManyToManyField = models.ManyToManyField(Completion, through="TaskCompletion")
     # The importer's own id; import again with the same id and nothing is doubled.
     external_id = models.CharField(max_length=200)
-    # What people are shown, frozen when the task is made: {"messages": […], "completions": [{"id", "text"}, …]}.
+    # What people are shown, frozen when the task is made: {"messages": […], "completions": [{"id", "text"}, …]}; an
+    # answer with images has its "parts" too (`annotation.messages`).
     # Frozen so that a judgement always refers to the words that were judged, and so that a claim needs no join.
     content = models.JSONField()
     # Where it comes from: {"round": int, "policy": str, "source": …}. Never shown to annotators.

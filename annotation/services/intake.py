@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +13,17 @@ from django.db import transaction
 from annotation.dialogues import scope_of
 from annotation.errors import Invalid
 from annotation.feedback import kind
+from annotation.importing.albums import Album
+from annotation.importing.attachments import Files
 from annotation.importing.dialogues import as_judged
 from annotation.importing.items import Item, Refused, check
 from annotation.importing.lines import line_rows
 from annotation.importing.mapping import Columns
 from annotation.importing.outcomes import outcomes
+from annotation.importing.pictures import media_type_of
 from annotation.importing.rows import Row
 from annotation.importing.storing import store
+from annotation.messages import Content, Message
 from annotation.models import Campaign, Task, User
 from annotation.routing import read_tags
 from annotation.services import events
@@ -51,8 +56,8 @@ class ImportReport:
 def make_task(
     *,
     campaign: Campaign,
-    messages: list[dict[str, str]],
-    completions: list[tuple[str, str]],
+    messages: list[Message],
+    completions: Sequence[tuple[Content, str]],
     external_id: str,
     wanted: int | None = None,
     priority: int = 0,
@@ -64,10 +69,11 @@ def make_task(
 ) -> tuple[Task, bool]:
     """Return the task called `external_id` and whether it is new; one that exists is returned as it is.
 
-    `completions` are (text, origin) in canonical order. Raises `Invalid` for what people could not judge.
+    `completions` are (text or parts, origin) in canonical order; images in them are in the campaign already. Raises
+    `Invalid` for what people could not judge.
     """
     needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
-    item = Item(external_id, messages, completions, wanted, priority, is_audit, batch, "", meta or {}, needs, of)
+    item = Item(external_id, messages, list(completions), wanted, priority, is_audit, batch, "", meta or {}, needs, of)
     try:
         item = as_judged(item, scope_of(campaign.options))
         check(item, kind(campaign.kind))
@@ -91,23 +97,26 @@ def import_rows(
     actor: User | None,
     columns: Columns | None = None,
     refused_to: BinaryIO | None = None,
+    files: Files | None = None,
 ) -> ImportReport:
     """Store the items of the rows and return what came of each. Good rows are kept whatever the rest is.
 
     Chunk by chunk, each in its own transaction: an import that breaks off is continued by importing again, since an
     item is known by its id, or without one by its content. `refused_to` gets each refused row as a line of JSON:
     ``{"line", "reason", "row"}``, or ``text`` for what could not be read. Mended, that file can be imported itself.
+    `files` has the images that rows name.
     """
     report = ImportReport()
-    chunk = _Chunk(campaign, report, refused_to)
-    for read in outcomes(rows, columns or Columns(), campaign):
-        if read.reason:
-            chunk.refuse(read.row, read.reason, None if read.alone else read.item)
-        elif read.item is None:
-            report.blank += 1
-        else:
-            chunk.add(read.row, read.item, alone=read.alone)
-    chunk.flush()
+    with Album(campaign, files) as album:
+        chunk = _Chunk(campaign, report, refused_to, album)
+        for read in outcomes(rows, columns or Columns(), campaign, album):
+            if read.reason:
+                chunk.refuse(read.row, read.reason, None if read.alone else read.item)
+            elif read.item is None:
+                report.blank += 1
+            else:
+                chunk.add(read.row, read.item, alone=read.alone)
+        chunk.flush()
     detail = {"created": report.created, "existing": report.existing, "failed": report.failed}
     events.record(campaign=campaign, actor=actor, action="tasks.imported", detail=detail)
     return report
@@ -116,8 +125,8 @@ def import_rows(
 class _Chunk:
     """The items and the refusals that wait to be written together."""
 
-    def __init__(self, campaign: Campaign, report: ImportReport, refused_to: BinaryIO | None) -> None:
-        self._campaign, self._report, self._refused_to = campaign, report, refused_to
+    def __init__(self, campaign: Campaign, report: ImportReport, refused_to: BinaryIO | None, album: Album) -> None:
+        self._campaign, self._report, self._refused_to, self._album = campaign, report, refused_to, album
         self._seen = 0
         self._empty()
 
@@ -153,6 +162,7 @@ class _Chunk:
     def _store(self) -> tuple[set[str], set[str]]:
         if not self._items:
             return set(), set()
+        self._album.keep({sha256 for item in self._items.values() for sha256 in item.images})
         with transaction.atomic():
             return store(self._campaign, self._items)
 
@@ -178,14 +188,21 @@ def _as_line(row: Row, reason: str, item: Item | None) -> bytes:
     told: dict[str, Any] = {"line": row.line, "reason": reason}
     if row.file:
         told["file"] = row.file
-    if item is not None:
+    if row.original is not None:
+        told["row"] = row.original
+    elif item is not None:
         told["row"] = item.as_row()
     elif row.value is not None:
         told["row"] = row.value
     else:
         told["text"] = row.text
     # Half a character may be the very reason.
-    return (json.dumps(told, ensure_ascii=False) + "\n").encode(errors="replace")
+    return (json.dumps(told, ensure_ascii=False, default=_in_base64) + "\n").encode(errors="replace")
+
+
+def _in_base64(value: bytes) -> str:
+    """Return bytes, which only images are here, as a data URI: JSON has none."""
+    return f"data:{media_type_of(value)};base64,{base64.b64encode(value).decode()}"
 
 
 def _taken(external_id: str) -> str:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
+from annotation.messages import Content, answer_of, text_of
 from annotation.models import Assignment, Campaign, Event, Feedback, Membership, Role, Task, User
 from annotation.services import events, intake
 from annotation.services.queue import shown_order, withdraw
@@ -52,11 +53,11 @@ def pass_on(feedback: Feedback) -> Task | None:
         old = target.tasks.filter(external_id=_external_id(feedback.supersedes_id)).values_list("pk", flat=True)
         withdraw(tasks=list(old))
     content = feedback.task.content
-    before = content["completions"][0]
-    completions = [(feedback.payload["text"], "rewrite")]
+    before = answer_of(content["completions"][0])
+    completions: list[tuple[Content, str]] = [(feedback.payload["text"], "rewrite")]
     if kind(target.kind).completions[0] > 1:
-        completions.insert(0, (before["text"], ""))
-        if completions[0][0].strip() == completions[1][0]:
+        completions.insert(0, (before, ""))
+        if text_of(before).strip() == feedback.payload["text"]:
             return None  # left as it was: there is nothing to compare
     try:
         with transaction.atomic():

@@ -9,7 +9,7 @@ from django import forms
 from annotation.importing.mapping import Columns, of_object
 
 BY_THE_LAYOUT = "As the columns are named"
-SUFFIXES = ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.arrow,.feather,.gz,.txt"
+SUFFIXES = ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.arrow,.feather,.gz,.zip,.txt"
 MAX_ANSWERS = 6
 
 
@@ -17,7 +17,10 @@ class ImportForm(forms.Form):
     file = forms.FileField(
         required=False,
         label="A file",
-        help_text="JSON Lines, JSON, CSV, TSV, Parquet or Arrow; also packed with gzip. Text in UTF-8.",
+        help_text=(
+            "JSON Lines, JSON, CSV, TSV, Parquet or Arrow; also packed with gzip, or in a ZIP archive with the images "
+            "that its rows name. Text in UTF-8."
+        ),
         widget=forms.ClearableFileInput(attrs={"accept": SUFFIXES}),
     )
     text = forms.CharField(

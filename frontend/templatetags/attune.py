@@ -9,6 +9,7 @@ from django import template
 from django.contrib.auth.models import AnonymousUser
 from django.utils.safestring import SafeString, mark_safe
 
+from annotation.messages import Content, Part, images_of, in_words
 from annotation.models import Membership, Role, User
 from frontend import markdown as renderer
 
@@ -22,6 +23,18 @@ def markdown(text: str, below: int = 3) -> SafeString:
     The argument is the level of the heading it stands under: ``{{ text|markdown:2 }}`` below an h2.
     """
     return mark_safe(renderer.render(text or "", below=below))  # noqa: S308 - cleaned by nh3
+
+
+@register.filter
+def words(content: Content) -> str:
+    """Return what a message or an answer says, for where no image stands."""
+    return in_words(content)
+
+
+@register.filter
+def images(content: Content) -> list[Part]:
+    """Return the images in a message or an answer."""
+    return images_of(content)
 
 
 @register.simple_tag

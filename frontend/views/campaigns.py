@@ -16,6 +16,7 @@ from annotation.agreement import Agreement, campaign_agreement
 from annotation.errors import AnnotationError, Invalid
 from annotation.exposure import exposure
 from annotation.feedback import kind
+from annotation.messages import in_words
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
 from annotation.permissions import may_create
 from annotation.progress import Progress, campaign_progress
@@ -215,7 +216,7 @@ def _recent(campaign: Campaign) -> list[Judgement]:
         Judgement(
             who=one.user.username,
             simulated=one.user.is_simulated,
-            item=one.task.content["messages"][-1]["content"],
+            item=in_words(one.task.content["messages"][-1]["content"]),
             words=feedback_kind.describe(one.payload, options=campaign.options, shown_order=one.shown_order),
             seconds=one.active_seconds if one.active_seconds is not None else one.seconds,
             at=one.created_at,

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from annotation.errors import AnnotationError
 from annotation.feedback import kind
 from annotation.feedback.scoped import bounds
-from annotation.importing import formats, refusals, uploads
+from annotation.importing import attachments, refusals, uploads
+from annotation.importing.attachments import Files
 from annotation.importing.mapping import Columns
 from annotation.importing.previewing import columns_of, first_rows, preview
 from annotation.importing.rows import Row
@@ -51,6 +52,15 @@ LAYOUTS = (
         "question,left,right\nWhy is the sky blue?,Because of scattering.,It reflects the sea.",
     ),
     (
+        "Images in prompts and answers",
+        "In a ZIP archive: this file, and the images it names beside it. Or the images as data URIs, without an "
+        "archive. Nothing is fetched from the web.",
+        '{"prompt": "A fox in the snow", "completions": [{"image": "images/a.png", "alt": "A fox from the side"}, '
+        '{"image": "images/b.png"}]}\n'
+        '{"prompt": [{"role": "user", "content": [{"type": "image", "image": "images/c.jpg"}, {"type": "text", '
+        '"text": "What is this?"}]}], "completions": ["A wren.", "A robin."]}',
+    ),
+    (
         "HH-RLHF transcripts",
         "Two whole conversations that differ in the last turn.",
         r'{"chosen": "\n\nHuman: Why is the sky blue?\n\nAssistant: Because of scattering.", "rejected": '
@@ -78,9 +88,9 @@ def campaign_import(request: SignedInRequest, campaign: Campaign) -> HttpRespons
     if request.method == "POST" and form.is_valid():
         file, name, content_type = _file(form)
         try:
-            rows = formats.rows_of(file, name=name, content_type=content_type)
+            rows, files = attachments.opened(file, name=name, content_type=content_type)
             if "preview" not in request.POST:
-                return _told(request, campaign, *_imported(request, campaign, rows, Columns()))
+                return _told(request, campaign, *_imported(request, campaign, rows, Columns(), files))
             token = uploads.keep(campaign=campaign, user=request.user, file=file, name=name)
             return redirect("import-preview", campaign.pk, token)
         except AnnotationError as error:
@@ -102,7 +112,7 @@ def import_preview(request: SignedInRequest, campaign: Campaign, token: str) -> 
     name = uploads.name_of(path)
     with file:
         try:
-            read, _ = first_rows(formats.rows_of(file, name=name))
+            read, _ = first_rows(attachments.opened(file, name=name)[0])
         except AnnotationError as error:
             say(request, str(error))
             return redirect("campaign-import", campaign.pk)
@@ -111,9 +121,8 @@ def import_preview(request: SignedInRequest, campaign: Campaign, token: str) -> 
         columns = form.columns() if form.is_bound and form.is_valid() else Columns()
         if "import" in request.POST and not form.errors:
             try:
-                file.seek(0)
-                rows = formats.rows_of(file, name=name)
-                report, event = _imported(request, campaign, rows, columns)
+                rows, files = attachments.opened(file, name=name)
+                report, event = _imported(request, campaign, rows, columns, files)
             except AnnotationError as error:
                 form.add_error(None, str(error))
             else:
@@ -122,8 +131,8 @@ def import_preview(request: SignedInRequest, campaign: Campaign, token: str) -> 
                     return _told(request, campaign, report, event)
                 first = report.errors[0]
                 form.add_error(None, f"No row was good, so nothing was imported. Line {first.line}: {first.reason}")
-        file.seek(0)
-        looked_at = preview(campaign=campaign, rows=formats.rows_of(file, name=name), columns=columns)
+        rows, files = attachments.opened(file, name=name)
+        looked_at = preview(campaign=campaign, rows=rows, columns=columns, files=files)
     context = {"form": form, "name": name, "preview": looked_at}
     status = 422 if form.errors else 200
     return campaign_page_of(
@@ -140,9 +149,9 @@ def _file(form: ImportForm) -> tuple[BinaryIO, str, str]:
 
 
 def _imported(
-    request: SignedInRequest, campaign: Campaign, rows: Iterator[Row], columns: Columns
+    request: SignedInRequest, campaign: Campaign, rows: Iterator[Row], columns: Columns, files: Files
 ) -> tuple[ImportReport, Event | None]:
-    return refusals.import_and_keep(campaign=campaign, rows=rows, actor=request.user, columns=columns)
+    return refusals.import_and_keep(campaign=campaign, rows=rows, actor=request.user, columns=columns, files=files)
 
 
 def _told(request: SignedInRequest, campaign: Campaign, report: ImportReport, event: Event | None) -> HttpResponse:

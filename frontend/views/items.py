@@ -6,7 +6,10 @@ import secrets
 from string import ascii_uppercase
 from typing import Any
 
+from django.urls import reverse
+
 from annotation.feedback import kind
+from annotation.messages import Content, Message, Part, answer_of, images_of, parts_of
 from annotation.models import Assignment, Campaign, Feedback
 
 
@@ -23,7 +26,8 @@ def shown_item(
     """
     feedback_kind = kind(campaign.kind)
     content, order = assignment.task.content, assignment.shown_order
-    turns, rests = content["messages"], content.get("dialogues")
+    turns = [shown_turn(campaign, message) for message in content["messages"]]
+    rests = content.get("dialogues")
     inputs = feedback_kind.context(options=campaign.options, shown_order=order)
     asks_each_turn = "turns" in inputs
     if values is None:
@@ -36,16 +40,21 @@ def shown_item(
         "version": judged.version + 1 if judged else 1,
         "earlier": turns[:-1],
         "last": turns[-1] if turns else {"role": "user", "content": ""},
+        # Then they may have all the room there is; with text beside one of them, all get boxes of one height.
+        "only_images": all(
+            images_of(answer_of(answer)) and not answer["text"].strip() for answer in content["completions"]
+        ),
+        "has_images": any(images_of(said) for said in _said(content)),
         "answers": [
             {
                 # A dialogue may have more turns than there are letters; those have numbers.
                 "letter": ascii_uppercase[place] if not asks_each_turn else "",
-                "text": content["completions"][position]["text"],
-                "messages": rests[position] if rests else None,
+                **_shown_answer(campaign, content["completions"][position]),
+                "messages": shown_turns(campaign, rests[position]) if rests else None,
             }
             for place, position in enumerate(order)
         ],
-        **_turns(content, each=asks_each_turn),
+        **_turns(campaign, content, each=asks_each_turn),
         "template": "feedback/turns.html" if asks_each_turn else feedback_kind.template,
         "layout": feedback_kind.layout_in(campaign.options),
         "has_rules": feedback_kind.has_rules_in(campaign.options),
@@ -55,17 +64,48 @@ def shown_item(
     }
 
 
-def _turns(content: dict[str, Any], *, each: bool) -> dict[str, Any]:
+def _turns(campaign: Campaign, content: dict[str, Any], *, each: bool) -> dict[str, Any]:
     """Return what is shown of a dialogue besides its answers, where turns of it are judged."""
     if "between" not in content:
         return {}
     if not each:
-        return {"turn": content["turn"], "after": content["between"][0]}
+        return {"turn": content["turn"], "after": shown_turns(campaign, content["between"][0])}
     texts = [completion["text"] for completion in content["completions"]]
     return {
-        "opening": content["messages"],
-        "turns": [{"text": text, "after": after} for text, after in zip(texts, content["between"], strict=True)],
+        "opening": shown_turns(campaign, content["messages"]),
+        "turns": [
+            {"text": text, "after": shown_turns(campaign, after)}
+            for text, after in zip(texts, content["between"], strict=True)
+        ],
     }
+
+
+def shown_turn(campaign: Campaign, message: Message) -> dict[str, Any]:
+    """Return a message with its role and its parts, each text or an image with its addresses."""
+    parts = [_shown_image(campaign, part) if part["type"] == "image" else part for part in parts_of(message["content"])]
+    return {"role": message["role"], "parts": parts}
+
+
+def shown_turns(campaign: Campaign, messages: list[Message]) -> list[dict[str, Any]]:
+    """Return messages as `shown_turn` does."""
+    return [shown_turn(campaign, message) for message in messages]
+
+
+def _shown_answer(campaign: Campaign, completion: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer's text, by which answers are compared, and its images, which stand above it."""
+    images = [_shown_image(campaign, part) for part in images_of(answer_of(completion))]
+    return {"text": completion["text"], "images": images}
+
+
+def _shown_image(campaign: Campaign, part: Part) -> Part:
+    """Return an image part with its addresses; made of what the part says, without a statement."""
+    where = [campaign.pk, part["image"]]
+    return {**part, "url": reverse("api-image", args=where), "thumbnail": reverse("api-image-thumbnail", args=where)}
+
+
+def _said(content: dict[str, Any]) -> list[Content]:
+    prompt = [message["content"] for message in content["messages"]]
+    return [*prompt, *(answer_of(completion) for completion in content["completions"])]
 
 
 def _usable(client_key: Any) -> str:

@@ -24,6 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import progress
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
+from annotation.messages import Message, in_words
 from annotation.models import Assignment, Campaign, Feedback, Role
 from annotation.permissions import assignment_for
 from annotation.services import queue, setting_aside, submission, wellbeing
@@ -47,6 +48,7 @@ MODULES = [
         "diff",
         "draft",
         "form",
+        "images",
         "keys",
         "net",
         "outbox",
@@ -296,7 +298,7 @@ def _shown_behaviour(judged: Feedback) -> dict[str, Any] | None:
     return {**judged.behaviour, "read": [(letter, share) for letter, share in shares if share is not None]}
 
 
-def excerpt(turns: list[dict[str, str]]) -> str:
+def excerpt(turns: list[Message]) -> str:
     """Return the beginning of the last turn, on one line."""
-    text = " ".join(turns[-1]["content"].split()) if turns else ""
+    text = " ".join(in_words(turns[-1]["content"]).split()) if turns else ""
     return text if len(text) <= 140 else f"{text[:139].rstrip()}…"

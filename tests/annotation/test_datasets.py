@@ -179,7 +179,7 @@ def test_rows_are_read_in_pieces_and_an_amendment_meanwhile_comes_once(campaign,
     with CaptureQueriesContext(connection) as captured:
         coming = datasets.rows(campaign, "pairs")
         first = next(coming)
-    assert len(captured) == 2, "the end, and the first piece"
+    assert len(captured) == 3, "whether there are images, the end, and the first piece"
     judge(annotator, campaign, preference=-3, assignment=judged[0].assignment)
     assert [row["task"] for row in (first, *coming)] == [one.task.external_id for one in judged]
     assert len(rows(campaign)) == 5

@@ -83,7 +83,8 @@ def test_images_run_as_nobody_special_and_are_asked_for_their_health(name: str):
     text = (DOCKER / f"{name}.Dockerfile").read_text()
     assert "USER 10001:10001" in text.split("HEALTHCHECK")[0]
     assert "HEALTHCHECK" in text and "VOLUME /data" in text
-    assert ("[train]" in text) == (name == "trainer")
+    (extras,) = re.findall(r"-e '\.\[([a-z0-9,]+)\]'", text)
+    assert ("train" in extras.split(",")) == (name == "trainer")
     # What is not named is not copied: no data, no secrets, no history.
     assert (DOCKER / f"{name}.Dockerfile.dockerignore").read_text().startswith("*\n")
 

@@ -67,6 +67,7 @@ def prompt_notes(tally: Tally) -> list[str]:
     meanings = {
         "malformed": "have no prompt that can be read",
         "empty": "are empty",
+        "images": "have images, which the policy does not see",
         "too_long": "leave no room for an answer",
     }
     return [

@@ -29,6 +29,7 @@ REASONS = {
     "identical": "compare a completion with itself",
     "too_long": "have a completion that does not fit into max_length",
     "ends_inside": "have the model's end-of-turn token inside a completion",
+    "images": "have images, and this recipe learns from text alone",
     "audit": "belong to the audit slice, which is never trained on",
 }
 
@@ -122,11 +123,24 @@ def messages_of(value: Any) -> list[Message]:
     for message in value:
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             raise Refused("malformed")
-        if not isinstance(message.get("content"), str):
-            raise Refused("malformed")
-    if not any(message["content"].strip() for message in value):
+    messages = [{"role": message["role"], "content": _text(message.get("content"))} for message in value]
+    if not any(message["content"].strip() for message in messages):
         raise Refused("empty")
-    return [{"role": message["role"], "content": message["content"]} for message in value]
+    return messages
+
+
+def _text(content: Any) -> str:
+    """Return the text of a message, which in a campaign with images is a list of parts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        raise Refused("malformed")
+    if any(part.get("type") == "image" for part in content):
+        raise Refused("images")
+    texts = [part.get("text") for part in content]
+    if not all(isinstance(text, str) for text in texts):
+        raise Refused("malformed")
+    return "\n\n".join(str(text) for text in texts)
 
 
 def completion_of(value: Any) -> str:
@@ -136,7 +150,7 @@ def completion_of(value: Any) -> str:
             raise Refused("several_turns")
         if not value or not isinstance(value[0], dict) or value[0].get("role") != "assistant":
             raise Refused("malformed")
-        value = value[0].get("content")
+        value = _text(value[0].get("content"))
     if not isinstance(value, str):
         raise Refused("malformed")
     if not value.strip():

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.errors import AnnotationError
-from annotation.importing import formats, mapping
+from annotation.importing import attachments, mapping
+from annotation.importing.attachments import Files, FolderFiles
 from annotation.importing.folders import rows_of_files
 from annotation.importing.rows import Row
 from annotation.models import Campaign, User
@@ -21,7 +22,8 @@ from annotation.services.intake import ImportReport, import_rows
 class Command(BaseCommand):
     help = (
         "Import prompts with their answers into a campaign: JSON Lines, JSON, CSV, TSV, Parquet or Arrow, plain or "
-        "packed with gzip, or a folder that `datasets` wrote. Importing again creates nothing twice. Ends with status "
+        "packed with gzip, a ZIP archive with images, or a folder that `datasets` wrote. Images that rows name are "
+        "looked for beside them. Importing again creates nothing twice. Ends with status "
         "1 when a row was refused; the good ones are kept."
     )
 
@@ -53,10 +55,13 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no user called {options['user']!r}.")
         try:
             columns = mapping.of_words(options["map"])
-            with _opened(options["errors"]) as refused:
+            with ExitStack() as stack:
+                refused = stack.enter_context(_opened(options["errors"]))
+                rows, files = stack.enter_context(_sources(options["file"]))
                 report = import_rows(
                     campaign=campaign,
-                    rows=_rows(options["file"]),
+                    rows=rows,
+                    files=files,
                     actor=actor,
                     columns=columns,
                     refused_to=refused,
@@ -77,8 +82,21 @@ class Command(BaseCommand):
         self.stdout.write(f"{report.created} created, {report.existing} existed, {report.failed} refused")
 
 
-def _rows(names: list[str]) -> Iterator[Row]:
-    return formats.rows_of(sys.stdin.buffer) if names == ["-"] else rows_of_files(Path(name) for name in names)
+@contextmanager
+def _sources(names: list[str]) -> Iterator[tuple[Iterator[Row], Files]]:
+    """Give the rows of the files, and where the images lie that they name: in the archive, or in the rows' folders."""
+    if names == ["-"]:
+        yield attachments.opened(sys.stdin.buffer)
+        return
+    paths = [Path(name) for name in names]
+    archives = [path for path in paths if path.suffix.lower() == ".zip"]
+    if archives and len(paths) > 1:
+        raise CommandError("Import a ZIP archive by itself: its images belong to its rows alone.")
+    if archives:
+        with archives[0].open("rb") as file:
+            yield attachments.opened(file, name=archives[0].name)
+    else:
+        yield rows_of_files(paths), FolderFiles([path if path.is_dir() else path.parent for path in paths])
 
 
 def _opened(name: str | None) -> AbstractContextManager[BinaryIO | None]:

@@ -3,7 +3,7 @@
 
 import { mark, unmark } from "./diff.js";
 
-const chosen = { linked: true, diff: false, raw: false, show: "both" };
+const chosen = { linked: true, zoom: true, diff: false, raw: false, show: "both" };
 
 export function readingAids(item) {
   const answers = [...item.querySelectorAll("[data-answer]")];

@@ -6,6 +6,7 @@ import { copyButtons } from "./copying.js";
 import { changes } from "./changes.js";
 import { Draft, forgetOldDrafts } from "./draft.js";
 import { clearErrors, complete } from "./form.js";
+import { fetchImages, viewers } from "./images.js";
 import { listenForKeys } from "./keys.js";
 import { get, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
@@ -53,6 +54,7 @@ function open(item) {
   draft.restore();
   copyButtons(item);
   readingAids(item);
+  viewers(item);
   rows(item);
   changes(item);
   form.addEventListener("input", () => clearErrors(form));
@@ -141,7 +143,9 @@ async function prefetch() {
   const result = await get("amends" in item.dataset ? url : `${url}?ahead=1`);
   const found = result.kind === "ok" ? parse(result.html) : null;
   if (!found?.dataset.keyOfItem || asked !== turn || item !== screenItem()) return;
-  if (found.dataset.keyOfItem !== item.dataset.keyOfItem) ahead = found;
+  if (found.dataset.keyOfItem === item.dataset.keyOfItem) return;
+  ahead = found;
+  fetchImages(found);
 }
 
 // Shows `item` now; the one on screen comes next, with what was entered in it.

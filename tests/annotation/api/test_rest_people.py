@@ -37,6 +37,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-import", "post", pair_line(99), READERS),
     # There is no such import here; what it refused is tested where there is one.
     ("api-import-refused", "get", None, (401, 404, 403, 404, 404)),
+    # There is no image here either.
+    ("api-image", "get", None, (401, 404, 404, 404, 404)),
+    ("api-image-thumbnail", "get", None, (401, 404, 404, 404, 404)),
     ("api-export", "get", None, READERS),
     ("api-export-schema", "get", None, READERS),
     ("api-tasks", "get", None, READERS),
@@ -78,7 +81,7 @@ def test_everybody_gets_what_is_theirs(
     held = make_assignment(people["annotator"], campaign)
     pattern = next(pattern for pattern in urlpatterns if pattern.name == name)
     path = f"/api/{pattern.pattern}".replace("<int:campaign_id>", str(campaign.pk)).replace("<slug:key>", held.key)
-    path = path.replace("<int:event_id>", "999999")
+    path = path.replace("<int:event_id>", "999999").replace("<slug:sha256>", "0" * 64)
     more: dict[str, Any] = {"data": body, "content_type": "application/x-ndjson"}
     if not isinstance(body, bytes):
         more = {} if body is None else {"data": body, "format": "json"}

@@ -145,8 +145,9 @@ BAD = {
     "message without role": ('{"prompt": [{"content": "a"}], "completions": ["x", "y"]}', "no object with a role"),
     "message without text": (
         '{"prompt": [{"role": "user", "content": [{"type": "image"}]}], "completions": ["x", "y"]}',
-        "no content in text",
+        "placeholder for an image, and no image for it",
     ),
+    "message with a number": ('{"prompt": [{"role": "user", "content": 5}], "completions": ["x", "y"]}', "no content"),
     "unknown role": ('{"prompt": [{"role": "tool", "content": "a"}], "completions": ["x", "y"]}', "role 'tool'"),
     "ends with an answer": (
         '{"prompt": [{"role": "assistant", "content": "a"}], "completions": ["x", "y"]}',
