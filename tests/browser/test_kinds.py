@@ -133,7 +133,7 @@ def test_passages_are_kept_with_what_is_written_about_them(work, person: User) -
     expect(page.get_by_label("Passages, one per line").first).to_have_value("Is")
     words.dblclick(position={"x": 6, "y": 8})  # the same again is kept once
     page.locator("[data-answer] li").nth(2).dblclick(position={"x": 30, "y": 8})
-    press(page, "j j 4 Enter")
+    press(page, "j j 4 Enter Enter")  # once more to send what was read again
     said = stored(person)["critiques"][0]
     assert said["passages"] == {"strengths": ["Is", "there"]}
 

@@ -119,7 +119,7 @@ def test_how_far_each_turn_was_read_is_measured(work, person: User) -> None:
         press(page, "n")
         page.keyboard.type("So it is.")
         press(page, "Escape j j 3")  # and the first question of the next turn is marked
-    press(page, "Enter")
+    press(page, "Enter Enter")  # once more to send what was read again
     stored(person)
     assert Feedback.objects.get(user=person).behaviour["read"] == [1, 1, 1]
 

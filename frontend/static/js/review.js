@@ -32,4 +32,4 @@ function shown(item, field) {
   return [title, text];
 }
 
-const original = (item) => item.querySelector("[data-answer] .text__raw").textContent;
+const original = (item) => item.querySelector("[data-answer] .text__raw")?.textContent ?? "";
