@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+import orjson
 from django.db.models import QuerySet
 from django.urls import reverse
 
@@ -87,9 +88,12 @@ def rows(
 
 def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield each row as one line of JSON Lines."""
-    encode = json.JSONEncoder(ensure_ascii=False).encode
     for row in rows:
-        yield encode(row) + "\n"
+        try:
+            line = orjson.dumps(row).decode()
+        except TypeError:  # a number of more than 64 bits in what was imported with an item
+            line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+        yield line + "\n"
 
 
 def _by_id(found: QuerySet[Any], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:

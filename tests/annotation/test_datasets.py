@@ -183,3 +183,10 @@ def test_rows_are_read_in_pieces_and_an_amendment_meanwhile_comes_once(campaign,
     judge(annotator, campaign, preference=-3, assignment=judged[0].assignment)
     assert [row["task"] for row in (first, *coming)] == [one.task.external_id for one in judged]
     assert len(rows(campaign)) == 5
+
+
+def test_a_line_holds_whatever_a_row_holds():
+    rows = [{"text": "ä “𝄞” \n", "none": None, "list": [1.5, True]}, {"number": 2**70}]
+    written = list(datasets.lines(rows))
+    assert [json.loads(line) for line in written] == rows
+    assert all(line.endswith("\n") and line.count("\n") == 1 for line in written)
