@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
 from annotation.importing import folders, mapping
 from annotation.models import Task
 from annotation.services import intake
+from tests.annotation.importing.shared_data import DATA
 from tests.factories import make_campaign
 
-DATA = Path(os.environ.get("ATTUNE_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
 FIRST = 20
 PAIR = ["per_item=2"]
 
-pytestmark = [pytest.mark.django_db, pytest.mark.skipif(not DATA.is_dir(), reason="there is no folder of data sets")]
+pytestmark = pytest.mark.django_db
 
 # Files below the folder, the mapping, and how many answers an item has.
 FOLDERS = {
@@ -55,6 +53,7 @@ FOLDERS = {
     "llm-rubric-dialogues": (["real_data.json.gz"], [], 1),
     "zhongjing-cmtmedqa": (["dialogues.jsonl.gz"], [], 1),
 }
+HERE = {name: value for name, value in FOLDERS.items() if (DATA / name).is_dir()}
 
 
 def first_rows(name: str):
@@ -64,10 +63,8 @@ def first_rows(name: str):
             yield replace(row, file=file)
 
 
-@pytest.mark.parametrize("name", [name for name, (_, _, answers) in FOLDERS.items() if answers == 2])
+@pytest.mark.parametrize("name", [name for name, (_, _, answers) in HERE.items() if answers == 2])
 def test_pairs_come_in_by_one_line(name: str, lead) -> None:
-    if not (DATA / name).is_dir():
-        pytest.skip(f"there is no {name}")
     campaign = make_campaign(lead=lead)
     columns = mapping.of_words(FOLDERS[name][1])
     refused = io.BytesIO()
@@ -83,10 +80,8 @@ def test_pairs_come_in_by_one_line(name: str, lead) -> None:
     assert (again.created, again.failed) == (0, report.failed)
 
 
-@pytest.mark.parametrize("name", [name for name, (_, _, answers) in FOLDERS.items() if answers == 1])
+@pytest.mark.parametrize("name", [name for name, (_, _, answers) in HERE.items() if answers == 1])
 def test_single_answers_come_in_by_one_line(name: str, lead) -> None:
-    if not (DATA / name).is_dir():
-        pytest.skip(f"there is no {name}")
     campaign = make_campaign(lead=lead, kind="ratings")
     report = intake.import_rows(campaign=campaign, rows=first_rows(name), actor=None)
     assert (report.created, report.failed) == (FIRST, 0), report.errors
