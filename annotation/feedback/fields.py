@@ -181,6 +181,17 @@ def answer_columns(
     }
 
 
+def demonstration_columns(content: Content, origin: str, *, weight: float, comment: str) -> dict[str, Any]:
+    """Return a row of "demonstrations": an answer worth imitating, and who wrote it."""
+    return {
+        "completion": [as_message("assistant", content)],
+        **image_columns(completion_images=content),
+        "weight": weight,
+        "completion_origin": origin,
+        "comment": comment,
+    }
+
+
 def pair_columns(
     chosen: int, rejected: int, *, texts: Sequence[Content], origins: Sequence[str], shown_order: Sequence[int]
 ) -> dict[str, Any]:

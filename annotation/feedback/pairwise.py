@@ -24,6 +24,7 @@ from annotation.feedback.fields import (
     Fields,
     Options,
     comment_schema,
+    demonstration_columns,
     key_of,
     lines_schema,
     pair_columns,
@@ -31,7 +32,7 @@ from annotation.feedback.fields import (
     title_and_rest,
     titles_of,
 )
-from annotation.messages import Content, as_message, image_columns
+from annotation.messages import Content
 
 DEFAULTS: dict[str, Any] = {
     "question": "Which answer is more helpful?",
@@ -134,8 +135,7 @@ class Pairwise(FeedbackType):
             "scale": scale,
             "verdicts": verdicts,
             "rows": self._question_rows(options),
-            "written": options["write_on_tie"]
-            and [verdict.removeprefix("both_") for verdict in BOTH if options[verdict]],
+            "written": [name.removeprefix("both_") for name in BOTH if options["write_on_tie"] and options[name]],
             "max_text": written.MAX_TEXT,
             "comment": options["comment"],
             "max_comment": MAX_COMMENT,
@@ -152,13 +152,13 @@ class Pairwise(FeedbackType):
             verdict = "tie"
         elif text in {"1", "2", "3", "5", "6", "7"}:
             verdict = "prefer"
-            preference = (TIE - int(text)) * (1 if shown_order[0] == 0 else -1) * _sign(options["mode"] == RED_TEAM)
+            preference = (TIE - int(text)) * _turn(shown_order) * _sign(options["mode"] == RED_TEAM)
         else:
             reader.refuse("preference", f"Choose one of: {', '.join(self._values(options))}.")
         dimensions = {}
         for line in options["dimensions"]:
             given = reader.choice(_field(line), _POINTS, missing="Compare the two in this too.")
-            dimensions[key_of(line)] = (TIE - int(given or TIE)) * (1 if shown_order[0] == 0 else -1)
+            dimensions[key_of(line)] = (TIE - int(given or TIE)) * _turn(shown_order)
         payload = {"verdict": verdict, "preference": preference, "comment": reader.comment(options["comment"])}
         if dimensions:
             payload["dimensions"] = dimensions
@@ -183,9 +183,8 @@ class Pairwise(FeedbackType):
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         verdict = payload["verdict"]
         value = verdict if verdict in BOTH else str(TIE - _as_shown(payload, shown_order))
-        turned = 1 if shown_order[0] == 0 else -1
         dimensions = {
-            f"preference_{name}": str(TIE - turned * preferred)
+            f"preference_{name}": str(TIE - _turn(shown_order) * preferred)
             for name, preferred in payload.get("dimensions", {}).items()
         }
         return {"preference": value, **dimensions, **written.values(payload), "comment": payload["comment"]}
@@ -195,7 +194,7 @@ class Pairwise(FeedbackType):
     ) -> str:
         degrees = WORSE_DEGREES if _asked_worse(payload) else DEGREES
         names = ("Answer 1", "Answer 2") if shown_order is None else ("A", "B")
-        turned = -1 if shown_order is not None and shown_order[0] == 1 else 1
+        turned = 1 if shown_order is None else _turn(shown_order)
         whole = BOTH[payload["verdict"]][0] if payload["verdict"] in BOTH else ""
         parts = [whole or _in_words(turned * _as_chosen(payload), *names, degrees)]
         titles = titles_of(options.get("dimensions", ()))
@@ -243,13 +242,7 @@ class Pairwise(FeedbackType):
         if payload["verdict"] == "both_good":
             weights = {0: 1.0, 1: 1.0}
         for position, weight in weights.items():
-            yield {
-                "completion": [as_message("assistant", texts[position])],
-                **image_columns(completion_images=texts[position]),
-                "weight": weight,
-                "completion_origin": origins[position],
-                "comment": payload["comment"],
-            }
+            yield demonstration_columns(texts[position], origins[position], weight=weight, comment=payload["comment"])
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         asked = titles_of({**DEFAULTS, **options}["dimensions"])
@@ -306,6 +299,11 @@ def _field(line: str) -> str:
     return f"preference_{key_of(line)}"
 
 
+def _turn(shown_order: Sequence[int]) -> int:
+    """Return -1 where the answers stand on the screen the other way round, else 1."""
+    return 1 if shown_order[0] == 0 else -1
+
+
 def _sign(asked_worse: bool) -> int:
     return -1 if asked_worse else 1
 
@@ -321,7 +319,7 @@ def _as_chosen(payload: Payload) -> int:
 
 def _as_shown(payload: Payload, shown_order: Sequence[int]) -> int:
     """Return the preference seen from the screen: positive says that the left answer was chosen."""
-    return _as_chosen(payload) * (1 if shown_order[0] == 0 else -1)
+    return _as_chosen(payload) * _turn(shown_order)
 
 
 def _in_words(preference: int, first: str, second: str, degrees: Mapping[int, str]) -> str:

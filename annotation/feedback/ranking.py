@@ -21,12 +21,13 @@ from annotation.feedback.fields import (
     Fields,
     Options,
     comment_schema,
+    demonstration_columns,
     letters,
     named_answers,
     pair_columns,
     question_schema,
 )
-from annotation.messages import Content, as_message, completions_column, image_columns
+from annotation.messages import Content, completions_column
 
 MOST = 8
 DEFAULTS: dict[str, Any] = {
@@ -170,13 +171,7 @@ class Ranking(FeedbackType):
             return  # nothing was preferred
         for position, rank in enumerate(payload["ranks"]):
             if rank == 1:
-                yield {
-                    "completion": [as_message("assistant", texts[position])],
-                    **image_columns(completion_images=texts[position]),
-                    "weight": 1.0,
-                    "completion_origin": origins[position],
-                    "comment": payload["comment"],
-                }
+                yield demonstration_columns(texts[position], origins[position], weight=1.0, comment=payload["comment"])
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         return [Dimension("order", "Which of each two answers is better", ordered=False)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.feedback import written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -19,8 +20,7 @@ from annotation.feedback.fields import (
     question_schema,
     review_schema,
 )
-from annotation.feedback.written import alike
-from annotation.messages import Content, as_message, image_columns, text_of
+from annotation.messages import Content
 from annotation.storable import unstorable
 
 MAX_TEXT = 50_000
@@ -106,26 +106,11 @@ class Rewrite(FeedbackType):
         shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
         """Yield the new answer in "demonstrations"; in "pairs", before the one it was made from, if they differ."""
-        written = alike(payload["text"], texts[0])
+        made = {"written": {"text": payload["text"], "is": "better"}, "comment": payload["comment"]}
         if view == "demonstrations":
-            yield {
-                "completion": [as_message("assistant", written)],
-                **image_columns(completion_images=written),
-                "weight": 1.0,
-                "completion_origin": "rewrite",
-                "comment": payload["comment"],
-            }
-        if view == "pairs" and payload["text"] != text_of(texts[0]).strip():
-            yield {
-                "chosen": [as_message("assistant", written)],
-                "rejected": [as_message("assistant", texts[0])],
-                **image_columns(chosen_images=written, rejected_images=texts[0]),
-                "strength": 1.0,
-                "position": 1,
-                "chosen_origin": "rewrite",
-                "rejected_origin": origins[0],
-                "comment": payload["comment"],
-            }
+            yield from written.demonstration(made, texts=texts)
+        if view == "pairs":
+            yield from written.pairs(made, texts=texts, origins=origins)
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         """Return none: two people write two texts, and which of them is better is another question."""

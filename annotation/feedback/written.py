@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from annotation.feedback.fields import Fields
+from annotation.feedback.fields import Fields, demonstration_columns
 from annotation.messages import Content, as_message, image_columns, parts_of, text_of
 
 MAX_TEXT = 50_000
@@ -67,13 +67,7 @@ def demonstration(payload: Mapping[str, Any], *, texts: Sequence[Content]) -> It
     written = payload.get("written")
     if written and written["is"] == "better":
         said = alike(written["text"], texts[0])
-        yield {
-            "completion": [as_message("assistant", said)],
-            **image_columns(completion_images=said),
-            "weight": 1.0,
-            "completion_origin": ORIGIN,
-            "comment": payload["comment"],
-        }
+        yield demonstration_columns(said, ORIGIN, weight=1.0, comment=payload["comment"])
 
 
 def alike(text: str, beside: Content) -> Content:

@@ -10,7 +10,7 @@ import pytest
 from django.core.cache import cache
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
-from annotation.models import User
+from annotation.models import Campaign, User
 from tests.factories import PASSWORD, make_user
 
 # The driver runs an event loop in this thread, and Django would refuse the tests' own queries because of it.
@@ -98,3 +98,15 @@ def sign_in() -> Callable[..., Page]:
         return page
 
     return by_form
+
+
+@pytest.fixture
+def work(open_context: Callable[..., BrowserContext], sign_in: Callable[..., Page], person: User):
+    """Open a campaign's work screen as `person`, once it has all it loads; options are those of a context."""
+
+    def open_work(campaign: Campaign, **options) -> Page:
+        page = sign_in(open_context(**options), person, path=f"/work/{campaign.pk}/")
+        page.wait_for_load_state("networkidle")
+        return page
+
+    return open_work

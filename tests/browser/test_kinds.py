@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from annotation.models import Campaign, Feedback, User
 from tests.browser.conftest import SCREENS
@@ -28,16 +27,6 @@ def campaign_of(kind: str, person: User, answers: list[str], **options) -> Campa
     for number in range(3):
         make_task(campaign, prompt=f"{PROMPT} ({number})", completions=answers, number=number)
     return campaign
-
-
-@pytest.fixture
-def work(open_context: Callable[..., BrowserContext], sign_in: Callable[..., Page], person: User):
-    def open_work(campaign: Campaign, **options) -> Page:
-        page = sign_in(open_context(**options), person, path=f"/work/{campaign.pk}/")
-        page.wait_for_load_state("networkidle")
-        return page
-
-    return open_work
 
 
 def press(page: Page, keys: str) -> None:

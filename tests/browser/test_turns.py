@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from annotation.models import Campaign, Feedback, User
 from annotation.services import intake
@@ -34,16 +33,6 @@ def campaign_of(kind: str, scope: str, person: User, **options) -> Campaign:
     report = intake.import_lines(campaign=campaign, lines=[json.dumps(one) for one in rows], actor=None)
     assert report.created == 2, report.errors
     return campaign
-
-
-@pytest.fixture
-def work(open_context: Callable[..., BrowserContext], sign_in: Callable[..., Page], person: User):
-    def open_work(campaign: Campaign, **options) -> Page:
-        page = sign_in(open_context(**options), person, path=f"/work/{campaign.pk}/")
-        page.wait_for_load_state("networkidle")
-        return page
-
-    return open_work
 
 
 def active(page: Page) -> list[str]:

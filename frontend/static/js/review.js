@@ -26,8 +26,8 @@ function shown(item, field) {
   const text = document.createElement("div");
   text.className = "review__text";
   text.dir = "auto";
-  const { isSame, nodes } = changed(original(item), field.value);
-  if (field.matches("[data-rewrites]") && !isSame && nodes) text.append(...nodes);
+  const { isSame, nodes } = field.matches("[data-rewrites]") ? changed(original(item), field.value) : {};
+  if (nodes && !isSame) text.append(...nodes);
   else text.textContent = field.value;
   return [title, text];
 }

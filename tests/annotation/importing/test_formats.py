@@ -8,16 +8,16 @@ import json
 import tracemalloc
 from pathlib import Path
 
+import datasets
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from annotation.importing import formats
 from annotation.importing.folders import files_of, rows_of_files
 from annotation.importing.rows import MAX_LINE_BYTES, Row, Unreadable
-
-pyarrow = pytest.importorskip("pyarrow")
-parquet = pytest.importorskip("pyarrow.parquet")
 
 ROWS = [
     {"id": "1", "prompt": "Why, oh why?", "chosen": 'It\nhas "two" lines', "rejected": "no"},
@@ -262,7 +262,6 @@ def test_whatever_is_sent_is_rows_or_sentences(data: bytes, name: str, packed: b
 
 class TestFolders:
     def test_what_datasets_saves_is_read_in_its_order(self, tmp_path: Path) -> None:
-        datasets = pytest.importorskip("datasets")
         datasets.Dataset.from_list(ROWS * 3).save_to_disk(tmp_path / "saved", num_shards=3)
         files = files_of(tmp_path / "saved")
         assert [file.suffix for file in files] == [".arrow"] * 3
@@ -270,7 +269,6 @@ class TestFolders:
         assert {row.file for row in rows_of_files([tmp_path / "saved"])} == {file.name for file in files}
 
     def test_one_part_of_several_must_be_named(self, tmp_path: Path) -> None:
-        datasets = pytest.importorskip("datasets")
         part = datasets.Dataset.from_list(ROWS)
         datasets.DatasetDict({"train": part, "test": part}).save_to_disk(tmp_path / "both")
         with pytest.raises(Unreadable, match=r"several parts \(train, test\); give one: both/train"):
