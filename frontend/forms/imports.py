@@ -58,10 +58,16 @@ class ColumnsForm(forms.Form):
             "id": "Id",
             "domain": "Domain",
             "batch": "Batch",
+            "language": "Language that people must read, such as de",
+            "requires": "What people must be able to do",
+            "about": "What it is about, for people who decline that",
+            "priority": "Priority: higher comes first",
+            "wanted": "How many people judge it",
             "together": "Rows with the same value here are one item",
         }
+        none_by_layout = {*self.answer_names[1:], "together", "language"}
         for name, label in fields.items():
-            shown = choices if name in ("prompt", "answer_1", "id", "domain", "batch") else [("", "None"), *choices[1:]]
+            shown = [("", "None"), *choices[1:]] if name in none_by_layout else choices
             self.fields[name] = forms.ChoiceField(required=False, label=label, choices=shown)
         self.order_fields([*(name for name in fields if name != "together"), "per_item", "together"])
 
