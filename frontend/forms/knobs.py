@@ -7,12 +7,17 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, pgettext_lazy
 
+from frontend import numerals
 from training.recipes.base import Knob
 
 SPELLING = {"kl": "KL", "lora": "LoRA"}
 # Choices whose name alone does not say what they do.
-CHOICES = {"best_worst": "best against worst", "most_uncertain": "most uncertain"}
+CHOICES = {
+    "best_worst": pgettext_lazy("selection", "best against worst"),
+    "most_uncertain": pgettext_lazy("selection", "most uncertain"),
+}
 
 
 class KnobField(forms.CharField):
@@ -24,11 +29,16 @@ class KnobField(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         if value in (None, "") and self.knob.default != "":
-            raise ValidationError(f"Enter a value; the usual one is {shown(self.knob.default)}.")
+            text = gettext("Enter a value; the usual one is {value}.")
+            raise ValidationError(text.format(value=shown(self.knob.default)))
         try:
             return self.knob.check(value)
         except ValueError as error:
             raise ValidationError(str(error)) from None
+
+
+def _digits(value: float) -> str:
+    return numerals.decimal(f"{value:g}")
 
 
 def limits(knob: Knob) -> str:
@@ -36,10 +46,10 @@ def limits(knob: Knob) -> str:
     if knob.choices or isinstance(knob.default, (bool, str)):
         return ""
     if knob.low is not None and knob.high is not None:
-        return f"From {knob.low:g} to {knob.high:g}."
+        return gettext("From {low} to {high}.").format(low=_digits(knob.low), high=_digits(knob.high))
     if knob.low is not None:
-        return f"At least {knob.low:g}."
-    return f"At most {knob.high:g}." if knob.high is not None else ""
+        return gettext("At least {low}.").format(low=_digits(knob.low))
+    return gettext("At most {high}.").format(high=_digits(knob.high)) if knob.high is not None else ""
 
 
 def label(name: str) -> str:
@@ -68,7 +78,8 @@ def field_of(knob: Knob) -> forms.Field:
             "inputmode": "numeric" if isinstance(knob.default, int) else "decimal",
             "autocomplete": "off",
         }
-        help_text = " ".join(filter(None, [sentence, limits(knob), f"Usual: {knob.default:g}."]))
+        usual = gettext("Usual: {value}.").format(value=_digits(knob.default))
+        help_text = " ".join(filter(None, [sentence, limits(knob), usual]))
         return KnobField(knob, widget=forms.TextInput(attrs=attrs), help_text=help_text, **common)
     return KnobField(knob, help_text=sentence, **common)
 
