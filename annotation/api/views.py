@@ -31,7 +31,7 @@ from annotation.api.serializers import (
 )
 from annotation.campaign_templates import templates
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
-from annotation.services import campaigns
+from annotation.services import campaigns, settings
 
 
 def _with_my_roles(user: User) -> Prefetch:
@@ -94,7 +94,7 @@ class CampaignDetail(APIView):
 def campaign_settings(request: Request, campaign_id: int) -> Response:
     """Return the campaign's settings; with a name added, they create another campaign. For leads and engineers."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
-    return Response(campaigns.settings_of(campaign))
+    return Response(settings.settings_of(campaign))
 
 
 @extend_schema(operation_id="campaigns_templates", responses=TemplateOut(many=True), tags=["campaigns"])

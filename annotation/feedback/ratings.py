@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.dialogues import SCOPES
-from annotation.feedback import rules
+from annotation.feedback import rules, scales
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -25,13 +25,10 @@ from annotation.feedback.fields import (
     lines_schema,
     named_answers,
     question_schema,
-    title_and_rest,
     titles_of,
 )
 from annotation.messages import Content
 
-LOWEST, HIGHEST = 0, 4
-MOST_ATTRIBUTES = 12
 DEFAULTS: dict[str, Any] = {
     "question": "How good is each answer?",
     "attributes": [
@@ -44,8 +41,6 @@ DEFAULTS: dict[str, Any] = {
     "comment": "optional",
     **rules.DEFAULTS,
 }
-# What a rule may call an answer.
-_VALUES = {str(value): str(value) for value in range(LOWEST, HIGHEST + 1)}
 
 
 class Ratings(FeedbackType):
@@ -61,11 +56,7 @@ class Ratings(FeedbackType):
     def option_properties(self) -> dict[str, Any]:
         return {
             "question": question_schema(DEFAULTS["question"]),
-            "attributes": lines_schema(
-                "Attributes",
-                DEFAULTS["attributes"],
-                "One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them.",
-            ),
+            "attributes": lines_schema("Attributes", DEFAULTS["attributes"], scales.LINES),
             "comment": comment_schema(),
             **rules.option_properties(("Complexity if Helpfulness is 3 or 4", "Helpfulness is 4 and Correctness is 0")),
         }
@@ -74,14 +65,8 @@ class Ratings(FeedbackType):
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.choice("comment", COMMENT_MODES)
-        reader.lines("attributes", most=MOST_ATTRIBUTES)
-        for line in reader.values["attributes"]:
-            words = _points(line)
-            if words and len(words) != HIGHEST + 1:
-                reader.refuse(
-                    "attributes", f"{line.partition(':')[0]!r} has {len(words)} words for its points; give 5."
-                )
-        rules.clean(reader, titles_of(reader.values["attributes"]), _VALUES)
+        scales.clean(reader)
+        rules.clean(reader, titles_of(reader.values["attributes"]), scales.VALUES)
         return reader.finish("Some options of the rating do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -90,18 +75,7 @@ class Ratings(FeedbackType):
         asked = _rules(options)
         answers = []
         for place, letter in enumerate(letters(range(len(shown_order))), start=1):
-            rows = [
-                {
-                    "name": f"{key_of(line)}_{place}",
-                    "title": title_and_rest(line)[0],
-                    **asked.marks(key_of(line), place),
-                    "points": [
-                        {"value": str(value), "words": words}
-                        for value, words in enumerate(_points(line) or [""] * (HIGHEST + 1))
-                    ],
-                }
-                for line in options["attributes"]
-            ]
+            rows = [{**scales.row(line, place), **asked.marks(key_of(line), place)} for line in options["attributes"]]
             answers.append({"letter": letter, "rows": rows})
         return {
             "question": options["question"],
@@ -120,19 +94,15 @@ class Ratings(FeedbackType):
             for line in options["attributes"]:
                 key = key_of(line)
                 if asked.asks(key, said):
-                    said[key] = reader.choice(f"{key}_{place}", _VALUES, missing="Rate this too.")
+                    said[key] = reader.choice(f"{key}_{place}", scales.VALUES, missing="Rate this too.")
             asked.check(reader, said, place)
-            ratings[position] = {key: int(value or LOWEST) for key, value in said.items()}
+            ratings[position] = {key: int(value or scales.LOWEST) for key, value in said.items()}
         comment = reader.comment(options["comment"])
         reader.finish()
         return {"ratings": ratings, "comment": comment}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
-        values: dict[str, Any] = {"comment": payload["comment"]}
-        for place, position in enumerate(shown_order, start=1):
-            for key, value in payload["ratings"][position].items():
-                values[f"{key}_{place}"] = str(value)
-        return values
+        return {"comment": payload["comment"], **scales.values(payload["ratings"], shown_order)}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
@@ -160,6 +130,7 @@ class Ratings(FeedbackType):
             yield {
                 **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                 "ratings": ratings,
+                "flags": [],
                 "comment": payload["comment"],
             }
 
@@ -172,22 +143,17 @@ class Ratings(FeedbackType):
                 yield Point(key, position, value, str(value))
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        return [f"{title} {value}" for title in _titles(options).values() for value in range(LOWEST, HIGHEST + 1)]
+        return scales.tally_labels(_titles(options))
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
-        titles = _titles(options)
-        return [f"{titles.get(key, key)} {value}" for one in payload["ratings"] for key, value in one.items()]
+        return scales.tallied(payload["ratings"], _titles(options))
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
         properties: dict[str, Any] = {
             "comment": {"type": "string", "maxLength": MAX_COMMENT},
+            **scales.json_schema(options["attributes"]),
         }
-        for line in options["attributes"]:
-            properties[f"{key_of(line)}_1"] = {
-                "description": f"{title_and_rest(line)[0]} of the answer shown first, from 0 to 4; _2 is the second's.",
-                "enum": [str(value) for value in range(LOWEST, HIGHEST + 1)],
-            }
         always = [line for line in options["attributes"] if key_of(line) not in _rules(options).asked_if]
         required = [f"{key_of(line)}_1" for line in always]
         if options["comment"] == "required":
@@ -195,15 +161,9 @@ class Ratings(FeedbackType):
         return {"type": "object", "properties": properties, "required": required}
 
 
-def _points(line: str) -> list[str]:
-    """Return the words of an attribute's points; none when the line names the attribute alone."""
-    _, rest = title_and_rest(line)
-    return [words.strip() for words in rest.split("|")] if rest else []
-
-
 def _titles(options: Mapping[str, Any]) -> dict[str, str]:
     return titles_of({**DEFAULTS, **options}["attributes"])
 
 
 def _rules(options: Mapping[str, Any]) -> rules.Rules:
-    return rules.rules_of(options, titles_of(options["attributes"]), _VALUES)
+    return rules.rules_of(options, titles_of(options["attributes"]), scales.VALUES)

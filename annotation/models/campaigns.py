@@ -55,6 +55,8 @@ class Campaign(models.Model):
     )
     # What people may have to read. Unless nothing, they are told and asked before their first item.
     wellbeing = models.CharField(max_length=8, choices=Wellbeing.choices, default=Wellbeing.NONE)
+    # Whom to turn to after reading something bad, in Markdown: a person here, a helpline. Shown wherever one may stop.
+    support = models.TextField(blank=True, max_length=2000)
     # The most items one person judges here in a day, and in a week from Monday on; 0 for no limit.
     daily_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(10_000)])
     weekly_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(50_000)])

@@ -124,6 +124,16 @@ class CampaignForm(forms.Form):
             "leave at any time. Where it is likely, each item is covered until they ask to see it."
         ),
     )
+    support = StorableField(
+        label=_("Whom people can turn to"),
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_(
+            "After reading something bad: a person here, a helpline with its number or link. In Markdown; shown before "
+            "the first item, at a rest, when they stop, and on their page of wellbeing."
+        ),
+    )
     daily_limit = forms.IntegerField(
         label=_("Most items of one person in a day"),
         min_value=0,
@@ -235,7 +245,7 @@ class CampaignForm(forms.Form):
 
 # What settings and the form call by the same name.
 SAME = (
-    *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "daily_limit"),
+    *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "support", "daily_limit"),
     *("weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
 )
 

@@ -67,14 +67,17 @@ class ColumnsForm(forms.Form):
             "id": gettext("Id"),
             "domain": gettext("Domain"),
             "batch": gettext("Batch"),
+            "language": gettext("Language that people must read, such as de"),
+            "requires": gettext("What people must be able to do"),
+            "about": gettext("What it is about, for people who decline that"),
+            "priority": gettext("Priority: higher comes first"),
+            "wanted": gettext("How many people judge it"),
             "together": gettext("Rows with the same value here are one item"),
         }
+        none_by_layout = {*self.answer_names[1:], "together", "language"}
         for name, label in fields.items():
-            shown = (
-                choices
-                if name in ("prompt", "answer_1", "id", "domain", "batch")
-                else [("", pgettext("no column", "None")), *choices[1:]]
-            )
+            none = [("", pgettext("no column", "None")), *choices[1:]]
+            shown = none if name in none_by_layout else choices
             self.fields[name] = forms.ChoiceField(required=False, label=label, choices=shown)
         self.order_fields([*(name for name in fields if name != "together"), "per_item", "together"])
 

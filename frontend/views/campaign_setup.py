@@ -19,6 +19,7 @@ from annotation.feedback import KINDS, kind
 from annotation.models import Campaign, Role
 from annotation.permissions import campaign_for, may_create
 from annotation.services import campaigns
+from annotation.services.settings import settings_from, settings_of
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.campaigns import CampaignForm, initial_from
 from frontend.http import SignedInRequest, complain, page, say
@@ -84,7 +85,7 @@ def campaign_from_file(request: SignedInRequest) -> HttpResponse:
             raise Invalid(_("Choose a file of settings first."))
         if file.size is None or file.size > MAX_SETTINGS:
             raise Invalid(_("This file is too large to be settings of a campaign."))
-        settings = campaigns.settings_from(file.read())
+        settings = settings_from(file.read())
         kind(settings.get("kind", "pairwise")).clean_options(settings.get("options", {}))
     except Invalid as error:
         complain(request, error)
@@ -102,7 +103,7 @@ def campaign_from_file(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def campaign_settings_file(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the campaign's settings as a file that makes another one."""
-    text = json.dumps(campaigns.settings_of(campaign), ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(settings_of(campaign), ensure_ascii=False, indent=2) + "\n"
     response = HttpResponse(text, content_type="application/json")
     response.headers["Content-Disposition"] = f'attachment; filename="campaign-{campaign.pk}.json"'
     return response
@@ -125,11 +126,8 @@ def _start(request: SignedInRequest) -> Start:
     like = request.GET.get("like", "")
     if like.isdecimal():
         campaign = campaign_for(request.user, int(like), *READERS)
-        return Start(
-            campaigns.settings_of(campaign),
-            _("Copy of {campaign}").format(campaign=campaign.name)[:120],
-            f"campaign {campaign.pk}",
-        )
+        name = _("Copy of {campaign}").format(campaign=campaign.name)[:120]
+        return Start(settings_of(campaign), name, f"campaign {campaign.pk}")
     return Start({})
 
 
@@ -148,7 +146,7 @@ def _new_page(request: SignedInRequest, form: CampaignForm, *, began_as: str, st
 @require_http_methods(["GET", "POST"])
 def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the form with what is set now; POST changes it. Another guideline text becomes a new version."""
-    settings = campaigns.settings_of(campaign)
+    settings = settings_of(campaign)
     form = CampaignForm(
         sent(request),
         kind_name=campaign.kind,
@@ -181,6 +179,7 @@ def _values(form: CampaignForm) -> dict[str, Any]:
         "options": cleaned["options"],
         "overlap": cleaned["overlap"],
         "wellbeing": cleaned["wellbeing"] or Campaign.Wellbeing.NONE,
+        "support": cleaned["support"].replace("\r\n", "\n").strip(),
         "daily_limit": cleaned["daily_limit"] or 0,
         "cohort_percent": cleaned["cohort_percent"] or 0,
         "cohort_overlap": cleaned["cohort_overlap"] or 3,

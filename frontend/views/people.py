@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from annotation import routing
 from annotation.errors import AnnotationError, Invalid
 from annotation.models import Campaign, Membership, Role
-from annotation.services import campaigns, people
+from annotation.services import members, people
 from frontend.decorators import campaign_page
 from frontend.forms.campaigns import MemberForm, NewPersonForm
 from frontend.http import SignedInRequest, complain, say
@@ -38,7 +38,7 @@ def campaign_people(request: SignedInRequest, campaign: Campaign) -> HttpRespons
     person = NewPersonForm(request.POST if action == "create" else None, prefix="new")
     if action == "add" and member.is_valid():
         try:
-            added = campaigns.add_member(campaign=campaign, actor=request.user, **member.cleaned_data)
+            added = members.add(campaign=campaign, actor=request.user, **member.cleaned_data)
         except AnnotationError as error:
             _take_errors(member, error)
         else:
@@ -89,7 +89,7 @@ def _people_page(
 def _remove(request: SignedInRequest, campaign: Campaign) -> None:
     username, role = request.POST.get("username", ""), request.POST.get("role", "")
     try:
-        campaigns.remove_member(campaign=campaign, username=username, role=role or None, actor=request.user)
+        members.remove(campaign=campaign, username=username, role=role or None, actor=request.user)
     except AnnotationError as error:
         complain(request, error)
     else:

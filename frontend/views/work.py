@@ -34,7 +34,7 @@ from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.views.items import shown_item
 from frontend.wording import WORDS
 
-MOST_MEASURES = 4_000  # characters; the page sends about a hundred
+MOST_MEASURES = 20_000  # characters; the page sends some hundred, more where there are many inputs
 
 annotator_page = campaign_page(Role.ANNOTATOR)
 
@@ -58,7 +58,9 @@ MODULES = [
         "rows",
         "screen",
         "status",
+        "steps",
         "store",
+        "timer",
         "turns",
     )
 ]
@@ -163,7 +165,8 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             }
         )
     aside = len(setting_aside.pile(user=request.user, campaign=campaign))
-    return render(request, "work/history.html", {"campaign": campaign, "rows": rows, "set_aside": aside})
+    context = {"campaign": campaign, "rows": rows, "set_aside": aside, "day": progress.day_of(request.user, campaign)}
+    return render(request, "work/history.html", context)
 
 
 @require_GET
@@ -233,6 +236,8 @@ def _screen(
     context = {
         **_campaign_context(campaign),
         "progress": progress.my_progress(request.user, campaign),
+        # Lazy: only the screen that has no item says how the day went.
+        "day": SimpleLazyObject(lambda: progress.day_of(request.user, campaign)),
         "item": item,
         "values": item["values"] if item else {},
         "errors": invalid.errors if invalid else {},
@@ -296,7 +301,11 @@ def _shown_behaviour(judged: Feedback) -> dict[str, Any] | None:
         return None
     read = judged.behaviour.get("read") or []
     shares = [(ascii_uppercase[place], read[position]) for place, position in enumerate(judged.shown_order) if read]
-    return {**judged.behaviour, "read": [(letter, share) for letter, share in shares if share is not None]}
+    return {
+        **judged.behaviour,
+        "answered": sorted((judged.behaviour.get("answered") or {}).values()),
+        "read": [(letter, share) for letter, share in shares if share is not None],
+    }
 
 
 def excerpt(turns: list[Message]) -> str:

@@ -11,6 +11,7 @@ from annotation.errors import Invalid
 from annotation.feedback import KINDS
 from annotation.models import Campaign, Event, Guideline
 from annotation.services import campaigns
+from annotation.services.settings import settings_from, settings_of
 from tests.factories import make_campaign
 
 
@@ -44,10 +45,10 @@ def test_wrapped_paragraphs_become_one_line_and_lists_stay():
 @pytest.mark.django_db
 def test_settings_go_out_and_come_in_again(lead):
     campaign = make_campaign(lead=lead, kind="safety", options={"pack": "beavertails"}, overlap=3, lease_seconds=900)
-    settings = campaigns.settings_of(campaign)
-    read = campaigns.settings_from(json.dumps(settings))
+    settings = settings_of(campaign)
+    read = settings_from(json.dumps(settings))
     copy = campaigns.create(name="A copy", actor=lead, **read)
-    assert campaigns.settings_of(copy) == settings
+    assert settings_of(copy) == settings
     assert (copy.kind, copy.overlap, copy.options["pack"]) == ("safety", 3, "beavertails")
     assert copy.state == Campaign.State.DRAFT
 
@@ -71,4 +72,4 @@ def test_settings_go_out_and_come_in_again(lead):
 )
 def test_a_file_that_is_none_says_what_is_wrong(text, sentence):
     with pytest.raises(Invalid, match=sentence):
-        campaigns.settings_from(text)
+        settings_from(text)

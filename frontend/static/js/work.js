@@ -14,8 +14,10 @@ import { readingAids } from "./reading.js";
 import { review } from "./review.js";
 import { rows } from "./rows.js";
 import { announce, clearNotice, dismissible, isNoticed, notice, parse, progress, saved, shownProgress, word } from "./screen.js";
+import { steps } from "./steps.js";
 import { renewGuidelines, report, signedOut } from "./status.js";
 import { forget } from "./store.js";
+import { timer } from "./timer.js";
 
 const PATIENCE = 500; // milliseconds until "your answer is kept" replaces an item that was sent
 const BEAT = 120000;
@@ -57,6 +59,7 @@ function open(item) {
   viewers(item);
   rows(item);
   changes(item);
+  steps(form);
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
   draft.addEventListener("stored", () => clearNotice("connection"));
@@ -68,7 +71,7 @@ function open(item) {
 }
 
 function measuresOf(item, form) {
-  const behaviour = new Behaviour(item, form);
+  const behaviour = new Behaviour(item, form, activity);
   return {
     start() {
       activity.start(Number(form.elements.active_seconds.value) || 0);
@@ -233,5 +236,6 @@ document.documentElement.classList.add("has-script");
 listenForKeys();
 forgetOldDrafts(user);
 report(outbox);
+timer(activity);
 open(screenItem());
 outbox.flush();

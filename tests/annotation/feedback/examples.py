@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation.feedback.base import FeedbackType
+
 RATED = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 PRINCIPLES = (
     "accuracy_of_information",
@@ -57,3 +59,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "score_2": "1",
     },
 }
+
+# What a campaign may ask for besides what is usual, and what is said then.
+MORE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "ranking": (
+        {"attributes": ["Helpfulness", "Tone: rude | curt | plain | kind | warm"], "flags": ["Spam", "Wrong language"]},
+        {
+            "helpfulness_1": "3",
+            "helpfulness_2": "1",
+            "tone_1": "0",
+            "tone_2": "4",
+            "flag_wrong_language_2": "yes",
+        },
+    ),
+}
+
+
+def asked_for_all(kind: FeedbackType) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of a campaign that asks for all there is, and an example of what is said there."""
+    options, said = MORE.get(kind.name, ({}, {}))
+    return kind.clean_options(options), {**EXAMPLES[kind.name], **said}

@@ -273,6 +273,21 @@ class TestMapping:
         assert item == Item(
             "9", [USER], [("one", "a"), ("two", "b")], None, 0, False, "p", "3", {"labels": {"score": 1}}
         )
+
+    def test_who_may_judge_it_and_when_comes_from_columns_too(self) -> None:
+        row = {**self.ROW, "who": "medicine, law", "code": "de", "n": " 3", "first": "-2", "topic": ["self-harm"]}
+        words = ["prompt=question", "completions=a,b", "requires=who", "language=code", "wanted=n"]
+        item = only(mapping.of_words([*words, "priority=first", "about=topic"]).apply(row))
+        assert item.requires == ("medicine", "law", "lang:de")
+        assert (item.wanted, item.priority, item.about) == (3, -2, ("self-harm",))
+        alone = only(mapping.of_words([*words[:2], "language=code"]).apply(row))
+        assert alone.requires == ("lang:de",)
+        with pytest.raises(Refused, match="wanted is no whole number"):
+            only(mapping.of_words([*words[:2], "wanted=who"]).apply(row))
+        with pytest.raises(Refused, match="requires cannot be read"):
+            only(mapping.of_words([*words[:2], "language=question"]).apply(row))
+
+    def test_it_may_be_json(self) -> None:
         assert mapping.of_json('{"prompt": "question", "completions": ["a", "b"]}') == Columns("question", ("a", "b"))
         assert mapping.of_words(['{"prompt": "question"}', "id=uid"]) == Columns("question", id="uid")
         assert mapping.of_json(" ") == Columns()
