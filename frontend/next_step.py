@@ -86,7 +86,7 @@ def of_campaign(
             progress.tasks,
         ).format(left=left, n=progress.tasks)
         if progress.judgements:
-            text = f"{text} {_('You can export or train on what is there at any time.')}"
+            text += " " + _("You can export or train on what is there at any time.")
         return NextStep(text)
     if round is not None:
         return NextStep(
