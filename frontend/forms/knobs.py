@@ -7,17 +7,10 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext
 
-from frontend import numerals
+from frontend import numerals, registered
 from training.recipes.base import Knob
-
-SPELLING = {"kl": "KL", "lora": "LoRA"}
-# Choices whose name alone does not say what they do.
-CHOICES = {
-    "best_worst": pgettext_lazy("selection", "best against worst"),
-    "most_uncertain": pgettext_lazy("selection", "most uncertain"),
-}
 
 
 class KnobField(forms.CharField):
@@ -52,12 +45,6 @@ def limits(knob: Knob) -> str:
     return gettext("At most {high}.").format(high=_digits(knob.high)) if knob.high is not None else ""
 
 
-def label(name: str) -> str:
-    """Return the name of a knob as a label: ``max_new_tokens`` → "Max new tokens"."""
-    words = [SPELLING.get(word, word) for word in name.split("_")]
-    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
-
-
 def shown(value: Any) -> Any:
     """Return a value as an input shows it: 1.0 as 1, and no more digits than it has."""
     return f"{value:g}" if isinstance(value, float) else value
@@ -65,12 +52,12 @@ def shown(value: Any) -> Any:
 
 def field_of(knob: Knob) -> forms.Field:
     """Return the form field of one knob, with its explanation, range and default."""
-    sentence = knob.help[:1].upper() + knob.help[1:] + "."
-    common: dict[str, Any] = {"label": label(knob.name), "initial": shown(knob.default), "required": True}
+    sentence = registered.explanation(knob)
+    common: dict[str, Any] = {"label": registered.label(knob.name), "initial": shown(knob.default), "required": True}
     if isinstance(knob.default, bool):
         return forms.BooleanField(help_text=sentence, **{**common, "required": False})
     if knob.choices:
-        choices = [(str(choice), CHOICES.get(choice, str(choice).replace("_", " "))) for choice in knob.choices]
+        choices = [(str(choice), registered.choice(choice)) for choice in knob.choices]
         widget: forms.Widget = forms.Select(choices=choices)
         return KnobField(knob, widget=widget, help_text=sentence, **common)
     if isinstance(knob.default, (int, float)):

@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import translation
 
+from frontend import registered
+
 APPS = ("annotation", "training", "frontend")
 LANGUAGES = [code for code, _name in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
 PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|\{(\w*)\}|%%")
@@ -114,6 +116,12 @@ def test_what_is_marked_is_in_the_catalogue(app: str, language: str) -> None:
     known = {(entry.msgctxt, entry.msgid) for entry in polib.pofile(str(catalogue(app, language)))}
     missing = (marked_in_python(app) | marked_in_templates(app)) - known
     assert missing == set(), "Run `manage.py catalogues`, and translate what is new."
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_registries_say_is_in_the_catalogue(language: str) -> None:
+    known = {(entry.msgctxt, entry.msgid) for entry in polib.pofile(str(catalogue("frontend", language)))}
+    assert set(registered.messages()) - known == set(), "Run `manage.py catalogues`, and translate what is new."
 
 
 def test_a_plural_follows_its_number() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,25 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from frontend import registered
+
 # No page comes from these.
 APART = ["tests/*", "training/core/*", "var/*"]
+
+
+@contextmanager
+def _written_out() -> Iterator[None]:
+    """Put the registries' words where the gettext tools find them, as long as they look."""
+    path = Path(registered.__file__).with_name("registered_words.py")
+    lines = [
+        f"gettext({text!r})" if context is None else f"pgettext({context!r}, {text!r})"
+        for context, text in registered.messages()
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 class Command(BaseCommand):
@@ -33,7 +52,8 @@ class Command(BaseCommand):
         common = {"locale": languages, "verbosity": options["verbosity"]}
         # File names without line numbers, and messages on one line: else every change of a page changes the catalogue.
         layout = {"add_location": "file", "no_wrap": True, "no_obsolete": True}
-        call_command("makemessages", ignore_patterns=APART, **layout, **common)
+        with _written_out():
+            call_command("makemessages", ignore_patterns=APART, **layout, **common)
         call_command("compilemessages", ignore_patterns=["var"], **common)
         for code in languages:
             for path in sorted(Path().glob(f"*/locale/{code}/LC_MESSAGES/django.po")):
