@@ -11,6 +11,11 @@ def decimal(text: str) -> str:
     return text.replace(".", str(get_format("DECIMAL_SEPARATOR")))
 
 
+def undecimal(text: str) -> str:
+    """Return a number that a person typed as Python reads it; a point is taken in every language."""
+    return text.replace(str(get_format("DECIMAL_SEPARATOR")), ".")
+
+
 def grouped(value: float) -> str:
     """Return a number without decimals, its thousands apart."""
     return number_format(f"{value:.0f}", decimal_pos=0, use_l10n=True, force_grouping=True)

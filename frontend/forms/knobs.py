@@ -24,6 +24,8 @@ class KnobField(forms.CharField):
         if value in (None, "") and self.knob.default != "":
             text = gettext("Enter a value; the usual one is {value}.")
             raise ValidationError(text.format(value=shown(self.knob.default)))
+        if isinstance(self.knob.default, float) and isinstance(value, str):
+            value = numerals.undecimal(value)
         try:
             return self.knob.check(value)
         except ValueError as error:
@@ -46,8 +48,8 @@ def limits(knob: Knob) -> str:
 
 
 def shown(value: Any) -> Any:
-    """Return a value as an input shows it: 1.0 as 1, and no more digits than it has."""
-    return f"{value:g}" if isinstance(value, float) else value
+    """Return a value as an input shows it: 1.0 as 1, no more digits than it has, and as the language writes it."""
+    return numerals.decimal(f"{value:g}") if isinstance(value, float) else value
 
 
 def field_of(knob: Knob) -> forms.Field:

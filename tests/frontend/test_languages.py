@@ -15,8 +15,11 @@ from django.utils import translation
 from annotation.feedback import KINDS
 from annotation.models import User
 from frontend import figures, numerals
+from frontend.forms.knobs import KnobForm, shown
 from tests.factories import make_campaign
 from tests.frontend.lead_world import World, finish_run, judge_all, make_loop, make_world, set_running, start_run
+from training.recipes.base import knobs_of
+from training.recipes.loop import LoopSettings
 from training.services import rounds
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +89,20 @@ def test_numbers_and_dates_are_written_as_the_language_writes_them() -> None:
         assert figures.number(0.1234) == "0,123" and figures.number(12345) == "12.345"
     assert numerals.percent(0.85) == "85%"
     assert figures.number(0.1234) == "0.123" and figures.number(12345) == "12,345"
+
+
+def test_a_setting_is_read_as_the_language_writes_it() -> None:
+    def cleaned(typed: str) -> float:
+        form = KnobForm(
+            {"temperature": typed}, knobs=[one for one in knobs_of(LoopSettings()) if one.name == "temperature"]
+        )
+        assert form.is_valid(), form.errors
+        return form.cleaned_data["temperature"]
+
+    assert cleaned("0.5") == 0.5
+    with translation.override("de"):
+        assert cleaned("0,5") == 0.5 and cleaned("0.5") == 0.5
+        assert shown(0.25) == "0,25"
 
 
 def test_coordinates_keep_their_point(lead: User) -> None:
