@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import include, path
+from django.views.i18n import set_language
 
 from frontend.views import account, home, later, wellbeing, work
 
@@ -10,6 +11,7 @@ urlpatterns = [
     path("", home.home, name="home"),
     path("login/", account.sign_in, name="login"),
     path("logout/", account.sign_out, name="logout"),
+    path("language/", set_language, name="set-language"),
     path("profile/", account.profile, name="profile"),
     path("work/<int:campaign_id>/", work.work, name="work"),
     path("work/<int:campaign_id>/agree/", wellbeing.agree, name="work-agree"),

@@ -75,6 +75,8 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    # Before whatever answers in words.
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -147,10 +149,15 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 # --- Language, time, files ---------------------------------------------------------------------------------------
 
-# The one language there is a catalogue for. With the second one comes LocaleMiddleware: before, it would only announce
-# a language to screen readers that the page is not in, and translate nothing but Django's own sentences.
+# The languages there is a catalogue for, each app's beside its code (annotation/locale, training/locale,
+# frontend/locale), so that an app speaks without the ones above it. Each under its own name: that is what who wants it
+# can read. A person's choice is kept in a cookie; before they choose, the browser's own language counts.
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+# How dates are written in each language.
+FORMAT_MODULE_PATH = ["frontend.formats"]
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_I18N = True
 USE_TZ = True
@@ -196,7 +203,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 _https = env.bool("HTTPS", default=False)
 SECURE_SSL_REDIRECT = _https
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked from inside the container, without TLS
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _https
 SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 if _https:

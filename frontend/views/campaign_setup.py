@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation.campaign_templates import templates
@@ -48,7 +49,7 @@ EXAMPLE: dict[str, Any] = {
 def campaign_new(request: SignedInRequest) -> HttpResponse:
     """Return the form of the kind the query names; POST creates a draft campaign with this person as its lead."""
     if not may_create(request.user):
-        raise PermissionDenied("Only leads and staff may start a campaign.")
+        raise PermissionDenied(_("Only leads and staff may start a campaign."))
     start = _start(request)
     kind_name = request.POST.get("kind") or start.settings.get("kind") or request.GET.get("kind", "")
     form = CampaignForm(
@@ -65,7 +66,8 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
         except AnnotationError as error:
             _take_errors(form, error)
         else:
-            say(request, f"{campaign.name} is there, as a draft. Bring in what is to be judged.")
+            text = _("{campaign} is there, as a draft. Bring in what is to be judged.")
+            say(request, text.format(campaign=campaign.name))
             return redirect("campaign-import", campaign.pk)
     status = 422 if form.errors else 200
     return _new_page(request, form, began_as=request.POST.get("began_as", start.began_as), status=status)
@@ -76,13 +78,13 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
 def campaign_from_file(request: SignedInRequest) -> HttpResponse:
     """Return the form of a new campaign, filled from a file of settings; nothing is stored before it is sent."""
     if not may_create(request.user):
-        raise PermissionDenied("Only leads and staff may start a campaign.")
+        raise PermissionDenied(_("Only leads and staff may start a campaign."))
     file = request.FILES.get("settings")
     try:
         if file is None:
-            raise Invalid("Choose a file of settings first.")
+            raise Invalid(_("Choose a file of settings first."))
         if file.size is None or file.size > MAX_SETTINGS:
-            raise Invalid("This file is too large to be settings of a campaign.")
+            raise Invalid(_("This file is too large to be settings of a campaign."))
         settings = settings_from(file.read())
         kind(settings.get("kind", "pairwise")).clean_options(settings.get("options", {}))
     except Invalid as error:
@@ -124,7 +126,8 @@ def _start(request: SignedInRequest) -> Start:
     like = request.GET.get("like", "")
     if like.isdecimal():
         campaign = campaign_for(request.user, int(like), *READERS)
-        return Start(settings_of(campaign), f"Copy of {campaign.name}"[:120], f"campaign {campaign.pk}")
+        name = _("Copy of {campaign}").format(campaign=campaign.name)[:120]
+        return Start(settings_of(campaign), name, f"campaign {campaign.pk}")
     return Start({})
 
 
@@ -161,7 +164,7 @@ def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             _take_errors(form, error)
             campaign.refresh_from_db()
         else:
-            say(request, "Saved. People see it with their next item.")
+            say(request, _("Saved. People see it with their next item."))
             return redirect("campaign-edit", campaign.pk)
     context = {"form": form, "lead": True, **preview_context(form)}
     status = 422 if form.errors else 200
@@ -205,7 +208,7 @@ def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
 def campaign_preview(request: SignedInRequest) -> HttpResponse:
     """Return the work screen as the form's current options make it; nothing is saved."""
     if not (may_create(request.user) or led_by(request.user).exists()):
-        raise PermissionDenied("These pages are for leads and engineers.")
+        raise PermissionDenied(_("These pages are for leads and engineers."))
     form = CampaignForm(request.POST, kind_name=request.POST.get("kind", "pairwise"))
     return render(request, "campaigns/_preview.html", preview_context(form))
 

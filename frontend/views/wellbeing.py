@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -35,7 +36,7 @@ def choices(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what this person judged by category and what they declined; POST changes the latter."""
     if request.method == "POST":
         if _declined(request, campaign):
-            say(request, "Saved. Nobody else sees what you chose, and it counts for no figure.")
+            say(request, _("Saved. Nobody else sees what you chose, and it counts for no figure."))
         return redirect("work-wellbeing", campaign.pk)
     known = wellbeing.categories(campaign)
     context = {
@@ -66,7 +67,8 @@ def leave(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     except Invalid as error:
         complain(request, error)
     else:
-        say(request, f"You have left {campaign.name}. Nobody is asked why; what you judged is kept.")
+        text = _("You have left {campaign}. Nobody is asked why; what you judged is kept.")
+        say(request, text.format(campaign=campaign.name))
     return redirect("home")
 
 
@@ -75,6 +77,8 @@ def leave(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 def stop(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Hand back what this person holds and take them away from it at once, to where it says whom they can turn to."""
     members.hand_back(campaign=campaign, user=request.user)
-    text = "Stopped. The item went back to the queue, and what you had typed is kept. Come back when you like, or not."
+    text = _(
+        "Stopped. The item went back to the queue, and what you had typed is kept. Come back when you like, or not."
+    )
     say(request, text, level=messages.INFO)
     return redirect("work-wellbeing", campaign.pk) if campaign.support else redirect("home")

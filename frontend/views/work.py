@@ -18,6 +18,7 @@ from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -82,7 +83,7 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         assignment = own(request, campaign, key)
         if assignment.state in (Assignment.State.SUBMITTED, Assignment.State.OPEN):
             return _screen(request, campaign, assignment)
-        say(request, "That item was handed back; this is your next one.", level=messages.INFO)
+        say(request, _("That item was handed back; this is your next one."), level=messages.INFO)
     if "look" in request.GET:
         get_token(request)  # a script whose token is out of date comes here for a new one
         return _screen(request, campaign, None)
@@ -115,7 +116,7 @@ def draft(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         if assignment.state == Assignment.State.OPEN:
             queue.extend(assignment=assignment)
     except ValueError:
-        return HttpResponse("Send the draft as a JSON object.", status=400)
+        return HttpResponse(_("Send the draft as a JSON object."), status=400)
     except AnnotationError as error:
         return HttpResponse(str(error), status=error.status)
     return HttpResponse(status=204)
@@ -138,7 +139,7 @@ def undo(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         return _screen(request, campaign, assignment, judged=judged[start])
     if wants_fragment(request):
         return HttpResponse(status=204)
-    say(request, "There is nothing further back to undo.", level=messages.INFO)
+    say(request, _("There is nothing further back to undo."), level=messages.INFO)
     return redirect("work", campaign.pk)
 
 
@@ -263,7 +264,7 @@ def own(request: SignedInRequest, campaign: Campaign, key: str) -> Assignment:
     """Return this person's assignment `key`, if it belongs to the campaign the address names."""
     assignment = assignment_for(request.user, key)
     if assignment.campaign_id != campaign.pk:
-        raise Http404("There is no such item.")
+        raise Http404(_("There is no such item."))
     return assignment
 
 
