@@ -137,6 +137,7 @@ VIEWS: dict[str, View] = {
                 "prompt": _MESSAGES,
                 "completion": f"{_MESSAGES}: the answer",
                 "ratings": "attribute to points, 0 to 4",
+                "reasons": "attribute to why, of those about which somebody wrote",
                 **_ONE_ANSWER,
                 "comment": "what the person added",
                 **PROVENANCE,

@@ -2,9 +2,10 @@
 
 Payload: ``{"ranks": [1.., …], "comment": str}``, the rank of each completion in canonical order: 1 is best, equal ranks
 are ties, and no rank is left out between them (1, 2, 2, 3). Where the campaign has people write when no answer is
-better, ``"all": "bad"|"good"`` and ``"written": {"text": str, "is": "better"|"worse"}`` as well. Ordering several
-answers at once gives every pair among them for the price of one reading (L. Ouyang et al., "InstructGPT" (2022),
-section 3.5).
+better, ``"all": "bad"|"good"`` and ``"written": {"text": str, "is": "better"|"worse"}`` as well; where they rate each
+answer before they order them, ``"ratings"`` and ``"reasons"`` as `annotation.feedback.ratings` has them. Ordering
+several answers at once gives every pair among them for the price of one reading (L. Ouyang et al., "InstructGPT",
+2022, section 3.5); rating and giving reasons first is the form of "MM-RLHF" (Y.-F. Zhang et al., 2025).
 """
 
 from __future__ import annotations
@@ -22,10 +23,23 @@ from annotation.feedback.fields import (
     Options,
     comment_schema,
     demonstration_columns,
+    key_of,
     letters,
+    lines_schema,
     named_answers,
     pair_columns,
     question_schema,
+    titles_of,
+)
+from annotation.feedback.ratings import (
+    attribute_inputs,
+    attributes_schema,
+    check_attributes,
+    rating_points,
+    rating_rows,
+    rating_values,
+    read_ratings,
+    reasons_schema,
 )
 from annotation.messages import Content, completions_column
 
@@ -34,6 +48,8 @@ DEFAULTS: dict[str, Any] = {
     "question": "In which order do you prefer the answers?",
     "ties": True,
     "write_on_tie": False,
+    "attributes": [],
+    "reasons": "off",
     "comment": "optional",
 }
 
@@ -44,7 +60,7 @@ class Ranking(FeedbackType):
     template = "feedback/ranking.html"
     defaults = DEFAULTS
     completions = (2, MOST)
-    views = ("pairs", "rankings", "demonstrations")
+    views = ("pairs", "rankings", "demonstrations", "ratings")
     layout = "side"
     has_rules = True
 
@@ -58,6 +74,14 @@ class Ranking(FeedbackType):
                 "default": True,
             },
             "write_on_tie": written.option_schema(),
+            "attributes": lines_schema(
+                "Attributes",
+                DEFAULTS["attributes"],
+                "What each answer is rated on before they are ordered, one per line: its name, a colon, and the words "
+                "for 0, 1, 2, 3 and 4 with | between them. Or none.",
+                least=0,
+            ),
+            "reasons": reasons_schema(),
             "comment": comment_schema(),
         }
 
@@ -65,11 +89,12 @@ class Ranking(FeedbackType):
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.flag("ties", "write_on_tie")
+        check_attributes(reader, least=0)
         reader.choice("comment", COMMENT_MODES)
         return reader.finish("Some options of the ranking do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
-        """Return ``question``, ``ties``, ``comment`` and ``answers``: letter, field, and the ranks to choose from.
+        """Return ``question``, ``ties``, ``comment`` and ``answers``: letter, field, ranks, and ``rows``.
 
         And ``written``, the verdicts after which people write; none unless the campaign asks for it.
         """
@@ -79,7 +104,12 @@ class Ranking(FeedbackType):
             "question": options["question"],
             "ties": options["ties"],
             "answers": [
-                {"letter": letter, "name": f"rank_{place}", "ranks": [str(rank) for rank in range(1, count + 1)]}
+                {
+                    "letter": letter,
+                    "name": f"rank_{place}",
+                    "ranks": [str(rank) for rank in range(1, count + 1)],
+                    "rows": [attribute_inputs(line, place, options["reasons"]) for line in options["attributes"]],
+                }
                 for place, letter in enumerate(letters(range(count)), start=1)
             ],
             "written": list(written.ASKED) if options["write_on_tie"] else [],
@@ -93,8 +123,10 @@ class Ranking(FeedbackType):
         reader = Fields(data)
         places = [str(rank) for rank in range(1, len(shown_order) + 1)]
         given = [0] * len(shown_order)
+        rated = read_ratings(reader, options, shown_order) if options["attributes"] else {}
         if options["write_on_tie"] and (verdict := reader.choice("all", tuple(written.ASKED), required=False)):
             payload = {"ranks": [1] * len(shown_order), "all": verdict, "written": written.read(reader, verdict)}
+            payload |= rated
             payload["comment"] = reader.comment(options["comment"])
             reader.finish()
             return payload
@@ -108,13 +140,14 @@ class Ranking(FeedbackType):
         reader.finish()
         # Places may be left out on the screen (1, 3, 3); only the order says something.
         order = sorted(set(given))
-        return {"ranks": [order.index(rank) + 1 for rank in given], "comment": comment}
+        return {"ranks": [order.index(rank) + 1 for rank in given], **rated, "comment": comment}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         ranks = {f"rank_{place}": str(payload["ranks"][at]) for place, at in enumerate(shown_order, start=1)}
         if "all" in payload:
             ranks = {"all": payload["all"], **written.values(payload)}
-        return {**ranks, "comment": payload["comment"]}
+        ratings = rating_values(payload, shown_order) if "ratings" in payload else {}
+        return {**ranks, **ratings, "comment": payload["comment"]}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
@@ -138,7 +171,8 @@ class Ranking(FeedbackType):
     ) -> Iterator[dict[str, Any]]:
         """Yield every pair with an order in "pairs", its strength the gap of the ranks; one row in "rankings".
 
-        "demonstrations" are what came first, its weight 1, and what was written because all were bad.
+        "demonstrations" are what came first, its weight 1, and what was written because all were bad; "ratings" has a
+        row for each answer that was rated.
         """
         ranks, order = payload["ranks"], list(shown_order)
         if view == "rankings":
@@ -148,6 +182,8 @@ class Ranking(FeedbackType):
                 "shown_order": order,
                 "comment": payload["comment"],
             }
+        if view == "ratings" and "ratings" in payload:
+            yield from rating_rows(payload, texts=texts, origins=origins, shown_order=shown_order)
         if view == "demonstrations":
             yield from self._demonstrations(payload, texts=texts, origins=origins)
         if view != "pairs":
@@ -174,13 +210,17 @@ class Ranking(FeedbackType):
                 yield demonstration_columns(texts[position], origins[position], weight=1.0, comment=payload["comment"])
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
-        return [Dimension("order", "Which of each two answers is better", ordered=False)]
+        rated = titles_of({**DEFAULTS, **options}["attributes"])
+        order = Dimension("order", "Which of each two answers is better", ordered=False)
+        return [order, *(Dimension(key, title) for key, title in rated.items())]
 
     def points(self, payload: Payload) -> Iterator[Point]:
         """Yield a point for each pair of answers: two people agree as far as they order the same pairs alike."""
         for number, (one, other) in enumerate(combinations(payload["ranks"], 2)):
             sign = (other > one) - (other < one)
             yield Point("order", number, sign, {1: "first", 0: "neither", -1: "second"}[sign])
+        if "ratings" in payload:
+            yield from rating_points(payload)
 
     def scale_value(self, payload: Payload) -> int | None:
         """Return 1 or -1 for the better one of two answers, 0 for a tie; None for more than two."""
@@ -210,4 +250,8 @@ class Ranking(FeedbackType):
         if options["write_on_tie"]:
             properties |= {"all": {"enum": list(written.ASKED)}, **written.json_schema()}
             required.remove("rank_1")
+        properties |= attributes_schema(options["attributes"], options["reasons"])
+        required += [f"{key_of(line)}_1" for line in options["attributes"]]
+        if options["reasons"] == "required":
+            required += [f"reason_{key_of(line)}_1" for line in options["attributes"]]
         return {"type": "object", "properties": properties, "required": required}

@@ -2,13 +2,16 @@
 
 Payload: ``{"ratings": [{attribute: 0..4, …}, …], "comment": str}``, one object per completion in canonical order; what
 was not asked about one is left out. The attributes and their meaning are those of Z. Wang et al., "HelpSteer2" (2024),
-section 2; the words of the points are ours.
+section 2; the words of the points are ours. Where the campaign asks for reasons, those that were written are in
+``"reasons": [{attribute: str}, …]``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from django.utils.translation import gettext as _
 
 from annotation.dialogues import SCOPES
 from annotation.feedback import rules
@@ -41,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
         "Complexity: a child could write it | everyday words | some knowledge | good knowledge | a specialist's",
         "Verbosity: far too terse | short | about right | long | exhaustive",
     ],
+    "reasons": "off",
     "comment": "optional",
     **rules.DEFAULTS,
 }
@@ -66,6 +70,7 @@ class Ratings(FeedbackType):
                 DEFAULTS["attributes"],
                 "One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them.",
             ),
+            "reasons": reasons_schema(),
             "comment": comment_schema(),
             **rules.option_properties(("Complexity if Helpfulness is 3 or 4", "Helpfulness is 4 and Correctness is 0")),
         }
@@ -74,13 +79,7 @@ class Ratings(FeedbackType):
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.choice("comment", COMMENT_MODES)
-        reader.lines("attributes", most=MOST_ATTRIBUTES)
-        for line in reader.values["attributes"]:
-            words = _points(line)
-            if words and len(words) != HIGHEST + 1:
-                reader.refuse(
-                    "attributes", f"{line.partition(':')[0]!r} has {len(words)} words for its points; give 5."
-                )
+        check_attributes(reader, least=1)
         rules.clean(reader, titles_of(reader.values["attributes"]), _VALUES)
         return reader.finish("Some options of the rating do not fit; see errors.")
 
@@ -91,15 +90,7 @@ class Ratings(FeedbackType):
         answers = []
         for place, letter in enumerate(letters(range(len(shown_order))), start=1):
             rows = [
-                {
-                    "name": f"{key_of(line)}_{place}",
-                    "title": title_and_rest(line)[0],
-                    **asked.marks(key_of(line), place),
-                    "points": [
-                        {"value": str(value), "words": words}
-                        for value, words in enumerate(_points(line) or [""] * (HIGHEST + 1))
-                    ],
-                }
+                {**attribute_inputs(line, place, options["reasons"]), **asked.marks(key_of(line), place)}
                 for line in options["attributes"]
             ]
             answers.append({"letter": letter, "rows": rows})
@@ -113,26 +104,13 @@ class Ratings(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
-        asked = _rules(options)
-        ratings: list[dict[str, int]] = [{} for _ in shown_order]
-        for place, position in enumerate(shown_order, start=1):
-            said: dict[str, str] = {}
-            for line in options["attributes"]:
-                key = key_of(line)
-                if asked.asks(key, said):
-                    said[key] = reader.choice(f"{key}_{place}", _VALUES, missing="Rate this too.")
-            asked.check(reader, said, place)
-            ratings[position] = {key: int(value or LOWEST) for key, value in said.items()}
+        rated = read_ratings(reader, options, shown_order, asked=_rules(options))
         comment = reader.comment(options["comment"])
         reader.finish()
-        return {"ratings": ratings, "comment": comment}
+        return {**rated, "comment": comment}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
-        values: dict[str, Any] = {"comment": payload["comment"]}
-        for place, position in enumerate(shown_order, start=1):
-            for key, value in payload["ratings"][position].items():
-                values[f"{key}_{place}"] = str(value)
-        return values
+        return {"comment": payload["comment"], **rating_values(payload, shown_order)}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
@@ -154,22 +132,14 @@ class Ratings(FeedbackType):
         origins: Sequence[str],
         shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
-        if view != "ratings":
-            return
-        for position, ratings in enumerate(payload["ratings"]):
-            yield {
-                **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
-                "ratings": ratings,
-                "comment": payload["comment"],
-            }
+        if view == "ratings":
+            yield from rating_rows(payload, texts=texts, origins=origins, shown_order=shown_order)
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         return [Dimension(key, title) for key, title in _titles(options).items()]
 
     def points(self, payload: Payload) -> Iterator[Point]:
-        for position, ratings in enumerate(payload["ratings"]):
-            for key, value in ratings.items():
-                yield Point(key, position, value, str(value))
+        yield from rating_points(payload)
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         return [f"{title} {value}" for title in _titles(options).values() for value in range(LOWEST, HIGHEST + 1)]
@@ -183,16 +153,113 @@ class Ratings(FeedbackType):
         properties: dict[str, Any] = {
             "comment": {"type": "string", "maxLength": MAX_COMMENT},
         }
-        for line in options["attributes"]:
-            properties[f"{key_of(line)}_1"] = {
-                "description": f"{title_and_rest(line)[0]} of the answer shown first, from 0 to 4; _2 is the second's.",
-                "enum": [str(value) for value in range(LOWEST, HIGHEST + 1)],
-            }
+        properties |= attributes_schema(options["attributes"], options["reasons"])
         always = [line for line in options["attributes"] if key_of(line) not in _rules(options).asked_if]
         required = [f"{key_of(line)}_1" for line in always]
+        if options["reasons"] == "required":
+            required += [f"reason_{name}" for name in required]
         if options["comment"] == "required":
             required.append("comment")
         return {"type": "object", "properties": properties, "required": required}
+
+
+# What another kind shares that has people rate as well: see `annotation.feedback.ranking`.
+
+
+def reasons_schema() -> dict[str, Any]:
+    return {
+        "type": "string",
+        "title": _("A reason for each rating"),
+        "description": _("In words, beside each attribute of each answer."),
+        "enum": list(COMMENT_MODES),
+        "default": "off",
+    }
+
+
+def check_attributes(reader: Options, *, least: int) -> None:
+    """Check the options ``attributes``, of which there are `least` or more, and ``reasons``."""
+    reader.choice("reasons", COMMENT_MODES)
+    reader.lines("attributes", most=MOST_ATTRIBUTES, least=least)
+    for line in reader.values["attributes"]:
+        words = _points(line)
+        if words and len(words) != HIGHEST + 1:
+            reader.refuse("attributes", f"{line.partition(':')[0]!r} has {len(words)} words for its points; give 5.")
+
+
+def attribute_inputs(line: str, place: int, reasons: str) -> dict[str, Any]:
+    """Return the name, title and points of the question about an attribute, and the name of its reason if asked."""
+    key = key_of(line)
+    return {
+        "name": f"{key}_{place}",
+        "title": title_and_rest(line)[0],
+        "points": [
+            {"value": str(value), "words": words} for value, words in enumerate(_points(line) or [""] * (HIGHEST + 1))
+        ],
+        "reason_name": "" if reasons == "off" else f"reason_{key}_{place}",
+        "reason_required": reasons == "required",
+    }
+
+
+def read_ratings(
+    reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int], *, asked: rules.Rules | None = None
+) -> dict[str, Any]:
+    """Return ``ratings`` in canonical order, and ``reasons`` if asked; what does not fit is collected in `reader`."""
+    asked = asked or rules.Rules()
+    ratings: list[dict[str, int]] = [{} for _place in shown_order]
+    reasons: list[dict[str, str]] = [{} for _place in shown_order]
+    for place, position in enumerate(shown_order, start=1):
+        said: dict[str, str] = {}
+        for line in options["attributes"]:
+            key = key_of(line)
+            if asked.asks(key, said):
+                said[key] = reader.choice(f"{key}_{place}", _VALUES, missing="Rate this too.")
+        asked.check(reader, said, place)
+        ratings[position] = {key: int(value or LOWEST) for key, value in said.items()}
+        written = {key: reader.comment(options["reasons"], name=f"reason_{key}_{place}") for key in said}
+        reasons[position] = {key: text for key, text in written.items() if text}
+    return {"ratings": ratings} if options["reasons"] == "off" else {"ratings": ratings, "reasons": reasons}
+
+
+def rating_values(payload: Payload, shown_order: Sequence[int]) -> dict[str, str]:
+    """Return the form values that would give the ratings and their reasons again."""
+    values: dict[str, str] = {}
+    for place, position in enumerate(shown_order, start=1):
+        values |= {f"{key}_{place}": str(value) for key, value in payload["ratings"][position].items()}
+        if "reasons" in payload:
+            values |= {f"reason_{key}_{place}": text for key, text in payload["reasons"][position].items()}
+    return values
+
+
+def rating_rows(
+    payload: Payload, *, texts: Sequence[Content], origins: Sequence[str], shown_order: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the view "ratings"."""
+    for position, ratings in enumerate(payload["ratings"]):
+        yield {
+            **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
+            "ratings": ratings,
+            "reasons": payload["reasons"][position] if "reasons" in payload else {},
+            "comment": payload["comment"],
+        }
+
+
+def rating_points(payload: Payload) -> Iterator[Point]:
+    for position, ratings in enumerate(payload["ratings"]):
+        for key, value in ratings.items():
+            yield Point(key, position, value, str(value))
+
+
+def attributes_schema(lines: Sequence[str], reasons: str) -> dict[str, Any]:
+    """Return the properties of the ratings of the answer shown first, and of their reasons if asked."""
+    properties: dict[str, Any] = {}
+    for line in lines:
+        properties[f"{key_of(line)}_1"] = {
+            "description": f"{title_and_rest(line)[0]} of the answer shown first, from 0 to 4; _2 is the second's.",
+            "enum": [str(value) for value in range(LOWEST, HIGHEST + 1)],
+        }
+        if reasons != "off":
+            properties[f"reason_{key_of(line)}_1"] = {"type": "string", "maxLength": MAX_COMMENT}
+    return properties
 
 
 def _points(line: str) -> list[str]:
