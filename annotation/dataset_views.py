@@ -26,11 +26,17 @@ class View:
 _MESSAGES = 'list of {"role", "content"}'
 # Besides, in campaigns with images: their contents are lists of parts, and an image in them is a placeholder.
 _IMAGES = 'list of {"url", "sha256", "width", "height", "alt"}, one for each placeholder {"type": "image"}'
+_REGIONS = (
+    'list of {"column", "index", "sha256", "width", "height", "box", "pixels", "label", "note"}: what was marked. Its '
+    "image is the one at `index` in this row's `column`; `box` is left, top, width and height as fractions of it, "
+    "`pixels` the same in pixels"
+)
 IMAGE_COLUMNS = {
     "prompt": {"images": f"{_IMAGES} of the prompt"},
     "chosen": {"chosen_images": f"{_IMAGES} of the chosen answer"},
     "rejected": {"rejected_images": f"{_IMAGES} of the rejected answer"},
     "completion": {"completion_images": f"{_IMAGES} of the answer"},
+    "position": {"regions": _REGIONS},  # of rows that are about answers as they stood on the screen
 }
 PROVENANCE = {
     "annotator": "pseudonym of the person, stable within this server",
