@@ -37,6 +37,10 @@ IMAGE_COLUMNS = {
     "rejected": {"rejected_images": f"{_IMAGES} of the rejected answer"},
     "completion": {"completion_images": f"{_IMAGES} of the answer"},
     "position": {"regions": _REGIONS},  # of rows that are about answers as they stood on the screen
+    "is_safe": {
+        "image_severity": "how severe the prompt's images are by themselves, 0 safe to 3 severe; null if not asked",
+        "image_harms": "their categories to severity; null if not asked",
+    },
 }
 PROVENANCE = {
     "annotator": "pseudonym of the person, stable within this server",
