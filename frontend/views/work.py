@@ -59,6 +59,7 @@ MODULES = [
         "status",
         "store",
         "turns",
+        "view",
     )
 ]
 
