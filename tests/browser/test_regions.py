@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from annotation.models import Campaign, Feedback, User
+from annotation.models import Campaign, Feedback, Membership, User
 from annotation.services.intake import import_lines
 from tests.annotation.pictures import data_uri, picture
 from tests.browser.conftest import SCREENS
@@ -174,6 +174,20 @@ def test_regions_survive_a_reload_and_come_back_with_undo(work, person: User) ->
     page.get_by_role("button", name="Submit").click()
     eventually(lambda: Feedback.objects.filter(user=person, version=2).exists())
     assert [one["label"] for one in stored(person)] == ["invented", "misread"]
+
+
+def test_an_image_that_is_blurred_is_asked_for_before_anything_is_marked(work, person: User) -> None:
+    campaign = campaign_of(person, ASKED)
+    Campaign.objects.filter(pk=campaign.pk).update(wellbeing="possible")
+    Membership.objects.filter(user=person).update(agreed_at=campaign.created_at)
+    page = work(campaign)
+    box = page.locator("[data-prompt] [data-stage]").bounding_box()
+    assert box
+    drag(page, (box["x"] + 200, box["y"] + 50), (box["x"] + 300, box["y"] + 150))
+    expect(regions_on(page)).to_have_count(0)
+    page.keyboard.press("m")
+    expect(page.locator("[data-unblur]")).to_be_checked()
+    expect(regions_on(page)).to_be_focused()
 
 
 def test_an_item_without_images_has_nothing_to_mark(work, person: User) -> None:

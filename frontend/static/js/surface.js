@@ -36,6 +36,7 @@ export class Surface {
 
   // Adds a region in the middle of what is seen, and goes to it.
   add() {
+    this.#veil()?.click(); // one asks to see it first
     const { x, y, width, height } = this.#view.seen;
     const [wide, high] = [width * SHARE, height * SHARE];
     let [left, top] = [x - wide / 2, y - high / 2];
@@ -75,7 +76,7 @@ export class Surface {
   }
 
   #down(event) {
-    if (event.button || this.#drag || !event.target.closest("[data-stage]")) return;
+    if (event.button || this.#drag || !event.target.closest("[data-stage]") || this.#veil()) return;
     const mark = this.#marks.get(event.target.closest("[data-region]"));
     const from = this.#view.pointOf(event);
     if (mark) mark.button.focus({ preventScroll: true });
@@ -131,6 +132,11 @@ export class Surface {
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  // What blurs the image until somebody asks to see it.
+  #veil() {
+    return this.#view.stage.closest("#item").querySelector("[data-unblur]:not(:checked)");
   }
 
   // Moves what is seen so that a region one has come to by key lies in it.
