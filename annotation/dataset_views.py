@@ -26,11 +26,21 @@ class View:
 _MESSAGES = 'list of {"role", "content"}'
 # Besides, in campaigns with images: their contents are lists of parts, and an image in them is a placeholder.
 _IMAGES = 'list of {"url", "sha256", "width", "height", "alt"}, one for each placeholder {"type": "image"}'
+_REGIONS = (
+    'list of {"column", "index", "sha256", "width", "height", "box", "pixels", "label", "note"}: what was marked. Its '
+    "image is the one at `index` in this row's `column`; `box` is left, top, width and height as fractions of it, "
+    "`pixels` the same in pixels"
+)
 IMAGE_COLUMNS = {
     "prompt": {"images": f"{_IMAGES} of the prompt"},
     "chosen": {"chosen_images": f"{_IMAGES} of the chosen answer"},
     "rejected": {"rejected_images": f"{_IMAGES} of the rejected answer"},
     "completion": {"completion_images": f"{_IMAGES} of the answer"},
+    "position": {"regions": _REGIONS},  # of rows that are about answers as they stood on the screen
+    "is_safe": {
+        "image_severity": "how severe the prompt's images are by themselves, 0 safe to 3 severe; null if not asked",
+        "image_harms": "their categories to severity; null if not asked",
+    },
 }
 PROVENANCE = {
     "annotator": "pseudonym of the person, stable within this server",
@@ -138,6 +148,7 @@ VIEWS: dict[str, View] = {
                 "prompt": _MESSAGES,
                 "completion": f"{_MESSAGES}: the answer",
                 "ratings": "attribute to points, 0 to 4",
+                "reasons": "attribute to why, of those about which somebody wrote",
                 "flags": "what the answer was flagged for; only where answers are rated while they are put in order",
                 **_ONE_ANSWER,
                 "comment": "what the person added",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from annotation.importing import kept_files, refusals, uploads
+from annotation.importing import kept_files, leftovers, refusals, uploads
 from annotation.services import queue
 
 
@@ -19,3 +19,9 @@ def expire_files() -> None:
     """Delete uploads that nobody imported, and old files of refused rows."""
     kept_files.expire(uploads.FOLDER, uploads.KEPT)
     kept_files.expire(refusals.FOLDER, refusals.KEPT)
+
+
+@shared_task(ignore_result=True)
+def delete_leftovers() -> None:
+    """Delete files of images that no row points to any more, after a week."""
+    leftovers.delete_leftovers()

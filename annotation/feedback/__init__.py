@@ -8,6 +8,7 @@ from annotation.errors import Invalid
 from annotation.feedback.base import FeedbackType
 from annotation.feedback.critique import Critique
 from annotation.feedback.dual import Dual
+from annotation.feedback.marked import Marked
 from annotation.feedback.pairwise import Pairwise
 from annotation.feedback.principles import Principles
 from annotation.feedback.ranking import Ranking
@@ -28,7 +29,7 @@ def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
 
 
 KINDS: dict[str, FeedbackType] = _registry(
-    Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique(), Rewrite()
+    *map(Marked, (Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique(), Rewrite()))
 )
 
 

@@ -3,10 +3,10 @@
 Payload: ``{"ranks": [1.., …], "comment": str}``, the rank of each completion in canonical order: 1 is best, equal ranks
 are ties, and no rank is left out between them (1, 2, 2, 3). Where the campaign has people write when no answer is
 better, ``"all": "bad"|"good"`` and ``"written": {"text": str, "is": "better"|"worse"}`` as well. Where it has each
-answer rated or flagged at the same reading, ``"ratings": [{attribute: 0..4}, …]`` and ``"flags": [{flag: bool}, …]``,
-one for each completion in canonical order. Ordering several
-answers at once gives every pair among them for the price of one reading (L. Ouyang et al., "InstructGPT" (2022),
-section 3.5).
+answer rated or flagged before they are ordered, ``"ratings"`` and ``"reasons"`` as `annotation.feedback.scales` has
+them, and ``"flags": [{flag: bool}, …]``, one for each completion in canonical order. Ordering several answers at once
+gives every pair among them for the price of one reading (L. Ouyang et al., "InstructGPT", 2022, section 3.5); rating
+and giving reasons first is the form of "MM-RLHF" (Y.-F. Zhang et al., 2025).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "question": "In which order do you prefer the answers?",
     "ties": True,
     "attributes": [],
+    "reasons": "off",
     "flags": [],
     "write_on_tie": False,
     "comment": "optional",
@@ -69,9 +70,10 @@ class Ranking(FeedbackType):
             "attributes": lines_schema(
                 "Rate each answer as well",
                 DEFAULTS["attributes"],
-                f"From 0 to 4 on these attributes. {scales.LINES} Or none.",
+                f"From 0 to 4 on these attributes, before it gets its place. {scales.LINES} Or none.",
                 least=0,
             ),
+            "reasons": scales.reasons_schema(),
             "flags": lines_schema(
                 "Flags",
                 DEFAULTS["flags"],
@@ -113,7 +115,7 @@ class Ranking(FeedbackType):
                     "letter": letter,
                     "name": f"rank_{place}",
                     "ranks": [str(rank) for rank in range(1, count + 1)],
-                    "rows": [scales.row(line, place) for line in options["attributes"]],
+                    "rows": [scales.row(line, place, options["reasons"]) for line in options["attributes"]],
                     "flags": [
                         {"name": _flag_field(key, place), "title": title, "key": str(number)}
                         for number, (key, title) in enumerate(titles_of(options["flags"]).items(), start=1)
@@ -153,20 +155,14 @@ class Ranking(FeedbackType):
         order = sorted(set(given))
         return [order.index(rank) + 1 for rank in given]
 
-    def _said_of_each(
-        self, reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int]
-    ) -> dict[str, list[Any]]:
+    def _said_of_each(self, reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return the ratings and flags of the answers; only those that the campaign asks for."""
-        ratings: list[dict[str, int]] = [{} for _ in shown_order]
+        said = scales.read(reader, options, shown_order) if options["attributes"] else {}
         flags: list[dict[str, bool]] = [{} for _ in shown_order]
         for place, position in enumerate(shown_order, start=1):
-            for key in titles_of(options["attributes"]):
-                given = reader.choice(f"{key}_{place}", scales.VALUES, missing="Rate this too.")
-                ratings[position][key] = int(given or scales.LOWEST)
             for key in titles_of(options["flags"]):
                 flags[position][key] = bool(reader.choice(_flag_field(key, place), (FLAGGED,), required=False))
-        asked = {"ratings": ratings} if options["attributes"] else {}
-        return {**asked, **({"flags": flags} if options["flags"] else {})}
+        return {**said, "flags": flags} if options["flags"] else said
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         ranks = {f"rank_{place}": str(payload["ranks"][at]) for place, at in enumerate(shown_order, start=1)}
@@ -177,7 +173,7 @@ class Ranking(FeedbackType):
             for place, position in enumerate(shown_order, start=1)
             for key in _raised(payload, position)
         }
-        return {**ranks, **scales.values(_ratings(payload), shown_order), **flags, "comment": payload["comment"]}
+        return {**ranks, **scales.values(payload, shown_order), **flags, "comment": payload["comment"]}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
@@ -190,7 +186,7 @@ class Ranking(FeedbackType):
         parts = [f"All are {payload['all']}" if "all" in payload else order]
         titles = titles_of([*options.get("attributes", ()), *options.get("flags", ())])
         for name, position in answers:
-            said = scales.tallied([_ratings(payload)[position]], titles)
+            said = scales.in_words(payload["ratings"][position] if "ratings" in payload else {}, titles)
             said += [titles.get(key, key) for key in _raised(payload, position)]
             if said:
                 parts.append(f"{name}: {', '.join(said)}")
@@ -220,10 +216,10 @@ class Ranking(FeedbackType):
                 "comment": payload["comment"],
             }
         if view == "ratings":
-            for position, ratings in enumerate(payload.get("ratings", ())):
+            for position in range(len(payload.get("ratings", ()))):
                 yield {
                     **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
-                    "ratings": ratings,
+                    **scales.columns(payload, position),
                     "flags": _raised(payload, position),
                     "comment": payload["comment"],
                 }
@@ -268,9 +264,7 @@ class Ranking(FeedbackType):
         for number, (one, other) in enumerate(combinations(payload["ranks"], 2)):
             sign = (other > one) - (other < one)
             yield Point("order", number, sign, {1: "first", 0: "neither", -1: "second"}[sign])
-        for position, ratings in enumerate(payload.get("ratings", ())):
-            for key, value in ratings.items():
-                yield Point(key, position, value, str(value))
+        yield from scales.points(payload)
         for position, flags in enumerate(payload.get("flags", ())):
             for key, raised in flags.items():
                 yield Point(f"flag_{key}", position, int(raised), "raised" if raised else "not raised")
@@ -298,11 +292,13 @@ class Ranking(FeedbackType):
         properties: dict[str, Any] = {
             "rank_1": {**rank, "description": "Of the answer shown first, 1 is best; rank_2 is the second's."},
             "comment": {"type": "string", "maxLength": MAX_COMMENT},
-            **(rated := scales.json_schema(options["attributes"])),
+            **scales.json_schema(options["attributes"], options["reasons"]),
         }
         for key, title in titles_of(options["flags"]).items():
             properties[_flag_field(key, 1)] = {"enum": [FLAGGED], "description": f"{title}: left out when it is not."}
-        required = ["rank_1", *rated, *(["comment"] if options["comment"] == "required" else [])]
+        rated = [f"{key}_1" for key in titles_of(options["attributes"])]
+        reasons = [f"reason_{name}" for name in rated] if options["reasons"] == "required" else []
+        required = ["rank_1", *rated, *reasons, *(["comment"] if options["comment"] == "required" else [])]
         if options["write_on_tie"]:
             properties |= {"all": {"enum": list(written.ASKED)}, **written.json_schema()}
             required.remove("rank_1")
@@ -311,11 +307,6 @@ class Ranking(FeedbackType):
 
 def _flag_field(key: str, place: int) -> str:
     return f"flag_{key}_{place}"
-
-
-def _ratings(payload: Payload) -> list[dict[str, int]]:
-    """Return the ratings by canonical position; empty ones where none were asked for."""
-    return payload.get("ratings") or [{} for _ in payload["ranks"]]
 
 
 def _raised(payload: Payload, position: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 Payload: ``{"ratings": [{attribute: 0..4, …}, …], "comment": str}``, one object per completion in canonical order; what
 was not asked about one is left out. The attributes and their meaning are those of Z. Wang et al., "HelpSteer2" (2024),
-section 2; the words of the points are ours.
+section 2; the words of the points are ours. With reasons, where the campaign asks for them: see
+`annotation.feedback.scales`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
         "Complexity: a child could write it | everyday words | some knowledge | good knowledge | a specialist's",
         "Verbosity: far too terse | short | about right | long | exhaustive",
     ],
+    "reasons": "off",
     "comment": "optional",
     **rules.DEFAULTS,
 }
@@ -57,6 +59,7 @@ class Ratings(FeedbackType):
         return {
             "question": question_schema(DEFAULTS["question"]),
             "attributes": lines_schema("Attributes", DEFAULTS["attributes"], scales.LINES),
+            "reasons": scales.reasons_schema(),
             "comment": comment_schema(),
             **rules.option_properties(("Complexity if Helpfulness is 3 or 4", "Helpfulness is 4 and Correctness is 0")),
         }
@@ -75,7 +78,10 @@ class Ratings(FeedbackType):
         asked = _rules(options)
         answers = []
         for place, letter in enumerate(letters(range(len(shown_order))), start=1):
-            rows = [{**scales.row(line, place), **asked.marks(key_of(line), place)} for line in options["attributes"]]
+            rows = [
+                {**scales.row(line, place, options["reasons"]), **asked.marks(key_of(line), place)}
+                for line in options["attributes"]
+            ]
             answers.append({"letter": letter, "rows": rows})
         return {
             "question": options["question"],
@@ -87,22 +93,13 @@ class Ratings(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
-        asked = _rules(options)
-        ratings: list[dict[str, int]] = [{} for _ in shown_order]
-        for place, position in enumerate(shown_order, start=1):
-            said: dict[str, str] = {}
-            for line in options["attributes"]:
-                key = key_of(line)
-                if asked.asks(key, said):
-                    said[key] = reader.choice(f"{key}_{place}", scales.VALUES, missing="Rate this too.")
-            asked.check(reader, said, place)
-            ratings[position] = {key: int(value or scales.LOWEST) for key, value in said.items()}
+        rated = scales.read(reader, options, shown_order, asked=_rules(options))
         comment = reader.comment(options["comment"])
         reader.finish()
-        return {"ratings": ratings, "comment": comment}
+        return {**rated, "comment": comment}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
-        return {"comment": payload["comment"], **scales.values(payload["ratings"], shown_order)}
+        return {"comment": payload["comment"], **scales.values(payload, shown_order)}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
@@ -126,10 +123,10 @@ class Ratings(FeedbackType):
     ) -> Iterator[dict[str, Any]]:
         if view != "ratings":
             return
-        for position, ratings in enumerate(payload["ratings"]):
+        for position in range(len(payload["ratings"])):
             yield {
                 **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
-                "ratings": ratings,
+                **scales.columns(payload, position),
                 "flags": [],
                 "comment": payload["comment"],
             }
@@ -138,24 +135,25 @@ class Ratings(FeedbackType):
         return [Dimension(key, title) for key, title in _titles(options).items()]
 
     def points(self, payload: Payload) -> Iterator[Point]:
-        for position, ratings in enumerate(payload["ratings"]):
-            for key, value in ratings.items():
-                yield Point(key, position, value, str(value))
+        yield from scales.points(payload)
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         return scales.tally_labels(_titles(options))
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
-        return scales.tallied(payload["ratings"], _titles(options))
+        titles = _titles(options)
+        return [said for one in payload["ratings"] for said in scales.in_words(one, titles)]
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
         properties: dict[str, Any] = {
             "comment": {"type": "string", "maxLength": MAX_COMMENT},
-            **scales.json_schema(options["attributes"]),
         }
+        properties |= scales.json_schema(options["attributes"], options["reasons"])
         always = [line for line in options["attributes"] if key_of(line) not in _rules(options).asked_if]
         required = [f"{key_of(line)}_1" for line in always]
+        if options["reasons"] == "required":
+            required += [f"reason_{name}" for name in required]
         if options["comment"] == "required":
             required.append("comment")
         return {"type": "object", "properties": properties, "required": required}

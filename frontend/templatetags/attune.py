@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,12 @@ def at(values: Mapping[str, Any] | None, name: str) -> Any:
     """Return what `values` has under a name that only the context knows; the empty string when it has nothing."""
     found = values.get(name) if values else None
     return "" if found is None else found
+
+
+@register.filter
+def as_text(value: Any) -> str:
+    """Return a value for an input that takes text; a list, which a script may keep as a draft, as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @register.filter

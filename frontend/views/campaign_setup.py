@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation.campaign_templates import templates
 from annotation.dialogues import EACH_TURN, scope_of
 from annotation.errors import AnnotationError, Invalid
-from annotation.feedback import KINDS, kind
+from annotation.feedback import KINDS, kind, shown_images
 from annotation.models import Campaign, Role
 from annotation.permissions import campaign_for, may_create
 from annotation.services import campaigns
@@ -41,6 +41,11 @@ EXAMPLE: dict[str, Any] = {
         },
         {"letter": "B", "text": "Use more yeast, and let it rise for longer."},
     ],
+}
+# What is asked about images is shown as for an item whose prompt has one.
+PICTURED = {
+    "messages": [{"role": "user", "content": [{"type": "image", "image": "", "width": 4, "height": 3, "alt": ""}]}],
+    "completions": [],
 }
 
 
@@ -223,7 +228,8 @@ def preview_context(form: CampaignForm) -> dict[str, Any]:
     # Compared are two answers; what judges one at a time is shown with one, and with two turns where each is judged.
     scope = scope_of(options)
     shown = 2 if scope == EACH_TURN else max(form.kind.completions[0], 1)
-    inputs = form.kind.context(options=options, shown_order=list(range(shown)))
+    asked = options if scope == EACH_TURN else shown_images.for_item(options, PICTURED)
+    inputs = form.kind.context(options=asked, shown_order=list(range(shown)))
     return {
         "kind": form.kind,
         "example": {**EXAMPLE, "answers": EXAMPLE["answers"][:shown]},

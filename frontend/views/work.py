@@ -62,6 +62,7 @@ MODULES = [
         "store",
         "timer",
         "turns",
+        "view",
     )
 ]
 

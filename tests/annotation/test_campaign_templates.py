@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
 
-from annotation.campaign_templates import FOLDER, templates, unwrapped
+from annotation.campaign_templates import FOLDER, MORE_SETTINGS, templates, unwrapped
 from annotation.errors import Invalid
 from annotation.feedback import KINDS
 from annotation.models import Campaign, Event, Guideline
@@ -30,10 +31,32 @@ def test_a_template_makes_a_campaign(name: str, lead):
     made = campaigns.create(name=name, actor=lead, began_as=template.label, **template.settings)
     options = {**KINDS[made.kind].default_options(), **template.settings["options"]}
     assert made.options == options
+    for setting in MORE_SETTINGS:
+        assert getattr(made, setting) == template.settings.get(setting, Campaign._meta.get_field(setting).get_default())
     text = Guideline.objects.get(campaign=made).text
     assert text.startswith("## ") and 300 < len(text) < 3000
     assert Event.objects.get(campaign=made, action="campaign.created").detail == {"began_as": template.label}
     KINDS[made.kind].context(options=made.options, shown_order=[0, 1])
+
+
+def test_no_setting_of_a_template_is_read_over():
+    written = {"version", "title", "summary", "source", "kind", "options", "overlap", "lease_seconds", "wellbeing"}
+    for path in FOLDER.glob("*.toml"):
+        assert set(tomllib.loads(path.read_text())) <= {*written, "guideline", *MORE_SETTINGS}, path.name
+
+
+def test_where_people_may_read_harm_templates_bound_the_dose():
+    for template in templates().values():
+        if template.settings["wellbeing"] == Campaign.Wellbeing.LIKELY:
+            assert all(template.settings[name] for name in ("daily_limit", "weekly_limit", "rest_after")), template.name
+
+
+def test_images_have_templates_of_their_own():
+    pictured = templates()["beavertails-v"].settings
+    assert pictured["options"]["image_severity"] and pictured["options"]["pack"] == "beavertails-v"
+    ranked = templates()["mm-rlhf"].settings
+    assert len(ranked["options"]["attributes"]) == 3 and len(ranked["options"]["regions"]) == 4
+    assert "ties" in ranked["options"] and KINDS[ranked["kind"]].completions[1] >= 5
 
 
 def test_wrapped_paragraphs_become_one_line_and_lists_stay():

@@ -97,8 +97,8 @@ def test_principles_by_one_key_each_with_a_passage_that_was_selected(work, perso
 def test_answers_are_rated_and_flagged_while_they_are_ranked(work, person: User) -> None:
     asked = {"attributes": ["Helpfulness", "Tone"], "flags": ["Spam", "Wrong language"]}
     page = work(campaign_of("ranking", person, [ANSWER, OTHER], **asked))
-    press(page, "1 3 4 2 2 0 0")  # a place and two ratings of each; flags are walked past
-    press(page, "j 2 Control+z 2 Enter")
+    press(page, "3 4 0 0 1 2")  # two ratings of each, then their places; flags are walked past
+    press(page, "k k 2 Control+z 2 Enter")
     said = stored(person)
     assert sorted(said["ranks"]) == [1, 2]
     by_rank = dict(zip(said["ranks"], zip(said["ratings"], said["flags"], strict=True), strict=True))

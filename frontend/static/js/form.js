@@ -26,7 +26,8 @@ export function missingIn(scope, form) {
     if (input.closest("[data-asked-if][hidden]")) continue;
     if (input.matches("[data-if-shown]") && !input.checkVisibility()) continue; // another answer made it needless
     const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
-    if (!given && !missing.has(input.name)) missing.set(input.name, input);
+    const name = input.dataset.requiredAs ?? input.name; // some are part of a field that a script writes
+    if (!given && !missing.has(name)) missing.set(name, input);
   }
   for (const group of scope.querySelectorAll("[data-needs-one]")) {
     const chosen = [...group.querySelectorAll("input:checked")].some((input) => input.value !== "0");

@@ -68,6 +68,11 @@ export function rows(item) {
   list.addEventListener("change", ({ target }) => {
     const row = target.closest("[data-row]");
     if (!target.matches(ANSWERS) || target === document.activeElement) return;
+    const reason = row.querySelector("[data-reason]");
+    if (reason && !reason.value.trim()) {
+      reason.focus();
+      return;
+    }
     const open = shown();
     const next = open.slice(open.indexOf(row) + 1).find((one) => one.querySelector(ANSWERS) && !answered(one));
     const due = next && following(row, next, list.closest("form"));

@@ -56,7 +56,8 @@ function open(item) {
   draft.restore();
   copyButtons(item);
   readingAids(item);
-  viewers(item);
+  const views = viewers(item);
+  if (item.querySelector("[data-regions]")) import("./regions.js").then(({ regions }) => regions(item, views));
   rows(item);
   changes(item);
   steps(form);

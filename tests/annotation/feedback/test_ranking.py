@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jsonschema
 import pytest
 
 from annotation.errors import Invalid
@@ -106,3 +107,56 @@ def test_an_attribute_cannot_be_taken_for_something_else(name):
     with pytest.raises(Invalid) as caught:
         RANKING.clean_options({"attributes": [name]})
     assert set(caught.value.errors) == {"attributes"}
+
+
+WITH_REASONS = {"attributes": ["Faithful: a | b | c | d | e", "Helpful"], "reasons": "optional"}
+SAID = {
+    "rank_1": "2",
+    "rank_2": "1",
+    "faithful_1": "0",
+    "helpful_1": "3",
+    "faithful_2": "4",
+    "helpful_2": "1",
+    "reason_faithful_1": " The bird is no wren. ",
+}
+
+
+def test_answers_are_rated_with_reasons_before_they_are_ordered():
+    options = RANKING.clean_options(WITH_REASONS)
+    payload = RANKING.parse(SAID, options=options, shown_order=[1, 0])
+    assert payload["ranks"] == [1, 2]
+    assert payload["ratings"] == [{"faithful": 4, "helpful": 1}, {"faithful": 0, "helpful": 3}]
+    assert payload["reasons"] == [{}, {"faithful": "The bird is no wren."}]
+    values = RANKING.initial(payload, shown_order=[1, 0])
+    assert RANKING.parse(values, options=options, shown_order=[1, 0]) == payload
+    rows = list(RANKING.rows("ratings", payload, texts=["a", "b"], origins=["x", "y"], shown_order=[1, 0]))
+    assert [(row["ratings"]["faithful"], row["reasons"], row["position"]) for row in rows] == [
+        (4, {}, 1),
+        (0, {"faithful": "The bird is no wren."}, 0),
+    ]
+    assert len(list(RANKING.rows("pairs", payload, texts=["a", "b"], origins=["x", "y"], shown_order=[1, 0]))) == 1
+    announced = {dimension.name for dimension in RANKING.dimensions(options)}
+    assert {point.dimension for point in RANKING.points(payload)} == announced == {"order", "faithful", "helpful"}
+    jsonschema.validate(SAID, RANKING.json_schema(options))
+    (question, _) = RANKING.context(options=options, shown_order=[1, 0])["answers"][0]["rows"]
+    assert (question["name"], question["reason_name"], question["points"][4]["words"]) == (
+        "faithful_1",
+        "reason_faithful_1",
+        "e",
+    )
+
+
+def test_a_rating_or_a_reason_that_is_wanted_is_named():
+    options = RANKING.clean_options({**WITH_REASONS, "reasons": "required"})
+    with pytest.raises(Invalid) as caught:
+        RANKING.parse({**SAID, "helpful_2": ""}, options=options, shown_order=[0, 1])
+    assert set(caught.value.errors) == {"helpful_2", "reason_helpful_1", "reason_faithful_2", "reason_helpful_2"}
+    with pytest.raises(Invalid) as caught:
+        RANKING.clean_options({"attributes": ["Faithful: good | bad"], "reasons": "always"})
+    assert set(caught.value.errors) == {"attributes", "reasons"}
+
+
+def test_without_attributes_nobody_is_rated():
+    payload = parse(1, 2)
+    assert "ratings" not in payload
+    assert list(RANKING.rows("ratings", payload, texts=["a", "b"], origins=["", ""], shown_order=[0, 1])) == []
