@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from annotation.importing import kept_files, refusals, uploads
-from annotation.services import queue
+from annotation.services import proposals, queue
 
 
 @shared_task(ignore_result=True)
@@ -19,3 +19,9 @@ def expire_files() -> None:
     """Delete uploads that nobody imported, and old files of refused rows."""
     kept_files.expire(uploads.FOLDER, uploads.KEPT)
     kept_files.expire(refusals.FOLDER, refusals.KEPT)
+
+
+@shared_task(ignore_result=True)
+def propose_principles(proposal_id: int) -> None:
+    """Find the principles that a critique speaks of."""
+    proposals.fill(proposal_id=proposal_id)

@@ -9,6 +9,7 @@ from annotation.feedback.base import FeedbackType
 from annotation.feedback.critique import Critique
 from annotation.feedback.dual import Dual
 from annotation.feedback.pairwise import Pairwise
+from annotation.feedback.principled_critique import PrincipledCritique
 from annotation.feedback.principles import Principles
 from annotation.feedback.ranking import Ranking
 from annotation.feedback.ratings import Ratings
@@ -28,7 +29,7 @@ def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
 
 
 KINDS: dict[str, FeedbackType] = _registry(
-    Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique(), Rewrite()
+    Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique(), PrincipledCritique(), Rewrite()
 )
 
 

@@ -176,8 +176,12 @@ class Principles(FeedbackType):
                 yield {
                     **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                     "principle": key,
+                    "statement": None,
                     "answer": one["answer"],
                     "evidence": as_evidence(text_of(texts[position]), one["evidence"]),
+                    "evidence_in": "answer",
+                    "proposed_by": None,
+                    "changed": False,
                     "comment": payload["comment"],
                 }
 

@@ -5,6 +5,7 @@ from annotation.models.campaigns import Campaign, Guideline
 from annotation.models.content import Completion, Image, Prompt
 from annotation.models.feedback import Feedback
 from annotation.models.people import Membership, Role, User
+from annotation.models.proposals import Proposal
 from annotation.models.work import Assignment, Task, TaskCompletion
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Image",
     "Membership",
     "Prompt",
+    "Proposal",
     "Role",
     "Task",
     "TaskCompletion",

@@ -10,6 +10,7 @@ import { fetchImages, viewers } from "./images.js";
 import { listenForKeys } from "./keys.js";
 import { get, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
+import { proposals } from "./proposals.js";
 import { readingAids } from "./reading.js";
 import { review } from "./review.js";
 import { rows } from "./rows.js";
@@ -57,6 +58,7 @@ function open(item) {
   viewers(item);
   rows(item);
   changes(item);
+  proposals(item);
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
   draft.addEventListener("stored", () => clearNotice("connection"));
