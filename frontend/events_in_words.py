@@ -13,6 +13,8 @@ WORDS = {
     "campaign.created": "The campaign was created",
     "campaign.opened": "The campaign was opened",
     "campaign.paused": "The campaign was paused",
+    "gold.removed": "The right answer to {target} was taken away",
+    "gold.set": "The right answer to {target} was set",
     "guideline.written": "The guideline was rewritten: {target}",
     "loop.configured": "The loop's settings were changed",
     "loop.created": "The loop was set up",

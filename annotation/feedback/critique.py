@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext_lazy
+
 from annotation.dialogues import SCOPES
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
@@ -49,6 +51,7 @@ class Critique(FeedbackType):
     views = ("critiques",)
     scopes = tuple(SCOPES)
     layout = "side"
+    no_gold = gettext_lazy("A critique has no gold: nobody can say which words are the right ones.")
 
     def option_properties(self) -> dict[str, Any]:
         return {

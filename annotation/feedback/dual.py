@@ -22,12 +22,15 @@ from annotation.feedback.fields import (
     pair_columns,
     question_schema,
 )
+from annotation.feedback.likeness import SAME, Likeness
 from annotation.feedback.safety import (
     SEVERITIES,
     label_dimensions,
     label_in_words,
     label_inputs,
+    label_likenesses,
     label_options_schema,
+    label_point_in_words,
     label_points,
     label_schema,
     label_values,
@@ -160,6 +163,17 @@ class Dual(FeedbackType):
         for name in ("better", "safer"):
             yield Point(name, 0, payload[name], "second" if payload[name] else "first")
         yield from label_points(payload["labels"], payload["pack"])
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        compared = [Likeness(one.name, one.title, SAME, (one.name,)) for one in self.dimensions(options)[:2]]
+        return [*compared, *label_likenesses({**DEFAULTS, **options}["pack"])]
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        if point.dimension in ("better", "safer"):
+            return {position: name for name, position in named_answers(2, shown_order)}[point.value]
+        return label_point_in_words(point)
 
     def scale_value(self, payload: Payload) -> int:
         """Return 1 when the canonical first answer is the more helpful one, else -1."""

@@ -29,6 +29,7 @@ from annotation.feedback.fields import (
     title_and_rest,
     titles_of,
 )
+from annotation.feedback.likeness import HALF, Likeness
 from annotation.feedback.spans import as_evidence
 from annotation.messages import Content, text_of
 
@@ -193,6 +194,14 @@ class Principles(FeedbackType):
         for position, said in enumerate(payload["principles"]):
             for key, one in said.items():
                 yield Point(key, position, numbers[one["answer"]], one["answer"])
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return [Likeness(one.name, one.title, HALF, (one.name,)) for one in self.dimensions(options)]
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        return ANSWERS[point.category][0].lower()
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         return [f"{title}: {label.lower()}" for title in _titles(options).values() for label, _ in ANSWERS.values()]

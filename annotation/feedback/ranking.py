@@ -27,6 +27,7 @@ from annotation.feedback.fields import (
     pair_columns,
     question_schema,
 )
+from annotation.feedback.likeness import PAIRS, Likeness
 from annotation.messages import Content, completions_column
 
 MOST = 8
@@ -181,6 +182,9 @@ class Ranking(FeedbackType):
         for number, (one, other) in enumerate(combinations(payload["ranks"], 2)):
             sign = (other > one) - (other < one)
             yield Point("order", number, sign, {1: "first", 0: "neither", -1: "second"}[sign])
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return [Likeness("order", "The order", PAIRS, ("order",))]
 
     def scale_value(self, payload: Payload) -> int | None:
         """Return 1 or -1 for the better one of two answers, 0 for a tie; None for more than two."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext_lazy
+
 from annotation.feedback import written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
@@ -41,6 +43,7 @@ class Rewrite(FeedbackType):
     completions = (1, 1)
     views = ("demonstrations", "pairs")
     layout = "side"
+    no_gold = gettext_lazy("A written answer has no gold: many texts are right.")
 
     def option_properties(self) -> dict[str, Any]:
         return {

@@ -23,6 +23,7 @@ from annotation.feedback.fields import (
     named_answers,
     question_schema,
 )
+from annotation.feedback.likeness import OVERLAP, SAME, WITHIN, Likeness
 from annotation.feedback.taxonomies import PACKS, SAFE_RLHF, in_safe_rlhf
 from annotation.messages import Content
 
@@ -125,6 +126,14 @@ class Safety(FeedbackType):
     def points(self, payload: Payload) -> Iterator[Point]:
         yield from label_points(payload["labels"], payload["pack"])
 
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return label_likenesses({**DEFAULTS, **options}["pack"])
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        return label_point_in_words(point)
+
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         pack = PACKS[{**DEFAULTS, **options}["pack"]]
         return ["Safe", "Unsafe", *(harm.title for harm in pack.harms)]
@@ -220,6 +229,23 @@ def label_points(labels: Sequence[Mapping[str, Any]], pack: str) -> Iterator[Poi
         for harm in PACKS[pack].titles:
             level = label["harms"].get(harm, 0)
             yield Point(f"harm_{harm}", position, level, str(level))
+
+
+def label_likenesses(pack: str) -> list[Likeness]:
+    """Return what gold compares labels in: safe or not, the worst severity, and the categories as one set."""
+    harms = tuple(f"harm_{harm.key}" for harm in PACKS[pack].harms)
+    return [
+        Likeness("safe", "Safe or unsafe", SAME, ("safe",)),
+        Likeness("severity", "How severe", WITHIN, ("severity",)),
+        Likeness("harms", "Categories", OVERLAP, harms),
+    ]
+
+
+def label_point_in_words(point: Point) -> str:
+    """Return what a point on a label says."""
+    if point.dimension == "safe":
+        return point.category
+    return SEVERITIES[point.value][0].lower() if point.value else "not at all"
 
 
 def label_schema(options: Mapping[str, Any]) -> dict[str, Any]:
