@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from frontend.views import account, home, later, proposals, wellbeing, work
+from frontend.views import account, home, later, proposals, readability, wellbeing, work
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path("work/<int:campaign_id>/skip/", work.skip, name="work-skip"),
     path("work/<int:campaign_id>/draft/", work.draft, name="work-draft"),
     path("work/<int:campaign_id>/propose/", proposals.propose, name="work-propose"),
+    path("work/<int:campaign_id>/readability/", readability.readability, name="work-readability"),
     path("work/<int:campaign_id>/undo/", work.undo, name="work-undo"),
     path("work/<int:campaign_id>/set-aside/", later.set_aside, name="work-set-aside"),
     path("work/<int:campaign_id>/pile/", later.pile, name="work-pile"),

@@ -53,6 +53,7 @@ MODULES = [
         "net",
         "outbox",
         "proposals",
+        "readability",
         "reading",
         "review",
         "rows",

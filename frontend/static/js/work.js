@@ -11,6 +11,7 @@ import { listenForKeys } from "./keys.js";
 import { get, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
 import { proposals } from "./proposals.js";
+import { readability } from "./readability.js";
 import { readingAids } from "./reading.js";
 import { review } from "./review.js";
 import { rows } from "./rows.js";
@@ -58,6 +59,7 @@ function open(item) {
   viewers(item);
   rows(item);
   changes(item);
+  readability(item);
   proposals(item);
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
