@@ -21,7 +21,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.extraction.checks import MAX_STATEMENT, MOST
-from annotation.extraction.matching import key_among, place_of
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     Fields,
@@ -36,14 +35,12 @@ from annotation.feedback.fields import (
 )
 from annotation.feedback.principles import DEFAULTS as PRINCIPLES
 from annotation.feedback.principles import MOST_PRINCIPLES
+from annotation.feedback.slots import ANSWERS, MAX_EVIDENCE, MAX_NAME, REJECT, Slot, names
+from annotation.feedback.slots import values as slot_values
 from annotation.messages import Content
 
-ANSWERS = {"yes": ("Yes", "y"), "partly": ("Partly", "p"), "no": ("No", "n")}
-REJECT = "reject"
 UNMENTIONED = "unmentioned"
 OTHER = "Other"
-MAX_EVIDENCE = 2_000
-MAX_NAME = 120
 MOST_WORDS = 1_000
 DEFAULTS: dict[str, Any] = {
     "question": "What would you tell whoever wrote this?",
@@ -123,7 +120,7 @@ class PrincipledCritique(FeedbackType):
             "listed": [
                 {"title": title, "meaning": meaning} for title, meaning in map(title_and_rest, options["principles"])
             ],
-            "slots": [{"number": number, **_names(number)} for number in range(1, MOST + 1)],
+            "slots": [{"number": number, **names(number)} for number in range(1, MOST + 1)],
         }
 
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
@@ -139,7 +136,7 @@ class PrincipledCritique(FeedbackType):
         rejected: list[dict[str, Any]] = []
         places: dict[str, int] = {}
         for number in range(1, MOST + 1):
-            slot = _Slot(reader, number)
+            slot = Slot(reader, number)
             if slot.is_empty:
                 continue
             if slot.answer == REJECT:
@@ -151,7 +148,7 @@ class PrincipledCritique(FeedbackType):
             meant = one["key"] or key_of(one["statement"])
             if meant in places:
                 twice = _("This is the same principle as number {n}; reject one of the two, or word it differently.")
-                reader.refuse(_names(number)["statement"], twice.format(n=places[meant]))
+                reader.refuse(names(number)["statement"], twice.format(n=places[meant]))
             places.setdefault(meant, number)
             principles.append(one)
         if len(principles) < options["least_principles"]:
@@ -165,9 +162,9 @@ class PrincipledCritique(FeedbackType):
         for number, one in enumerate(payload["principles"], start=1):
             evidence = one["evidence"]["text"] if one["evidence"] else ""
             said = {"statement": one["statement"], "answer": one["answer"], "evidence": evidence}
-            values |= _values(number, said, proposed_by=one["proposed_by"], proposed=one.get("proposed", said))
+            values |= slot_values(number, said, proposed_by=one["proposed_by"], proposed=one.get("proposed", said))
         for number, one in enumerate(payload["rejected"], start=len(payload["principles"]) + 1):
-            values |= _values(number, {**one, "answer": REJECT}, proposed_by=one["proposed_by"], proposed=one)
+            values |= slot_values(number, {**one, "answer": REJECT}, proposed_by=one["proposed_by"], proposed=one)
         return values
 
     def describe(
@@ -241,7 +238,7 @@ class PrincipledCritique(FeedbackType):
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
         text = {"type": "string"}
-        names = _names(1)
+        name = names(1)
         properties: dict[str, Any] = {
             "critique": {
                 **text,
@@ -250,131 +247,27 @@ class PrincipledCritique(FeedbackType):
                 "description": f"What is good about the answer and what is not, in {options['minimum_words']} words or "
                 "more.",
             },
-            names["statement"]: {
+            name["statement"]: {
                 **text,
                 "maxLength": MAX_STATEMENT,
                 "description": f"A principle the critique speaks of; principle_2_statement is the next, up to {MOST}.",
             },
-            names["answer"]: {
+            name["answer"]: {
                 "enum": [*ANSWERS, REJECT],
                 "description": "Whether the answer meets it; reject for one that was proposed and is none.",
             },
-            names["evidence"]: {
+            name["evidence"]: {
                 **text,
                 "maxLength": MAX_EVIDENCE,
                 "description": "The passage of the critique that says so, word for word; may be empty.",
             },
-            names["proposed_by"]: {
+            name["proposed_by"]: {
                 **text,
                 "maxLength": MAX_NAME,
                 "description": "Who proposed it, as it came with the proposal; left out for one's own.",
             },
-            names["proposed"]: {**text, "description": "Its statement as it was proposed."},
-            names["proposed_answer"]: {"enum": [*ANSWERS, ""], "description": "The answer that was proposed."},
-            names["proposed_evidence"]: {**text, "description": "The passage that was proposed."},
+            name["proposed"]: {**text, "description": "Its statement as it was proposed."},
+            name["proposed_answer"]: {"enum": [*ANSWERS, ""], "description": "The answer that was proposed."},
+            name["proposed_evidence"]: {**text, "description": "The passage that was proposed."},
         }
         return {"type": "object", "properties": properties, "required": ["critique"]}
-
-
-_PARTS = (
-    *("statement", "answer", "evidence"),
-    *("proposed_by", "proposed", "proposed_answer", "proposed_evidence"),
-)
-_MISSING = {
-    "statement": gettext_lazy("Say what the principle is, or reject it."),
-    "answer": gettext_lazy("Answer this too, or reject it."),
-}
-
-
-class _Slot:
-    """The fields of one principle, as they were sent."""
-
-    def __init__(self, reader: Fields, number: int) -> None:
-        self._reader, self._names = reader, _names(number)
-        self.answer = reader.choice(self._names["answer"], (*ANSWERS, REJECT), required=False)
-        self.proposed_by = self._text("proposed_by", MAX_NAME)
-        self._statement = " ".join(self._text("statement", MAX_STATEMENT).split())
-        self._evidence = self._text("evidence", MAX_EVIDENCE)
-        self._proposed = {
-            "statement": " ".join(self._text("proposed", MAX_STATEMENT).split()),
-            "answer": reader.choice(self._names["proposed_answer"], tuple(ANSWERS), required=False),
-            "evidence": self._text("proposed_evidence", MAX_EVIDENCE),
-        }
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self._statement or self.answer or self._evidence or self.proposed_by)
-
-    def as_rejected(self) -> dict[str, Any]:
-        # Rejected is what was proposed, whatever was written over it.
-        statement = self._proposed["statement"] or self._statement
-        return {**self._proposed, "statement": statement, "proposed_by": self.proposed_by}
-
-    def as_principle(self, critique: str, listed: Mapping[str, str]) -> dict[str, Any]:
-        if not self._statement:
-            self._reader.refuse(self._names["statement"], str(_MISSING["statement"]))
-        elif not key_of(self._statement):
-            self._reader.refuse(self._names["statement"], _("Begin it with letters or digits."))
-        if not self.answer and not self._reader.errors.get(self._names["answer"]):
-            self._reader.refuse(self._names["answer"], str(_MISSING["answer"]))
-        place = place_of(self._evidence, critique)
-        if self._evidence and place is None:
-            reason = _("These words are not in your critique. Select the passage there, or leave this empty.")
-            self._reader.refuse(self._names["evidence"], reason)
-        evidence = None if place is None else {"text": critique[slice(*place)], "start": place[0], "end": place[1]}
-        said = {
-            "statement": self._statement,
-            "answer": self.answer,
-            "evidence": evidence["text"] if evidence else "",
-        }
-        changed = bool(self.proposed_by) and said != self._proposed
-        return {
-            **said,
-            "key": key_among(self._statement, listed),
-            "evidence": evidence,
-            "proposed_by": self.proposed_by or None,
-            "changed": changed,
-            **({"proposed": self._proposed} if changed else {}),
-        }
-
-    def _text(self, part: str, most: int) -> str:
-        return self._reader.text(self._names[part], most=most)
-
-
-def place_proposals(fields: Mapping[str, Any], proposals: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the fields to set, so that each proposal stands in an empty slot; none for one that is there already."""
-    there = {str(fields.get(_names(number)[part], "")) for number in range(1, MOST + 1) for part in _SAID}
-    empty = [number for number in range(1, MOST + 1) if not any(fields.get(name) for name in _names(number).values())]
-    placed: dict[str, str] = {}
-    for one in proposals:
-        if not empty or one["statement"] in there:
-            continue
-        evidence = one["evidence"]["text"]
-        said = {"statement": one["statement"], "answer": one["answer"], "evidence": evidence}
-        # Its answer stays open: a proposal counts once somebody has answered it themselves.
-        placed |= _values(empty.pop(0), {**said, "answer": ""}, proposed_by=one["by"], proposed=said)
-    return placed
-
-
-_SAID = ("statement", "proposed")
-
-
-def _names(number: int) -> dict[str, str]:
-    """Return the names of a slot's fields."""
-    return {part: f"principle_{number}_{part}" for part in _PARTS}
-
-
-def _values(
-    number: int, said: Mapping[str, Any], *, proposed_by: str | None, proposed: Mapping[str, Any]
-) -> dict[str, str]:
-    """Return the form values of a slot."""
-    names = _names(number)
-    values = {names[part]: str(said[part]) for part in ("statement", "answer", "evidence")}
-    if proposed_by:
-        values |= {
-            names["proposed_by"]: proposed_by,
-            names["proposed"]: str(proposed["statement"]),
-            names["proposed_answer"]: str(proposed["answer"]),
-            names["proposed_evidence"]: str(proposed["evidence"]),
-        }
-    return values

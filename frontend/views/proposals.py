@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from annotation.errors import AnnotationError, Invalid
-from annotation.feedback.principled_critique import place_proposals
+from annotation.feedback.slots import place_proposals
 from annotation.models import Assignment, Campaign, Proposal, Role
 from annotation.services import proposals, submission
 from frontend.decorators import campaign_page

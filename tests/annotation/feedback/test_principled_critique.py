@@ -8,7 +8,8 @@ import pytest
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
-from annotation.feedback.principled_critique import PrincipledCritique, place_proposals
+from annotation.feedback.principled_critique import PrincipledCritique
+from annotation.feedback.slots import place_proposals
 from tests.annotation.feedback.examples import EXAMPLES
 
 KIND = kind("principled_critique")
