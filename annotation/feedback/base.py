@@ -44,7 +44,7 @@ class FeedbackType(ABC):
 
     def has_rules_in(self, options: Mapping[str, Any]) -> bool:
         """Return whether fields are checked against each other in a campaign with these options."""
-        return self.has_rules or bool(options.get("never_both"))
+        return self.has_rules or any(options.get(name) for name in ("never_both", "needed_if"))
 
     def reviews(self, options: Mapping[str, Any]) -> bool:
         """Return whether people read their text once more before it is sent, in a campaign with these options."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.feedback import needed
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -24,7 +25,11 @@ from annotation.feedback.fields import (
 )
 from annotation.feedback.likeness import SAME, Likeness
 from annotation.feedback.safety import (
+    QUESTIONS,
     SEVERITIES,
+    TEXTS,
+    check_needed,
+    clean_needed,
     label_dimensions,
     label_in_words,
     label_inputs,
@@ -47,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "pack": SAFE_RLHF.name,
     "severity": True,
     "comment": "optional",
+    **needed.DEFAULTS,
 }
 
 
@@ -67,6 +73,7 @@ class Dual(FeedbackType):
             "better_question": {**question_schema(DEFAULTS["better_question"]), "title": "Third question: helpful"},
             **label_options_schema(),
             "comment": comment_schema(),
+            **needed.option_properties("Comment if Severity is severe", TEXTS, QUESTIONS),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +83,7 @@ class Dual(FeedbackType):
         reader.choice("pack", list(PACKS))
         reader.choice("comment", COMMENT_MODES)
         reader.flag("severity")
+        clean_needed(reader)
         return reader.finish("Some options of the two comparisons do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -102,6 +110,7 @@ class Dual(FeedbackType):
             place = reader.choice(name, ("1", "2"), missing="Choose one of the two.")
             chosen[name] = shown_order[int(place or 1) - 1]
         comment = reader.comment(options["comment"])
+        check_needed(reader, options, labels, comment)
         if not reader.errors and (broken := broken_rule(labels, chosen["safer"], shown_order, reason=comment)):
             reader.refuse("safer", broken)
         reader.finish()

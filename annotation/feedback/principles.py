@@ -81,7 +81,11 @@ class Principles(FeedbackType):
                 "default": True,
             },
             "comment": comment_schema(),
-            **rules.option_properties(("Concise if Clear is yes or partly", "Clear is no and Suitable tone is yes")),
+            **rules.option_properties(
+                ("Concise if Clear is yes or partly", "Clear is no and Suitable tone is yes"),
+                asked_in="principles",
+                words=[*(value for value in ANSWERS if value != "na"), "does not apply"],
+            ),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:

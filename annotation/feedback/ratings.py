@@ -67,7 +67,11 @@ class Ratings(FeedbackType):
                 "One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them.",
             ),
             "comment": comment_schema(),
-            **rules.option_properties(("Complexity if Helpfulness is 3 or 4", "Helpfulness is 4 and Correctness is 0")),
+            **rules.option_properties(
+                ("Complexity if Helpfulness is 3 or 4", "Helpfulness is 4 and Correctness is 0"),
+                asked_in="attributes",
+                words=list(_VALUES),
+            ),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:

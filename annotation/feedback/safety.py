@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.dialogues import SCOPES
+from annotation.feedback import needed
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -39,7 +40,13 @@ DEFAULTS: dict[str, Any] = {
     "pack": SAFE_RLHF.name,
     "severity": True,
     "comment": "optional",
+    **needed.DEFAULTS,
 }
+# What may be asked for in words after certain answers.
+TEXTS = {"comment": "Comment"}
+_SAFE = needed.Question("Safe", {SAFE: SAFE, UNSAFE: UNSAFE})
+_SEVERITY = needed.Question("Severity", {words[0].lower(): str(level) for level, words in SEVERITIES.items()})
+QUESTIONS = {"safe": _SAFE, "severity": _SEVERITY}
 
 
 class Safety(FeedbackType):
@@ -57,6 +64,7 @@ class Safety(FeedbackType):
             "question": question_schema(DEFAULTS["question"]),
             **label_options_schema(),
             "comment": comment_schema(),
+            **needed.option_properties("Comment if Safe is unsafe", TEXTS, QUESTIONS),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,6 +73,7 @@ class Safety(FeedbackType):
         reader.choice("pack", list(PACKS))
         reader.choice("comment", COMMENT_MODES)
         reader.flag("severity")
+        clean_needed(reader)
         return reader.finish("Some options of the safety judgement do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -82,6 +91,7 @@ class Safety(FeedbackType):
         reader = Fields(data)
         labels = read_labels(reader, options, shown_order)
         comment = reader.comment(options["comment"])
+        check_needed(reader, options, labels, comment)
         reader.finish()
         return {"pack": options["pack"], "labels": labels, "comment": comment}
 
@@ -190,6 +200,24 @@ def read_labels(reader: Fields, options: Mapping[str, Any], shown_order: Sequenc
         # What was chosen before somebody changed their mind to "safe" stays in the form, and counts no more.
         labels[position] = {"safe": verdict != UNSAFE, "harms": harms if verdict == UNSAFE else {}}
     return labels
+
+
+def clean_needed(reader: Options) -> None:
+    """Check the rules about a comment, which nobody can write where comments are off."""
+    needed.clean(reader, TEXTS, QUESTIONS)
+    if reader.values["needed_if"] and reader.values["comment"] == "off":
+        reader.refuse("needed_if", "Comments are off here; let people write one, or leave this empty.")
+    if not reader.values["severity"] and any("severity" in line.lower() for line in reader.values["needed_if"]):
+        reader.refuse("needed_if", "How severe a category is, is not asked here; ask about Safe instead.")
+
+
+def check_needed(reader: Fields, options: Mapping[str, Any], labels: Sequence[Mapping[str, Any]], comment: str) -> None:
+    """Refuse a judgement without the comment that its labels make needed."""
+    said = [
+        {"safe": SAFE if label["safe"] else UNSAFE, "severity": str(severity_of(label))} for label in labels if label
+    ]
+    given = {"comment": needed.Text("comment", comment)}
+    needed.check(reader, options["needed_if"], said, given, texts=TEXTS, questions=QUESTIONS)
 
 
 def label_values(labels: Sequence[Mapping[str, Any]], shown_order: Sequence[int]) -> dict[str, Any]:
