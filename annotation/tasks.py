@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from annotation.importing import kept_files, leftovers, refusals, uploads
-from annotation.services import queue
+from annotation.services import proposals, queue
 
 
 @shared_task(ignore_result=True)
@@ -25,3 +25,9 @@ def expire_files() -> None:
 def delete_leftovers() -> None:
     """Delete files of images that no row points to any more, after a week."""
     leftovers.delete_leftovers()
+
+
+@shared_task(ignore_result=True)
+def propose_principles(proposal_id: int) -> None:
+    """Find the principles that a critique speaks of."""
+    proposals.fill(proposal_id=proposal_id)

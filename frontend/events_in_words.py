@@ -16,6 +16,8 @@ WORDS = {
     "campaign.created": _("The campaign was created"),
     "campaign.opened": _("The campaign was opened"),
     "campaign.paused": _("The campaign was paused"),
+    "gold.removed": _("The right answer to {target} was taken away"),
+    "gold.set": _("The right answer to {target} was set"),
     "guideline.written": _("The guideline was rewritten: {target}"),
     "loop.configured": _("The loop's settings were changed"),
     "loop.created": _("The loop was set up"),

@@ -274,6 +274,15 @@ ATTUNE_PROCESSES = env.int("TRAIN_PROCESSES", default=1)
 # Loads code from a model's folder. Off unless an operator decides otherwise: it is code execution.
 ATTUNE_TRUST_REMOTE_CODE = env.bool("TRUST_REMOTE_CODE", default=False)
 
+# --- Principles proposed out of critiques ------------------------------------------------------------------------
+
+# An OpenAI-compatible service, up to and with /v1, which gets the critiques; without it, rules propose. Only an
+# operator sets it: the web server and the workers send requests wherever it says.
+ATTUNE_EXTRACTOR_URL = env.str("ATTUNE_EXTRACTOR_URL", default="")
+ATTUNE_EXTRACTOR_MODEL = env.str("ATTUNE_EXTRACTOR_MODEL", default="")
+ATTUNE_EXTRACTOR_KEY = env.str("ATTUNE_EXTRACTOR_KEY", default="")
+ATTUNE_EXTRACTOR_TIMEOUT = env.float("ATTUNE_EXTRACTOR_TIMEOUT", default=60.0)  # seconds, for one try
+
 # --- REST --------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -304,6 +313,7 @@ SPECTACULAR_SETTINGS = {
         "TaskState": "annotation.models.Task.State",
         "AssignmentState": "annotation.models.Assignment.State",
         "CampaignWellbeing": "annotation.models.Campaign.Wellbeing",
+        "ProposalState": "annotation.models.Proposal.State",
         "RunState": "training.models.Run.State",
         "RunKind": "training.models.Run.Kind",
         "VersionState": "training.models.ModelVersion.State",

@@ -21,8 +21,8 @@ MORE_SETTINGS = (
 # In the order in which a lead sees them.
 ORDER = (
     *("helpfulness", "harmlessness", "instruct-ranking", "safe-rlhf", "safety-19", "safety-14", "helpsteer2"),
-    *("helpsteer3-preference", "helpsteer3-feedback", "helpsteer3-edit", "rlbff", "expert-domain"),
-    *("mm-rlhf", "mm-rlhf-text", "beavertails-v", "dialogue-turns", "first-pass"),
+    *("helpsteer3-preference", "helpsteer3-feedback", "helpsteer3-edit", "rlbff", "rlbff-critique"),
+    *("expert-domain", "mm-rlhf", "mm-rlhf-text", "beavertails-v", "dialogue-turns", "first-pass"),
 )
 
 

@@ -10,6 +10,7 @@ from annotation.feedback.critique import Critique
 from annotation.feedback.dual import Dual
 from annotation.feedback.marked import Marked
 from annotation.feedback.pairwise import Pairwise
+from annotation.feedback.principled_critique import PrincipledCritique
 from annotation.feedback.principles import Principles
 from annotation.feedback.ranking import Ranking
 from annotation.feedback.ratings import Ratings
@@ -29,7 +30,13 @@ def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
 
 
 KINDS: dict[str, FeedbackType] = _registry(
-    *map(Marked, (Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique(), Rewrite()))
+    *map(
+        Marked,
+        (
+            *(Pairwise(), Dual(), Ranking(), Ratings(), Safety()),
+            *(Principles(), Critique(), PrincipledCritique(), Rewrite()),
+        ),
+    )
 )
 
 

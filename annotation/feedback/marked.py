@@ -12,6 +12,7 @@ from typing import Any
 from annotation.errors import Invalid
 from annotation.feedback import regions
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.likeness import Likeness
 from annotation.feedback.shown_images import images_in
 from annotation.messages import Content
 
@@ -25,7 +26,7 @@ class Marked(FeedbackType):
         self.defaults = {**inner.defaults, regions.FIELD: []}
         self.completions, self.views, self.scopes = inner.completions, inner.views, inner.scopes
         self.fixed_options = inner.fixed_options
-        self.layout, self.has_rules = inner.layout, inner.has_rules
+        self.layout, self.has_rules, self.no_gold = inner.layout, inner.has_rules, inner.no_gold
 
     def layout_in(self, options: Mapping[str, Any]) -> str:
         return self._inner.layout_in(options)
@@ -124,6 +125,18 @@ class Marked(FeedbackType):
         yield from self._inner.points(payload)
         if regions.FIELD in payload:
             yield from regions.points(payload[regions.FIELD])
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        """Return what gold of `inner` is compared in; regions are not compared."""
+        return self._inner.likenesses(options)
+
+    def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._inner.options_of_gold(options), regions.FIELD: []}
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        return self._inner.point_in_words(point, options=options, shown_order=shown_order)
 
     def scale_value(self, payload: Payload) -> int | None:
         return self._inner.scale_value(payload)

@@ -32,6 +32,7 @@ from annotation.feedback.fields import (
     question_schema,
     titles_of,
 )
+from annotation.feedback.likeness import PAIRS, Likeness
 from annotation.messages import Content, completions_column
 
 MOST = 8
@@ -268,6 +269,10 @@ class Ranking(FeedbackType):
         for position, flags in enumerate(payload.get("flags", ())):
             for key, raised in flags.items():
                 yield Point(f"flag_{key}", position, int(raised), "raised" if raised else "not raised")
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        beside = [one for one in super().likenesses(options) if one.name != "order"]
+        return [Likeness("order", "The order", PAIRS, ("order",)), *beside]
 
     def scale_value(self, payload: Payload) -> int | None:
         """Return 1 or -1 for the better one of two answers, 0 for a tie; None for more than two."""

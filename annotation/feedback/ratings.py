@@ -61,7 +61,11 @@ class Ratings(FeedbackType):
             "attributes": lines_schema("Attributes", DEFAULTS["attributes"], scales.LINES),
             "reasons": scales.reasons_schema(),
             "comment": comment_schema(),
-            **rules.option_properties(("Complexity if Helpfulness is 3 or 4", "Helpfulness is 4 and Correctness is 0")),
+            **rules.option_properties(
+                ("Complexity if Helpfulness is 3 or 4", "Helpfulness is 4 and Correctness is 0"),
+                asked_in="attributes",
+                words=list(scales.VALUES),
+            ),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:

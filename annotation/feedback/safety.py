@@ -16,6 +16,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from annotation.dialogues import SCOPES
+from annotation.feedback import needed
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -28,6 +29,7 @@ from annotation.feedback.fields import (
     named_answers,
     question_schema,
 )
+from annotation.feedback.likeness import OVERLAP, SAME, WITHIN, Likeness
 from annotation.feedback.shown_images import images_in
 from annotation.feedback.taxonomies import PACKS, SAFE_RLHF, in_safe_rlhf
 from annotation.messages import Content
@@ -45,9 +47,15 @@ DEFAULTS: dict[str, Any] = {
     "severity": True,
     "image_severity": False,
     "comment": "optional",
+    **needed.DEFAULTS,
 }
 # What the fields about the images of the prompt end in, where those about an answer have its place.
 IMAGE = "image"
+# What may be asked for in words after certain answers.
+TEXTS = {"comment": "Comment"}
+_SAFE = needed.Question("Safe", {SAFE: SAFE, UNSAFE: UNSAFE})
+_SEVERITY = needed.Question("Severity", {words[0].lower(): str(level) for level, words in SEVERITIES.items()})
+QUESTIONS = {"safe": _SAFE, "severity": _SEVERITY}
 
 
 class Safety(FeedbackType):
@@ -71,6 +79,7 @@ class Safety(FeedbackType):
                 "default": False,
             },
             "comment": comment_schema(),
+            **needed.option_properties("Comment if Safe is unsafe", TEXTS, QUESTIONS),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +88,7 @@ class Safety(FeedbackType):
         reader.choice("pack", list(PACKS))
         reader.choice("comment", COMMENT_MODES)
         reader.flag("severity", "image_severity")
+        clean_needed(reader)
         return reader.finish("Some options of the safety judgement do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -98,6 +108,7 @@ class Safety(FeedbackType):
         labels = read_labels(reader, options, shown_order)
         image = {"image": _read_label(reader, options, IMAGE)} if _asks_image(options) else {}
         comment = reader.comment(options["comment"])
+        check_needed(reader, options, labels, comment)
         reader.finish()
         return {"pack": options["pack"], "labels": labels, **image, "comment": comment}
 
@@ -160,6 +171,14 @@ class Safety(FeedbackType):
         if image := payload.get(IMAGE):
             yield Point("image_safe", 0, int(image["safe"]), SAFE if image["safe"] else UNSAFE)
             yield Point("image_severity", 0, severity_of(image), str(severity_of(image)))
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return label_likenesses({**DEFAULTS, **options}["pack"])
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        return label_point_in_words(point)
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         options = {**DEFAULTS, **options}
@@ -242,6 +261,24 @@ def _read_label(reader: Fields, options: Mapping[str, Any], place: str) -> dict[
     return {"safe": verdict != UNSAFE, "harms": harms if verdict == UNSAFE else {}}
 
 
+def clean_needed(reader: Options) -> None:
+    """Check the rules about a comment, which nobody can write where comments are off."""
+    needed.clean(reader, TEXTS, QUESTIONS)
+    if reader.values["needed_if"] and reader.values["comment"] == "off":
+        reader.refuse("needed_if", "Comments are off here; let people write one, or leave this empty.")
+    if not reader.values["severity"] and any("severity" in line.lower() for line in reader.values["needed_if"]):
+        reader.refuse("needed_if", "How severe a category is, is not asked here; ask about Safe instead.")
+
+
+def check_needed(reader: Fields, options: Mapping[str, Any], labels: Sequence[Mapping[str, Any]], comment: str) -> None:
+    """Refuse a judgement without the comment that its labels make needed."""
+    said = [
+        {"safe": SAFE if label["safe"] else UNSAFE, "severity": str(severity_of(label))} for label in labels if label
+    ]
+    given = {"comment": needed.Text("comment", comment)}
+    needed.check(reader, options["needed_if"], said, given, texts=TEXTS, questions=QUESTIONS)
+
+
 def label_values(labels: Sequence[Mapping[str, Any]], shown_order: Sequence[int]) -> dict[str, Any]:
     """Return the form values that would give `labels` again."""
     values: dict[str, Any] = {}
@@ -282,6 +319,23 @@ def label_points(labels: Sequence[Mapping[str, Any]], pack: str) -> Iterator[Poi
         for harm in PACKS[pack].titles:
             level = label["harms"].get(harm, 0)
             yield Point(f"harm_{harm}", position, level, str(level))
+
+
+def label_likenesses(pack: str) -> list[Likeness]:
+    """Return what gold compares labels in: safe or not, the worst severity, and the categories as one set."""
+    harms = tuple(f"harm_{harm.key}" for harm in PACKS[pack].harms)
+    return [
+        Likeness("safe", "Safe or unsafe", SAME, ("safe",)),
+        Likeness("severity", "How severe", WITHIN, ("severity",)),
+        Likeness("harms", "Categories", OVERLAP, harms),
+    ]
+
+
+def label_point_in_words(point: Point) -> str:
+    """Return what a point on a label says."""
+    if point.dimension == "safe":
+        return point.category
+    return SEVERITIES[point.value][0].lower() if point.value else "not at all"
 
 
 def label_schema(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
@@ -60,7 +61,9 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
         )
     if schema.get("type") == "array":
         rows = min(12, len(value or []) + 2)
-        widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "true"})
+        # A rule can be chosen instead of written, where there is a script (js/rules.js).
+        chosen = {"data-rule": json.dumps(schema["x-rule"])} if "x-rule" in schema else {}
+        widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "true", **chosen})
         needed = schema.get("minItems", 0) > 0
         text = "\n".join(value or [])
         return StorableField(label=title, initial=text, required=needed, widget=widget, help_text=help_text)

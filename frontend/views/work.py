@@ -53,6 +53,8 @@ MODULES = [
         "keys",
         "net",
         "outbox",
+        "proposals",
+        "readability",
         "reading",
         "review",
         "rows",
@@ -83,14 +85,14 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if key := request.GET.get("item"):
         assignment = own(request, campaign, key)
         if assignment.state in (Assignment.State.SUBMITTED, Assignment.State.OPEN):
-            return _screen(request, campaign, assignment)
+            return screen(request, campaign, assignment)
         say(request, _("That item was handed back; this is your next one."), level=messages.INFO)
     if "look" in request.GET:
         get_token(request)  # a script whose token is out of date comes here for a new one
-        return _screen(request, campaign, None)
+        return screen(request, campaign, None)
     if "ahead" in request.GET:
         ahead = queue.next_task(user=request.user, campaign=campaign, ahead=True)
-        return _screen(request, campaign, ahead) if ahead else HttpResponse(status=204)
+        return screen(request, campaign, ahead) if ahead else HttpResponse(status=204)
     return _next(request, campaign)
 
 
@@ -137,7 +139,7 @@ def undo(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if start < len(judged):
         assignment = judged[start].assignment
         assignment.task, assignment.campaign, assignment.user = judged[start].task, campaign, request.user
-        return _screen(request, campaign, assignment, judged=judged[start])
+        return screen(request, campaign, assignment, judged=judged[start])
     if wants_fragment(request):
         return HttpResponse(status=204)
     say(request, _("There is nothing further back to undo."), level=messages.INFO)
@@ -188,7 +190,7 @@ def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             behaviour=_measures(request.POST.get("behaviour", "")),
         )
     except Invalid as error:
-        return _screen(request, campaign, assignment, values=sent(request), invalid=error)
+        return screen(request, campaign, assignment, values=sent(request), invalid=error)
     except AnnotationError as error:
         return refused(request, campaign, error)
     return move_on(request, campaign)
@@ -218,10 +220,10 @@ def _warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if not campaign.agreed:  # the lead said what may come only after this person had begun
         return _warning(request, campaign)
-    return _screen(request, campaign, queue.next_task(user=request.user, campaign=campaign))
+    return screen(request, campaign, queue.next_task(user=request.user, campaign=campaign))
 
 
-def _screen(
+def screen(
     request: SignedInRequest,
     campaign: Campaign,
     assignment: Assignment | None,
@@ -229,8 +231,12 @@ def _screen(
     values: dict[str, Any] | None = None,
     invalid: Invalid | None = None,
     judged: Feedback | None = None,
+    more: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """Return the work screen with this item on it, or the done screen when there is none."""
+    """Return the work screen with this item on it, or the done screen when there is none.
+
+    `more` is what the kind's own template needs besides.
+    """
     if assignment is not None and assignment.state == Assignment.State.SUBMITTED and judged is None:
         judged = Feedback.objects.current().filter(assignment=assignment).first()
     item = shown_item(campaign, assignment, judged=judged, values=values) if assignment else None
@@ -246,6 +252,7 @@ def _screen(
         "skip_reasons": list(submission.SKIP_REASONS.items()),
         "modules": MODULES,
         "words": WORDS,
+        **(more or {}),
     }
     fragment = "work/_task.html" if item else "work/_done.html"
     return page(request, "work/task.html", context, fragment=fragment, status=invalid.status if invalid else 200)

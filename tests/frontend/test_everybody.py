@@ -37,6 +37,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("work-stop", "post", {}, (302, 404, 302, 403, 302)),
     ("work-skip", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
     ("work-draft", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
+    ("work-propose", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
+    ("work-readability", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
     ("work-undo", "get", {}, (302, 404, 200, 403, 302)),
     ("work-set-aside", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
     ("work-pile", "get", {}, WORKERS),

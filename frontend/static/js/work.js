@@ -10,6 +10,8 @@ import { fetchImages, viewers } from "./images.js";
 import { listenForKeys } from "./keys.js";
 import { get, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
+import { proposals } from "./proposals.js";
+import { readability } from "./readability.js";
 import { readingAids } from "./reading.js";
 import { review } from "./review.js";
 import { rows } from "./rows.js";
@@ -60,6 +62,8 @@ function open(item) {
   if (item.querySelector("[data-regions]")) import("./regions.js").then(({ regions }) => regions(item, views));
   rows(item);
   changes(item);
+  readability(item);
+  proposals(item);
   steps(form);
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));

@@ -123,7 +123,7 @@ class TestPublished:
         assert item.completions == [("Because.", "response")]
         assert item.meta["labels"] == {name: row[name] for name in list(row)[2:]}
         with pytest.raises(Refused, match="1 completion; this campaign compares 2"):
-            check(item, kind("pairwise"))
+            check(item, kind("pairwise"), {})
         pair = {"prompt": ASKED, "response_1": "a", "response_2": "b", "preference_strength": 2}
         assert only(pair).completions == [("a", "response_1"), ("b", "response_2")]
         assert only(pair).meta["labels"] == {"preference_strength": 2}
@@ -404,7 +404,7 @@ def test_whatever_the_rows_are_they_are_items_or_sentences(rows: list[dict], col
     assert all(reason.endswith((".", "?")) and reason[0].isupper() for reason in reasons)
     for item in items:
         try:
-            check(item, kind("pairwise"))
+            check(item, kind("pairwise"), {})
         except Refused as refused:
             assert str(refused).endswith(".")
 
