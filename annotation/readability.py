@@ -16,8 +16,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
-import pyphen
+if TYPE_CHECKING:
+    import pyphen
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]*`", re.S)
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)|<?https?://\S+>?")
@@ -69,4 +71,6 @@ def syllables(word: str) -> int:
 
 @cache
 def _dictionary() -> pyphen.Pyphen:
+    import pyphen  # loaded when the first text is measured; it is a fiftieth of what the web server starts with
+
     return pyphen.Pyphen(lang="en_US")
