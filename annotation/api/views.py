@@ -16,19 +16,10 @@ from rest_framework.views import APIView
 
 from annotation import permissions
 from annotation.api.callers import caller
+from annotation.api.campaign_serializers import CampaignChange, CampaignDetailOut, CampaignIn, CampaignOut, TemplateOut
 from annotation.api.pagination import IdCursorPagination
 from annotation.api.parsing import checked, checked_query
-from annotation.api.serializers import (
-    CampaignChange,
-    CampaignDetailOut,
-    CampaignIn,
-    CampaignOut,
-    FeedbackOut,
-    FeedbackQuery,
-    TaskOut,
-    TasksQuery,
-    TemplateOut,
-)
+from annotation.api.serializers import FeedbackOut, FeedbackQuery, TaskOut, TasksQuery
 from annotation.campaign_templates import templates
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
 from annotation.services import campaigns, settings

@@ -34,6 +34,10 @@ export function rows(item) {
     const row = target.closest("[data-row]");
     if (row) mark(row);
   });
+  list.addEventListener("restored", ({ target }) => {
+    const row = target.closest("[data-row]");
+    if (row?.checkVisibility()) mark(row);
+  });
   list.addEventListener("click", ({ target }) => {
     const way = target.closest("[data-move]");
     if (way) move(Number(way.dataset.move));

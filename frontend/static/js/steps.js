@@ -34,11 +34,17 @@ export function steps(form) {
     else if (key === "y" || key === "z") go(event, after, before, "given-again");
   }, options);
 
+  // The first input that says something else than `other`.
+  function changedIn(other) {
+    return [...form.elements].find(({ name }) => name && !MEASURED.includes(name) && now[name] !== other[name]);
+  }
+
   function go(event, from, to, said) {
     if (!form.isConnected) return over.abort();
     if (!from.length || document.querySelector("[popover]:popover-open, dialog[open]")) return;
     event.preventDefault();
     to.push(now);
+    const left = now;
     now = from.pop();
     typing = null;
     // A choice that was none before: no field of that name is left to fill.
@@ -46,6 +52,7 @@ export function steps(form) {
     fill(form, now);
     // What folds, counts or stores hears of it as of any change.
     (form.querySelector("[data-rows], [data-turns]") ?? form).dispatchEvent(new Event("input", { bubbles: true }));
+    changedIn(left)?.dispatchEvent(new Event("restored", { bubbles: true }));
     announce(word(said));
   }
 }
