@@ -15,6 +15,7 @@ from training.recipes.loop import LoopSettings
 GROUPS = (
     ("Each round", ("prompts_per_round", "samples_per_prompt", "selection", "overlap", "audit_share")),
     ("The policy's answers", ("temperature", "max_new_tokens")),
+    ("Live chat", ("chat",)),
     ("When a round goes on", ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),
     ("Training", ("reference", "replay", "learning_rate", "epochs", "batch_size", "beta")),
     ("The reward model", ("refresh_reward", "reward_learning_rate", "reward_epochs")),
