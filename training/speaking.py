@@ -23,6 +23,11 @@ from training.recipes.chat import Question, Voice
 READ_BYTES = 65_536
 
 
+def program() -> list[str]:
+    """Return the command that answers chats; its last argument, the voice, is still to come."""
+    return [sys.executable, "-m", "training.core.chat"]
+
+
 class Speaker:
     """A started child with one model. `command` takes the voice as its last argument; by default the training core."""
 
@@ -31,7 +36,7 @@ class Speaker:
         self._kept = b""
         self._is_ready = False
         self._process = subprocess.Popen(
-            [*(command or (sys.executable, "-m", "training.core.chat")), voice.to_line()],
+            [*(command or program()), voice.to_line()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=launch.child_environment(),
