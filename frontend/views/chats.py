@@ -31,7 +31,7 @@ from frontend.wording import WORDS
 from training.errors import TrainingError
 from training.models import Chat, ChatTurn
 from training.recipes.chat import MAX_CHARACTERS, MAX_TURNS
-from training.services import chats
+from training.services import answering, chats
 
 State = ChatTurn.State
 
@@ -234,6 +234,7 @@ def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
     is_judged = turn.state == State.ANSWERED and not turn.says_the_same
     # What may be unpleasant is covered until somebody asks to see it, and so does not grow on the screen either.
     covered = campaign.wellbeing == Campaign.Wellbeing.LIKELY and turn.is_under_way
+    waits_long = turn.state == State.WAITING and timezone.now() - turn.asked_at > SUSPICIOUS
     feedback_kind = kind(campaign.kind)
     options = {**campaign.options, "mode": turn.chat.mode}
     return {
@@ -248,7 +249,8 @@ def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
         ],
         "covered": covered,
         "is_judged": is_judged,
-        "waits_long": turn.state == State.WAITING and timezone.now() - turn.asked_at > SUSPICIOUS,
+        "waits_long": waits_long,
+        "others_first": waits_long and answering.is_at_work(),
         "is_loading": turn.state == State.ANSWERING and not turn.answers,
         "input_template": feedback_kind.template,
         "inputs": feedback_kind.context(options=options, shown_order=turn.shown_order) if is_judged else {},

@@ -118,6 +118,11 @@ def test_states_are_told_in_words(browser: Client, campaign: Campaign, annotator
     turn = say(campaign, annotator)
     ChatTurn.objects.update(asked_at=timezone.now() - timedelta(seconds=11))
     assert "No worker has taken your message up yet" in html_of(browser, campaign)
+    other = say(campaign, lead)
+    busy = answering.claim(other.pk, "w")
+    assert busy is not None
+    assert "answering somebody else" in html_of(browser, campaign)
+    answering.fail(busy, "")
     claimed = answering.claim(turn.pk, "w")
     assert claimed is not None
     answering.fail(claimed, "The model's process was ended by SIGKILL.")

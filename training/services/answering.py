@@ -192,6 +192,12 @@ def _write(turn: ChatTurn, **values: Any) -> None:
         raise TurnLost(f"{turn} is held by another worker now, or was left by its person; this one lets go of it.")
 
 
+def is_at_work() -> bool:
+    """Return whether any worker has the model answer somebody right now. One SQL statement."""
+    fresh = timezone.now() - timedelta(seconds=LOST_SECONDS)
+    return ChatTurn.objects.filter(state=State.ANSWERING, heartbeat_at__gte=fresh).exists()
+
+
 def recover_lost() -> int:
     """Take turns from workers that are gone, wake workers for those nobody took up; return how many were taken.
 

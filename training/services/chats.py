@@ -131,7 +131,7 @@ def say(*, chat: Chat, message: str, client_key: str) -> ChatTurn:
     _check_key(client_key)
     _check_message(text)
     with transaction.atomic():
-        locked = Chat.objects.select_for_update().select_related("policy").get(pk=chat.pk)
+        locked = Chat.objects.select_for_update().get(pk=chat.pk)
         known = locked.turns.filter(client_key=client_key).first()
         if known is not None:
             return known
