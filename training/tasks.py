@@ -23,6 +23,12 @@ def answer_turn(turn_id: int) -> None:
 
 
 @shared_task(ignore_result=True)
+def get_ready(version_id: int) -> None:
+    """Have a policy loaded for somebody who is about to talk to it (queue `chat`)."""
+    answering.get_ready(version_id)
+
+
+@shared_task(ignore_result=True)
 def recover_lost_turns() -> None:
     """Take turns of chats from workers that are gone, and wake workers for those that nobody took up (beat)."""
     answering.recover_lost()

@@ -72,6 +72,8 @@ def chat(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return this person's chat with the campaign's policy as it stands, or the box in which one begins."""
     if not campaign.agreed:
         return warning(request, campaign)
+    if not _objection(request, campaign):
+        chats.expect(campaign=campaign, chat=_own(request, campaign))
     return _screen(request, campaign)
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
 
@@ -75,6 +76,36 @@ def test_a_turn_is_answered_once_and_by_one_child_for_all(turn: ChatTurn, chatty
     following = answering.answer(say(chatty, annotator, "And now?").pk, command=toy())
     assert following is not None and following.state == State.ANSWERED
     assert starts() == 1, "the model was loaded once"
+
+
+def test_a_model_that_was_expected_is_there_when_it_is_asked(
+    turn: ChatTurn, chatty: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.clear()
+    woken: list[int] = []
+    monkeypatch.setattr("training.services.messages.wake_speaker", woken.append)
+    chats.expect(campaign=chatty, chat=None)
+    chats.expect(campaign=chatty, chat=turn.chat)
+    assert woken == [turn.chat.policy_id], "once a minute"
+    answering.get_ready(turn.chat.policy_id, command=toy())
+    there = answering._Spoken.speaker
+    assert there is not None and there.is_alive
+    answering.get_ready(turn.chat.policy_id + 1, command=["/no/such/program"])
+    assert answering._Spoken.speaker is there, "nobody's model is taken away for somebody who only looks"
+    done = answering.answer(turn.pk, command=toy())
+    assert done is not None and (done.state, starts()) == (State.ANSWERED, 1)
+    answering.fall_silent()
+    answering.get_ready(0)
+    assert answering._Spoken.speaker is None
+
+
+def test_a_child_that_says_nothing_is_given_up(turn: ChatTurn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(answering, "MAX_ATTEMPTS", 1)
+    mute = answering.answer(turn.pk, command=[sys.executable, "-c", "import time; time.sleep(600)"])
+    assert mute is not None and mute.state == State.FAILED
+    assert "said nothing" in mute.error
+    assert answering._Spoken.speaker is None
 
 
 def test_answers_grow_in_the_row(turn: ChatTurn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,9 @@ SHOW_SECONDS = 0.3
 IDLE_SECONDS = 300.0
 SURE_SECONDS = IDLE_SECONDS - 30.0
 
+# A child that neither answers nor ends, and has had time enough to load any model.
+SILENT_SECONDS = 600.0
+
 State = ChatTurn.State
 
 
@@ -75,6 +78,15 @@ def answer(turn_id: int, *, command: Sequence[str] | None = None) -> ChatTurn | 
     return turn
 
 
+def get_ready(version_id: int, *, command: Sequence[str] | None = None) -> None:
+    """Have the model load while the person still writes; nothing happens while another one is there for somebody."""
+    if _Spoken.speaker is not None and _Spoken.speaker.is_alive:
+        return
+    version = ModelVersion.objects.filter(pk=version_id).first()
+    if version is not None:
+        _speaker_of(version, command)
+
+
 def fall_silent() -> None:
     """End this process's child, if there is one."""
     if _Spoken.speaker is not None:
@@ -99,11 +111,15 @@ def _speaker_of(version: ModelVersion, command: Sequence[str] | None) -> Speaker
 
 
 def _attempt(turn: ChatTurn, command: Sequence[str] | None) -> None:
-    shown_at = 0.0
+    shown_at, heard_at = 0.0, time.monotonic()
     texts: Sequence[str] | None = None
     for event in _speaker_of(turn.chat.policy, command).ask(question_of(turn)):
         now = time.monotonic()
         texts = event.get("texts", texts)
+        if event:
+            heard_at = now
+        elif now - heard_at > SILENT_SECONDS:
+            raise SpeakerGone(f"The model's process said nothing for {SILENT_SECONDS:.0f} seconds.")
         if "answers" in event:
             accept(turn, event["answers"])
         elif "error" in event:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -84,6 +85,13 @@ def refuse_unless_allowed(*, campaign: Campaign, user: User) -> LoopSettings:
 def current(*, campaign: Campaign, user: User) -> Chat | None:
     """Return this person's open chat here, or None."""
     return Chat.objects.filter(campaign=campaign, user=user, state=Chat.State.OPEN).select_related("campaign").first()
+
+
+def expect(*, campaign: Campaign, chat: Chat | None) -> None:
+    """Have the policy ready for somebody who is about to write to it; at most one message a minute."""
+    policy = versions.current(campaign, ModelVersion.Kind.POLICY) if chat is None else chat.policy
+    if policy is not None and cache.add(f"speaker-{policy.pk}", True, timeout=60):
+        messages.wake_speaker(policy.pk)
 
 
 def start(*, campaign: Campaign, user: User) -> Chat:
