@@ -1,4 +1,4 @@
-# The worker for queue `gpu`: with torch, whose wheel brings its own CUDA libraries. The base gives the driver's hooks.
+# The workers for queues `gpu` and `chat`: with torch, whose wheel brings its own CUDA libraries. The base gives the driver's hooks.
 # Another base must offer Python 3.11 to 3.13 as python3 with venv; for a machine without a GPU: BASE=ubuntu:24.04.
 ARG BASE=nvidia/cuda:13.0.1-base-ubuntu24.04
 FROM ${BASE}

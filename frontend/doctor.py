@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from frontend.stack import QUEUES
 from training.celery import app as celery
 
 WORKER_ANSWERS_WITHIN_SECONDS = 3.0
@@ -121,7 +122,7 @@ def _broker() -> Finding:
 
 def _workers(*, reachable: bool) -> list[Finding]:
     asked = celery.control.inspect(timeout=WORKER_ANSWERS_WITHIN_SECONDS).active_queues() if reachable else None
-    served: dict[str, list[str]] = {"default": [], "gpu": []}
+    served: dict[str, list[str]] = {queue: [] for queue in QUEUES}
     for node, queues in (asked or {}).items():
         for queue in queues:
             served.setdefault(queue["name"], []).append(node)

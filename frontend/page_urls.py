@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from frontend.views import account, home, later, proposals, readability, wellbeing, work
+from frontend.views import account, chats, home, later, proposals, readability, wellbeing, work
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -27,5 +27,10 @@ urlpatterns = [
     path("work/<int:campaign_id>/pile/", later.pile, name="work-pile"),
     path("work/<int:campaign_id>/history/", work.history, name="work-history"),
     path("work/<int:campaign_id>/guideline/", work.guideline, name="work-guideline"),
+    path("work/<int:campaign_id>/chat/", chats.chat, name="chat"),
+    path("work/<int:campaign_id>/chat/answers/", chats.answers, name="chat-answers"),
+    path("work/<int:campaign_id>/chat/say/", chats.say, name="chat-say"),
+    path("work/<int:campaign_id>/chat/choose/", chats.choose, name="chat-choose"),
+    path("work/<int:campaign_id>/chat/end/", chats.end, name="chat-end"),
     path("", include("frontend.lead_urls")),
 ]

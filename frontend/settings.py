@@ -257,7 +257,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "gpu"}}
+CELERY_TASK_ROUTES = {
+    "training.tasks.execute_run": {"queue": "gpu"},
+    "training.tasks.answer_turn": {"queue": "chat"},
+    "training.tasks.get_ready": {"queue": "chat"},
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
@@ -266,6 +270,7 @@ CELERY_BEAT_SCHEDULE = {
     "delete-leftovers": {"task": "annotation.tasks.delete_leftovers", "schedule": 86_400.0},
     "advance-rounds": {"task": "training.tasks.advance_rounds", "schedule": 10.0},
     "recover-lost-runs": {"task": "training.tasks.recover_lost", "schedule": 20.0},
+    "recover-lost-turns": {"task": "training.tasks.recover_lost_turns", "schedule": 5.0},
 }
 # Seconds without a heartbeat after which a run is taken from its worker and queued again.
 ATTUNE_RUN_LOST_SECONDS = env.int("RUN_LOST_SECONDS", default=60)
@@ -320,6 +325,8 @@ SPECTACULAR_SETTINGS = {
         "VersionKind": "training.models.ModelVersion.Kind",
         "LoopState": "training.models.Loop.State",
         "RoundState": "training.models.Round.State",
+        "ChatState": "training.models.Chat.State",
+        "ChatTurnState": "training.models.ChatTurn.State",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

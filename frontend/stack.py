@@ -1,4 +1,4 @@
-"""What Attune consists of when it runs on one machine: database, static files, broker, web server, two workers."""
+"""What Attune consists of when it runs on one machine: database, static files, broker, web server, workers."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ from training.celery import app as celery
 
 Say = Callable[[str], None]
 LEAST_FREE_BYTES = 300_000_000
+# One worker each: who waits for an answer of a chat does not wait for a training run.
+QUEUES = ("default", "gpu", "chat")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -84,7 +86,7 @@ def run(main: Callable[[Supervisor], None], *, address: Address, say: Say) -> No
         with _step(say, "Web server"):
             supervisor.start(web(address))
         with _step(say, "Workers"):
-            supervisor.start(*(worker(queue, token=supervisor.token) for queue in ("default", "gpu")))
+            supervisor.start(*(worker(queue, token=supervisor.token) for queue in QUEUES))
         main(supervisor)
 
 

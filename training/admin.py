@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from annotation.admin import ReadOnlyAdmin
-from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample, Snapshot
+from training.models import Chat, ChatTurn, GateReport, Loop, ModelVersion, Round, Run, Sample, Snapshot
 
 
 @admin.register(Run)
@@ -57,3 +57,19 @@ class GateReportAdmin(ReadOnlyAdmin):
     list_display = ("candidate", "parent", "verdict", "created_at")
     list_filter = ("verdict",)
     list_select_related = ("candidate", "parent")
+
+
+@admin.register(Chat)
+class ChatAdmin(ReadOnlyAdmin):
+    list_display = ("id", "campaign", "user", "policy", "mode", "state", "created_at", "ended_at")
+    list_filter = ("state", "mode")
+    list_select_related = ("campaign", "user", "policy")
+    search_fields = ("campaign__name", "user__username")
+
+
+@admin.register(ChatTurn)
+class ChatTurnAdmin(ReadOnlyAdmin):
+    list_display = ("id", "chat", "number", "state", "attempts", "heartbeat_at", "chosen_at")
+    list_filter = ("state",)
+    list_select_related = ("chat",)
+    search_fields = ("error",)

@@ -1,4 +1,4 @@
-"""The Celery app: queue `default` for short work in the database, queue `gpu` for runs."""
+"""The Celery app: queue `default` for short work in the database, `gpu` for runs, `chat` for chats."""
 
 from __future__ import annotations
 

@@ -31,6 +31,18 @@ class RunLost(TrainingError):
     status = 409
 
 
+class TurnLost(TrainingError):
+    """Another worker holds the turn of the chat now, or its person ended the chat; this one lets go of it."""
+
+    status = 409
+
+
+class SpeakerGone(TrainingError):
+    """The process of the model that answers chats has ended."""
+
+    status = 409
+
+
 class FolderBusy(TrainingError):
     """A process of an earlier attempt still works in the run's folder."""
 

@@ -84,6 +84,12 @@ def command_for(processes: int) -> list[str]:
     return [sys.executable, "-m", "training.core.run"]
 
 
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process that runs a model: this one's without its secrets, and quiet libraries."""
+    kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
+    return kept | {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+
+
 def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: float = 30.0) -> Child:
     """Write ``spec.json`` and start the child; FolderBusy when another process still holds the folder.
 
@@ -99,19 +105,13 @@ def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: 
         for left_over in ("STOP", "error.json"):
             (folder / left_over).unlink(missing_ok=True)
         path = spec.write()
-        environment = {name: value for name, value in os.environ.items() if name not in WITHHELD}
-        environment |= {
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-            "PYTHONUNBUFFERED": "1",
-        }
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
                 [*(command or command_for(settings.ATTUNE_PROCESSES)), str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=child_environment(),
                 cwd=paths.PACKAGE.parent,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],

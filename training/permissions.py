@@ -1,4 +1,4 @@
-"""The gates to rows of training: each is reached through its campaign. Annotators have no business here.
+"""The gates to rows of training: each is reached through its campaign. Annotators reach their own chats only.
 
 Who judges must not learn which answer is whose, so runs, versions and rounds are for leads and engineers.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TypeVar
 
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
 from annotation.models import Campaign, Role, User
 from annotation.permissions import LARGEST_ID, campaign_for
-from training.models import Loop, ModelVersion, Round, Run
+from training.models import Chat, Loop, ModelVersion, Round, Run
 
 # May look at figures, export and start runs; what changes the campaign or its policy is for the lead.
 READERS = (Role.LEAD, Role.ENGINEER)
@@ -57,6 +58,30 @@ def round_for(user: Person, round_id: int, *roles: Role) -> Round:
     except Http404:
         raise Http404("There is no such round.") from None
     return round
+
+
+def chat_for(user: Person, chat_id: int) -> Chat:
+    """Return a chat of `user` where they still judge, or any where they may see the training; else Http404."""
+    chat = Chat.objects.filter(pk=_possible(chat_id)).select_related("campaign", "policy", "user").first()
+    missing = "There is no such chat."
+    if chat is None:
+        raise Http404(missing)
+    try:
+        roles = (Role.ANNOTATOR, *READERS) if chat.user_id == user.pk else READERS
+        campaign_for(user, chat.campaign_id, *roles)
+    except (Http404, PermissionDenied):
+        # A colleague's chat is no more known to an annotator than a stranger's.
+        raise Http404(missing) from None
+    return chat
+
+
+def own_chat_for(user: Person, chat_id: int) -> Chat:
+    """Return this person's own chat, to hold; PermissionDenied for one that they may only read."""
+    chat = chat_for(user, chat_id)
+    if chat.user_id != user.pk:
+        raise PermissionDenied("This chat is somebody else's; you may read it.")
+    chat.campaign = campaign_for(user, chat.campaign_id, Role.ANNOTATOR)
+    return chat
 
 
 Row = TypeVar("Row", Run, ModelVersion)

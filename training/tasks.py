@@ -5,15 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_process_shutdown, worker_shutting_down
 
-from training.services import execution, recovery, rounds
+from training.services import answering, execution, recovery, rounds
 
 
 @shared_task(ignore_result=True)
 def execute_run(run_id: int) -> None:
     """Bring a queued run to its end (queue `gpu`)."""
     execution.execute(run_id)
+
+
+@shared_task(ignore_result=True)
+def answer_turn(turn_id: int) -> None:
+    """Have a waiting turn of a chat answered (queue `chat`)."""
+    answering.answer(turn_id)
+
+
+@shared_task(ignore_result=True)
+def get_ready(version_id: int) -> None:
+    """Have a policy loaded for somebody who is about to talk to it (queue `chat`)."""
+    answering.get_ready(version_id)
+
+
+@shared_task(ignore_result=True)
+def recover_lost_turns() -> None:
+    """Take turns of chats from workers that are gone, and wake workers for those that nobody took up (beat)."""
+    answering.recover_lost()
 
 
 @shared_task(ignore_result=True)
@@ -38,3 +56,9 @@ def recover_lost() -> None:
 def stop_children(**_: Any) -> None:
     """Let a worker that is told to stop do so in seconds: its run writes a checkpoint and is queued again."""
     execution.STOPPING.value = True
+
+
+@worker_process_shutdown.connect
+def stop_speaking(**_: Any) -> None:
+    """End the model that answers chats with the process that asks it."""
+    answering.fall_silent()

@@ -53,10 +53,14 @@ class Item:
     rests: list[Messages] = field(default_factory=list)
     # What `annotation.dialogues` adds to the content of an item that is not about a last answer.
     dialogue: dict[str, Any] = field(default_factory=dict)
+    # How the conversation begins of which other items have other turns; None: it is an item of its own.
+    opening: Messages | None = None
 
     @property
     def prompt(self) -> Messages:
         """Return what it is filed under: turns of one dialogue have one prompt, so that no split parts them."""
+        if self.opening is not None:
+            return self.opening
         return dialogues.opening(self.messages) if "between" in self.dialogue else self.messages
 
     def content(self, ids: Sequence[int | None] = ()) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from django.db import transaction
@@ -66,14 +66,17 @@ def make_task(
     meta: dict[str, Any] | None = None,
     requires: Sequence[str] | None = None,
     about: Sequence[str] | None = None,
+    opening: list[Message] | None = None,
 ) -> tuple[Task, bool]:
     """Return the task called `external_id` and whether it is new; one that exists is returned as it is.
 
-    `completions` are (text or parts, origin) in canonical order; images in them are in the campaign already. Raises
+    `completions` are (text or parts, origin) in canonical order; images in them are in the campaign already. `opening`
+    is how a conversation begins of which other items have other turns: all of them are then in one split. Raises
     `Invalid` for what people could not judge.
     """
     needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
     item = Item(external_id, messages, list(completions), wanted, priority, is_audit, batch, "", meta or {}, needs, of)
+    item = replace(item, opening=opening)
     try:
         item = as_judged(item, scope_of(campaign.options))
         check(item, kind(campaign.kind), campaign.options)

@@ -17,6 +17,7 @@ from training.recipes.loop import LoopSettings
 GROUPS = (
     (_("Each round"), ("prompts_per_round", "samples_per_prompt", "selection", "overlap", "audit_share")),
     (_("The policy's answers"), ("temperature", "max_new_tokens")),
+    (_("Live chat"), ("chat",)),
     (_("When a round goes on"), ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),
     (_("Training"), ("reference", "replay", "learning_rate", "epochs", "batch_size", "beta")),
     (_("The reward model"), ("refresh_reward", "reward_learning_rate", "reward_epochs")),

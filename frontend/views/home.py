@@ -13,6 +13,7 @@ from annotation.permissions import enter, may_create
 from annotation.progress import MyProgress, my_progress
 from frontend.decorators import signed_in
 from frontend.http import SignedInRequest
+from training.services import chats
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Waiting:
     campaign: Campaign
     progress: MyProgress
     runs_it: bool  # may open the campaign's own page
+    may_chat: bool = False  # people talk to its policy
 
     @property
     def left(self) -> int:
@@ -40,8 +42,14 @@ def home(request: SignedInRequest) -> HttpResponse:
     found = Campaign.objects.with_role(user, Role.ANNOTATOR, Role.LEAD).exclude(state=Campaign.State.DRAFT)
     campaigns = list(found.order_by("name"))
     memberships = enter(user, campaigns)
+    offered = chats.offered_in([campaign for campaign in campaigns if campaign.is_open])
     waiting = [
-        Waiting(campaign, my_progress(user, campaign), runs_it=user.is_superuser or _runs(memberships.get(campaign.pk)))
+        Waiting(
+            campaign,
+            my_progress(user, campaign),
+            runs_it=user.is_superuser or _runs(memberships.get(campaign.pk)),
+            may_chat=campaign.pk in offered,
+        )
         for campaign in campaigns
     ]
     waiting.sort(key=lambda one: (not one.campaign.is_open, one.left == 0))

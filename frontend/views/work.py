@@ -33,6 +33,7 @@ from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.views.items import shown_item
 from frontend.wording import WORDS
+from training.services import chats
 
 MOST_MEASURES = 20_000  # characters; the page sends some hundred, more where there are many inputs
 
@@ -81,7 +82,7 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if request.method == "POST":
         return _submit(request, campaign)
     if not campaign.agreed:
-        return _warning(request, campaign)
+        return warning(request, campaign)
     if key := request.GET.get("item"):
         assignment = own(request, campaign, key)
         if assignment.state in (Assignment.State.SUBMITTED, Assignment.State.OPEN):
@@ -176,7 +177,7 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 @annotator_page
 def guideline(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the guidelines' drawer alone, for a page that was open when they changed."""
-    return render(request, "work/_guidelines.html", _campaign_context(campaign))
+    return render(request, "work/_guidelines.html", campaign_context(campaign))
 
 
 def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
@@ -186,8 +187,8 @@ def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             assignment=assignment,
             data=sent(request),
             client_key=request.POST.get("client_key", "") or secrets.token_urlsafe(16),
-            active_seconds=_seconds(request.POST.get("active_seconds", "")),
-            behaviour=_measures(request.POST.get("behaviour", "")),
+            active_seconds=seconds_in(request.POST.get("active_seconds", "")),
+            behaviour=measures_in(request.POST.get("behaviour", "")),
         )
     except Invalid as error:
         return screen(request, campaign, assignment, values=sent(request), invalid=error)
@@ -211,15 +212,15 @@ def refused(request: SignedInRequest, campaign: Campaign, error: AnnotationError
     return HttpResponseRedirect(reverse("work", args=[campaign.pk]))
 
 
-def _warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+def warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what stands before the first item of a campaign with unpleasant texts."""
-    context = {**_campaign_context(campaign), "categories": wellbeing.categories(campaign)}
+    context = {**campaign_context(campaign), "categories": wellbeing.categories(campaign)}
     return page(request, "work/warning.html", context, fragment="work/_warning.html")
 
 
 def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if not campaign.agreed:  # the lead said what may come only after this person had begun
-        return _warning(request, campaign)
+        return warning(request, campaign)
     return screen(request, campaign, queue.next_task(user=request.user, campaign=campaign))
 
 
@@ -241,7 +242,7 @@ def screen(
         judged = Feedback.objects.current().filter(assignment=assignment).first()
     item = shown_item(campaign, assignment, judged=judged, values=values) if assignment else None
     context = {
-        **_campaign_context(campaign),
+        **campaign_context(campaign),
         "progress": progress.my_progress(request.user, campaign),
         # Lazy: only the screen that has no item says how the day went.
         "day": SimpleLazyObject(lambda: progress.day_of(request.user, campaign)),
@@ -252,13 +253,16 @@ def screen(
         "skip_reasons": list(submission.SKIP_REASONS.items()),
         "modules": MODULES,
         "words": WORDS,
+        # Lazy: a fragment has no bar with links.
+        "may_chat": SimpleLazyObject(lambda: chats.settings_of(campaign) is not None),
         **(more or {}),
     }
     fragment = "work/_task.html" if item else "work/_done.html"
     return page(request, "work/task.html", context, fragment=fragment, status=invalid.status if invalid else 200)
 
 
-def _campaign_context(campaign: Campaign) -> dict[str, Any]:
+def campaign_context(campaign: Campaign) -> dict[str, Any]:
+    """Return what every screen on which people judge has around it: the guidelines and the keys."""
     # Lazy: a fragment does not show the guidelines and need not ask for them.
     guidelines = campaign.guidelines.filter(version=campaign.guideline_version)
     return {
@@ -281,7 +285,8 @@ def sent(request: SignedInRequest) -> dict[str, Any]:
     return {name: value for name, value in request.POST.items() if name != "csrfmiddlewaretoken"}
 
 
-def _seconds(text: str) -> float | None:
+def seconds_in(text: str) -> float | None:
+    """Return the seconds the page measured; None for what no clock can have measured."""
     try:
         seconds = float(text)
     except ValueError:
@@ -289,7 +294,7 @@ def _seconds(text: str) -> float | None:
     return seconds if math.isfinite(seconds) and 0 <= seconds < 86_400 else None
 
 
-def _measures(text: str) -> Any:
+def measures_in(text: str) -> Any:
     """Return the measures the page sent as JSON; None for what is none, because they must not cost a judgement."""
     try:
         return json.loads(text) if len(text) <= MOST_MEASURES else None

@@ -44,6 +44,11 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("work-pile", "get", {}, WORKERS),
     ("work-history", "get", {}, WORKERS),
     ("work-guideline", "get", {}, WORKERS),
+    ("chat", "get", {}, WORKERS),
+    ("chat-answers", "get", {}, (302, 404, 286, 403, 286)),
+    ("chat-say", "post", {"message": "Hello.", "client_key": "k"}, (302, 404, 302, 403, 302)),
+    ("chat-choose", "post", {"turn": "1", "client_key": "k"}, (302, 404, 404, 403, 404)),
+    ("chat-end", "post", {}, (302, 404, 302, 403, 302)),
     ("campaigns", "get", {}, (302, 403, 403, 200, 200)),
     ("campaign-new", "get", {}, (302, 403, 403, 403, 200)),
     ("campaign-from-file", "post", {}, (302, 403, 403, 403, 302)),
@@ -88,7 +93,7 @@ def world() -> World:
 
 def arguments(world: World) -> dict[str, Any]:
     """Return what the addresses ask for, all of it out of the world."""
-    loop = make_loop(world)
+    loop = make_loop(world, chat=True)
     round = rounds.start_round(loop=loop, actor=world.lead)
     return {
         "campaign_id": world.campaign.pk,

@@ -68,7 +68,7 @@ def test_every_variable_of_compose_is_in_the_example():
 
 def test_services_wait_for_what_they_need_and_run_without_rights():
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
-    assert set(services) == {"db", "broker", "migrate", "web", "beat", "worker-default", "worker-gpu"}
+    assert set(services) == {"db", "broker", "migrate", "web", "beat", "worker-default", "worker-gpu", "worker-chat"}
     ours = set(services) - {"db", "broker"}
     for name in ours:
         assert services[name]["cap_drop"] == ["ALL"] and services[name]["read_only"] is True, name

@@ -76,7 +76,7 @@ class Serving:
         )
 
     def wait_until_up(self) -> None:
-        wait_for(lambda: len(self.noted()) == 4 and self.is_announced(), what="all processes")
+        wait_for(lambda: len(self.noted()) == 5 and self.is_announced(), what="all processes")
 
     def is_announced(self) -> bool:
         assert self.process.poll() is None, self.process.communicate()[0]

@@ -19,10 +19,11 @@ from annotation.datasets import prompt_hash, split
 from annotation.models import Assignment, Campaign, Event, Feedback, Task, User
 from annotation.services import queue
 from tests.factories import judge, make_campaign, make_task
+from tests.training.chat_world import talk
 from training import paths
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
-from training.services import execution, gates, promotion, rounds, runs, snapshots, steps, versions
+from training.services import chats, execution, gates, promotion, rounds, runs, snapshots, steps, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -175,6 +176,44 @@ def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, a
     assert lineage["judgements"] == 12
     assert lineage["all_judgements"] == 16
     assert set(lineage["feedback_ids"]) <= set(Feedback.objects.values_list("pk", flat=True))
+
+
+def test_a_round_learns_from_chats_with_its_own_policy_and_replays_those_with_earlier_ones(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    rounds.configure(loop=loop, settings={"chat": True}, actor=lead)
+
+    def chat_about(subject: str) -> str:
+        """Return the item of a turn about something that is not held out."""
+        numbered = (f"{subject} {number}?" for number in range(100))
+        message = next(m for m in numbered if split(prompt_hash([{"role": "user", "content": m}])) == "train")
+        chat = talk(campaign, annotator, message)
+        chats.end(chat=chat)
+        return f"chat-{chat.pk}-turn-1"
+
+    go(round)
+    early = chat_about("Bread")
+    judge_all(campaign, annotator, first)
+    go(round)
+    assert round.snapshot is not None
+    assert round.snapshot.rows == 9, "eight of its own pairs, and one out of a chat"
+    assert early in [row["task"] for row in snapshots.lines(round.snapshot)]
+    reward = Run.objects.get(round=round, purpose="reward")
+    assert reward.snapshot is not None and reward.snapshot.rows == 9, "the reward model learns from chats too"
+    judge_all(campaign, annotator, for_candidate)
+    go(round)
+    assert round.state == State.PROMOTED, round.note
+
+    following = Round.objects.get(loop=loop, index=2)
+    go(following)
+    late = chat_about("Cake")
+    assert Task.objects.get(external_id=late).batch == "chat-policy-1"
+    judge_all(campaign, annotator, first)
+    go(following)
+    assert following.snapshot is not None
+    assert following.snapshot.filters["batches"] == ["round-2", "chat-policy-1"]
+    assert following.snapshot.filters["replay"]["batches"] == ["round-1", "chat-policy-0"]
+    assert late in [row["task"] for row in snapshots.lines(following.snapshot)]
 
 
 def test_every_step_twice_at_once_and_twice_over_changes_nothing(

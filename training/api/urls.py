@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import loops, views
+from training.api import chats, loops, views
 
 urlpatterns = [
     path("recipes/", views.recipes, name="api-recipes"),
@@ -14,6 +14,11 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/loop/", loops.LoopDetail.as_view(), name="api-loop"),
     path("campaigns/<int:campaign_id>/loop/pause/", loops.loop_pause, name="api-loop-pause"),
     path("campaigns/<int:campaign_id>/rounds/", loops.RoundList.as_view(), name="api-rounds"),
+    path("campaigns/<int:campaign_id>/chats/", chats.ChatList.as_view(), name="api-chats"),
+    path("chats/<int:chat_id>/", chats.chat_detail, name="api-chat"),
+    path("chats/<int:chat_id>/messages/", chats.chat_say, name="api-chat-say"),
+    path("chats/<int:chat_id>/choose/", chats.chat_choose, name="api-chat-choose"),
+    path("chats/<int:chat_id>/end/", chats.chat_end, name="api-chat-end"),
     path("runs/<int:run_id>/", views.run_detail, name="api-run"),
     path("runs/<int:run_id>/cancel/", views.run_cancel, name="api-run-cancel"),
     path("runs/<int:run_id>/retry/", views.run_retry, name="api-run-retry"),

@@ -11,7 +11,7 @@ Legend: Q prompts, n completions a prompt, R rows still decoding (at most Q·n),
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,11 +59,13 @@ def generate(
     max_new_tokens: int,
     stop: frozenset[int],
     seeds: Sequence[int],
+    watch: Callable[[Sequence[Sequence[int]]], None] | None = None,
 ) -> list[list[Draw]]:
     """Return n completions for each of the Q prompts; `temperature` 0 decodes greedily.
 
     The prompts are padded on the left and read once; each cache row is then repeated n times. Rows that have ended
-    leave the batch, so that a long completion does not keep its finished neighbours computing.
+    leave the batch, so that a long completion does not keep its finished neighbours computing. After each token `watch`
+    is shown the Q·n rows as far as they are drawn, stop tokens included; it must not change them.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -101,6 +103,8 @@ def generate(
         for row, value, finished in zip(index.tolist(), token.tolist(), done.tolist(), strict=True):
             drawn[row].append(value)
             ended[row] = finished
+        if watch is not None:
+            watch(drawn)
         if step == max_new_tokens - 1 or bool(done.all()):
             break
         if bool(done.any()):

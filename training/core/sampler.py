@@ -8,6 +8,8 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from training.core.backbone import PLAIN_NOTE, has_plain_template, load_policy
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
@@ -45,15 +47,7 @@ class Sampler:
     @property
     def prompt_room(self) -> int | None:
         """The longest prompt that leaves room for the longest answer; None where the model names no limit."""
-        # Some architectures have no limit of positions, and then no such setting.
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr]
-        if context is None:
-            return None
-        if context <= self.max_new_tokens:
-            raise RunError(
-                f"The model reads at most {context} tokens, and max_new_tokens is {self.max_new_tokens}. Lower it."
-            )
-        return int(context) - self.max_new_tokens
+        return room_for_prompt(self.model, self.max_new_tokens)
 
     def draw(self, prompts: Sequence[Prompt], *, seed: int, stream: str = "") -> list[list[Draw]]:
         """Return n draws for each prompt. Where memory runs out the prompts are taken in two halves."""
@@ -79,13 +73,7 @@ class Sampler:
         return self.draw(prompts[:half], seed=seed, stream=stream) + self.draw(prompts[half:], seed=seed, stream=stream)
 
     def text(self, draw: Draw) -> str:
-        """Return what a reader sees of a draw: without its end token and other special tokens.
-
-        A NUL, which a policy over bytes can write, becomes the replacement character, as a byte that is no character
-        does: nobody can see it, and PostgreSQL cannot store it.
-        """
-        ids = draw.ids[:-1] if draw.ended else draw.ids
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).replace("\x00", "\ufffd")
+        return text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids)
 
     def answers(self, prompt: Prompt, draws: Sequence[Draw], scorers: dict[str, RewardScorer]) -> list[Answer]:
         """Return the draws of one prompt with their texts and scores."""
@@ -113,6 +101,26 @@ class Sampler:
                 "rows_at_once."
             )
         return said
+
+
+def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Return what a reader sees of an answer's tokens: without the special ones.
+
+    A NUL, which a policy over bytes can write, becomes the replacement character, as a byte that is no character does:
+    nobody can see it, and PostgreSQL cannot store it.
+    """
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True)).replace("\x00", "\ufffd")
+
+
+def room_for_prompt(model: nn.Module, max_new_tokens: int) -> int | None:
+    """Return the longest prompt that leaves room for the longest answer; None where the model names no limit."""
+    # Some architectures have no limit of positions, and then no such setting.
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[union-attr, operator]
+    if context is None:
+        return None
+    if context <= max_new_tokens:
+        raise RunError(f"The model reads at most {context} tokens, and max_new_tokens is {max_new_tokens}. Lower it.")
+    return int(context) - max_new_tokens
 
 
 def batches(job: Job, prompts: Sequence[Prompt], *, size: int) -> list[list[Prompt]]:

@@ -1,5 +1,6 @@
 """The schema's table of contents."""
 
+from training.models.chats import Chat, ChatTurn
 from training.models.datasets import Snapshot
 from training.models.gates import GateReport
 from training.models.loops import Loop, Round
@@ -7,4 +8,4 @@ from training.models.runs import Run
 from training.models.samples import Sample
 from training.models.versions import ModelVersion
 
-__all__ = ["GateReport", "Loop", "ModelVersion", "Round", "Run", "Sample", "Snapshot"]
+__all__ = ["Chat", "ChatTurn", "GateReport", "Loop", "ModelVersion", "Round", "Run", "Sample", "Snapshot"]

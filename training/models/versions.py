@@ -50,3 +50,8 @@ class ModelVersion(models.Model):
     def label(self) -> str:
         """Return the name used in files, exports and `Completion.origin`, such as "policy-3"."""
         return f"{self.kind}-{self.number}"
+
+    @property
+    def chat_batch(self) -> str:
+        """Return the name in `Task.batch` of what people judged while they talked to it."""
+        return f"chat-{self.label}"

@@ -49,6 +49,7 @@ DEMO_SETTINGS: dict[str, Any] = {
     "gate_human_pairs": 8,
     "gate_minimum_win_rate": 0.5,
     "rejections_in_a_row": 3,  # eight pairs now and then turn down what is better
+    "chat": True,
     "gate_maximum_kl": 10.0,  # further away this small model breaks its sentences
 }
 

@@ -55,6 +55,9 @@ class LoopSettings:
     reward_epochs: int = knob(
         0, "times the reward model goes through all pairs; 0 takes the recipe's own", low=0, high=1000, advanced=True
     )
+    chat: bool = knob(
+        False, "people may talk to the policy in use and judge two answers a turn; its next round learns from that too"
+    )
     auto_continue: bool = knob(True, "start the next round when a candidate is promoted")
     rejections_in_a_row: int = knob(
         1,

@@ -19,6 +19,16 @@ def wake_run(run_id: int) -> None:
     _send_on_commit("training.tasks.execute_run", run_id, queue="gpu")
 
 
+def wake_turn(turn_id: int) -> None:
+    """Ask a worker, once the transaction is committed, to answer a turn of a chat."""
+    _send_on_commit("training.tasks.answer_turn", turn_id, queue="chat")
+
+
+def wake_speaker(version_id: int) -> None:
+    """Ask a worker, once the transaction is committed, to have a policy ready for a chat."""
+    _send_on_commit("training.tasks.get_ready", version_id, queue="chat")
+
+
 def wake_round(round_id: int) -> None:
     """Ask a worker, once the transaction is committed, to look at a round."""
     _send_on_commit("training.tasks.advance_round", round_id, queue="default")

@@ -23,7 +23,7 @@ def recover_lost() -> int:
     taken = 0
     for run in Run.objects.filter(state=Run.State.RUNNING).select_related("campaign"):
         silent = run.heartbeat_at is None or run.heartbeat_at < stale
-        if (silent or _worker_is_gone(run.claim)) and _recover(run):
+        if (silent or worker_is_gone(run.claim)) and _recover(run):
             taken += 1
     for run in Run.objects.filter(state=Run.State.QUEUED, heartbeat_at__lt=stale).order_by("pk")[:20]:
         if Run.objects.filter(pk=run.pk, state=Run.State.QUEUED).update(heartbeat_at=timezone.now()):
@@ -31,7 +31,7 @@ def recover_lost() -> int:
     return taken
 
 
-def _worker_is_gone(claim: str) -> bool:
+def worker_is_gone(claim: str) -> bool:
     """Return whether `claim` names a process of this machine that has ended; False when that cannot be told."""
     parts = claim.split("-")
     if len(parts) != 4 or parts[0] != runs.machine():

@@ -148,7 +148,9 @@ def freeze(round: Round) -> bool:
 
 
 def _frozen(round: Round, settings: LoopSettings) -> Snapshot:
-    filters: dict[str, Any] = {"batches": [round.batch], "split": "train", "include_audit": False}
+    # What people judged while they talked to the policy is about its answers as much as the round's own pairs.
+    own = [round.batch, round.policy.chat_batch]
+    filters: dict[str, Any] = {"batches": own, "split": "train", "include_audit": False}
     campaign = round.loop.campaign
     snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
     if not snapshot.rows:
@@ -156,7 +158,9 @@ def _frozen(round: Round, settings: LoopSettings) -> Snapshot:
             "In none of the pairs one answer was preferred, so there is nothing to learn from. Ask people to look at "
             "their judgements again and resume the round, or cancel it."
         )
-    earlier = [f"round-{index}" for index in range(1, round.index)]
+    before = Round.objects.filter(loop=round.loop_id, index__lt=round.index).select_related("policy").order_by("index")
+    earlier = [batch for one in before for batch in (one.batch, one.policy.chat_batch)]
+    earlier = [batch for batch in dict.fromkeys(earlier) if batch not in own]
     wanted = int(settings.replay * snapshot.rows + 0.5)
     # Earlier pairs were written by earlier policies, and the reference "data" is the one that wrote them all.
     if earlier and wanted and settings.reference != "data":

@@ -22,10 +22,12 @@ from schemathesis.specs.openapi.checks import (
 from annotation.models import Assignment, Membership, Role, User
 from frontend.wsgi import application
 from tests.factories import make_assignment, make_campaign, make_user
+from tests.training.chat_world import answered, make_chat_loop, say
+from training.models import Chat
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ENDS_THE_SESSION = {"token_delete"}
-TAGS = ["authentication", "campaigns", "training", "work"]
+TAGS = ["authentication", "campaigns", "chats", "training", "work"]
 
 
 @pytest.fixture
@@ -45,11 +47,13 @@ def document(kept_connection: None) -> Any:
 
 @pytest.fixture
 def lead(db: None) -> User:
-    """Everything a person can be in one campaign that has items."""
+    """Everything a person can be in one campaign that has items, and in which they talk to its policy."""
     lead = make_user()
     campaign = make_campaign(lead=lead, annotators=[lead], tasks=3)
     Membership.objects.get_or_create(campaign=campaign, user=lead, role=Role.ENGINEER)
     make_assignment(lead, campaign)
+    make_chat_loop(campaign)
+    answered(say(campaign, lead))
     return lead
 
 
@@ -57,7 +61,7 @@ def lead(db: None) -> User:
 def test_every_answer_is_as_documented(document: Any, lead: User, tag: str) -> None:
     headers = {"Authorization": f"Token {AuthToken.objects.create(lead)[1]}"}
     assignment = Assignment.objects.get(user=lead)
-    real = {"campaign_id": assignment.campaign_id, "key": assignment.key}
+    real = {"campaign_id": assignment.campaign_id, "key": assignment.key, "chat_id": Chat.objects.get().pk}
     operations = [found.ok() for found in document.get_all_operations()]
     assert {tag_ for operation in operations for tag_ in operation.tags} == set(TAGS)
     answered = set()

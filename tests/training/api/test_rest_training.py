@@ -14,8 +14,8 @@ from annotation.models import Campaign, Task, User
 from tests.factories import judge, make_campaign, make_task
 from tests.training.workers import toy
 from training.api.urls import urlpatterns
-from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
-from training.services import execution, rounds, runs, snapshots, versions
+from training.models import Chat, GateReport, Loop, ModelVersion, Round, Run, Snapshot
+from training.services import chats, execution, rounds, runs, snapshots, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +50,12 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-round-finish-labelling", "post", {}, (401, 404, 403, 403, 409)),
     ("api-round-resume", "post", {}, (401, 404, 403, 403, 409)),
     ("api-round-cancel", "post", {}, LEADS),
+    ("api-chats", "get", None, (401, 404, 200, 200, 200)),
+    ("api-chats", "post", {}, (401, 404, 201, 403, 201)),
+    ("api-chat", "get", None, (401, 404, 200, 200, 200)),
+    ("api-chat-say", "post", {"message": "Hello.", "client_key": "k"}, (401, 404, 201, 403, 403)),
+    ("api-chat-choose", "post", {"client_key": "k"}, (401, 404, 409, 403, 403)),
+    ("api-chat-end", "post", {}, (401, 404, 200, 403, 403)),
 ]
 
 
@@ -69,7 +75,15 @@ def loop(campaign: Campaign, lead: User, tmp_path: Path) -> Loop:
     prompts = tmp_path / "prompts.jsonl"
     rows = [{"id": n, "prompt": [{"role": "user", "content": f"Question {n}?"}]} for n in range(80)]
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return rounds.create_loop(campaign=campaign, policy="org/base", prompts_path=str(prompts), settings={}, actor=lead)
+    return rounds.create_loop(
+        campaign=campaign, policy="org/base", prompts_path=str(prompts), settings={"chat": True}, actor=lead
+    )
+
+
+@pytest.fixture
+def chat(loop: Loop, campaign: Campaign, annotator: User) -> Chat:
+    """The annotator's own."""
+    return chats.start(campaign=campaign, user=annotator)
 
 
 @pytest.fixture
@@ -113,8 +127,9 @@ def test_everybody_gets_what_is_theirs(
     run: Run,
     candidate: ModelVersion,
     round: Round,
+    chat: Chat,
 ) -> None:
-    path = address(name, campaign=campaign.pk, run=run.pk, version=candidate.pk, round=round.pk)
+    path = address(name, campaign=campaign.pk, run=run.pk, version=candidate.pk, round=round.pk, chat=chat.pk)
     if isinstance(body, dict):
         body = {key: candidate.pk if value == "@version" else value for key, value in body.items()}
     more = {} if body is None else {"data": body, "format": "json"}
@@ -135,7 +150,7 @@ def test_ids_that_no_row_can_have_are_not_found(number: int, clients: dict[str, 
     for pattern in urlpatterns:
         if "<int:" not in str(pattern.pattern):
             continue
-        path = address(pattern.name, campaign=number, run=number, version=number, round=number)
+        path = address(pattern.name, campaign=number, run=number, version=number, round=number, chat=number)
         for method in ("get", "post"):
             response = getattr(clients["lead"], method)(path)
             assert response.status_code in (404, 405), (path, response.content)

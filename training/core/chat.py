@@ -1,0 +1,188 @@
+"""A policy that answers chats: ``python -m training.core.chat VOICE``, then lines in and out; see `recipes.chat`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from training.core.backbone import load_policy
+from training.core.collate import encode_prompt
+from training.core.decode import Draw, generate, prompt_seed, stop_ids
+from training.core.job import RunError, device_here
+from training.core.sampler import room_for_prompt, text_of
+from training.errors import TrainingError
+from training.recipes.chat import Question, Voice
+
+log = logging.getLogger("attune.chat")
+
+# How often two equal answers are followed by another second one, before both are shown as they are.
+REDRAWS = 2
+SHOW_SECONDS = 0.15
+READ_BYTES = 65_536
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of a turn. `logp` is in nats under temperature 1, over its tokens and its end."""
+
+    text: str
+    tokens: int
+    ended: bool  # False: it was cut off at the longest length
+    logp: float
+    seed: int
+
+
+class Speaker:
+    """A policy, loaded once, that answers questions."""
+
+    def __init__(self, voice: Voice) -> None:
+        model, self.tokenizer = load_policy(voice.model, trust_remote_code=voice.trust_remote_code)
+        self.model = model.to(device_here())  # type: ignore[arg-type]
+        self.stop = stop_ids(self.model, self.tokenizer)
+
+    def answer(self, question: Question, show: Callable[[Sequence[str]], None]) -> list[Answer]:
+        """Return an answer for each seed; `show` gets their texts while they grow, several times a second.
+
+        An answer that says the same as an earlier one is drawn anew, a few times. Raises RunError with a sentence.
+        """
+        ids = encode_prompt(self.tokenizer, question.messages)
+        room = room_for_prompt(self.model, question.max_new_tokens)
+        if room is not None and len(ids) > room:
+            what = "conversation" if len(question.messages) > 1 else "message"
+            raise RunError(
+                f"This {what} is longer than the model can read: {len(ids)} tokens, and it reads {room}. "
+                + ("End this chat and start a new one." if len(question.messages) > 1 else "Write a shorter one.")
+            )
+        seeds = list(question.seeds)
+        answers = self._draw(question, ids, seeds, show)
+        for place in range(1, len(answers)):
+            for redraw in range(1, REDRAWS + 1):
+                others = answers[:place]
+                if all(answers[place].text.strip() != other.text.strip() for other in others):
+                    break
+                seed = prompt_seed(seeds[place], question.id, f"redraw {redraw}")
+                (answers[place],) = self._draw(question, ids, [seed], partial(_beside, show, others))
+        return answers
+
+    def _draw(
+        self, question: Question, ids: list[int], seeds: list[int], show: Callable[[Sequence[str]], None]
+    ) -> list[Answer]:
+        shown_at = 0.0
+
+        def watch(rows: Sequence[Sequence[int]]) -> None:
+            nonlocal shown_at
+            if time.monotonic() - shown_at >= SHOW_SECONDS:
+                shown_at = time.monotonic()
+                # Half a character at the end is about to become a whole one.
+                show([text_of(self.tokenizer, row).rstrip("\ufffd") for row in rows])
+
+        draws = generate(
+            self.model,
+            [ids] * len(seeds),
+            n=1,
+            temperature=question.temperature,
+            max_new_tokens=question.max_new_tokens,
+            stop=self.stop,
+            seeds=seeds,
+            watch=watch,
+        )
+        return [self._answer(draw, seed) for (draw,), seed in zip(draws, seeds, strict=True)]
+
+    def _answer(self, draw: Draw, seed: int) -> Answer:
+        text = text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids)
+        return Answer(text=text, tokens=len(draw.ids), ended=draw.ended, logp=round(draw.logp, 4), seed=seed)
+
+
+def _beside(show: Callable[[Sequence[str]], None], finished: Sequence[Answer], texts: Sequence[str]) -> None:
+    """Show what grows behind answers that stand."""
+    show([*(answer.text for answer in finished), *texts])
+
+
+def serve(voice: Voice, lines: Iterator[str], tell: Tell) -> int:
+    """Load the voice's model, answer every line, and return the exit status."""
+    try:
+        speaker = Speaker(voice)
+    except Exception as error:
+        log.exception("The model cannot be loaded.")
+        tell({"error": sentence(error)})
+        return 1
+    tell({"ready": True})
+    for line in lines:
+        question = Question.from_line(line)
+        try:
+            answers = speaker.answer(question, partial(_tell_texts, tell, question.id))
+            tell({"id": question.id, "answers": [asdict(answer) for answer in answers]})
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            log.exception("A question cannot be answered.")
+            tell({"id": question.id, "error": sentence(error)})
+    return 0
+
+
+def _tell_texts(tell: Tell, id_: str, texts: Sequence[str]) -> None:
+    tell({"id": id_, "texts": list(texts)})
+
+
+def questions(source: int, *, idle_seconds: float) -> Iterator[str]:
+    """Yield whole lines from a file descriptor until it is closed, or for so long nothing comes."""
+    kept = b""
+    while select.select([source], [], [], idle_seconds)[0]:
+        read = os.read(source, READ_BYTES)
+        if not read:
+            return
+        *whole, kept = (kept + read).split(b"\n")
+        for line in whole:
+            yield line.decode()
+
+
+def sentence(error: Exception) -> str:
+    """Return what went wrong as a sentence for the person who talks to the model."""
+    if isinstance(error, TrainingError):
+        return str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return "The device's memory is full, so the model cannot answer. Tell the campaign's lead."
+    text = str(error).strip()
+    detail = f": {text.splitlines()[0]}" if text else ""
+    return f"The model failed with {type(error).__name__}{detail.rstrip('.')}. Tell the campaign's lead."
+
+
+def main(voice: str) -> int:
+    """Serve on this process's pipes and return the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    # Whatever a library prints goes to the log: only what is told here may be read as an answer.
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def tell(event: dict[str, Any]) -> None:
+        out.write(json.dumps(event, ensure_ascii=False) + "\n")
+        out.flush()
+
+    asked = Voice.from_line(voice)
+    try:
+        return serve(asked, questions(0, idle_seconds=asked.idle_seconds), tell)
+    except BrokenPipeError:
+        log.info("Nobody reads the answers any more.")
+        # The interpreter would stumble over the same pipe when it flushes at its end.
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Usage: python -m training.core.chat VOICE")
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,57 @@
+"""A chat's limits, and its contract between the Django side and `training.core.chat`: lines of JSON through two pipes.
+
+The child gets a `Voice` as its one argument and loads that model. Then each line of its stdin is a `Question`, and for
+each it writes lines to its stdout, all with the question's ``id``:
+
+- ``{"id", "texts": [str, str]}``    both answers as far as they are written, several times a second
+- ``{"id", "answers": [Answer, …]}`` the last word: both answers, in the order of the seeds
+- ``{"id", "error": str}``           or instead of them a sentence for the person who asked
+
+Before the first question it writes ``{"ready": true}``, or ``{"error": str}`` and ends. It ends as well when its stdin
+is closed, so that it never outlives who asks it, and after so many seconds without a question.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MAX_TURNS = 20
+MAX_CHARACTERS = 4000  # of one message
+MAX_NEW_TOKENS = 256  # of one answer
+ANSWERS = 2  # a turn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """Which model answers, and how long it waits for the next question."""
+
+    model: str  # absolute folder or hub name
+    trust_remote_code: bool = False
+    idle_seconds: float = 300.0
+
+    def to_line(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_line(cls, line: str) -> Voice:
+        return cls(**json.loads(line))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A conversation that waits for its next turn, to be answered once for each seed."""
+
+    id: str
+    messages: list[dict[str, Any]]
+    seeds: list[int]
+    temperature: float
+    max_new_tokens: int
+
+    def to_line(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> Question:
+        return cls(**json.loads(line))

@@ -1,0 +1,342 @@
+"""What a person does in a chat: say something, choose one of two answers, go on with it, end it.
+
+A choice is an ordinary judgement: the conversation so far is its prompt, the two answers are its completions, and it is
+stored by the same service, under the same rules, as one about an imported pair. So exports, history, undo, agreement
+and lineage know nothing of chats.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.core.cache import cache
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from annotation import limits, routing
+from annotation.errors import CampaignClosed, NotAgreed, TooMany
+from annotation.feedback import kind
+from annotation.feedback.pairwise import DEFAULTS, RED_TEAM, Pairwise
+from annotation.models import Assignment, Campaign, Feedback, User
+from annotation.services import events, intake, submission
+from annotation.storable import unstorable
+from training.errors import Invalid, WrongState
+from training.models import Chat, ChatTurn, Loop, ModelVersion, Sample
+from training.recipes.chat import ANSWERS, MAX_CHARACTERS, MAX_NEW_TOKENS, MAX_TURNS
+from training.recipes.loop import LoopSettings, loop_settings
+from training.services import messages, versions
+
+State = ChatTurn.State
+
+
+# --- Whether, and with whom --------------------------------------------------------------------------------------
+
+
+def settings_of(campaign: Campaign) -> LoopSettings | None:
+    """Return the loop's settings where people may talk to the campaign's policy, else None. One SQL statement."""
+    if campaign.kind != Pairwise.name:
+        return None
+    loop = Loop.objects.filter(campaign=campaign).first()
+    settings = None if loop is None else loop_settings(loop.settings)
+    return settings if settings is not None and settings.chat else None
+
+
+def offered_in(campaigns: Sequence[Campaign]) -> set[int]:
+    """Return the ids of those campaigns in which people may talk to the policy. One SQL statement."""
+    candidates = [campaign.pk for campaign in campaigns if campaign.kind == Pairwise.name]
+    found = Loop.objects.filter(campaign__in=candidates).values_list("campaign_id", "settings")
+    return {campaign_id for campaign_id, settings in found if settings.get("chat")}
+
+
+def refuse_unless_allowed(*, campaign: Campaign, user: User) -> LoopSettings:
+    """Return the loop's settings when this person may say something now; else raise with what stands against it.
+
+    `campaign` is one that a gate of `annotation.permissions` let this person into. At most four SQL statements.
+    """
+    settings = settings_of(campaign)
+    if settings is None:
+        raise WrongState("People do not talk to the model here. A lead can allow it in the settings of the loop.")
+    if not campaign.is_open:
+        closed = campaign.state == Campaign.State.CLOSED
+        now = "closed" if closed else "paused" if campaign.state == Campaign.State.PAUSED else "not open yet"
+        raise CampaignClosed(f"This campaign is {now}, so the model does not answer. What you judged is stored.")
+    if not campaign.agreed:
+        raise NotAgreed(
+            f"In this campaign {campaign.get_wellbeing_display().lower()}. Read what it is about and agree to it "
+            "before you talk to the model."
+        )
+    if declined := set(campaign.about) & set(campaign.declined):
+        raise WrongState(f"What is said here may be about {', '.join(sorted(declined))}, which you declined to read.")
+    # Skills that no item asked for yet are not numbered, and then nobody lacks them in the queue either.
+    if campaign.barred & routing.bits(campaign.tags, needs=campaign.requires):
+        raise WrongState(f"This needs skills that you were not given here: {', '.join(campaign.requires)}.")
+    if limits.is_enough(user, campaign, held=0):
+        raise TooMany("You have judged as many items as one person does here for now. Come back another day.")
+    if campaign.rest_after and set(campaign.about) and (until := limits.rest_until(user, campaign)):
+        raise TooMany(
+            "You have read several unpleasant texts in a row. Look at something else; "
+            f"you may go on at {timezone.localtime(until):%H:%M}."
+        )
+    return settings
+
+
+def current(*, campaign: Campaign, user: User) -> Chat | None:
+    """Return this person's open chat here, or None."""
+    return Chat.objects.filter(campaign=campaign, user=user, state=Chat.State.OPEN).select_related("campaign").first()
+
+
+def expect(*, campaign: Campaign, chat: Chat | None) -> None:
+    """Have the policy ready for somebody who is about to write to it; at most one message a minute."""
+    policy = versions.current(campaign, ModelVersion.Kind.POLICY) if chat is None else chat.policy
+    if policy is not None and cache.add(f"speaker-{policy.pk}", True, timeout=60):
+        messages.wake_speaker(policy.pk)
+
+
+def start(*, campaign: Campaign, user: User) -> Chat:
+    """Return this person's open chat with the policy in use; a new one when there is none. Safe to repeat."""
+    settings = refuse_unless_allowed(campaign=campaign, user=user)
+    policy = versions.current(campaign, ModelVersion.Kind.POLICY)
+    if policy is None:
+        raise WrongState("There is no model to talk to yet: the campaign has no policy in use. Tell its lead.")
+    fresh = {
+        "policy": policy,
+        "mode": _mode(campaign),
+        "settings": {
+            "temperature": settings.temperature,
+            "max_new_tokens": min(settings.max_new_tokens, MAX_NEW_TOKENS),
+        },
+    }
+    try:
+        with transaction.atomic():
+            chat, created = Chat.objects.get_or_create(
+                campaign=campaign, user=user, state=Chat.State.OPEN, defaults=fresh
+            )
+            if created:
+                detail = {"policy": policy.label}
+                events.record(campaign=campaign, actor=user, action="chat.started", target=str(chat), detail=detail)
+    except IntegrityError:
+        # A double click: the other request was faster.
+        chat = Chat.objects.get(campaign=campaign, user=user, state=Chat.State.OPEN)
+    chat.campaign, chat.user = campaign, user
+    return chat
+
+
+def _mode(campaign: Campaign) -> str:
+    return str(campaign.options.get("mode", DEFAULTS["mode"]))
+
+
+# --- Saying ------------------------------------------------------------------------------------------------------
+
+
+def say(*, chat: Chat, message: str, client_key: str) -> ChatTurn:
+    """Return the turn that begins with `message`; a worker is woken once the transaction is committed.
+
+    The same key again is the same turn. After a turn failed, what is said takes the place of its message.
+    """
+    text = message.replace("\r\n", "\n").strip()
+    _check_key(client_key)
+    _check_message(text)
+    with transaction.atomic():
+        locked = Chat.objects.select_for_update().get(pk=chat.pk)
+        known = locked.turns.filter(client_key=client_key).first()
+        if known is not None:
+            return known
+        refuse_unless_allowed(campaign=chat.campaign, user=chat.user)
+        if locked.state != Chat.State.OPEN:
+            raise WrongState("This chat has ended. Start a new one; what you wrote is still in the box.")
+        if locked.mode != _mode(chat.campaign):
+            raise WrongState(
+                "The lead changed what people choose here since this chat began. End it and start a new one."
+            )
+        turn = _next_turn(locked, text, client_key)
+        messages.wake_turn(turn.pk)
+    return turn
+
+
+def _next_turn(chat: Chat, text: str, client_key: str) -> ChatTurn:
+    last = chat.turns.order_by("-number").first()
+    now = timezone.now()
+    asked = {"message": text, "client_key": client_key, "asked_at": now, "heartbeat_at": now}
+    if last is not None and last.state == State.FAILED:
+        again = {**asked, "state": State.WAITING, "attempts": 0, "error": "", "answers": [], "claim": ""}
+        for name, value in again.items():
+            setattr(last, name, value)
+        last.save(update_fields=list(again))
+        return last
+    if last is not None and last.state != State.CHOSEN:
+        raise WrongState("Choose between the two answers to your last message first; then the chat goes on.")
+    number = 1 if last is None else last.number + 1
+    if number > MAX_TURNS:
+        raise WrongState(f"A chat has at most {MAX_TURNS} turns, and this one has them. End it and start a new one.")
+    order = list(range(ANSWERS))
+    random.Random(f"{chat.key}/{number}").shuffle(order)
+    return ChatTurn.objects.create(chat=chat, number=number, shown_order=order, **asked)
+
+
+def _check_message(text: str) -> None:
+    reason = unstorable(text)
+    if not text:
+        reason = "Write something first."
+    elif len(text) > MAX_CHARACTERS:
+        reason = f"Your message has {len(text)} characters; at most {MAX_CHARACTERS} are sent at once. Shorten it."
+    if reason:
+        raise Invalid(reason, {"message": [reason]})
+
+
+def _check_key(client_key: str) -> None:
+    if not client_key or len(client_key) > 64 or unstorable(client_key):
+        message = "Send a client_key of 1 to 64 characters, a fresh one each time."
+        raise Invalid(message, {"client_key": [message]})
+
+
+def conversation(turn: ChatTurn) -> list[dict[str, Any]]:
+    """Return what was said up to this turn's message: the branches that were chosen, and nothing of the others."""
+    turns = ChatTurn.objects.filter(chat=turn.chat_id, number__lt=turn.number).order_by("number")
+    return [*transcript(turns), {"role": "user", "content": turn.message}]
+
+
+def transcript(turns: Iterable[ChatTurn]) -> list[dict[str, Any]]:
+    """Return these turns as messages: what the person said and, where a branch was chosen, what was answered."""
+    said: list[dict[str, Any]] = []
+    for turn in turns:
+        said.append({"role": "user", "content": turn.message})
+        if turn.chosen is not None:
+            said.append({"role": "assistant", "content": turn.answers[turn.chosen]["text"]})
+    return said
+
+
+# --- Choosing ----------------------------------------------------------------------------------------------------
+
+
+def choose(
+    *,
+    turn: ChatTurn,
+    data: Mapping[str, Any],
+    client_key: str,
+    active_seconds: float | None = None,
+    behaviour: Any = None,
+) -> ChatTurn:
+    """Return the turn, its judgement stored and one branch chosen; the same key again changes nothing.
+
+    `data` is what the kind's form sends. The preferred answer goes on, in a red team the one called worse; where
+    neither is preferred, ``goes_on`` (0 or 1, the place on the screen) says which, and the first shown does without it.
+    Raises what `annotation.services.submission.submit` raises, and WrongState.
+    """
+    _check_key(client_key)
+    with transaction.atomic():
+        turn = ChatTurn.objects.select_for_update().get(pk=turn.pk)
+        turn.chat = Chat.objects.select_related("campaign", "policy", "user").get(pk=turn.chat_id)
+        if turn.state == State.CHOSEN and _is_said(turn, client_key):
+            return turn
+        _refuse_choice(turn)
+        if turn.says_the_same:
+            return _go_on(turn, chosen=turn.shown_order[0])
+        place = _place(data)
+        turn.assignment = _seat(turn)
+        feedback = submission.submit(
+            assignment=turn.assignment,
+            data={name: value for name, value in data.items() if name != "goes_on"},
+            client_key=client_key,
+            active_seconds=active_seconds,
+            behaviour=behaviour,
+        )
+        preferred = kind(feedback.kind).scale_value(feedback.payload) or 0
+        if turn.chat.mode == RED_TEAM:
+            preferred = -preferred  # stored as the better one; asked for was the worse one
+        chosen = turn.shown_order[place] if preferred == 0 else 0 if preferred > 0 else 1
+        return _go_on(turn, chosen=chosen)
+
+
+def _is_said(turn: ChatTurn, client_key: str) -> bool:
+    if turn.assignment_id is None:
+        return turn.says_the_same
+    return Feedback.objects.filter(assignment=turn.assignment_id, client_key=client_key).exists()
+
+
+def _refuse_choice(turn: ChatTurn) -> None:
+    if turn.state == State.CHOSEN:
+        raise WrongState("You have chosen here already. Your history lets you change what you said.")
+    if turn.state != State.ANSWERED:
+        raise nothing_to_choose()
+    if turn.chat.mode != _mode(turn.chat.campaign):
+        raise WrongState("The lead changed what people choose here since this chat began. End it and start a new one.")
+    submission.refuse_closed(turn.chat.campaign)
+
+
+def nothing_to_choose() -> WrongState:
+    """Return the error for who chooses before there are two answers."""
+    return WrongState("There are no two finished answers in this chat to choose from.")
+
+
+def _place(data: Mapping[str, Any]) -> int:
+    given = str(data.get("goes_on") or "0")
+    if given not in ("0", "1"):
+        message = "Give 0 for the first answer shown, or 1 for the second."
+        raise Invalid(message, {"goes_on": [message]})
+    return int(given)
+
+
+def _seat(turn: ChatTurn) -> Assignment:
+    """Return this person's seat at the item that the turn becomes, made now: nobody else is ever handed it.
+
+    It is not open, so that it is not taken for an item on their work screen; `submit` finds its seat free.
+    """
+    chat = turn.chat
+    said = conversation(turn)
+    task, _ = intake.make_task(
+        campaign=chat.campaign,
+        messages=said,
+        completions=[(answer["text"], chat.policy.label) for answer in turn.answers],
+        external_id=f"chat-{chat.pk}-turn-{turn.number}",
+        wanted=1,
+        batch=chat.policy.chat_batch,
+        meta={"policy": chat.policy.label, "source": "chat", "chat": chat.pk, "turn": turn.number, "mode": chat.mode},
+        # All turns of a chat lie on one side of the split.
+        opening=said[:1],
+    )
+    completions = task.task_completions.order_by("position").values_list("completion_id", flat=True)
+    Sample.objects.bulk_create(
+        Sample(
+            completion_id=completion,
+            version=chat.policy,
+            logp=answer.get("logp"),
+            settings={**chat.settings, "seed": answer.get("seed"), "chat": chat.pk, "turn": turn.number},
+        )
+        for completion, answer in zip(completions, turn.answers, strict=True)
+    )
+    now = timezone.now()
+    assignment, _ = Assignment.objects.get_or_create(
+        task=task,
+        user=chat.user,
+        defaults={
+            "campaign": chat.campaign,
+            "shown_order": turn.shown_order,
+            "state": Assignment.State.RELEASED,
+            "expires_at": now,
+        },
+    )
+    # It counts from when both answers stood there.
+    Assignment.objects.filter(pk=assignment.pk).update(created_at=turn.answered_at or now)
+    assignment.campaign, assignment.user = chat.campaign, chat.user
+    return assignment
+
+
+def _go_on(turn: ChatTurn, *, chosen: int) -> ChatTurn:
+    turn.state, turn.chosen, turn.chosen_at = State.CHOSEN, chosen, timezone.now()
+    turn.save(update_fields=["state", "chosen", "chosen_at", "assignment"])
+    return turn
+
+
+@transaction.atomic
+def end(*, chat: Chat) -> Chat:
+    """Return the chat, ended; what was judged stays, and a turn without a choice is left. Safe to repeat."""
+    locked = Chat.objects.select_for_update().get(pk=chat.pk)
+    if locked.state == Chat.State.ENDED:
+        return locked
+    locked.turns.exclude(state=State.CHOSEN).update(state=State.LEFT, claim="")
+    locked.state, locked.ended_at = Chat.State.ENDED, timezone.now()
+    locked.save(update_fields=["state", "ended_at"])
+    events.record(campaign=locked.campaign, actor=chat.user, action="chat.ended", target=str(locked))
+    return locked
