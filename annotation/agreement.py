@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from django.utils.translation import gettext as _
+
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback
 
@@ -65,9 +67,11 @@ def campaign_agreement(campaign: Campaign, *, simulated: bool = False) -> dict[s
     reason = ""
     if not any(len(by_user) > 1 for units in values.values() for by_user in units.values()):
         others = Feedback.objects.filter(campaign=campaign, user__is_simulated=not simulated).exists()
-        reason = f"No item has been judged by two {'simulated people' if simulated else 'people'} yet."
+        reason = _("No item has been judged by two people yet.")
+        if simulated:
+            reason = _("No item has been judged by two simulated people yet.")
         if others and not simulated:
-            reason += " Simulated people are counted apart."
+            reason = " ".join([reason, _("Simulated people are counted apart.")])
     found = {}
     for dimension in feedback_kind.dimensions(campaign.options):
         units, classes = values[dimension.name], categories[dimension.name]
@@ -81,7 +85,7 @@ def agreement(
     """Return all figures from unit → person → value, and unit → person → category."""
     shared = {unit: by_user for unit, by_user in values.items() if len(by_user) > 1}
     if not shared:
-        return _undefined("No item has been judged by two people yet.")
+        return _undefined(_("No item has been judged by two people yet."))
     patterns = Counter(tuple(sorted(by_user.values())) for by_user in shared.values())
     alpha = krippendorff_alpha(patterns, ordered=ordered)
     low, high = bootstrap(patterns, ordered=ordered) if alpha is not None else (None, None)
@@ -94,7 +98,7 @@ def agreement(
         people=len({user for by_user in shared.values() for user in by_user}),
         reason_undefined=""
         if alpha is not None
-        else "Everybody gave the same answer to everything, so there is no chance agreement to compare with.",
+        else _("Everybody gave the same answer to everything, so there is no chance agreement to compare with."),
         percent=percent_agreement(categories.values()),
         kappa=cohen_kappa(categories.values()),
     )
@@ -126,7 +130,7 @@ def bootstrap(
     generator = random.Random(seed)
     parts = [(count, list(_coincidences(pattern).items())) for pattern, count in patterns.items() if len(pattern) > 1]
     alphas = []
-    for _ in range(RESAMPLES):
+    for _sample in range(RESAMPLES):
         observed: dict[tuple[int, int], float] = defaultdict(float)
         for count, coincidences in parts:
             drawn = _poisson(count, generator)
@@ -196,7 +200,7 @@ def _alpha(observed: Mapping[tuple[int, int], float], ordered: bool) -> float | 
     Without an order any two different values are equally far apart.
     """
     marginals: dict[int, float] = defaultdict(float)
-    for (value, _), weight in observed.items():
+    for (value, _other), weight in observed.items():
         marginals[value] += weight
     if len(marginals) < 2:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db.models import Count, Max
+from django.utils.translation import ngettext
 
 from annotation import routing
 from annotation.models import Campaign, Membership, Role, Task
@@ -22,12 +23,21 @@ class OutOfReach:
     @property
     def reason(self) -> str:
         """Return why they wait, in a sentence that says what to do."""
-        items = f"{self.items} item needs" if self.items == 1 else f"{self.items} items need"
         skills = ", ".join(self.needs)
         if not self.able:
-            return f"{items} {skills}, and nobody here has all of that. Say who can, or add somebody who does."
-        people = "1 person has" if self.able == 1 else f"{self.able} people have"
-        return f"{items} {skills} of {self.wanted} people each, and only {people} it here."
+            told = ngettext(
+                "{n} item needs {skills}, and nobody here has all of that. Say who can, or add somebody who does.",
+                "{n} items need {skills}, and nobody here has all of that. Say who can, or add somebody who does.",
+                self.items,
+            )
+            return told.format(n=self.items, skills=skills)
+        people = ngettext("{n} person has", "{n} people have", self.able).format(n=self.able)
+        told = ngettext(
+            "{n} item needs {skills} of {wanted} people each, and only {people} it here.",
+            "{n} items need {skills} of {wanted} people each, and only {people} it here.",
+            self.items,
+        )
+        return told.format(n=self.items, skills=skills, wanted=self.wanted, people=people)
 
 
 def out_of_reach(campaign: Campaign) -> list[OutOfReach]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.models import F, QuerySet
+from django.utils.translation import gettext as _
 
 from annotation.errors import Invalid
 from annotation.models import Campaign, Task
@@ -34,13 +35,14 @@ def read_tags(value: Any) -> list[str]:
     if parts is None:
         return []
     if not isinstance(parts, list | tuple) or any(not isinstance(part, str) for part in parts):
-        raise Invalid("Give tags as a list of words, or as a text with commas between them.")
+        raise Invalid(_("Give tags as a list of words, or as a text with commas between them."))
     tags = list(dict.fromkeys(part.strip().lower() for part in parts if part.strip()))
     for tag in tags:
         if not _TAG.fullmatch(tag):
-            raise Invalid(f"{tag[:40]!r} is no tag: use up to 40 letters, digits and : . + - _, such as lang:de.")
+            told = _("{tag} is no tag: use up to 40 letters, digits and : . + - _, such as lang:de.")
+            raise Invalid(told.format(tag=repr(tag[:40])))
     if len(tags) > MOST_AT_ONCE:
-        raise Invalid(f"Give at most {MOST_AT_ONCE} tags.")
+        raise Invalid(_("Give at most {most} tags.").format(most=MOST_AT_ONCE))
     return tags
 
 
@@ -51,10 +53,11 @@ def learn(campaign: Campaign, *, needs: Iterable[str], about: Iterable[str] = ()
     if not new:
         return
     if len(campaign.tags) + len(new) > MOST:
-        raise Invalid(
-            f"A campaign tells apart at most {MOST} skills and categories, and this would be more. Use fewer, or put "
+        told = _(
+            "A campaign tells apart at most {most} skills and categories, and this would be more. Use fewer, or put "
             "the items into a campaign of their own."
         )
+        raise Invalid(told.format(most=MOST))
     campaign.tags = [*campaign.tags, *new]
     campaign.save(update_fields=["tags"])
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 
 def unstorable(value: Any) -> str:
     """Return why `value` (text, or JSON with text in it) cannot be stored; the empty string when it can.
@@ -15,14 +17,14 @@ def unstorable(value: Any) -> str:
     """
     if isinstance(value, str):
         if "\x00" in value:
-            return "It contains a NUL character (\\u0000), which PostgreSQL cannot store; remove it."
+            return _("It contains a NUL character (\\u0000), which PostgreSQL cannot store; remove it.")
         try:
             value.encode()
         except UnicodeEncodeError:
-            return "It contains half of a surrogate pair (such as \\ud83d alone), which is no character; remove it."
+            return _("It contains half of a surrogate pair (such as \\ud83d alone), which is no character; remove it.")
         return ""
     if isinstance(value, float) and not math.isfinite(value):
-        return "It contains a number beyond all bounds (such as 1e999), which JSON cannot hold; remove it."
+        return _("It contains a number beyond all bounds (such as 1e999), which JSON cannot hold; remove it.")
     parts: Iterable[Any] = ()
     if isinstance(value, dict):
         parts = chain(value, value.values())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Count, Max, Q, Sum
+from django.utils.translation import gettext as _
 
 from annotation.errors import Invalid
 from annotation.importing.items import MAX_PRIORITY
@@ -45,11 +46,11 @@ def batches(campaign: Campaign) -> list[Batch]:
 def prioritise(*, campaign: Campaign, batch: str, priority: int, actor: User) -> int:
     """Give the open items of a batch this priority, higher first, and return how many there are; raises `Invalid`."""
     if abs(priority) > MAX_PRIORITY:
-        message = f"Give a priority from -{MAX_PRIORITY} to {MAX_PRIORITY}."
+        message = _("Give a priority from -{most} to {most}.").format(most=MAX_PRIORITY)
         raise Invalid(message, {"priority": [message]})
     tasks = Task.objects.filter(campaign=campaign, batch=batch)
     if not batch or unstorable(batch) or not tasks.exists():
-        message = f"This campaign has no batch {batch!r}."
+        message = _("This campaign has no batch {name}.").format(name=repr(batch))
         raise Invalid(message, {"batch": [message]})
     # Locked in the order in which all do who wait for more than one.
     waiting = tasks.filter(state=Task.State.OPEN).select_for_update(no_key=True).order_by(*QUEUE_ORDER)

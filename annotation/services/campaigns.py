@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
@@ -57,7 +58,7 @@ def update(*, campaign: Campaign, actor: User, name: str | None = None, **given:
         setattr(locked, field, value)
     turned = [name for name, value in fixed.items() if _option(locked, name) != value]
     if turned and locked.tasks.exists():
-        reason = "This campaign has items, which were made for what is asked now; start another campaign."
+        reason = _("This campaign has items, which were made for what is asked now; start another campaign.")
         raise Invalid(reason, {name: [reason] for name in turned})
     changed = {field: value for field, value in before.items() if getattr(locked, field) != value}
     if changed:
@@ -113,9 +114,9 @@ def _move(campaign: Campaign, actor: User, state: Campaign.State, action: str) -
     locked = lock(campaign)
     if locked.state != state:
         if locked.state == Campaign.State.CLOSED:
-            raise CampaignClosed("This campaign is closed for good; create a new one instead.")
+            raise CampaignClosed(_("This campaign is closed for good; create a new one instead."))
         if state == Campaign.State.PAUSED and locked.state == Campaign.State.DRAFT:
-            raise Invalid("This campaign was not opened yet, so there is nothing to pause.")
+            raise Invalid(_("This campaign was not opened yet, so there is nothing to pause."))
         locked.state = state
         locked.save(update_fields=["state"])
         events.record(campaign=locked, actor=actor, action=action, target=locked.name)
@@ -139,12 +140,13 @@ def _check(campaign: Campaign) -> None:
     except ValidationError as error:
         errors |= {field: list(messages) for field, messages in error.message_dict.items()}
     if errors:
-        raise Invalid("Some settings of the campaign do not fit; see errors.", errors)
+        raise Invalid(_("Some settings of the campaign do not fit; see errors."), errors)
 
 
 def _check_guideline(text: str) -> None:
     reason = unstorable(text)
     if not reason and len(text) > MAX_GUIDELINE:
-        reason = f"The guideline has {len(text)} characters; at most {MAX_GUIDELINE} are kept."
+        told = _("The guideline has {n} characters; at most {most} are kept.")
+        reason = told.format(n=len(text), most=MAX_GUIDELINE)
     if reason:
         raise Invalid(reason, {"guideline": [reason]})

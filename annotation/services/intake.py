@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from django.db import transaction
+from django.utils import translation
 
 from annotation.dialogues import scope_of
 from annotation.errors import Invalid
@@ -110,7 +111,8 @@ def import_rows(
     `files` has the images that rows name.
     """
     report = ImportReport()
-    with Album(campaign, files) as album:
+    # Reasons are stored and come in a file, so they are the same in every language.
+    with translation.override(None), Album(campaign, files) as album:
         chunk = _Chunk(campaign, report, refused_to, album)
         for read in outcomes(rows, columns or Columns(), campaign, album):
             if read.reason:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotation.errors import Invalid
 from annotation.models import Assignment, Campaign, Membership, Role, User
@@ -17,11 +18,12 @@ from annotation.storable import unstorable
 def add(*, campaign: Campaign, username: str, role: Role | str, actor: User) -> Membership:
     """Return the membership; adding a person twice in one role changes nothing."""
     if role not in Role.values:
-        message = f"Give one of these roles: {', '.join(Role.values)}."
+        message = _("Give one of these roles: {roles}.").format(roles=", ".join(Role.values))
         raise Invalid(message, {"role": [message]})
     user = None if unstorable(username) else User.objects.filter(username=username).first()
     if user is None:
-        message = f"There is no user called {username!r}; check the spelling or ask an administrator to add them."
+        message = _("There is no user called {name}; check the spelling or ask an administrator to add them.")
+        message = message.format(name=repr(username))
         raise Invalid(message, {"username": [message]})
     membership, created = Membership.objects.get_or_create(campaign=campaign, user=user, role=Role(role))
     if created:
@@ -46,7 +48,7 @@ def leave(*, campaign: Campaign, user: User) -> None:
     """
     membership = Membership.objects.filter(campaign=campaign, user=user, role=Role.ANNOTATOR).first()
     if membership is None:
-        raise Invalid("You are no annotator of this campaign, so there is nothing to leave.")
+        raise Invalid(_("You are no annotator of this campaign, so there is nothing to leave."))
     hand_back(campaign=campaign, user=user)
     membership.delete()
     events.record(campaign=campaign, actor=user, action="member.left", target=user.username)
@@ -70,11 +72,11 @@ def remove(*, campaign: Campaign, username: str, actor: User, role: Role | str |
     known = not unstorable(username)
     leaving = [membership for membership in held if role is None or membership.role == role] if known else []
     if not leaving:
-        message = f"{username!r} has no such role in this campaign."
+        message = _("{name} has no such role in this campaign.").format(name=repr(username))
         raise Invalid(message, {"username": [message]})
     others = locked.memberships.filter(role=Role.LEAD).exclude(user=leaving[0].user)
     if any(membership.role == Role.LEAD for membership in leaving) and not others.exists():
-        message = "This is the campaign's only lead; make somebody else a lead first."
+        message = _("This is the campaign's only lead; make somebody else a lead first.")
         raise Invalid(message, {"username": [message]})
     user = leaving[0].user
     for membership in leaving:

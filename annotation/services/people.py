@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from annotation.errors import Invalid
 from annotation.models import Campaign, Membership, Role, User
@@ -36,7 +37,8 @@ def create_annotator(*, campaign: Campaign, username: str, actor: User) -> NewAc
     except ValidationError as error:
         texts = [text for messages in error.message_dict.values() for text in messages]
         if any(one.code == "unique" for one in error.error_dict.get("username", [])):
-            texts = [f"There is an account called {user.username} already; add it above instead."]
+            told = _("There is an account called {name} already; add it above instead.")
+            texts = [told.format(name=user.username)]
         raise Invalid(" ".join(texts), {"username": texts}) from None
     user.save(force_insert=True)
     Membership.objects.create(campaign=campaign, user=user, role=Role.ANNOTATOR)
@@ -57,7 +59,7 @@ def set_skills(*, campaign: Campaign, username: str, skills: Sequence[str] | str
     held = Membership.objects.select_for_update(no_key=True).filter(campaign=campaign)
     mine = [] if unstorable(username) else list(held.filter(user__username=username))
     if not mine:
-        message = f"{username!r} has no role in this campaign."
+        message = _("{name} has no role in this campaign.").format(name=repr(username))
         raise Invalid(message, {"username": [message]})
     if any(one.skills != tags for one in mine):
         Membership.objects.filter(pk__in=[one.pk for one in mine]).update(skills=tags)
@@ -68,5 +70,5 @@ def set_skills(*, campaign: Campaign, username: str, skills: Sequence[str] | str
 
 def new_password() -> str:
     """Return a password that can be read aloud: four groups of four, about 78 bits."""
-    groups = ("".join(secrets.choice(ALPHABET) for _ in range(GROUP_LENGTH)) for _ in range(GROUPS))
+    groups = ("".join(secrets.choice(ALPHABET) for _letter in range(GROUP_LENGTH)) for _group in range(GROUPS))
     return "-".join(groups)

@@ -18,6 +18,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import BigIntegerField, Case, CharField, Exists, F, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, Concat, StrIndex
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotation import limits
 from annotation.errors import LeaseLost, NotAgreed
@@ -113,12 +114,11 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
     if campaign.state == Campaign.State.CLOSED:
         return None
     if not campaign.agreed:
-        raise NotAgreed(
-            f"In this campaign {campaign.get_wellbeing_display().lower()}. Read what it is about and agree to it "
-            "before you take an item."
-        )
+        expected = str(campaign.get_wellbeing_display())
+        told = _("In this campaign {expected}. Read what it is about and agree to it before you take an item.")
+        raise NotAgreed(told.format(expected=expected[:1].lower() + expected[1:]))
     place = 1 if ahead else 0
-    for _ in range(5):
+    for _again in range(5):
         held = _HELD.all(user=user.pk, campaign=campaign.pk)
         try:
             if len(held) > place:
@@ -159,8 +159,10 @@ def extend(*, assignment: Assignment) -> Assignment:
         _renew(assignment, assignment.campaign, always=True)
     except _Overtaken:
         raise LeaseLost(
-            "The time for this item ran out and it went back to the queue. Your answer is kept; submit it, and it "
-            "counts if the item still needs one."
+            _(
+                "The time for this item ran out and it went back to the queue. Your answer is kept; submit it, and it "
+                "counts if the item still needs one."
+            )
         ) from None
     return assignment
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
@@ -26,11 +27,12 @@ def check(options: Mapping[str, Any], *, own_name: str, actor: User) -> None:
         return
     led = Membership.objects.filter(campaign__name=name, user=actor, role=Role.LEAD).select_related("campaign").first()
     if name == own_name or led is None:
-        message = f"You lead no other campaign called {name!r}. Give the name of one, or leave this empty."
+        message = _("You lead no other campaign called {name}. Give the name of one, or leave this empty.")
     elif led.campaign.kind == "rewrite":
-        message = f"In {name!r} people write; give a campaign in which they judge."
+        message = _("In {name} people write; give a campaign in which they judge.")
     else:
         return
+    message = message.format(name=repr(name))
     raise Invalid(message, {"rated_in": [message]})
 
 
@@ -60,8 +62,9 @@ def pass_on(feedback: Feedback) -> Task | None:
         if text_of(before).strip() == feedback.payload["text"]:
             return None  # left as it was: there is nothing to compare
     try:
-        with transaction.atomic():
-            task, _ = intake.make_task(
+        # A reason is stored, so it is the same whoever wrote.
+        with translation.override(None), transaction.atomic():
+            task, _is_new = intake.make_task(
                 campaign=target,
                 messages=content["messages"],
                 completions=completions,

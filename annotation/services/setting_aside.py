@@ -11,6 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotation import limits
 from annotation.errors import CampaignClosed, LeaseLost, TooMany
@@ -36,13 +37,14 @@ def set_aside(*, assignment: Assignment, draft: dict[str, Any] | None = None) ->
         held = Assignment.objects.select_related("campaign").get(pk=assignment.pk)
         refuse_closed(held.campaign)
         if held.state in (Assignment.State.SUBMITTED, Assignment.State.SKIPPED):
-            raise LeaseLost("You have judged or skipped this item already, so it cannot be set aside.")
+            raise LeaseLost(_("You have judged or skipped this item already, so it cannot be set aside."))
         others = Assignment.objects.filter(user=held.user_id, campaign=held.campaign_id, state=_POSTPONED)
         if held.state != _POSTPONED and others.count() >= MOST:
-            raise TooMany(
-                f"You have set {MOST} items aside, as many as one may here. Judge one of them, or take one off the "
-                "list, before you set another aside."
+            told = _(
+                "You have set {n} items aside, as many as one may here. Judge one of them, or take one off the list, "
+                "before you set another aside."
             )
+            raise TooMany(told.format(n=MOST))
         if held.state == _OPEN:
             Task.objects.filter(pk=task.pk).update(seats=F("seats") + 1)
         held.closed_at = held.closed_at if held.state == _POSTPONED else timezone.now()
@@ -58,14 +60,14 @@ def take_up(*, assignment: Assignment) -> Assignment:
 
     Raises `LeaseLost` when other people have judged it meanwhile, and `CampaignClosed` while nothing is handed out.
     """
-    for _ in range(5):
+    for _again in range(5):
         _make_room(assignment)
         try:
             with transaction.atomic():
                 return _reopen(assignment)
         except IntegrityError:
             continue  # another tab took the free place meanwhile: look again
-    raise TooMany("Another page of yours took an item at the same moment. Try once more.")
+    raise TooMany(_("Another page of yours took an item at the same moment. Try once more."))
 
 
 def let_go(*, assignment: Assignment) -> None:
@@ -105,14 +107,16 @@ def _reopen(assignment: Assignment) -> Assignment:
     if held.state == _OPEN:
         return held
     if held.state != _POSTPONED:
-        raise LeaseLost("This item is not among those you set aside any more; what you typed is kept.")
+        raise LeaseLost(_("This item is not among those you set aside any more; what you typed is kept."))
     if not campaign.is_open:
-        raise CampaignClosed("This campaign hands out no items now. What you set aside is kept, with what you typed.")
+        told = _("This campaign hands out no items now. What you set aside is kept, with what you typed.")
+        raise CampaignClosed(told)
     if limits.is_enough(held.user, campaign, held=0):
-        raise TooMany("You have judged as many items as one person does here for now. It is kept for another day.")
+        told = _("You have judged as many items as one person does here for now. It is kept for another day.")
+        raise TooMany(told)
     if task.state != Task.State.OPEN or task.seats < 1:
         raise LeaseLost(
-            "Other people have judged this item meanwhile, or have it on screen. What you typed is kept with it."
+            _("Other people have judged this item meanwhile, or have it on screen. What you typed is kept with it.")
         )
     own = Assignment.objects.filter(user=held.user_id, campaign=campaign, state=_OPEN)
     taken = set(own.values_list("slot", flat=True))

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypedDict, cast
 
+from django.utils.translation import gettext as _
+
 from annotation.errors import Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Campaign
@@ -69,7 +71,8 @@ def settings_from(text: str | bytes) -> dict[str, Any]:
 
     Only the file's form is checked here; what its values may be, `create` says.
     """
-    wrong = f"This is no file of campaign settings. Such a file is JSON with “attune_campaign”: {FORMAT}."
+    wrong = _("This is no file of campaign settings. Such a file is JSON with “attune_campaign”: {format}.")
+    wrong = wrong.format(format=FORMAT)
     try:
         read = json.loads(text)
     except (ValueError, RecursionError):
@@ -77,16 +80,17 @@ def settings_from(text: str | bytes) -> dict[str, Any]:
     if not isinstance(read, dict) or "attune_campaign" not in read:
         raise Invalid(wrong)
     if read.pop("attune_campaign") != FORMAT:
-        raise Invalid("These settings were written by a later version of Attune; update this one first.")
+        raise Invalid(_("These settings were written by a later version of Attune; update this one first."))
     shapes = {"kind": str, "guideline": str, **{name: _shape(name) for name in NAMES}}
     unknown = sorted(set(read) - set(shapes))
     if unknown:
-        raise Invalid(f"The file has settings that this version does not know: {', '.join(unknown)}.")
+        told = _("The file has settings that this version does not know: {names}.")
+        raise Invalid(told.format(names=", ".join(unknown)))
     for name, shape in shapes.items():
         if name in read and (not isinstance(read[name], shape) or isinstance(read[name], bool)):
-            raise Invalid(f"The setting {name} in the file has the wrong form.")
+            raise Invalid(_("The setting {name} in the file has the wrong form.").format(name=name))
     if reason := unstorable(read):
-        raise Invalid(f"The file cannot be read. {reason}")
+        raise Invalid(_("The file cannot be read. {reason}").format(reason=reason))
     feedback_kind(read.get("kind", "pairwise"))
     return cast(dict[str, Any], read)
 

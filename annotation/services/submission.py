@@ -10,6 +10,9 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import BigIntegerField, CharField, DateTimeField, F, IntegerField, Q
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from annotation.behaviour import plausible
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
@@ -21,12 +24,12 @@ from annotation.services.queue import lock_task
 from annotation.signals import task_completed
 from annotation.storable import unstorable
 
-SKIP_REASONS: dict[str, str] = {
-    "unclear": "I cannot tell what is asked",
-    "no_expertise": "I do not know enough about this",
-    "harmful": "I do not want to read this",
-    "broken": "Something is broken or missing",
-    "other": "Something else",
+SKIP_REASONS: dict[str, Promise] = {
+    "unclear": gettext_lazy("I cannot tell what is asked"),
+    "no_expertise": gettext_lazy("I do not know enough about this"),
+    "harmful": gettext_lazy("I do not want to read this"),
+    "broken": gettext_lazy("Something is broken or missing"),
+    "other": gettext_lazy("Something else"),
 }
 MAX_DRAFT = 200_000
 MAX_NOTE = 2_000
@@ -77,7 +80,7 @@ def submit(
     """
     campaign = assignment.campaign
     if not client_key or len(client_key) > 64 or unstorable(client_key):
-        raise Invalid("Send a client_key of 1 to 64 characters, a fresh one for each judgement.")
+        raise Invalid(_("Send a client_key of 1 to 64 characters, a fresh one for each judgement."))
     options = shown_images.for_task(campaign.options, assignment.task)
     payload = kind(campaign.kind).parse(data, options=options, shown_order=assignment.shown_order)
     try:
@@ -94,12 +97,14 @@ def submit(
 def skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
     """Hand the item back for good, with the reason; this person is never given it again. Returns the assignment."""
     if reason not in SKIP_REASONS:
-        message = f"Give one of these reasons: {', '.join(SKIP_REASONS)}."
+        message = _("Give one of these reasons: {reasons}.").format(reasons=", ".join(SKIP_REASONS))
         raise Invalid(message, {"reason": [message]})
     note = note.strip()
-    wrong = unstorable(note) or ("" if len(note) <= MAX_NOTE else f"At most {MAX_NOTE} characters are kept.")
+    wrong = unstorable(note)
+    if not wrong and len(note) > MAX_NOTE:
+        wrong = _("At most {most} characters are kept.").format(most=MAX_NOTE)
     if wrong:
-        raise Invalid("The note cannot be stored; see errors.", {"note": [wrong]})
+        raise Invalid(_("The note cannot be stored; see errors."), {"note": [wrong]})
     with transaction.atomic():
         task = lock_task(assignment.task_id)
         held = Assignment.objects.select_related("campaign").get(pk=assignment.pk)
@@ -107,7 +112,7 @@ def skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
         if held.state == Assignment.State.SKIPPED:
             return held
         if held.state == Assignment.State.SUBMITTED:
-            raise LeaseLost("You have judged this item already; undo the judgement instead of skipping.")
+            raise LeaseLost(_("You have judged this item already; undo the judgement instead of skipping."))
         if held.state == Assignment.State.OPEN:
             Task.objects.filter(pk=task.pk).update(seats=F("seats") + 1)
         held.state = Assignment.State.SKIPPED
@@ -199,8 +204,10 @@ def _take(task: Task, held: Assignment) -> None:
     has_seat = held.state == Assignment.State.OPEN
     if not has_seat and task.seats < 1:
         raise LeaseLost(
-            "The time for this item ran out and somebody else has judged it. What you entered is kept as a draft; "
-            "go on with the next item."
+            _(
+                "The time for this item ran out and somebody else has judged it. What you entered is kept as a draft; "
+                "go on with the next item."
+            )
         )
     task.done += 1
     task.seats -= 0 if has_seat else 1
@@ -215,11 +222,11 @@ def _take(task: Task, held: Assignment) -> None:
 def refuse_closed(campaign: Campaign) -> None:
     """Raise `CampaignClosed` when nothing can be stored here any more."""
     if campaign.state == Campaign.State.CLOSED:
-        raise CampaignClosed("This campaign is closed and takes no more judgements. What you entered is kept.")
+        raise CampaignClosed(_("This campaign is closed and takes no more judgements. What you entered is kept."))
 
 
 def _key_used_twice() -> Invalid:
-    message = "This client_key was used for another item; send a fresh one for each judgement."
+    message = _("This client_key was used for another item; send a fresh one for each judgement.")
     return Invalid(message, {"client_key": [message]})
 
 
@@ -236,15 +243,16 @@ def _draft_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
 def check_draft(draft: dict[str, Any]) -> None:
     """Raise `Invalid` unless this can be kept as a draft."""
     if not isinstance(draft, dict):
-        raise Invalid("A draft is an object of field names and values.")
+        raise Invalid(_("A draft is an object of field names and values."))
     if reason := unstorable(draft):
-        raise Invalid(f"The draft cannot be stored. {reason}")
+        raise Invalid(_("The draft cannot be stored. {reason}").format(reason=reason))
     try:
         size = len(json.dumps(draft, allow_nan=False))
     except (TypeError, ValueError):
-        raise Invalid("A draft holds text, numbers, lists and objects only.") from None
+        raise Invalid(_("A draft holds text, numbers, lists and objects only.")) from None
     if size > MAX_DRAFT:
-        raise Invalid(f"The draft has {size} characters; at most {MAX_DRAFT} are kept.")
+        told = _("The draft has {n} characters; at most {most} are kept.")
+        raise Invalid(told.format(n=size, most=MAX_DRAFT))
 
 
 def _plausible(seconds: float | None) -> float | None:

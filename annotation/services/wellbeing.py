@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from annotation import routing
 from annotation.errors import Invalid
@@ -27,10 +28,13 @@ def decline(*, campaign: Campaign, user: User, declined: Sequence[str]) -> list[
     known = categories(campaign)
     chosen = routing.read_tags(list(declined))
     if unknown := [one for one in chosen if one not in known]:
-        message = f"Items here are not about {unknown[0]!r}; there are: {', '.join(known) or 'no categories'}."
+        message = _("Items here are not about {name}; there are no categories.")
+        if known:
+            message = _("Items here are not about {name}; there are: {known}.")
+        message = message.format(name=repr(unknown[0]), known=", ".join(known))
         raise Invalid(message, {"declined": [message]})
     if not Membership.objects.filter(campaign=campaign, user=user).update(declined=chosen):
-        raise Invalid("You have no role in this campaign, so nothing is handed to you.")
+        raise Invalid(_("You have no role in this campaign, so nothing is handed to you."))
     enter(user, [campaign])
     held = Assignment.objects.filter(campaign=campaign, user=user, state=Assignment.State.OPEN).select_related("task")
     unwanted = routing.bits(campaign.tags, about=chosen)

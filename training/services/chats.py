@@ -14,6 +14,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotation import limits, routing
 from annotation.errors import CampaignClosed, NotAgreed, TooMany
@@ -57,28 +58,30 @@ def refuse_unless_allowed(*, campaign: Campaign, user: User) -> LoopSettings:
     """
     settings = settings_of(campaign)
     if settings is None:
-        raise WrongState("People do not talk to the model here. A lead can allow it in the settings of the loop.")
+        raise WrongState(_("People do not talk to the model here. A lead can allow it in the settings of the loop."))
     if not campaign.is_open:
-        closed = campaign.state == Campaign.State.CLOSED
-        now = "closed" if closed else "paused" if campaign.state == Campaign.State.PAUSED else "not open yet"
-        raise CampaignClosed(f"This campaign is {now}, so the model does not answer. What you judged is stored.")
+        told = _("This campaign is not open yet, so the model does not answer. What you judged is stored.")
+        if campaign.state == Campaign.State.CLOSED:
+            told = _("This campaign is closed, so the model does not answer. What you judged is stored.")
+        if campaign.state == Campaign.State.PAUSED:
+            told = _("This campaign is paused, so the model does not answer. What you judged is stored.")
+        raise CampaignClosed(told)
     if not campaign.agreed:
-        raise NotAgreed(
-            f"In this campaign {campaign.get_wellbeing_display().lower()}. Read what it is about and agree to it "
-            "before you talk to the model."
-        )
+        expected = str(campaign.get_wellbeing_display())
+        told = _("In this campaign {expected}. Read what it is about and agree to it before you talk to the model.")
+        raise NotAgreed(told.format(expected=expected[:1].lower() + expected[1:]))
     if declined := set(campaign.about) & set(campaign.declined):
-        raise WrongState(f"What is said here may be about {', '.join(sorted(declined))}, which you declined to read.")
+        told = _("What is said here may be about {categories}, which you declined to read.")
+        raise WrongState(told.format(categories=", ".join(sorted(declined))))
     # Skills that no item asked for yet are not numbered, and then nobody lacks them in the queue either.
     if campaign.barred & routing.bits(campaign.tags, needs=campaign.requires):
-        raise WrongState(f"This needs skills that you were not given here: {', '.join(campaign.requires)}.")
+        told = _("This needs skills that you were not given here: {skills}.")
+        raise WrongState(told.format(skills=", ".join(campaign.requires)))
     if limits.is_enough(user, campaign, held=0):
-        raise TooMany("You have judged as many items as one person does here for now. Come back another day.")
+        raise TooMany(_("You have judged as many items as one person does here for now. Come back another day."))
     if campaign.rest_after and set(campaign.about) and (until := limits.rest_until(user, campaign)):
-        raise TooMany(
-            "You have read several unpleasant texts in a row. Look at something else; "
-            f"you may go on at {timezone.localtime(until):%H:%M}."
-        )
+        told = _("You have read several unpleasant texts in a row. Look at something else; you may go on at {time}.")
+        raise TooMany(told.format(time=f"{timezone.localtime(until):%H:%M}"))
     return settings
 
 
@@ -99,7 +102,7 @@ def start(*, campaign: Campaign, user: User) -> Chat:
     settings = refuse_unless_allowed(campaign=campaign, user=user)
     policy = versions.current(campaign, ModelVersion.Kind.POLICY)
     if policy is None:
-        raise WrongState("There is no model to talk to yet: the campaign has no policy in use. Tell its lead.")
+        raise WrongState(_("There is no model to talk to yet: the campaign has no policy in use. Tell its lead."))
     fresh = {
         "policy": policy,
         "mode": _mode(campaign),
@@ -145,11 +148,9 @@ def say(*, chat: Chat, message: str, client_key: str) -> ChatTurn:
             return known
         refuse_unless_allowed(campaign=chat.campaign, user=chat.user)
         if locked.state != Chat.State.OPEN:
-            raise WrongState("This chat has ended. Start a new one; what you wrote is still in the box.")
+            raise WrongState(_("This chat has ended. Start a new one; what you wrote is still in the box."))
         if locked.mode != _mode(chat.campaign):
-            raise WrongState(
-                "The lead changed what people choose here since this chat began. End it and start a new one."
-            )
+            raise _mode_changed()
         turn = _next_turn(locked, text, client_key)
         messages.wake_turn(turn.pk)
     return turn
@@ -166,10 +167,11 @@ def _next_turn(chat: Chat, text: str, client_key: str) -> ChatTurn:
         last.save(update_fields=list(again))
         return last
     if last is not None and last.state != State.CHOSEN:
-        raise WrongState("Choose between the two answers to your last message first; then the chat goes on.")
+        raise WrongState(_("Choose between the two answers to your last message first; then the chat goes on."))
     number = 1 if last is None else last.number + 1
     if number > MAX_TURNS:
-        raise WrongState(f"A chat has at most {MAX_TURNS} turns, and this one has them. End it and start a new one.")
+        told = _("A chat has at most {most} turns, and this one has them. End it and start a new one.")
+        raise WrongState(told.format(most=MAX_TURNS))
     order = list(range(ANSWERS))
     random.Random(f"{chat.key}/{number}").shuffle(order)
     return ChatTurn.objects.create(chat=chat, number=number, shown_order=order, **asked)
@@ -178,16 +180,17 @@ def _next_turn(chat: Chat, text: str, client_key: str) -> ChatTurn:
 def _check_message(text: str) -> None:
     reason = unstorable(text)
     if not text:
-        reason = "Write something first."
+        reason = _("Write something first.")
     elif len(text) > MAX_CHARACTERS:
-        reason = f"Your message has {len(text)} characters; at most {MAX_CHARACTERS} are sent at once. Shorten it."
+        told = _("Your message has {n} characters; at most {most} are sent at once. Shorten it.")
+        reason = told.format(n=len(text), most=MAX_CHARACTERS)
     if reason:
         raise Invalid(reason, {"message": [reason]})
 
 
 def _check_key(client_key: str) -> None:
     if not client_key or len(client_key) > 64 or unstorable(client_key):
-        message = "Send a client_key of 1 to 64 characters, a fresh one each time."
+        message = _("Send a client_key of 1 to 64 characters, a fresh one each time.")
         raise Invalid(message, {"client_key": [message]})
 
 
@@ -257,23 +260,27 @@ def _is_said(turn: ChatTurn, client_key: str) -> bool:
 
 def _refuse_choice(turn: ChatTurn) -> None:
     if turn.state == State.CHOSEN:
-        raise WrongState("You have chosen here already. Your history lets you change what you said.")
+        raise WrongState(_("You have chosen here already. Your history lets you change what you said."))
     if turn.state != State.ANSWERED:
         raise nothing_to_choose()
     if turn.chat.mode != _mode(turn.chat.campaign):
-        raise WrongState("The lead changed what people choose here since this chat began. End it and start a new one.")
+        raise _mode_changed()
     submission.refuse_closed(turn.chat.campaign)
+
+
+def _mode_changed() -> WrongState:
+    return WrongState(_("The lead changed what people choose here since this chat began. End it and start a new one."))
 
 
 def nothing_to_choose() -> WrongState:
     """Return the error for who chooses before there are two answers."""
-    return WrongState("There are no two finished answers in this chat to choose from.")
+    return WrongState(_("There are no two finished answers in this chat to choose from."))
 
 
 def _place(data: Mapping[str, Any]) -> int:
     given = str(data.get("goes_on") or "0")
     if given not in ("0", "1"):
-        message = "Give 0 for the first answer shown, or 1 for the second."
+        message = _("Give 0 for the first answer shown, or 1 for the second.")
         raise Invalid(message, {"goes_on": [message]})
     return int(given)
 

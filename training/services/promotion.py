@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.utils import translation
+from django.utils.translation import gettext as _
 
 from annotation.models import Campaign, Role, User
 from annotation.permissions import roles_in
@@ -26,7 +28,9 @@ def promote(*, version: ModelVersion, actor: User | None, reason: str = "") -> M
     serving = _serving(version)
     objection = _objection(version, serving)
     if objection and not (actor is not None and reason.strip()):
-        raise GateClosed(f"{objection} A lead may promote it all the same by giving a reason.")
+        raise GateClosed(" ".join([objection, _("A lead may promote it all the same by giving a reason.")]))
+    with translation.override(None):  # an event says the same in every language
+        in_english = _objection(version, serving) if objection else ""
     _replace(serving, version)
     events.record(
         campaign=version.campaign,
@@ -35,7 +39,7 @@ def promote(*, version: ModelVersion, actor: User | None, reason: str = "") -> M
         target=version.label,
         detail={
             "reason": reason.strip(),
-            "objection": objection,
+            "objection": in_english,
             "instead_of": serving.label if serving else None,
         },
     )
@@ -48,10 +52,10 @@ def roll_back(*, version: ModelVersion, actor: User | None) -> ModelVersion:
     version = _lock(version)
     _refuse_all_but_leads(actor, version.campaign)
     if version.state != ModelVersion.State.RETIRED:
-        raise WrongState(
-            f"{version.label} is {version.get_state_display().lower()}; only a version that was in use before, "
-            "and is retired, can be rolled back to."
+        told = _(
+            "{version} is at “{state}”; only a version that was in use before, and is retired, can be rolled back to."
         )
+        raise WrongState(told.format(version=version.label, state=version.get_state_display()))
     serving = _serving(version)
     _replace(serving, version)
     events.record(
@@ -90,14 +94,16 @@ def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
         return ""
     report = GateReport.objects.select_related("parent").filter(candidate=version).first()
     if report is None:
-        return f"{version.label} has no gate report: nobody has compared it with the policy in use."
+        told = _("{version} has no gate report: nobody has compared it with the policy in use.")
+        return told.format(version=version.label)
     if report.verdict != GateReport.Verdict.PASS:
-        return f"{version.label} did not pass its gate."
+        return _("{version} did not pass its gate.").format(version=version.label)
     if serving is not None and report.parent_id != serving.pk:
-        return f"{version.label} was compared with {report.parent.label}, but {serving.label} is in use now."
+        told = _("{version} was compared with {parent}, but {serving} is in use now.")
+        return told.format(version=version.label, parent=report.parent.label, serving=serving.label)
     return ""
 
 
 def _refuse_all_but_leads(actor: User | None, campaign: Campaign) -> None:
     if actor is not None and Role.LEAD not in roles_in(actor, campaign):
-        raise PermissionDenied("Only a lead of the campaign decides which version is in use.")
+        raise PermissionDenied(_("Only a lead of the campaign decides which version is in use."))

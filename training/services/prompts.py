@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.datasets import prompt_hash, split
 from training import paths
 from training.errors import Invalid
@@ -31,7 +33,7 @@ def read(path: str) -> Prompts:
     """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line."""
     file = Path(paths.resolve(path))
     if not file.is_file():
-        raise _invalid(f"There is no file of prompts at {path}.")
+        raise _invalid(_("There is no file of prompts at {path}.").format(path=path))
     train: dict[str, list[dict[str, str]]] = {}
     held_out: dict[str, list[dict[str, str]]] = {}
     with file.open(encoding="utf-8") as lines:
@@ -44,9 +46,11 @@ def read(path: str) -> Prompts:
                 hash_ = prompt_hash(messages)
             except (ValueError, KeyError, TypeError):
                 form = '{"id": …, "prompt": [{"role": …, "content": …}]}'
-                raise _invalid(f"Line {number} of {file.name} is not of the form {form}.") from None
+                told = _("Line {number} of {name} is not of the form {form}.")
+                raise _invalid(told.format(number=number, name=file.name, form=form)) from None
             if name in train or name in held_out:
-                raise _invalid(f"Line {number} of {file.name} has the id {name}, which an earlier line has too.")
+                told = _("Line {number} of {file} has the id {name}, which an earlier line has too.")
+                raise _invalid(told.format(number=number, file=file.name, name=name))
             (held_out if split(hash_) == "test" else train)[name] = messages
     return Prompts(train=train, held_out=held_out)
 
@@ -55,10 +59,11 @@ def check(path: str) -> Prompts:
     """Return the prompts at `path`; Invalid when they are too few for rounds or for a gate."""
     found = read(path)
     if len(found.train) < 2 or len(found.held_out) < LEAST_HELD_OUT:
-        raise _invalid(
-            f"The file has {len(found.train)} prompts for rounds and {len(found.held_out)} held out for the gate, "
-            f"a tenth by hash; at least 2 and {LEAST_HELD_OUT} are needed. Add more prompts."
+        told = _(
+            "The file has {rounds} prompts for rounds and {held_out} held out for the gate, a tenth by hash; at least "
+            "2 and {least} are needed. Add more prompts."
         )
+        raise _invalid(told.format(rounds=len(found.train), held_out=len(found.held_out), least=LEAST_HELD_OUT))
     return found
 
 

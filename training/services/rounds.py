@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotation.errors import AnnotationError
 from annotation.feedback import kind
@@ -44,7 +45,7 @@ def create_loop(
     prompts.check(prompts_path)
     values = _checked(settings)
     if Loop.objects.filter(campaign=campaign).exists():
-        raise WrongState("This campaign has a loop already. Change its settings instead.")
+        raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     first = versions.register(campaign=campaign, kind=ModelVersion.Kind.POLICY, path=policy, actor=actor)
     promoted = ModelVersion.objects.filter(
         campaign=campaign, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.PROMOTED
@@ -79,19 +80,20 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
     loop = Loop.objects.select_for_update().select_related("campaign").get(pk=loop.pk)
     unfinished = loop.rounds.exclude(state__in=Round.FINAL).first()
     if unfinished is not None:
-        raise WrongState(f"Round {unfinished.index} is not finished; resume or cancel it before you start another.")
+        told = _("Round {number} is not finished; resume or cancel it before you start another.")
+        raise WrongState(told.format(number=unfinished.index))
     if loop.state == Loop.State.STOPPED:
-        raise WrongState("This loop was stopped for good.")
+        raise WrongState(_("This loop was stopped for good."))
     policy = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
     if policy is None:
-        raise WrongState("This campaign has no policy in use. Promote one, then start the round.")
+        raise WrongState(_("This campaign has no policy in use. Promote one, then start the round."))
     prompts.check(loop.prompts_path)
     Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)
     try:
         with transaction.atomic():
             round = steps.open_round(loop=loop, policy=policy, actor=actor)
     except IntegrityError:
-        raise WrongState("Another round was started at the same moment; look at that one.") from None
+        raise WrongState(_("Another round was started at the same moment; look at that one.")) from None
     messages.wake_round(round.pk)
     return round
 
@@ -101,20 +103,21 @@ def finish_labelling(*, round: Round, actor: User | None) -> Round:
     """Return the round, going on with what is judged now: to training, or in the gate to the decision."""
     round = _read(round)
     if round.state == State.LABELLING:
-        done, _, _ = steps.task_counts(round, round.batch)
+        done, *_others = steps.task_counts(round, round.batch)
         moved = bool(done) and steps.close_labelling(round, actor=actor)
     elif round.state == State.GATING:
         run = steps.run_of(round, "gate")
         if run is None or run.state != Run.State.SUCCEEDED:
-            raise WrongState("The comparison of the two policies is not done yet.")
-        done, _, _ = steps.task_counts(round, gates.batch(round))
+            raise WrongState(_("The comparison of the two policies is not done yet."))
+        done, *_others = steps.task_counts(round, gates.batch(round))
         moved = bool(done) and steps.close_gate(round, actor=actor)
     else:
-        raise WrongState(f"The round is at “{round.get_state_display()}”; nobody judges now.")
+        told = _("The round is at “{state}”; nobody judges now.")
+        raise WrongState(told.format(state=round.get_state_display()))
     if not done:
-        raise WrongState("Nobody has judged a pair yet; there is nothing to go on with.")
+        raise WrongState(_("Nobody has judged a pair yet; there is nothing to go on with."))
     if not moved:
-        raise WrongState("The loop is paused, or the round went on at the same moment. Look at the round again.")
+        raise WrongState(_("The loop is paused, or the round went on at the same moment. Look at the round again."))
     messages.wake_round(round.pk)
     return _read(round)
 
@@ -124,9 +127,9 @@ def resume(*, round: Round, actor: User | None) -> Round:
     """Return the round, going on where it stalled or where its loop was paused; what failed is tried again."""
     round = _read(round)
     if round.is_final:
-        raise WrongState("The round has ended. Start the next one instead.")
+        raise WrongState(_("The round has ended. Start the next one instead."))
     if round.state != State.STALLED and round.loop.state == Loop.State.ACTIVE:
-        raise WrongState("The round is under way; there is nothing to resume.")
+        raise WrongState(_("The round is under way; there is nothing to resume."))
     Loop.objects.filter(pk=round.loop_id).update(state=Loop.State.ACTIVE)
     if round.state == State.STALLED:
         Round.objects.filter(pk=round.pk, state=State.STALLED).update(
@@ -149,7 +152,7 @@ def cancel(*, round: Round, actor: User | None) -> Round:
     round = _read(round)
     changed = Round.objects.filter(pk=round.pk).exclude(state__in=Round.FINAL).update(state=State.CANCELLED)
     if not changed:
-        raise WrongState("The round has ended already; there is nothing to cancel.")
+        raise WrongState(_("The round has ended already; there is nothing to cancel."))
     round = _read(round)
     note = f"Cancelled. {round.policy.label} stays in use; the loop is paused."
     Round.objects.filter(pk=round.pk).update(note=note, finished_at=timezone.now())
@@ -165,7 +168,7 @@ def cancel(*, round: Round, actor: User | None) -> Round:
 def pause(*, loop: Loop, actor: User | None) -> Loop:
     """Return the loop, paused: runs that are under way finish, people go on judging, and no round advances."""
     if not Loop.objects.filter(pk=loop.pk, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED):
-        raise WrongState("The loop is not active.")
+        raise WrongState(_("The loop is not active."))
     events.record(campaign=loop.campaign, actor=actor, action="loop.paused", target="loop")
     loop.refresh_from_db()
     return loop

@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from annotation.models import Campaign, User
 from annotation.services import events
@@ -64,16 +65,20 @@ def create(
         versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
     if snapshot is not None:
         inputs.setdefault("data", snapshot.path)
+    title = translation.gettext(found.title)
     if not inputs.get("model"):
-        raise Invalid("Choose a model to start from.", {"model": ["Choose a version, or enter a folder or hub name."]})
+        reason = _("Choose a version, or enter a folder or hub name.")
+        raise Invalid(_("Choose a model to start from."), {"model": [reason]})
     if found.view and not inputs.get("data"):
-        raise Invalid(f"{found.title} reads a snapshot of {found.view}.", {"snapshot": ["Choose or freeze one."]})
+        told = _("{recipe} reads a snapshot of {view}.").format(recipe=title, view=found.view)
+        raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})
     if snapshot is not None and snapshot.view != found.view:
-        message = f"{found.title} reads {found.view}; snapshot {snapshot.pk} holds {snapshot.view}."
+        message = _("{recipe} reads {view}; snapshot {number} holds {other}.")
+        message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)
         raise Invalid(message, {"snapshot": [message]})
     for belongs in (parent, snapshot):
         if belongs is not None and belongs.campaign_id != campaign.pk:
-            raise Invalid(f"{str(belongs).capitalize()} belongs to another campaign.")
+            raise Invalid(_("{what} belongs to another campaign.").format(what=str(belongs).capitalize()))
     values = {
         "campaign": campaign,
         "kind": found.kind,
@@ -237,7 +242,8 @@ def cancel(*, run: Run, actor: User | None) -> Run:
         if run.round_id is not None:
             messages.wake_round(run.round_id)
     elif not running.update(cancel_requested=True):
-        raise WrongState(f"{str(run).capitalize()} has ended already; there is nothing to cancel.")
+        told = _("Run {number} has ended already; there is nothing to cancel.")
+        raise WrongState(told.format(number=run.pk))
     events.record(campaign=run.campaign, actor=actor, action="run.cancelled", target=str(run))
     run.refresh_from_db()
     return run
@@ -255,7 +261,8 @@ def retry(*, run: Run, actor: User | None) -> Run:
         finished_at=None,
     )
     if changed != 1:
-        raise WrongState(f"{str(run).capitalize()} has not failed and was not cancelled; it cannot be tried again.")
+        told = _("Run {number} has not failed and was not cancelled; it cannot be tried again.")
+        raise WrongState(told.format(number=run.pk))
     events.record(campaign=run.campaign, actor=actor, action="run.retried", target=str(run))
     messages.wake_run(run.pk)
     run.refresh_from_db()

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from annotation.models import Campaign, User
 from annotation.services import events
@@ -38,7 +39,8 @@ def register(
     refuse_foreign_folder(campaign=campaign, path=path, actor=actor, field="path")
     looks_like_folder = path.startswith(("/", ".", "~"))
     if not path or (looks_like_folder and not Path(paths.resolve(path)).is_dir()):
-        message = f"There is no folder {path}. Enter a folder on the server or a hub name such as org/model."
+        message = _("There is no folder {path}. Enter a folder on the server or a hub name such as org/model.")
+        message = message.format(path=path)
         raise Invalid(message, {"path": [message]})
     version = add(campaign=campaign, kind=kind, path=paths.stored(path), state=state)
     events.record(
