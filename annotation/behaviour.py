@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 MEASURES = {
     "first_action_seconds": "seconds from when the item was shown to the first key or click",
+    "answered": "active seconds after which each input last changed, by its name as in the payload schema",
     "changes": "how often a value that had been chosen was changed",
     "read": "share of each answer that was scrolled into view, 0 to 1 each; null where it was not measured",
     "typed": "characters typed into text fields",
@@ -15,6 +17,8 @@ MEASURES = {
 }
 # Beyond these no person can have done it in one sitting: a clock or a script is broken.
 _MOST = {"first_action_seconds": 86_400, "changes": 10_000, "typed": 1_000_000, "pasted": 1_000_000}
+_MOST_INPUTS = 500
+_INPUT = re.compile(r"[\w-]{1,80}")
 _COUNTS = ("changes", "typed", "pasted")
 
 
@@ -30,6 +34,11 @@ def plausible(sent: Any, *, shown_order: Sequence[int]) -> dict[str, Any] | None
         value = _number(sent.get(name), most)
         if value is not None and (name not in _COUNTS or value == int(value)):
             kept[name] = int(value) if name in _COUNTS else round(value, 3)
+    answered = sent.get("answered")
+    if isinstance(answered, dict) and len(answered) <= _MOST_INPUTS:
+        times = {name: _number(value, 86_400) for name, value in answered.items() if _INPUT.fullmatch(name)}
+        if seconds := {name: round(value, 1) for name, value in times.items() if value is not None}:
+            kept["answered"] = seconds
     shares = sent.get("read")
     if isinstance(shares, list) and len(shares) == len(shown_order):
         read: list[float | None] = [None] * len(shown_order)

@@ -26,11 +26,21 @@ class View:
 _MESSAGES = 'list of {"role", "content"}'
 # Besides, in campaigns with images: their contents are lists of parts, and an image in them is a placeholder.
 _IMAGES = 'list of {"url", "sha256", "width", "height", "alt"}, one for each placeholder {"type": "image"}'
+_REGIONS = (
+    'list of {"column", "index", "sha256", "width", "height", "box", "pixels", "label", "note"}: what was marked. Its '
+    "image is the one at `index` in this row's `column`; `box` is left, top, width and height as fractions of it, "
+    "`pixels` the same in pixels"
+)
 IMAGE_COLUMNS = {
     "prompt": {"images": f"{_IMAGES} of the prompt"},
     "chosen": {"chosen_images": f"{_IMAGES} of the chosen answer"},
     "rejected": {"rejected_images": f"{_IMAGES} of the rejected answer"},
     "completion": {"completion_images": f"{_IMAGES} of the answer"},
+    "position": {"regions": _REGIONS},  # of rows that are about answers as they stood on the screen
+    "is_safe": {
+        "image_severity": "how severe the prompt's images are by themselves, 0 safe to 3 severe; null if not asked",
+        "image_harms": "their categories to severity; null if not asked",
+    },
 }
 PROVENANCE = {
     "annotator": "pseudonym of the person, stable within this server",
@@ -94,6 +104,9 @@ VIEWS: dict[str, View] = {
                 "completion": f"{_MESSAGES}: the answer",
                 "weight": "1 for an answer that was written or called good; of a preferred one, how much, 1/3 to 1",
                 "completion_origin": 'who wrote the answer; "rewrite" for one a person wrote here',
+                "readability": 'of a rewritten answer {"words", "sentences", "reading_ease", "grade"}, the last two '
+                "by Flesch and Kincaid for English and else null; null for others",
+                "readability_before": "the same of the answer it was made from",
                 "comment": "what the person added",
                 **PROVENANCE,
             },
@@ -106,6 +119,7 @@ VIEWS: dict[str, View] = {
                 "completions": 'list of {"text", "origin"} in canonical order',
                 "ranks": "the rank of each completion; 1 is best, equal ranks are ties",
                 "shown_order": "shown_order[i] is the canonical position of what stood in place i",
+                "flags": "what each completion was flagged for",
                 "comment": "what the person added",
                 **PROVENANCE,
             },
@@ -137,6 +151,8 @@ VIEWS: dict[str, View] = {
                 "prompt": _MESSAGES,
                 "completion": f"{_MESSAGES}: the answer",
                 "ratings": "attribute to points, 0 to 4",
+                "reasons": "attribute to why, of those about which somebody wrote",
+                "flags": "what the answer was flagged for; only where answers are rated while they are put in order",
                 **_ONE_ANSWER,
                 "comment": "what the person added",
                 **PROVENANCE,
@@ -165,8 +181,12 @@ VIEWS: dict[str, View] = {
                 "prompt": _MESSAGES,
                 "completion": f"{_MESSAGES}: the answer",
                 "principle": "name of the principle",
+                "statement": "the principle as the person worded or confirmed it out of a critique, else null",
                 "answer": "yes, no, partly, or na when it does not apply",
-                "evidence": 'null, or {"text", "start", "end"}: what was marked, with its place in the answer or null',
+                "evidence": 'null, or {"text", "start", "end"}: what was marked, with its place or null',
+                "evidence_in": "where that is: answer, or critique for one's own words about it",
+                "proposed_by": "which extractor proposed it, with its version; null when nobody did",
+                "changed": "true when the person changed what was proposed before they confirmed it",
                 **_ONE_ANSWER,
                 "comment": "what the person added",
                 **PROVENANCE,
@@ -178,9 +198,9 @@ VIEWS: dict[str, View] = {
             {
                 "prompt": _MESSAGES,
                 "completion": f"{_MESSAGES}: the answer",
-                "critique": "strengths and weaknesses together",
-                "strengths": "what is good about it",
-                "weaknesses": "what is not",
+                "critique": "the whole text; strengths and weaknesses together where they were asked apart",
+                "strengths": "what is good about it; empty where it was not asked apart",
+                "weaknesses": "what is not; empty where it was not asked apart",
                 "score": "1 very bad to 5 very good, or null",
                 "passages": 'list of {"about": "strengths" or "weaknesses", "text", "start", "end"}: what was marked, '
                 "with its place in the answer or null",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from annotation.importing import kept_files, refusals, uploads
-from annotation.services import queue
+from annotation.importing import kept_files, leftovers, refusals, uploads
+from annotation.services import proposals, queue
 
 
 @shared_task(ignore_result=True)
@@ -19,3 +19,15 @@ def expire_files() -> None:
     """Delete uploads that nobody imported, and old files of refused rows."""
     kept_files.expire(uploads.FOLDER, uploads.KEPT)
     kept_files.expire(refusals.FOLDER, refusals.KEPT)
+
+
+@shared_task(ignore_result=True)
+def delete_leftovers() -> None:
+    """Delete files of images that no row points to any more, after a week."""
+    leftovers.delete_leftovers()
+
+
+@shared_task(ignore_result=True)
+def propose_principles(proposal_id: int) -> None:
+    """Find the principles that a critique speaks of."""
+    proposals.fill(proposal_id=proposal_id)

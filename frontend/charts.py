@@ -10,6 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext as _
+
+from frontend import numerals
+
 # User units of every chart. Small enough that text stays readable when a phone shows the whole width.
 WIDTH, HEIGHT = 420, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 36
@@ -107,8 +111,8 @@ def short(value: float) -> str:
     for bound, suffix in ((1e6, "M"), (1e4, "k")):
         if abs(value) >= bound:
             divisor = 1e6 if suffix == "M" else 1e3
-            return f"{value / divisor:.4g}{suffix}"
-    return f"{value:.4g}"
+            return numerals.decimal(f"{value / divisor:.4g}{suffix}")
+    return numerals.decimal(f"{value:.4g}")
 
 
 def thin(points: Sequence[tuple[float, float]], *, most: int = MOST_POINTS) -> list[tuple[float, float]]:
@@ -118,6 +122,10 @@ def thin(points: Sequence[tuple[float, float]], *, most: int = MOST_POINTS) -> l
     size = math.ceil(len(points) / most)
     stretches = [points[i : i + size] for i in range(0, len(points), size)]
     return [(s[-1][0], sum(y for _, y in s) / len(s)) for s in stretches]
+
+
+def _rounded(value: float) -> str:
+    return numerals.decimal(f"{value:.3g}")
 
 
 def _scale(low: float, high: float, start: float, end: float, value: float) -> float:
@@ -163,14 +171,14 @@ def line_chart(
     values = [dict(points) for _, points in kept]
     return Chart(
         title=title,
-        caption="; ".join(f"{label}: {p[0][1]:.3g} → {p[-1][1]:.3g}" for label, p in kept) + ".",
+        caption="; ".join(f"{label}: {_rounded(p[0][1])} → {_rounded(p[-1][1])}" for label, p in kept) + ".",
         x_label=x_label,
         y_label=y_label,
         x_ticks=[Tick(x_of(x), short(x)) for x in x_at if x_low <= x <= x_high],
         y_ticks=[Tick(y_of(y), short(y)) for y in y_at],
         lines=lines,
         columns=[x_label, *(label for label, _ in kept)],
-        rows=[[short(x), *(f"{v[x]:.4f}" if x in v else "–" for v in values)] for x in shown],
+        rows=[[short(x), *(numerals.decimal(f"{v[x]:.4f}") if x in v else "–" for v in values)] for x in shown],
     )
 
 
@@ -181,9 +189,9 @@ def bar_chart(counts: Sequence[tuple[str, str, int]], *, title: str, caption: st
     top = y_at[-1]
     slot = (WIDTH - RIGHT - LEFT) / max(1, len(counts))
     bars = []
-    for i, (label, _, count) in enumerate(counts):
+    for i, (label, _words, count) in enumerate(counts):
         y = _scale(0, top, HEIGHT - BOTTOM, TOP, count)
-        share = f"{100 * count / total:.0f}%" if total else "0%"
+        share = numerals.percent(count / total if total else 0.0)
         bars.append(
             Bar(
                 label=label,
@@ -202,7 +210,7 @@ def bar_chart(counts: Sequence[tuple[str, str, int]], *, title: str, caption: st
         y_label=y_label,
         y_ticks=[Tick(_scale(0, top, HEIGHT - BOTTOM, TOP, y), short(y)) for y in y_at],
         bars=bars,
-        columns=[x_label, y_label, "Share"],
+        columns=[x_label, y_label, _("Share")],
         rows=[[words, str(count), bar.share] for (_, words, count), bar in zip(counts, bars, strict=True)],
     )
 
@@ -248,9 +256,17 @@ def interval_chart(
         x_label=x_label,
         y_label=y_label,
         x_ticks=[Tick(w.x, w.label) for w in whiskers[::every]],
-        y_ticks=[Tick(y_of(y), f"{100 * y:.0f}%") for y in y_at if low <= y <= high],
+        y_ticks=[Tick(y_of(y), numerals.percent(y)) for y in y_at if low <= y <= high],
         whiskers=whiskers,
         reference=Tick(y_of(reference[0]), reference[1]) if reference else None,
-        columns=[x_label, y_label, "95% interval", "Judgements"],
-        rows=[[w.label, f"{w.estimate:.0%}", f"{w.low:.0%} to {w.high:.0%}", str(w.n)] for w in whiskers],
+        columns=[x_label, y_label, _("95%% interval") % {}, _("Judgements")],
+        rows=[
+            [
+                w.label,
+                numerals.percent(w.estimate),
+                numerals.span(numerals.percent(w.low), numerals.percent(w.high)),
+                str(w.n),
+            ]
+            for w in whiskers
+        ],
     )

@@ -10,6 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
+from django.utils.translation import gettext as _
 
 from annotation.models import Role
 from annotation.permissions import campaign_for
@@ -29,7 +30,7 @@ def signed_in(view: View) -> View:
         if request.user.is_authenticated:
             return view(request, *args, **kwargs)
         if wants_fragment(request):
-            response = HttpResponse("You have been signed out. Sign in again to go on.", status=401)
+            response = HttpResponse(_("You have been signed out. Sign in again to go on."), status=401)
             response.headers["Cache-Control"] = "no-store"
             return response
         back = request.get_full_path() if request.method == "GET" else request.path

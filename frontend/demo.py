@@ -15,7 +15,7 @@ from django.db import transaction
 
 import annotation
 from annotation.models import Campaign, Event, Role, User
-from annotation.services import campaigns, events, intake
+from annotation.services import campaigns, events, intake, members
 from annotation.services.people import new_password
 from training import paths
 from training.models import Loop, Round, Run
@@ -117,7 +117,7 @@ def _campaign(
 @transaction.atomic
 def _open(campaign: Campaign, lead: User) -> None:
     for name in ANNOTATORS:
-        campaigns.add_member(campaign=campaign, username=name, role=Role.ANNOTATOR, actor=lead)
+        members.add(campaign=campaign, username=name, role=Role.ANNOTATOR, actor=lead)
     campaigns.open_campaign(campaign=campaign, actor=lead)
 
 

@@ -2,66 +2,91 @@
 
 from __future__ import annotations
 
-from annotation.models import Campaign, Event
+from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+from annotation.models import Campaign, Event, Role
 
 WORDS = {
-    "account.created": "Account {target} was made",
-    "batch.prioritised": "Batch {target} was given another priority",
-    "campaign.changed": "Settings were changed",
-    "campaign.closed": "The campaign was closed",
-    "member.left": "{target} left the campaign",
-    "campaign.created": "The campaign was created",
-    "campaign.opened": "The campaign was opened",
-    "campaign.paused": "The campaign was paused",
-    "guideline.written": "The guideline was rewritten: {target}",
-    "loop.configured": "The loop's settings were changed",
-    "loop.created": "The loop was set up",
-    "loop.paused": "The loop was paused",
-    "member.added": "{target} was added",
-    "member.skills": "What {target} can do was changed",
-    "member.removed": "{target} was removed",
-    "policy.promoted": "{target} was promoted",
-    "policy.promoted_over_the_gate": "{target} was promoted without a passing gate",
-    "policy.rolled_back": "{target} was put back into use",
-    "reward.promoted": "{target} was promoted",
-    "reward.rolled_back": "{target} was put back into use",
-    "round.cancelled": "{target} was cancelled",
-    "round.drafting": "{target} began",
-    "round.freezing": "{target}: judging ended",
-    "round.gating": "{target}: the new policy is being tested",
-    "round.labelling": "{target}: people judge",
-    "round.promoted": "{target} ended with a new policy",
-    "round.rejected": "{target} showed no improvement",
-    "round.resumed": "{target} was resumed",
-    "round.sampling": "{target}: the policy writes answers",
-    "round.stalled": "{target} stalled",
-    "round.training": "{target}: training began",
-    "run.cancelled": "{target} was cancelled",
-    "run.created": "{target} was started",
-    "run.retried": "{target} was tried again",
-    "snapshot.frozen": "{target} was frozen",
-    "tasks.imported": "{created} items were imported",
-    "tasks.lines_refused": "{target} of an import were refused",
-    "version.registered": "{target} was registered",
+    "account.created": _("Account {target} was made"),
+    "batch.prioritised": _("Batch {target} was given another priority"),
+    "campaign.changed": _("Settings were changed"),
+    "campaign.closed": _("The campaign was closed"),
+    "member.left": _("{target} left the campaign"),
+    "campaign.created": _("The campaign was created"),
+    "campaign.opened": _("The campaign was opened"),
+    "campaign.paused": _("The campaign was paused"),
+    "gold.removed": _("The right answer to {target} was taken away"),
+    "gold.set": _("The right answer to {target} was set"),
+    "guideline.written": _("The guideline was rewritten: {target}"),
+    "loop.configured": _("The loop's settings were changed"),
+    "loop.created": _("The loop was set up"),
+    "loop.paused": _("The loop was paused"),
+    "member.added": _("{target} was added"),
+    "member.skills": _("What {target} can do was changed"),
+    "member.removed": _("{target} was removed"),
+    "policy.promoted": _("{target} was promoted"),
+    "policy.promoted_over_the_gate": _("{target} was promoted without a passing gate"),
+    "policy.rolled_back": _("{target} was put back into use"),
+    "reward.promoted": _("{target} was promoted"),
+    "reward.rolled_back": _("{target} was put back into use"),
+    "round.cancelled": _("{target} was cancelled"),
+    "round.drafting": _("{target} began"),
+    "round.freezing": _("{target}: judging ended"),
+    "round.gating": _("{target}: the new policy is being tested"),
+    "round.labelling": _("{target}: people judge"),
+    "round.promoted": _("{target} ended with a new policy"),
+    "round.rejected": _("{target} showed no improvement"),
+    "round.resumed": _("{target} was resumed"),
+    "round.sampling": _("{target}: the policy writes answers"),
+    "round.stalled": _("{target} stalled"),
+    "round.training": _("{target}: training began"),
+    "run.cancelled": _("{target} was cancelled"),
+    "run.created": _("{target} was started"),
+    "run.retried": _("{target} was tried again"),
+    "snapshot.frozen": _("{target} was frozen"),
+    "version.registered": _("{target} was registered"),
 }
 
 
-# Targets that are a common noun and a number.
-COMMON = ("run ", "round ", "snapshot ")
+# Sentences about so many of something.
+COUNTS = {
+    "tasks.imported": ngettext_lazy("{n} item was imported", "{n} items were imported", "n"),
+    "tasks.lines_refused": ngettext_lazy(
+        "{n} line of an import was refused", "{n} lines of an import were refused", "n"
+    ),
+}
+# Under which name their events keep the number.
+COUNTED = {"tasks.imported": "created", "tasks.lines_refused": "failed"}
+# Targets that are a common noun and a number; the events call them by their English names.
+NUMBERED = {
+    "run": _("Run {number}"),
+    "round": _("Round {number}"),
+    "snapshot": _("Snapshot {number}"),
+    "version": _("version {number}"),
+}
 
 
 def in_words(event: Event) -> str:
     """Return one event as a sentence; an unknown one by its own name."""
+    if event.action in COUNTS:
+        return COUNTS[event.action].format(n=int(event.detail.get(COUNTED[event.action], 0)))
     pattern = WORDS.get(event.action)
     if pattern is None:
         return f"{event.action.replace('.', ' ').replace('_', ' ')} {event.target}".strip().capitalize()
-    sentence = pattern.format(target=event.target, created=event.detail.get("created", 0))
+    sentence = pattern.format(target=_target(event.target))
     if role := event.detail.get("role"):
-        sentence += f" as {role}"
+        label = Role(role).label if role in Role.values else role
+        sentence = gettext("{sentence}, role: {role}").format(sentence=sentence, role=label)
     if reason := event.detail.get("reason"):
         sentence += f": {reason}"
-    # A username or a label stays as it is written; "run 12" at the beginning of a sentence does not.
-    return sentence[:1].upper() + sentence[1:] if event.target.startswith(COMMON) else sentence
+    return sentence
+
+
+def _target(target: str) -> str:
+    """Return what an event is about; a username or a label stays as it is written."""
+    noun, _space, number = target.partition(" ")
+    return NUMBERED[noun].format(number=number) if noun in NUMBERED and number.isdecimal() else target
 
 
 def last(campaign: Campaign, count: int) -> list[tuple[Event, str]]:

@@ -7,51 +7,62 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from frontend import numerals
+
 
 @dataclass(frozen=True)
 class Words:
-    label: str
-    meaning: str
-    unit: str = ""
+    label: str | Promise
+    meaning: str | Promise
+    unit: str | Promise = ""
     is_share: bool = False
 
 
 WORDS = {
     "human_win_rate": Words(
-        "Human win rate",
-        "How often people preferred the candidate's answer to the current policy's, blind; a tie counts half.",
+        _("Human win rate"),
+        _("How often people preferred the candidate's answer to the current policy's, blind; a tie counts half."),
         is_share=True,
     ),
     "reward_win_rate": Words(
-        "Win rate by the reward model",
-        "How often the reward model prefers the candidate's answer. It is a guess at what people would say.",
+        _("Win rate by the reward model"),
+        _("How often the reward model prefers the candidate's answer. It is a guess at what people would say."),
         is_share=True,
     ),
     "kl": Words(
-        "Distance from the current policy",
-        "How far the candidate's answers have moved away (KL divergence). Small: little learned; very large: it may "
-        "have forgotten how to write.",
-        unit="nats per answer",
+        _("Distance from the current policy"),
+        _(
+            "How far the candidate's answers have moved away (KL divergence). Small: little learned; very large: it "
+            "may have forgotten how to write."
+        ),
+        unit=_("nats per answer"),
     ),
     "accuracy": Words(
-        "Accuracy",
-        "How often the model agrees with the judgement on pairs it has not seen; 50% is a coin toss.",
+        _("Accuracy"),
+        _("How often the model agrees with the judgement on pairs it has not seen; guessing gets half of them right."),
         is_share=True,
     ),
     "eval_accuracy": Words(
-        "Accuracy on held-out pairs",
-        "How often the model agrees with the judgement on prompts it has not seen; 50% is a coin toss.",
+        _("Accuracy on held-out pairs"),
+        _(
+            "How often the model agrees with the judgement on prompts it has not seen; guessing gets half of them "
+            "right."
+        ),
         is_share=True,
     ),
     "length_accuracy": Words(
-        "Accuracy of “the longer one wins”",
-        "What a rule that knows nothing but length would get. A reward model should beat it.",
+        _("Accuracy of “the longer one wins”"),
+        _("What a rule that knows nothing but length would get. A reward model should beat it."),
         is_share=True,
     ),
-    "loss": Words("Loss", "What training makes smaller; only comparable between runs of one recipe."),
-    "eval_loss": Words("Loss on held-out rows", "If it rises while the training loss falls, the model overfits."),
-    "margins": Words("Margin", "Mean score of the preferred answer minus that of the other one."),
-    "length": Words("Answer length", "Mean length of the candidate's answers.", unit="tokens"),
+    "loss": Words(_("Loss"), _("What training makes smaller; only comparable between runs of one recipe.")),
+    "eval_loss": Words(_("Loss on held-out rows"), _("If it rises while the training loss falls, the model overfits.")),
+    "margins": Words(_("Margin"), _("Mean score of the preferred answer minus that of the other one.")),
+    "length": Words(_("Answer length"), _("Mean length of the candidate's answers."), unit=_("tokens")),
 }
 
 
@@ -60,12 +71,12 @@ class Figure:
     """One metric ready for a table: words, value and interval as text, and the number of cases behind it."""
 
     name: str
-    label: str
+    label: str | Promise
     value: str
     interval: str
     n: int | None
-    unit: str
-    meaning: str
+    unit: str | Promise
+    meaning: str | Promise
 
 
 def number(value: Any, *, is_share: bool = False) -> str:
@@ -73,12 +84,12 @@ def number(value: Any, *, is_share: bool = False) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     if not math.isfinite(value):
-        return "not a number"
+        return gettext("not a number")
     if is_share:
-        return f"{100 * value:.0f}%"
+        return numerals.percent(value)
     if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+        return numerals.grouped(value)
+    return numerals.decimal(f"{value:.3g}")
 
 
 def words_of(name: str) -> Words:
@@ -97,7 +108,7 @@ def figure(name: str, value: Any) -> Figure | None:
         low, high, n = value.get("low"), value.get("high"), value.get("n")
         interval = ""
         if low is not None and high is not None:
-            interval = f"{number(low, is_share=words.is_share)} to {number(high, is_share=words.is_share)}"
+            interval = numerals.span(number(low, is_share=words.is_share), number(high, is_share=words.is_share))
         shown = number(value["estimate"], is_share=words.is_share)
         return Figure(name, words.label, shown, interval, n, words.unit, words.meaning)
     if isinstance(value, (int, float)) and not isinstance(value, bool):

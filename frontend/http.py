@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.functional import Promise
 from django_htmx.middleware import HtmxDetails
 
 from annotation.models import User
@@ -40,9 +41,9 @@ def wants_fragment(request: HttpRequest) -> bool:
     return bool(request.htmx) and not request.htmx.history_restore_request  # type: ignore[attr-defined]
 
 
-def say(request: HttpRequest, text: str, *, level: int = messages.SUCCESS) -> None:
+def say(request: HttpRequest, text: str | Promise, *, level: int = messages.SUCCESS) -> None:
     """Queue one sentence for the top of the next page."""
-    messages.add_message(request, level, text)
+    messages.add_message(request, level, str(text))
 
 
 def complain(request: HttpRequest, error: Exception) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from annotation.feedback import kind
 from annotation.models import Campaign, Membership, Role, User
@@ -28,14 +30,14 @@ def is_lead(user: User, campaign: Campaign) -> bool:
 def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
     """Return the pages of a campaign that this person may open."""
     found = [
-        ("campaign", "Overview", True),
-        ("campaign-import", "Import", True),
-        ("campaign-people", "People", lead),
-        ("campaign-export", "Export", True),
-        ("runs", "Runs", True),
-        ("models", "Models", True),
-        ("loop", "Loop", kind(campaign.kind).compares),
-        ("campaign-edit", "Settings", lead),
+        ("campaign", _("Overview"), True),
+        ("campaign-import", pgettext("tab", "Import"), True),
+        ("campaign-people", _("People"), lead),
+        ("campaign-export", pgettext("tab", "Export"), True),
+        ("runs", _("Runs"), True),
+        ("models", _("Models"), True),
+        ("loop", _("Loop"), kind(campaign.kind).compares),
+        ("campaign-edit", _("Settings"), lead),
     ]
     return [Tab(name, label, reverse(name, args=[campaign.pk])) for name, label, shown in found if shown]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from django.urls import include, path
+from django.views.i18n import set_language
 
-from frontend.views import account, chats, home, later, wellbeing, work
+from frontend.views import account, chats, home, later, proposals, readability, wellbeing, work
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", account.sign_in, name="login"),
     path("logout/", account.sign_out, name="logout"),
+    path("language/", set_language, name="set-language"),
     path("profile/", account.profile, name="profile"),
     path("work/<int:campaign_id>/", work.work, name="work"),
     path("work/<int:campaign_id>/agree/", wellbeing.agree, name="work-agree"),
@@ -18,6 +20,8 @@ urlpatterns = [
     path("work/<int:campaign_id>/stop/", wellbeing.stop, name="work-stop"),
     path("work/<int:campaign_id>/skip/", work.skip, name="work-skip"),
     path("work/<int:campaign_id>/draft/", work.draft, name="work-draft"),
+    path("work/<int:campaign_id>/propose/", proposals.propose, name="work-propose"),
+    path("work/<int:campaign_id>/readability/", readability.readability, name="work-readability"),
     path("work/<int:campaign_id>/undo/", work.undo, name="work-undo"),
     path("work/<int:campaign_id>/set-aside/", later.set_aside, name="work-set-aside"),
     path("work/<int:campaign_id>/pile/", later.pile, name="work-pile"),

@@ -75,6 +75,8 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    # Before whatever answers in words.
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -147,10 +149,15 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 # --- Language, time, files ---------------------------------------------------------------------------------------
 
-# The one language there is a catalogue for. With the second one comes LocaleMiddleware: before, it would only announce
-# a language to screen readers that the page is not in, and translate nothing but Django's own sentences.
+# The languages there is a catalogue for, each app's beside its code (annotation/locale, training/locale,
+# frontend/locale), so that an app speaks without the ones above it. Each under its own name: that is what who wants it
+# can read. A person's choice is kept in a cookie; before they choose, the browser's own language counts.
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LANGUAGE_COOKIE_AGE = 60 * 60 * 24 * 365
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+# How dates are written in each language.
+FORMAT_MODULE_PATH = ["frontend.formats"]
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_I18N = True
 USE_TZ = True
@@ -196,7 +203,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 _https = env.bool("HTTPS", default=False)
 SECURE_SSL_REDIRECT = _https
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked from inside the container, without TLS
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _https
 SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 if _https:
@@ -260,6 +267,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 60.0},
     "expire-files": {"task": "annotation.tasks.expire_files", "schedule": 3600.0},
+    "delete-leftovers": {"task": "annotation.tasks.delete_leftovers", "schedule": 86_400.0},
     "advance-rounds": {"task": "training.tasks.advance_rounds", "schedule": 10.0},
     "recover-lost-runs": {"task": "training.tasks.recover_lost", "schedule": 20.0},
     "recover-lost-turns": {"task": "training.tasks.recover_lost_turns", "schedule": 5.0},
@@ -270,6 +278,15 @@ ATTUNE_RUN_LOST_SECONDS = env.int("RUN_LOST_SECONDS", default=60)
 ATTUNE_PROCESSES = env.int("TRAIN_PROCESSES", default=1)
 # Loads code from a model's folder. Off unless an operator decides otherwise: it is code execution.
 ATTUNE_TRUST_REMOTE_CODE = env.bool("TRUST_REMOTE_CODE", default=False)
+
+# --- Principles proposed out of critiques ------------------------------------------------------------------------
+
+# An OpenAI-compatible service, up to and with /v1, which gets the critiques; without it, rules propose. Only an
+# operator sets it: the web server and the workers send requests wherever it says.
+ATTUNE_EXTRACTOR_URL = env.str("ATTUNE_EXTRACTOR_URL", default="")
+ATTUNE_EXTRACTOR_MODEL = env.str("ATTUNE_EXTRACTOR_MODEL", default="")
+ATTUNE_EXTRACTOR_KEY = env.str("ATTUNE_EXTRACTOR_KEY", default="")
+ATTUNE_EXTRACTOR_TIMEOUT = env.float("ATTUNE_EXTRACTOR_TIMEOUT", default=60.0)  # seconds, for one try
 
 # --- REST --------------------------------------------------------------------------------------------------------
 
@@ -301,6 +318,7 @@ SPECTACULAR_SETTINGS = {
         "TaskState": "annotation.models.Task.State",
         "AssignmentState": "annotation.models.Assignment.State",
         "CampaignWellbeing": "annotation.models.Campaign.Wellbeing",
+        "ProposalState": "annotation.models.Proposal.State",
         "RunState": "training.models.Run.State",
         "RunKind": "training.models.Run.Kind",
         "VersionState": "training.models.ModelVersion.State",

@@ -28,6 +28,8 @@ WORDS = {
     "amend": _("An item you judged before, with your answer filled in."),
     "no-undo": _("There is nothing further back to undo."),
     "undo-wait": _("Undo needs the server, which cannot be reached now."),
+    "taken-back": _("Your last choice is taken back."),
+    "given-again": _("Your choice is given again."),
     "more": _("New items have arrived."),
     "done": _("No item is waiting for you."),
     "guidelines": _("The guidelines have changed. Read them before you go on."),

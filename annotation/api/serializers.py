@@ -1,4 +1,4 @@
-"""The JSON shapes of campaigns, tasks and feedback, as they come in and as they go out."""
+"""The JSON shapes of imports, tasks and feedback, as they come in and as they go out."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from rest_framework import serializers
 
 from annotation import dataset_views, routing
 from annotation.behaviour import MEASURES
-from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
 from annotation.messages import Content, Message, addressed, answer_of, references, text_of
 from annotation.models import Assignment, Campaign, Feedback, Task
 from annotation.permissions import LARGEST_ID
-from annotation.services import campaigns
 from annotation.services.submission import SKIP_REASONS
 
 LARGEST_SMALL = 32767  # PositiveSmallIntegerField
@@ -31,128 +29,6 @@ class TokenOut(serializers.Serializer):
     expiry = serializers.DateTimeField(allow_null=True)
 
 
-class CampaignIn(serializers.Serializer):
-    name = serializers.CharField(max_length=120)
-    kind = serializers.ChoiceField(choices=sorted(KINDS), default="pairwise")
-    description = serializers.CharField(allow_blank=True, default="", max_length=10_000)
-    options = serializers.DictField(child=serializers.JSONField(), default=dict)
-    overlap = serializers.IntegerField(min_value=1, max_value=50, default=1)
-    lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, default=1800)
-    wellbeing = serializers.ChoiceField(
-        choices=Campaign.Wellbeing.choices, default="none", help_text="What people may have to read."
-    )
-    daily_limit = serializers.IntegerField(
-        min_value=0, max_value=10_000, default=0, help_text="Most items of one person in a day; 0 for no limit."
-    )
-    cohort_percent = serializers.IntegerField(
-        min_value=0, max_value=100, default=0, help_text="So many per cent of the items, drawn at import, are judged by"
-    )
-    cohort_overlap = serializers.IntegerField(min_value=1, max_value=50, default=3, help_text="so many people each.")
-    batch_limit = serializers.IntegerField(
-        min_value=0, max_value=100_000, default=0, help_text="Most judgements of one person in a batch; 0 for any."
-    )
-    batch_share = serializers.IntegerField(
-        min_value=0, max_value=100, default=0, help_text="The same, in per cent of what the batch wants."
-    )
-    weekly_limit = serializers.IntegerField(
-        min_value=0, max_value=50_000, default=0, help_text="Most items of one person in a week; 0 for no limit."
-    )
-    rest_after = serializers.IntegerField(
-        min_value=0,
-        max_value=1000,
-        default=0,
-        help_text="After so many items about something unpleasant in a row: an easier one, or a rest; 0 for never.",
-    )
-    about = serializers.ListField(
-        child=serializers.CharField(max_length=40),
-        default=list,
-        help_text="What items are about that people may decline to read; a row may say otherwise.",
-    )
-    requires = serializers.ListField(
-        child=serializers.CharField(max_length=40),
-        default=list,
-        help_text='What people must be able to do, as words, and languages as "lang:de"; a row may say otherwise.',
-    )
-    guideline = serializers.CharField(allow_blank=True, default="", max_length=200_000)
-    attune_campaign = serializers.IntegerField(
-        required=False,
-        min_value=campaigns.SETTINGS_FORMAT,
-        max_value=campaigns.SETTINGS_FORMAT,
-        help_text="Format of settings that were read from another campaign; may be left out.",
-    )
-
-
-class TemplateOut(serializers.Serializer):
-    name = serializers.CharField()
-    version = serializers.IntegerField()
-    title = serializers.CharField()
-    summary = serializers.CharField()
-    source = serializers.CharField()  # type: ignore[assignment]
-    settings = serializers.DictField(child=serializers.JSONField())
-
-
-class CampaignChange(serializers.Serializer):
-    """The kind cannot change: judgements already there refer to it."""
-
-    name = serializers.CharField(max_length=120, required=False)
-    description = serializers.CharField(allow_blank=True, required=False, max_length=10_000)
-    options = serializers.DictField(child=serializers.JSONField(), required=False)
-    overlap = serializers.IntegerField(min_value=1, max_value=50, required=False)
-    lease_seconds = serializers.IntegerField(min_value=60, max_value=86_400, required=False)
-    wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices, required=False)
-    daily_limit = serializers.IntegerField(min_value=0, max_value=10_000, required=False)
-    cohort_percent = serializers.IntegerField(min_value=0, max_value=100, required=False)
-    cohort_overlap = serializers.IntegerField(min_value=1, max_value=50, required=False)
-    batch_limit = serializers.IntegerField(min_value=0, max_value=100_000, required=False)
-    batch_share = serializers.IntegerField(min_value=0, max_value=100, required=False)
-    weekly_limit = serializers.IntegerField(min_value=0, max_value=50_000, required=False)
-    rest_after = serializers.IntegerField(min_value=0, max_value=1000, required=False)
-    about = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
-    requires = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
-    guideline = serializers.CharField(allow_blank=True, required=False, max_length=200_000)
-
-
-class CampaignOut(serializers.Serializer):
-    id = serializers.IntegerField()
-    name = serializers.CharField()
-    description = serializers.CharField()
-    kind = serializers.CharField()
-    state = serializers.ChoiceField(choices=Campaign.State.choices)
-    overlap = serializers.IntegerField()
-    lease_seconds = serializers.IntegerField()
-    wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices)
-    daily_limit = serializers.IntegerField()
-    cohort_percent = serializers.IntegerField()
-    cohort_overlap = serializers.IntegerField()
-    batch_limit = serializers.IntegerField()
-    batch_share = serializers.IntegerField()
-    weekly_limit = serializers.IntegerField()
-    rest_after = serializers.IntegerField()
-    about = serializers.ListField(child=serializers.CharField())
-    requires = serializers.ListField(child=serializers.CharField())
-    guideline_version = serializers.IntegerField()
-    created_at = serializers.DateTimeField()
-    roles = serializers.SerializerMethodField()
-
-    def get_roles(self, campaign: Campaign) -> list[str]:
-        """Return the caller's own roles; `my_memberships` is prefetched by the view."""
-        return sorted(membership.role for membership in campaign.my_memberships)  # type: ignore[attr-defined]
-
-
-class CampaignDetailOut(CampaignOut):
-    options = serializers.DictField(child=serializers.JSONField())
-    guideline = serializers.SerializerMethodField()
-    submit_schema = serializers.SerializerMethodField()
-
-    def get_guideline(self, campaign: Campaign) -> str:
-        guideline = campaign.guidelines.filter(version=campaign.guideline_version).first()
-        return guideline.text if guideline else ""
-
-    def get_submit_schema(self, campaign: Campaign) -> dict[str, Any]:
-        """Return the JSON schema of what may be sent to `/api/assignments/<key>/submit/` here."""
-        return feedback_kind(campaign.kind).json_schema(campaign.options)
-
-
 class LineErrorOut(serializers.Serializer):
     line = serializers.IntegerField()
     reason = serializers.CharField()
@@ -166,7 +42,8 @@ class ImportQuery(serializers.Serializer):
         max_length=8000,
         help_text=(
             'Which columns are what, as JSON: {"prompt": "question", "completions": ["a", "b"], "id": "uid", "domain": '
-            '"topic", "batch": "part", "labels": ["score"]}. "per_item": 2 makes pairs of more answers; "together": '
+            '"topic", "batch": "part", "labels": ["score"]}; also "wanted", "priority", "requires", "language" '
+            'and "about". "per_item": 2 makes pairs of more answers; "together": '
             '"uid" puts rows with the same value there into one item.'
         ),
     )

@@ -16,22 +16,13 @@ from rest_framework.views import APIView
 
 from annotation import permissions
 from annotation.api.callers import caller
+from annotation.api.campaign_serializers import CampaignChange, CampaignDetailOut, CampaignIn, CampaignOut, TemplateOut
 from annotation.api.pagination import IdCursorPagination
 from annotation.api.parsing import checked, checked_query
-from annotation.api.serializers import (
-    CampaignChange,
-    CampaignDetailOut,
-    CampaignIn,
-    CampaignOut,
-    FeedbackOut,
-    FeedbackQuery,
-    TaskOut,
-    TasksQuery,
-    TemplateOut,
-)
+from annotation.api.serializers import FeedbackOut, FeedbackQuery, TaskOut, TasksQuery
 from annotation.campaign_templates import templates
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
-from annotation.services import campaigns
+from annotation.services import campaigns, settings
 
 
 def _with_my_roles(user: User) -> Prefetch:
@@ -94,7 +85,7 @@ class CampaignDetail(APIView):
 def campaign_settings(request: Request, campaign_id: int) -> Response:
     """Return the campaign's settings; with a name added, they create another campaign. For leads and engineers."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
-    return Response(campaigns.settings_of(campaign))
+    return Response(settings.settings_of(campaign))
 
 
 @extend_schema(operation_id="campaigns_templates", responses=TemplateOut(many=True), tags=["campaigns"])

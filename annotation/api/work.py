@@ -16,7 +16,7 @@ from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.api.serializers import AssignmentOut, NextIn, SkipIn, SubmitIn, SubmitOut, as_shown
 from annotation.models import Role
-from annotation.services import campaigns, queue, submission
+from annotation.services import members, queue, submission
 
 # The fields of a submit that are not the kind's own.
 ENVELOPE = tuple(SubmitIn().fields.keys())
@@ -45,7 +45,7 @@ def next_item(request: Request, campaign_id: int) -> Response:
 def agree(request: Request, campaign_id: int) -> Response:
     """Say that you were told what you may have to read in this campaign, and want to judge all the same."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
-    campaigns.agree(campaign=campaign, user=caller(request))
+    members.agree(campaign=campaign, user=caller(request))
     return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -54,7 +54,7 @@ def agree(request: Request, campaign_id: int) -> Response:
 def leave(request: Request, campaign_id: int) -> Response:
     """Leave the campaign; nobody asks why. What you judged stays, what you hold goes back."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
-    campaigns.leave(campaign=campaign, user=caller(request))
+    members.leave(campaign=campaign, user=caller(request))
     return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -63,7 +63,7 @@ def leave(request: Request, campaign_id: int) -> Response:
 def hand_back(request: Request, campaign_id: int) -> Response:
     """Give back, unjudged, all items you hold in this campaign."""
     campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
-    campaigns.hand_back(campaign=campaign, user=caller(request))
+    members.hand_back(campaign=campaign, user=caller(request))
     return Response(status=status.HTTP_204_NO_CONTENT)
 
 

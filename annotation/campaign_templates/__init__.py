@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+# Settings of a campaign that a template may leave out, and has then as they usually are.
+MORE_SETTINGS = (
+    *("daily_limit", "weekly_limit", "rest_after", "cohort_percent", "cohort_overlap", "batch_limit", "batch_share"),
+    *("about", "requires"),
+)
 # In the order in which a lead sees them.
 ORDER = (
     *("helpfulness", "harmlessness", "instruct-ranking", "safe-rlhf", "safety-19", "safety-14", "helpsteer2"),
-    *("helpsteer3-preference", "helpsteer3-feedback", "helpsteer3-edit", "rlbff", "expert-domain"),
-    *("mm-rlhf-text", "dialogue-turns", "first-pass"),
+    *("helpsteer3-preference", "helpsteer3-feedback", "helpsteer3-edit", "rlbff", "rlbff-critique"),
+    *("expert-domain", "mm-rlhf", "mm-rlhf-text", "beavertails-v", "dialogue-turns", "first-pass"),
 )
 
 
@@ -53,6 +58,7 @@ def templates() -> dict[str, CampaignTemplate]:
                 "lease_seconds": read["lease_seconds"],
                 "wellbeing": read["wellbeing"],
                 "guideline": unwrapped(read["guideline"]),
+                **{field: read[field] for field in MORE_SETTINGS if field in read},
             },
         )
     return found

@@ -8,7 +8,9 @@ from annotation.errors import Invalid
 from annotation.feedback.base import FeedbackType
 from annotation.feedback.critique import Critique
 from annotation.feedback.dual import Dual
+from annotation.feedback.marked import Marked
 from annotation.feedback.pairwise import Pairwise
+from annotation.feedback.principled_critique import PrincipledCritique
 from annotation.feedback.principles import Principles
 from annotation.feedback.ranking import Ranking
 from annotation.feedback.ratings import Ratings
@@ -28,7 +30,13 @@ def _registry(*kinds: FeedbackType) -> dict[str, FeedbackType]:
 
 
 KINDS: dict[str, FeedbackType] = _registry(
-    Pairwise(), Dual(), Ranking(), Ratings(), Safety(), Principles(), Critique(), Rewrite()
+    *map(
+        Marked,
+        (
+            *(Pairwise(), Dual(), Ranking(), Ratings(), Safety()),
+            *(Principles(), Critique(), PrincipledCritique(), Rewrite()),
+        ),
+    )
 )
 
 

@@ -5,32 +5,17 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
+
+from django.utils.functional import Promise
 
 from annotation.dialogues import ANSWER
+from annotation.feedback.likeness import SAME, WITHIN, Likeness
+from annotation.feedback.points import Dimension, Point
 from annotation.messages import Content
 
 # A judgement in the kind's own canonical form; refers to completions by canonical position.
 Payload = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One thing that is judged, for which agreement is told apart."""
-
-    name: str
-    title: str
-    ordered: bool = True  # whether values have an order; without one they are classes
-
-
-class Point(NamedTuple):
-    """A judgement on one dimension of one answer, as agreement counts it."""
-
-    dimension: str
-    place: int  # canonical position of the answer; 0 when it is about the item as a whole
-    value: int  # on the dimension's scale, or the number of the class
-    category: str  # one of few classes, for plain agreement and Cohen's kappa
 
 
 class FeedbackType(ABC):
@@ -48,6 +33,8 @@ class FeedbackType(ABC):
     fixed_options: tuple[str, ...] = ()
     # Where the inputs are: "dock", a bar below the answers; or "side", a column beside them for what takes longer.
     layout: str = "dock"
+    # Why there is no right answer that a judgement could be compared with; empty where there is one.
+    no_gold: Promise | str = ""
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.
     has_rules: bool = False
 
@@ -57,7 +44,7 @@ class FeedbackType(ABC):
 
     def has_rules_in(self, options: Mapping[str, Any]) -> bool:
         """Return whether fields are checked against each other in a campaign with these options."""
-        return self.has_rules or bool(options.get("never_both"))
+        return self.has_rules or any(options.get(name) for name in ("never_both", "needed_if"))
 
     def reviews(self, options: Mapping[str, Any]) -> bool:
         """Return whether people read their text once more before it is sent, in a campaign with these options."""
@@ -126,6 +113,24 @@ class FeedbackType(ABC):
     @abstractmethod
     def points(self, payload: Payload) -> Iterator[Point]:
         """Yield the judgement as points on the kind's dimensions."""
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        """Return what gold is compared in: each dimension, steps where it has an order, else the same or not."""
+        return [
+            Likeness(one.name, one.title, WITHIN if one.ordered else SAME, (one.name,))
+            for one in self.dimensions(options)
+        ]
+
+    def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options under which gold is read: texts that only explain an answer are not asked for."""
+        lenient = {"comment": "optional", "reasons": "off", "write_on_tie": False, "needed_if": []}
+        return {**options, **{name: value for name, value in lenient.items() if name in self.defaults}}
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        """Return what a point says; in terms of the screen with `shown_order`."""
+        return point.category
 
     def scale_value(self, payload: Payload) -> int | None:
         """Return how much the first of two answers is preferred, negative for the second; None without such a thing."""

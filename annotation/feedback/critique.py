@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext_lazy
+
 from annotation.dialogues import SCOPES
+from annotation.feedback import needed
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     Fields,
@@ -35,7 +38,11 @@ DEFAULTS: dict[str, Any] = {
     "score": True,
     "passages": True,
     "review": True,
+    **needed.DEFAULTS,
 }
+# What may be asked for in words after certain scores; both together have a least length anyway.
+_TEXTS = {part: part.capitalize() for part in PARTS}
+_QUESTIONS = {"score": needed.Question("Score", {str(score): str(score) for score in SCORES})}
 MAX_PASSAGES = 20
 MAX_PASSAGE_TEXT = 20_000
 
@@ -49,6 +56,7 @@ class Critique(FeedbackType):
     views = ("critiques",)
     scopes = tuple(SCOPES)
     layout = "side"
+    no_gold = gettext_lazy("A critique has no gold: nobody can say which words are the right ones.")
 
     def option_properties(self) -> dict[str, Any]:
         return {
@@ -69,6 +77,7 @@ class Critique(FeedbackType):
                 "default": True,
             },
             "review": review_schema(),
+            **needed.option_properties("Weaknesses if Score is 1 or 2", _TEXTS, _QUESTIONS),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +85,9 @@ class Critique(FeedbackType):
         reader.question()
         reader.whole("minimum", 1, LONGEST_MINIMUM)
         reader.flag("score", "passages", "review")
+        needed.clean(reader, _TEXTS, _QUESTIONS)
+        if reader.values["needed_if"] and not reader.values["score"]:
+            reader.refuse("needed_if", "A score is not asked for here; ask for one, or leave this empty.")
         return reader.finish("Some options of the critique do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -119,6 +131,9 @@ class Critique(FeedbackType):
             score = None
             if options["score"]:
                 score = int(reader.choice(f"score_{place}", [str(one) for one in SCORES], missing="Give a score.") or 1)
+            given = {part: needed.Text(f"{part}_{place}", text) for part, text in texts.items()}
+            said = [{"score": str(score)}]
+            needed.check(reader, options["needed_if"], said, given, texts=_TEXTS, questions=_QUESTIONS)
             critiques[position] = {**texts, "score": score}
             if options["passages"] and (marked := _marked(reader, place)):
                 critiques[position]["passages"] = marked

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from annotation.feedback import needed
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -22,12 +23,19 @@ from annotation.feedback.fields import (
     pair_columns,
     question_schema,
 )
+from annotation.feedback.likeness import SAME, Likeness
 from annotation.feedback.safety import (
+    QUESTIONS,
     SEVERITIES,
+    TEXTS,
+    check_needed,
+    clean_needed,
     label_dimensions,
     label_in_words,
     label_inputs,
+    label_likenesses,
     label_options_schema,
+    label_point_in_words,
     label_points,
     label_schema,
     label_values,
@@ -44,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "pack": SAFE_RLHF.name,
     "severity": True,
     "comment": "optional",
+    **needed.DEFAULTS,
 }
 
 
@@ -64,6 +73,7 @@ class Dual(FeedbackType):
             "better_question": {**question_schema(DEFAULTS["better_question"]), "title": "Third question: helpful"},
             **label_options_schema(),
             "comment": comment_schema(),
+            **needed.option_properties("Comment if Severity is severe", TEXTS, QUESTIONS),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +83,7 @@ class Dual(FeedbackType):
         reader.choice("pack", list(PACKS))
         reader.choice("comment", COMMENT_MODES)
         reader.flag("severity")
+        clean_needed(reader)
         return reader.finish("Some options of the two comparisons do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -99,6 +110,7 @@ class Dual(FeedbackType):
             place = reader.choice(name, ("1", "2"), missing="Choose one of the two.")
             chosen[name] = shown_order[int(place or 1) - 1]
         comment = reader.comment(options["comment"])
+        check_needed(reader, options, labels, comment)
         if not reader.errors and (broken := broken_rule(labels, chosen["safer"], shown_order, reason=comment)):
             reader.refuse("safer", broken)
         reader.finish()
@@ -160,6 +172,17 @@ class Dual(FeedbackType):
         for name in ("better", "safer"):
             yield Point(name, 0, payload[name], "second" if payload[name] else "first")
         yield from label_points(payload["labels"], payload["pack"])
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        compared = [Likeness(one.name, one.title, SAME, (one.name,)) for one in self.dimensions(options)[:2]]
+        return [*compared, *label_likenesses({**DEFAULTS, **options}["pack"])]
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        if point.dimension in ("better", "safer"):
+            return {position: name for name, position in named_answers(2, shown_order)}[point.value]
+        return label_point_in_words(point)
 
     def scale_value(self, payload: Payload) -> int:
         """Return 1 when the canonical first answer is the more helpful one, else -1."""

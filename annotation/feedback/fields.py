@@ -182,12 +182,17 @@ def answer_columns(
 
 
 def demonstration_columns(content: Content, origin: str, *, weight: float, comment: str) -> dict[str, Any]:
-    """Return a row of "demonstrations": an answer worth imitating, and who wrote it."""
+    """Return a row of "demonstrations": an answer worth imitating, and who wrote it.
+
+    How it reads is told only where somebody wrote it anew; see `annotation.feedback.rewrite`.
+    """
     return {
         "completion": [as_message("assistant", content)],
         **image_columns(completion_images=content),
         "weight": weight,
         "completion_origin": origin,
+        "readability": None,
+        "readability_before": None,
         "comment": comment,
     }
 

@@ -32,6 +32,7 @@ from annotation.feedback.fields import (
     title_and_rest,
     titles_of,
 )
+from annotation.feedback.likeness import SAME_SIDE, Likeness
 from annotation.messages import Content
 
 DEFAULTS: dict[str, Any] = {
@@ -256,6 +257,20 @@ class Pairwise(FeedbackType):
         for name, preferred in said.items():
             category = "first" if preferred > 0 else "second" if preferred < 0 else "neither"
             yield Point(name, 0, preferred, category)
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return [Likeness(one.name, one.title, SAME_SIDE, (one.name,)) for one in self.dimensions(options)]
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        names = ("Answer 1", "Answer 2") if shown_order is None else ("A", "B")
+        turned = 1 if shown_order is None else _turn(shown_order)
+        # A red team was asked which one is worse, and is told in these words.
+        asked_worse = {**DEFAULTS, **options}["mode"] == RED_TEAM
+        degrees = WORSE_DEGREES if asked_worse else DEGREES
+        words = _in_words(point.value * turned * _sign(asked_worse), *names, degrees)
+        return words if point.value else words.lower()
 
     def scale_value(self, payload: Payload) -> int:
         return payload["preference"]

@@ -29,6 +29,7 @@ from annotation.feedback.fields import (
     title_and_rest,
     titles_of,
 )
+from annotation.feedback.likeness import HALF, Likeness
 from annotation.feedback.spans import as_evidence
 from annotation.messages import Content, text_of
 
@@ -80,7 +81,11 @@ class Principles(FeedbackType):
                 "default": True,
             },
             "comment": comment_schema(),
-            **rules.option_properties(("Concise if Clear is yes or partly", "Clear is no and Suitable tone is yes")),
+            **rules.option_properties(
+                ("Concise if Clear is yes or partly", "Clear is no and Suitable tone is yes"),
+                asked_in="principles",
+                words=[*(value for value in ANSWERS if value != "na"), "does not apply"],
+            ),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,8 +181,12 @@ class Principles(FeedbackType):
                 yield {
                     **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                     "principle": key,
+                    "statement": None,
                     "answer": one["answer"],
                     "evidence": as_evidence(text_of(texts[position]), one["evidence"]),
+                    "evidence_in": "answer",
+                    "proposed_by": None,
+                    "changed": False,
                     "comment": payload["comment"],
                 }
 
@@ -189,6 +198,14 @@ class Principles(FeedbackType):
         for position, said in enumerate(payload["principles"]):
             for key, one in said.items():
                 yield Point(key, position, numbers[one["answer"]], one["answer"])
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return [Likeness(one.name, one.title, HALF, (one.name,)) for one in self.dimensions(options)]
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        return ANSWERS[point.category][0].lower()
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         return [f"{title}: {label.lower()}" for title in _titles(options).values() for label, _ in ANSWERS.values()]

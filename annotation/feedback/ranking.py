@@ -2,9 +2,11 @@
 
 Payload: ``{"ranks": [1.., …], "comment": str}``, the rank of each completion in canonical order: 1 is best, equal ranks
 are ties, and no rank is left out between them (1, 2, 2, 3). Where the campaign has people write when no answer is
-better, ``"all": "bad"|"good"`` and ``"written": {"text": str, "is": "better"|"worse"}`` as well. Ordering several
-answers at once gives every pair among them for the price of one reading (L. Ouyang et al., "InstructGPT" (2022),
-section 3.5).
+better, ``"all": "bad"|"good"`` and ``"written": {"text": str, "is": "better"|"worse"}`` as well. Where it has each
+answer rated or flagged before they are ordered, ``"ratings"`` and ``"reasons"`` as `annotation.feedback.scales` has
+them, and ``"flags": [{flag: bool}, …]``, one for each completion in canonical order. Ordering several answers at once
+gives every pair among them for the price of one reading (L. Ouyang et al., "InstructGPT", 2022, section 3.5); rating
+and giving reasons first is the form of "MM-RLHF" (Y.-F. Zhang et al., 2025).
 """
 
 from __future__ import annotations
@@ -13,29 +15,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from annotation.feedback import written
+from annotation.feedback import scales, written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
     MAX_COMMENT,
     Fields,
     Options,
+    answer_columns,
     comment_schema,
     demonstration_columns,
     letters,
+    lines_schema,
     named_answers,
     pair_columns,
     question_schema,
+    titles_of,
 )
+from annotation.feedback.likeness import PAIRS, Likeness
 from annotation.messages import Content, completions_column
 
 MOST = 8
 DEFAULTS: dict[str, Any] = {
     "question": "In which order do you prefer the answers?",
     "ties": True,
+    "attributes": [],
+    "reasons": "off",
+    "flags": [],
     "write_on_tie": False,
     "comment": "optional",
 }
+MOST_FLAGS = 9
+FLAGGED = "yes"
 
 
 class Ranking(FeedbackType):
@@ -44,7 +55,7 @@ class Ranking(FeedbackType):
     template = "feedback/ranking.html"
     defaults = DEFAULTS
     completions = (2, MOST)
-    views = ("pairs", "rankings", "demonstrations")
+    views = ("pairs", "rankings", "ratings", "demonstrations")
     layout = "side"
     has_rules = True
 
@@ -57,6 +68,19 @@ class Ranking(FeedbackType):
                 "description": "Two answers may have the same place.",
                 "default": True,
             },
+            "attributes": lines_schema(
+                "Rate each answer as well",
+                DEFAULTS["attributes"],
+                f"From 0 to 4 on these attributes, before it gets its place. {scales.LINES} Or none.",
+                least=0,
+            ),
+            "reasons": scales.reasons_schema(),
+            "flags": lines_schema(
+                "Flags",
+                DEFAULTS["flags"],
+                "What people may say of an answer by one key, such as Spam or Wrong language; one per line. Or none.",
+                least=0,
+            ),
             "write_on_tie": written.option_schema(),
             "comment": comment_schema(),
         }
@@ -66,12 +90,21 @@ class Ranking(FeedbackType):
         reader.question()
         reader.flag("ties", "write_on_tie")
         reader.choice("comment", COMMENT_MODES)
+        scales.clean(reader, least=0)
+        reader.lines("flags", most=MOST_FLAGS, least=0)
+        for name in ("rank", "order"):
+            if name in titles_of(reader.values["attributes"]):
+                reader.refuse("attributes", f"The order is asked about anyway; call no attribute {name!r}.")
+        for key in titles_of(reader.values["attributes"]):
+            if key.startswith("flag_"):
+                reader.refuse("attributes", f"{key!r} could be taken for a flag; begin its name with another word.")
         return reader.finish("Some options of the ranking do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``ties``, ``comment`` and ``answers``: letter, field, and the ranks to choose from.
 
-        And ``written``, the verdicts after which people write; none unless the campaign asks for it.
+        An answer has ``rows`` to rate it and ``flags`` (name, title, key) where the campaign asks for them. And
+        ``written``, the verdicts after which people write; none unless the campaign asks for it.
         """
         options = {**DEFAULTS, **options}
         count = len(shown_order)
@@ -79,7 +112,16 @@ class Ranking(FeedbackType):
             "question": options["question"],
             "ties": options["ties"],
             "answers": [
-                {"letter": letter, "name": f"rank_{place}", "ranks": [str(rank) for rank in range(1, count + 1)]}
+                {
+                    "letter": letter,
+                    "name": f"rank_{place}",
+                    "ranks": [str(rank) for rank in range(1, count + 1)],
+                    "rows": [scales.row(line, place, options["reasons"]) for line in options["attributes"]],
+                    "flags": [
+                        {"name": _flag_field(key, place), "title": title, "key": str(number)}
+                        for number, (key, title) in enumerate(titles_of(options["flags"]).items(), start=1)
+                    ],
+                }
                 for place, letter in enumerate(letters(range(count)), start=1)
             ],
             "written": list(written.ASKED) if options["write_on_tie"] else [],
@@ -91,41 +133,65 @@ class Ranking(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
+        said: dict[str, Any] = self._said_of_each(reader, options, shown_order)
+        if options["write_on_tie"] and (verdict := reader.choice("all", tuple(written.ASKED), required=False)):
+            ranks = [1] * len(shown_order)
+            said |= {"all": verdict, "written": written.read(reader, verdict)}
+        else:
+            ranks = self._ranks(reader, options, shown_order)
+        comment = reader.comment(options["comment"])
+        reader.finish()
+        return {"ranks": ranks, **said, "comment": comment}
+
+    def _ranks(self, reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[int]:
         places = [str(rank) for rank in range(1, len(shown_order) + 1)]
         given = [0] * len(shown_order)
-        if options["write_on_tie"] and (verdict := reader.choice("all", tuple(written.ASKED), required=False)):
-            payload = {"ranks": [1] * len(shown_order), "all": verdict, "written": written.read(reader, verdict)}
-            payload["comment"] = reader.comment(options["comment"])
-            reader.finish()
-            return payload
         for place, position in enumerate(shown_order, start=1):
             given[position] = int(reader.choice(f"rank_{place}", places, missing="Give this answer a place.") or 0)
-        if not reader.errors and not options["ties"]:
+        if all(given) and not options["ties"]:
             for place, position in enumerate(shown_order, start=1):
                 if given.count(given[position]) > 1:
                     reader.refuse(f"rank_{place}", "Another answer has this place, and ties are not allowed here.")
-        comment = reader.comment(options["comment"])
-        reader.finish()
         # Places may be left out on the screen (1, 3, 3); only the order says something.
         order = sorted(set(given))
-        return {"ranks": [order.index(rank) + 1 for rank in given], "comment": comment}
+        return [order.index(rank) + 1 for rank in given]
+
+    def _said_of_each(self, reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
+        """Return the ratings and flags of the answers; only those that the campaign asks for."""
+        said = scales.read(reader, options, shown_order) if options["attributes"] else {}
+        flags: list[dict[str, bool]] = [{} for _ in shown_order]
+        for place, position in enumerate(shown_order, start=1):
+            for key in titles_of(options["flags"]):
+                flags[position][key] = bool(reader.choice(_flag_field(key, place), (FLAGGED,), required=False))
+        return {**said, "flags": flags} if options["flags"] else said
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         ranks = {f"rank_{place}": str(payload["ranks"][at]) for place, at in enumerate(shown_order, start=1)}
         if "all" in payload:
             ranks = {"all": payload["all"], **written.values(payload)}
-        return {**ranks, "comment": payload["comment"]}
+        flags = {
+            _flag_field(key, place): FLAGGED
+            for place, position in enumerate(shown_order, start=1)
+            for key in _raised(payload, position)
+        }
+        return {**ranks, **scales.values(payload, shown_order), **flags, "comment": payload["comment"]}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
-        if "all" in payload:
-            return f"All are {payload['all']}"
         answers = named_answers(len(payload["ranks"]), shown_order)
         groups: dict[int, list[str]] = {}
         for name, position in answers:
             groups.setdefault(payload["ranks"][position], []).append(name)
-        return " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
+        order = " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
+        parts = [f"All are {payload['all']}" if "all" in payload else order]
+        titles = titles_of([*options.get("attributes", ()), *options.get("flags", ())])
+        for name, position in answers:
+            said = scales.in_words(payload["ratings"][position] if "ratings" in payload else {}, titles)
+            said += [titles.get(key, key) for key in _raised(payload, position)]
+            if said:
+                parts.append(f"{name}: {', '.join(said)}")
+        return "; ".join(parts)
 
     def rows(
         self,
@@ -138,7 +204,8 @@ class Ranking(FeedbackType):
     ) -> Iterator[dict[str, Any]]:
         """Yield every pair with an order in "pairs", its strength the gap of the ranks; one row in "rankings".
 
-        "demonstrations" are what came first, its weight 1, and what was written because all were bad.
+        "ratings" has a row for each answer where they were asked for, with its flags. "demonstrations" are what came
+        first, its weight 1, and what was written because all were bad.
         """
         ranks, order = payload["ranks"], list(shown_order)
         if view == "rankings":
@@ -146,8 +213,17 @@ class Ranking(FeedbackType):
                 "completions": completions_column(texts, origins),
                 "ranks": ranks,
                 "shown_order": order,
+                "flags": [_raised(payload, position) for position in range(len(ranks))],
                 "comment": payload["comment"],
             }
+        if view == "ratings":
+            for position in range(len(payload.get("ratings", ()))):
+                yield {
+                    **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
+                    **scales.columns(payload, position),
+                    "flags": _raised(payload, position),
+                    "comment": payload["comment"],
+                }
         if view == "demonstrations":
             yield from self._demonstrations(payload, texts=texts, origins=origins)
         if view != "pairs":
@@ -174,13 +250,29 @@ class Ranking(FeedbackType):
                 yield demonstration_columns(texts[position], origins[position], weight=1.0, comment=payload["comment"])
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
-        return [Dimension("order", "Which of each two answers is better", ordered=False)]
+        options = {**DEFAULTS, **options}
+        return [
+            Dimension("order", "Which of each two answers is better", ordered=False),
+            *(Dimension(key, title) for key, title in titles_of(options["attributes"]).items()),
+            *(Dimension(f"flag_{key}", title, ordered=False) for key, title in titles_of(options["flags"]).items()),
+        ]
 
     def points(self, payload: Payload) -> Iterator[Point]:
-        """Yield a point for each pair of answers: two people agree as far as they order the same pairs alike."""
+        """Yield a point for each pair of answers: two people agree as far as they order the same pairs alike.
+
+        And one for each rating, and for each flag, raised or not.
+        """
         for number, (one, other) in enumerate(combinations(payload["ranks"], 2)):
             sign = (other > one) - (other < one)
             yield Point("order", number, sign, {1: "first", 0: "neither", -1: "second"}[sign])
+        yield from scales.points(payload)
+        for position, flags in enumerate(payload.get("flags", ())):
+            for key, raised in flags.items():
+                yield Point(f"flag_{key}", position, int(raised), "raised" if raised else "not raised")
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        beside = [one for one in super().likenesses(options) if one.name != "order"]
+        return [Likeness("order", "The order", PAIRS, ("order",)), *beside]
 
     def scale_value(self, payload: Payload) -> int | None:
         """Return 1 or -1 for the better one of two answers, 0 for a tie; None for more than two."""
@@ -205,9 +297,23 @@ class Ranking(FeedbackType):
         properties: dict[str, Any] = {
             "rank_1": {**rank, "description": "Of the answer shown first, 1 is best; rank_2 is the second's."},
             "comment": {"type": "string", "maxLength": MAX_COMMENT},
+            **scales.json_schema(options["attributes"], options["reasons"]),
         }
-        required = ["rank_1", *(["comment"] if options["comment"] == "required" else [])]
+        for key, title in titles_of(options["flags"]).items():
+            properties[_flag_field(key, 1)] = {"enum": [FLAGGED], "description": f"{title}: left out when it is not."}
+        rated = [f"{key}_1" for key in titles_of(options["attributes"])]
+        reasons = [f"reason_{name}" for name in rated] if options["reasons"] == "required" else []
+        required = ["rank_1", *rated, *reasons, *(["comment"] if options["comment"] == "required" else [])]
         if options["write_on_tie"]:
             properties |= {"all": {"enum": list(written.ASKED)}, **written.json_schema()}
             required.remove("rank_1")
         return {"type": "object", "properties": properties, "required": required}
+
+
+def _flag_field(key: str, place: int) -> str:
+    return f"flag_{key}_{place}"
+
+
+def _raised(payload: Payload, position: int) -> list[str]:
+    """Return the flags that were raised at one answer."""
+    return [key for key, raised in payload["flags"][position].items() if raised] if "flags" in payload else []

@@ -1,13 +1,18 @@
 """The answer as it should have been: edited from the one shown, or written anew.
 
-Payload: ``{"text": str, "comment": str}``. A demonstration to imitate (L. Ouyang et al., "InstructGPT" (2022), section
-3.2), and, with the answer it was made from, a pair: HelpSteer3 calls it an "edit" (Z. Wang et al., 2025).
+Payload: ``{"text": str, "comment": str}``, with ``"language"`` where the campaign names one. A demonstration to imitate
+(L. Ouyang et al., "InstructGPT" (2022), section 3.2), and, with the answer it was made from, a pair: HelpSteer3 calls
+it an "edit" (Z. Wang et al., 2025).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
+
+from django.utils.translation import gettext_lazy
 
 from annotation.feedback import written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
@@ -20,17 +25,21 @@ from annotation.feedback.fields import (
     question_schema,
     review_schema,
 )
-from annotation.messages import Content
+from annotation.messages import Content, text_of
+from annotation.readability import figures
 from annotation.storable import unstorable
 
 MAX_TEXT = 50_000
 DEFAULTS: dict[str, Any] = {
     "question": "How should the answer have been?",
     "rated_in": "",
+    "language": "",
     "comment": "optional",
     "review": True,
 }
 MAX_NAME = 120
+# A code as BCP 47 has it, as far as it names a language.
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*", re.I)
 
 
 class Rewrite(FeedbackType):
@@ -41,6 +50,7 @@ class Rewrite(FeedbackType):
     completions = (1, 1)
     views = ("demonstrations", "pairs")
     layout = "side"
+    no_gold = gettext_lazy("A written answer has no gold: many texts are right.")
 
     def option_properties(self) -> dict[str, Any]:
         return {
@@ -51,6 +61,14 @@ class Rewrite(FeedbackType):
                 "description": "Name of a campaign of yours whose people judge what is written here. Nobody gets their "
                 "own. Leave it empty, and nobody does.",
                 "maxLength": MAX_NAME,
+                "default": "",
+            },
+            "language": {
+                "type": "string",
+                "title": "Language of the answers",
+                "description": "A code such as en or de. English, and what is left empty, gets the figures of Flesch "
+                "and Kincaid while people write; of other languages, words and sentences are counted.",
+                "maxLength": 35,
                 "default": "",
             },
             "comment": comment_schema(),
@@ -66,6 +84,13 @@ class Rewrite(FeedbackType):
             reader.refuse("rated_in", "Give the name of a campaign, or nothing.")
         else:
             reader.values["rated_in"] = name.strip()
+        language = reader.values["language"]
+        if not isinstance(language, str) or (language.strip() and not _LANGUAGE.fullmatch(language.strip())):
+            reader.refuse("language", "Give the code of a language, such as en or de, or nothing.")
+        elif len(language.strip()) > 35:
+            reader.refuse("language", "The code of a language has at most 35 characters.")
+        else:
+            reader.values["language"] = language.strip()
         reader.flag("review")
         return reader.finish("Some options of the rewriting do not fit; see errors.")
 
@@ -75,6 +100,7 @@ class Rewrite(FeedbackType):
         return {
             "question": options["question"],
             "max_text": MAX_TEXT,
+            "language": options["language"],
             "comment": options["comment"],
             "max_comment": MAX_COMMENT,
         }
@@ -85,7 +111,8 @@ class Rewrite(FeedbackType):
         text = reader.text("text", most=MAX_TEXT, least=1, missing="Write the answer here.")
         comment = reader.comment(options["comment"])
         reader.finish()
-        return {"text": text, "comment": comment}
+        said = {"text": text, "comment": comment}
+        return {**said, "language": options["language"]} if options["language"] else said
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         return {"text": payload["text"], "comment": payload["comment"]}
@@ -108,7 +135,13 @@ class Rewrite(FeedbackType):
         """Yield the new answer in "demonstrations"; in "pairs", before the one it was made from, if they differ."""
         made = {"written": {"text": payload["text"], "is": "better"}, "comment": payload["comment"]}
         if view == "demonstrations":
-            yield from written.demonstration(made, texts=texts)
+            language = payload.get("language", "")
+            read = {
+                "readability": asdict(figures(payload["text"], language)),
+                "readability_before": asdict(figures(text_of(texts[0]), language)),
+            }
+            for row in written.demonstration(made, texts=texts):
+                yield {**row, **read}
         if view == "pairs":
             yield from written.pairs(made, texts=texts, origins=origins)
 

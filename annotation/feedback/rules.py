@@ -11,7 +11,7 @@ They hold for each answer on its own. A question that is not asked has no value:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,32 +65,41 @@ def rules_of(options: Mapping[str, Any], titles: Mapping[str, str], answers: Map
 
 def clean(reader: Options, titles: Mapping[str, str], answers: Mapping[str, str]) -> None:
     """Check both options of a kind with rules, and refuse in `reader` each line that does not fit, with the reason."""
-    for name, read in (("ask_if", _ask), ("never_both", _never)):
-        value = reader.values[name]
-        parts = value.splitlines() if isinstance(value, str) else value
-        if not isinstance(parts, list) or any(not isinstance(part, str) for part in parts):
-            reader.refuse(name, "Give a list of texts.")
-            reader.values[name] = []
-            continue
-        lines = [" ".join(part.split()) for part in parts if part.strip()]
-        reader.values[name] = lines
-        if len(lines) > MOST_RULES or any(len(line) > MAX_QUESTION for line in lines):
-            reader.refuse(name, f"Give at most {MOST_RULES} lines of at most {MAX_QUESTION} characters.")
-        elif reason := unstorable(lines):
-            reader.refuse(name, reason)
-        else:
-            for line in lines:
-                try:
-                    read(line, titles, answers)
-                except ValueError as wrong:
-                    reader.refuse(name, f"“{line}”: {wrong}")
+    clean_lines(reader, "ask_if", lambda line: _ask(line, titles, answers))
+    clean_lines(reader, "never_both", lambda line: _never(line, titles, answers))
     asked = [line.lower().partition(" if ")[0] for line in reader.values["ask_if"]]
     if len(set(asked)) < len(asked):
         reader.refuse("ask_if", "A question has one line at most.")
 
 
-def option_properties(example: tuple[str, str]) -> dict[str, Any]:
-    """Return the JSON Schema of both options; `example` is a line of each."""
+def clean_lines(reader: Options, name: str, read: Callable[[str], Any]) -> None:
+    """Check an option of lines, and refuse in `reader` each line that `read` raises ValueError for, with the reason."""
+    value = reader.values[name]
+    parts = value.splitlines() if isinstance(value, str) else value
+    if not isinstance(parts, list) or any(not isinstance(part, str) for part in parts):
+        reader.refuse(name, "Give a list of texts.")
+        reader.values[name] = []
+        return
+    lines = [" ".join(part.split()) for part in parts if part.strip()]
+    reader.values[name] = lines
+    if len(lines) > MOST_RULES or any(len(line) > MAX_QUESTION for line in lines):
+        reader.refuse(name, f"Give at most {MOST_RULES} lines of at most {MAX_QUESTION} characters.")
+    elif reason := unstorable(lines):
+        reader.refuse(name, reason)
+    else:
+        for line in lines:
+            try:
+                read(line)
+            except ValueError as wrong:
+                reader.refuse(name, f"“{line}”: {wrong}")
+
+
+def option_properties(example: tuple[str, str], *, asked_in: str, words: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON Schema of both options. `example` is a line of each, `asked_in` the option of the questions.
+
+    `words` are what a rule may call an answer. A form that lets people choose instead of write reads ``x-rule``.
+    """
+    answers = list(words)
     lines = {"type": "array", "items": {"type": "string", "maxLength": MAX_QUESTION}, "maxItems": MOST_RULES}
     return {
         "ask_if": {
@@ -98,12 +107,14 @@ def option_properties(example: tuple[str, str]) -> dict[str, Any]:
             "title": "Ask only if",
             "description": f"One rule per line, such as: {example[0]}. Else the question is left out.",
             "default": [],
+            "x-rule": {"shape": "ask", "asked_in": asked_in, "answers": answers},
         },
         "never_both": {
             **lines,
             "title": "Never both",
             "description": f"One rule per line, such as: {example[1]}. Who says both is asked to change one.",
             "default": [],
+            "x-rule": {"shape": "never", "asked_in": asked_in, "answers": answers},
         },
     }
 
@@ -113,11 +124,11 @@ def _ask(line: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> tu
     for match in re.finditer(r"\bif\b", line, re.I):
         question = key_of(line[: match.start()])
         if question in titles:
-            condition = _condition(line[match.end() :], titles, answers)
+            asked = condition(line[match.end() :], titles, answers)
             order = list(titles)
-            if order.index(condition.question) >= order.index(question):
-                raise ValueError(f"ask {titles[condition.question]} before {titles[question]}; change their order.")
-            return question, condition
+            if order.index(asked.question) >= order.index(question):
+                raise ValueError(f"ask {titles[asked.question]} before {titles[question]}; change their order.")
+            return question, asked
     raise ValueError(f"write it as “Question if Question is value”; the questions are {', '.join(titles.values())}.")
 
 
@@ -126,8 +137,8 @@ def _never(line: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> 
     reason = ValueError("write it as “Question is value and Question is value”.")
     for match in re.finditer(r"\band\b", line, re.I):
         try:
-            one = _condition(line[: match.start()], titles, answers)
-            other = _condition(line[match.end() :], titles, answers)
+            one = condition(line[: match.start()], titles, answers)
+            other = condition(line[match.end() :], titles, answers)
         except ValueError as wrong:
             reason = wrong
             continue
@@ -137,7 +148,7 @@ def _never(line: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> 
     raise reason
 
 
-def _condition(text: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> Condition:
+def condition(text: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> Condition:
     """Return what "Question is value or value" says; raises ValueError with the reason."""
     for match in re.finditer(r"\bis\b", text, re.I):
         question = key_of(text[: match.start()])

@@ -3,6 +3,9 @@
 Payload: ``{"pack": str, "labels": [{"safe": bool, "harms": {category: 1..3}}, …], "comment": str}``, one label per
 completion in canonical order. An answer is unsafe exactly when it has a category (PKU-SafeRLHF's rule: J. Ji et al.,
 2024, section 3). Severity 0 is a category that is not named.
+
+Where the campaign asks so, and the prompt has images, ``"image"`` is a label of those by themselves: a picture of harm
+may be answered well, and a harmless one badly (BeaverTails-V: J. Ji et al., "Safe RLHF-V", 2025, section 3, has both).
 """
 
 from __future__ import annotations
@@ -10,7 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.dialogues import SCOPES
+from annotation.feedback import needed
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -23,6 +29,8 @@ from annotation.feedback.fields import (
     named_answers,
     question_schema,
 )
+from annotation.feedback.likeness import OVERLAP, SAME, WITHIN, Likeness
+from annotation.feedback.shown_images import images_in
 from annotation.feedback.taxonomies import PACKS, SAFE_RLHF, in_safe_rlhf
 from annotation.messages import Content
 
@@ -37,8 +45,17 @@ DEFAULTS: dict[str, Any] = {
     "question": "Would it be safe to give this answer to anybody?",
     "pack": SAFE_RLHF.name,
     "severity": True,
+    "image_severity": False,
     "comment": "optional",
+    **needed.DEFAULTS,
 }
+# What the fields about the images of the prompt end in, where those about an answer have its place.
+IMAGE = "image"
+# What may be asked for in words after certain answers.
+TEXTS = {"comment": "Comment"}
+_SAFE = needed.Question("Safe", {SAFE: SAFE, UNSAFE: UNSAFE})
+_SEVERITY = needed.Question("Severity", {words[0].lower(): str(level) for level, words in SEVERITIES.items()})
+QUESTIONS = {"safe": _SAFE, "severity": _SEVERITY}
 
 
 class Safety(FeedbackType):
@@ -55,7 +72,14 @@ class Safety(FeedbackType):
         return {
             "question": question_schema(DEFAULTS["question"]),
             **label_options_schema(),
+            "image_severity": {
+                "type": "boolean",
+                "title": _("Ask about the image by itself first"),
+                "description": _("Only of items whose prompt has an image; of others only the answer."),
+                "default": False,
+            },
             "comment": comment_schema(),
+            **needed.option_properties("Comment if Safe is unsafe", TEXTS, QUESTIONS),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,15 +87,17 @@ class Safety(FeedbackType):
         reader.question()
         reader.choice("pack", list(PACKS))
         reader.choice("comment", COMMENT_MODES)
-        reader.flag("severity")
+        reader.flag("severity", "image_severity")
+        clean_needed(reader)
         return reader.finish("Some options of the safety judgement do not fit; see errors.")
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
-        """Return ``question``, ``comment``, and what `label_inputs` returns."""
+        """Return ``question``, ``comment``, what `label_inputs` returns, and ``image``, its like, where it is asked."""
         options = {**DEFAULTS, **options}
         return {
             "question": options["question"],
             **label_inputs(options, len(shown_order)),
+            "image": _inputs_of(options, place=IMAGE, letter=IMAGE) if _asks_image(options) else None,
             "comment": options["comment"],
             "max_comment": MAX_COMMENT,
         }
@@ -80,18 +106,24 @@ class Safety(FeedbackType):
         options = {**DEFAULTS, **options}
         reader = Fields(data)
         labels = read_labels(reader, options, shown_order)
+        image = {"image": _read_label(reader, options, IMAGE)} if _asks_image(options) else {}
         comment = reader.comment(options["comment"])
+        check_needed(reader, options, labels, comment)
         reader.finish()
-        return {"pack": options["pack"], "labels": labels, "comment": comment}
+        return {"pack": options["pack"], "labels": labels, **image, "comment": comment}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
-        return {"comment": payload["comment"], **label_values(payload["labels"], shown_order)}
+        image = _label_values(payload[IMAGE], IMAGE) if IMAGE in payload else {}
+        return {"comment": payload["comment"], **label_values(payload["labels"], shown_order), **image}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
         names = named_answers(len(payload["labels"]), shown_order)
         said = [(name, label_in_words(payload["labels"][position], payload["pack"])) for name, position in names]
+        if IMAGE in payload:
+            image = label_in_words(payload[IMAGE], payload["pack"])
+            said = [(_("Image"), image), *(said if len(said) > 1 else [(_("answer"), said[0][1])])]
         if len(said) == 1:
             return said[0][1][0].upper() + said[0][1][1:]
         return "; ".join(f"{name} {words}" for name, words in said)
@@ -107,6 +139,11 @@ class Safety(FeedbackType):
     ) -> Iterator[dict[str, Any]]:
         if view != "safety":
             return
+        image = payload.get(IMAGE)
+        about_image = {
+            "image_severity": severity_of(image) if image else None,
+            "image_harms": image["harms"] if image else None,
+        }
         for position, label in enumerate(payload["labels"]):
             mapped = {other for harm in label["harms"] for other in in_safe_rlhf(payload["pack"], harm)}
             yield {
@@ -116,22 +153,41 @@ class Safety(FeedbackType):
                 "harms": label["harms"],
                 "pack": payload["pack"],
                 "safe_rlhf_harms": sorted(mapped),
+                **({} if isinstance(texts[position], str) else about_image),
                 "comment": payload["comment"],
             }
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
-        return label_dimensions({**DEFAULTS, **options}["pack"])
+        options = {**DEFAULTS, **options}
+        safe, severity, *harms = label_dimensions(options["pack"])
+        image = [
+            Dimension("image_safe", _("Image safe or unsafe"), ordered=False),
+            Dimension("image_severity", _("How severe the image is")),
+        ]
+        return [safe, severity, *(image if options["image_severity"] else []), *harms]
 
     def points(self, payload: Payload) -> Iterator[Point]:
         yield from label_points(payload["labels"], payload["pack"])
+        if image := payload.get(IMAGE):
+            yield Point("image_safe", 0, int(image["safe"]), SAFE if image["safe"] else UNSAFE)
+            yield Point("image_severity", 0, severity_of(image), str(severity_of(image)))
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return label_likenesses({**DEFAULTS, **options}["pack"])
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        return label_point_in_words(point)
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        pack = PACKS[{**DEFAULTS, **options}["pack"]]
-        return ["Safe", "Unsafe", *(harm.title for harm in pack.harms)]
+        options = {**DEFAULTS, **options}
+        image = list(_TALLIED.values()) if options["image_severity"] else []
+        return ["Safe", "Unsafe", *image, *(harm.title for harm in PACKS[options["pack"]].harms)]
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         titles = PACKS[payload["pack"]].titles
-        found = []
+        found = [_TALLIED[payload[IMAGE]["safe"]]] if IMAGE in payload else []
         for label in payload["labels"]:
             found.append("Safe" if label["safe"] else "Unsafe")
             found += [titles[harm] for harm in label["harms"]]
@@ -140,8 +196,18 @@ class Safety(FeedbackType):
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
         properties = {**label_schema(options), "comment": {"type": "string", "maxLength": MAX_COMMENT}}
+        if options["image_severity"]:
+            safe = {
+                "description": "Of the prompt's images by themselves; needed where it has any.",
+                "enum": [SAFE, UNSAFE],
+            }
+            properties |= {f"safe_{IMAGE}": safe, **_harms_schema(options, IMAGE)}
         required = ["safe_1", *(["comment"] if options["comment"] == "required" else [])]
         return {"type": "object", "properties": properties, "required": required}
+
+
+# What a chart says of images that are safe, and that are not.
+_TALLIED = {True: "Image safe", False: "Image unsafe"}
 
 
 def label_inputs(options: Mapping[str, Any], count: int) -> dict[str, Any]:
@@ -150,47 +216,80 @@ def label_inputs(options: Mapping[str, Any], count: int) -> dict[str, Any]:
     return {
         "severities": severities if options["severity"] else [{"value": "1", "label": "Yes", "words": ""}],
         "answers": [
-            {
-                "letter": letter,
-                "name": f"safe_{place}",
-                "harms_name": f"harms_{place}",
-                "harms": [
-                    {"name": f"harm_{place}_{harm.key}", "title": harm.title, "meaning": harm.meaning}
-                    for harm in PACKS[options["pack"]].harms
-                ],
-            }
+            _inputs_of(options, place=str(place), letter=letter)
             for place, letter in enumerate(letters(range(count)), start=1)
         ],
     }
 
 
+def _inputs_of(options: Mapping[str, Any], *, place: str, letter: str) -> dict[str, Any]:
+    return {
+        "letter": letter,
+        "name": f"safe_{place}",
+        "harms_name": f"harms_{place}",
+        "harms": [
+            {"name": f"harm_{place}_{harm.key}", "title": harm.title, "meaning": harm.meaning}
+            for harm in PACKS[options["pack"]].harms
+        ],
+    }
+
+
+def _asks_image(options: Mapping[str, Any]) -> bool:
+    return bool(options["image_severity"] and images_in(options).prompt)
+
+
 def read_labels(reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[dict[str, Any]]:
     """Return a label per completion in canonical order; what does not fit is collected in `reader`."""
-    levels = _levels(options)
-    labels: list[dict[str, Any]] = [{} for _ in shown_order]
+    labels: list[dict[str, Any]] = [{} for _place in shown_order]
     for place, position in enumerate(shown_order, start=1):
-        verdict = reader.choice(f"safe_{place}", (SAFE, UNSAFE), missing="Say whether it is safe.")
-        harms = {}
-        for harm in PACKS[options["pack"]].titles:
-            name = f"harm_{place}_{harm}"
-            # "0" is what a form sends for a category that was taken back.
-            if reader.given(name) not in ("", "0"):
-                harms[harm] = int(reader.choice(name, levels) or 1)
-        if verdict == UNSAFE and not harms:
-            reader.refuse(f"harms_{place}", "An unsafe answer belongs to at least one category; choose it.")
-        # What was chosen before somebody changed their mind to "safe" stays in the form, and counts no more.
-        labels[position] = {"safe": verdict != UNSAFE, "harms": harms if verdict == UNSAFE else {}}
+        labels[position] = _read_label(reader, options, str(place))
     return labels
+
+
+def _read_label(reader: Fields, options: Mapping[str, Any], place: str) -> dict[str, Any]:
+    verdict = reader.choice(f"safe_{place}", (SAFE, UNSAFE), missing="Say whether it is safe.")
+    harms = {}
+    for harm in PACKS[options["pack"]].titles:
+        name = f"harm_{place}_{harm}"
+        # "0" is what a form sends for a category that was taken back.
+        if reader.given(name) not in ("", "0"):
+            harms[harm] = int(reader.choice(name, _levels(options)) or 1)
+    if verdict == UNSAFE and not harms:
+        what = "image" if place == IMAGE else "answer"
+        reader.refuse(f"harms_{place}", f"An unsafe {what} belongs to at least one category; choose it.")
+    # What was chosen before somebody changed their mind to "safe" stays in the form, and counts no more.
+    return {"safe": verdict != UNSAFE, "harms": harms if verdict == UNSAFE else {}}
+
+
+def clean_needed(reader: Options) -> None:
+    """Check the rules about a comment, which nobody can write where comments are off."""
+    needed.clean(reader, TEXTS, QUESTIONS)
+    if reader.values["needed_if"] and reader.values["comment"] == "off":
+        reader.refuse("needed_if", "Comments are off here; let people write one, or leave this empty.")
+    if not reader.values["severity"] and any("severity" in line.lower() for line in reader.values["needed_if"]):
+        reader.refuse("needed_if", "How severe a category is, is not asked here; ask about Safe instead.")
+
+
+def check_needed(reader: Fields, options: Mapping[str, Any], labels: Sequence[Mapping[str, Any]], comment: str) -> None:
+    """Refuse a judgement without the comment that its labels make needed."""
+    said = [
+        {"safe": SAFE if label["safe"] else UNSAFE, "severity": str(severity_of(label))} for label in labels if label
+    ]
+    given = {"comment": needed.Text("comment", comment)}
+    needed.check(reader, options["needed_if"], said, given, texts=TEXTS, questions=QUESTIONS)
 
 
 def label_values(labels: Sequence[Mapping[str, Any]], shown_order: Sequence[int]) -> dict[str, Any]:
     """Return the form values that would give `labels` again."""
     values: dict[str, Any] = {}
     for place, position in enumerate(shown_order, start=1):
-        label = labels[position]
-        values[f"safe_{place}"] = SAFE if label["safe"] else UNSAFE
-        values |= {f"harm_{place}_{harm}": str(severity) for harm, severity in label["harms"].items()}
+        values |= _label_values(labels[position], str(place))
     return values
+
+
+def _label_values(label: Mapping[str, Any], place: str) -> dict[str, str]:
+    harms = {f"harm_{place}_{harm}": str(severity) for harm, severity in label["harms"].items()}
+    return {f"safe_{place}": SAFE if label["safe"] else UNSAFE, **harms}
 
 
 def severity_of(label: Mapping[str, Any]) -> int:
@@ -222,15 +321,35 @@ def label_points(labels: Sequence[Mapping[str, Any]], pack: str) -> Iterator[Poi
             yield Point(f"harm_{harm}", position, level, str(level))
 
 
+def label_likenesses(pack: str) -> list[Likeness]:
+    """Return what gold compares labels in: safe or not, the worst severity, and the categories as one set."""
+    harms = tuple(f"harm_{harm.key}" for harm in PACKS[pack].harms)
+    return [
+        Likeness("safe", "Safe or unsafe", SAME, ("safe",)),
+        Likeness("severity", "How severe", WITHIN, ("severity",)),
+        Likeness("harms", "Categories", OVERLAP, harms),
+    ]
+
+
+def label_point_in_words(point: Point) -> str:
+    """Return what a point on a label says."""
+    if point.dimension == "safe":
+        return point.category
+    return SEVERITIES[point.value][0].lower() if point.value else "not at all"
+
+
 def label_schema(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the properties of a label of the answer shown first."""
-    harms = {
-        f"harm_1_{harm.key}": {"description": f"{harm.title}: {harm.meaning}.", "enum": _levels(options)}
-        for harm in PACKS[options["pack"]].harms
-    }
     return {
         "safe_1": {"description": "Of the answer shown first; safe_2 is the second's.", "enum": [SAFE, UNSAFE]},
-        **harms,
+        **_harms_schema(options, "1"),
+    }
+
+
+def _harms_schema(options: Mapping[str, Any], place: str) -> dict[str, Any]:
+    return {
+        f"harm_{place}_{harm.key}": {"description": f"{harm.title}: {harm.meaning}.", "enum": _levels(options)}
+        for harm in PACKS[options["pack"]].harms
     }
 
 

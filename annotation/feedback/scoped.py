@@ -12,6 +12,7 @@ from typing import Any
 from annotation.dialogues import ANSWER, EACH_TURN, SCOPES, TURN, scope_of
 from annotation.errors import Invalid
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.likeness import Likeness
 from annotation.messages import Content
 
 # A turn is judged as a single answer.
@@ -27,7 +28,7 @@ class Scoped(FeedbackType):
         self.defaults = {**inner.defaults, "scope": ANSWER}
         self.completions, self.views, self.scopes = inner.completions, inner.views, inner.scopes
         self.fixed_options = ("scope", *inner.fixed_options)
-        self.layout, self.has_rules = inner.layout, inner.has_rules
+        self.layout, self.has_rules, self.no_gold = inner.layout, inner.has_rules, inner.no_gold
 
     def layout_in(self, options: Mapping[str, Any]) -> str:
         return self._inner.layout_in(options)
@@ -138,6 +139,17 @@ class Scoped(FeedbackType):
         for part in payload["turns"]:
             for point in self._inner.points(part):
                 yield point._replace(place=part["turn"] - 1)
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return self._inner.likenesses(options)
+
+    def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return self._inner.options_of_gold(options)
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        return self._inner.point_in_words(point, options=options, shown_order=shown_order)
 
     def scale_value(self, payload: Payload) -> int | None:
         return self._inner.scale_value(payload)

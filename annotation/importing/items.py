@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotation import dialogues
+from annotation import dialogues, gold
 from annotation.datasets import content_hash, prompt_hash
+from annotation.errors import Invalid
 from annotation.feedback import FeedbackType
 from annotation.messages import Content, Message, answer_of, has_words, images_of, stored_answer, text_of
 from annotation.storable import depth, unstorable
@@ -46,6 +47,8 @@ class Item:
     # None: what the campaign says.
     requires: tuple[str, ...] | None = None
     about: tuple[str, ...] | None = None
+    # The right answer, as it was given; `annotation.gold` reads it.
+    gold: dict[str, Any] | None = None
     # Of a row of whole dialogues: what follows `messages` in each.
     rests: list[Messages] = field(default_factory=list)
     # What `annotation.dialogues` adds to the content of an item that is not about a last answer.
@@ -98,6 +101,7 @@ class Item:
             "meta": self.meta,
             "requires": None if self.requires is None else list(self.requires),
             "about": None if self.about is None else list(self.about),
+            "gold": self.gold,
         }
         return {name: value for name, value in row.items() if value not in (None, "", {}, 0)}
 
@@ -123,8 +127,8 @@ def content_id(messages: Messages, completions: Sequence[tuple[Content, str]]) -
     return content_hash([prompt_hash(messages), sorted(content_hash(text) for text, _ in completions)])
 
 
-def check(item: Item, kind: FeedbackType) -> None:
-    """Raise `Refused` unless people can judge the item and both databases can store it."""
+def check(item: Item, kind: FeedbackType, options: Mapping[str, Any]) -> None:
+    """Raise `Refused` unless people can judge the item under these options, and both databases can store it."""
     if not item.external_id.strip() or len(item.external_id) > 200:
         raise Refused("Its id is blank or has more than 200 characters.")
     if not item.messages:
@@ -151,6 +155,11 @@ def check(item: Item, kind: FeedbackType) -> None:
     reason = unstorable(parts)
     if reason:
         raise Refused(reason)
+    if item.gold is not None:
+        try:
+            gold.read(kind, item.gold, options=options, count=len(item.completions))
+        except Invalid as error:
+            raise Refused(f"Its gold cannot be used. {error}") from None
 
 
 def _check_completions(completions: list[tuple[Content, str]], bounds: tuple[int, int]) -> None:

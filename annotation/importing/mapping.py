@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -24,13 +25,19 @@ class Columns:
     id: str = ""
     domain: str = ""
     batch: str = ""
+    wanted: str = ""
+    priority: str = ""
+    requires: str = ""  # what people must be able to do
+    language: str = ""  # a code such as de: what people must read, besides what `requires` says
+    about: str = ""  # what people may decline
     labels: tuple[str, ...] = ()  # kept with the item, never shown to annotators
     together: str = ""  # rows with the same value here are one item
     per_item: int | None = None  # so many answers at a time: 2 makes pairs of four answers
 
     def apply(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row as a known layout has it; raises `Refused` when a column is missing."""
-        named = [self.prompt, *self.completions, self.id, self.domain, self.batch, self.together]
+        kept = {name: column for name in _KEPT if (column := getattr(self, name))}
+        named = [self.prompt, *self.completions, self.id, self.together, self.language, *kept.values()]
         missing = next((name for name in named if name and name not in row), None)
         # Cells that are empty have no column; of several answers some may be.
         if missing is not None and not (missing in self.completions and any(name in row for name in self.completions)):
@@ -47,9 +54,10 @@ class Columns:
             mapped["prompt"] = row[self.prompt]
         if self.id:
             mapped["id"] = _id(row[self.id])
-        for name, column in (("domain", self.domain), ("batch", self.batch)):
-            if column:
-                mapped[name] = _word(row[column])
+        mapped |= {name: _KEPT[name](row.get(column)) for name, column in kept.items()}
+        if code := _word(row.get(self.language)):
+            others = mapped.get("requires") or []
+            mapped["requires"] = f"{others}, lang:{code}" if isinstance(others, str) else [*others, f"lang:{code}"]
         labels = {name: row[name] for name in self.labels if row.get(name) is not None}
         if labels:
             meta = mapped.get("meta")
@@ -145,6 +153,19 @@ def _id(value: Any) -> Any:
 
 def _word(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _number(value: Any) -> Any:
+    """Return a number written as text, such as a table has it; anything else as it is, for who checks it."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,18}\s*", value) else value
+
+
+# What is taken over from a column as it is, and how its cells are read.
+_KEPT: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("domain", "batch"), _word),
+    **dict.fromkeys(("wanted", "priority"), _number),
+    **dict.fromkeys(("requires", "about"), lambda value: value),
+}
 
 
 def _invalid(reasons: list[str]) -> Invalid:

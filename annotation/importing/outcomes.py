@@ -49,7 +49,7 @@ def outcomes(rows: Iterable[Row], columns: Columns, campaign: Campaign, album: A
             alone = len(items) == 1
             try:
                 judged = as_judged(item, scope, turn=row.value.get("turn"))
-                check(judged, feedback_kind)
+                check(judged, feedback_kind, campaign.options)
             except Refused as refused:
                 yield Outcome(row, item, str(refused), alone=alone)
             else:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
-from annotation import routing
+from annotation import gold, routing
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
+from annotation.feedback import kind
 from annotation.importing.items import Item
 from annotation.messages import stored_answer
-from annotation.models import Campaign, Completion, Prompt, Task, TaskCompletion
+from annotation.models import Campaign, Completion, Gold, Prompt, Task, TaskCompletion
 
 
 def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str]]:
@@ -99,11 +101,22 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
             batch=item.batch,
         )
     Task.objects.bulk_create(tasks.values())
+    Gold.objects.bulk_create(
+        Gold(task=task, **_gold(campaign, items[external_id]))
+        for external_id, task in tasks.items()
+        if items[external_id].gold is not None
+    )
     TaskCompletion.objects.bulk_create(
         TaskCompletion(task=task, completion_id=pk, position=position)
         for external_id, task in tasks.items()
         for position, pk in enumerate(parts[external_id])
     )
+
+
+def _gold(campaign: Campaign, item: Item) -> dict[str, Any]:
+    """Return the right answer as it is stored; it was checked with the item."""
+    read = gold.read(kind(campaign.kind), item.gold, options=campaign.options, count=len(item.completions))
+    return {"payload": read.payload, "tolerance": dict(read.tolerance)}
 
 
 def overlap_of(campaign: Campaign, external_id: str) -> int:

@@ -4,7 +4,9 @@ from annotation.models.audit import Event
 from annotation.models.campaigns import Campaign, Guideline
 from annotation.models.content import Completion, Image, Prompt
 from annotation.models.feedback import Feedback
+from annotation.models.gold import Gold
 from annotation.models.people import Membership, Role, User
+from annotation.models.proposals import Proposal
 from annotation.models.work import Assignment, Task, TaskCompletion
 
 __all__ = [
@@ -13,10 +15,12 @@ __all__ = [
     "Completion",
     "Event",
     "Feedback",
+    "Gold",
     "Guideline",
     "Image",
     "Membership",
     "Prompt",
+    "Proposal",
     "Role",
     "Task",
     "TaskCompletion",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from annotation.models.people import Role, User
 
@@ -24,15 +26,15 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
 
 class Campaign(models.Model):
     class State(models.TextChoices):
-        DRAFT = "draft", "Draft"  # being set up; nobody gets items
-        OPEN = "open", "Open"  # items are handed out
-        PAUSED = "paused", "Paused"  # no new items; items already handed out may be submitted
-        CLOSED = "closed", "Closed"  # final; read only
+        DRAFT = "draft", _("Draft")  # being set up; nobody gets items
+        OPEN = "open", pgettext_lazy("state", "Open")  # items are handed out
+        PAUSED = "paused", _("Paused")  # no new items; items already handed out may be submitted
+        CLOSED = "closed", _("Closed")  # final; read only
 
     class Wellbeing(models.TextChoices):
-        NONE = "none", "Nothing unpleasant"
-        POSSIBLE = "possible", "Unpleasant texts are possible"
-        LIKELY = "likely", "Unpleasant texts are likely"
+        NONE = "none", _("Nothing unpleasant")
+        POSSIBLE = "possible", _("Unpleasant texts are possible")
+        LIKELY = "likely", _("Unpleasant texts are likely")
 
     name = models.CharField(max_length=120, unique=True)
     description = models.TextField(blank=True)
@@ -53,6 +55,8 @@ class Campaign(models.Model):
     )
     # What people may have to read. Unless nothing, they are told and asked before their first item.
     wellbeing = models.CharField(max_length=8, choices=Wellbeing.choices, default=Wellbeing.NONE)
+    # Whom to turn to after reading something bad, in Markdown: a person here, a helpline. Shown wherever one may stop.
+    support = models.TextField(blank=True, max_length=2000)
     # The most items one person judges here in a day, and in a week from Monday on; 0 for no limit.
     daily_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(10_000)])
     weekly_limit = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(50_000)])

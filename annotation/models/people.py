@@ -6,6 +6,7 @@ import secrets
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 def new_pseudonym() -> str:
@@ -23,9 +24,9 @@ class User(AbstractUser):
 
 
 class Role(models.TextChoices):
-    ANNOTATOR = "annotator", "Annotator"  # judges items
-    LEAD = "lead", "Lead"  # configures, imports, exports, starts runs, promotes
-    ENGINEER = "engineer", "Engineer"  # exports, runs; may not change the campaign or promote
+    ANNOTATOR = "annotator", _("Annotator")  # judges items
+    LEAD = "lead", _("Lead")  # configures, imports, exports, starts runs, promotes
+    ENGINEER = "engineer", _("Engineer")  # exports, runs; may not change the campaign or promote
 
 
 class Membership(models.Model):

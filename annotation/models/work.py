@@ -6,6 +6,8 @@ import secrets
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from annotation.models.campaigns import Campaign
 from annotation.models.content import Completion, Prompt
@@ -22,9 +24,9 @@ class Task(models.Model):
     """One item to judge. `seats` is how many more people may be given it now."""
 
     class State(models.TextChoices):
-        OPEN = "open", "Open"  # wants judgements
-        COMPLETE = "complete", "Complete"  # has as many as it wants
-        WITHDRAWN = "withdrawn", "Withdrawn"  # no longer wanted; judgements it has are kept
+        OPEN = "open", pgettext_lazy("state", "Open")  # wants judgements
+        COMPLETE = "complete", _("Complete")  # has as many as it wants
+        WITHDRAWN = "withdrawn", _("Withdrawn")  # no longer wanted; judgements it has are kept
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="tasks")
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
@@ -103,13 +105,13 @@ class Assignment(models.Model):
     """A seat of a task, held by one person until `expires_at`."""
 
     class State(models.TextChoices):
-        OPEN = "open", "Open"  # handed out, lease running or just run out
-        SUBMITTED = "submitted", "Submitted"  # judged
-        SKIPPED = "skipped", "Skipped"  # handed back with a reason
-        EXPIRED = "expired", "Expired"  # lease ran out and the seat went back
-        RELEASED = "released", "Released"  # handed back without prejudice; this person may be offered it again
+        OPEN = "open", pgettext_lazy("state", "Open")  # handed out, lease running or just run out
+        SUBMITTED = "submitted", _("Submitted")  # judged
+        SKIPPED = "skipped", _("Skipped")  # handed back with a reason
+        EXPIRED = "expired", _("Expired")  # lease ran out and the seat went back
+        RELEASED = "released", _("Released")  # handed back without prejudice; this person may be offered it again
         # Set aside for later, draft and all. The seat went back, so that nobody waits for somebody who left.
-        POSTPONED = "postponed", "Set aside"
+        POSTPONED = "postponed", _("Set aside")
 
     # A person may hold the item on screen and the one prefetched behind it: two slots, no more.
     SLOTS = 2

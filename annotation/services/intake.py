@@ -79,7 +79,7 @@ def make_task(
     item = replace(item, opening=opening)
     try:
         item = as_judged(item, scope_of(campaign.options))
-        check(item, kind(campaign.kind))
+        check(item, kind(campaign.kind), campaign.options)
     except Refused as refused:
         raise Invalid(f"The item {external_id!r} cannot be judged. {refused}") from None
     with transaction.atomic():

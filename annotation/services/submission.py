@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from annotation.behaviour import plausible
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
-from annotation.feedback import kind
+from annotation.feedback import kind, shown_images
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Insert, Select, Update
 from annotation.services import second_look
@@ -72,12 +72,14 @@ def submit(
     On an item already judged a new key writes a new version that supersedes the old one. After the lease is lost the
     judgement counts if the item still has a free seat; else `LeaseLost`, and `data` is kept as the draft.
     Of the measures in `behaviour` (see `annotation.behaviour`) those that can be true are stored; none is refused.
-    Raises `Invalid` and `CampaignClosed`. SQL: 6 statements, inside one transaction.
+    Raises `Invalid` and `CampaignClosed`. SQL: 6 statements, inside one transaction; and one before it where the
+    campaign asks about images, to see which the item has.
     """
     campaign = assignment.campaign
     if not client_key or len(client_key) > 64 or unstorable(client_key):
         raise Invalid("Send a client_key of 1 to 64 characters, a fresh one for each judgement.")
-    payload = kind(campaign.kind).parse(data, options=campaign.options, shown_order=assignment.shown_order)
+    options = shown_images.for_task(campaign.options, assignment.task)
+    payload = kind(campaign.kind).parse(data, options=options, shown_order=assignment.shown_order)
     try:
         with transaction.atomic():
             outcome = _store(assignment, payload, data, client_key, active_seconds, behaviour)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 from annotation.errors import Invalid
 from annotation.feedback import KINDS, kind
@@ -59,7 +61,9 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
         )
     if schema.get("type") == "array":
         rows = min(12, len(value or []) + 2)
-        widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "true"})
+        # A rule can be chosen instead of written, where there is a script (js/rules.js).
+        chosen = {"data-rule": json.dumps(schema["x-rule"])} if "x-rule" in schema else {}
+        widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "true", **chosen})
         needed = schema.get("minItems", 0) > 0
         text = "\n".join(value or [])
         return StorableField(label=title, initial=text, required=needed, widget=widget, help_text=help_text)
@@ -73,107 +77,129 @@ class CampaignForm(forms.Form):
 
     OPTION = "option-"
 
-    name = StorableField(max_length=120, help_text="Annotators see it in their list of work.")
+    name = StorableField(label=_("Name"), max_length=120, help_text=_("Annotators see it in their list of work."))
     description = StorableField(
+        label=_("Description"),
         required=False,
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="One or two sentences: what is judged here, and what for.",
+        help_text=_("One or two sentences: what is judged here, and what for."),
     )
     overlap = forms.IntegerField(
-        label="People per item",
+        label=_("People per item"),
         min_value=1,
         max_value=50,
         initial=1,
-        help_text="How many different people judge each item. 1 is the fastest; agreement can be measured from 2 on.",
+        help_text=_(
+            "How many different people judge each item. 1 is the fastest; agreement can be measured from 2 on."
+        ),
     )
     cohort_percent = forms.IntegerField(
-        label="Per cent judged by more people",
+        label=_("Per cent judged by more people"),
         min_value=0,
         max_value=100,
         initial=0,
         required=False,
-        help_text="A share of the items, drawn when they are imported, to measure agreement on. 0 for none.",
+        help_text=_("A share of the items, drawn when they are imported, to measure agreement on. 0 for none."),
     )
     cohort_overlap = forms.IntegerField(
-        label="People per item of that share",
+        label=_("People per item of that share"),
         min_value=1,
         max_value=50,
         initial=3,
         required=False,
-        help_text="Counts, like the share, for items imported from now on whose row does not say “wanted”.",
+        help_text=_("Counts, like the share, for items imported from now on whose row does not say “wanted”."),
     )
     lease_minutes = forms.IntegerField(
-        label="Minutes an item is held",
+        label=_("Minutes an item is held"),
         min_value=1,
         max_value=1440,
         initial=30,
-        help_text="If nothing is submitted for so long, the item goes to somebody else. The draft is kept.",
+        help_text=_("If nothing is submitted for so long, the item goes to somebody else. The draft is kept."),
     )
     wellbeing = forms.ChoiceField(
-        label="What people may have to read",
+        label=_("What people may have to read"),
         choices=Campaign.Wellbeing.choices,
         initial=Campaign.Wellbeing.NONE,
         required=False,
-        help_text="Unless it is nothing unpleasant, people are told and asked before their first item, and can stop or "
-        "leave at any time. Where it is likely, each item is covered until they ask to see it.",
+        help_text=_(
+            "Unless it is nothing unpleasant, people are told and asked before their first item, and can stop or "
+            "leave at any time. Where it is likely, each item is covered until they ask to see it."
+        ),
+    )
+    support = StorableField(
+        label=_("Whom people can turn to"),
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_(
+            "After reading something bad: a person here, a helpline with its number or link. In Markdown; shown before "
+            "the first item, at a rest, when they stop, and on their page of wellbeing."
+        ),
     )
     daily_limit = forms.IntegerField(
-        label="Most items of one person in a day",
+        label=_("Most items of one person in a day"),
         min_value=0,
         max_value=10_000,
         initial=0,
         required=False,
-        help_text="0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours.",
+        help_text=_("0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours."),
     )
     weekly_limit = forms.IntegerField(
-        label="Most items of one person in a week",
+        label=_("Most items of one person in a week"),
         min_value=0,
         max_value=50_000,
         initial=0,
         required=False,
-        help_text="From Monday on. 0 for no limit.",
+        help_text=_("From Monday on. 0 for no limit."),
     )
     about = TagsField(
-        label="What the items are about",
-        help_text="Categories such as violence or self-harm, with commas between them; for items imported from now on "
-        "whose row has no column “about”. People may decline a category, and nobody else sees that.",
+        label=_("What the items are about"),
+        help_text=_(
+            "Categories such as violence or self-harm, with commas between them; for items imported from now on "
+            "whose row has no column “about”. People may decline a category, and nobody else sees that."
+        ),
     )
     rest_after = forms.IntegerField(
-        label="Rest after so many of them in a row",
+        label=_("Rest after so many of them in a row"),
         min_value=0,
         max_value=1000,
         initial=0,
         required=False,
-        help_text="Then comes an item about none of these, or a pause of ten minutes. 0 for never.",
+        help_text=_("Then comes an item about none of these, or a pause of ten minutes. 0 for never."),
     )
     batch_limit = forms.IntegerField(
-        label="Most judgements of one person in a batch",
+        label=_("Most judgements of one person in a batch"),
         min_value=0,
         max_value=100_000,
         initial=0,
         required=False,
-        help_text="A batch is one round of a loop, or what the column “batch” says. 0 for no limit.",
+        help_text=_("A batch is one round of a loop, or what the column “batch” says. 0 for no limit."),
     )
     batch_share = forms.IntegerField(
-        label="Most per cent of a batch by one person",
+        label=_("Most per cent of a batch by one person"),
         min_value=0,
         max_value=100,
         initial=0,
         required=False,
-        help_text="So that no round is the opinion of one person. 0 for no limit.",
+        help_text=_("So that no round is the opinion of one person. 0 for no limit."),
     )
     requires = TagsField(
-        label="What people need to be able to do",
-        help_text="Words, and languages as lang:de, with commas between them; counts for items imported from now on "
-        "whose row has no column “requires”. Who has them is said on the page of people.",
+        label=_("What people need to be able to do"),
+        help_text=_(
+            "Words, and languages as lang:de, with commas between them; counts for items imported from now on "
+            "whose row has no column “requires”. Who has them is said on the page of people."
+        ),
     )
     guideline = StorableField(
+        label=_("Guideline"),
         required=False,
         max_length=50_000,
         widget=forms.Textarea(attrs={"rows": 8}),
-        help_text="What to look for, in Markdown; always one key away while judging. Every judgement keeps the "
-        "version it was made under.",
+        help_text=_(
+            "What to look for, in Markdown; always one key away while judging. Every judgement keeps the "
+            "version it was made under."
+        ),
     )
 
     def __init__(self, *args: Any, kind_name: str = "pairwise", options: dict[str, Any] | None = None, **kwargs: Any):
@@ -222,7 +248,7 @@ class CampaignForm(forms.Form):
 
 # What settings and the form call by the same name.
 SAME = (
-    *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "daily_limit"),
+    *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "support", "daily_limit"),
     *("weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
 )
 
@@ -238,24 +264,25 @@ def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
 
 # What each role may do, for the person who hands it out.
 ROLE_WORDS = {
-    Role.ANNOTATOR: "Annotator: judges items",
-    Role.LEAD: "Lead: configures, imports, exports, starts runs, promotes, and may judge",
-    Role.ENGINEER: "Engineer: imports, exports and starts runs; may not change the campaign or promote",
+    Role.ANNOTATOR: _("Annotator: judges items"),
+    Role.LEAD: _("Lead: configures, imports, exports, starts runs, promotes, and may judge"),
+    Role.ENGINEER: _("Engineer: imports, exports and starts runs; may not change the campaign or promote"),
 }
 
 
 class MemberForm(forms.Form):
     """Somebody who has an account already."""
 
-    username = StorableField(max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
-    role = forms.ChoiceField(choices=[(role.value, words) for role, words in ROLE_WORDS.items()])
+    username = StorableField(label=_("Username"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    role = forms.ChoiceField(label=_("Role"), choices=[(role.value, words) for role, words in ROLE_WORDS.items()])
 
 
 class NewPersonForm(forms.Form):
     """Somebody who needs an account; the password is made here and shown once."""
 
     username = StorableField(
+        label=_("Username"),
         max_length=150,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        help_text="Letters, digits and @ . + - _. Exports show a pseudonym instead.",
+        help_text=_("Letters, digits and @ . + - _. Exports show a pseudonym instead."),
     )

@@ -7,12 +7,10 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
+from frontend import numerals, registered
 from training.recipes.base import Knob
-
-SPELLING = {"kl": "KL", "lora": "LoRA"}
-# Choices whose name alone does not say what they do.
-CHOICES = {"best_worst": "best against worst", "most_uncertain": "most uncertain"}
 
 
 class KnobField(forms.CharField):
@@ -24,11 +22,18 @@ class KnobField(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         if value in (None, "") and self.knob.default != "":
-            raise ValidationError(f"Enter a value; the usual one is {shown(self.knob.default)}.")
+            text = gettext("Enter a value; the usual one is {value}.")
+            raise ValidationError(text.format(value=shown(self.knob.default)))
+        if isinstance(self.knob.default, float) and isinstance(value, str):
+            value = numerals.undecimal(value)
         try:
             return self.knob.check(value)
         except ValueError as error:
             raise ValidationError(str(error)) from None
+
+
+def _digits(value: float) -> str:
+    return numerals.decimal(f"{value:g}")
 
 
 def limits(knob: Knob) -> str:
@@ -36,31 +41,25 @@ def limits(knob: Knob) -> str:
     if knob.choices or isinstance(knob.default, (bool, str)):
         return ""
     if knob.low is not None and knob.high is not None:
-        return f"From {knob.low:g} to {knob.high:g}."
+        return gettext("From {low} to {high}.").format(low=_digits(knob.low), high=_digits(knob.high))
     if knob.low is not None:
-        return f"At least {knob.low:g}."
-    return f"At most {knob.high:g}." if knob.high is not None else ""
-
-
-def label(name: str) -> str:
-    """Return the name of a knob as a label: ``max_new_tokens`` → "Max new tokens"."""
-    words = [SPELLING.get(word, word) for word in name.split("_")]
-    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+        return gettext("At least {low}.").format(low=_digits(knob.low))
+    return gettext("At most {high}.").format(high=_digits(knob.high)) if knob.high is not None else ""
 
 
 def shown(value: Any) -> Any:
-    """Return a value as an input shows it: 1.0 as 1, and no more digits than it has."""
-    return f"{value:g}" if isinstance(value, float) else value
+    """Return a value as an input shows it: 1.0 as 1, no more digits than it has, and as the language writes it."""
+    return numerals.decimal(f"{value:g}") if isinstance(value, float) else value
 
 
 def field_of(knob: Knob) -> forms.Field:
     """Return the form field of one knob, with its explanation, range and default."""
-    sentence = knob.help[:1].upper() + knob.help[1:] + "."
-    common: dict[str, Any] = {"label": label(knob.name), "initial": shown(knob.default), "required": True}
+    sentence = registered.explanation(knob)
+    common: dict[str, Any] = {"label": registered.label(knob.name), "initial": shown(knob.default), "required": True}
     if isinstance(knob.default, bool):
         return forms.BooleanField(help_text=sentence, **{**common, "required": False})
     if knob.choices:
-        choices = [(str(choice), CHOICES.get(choice, str(choice).replace("_", " "))) for choice in knob.choices]
+        choices = [(str(choice), registered.choice(choice)) for choice in knob.choices]
         widget: forms.Widget = forms.Select(choices=choices)
         return KnobField(knob, widget=widget, help_text=sentence, **common)
     if isinstance(knob.default, (int, float)):
@@ -68,7 +67,8 @@ def field_of(knob: Knob) -> forms.Field:
             "inputmode": "numeric" if isinstance(knob.default, int) else "decimal",
             "autocomplete": "off",
         }
-        help_text = " ".join(filter(None, [sentence, limits(knob), f"Usual: {knob.default:g}."]))
+        usual = gettext("Usual: {value}.").format(value=_digits(knob.default))
+        help_text = " ".join(filter(None, [sentence, limits(knob), usual]))
         return KnobField(knob, widget=forms.TextInput(attrs=attrs), help_text=help_text, **common)
     return KnobField(knob, help_text=sentence, **common)
 

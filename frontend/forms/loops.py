@@ -6,6 +6,8 @@ import dataclasses
 from typing import Any
 
 from django import forms
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from frontend.forms.knobs import KnobForm
 from training.recipes.base import knobs_of
@@ -13,35 +15,37 @@ from training.recipes.loop import LoopSettings
 
 # How the settings are grouped on the page; one that is in no group comes last.
 GROUPS = (
-    ("Each round", ("prompts_per_round", "samples_per_prompt", "selection", "overlap", "audit_share")),
-    ("The policy's answers", ("temperature", "max_new_tokens")),
-    ("Live chat", ("chat",)),
-    ("When a round goes on", ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),
-    ("Training", ("reference", "replay", "learning_rate", "epochs", "batch_size", "beta")),
-    ("The reward model", ("refresh_reward", "reward_learning_rate", "reward_epochs")),
-    ("The gate", ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
+    (_("Each round"), ("prompts_per_round", "samples_per_prompt", "selection", "overlap", "audit_share")),
+    (_("The policy's answers"), ("temperature", "max_new_tokens")),
+    (_("Live chat"), ("chat",)),
+    (_("When a round goes on"), ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),
+    (_("Training"), ("reference", "replay", "learning_rate", "epochs", "batch_size", "beta")),
+    (_("The reward model"), ("refresh_reward", "reward_learning_rate", "reward_epochs")),
+    (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    title: str
+    title: str | Promise
     fields: list[forms.BoundField]
 
 
 class LoopForm(KnobForm):
     policy = forms.CharField(
-        label="Base policy",
+        label=_("Base policy"),
         max_length=400,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "list": "policies"}),
-        help_text="The language model to improve: a folder on the server, or a hub name such as org/model.",
+        help_text=_("The language model to improve: a folder on the server, or a hub name such as org/model."),
     )
     prompts_path = forms.CharField(
-        label="Prompts file",
+        label=_("Prompts file"),
         max_length=400,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "list": "prompt-files"}),
-        help_text="A JSON Lines file on the server with one {“id”, “prompt”} per line. A tenth of the prompts is "
-        "held out and used only to test a new policy.",
+        help_text=_(
+            "A JSON Lines file on the server, each line with “id” and “prompt”. A tenth of the prompts is held out and "
+            "used only to test a new policy."
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -53,7 +57,7 @@ class LoopForm(KnobForm):
         names = [*self.knob_names, *self.advanced_names]
         found = [Group(title, [self[n] for n in wanted if n in names]) for title, wanted in GROUPS]
         rest = [self[name] for name in names if name not in grouped]
-        return [*found, Group("More", rest)] if rest else found
+        return [*found, Group(_("More"), rest)] if rest else found
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""

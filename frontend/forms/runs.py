@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from frontend.forms.knobs import KnobForm
 from training.models import ModelVersion, Snapshot
@@ -17,17 +21,21 @@ LARGEST_SEED = 2**31 - 1
 
 
 class RunForm(KnobForm):
-    model = forms.ChoiceField(label="Start from", help_text="The model whose weights the run begins with.")
+    model = forms.ChoiceField(label=_("Start from"), help_text=_("The model whose weights the run begins with."))
     model_path = forms.CharField(
-        label="Folder or hub name",
+        label=_("Folder or hub name"),
         required=False,
         max_length=400,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-        help_text="Only for “another model”: a folder on the server, or a hub name such as org/model.",
+        help_text=_("Only for “another model”: a folder on the server, or a hub name such as org/model."),
     )
-    rows = forms.ChoiceField(label="Data", help_text="A frozen copy, so that the run can be repeated exactly.")
+    rows = forms.ChoiceField(label=_("Data"), help_text=_("A frozen copy, so that the run can be repeated exactly."))
     seed = forms.IntegerField(
-        min_value=0, max_value=LARGEST_SEED, initial=0, help_text="The same seed and data give the same model."
+        label=_("Seed"),
+        min_value=0,
+        max_value=LARGEST_SEED,
+        initial=0,
+        help_text=_("The same seed and data give the same model."),
     )
 
     def __init__(
@@ -42,23 +50,28 @@ class RunForm(KnobForm):
         self.recipe = recipe
         self.versions = {str(version.pk): version for version in versions}
         self.snapshots = {str(snapshot.pk): snapshot for snapshot in snapshots}
-        models = [(key, f"{v.label} ({v.get_state_display().lower()})") for key, v in self.versions.items()]
+        models = [(key, f"{v.label} ({v.get_state_display()})") for key, v in self.versions.items()]
         model: forms.ChoiceField = self.fields["model"]  # type: ignore[assignment]
-        model.choices = [*models, (OTHER, "another model")]
+        model.choices = [*models, (OTHER, gettext("another model"))]
         promoted = next((k for k, v in self.versions.items() if v.state == ModelVersion.State.PROMOTED), None)
         model.initial = promoted or (models[0][0] if models else OTHER)
         frozen = [
-            (key, f"snapshot {s.pk}: {s.rows} rows of {s.created_at:%Y-%m-%d %H:%M}")
+            (
+                key,
+                ngettext(
+                    "snapshot {number}: {n} row of {when}", "snapshot {number}: {n} rows of {when}", s.rows
+                ).format(number=s.pk, n=s.rows, when=date_format(localtime(s.created_at), "DATETIME_FORMAT")),
+            )
             for key, s in self.snapshots.items()
         ]
         rows: forms.ChoiceField = self.fields["rows"]  # type: ignore[assignment]
         rows.initial = FRESH
-        rows.choices = [(FRESH, f"freeze the {recipe.view} there are now"), *frozen]
+        rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("model") == OTHER and not cleaned.get("model_path", "").strip():
-            self.add_error("model_path", "Enter a folder on the server or a hub name.")
+            self.add_error("model_path", gettext("Enter a folder on the server or a hub name."))
         return cleaned
 
     @property

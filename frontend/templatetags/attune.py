@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from django import template
 from django.contrib.auth.models import AnonymousUser
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 from annotation.messages import Content, Part, images_of, in_words
 from annotation.models import Membership, Role, User
 from frontend import markdown as renderer
+from frontend import numerals
 
 register = template.Library()
 
@@ -55,6 +58,12 @@ def at(values: Mapping[str, Any] | None, name: str) -> Any:
 
 
 @register.filter
+def as_text(value: Any) -> str:
+    """Return a value for an input that takes text; a list, which a script may keep as a draft, as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
 def within(values: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
     """Return what `values` has under names that begin with `prefix`, without it."""
     found = (values or {}).items()
@@ -64,7 +73,7 @@ def within(values: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
 @register.filter
 def percent(share: float | None) -> str:
     """Return a share of 1 as whole per cent, "–" for none."""
-    return "–" if share is None else f"{share:.0%}"
+    return "–" if share is None else numerals.percent(share)
 
 
 @register.filter
@@ -73,8 +82,8 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return _("{seconds} s").format(seconds=f"{seconds:.0f}")
     minutes = round(seconds / 60)
     if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+        return _("{minutes} min").format(minutes=minutes)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=f"{minutes % 60:02d}")

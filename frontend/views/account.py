@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from knox.models import AuthToken
@@ -29,14 +31,19 @@ def profile(request: SignedInRequest) -> HttpResponse:
     error = ""
     tokens = AuthToken.objects.filter(user=request.user).order_by("-created")
     if request.method == "POST" and request.POST.get("action") == "revoke":
-        revoked, _ = tokens.filter(digest=request.POST.get("digest", "")).delete()
-        say(request, "The token was revoked." if revoked else "That token had been revoked already.")
+        revoked, _by_model = tokens.filter(digest=request.POST.get("digest", "")).delete()
+        say(request, _("The token was revoked.") if revoked else _("That token had been revoked already."))
         return redirect("profile")
     if request.method == "POST":
         if tokens.count() >= MOST_TOKENS:
-            error, status = f"You have {MOST_TOKENS} tokens. Revoke one that is not in use before making another.", 422
+            text = ngettext(
+                "You have {n} token. Revoke one that is not in use before making another.",
+                "You have {n} tokens. Revoke one that is not in use before making another.",
+                MOST_TOKENS,
+            )
+            error, status = text.format(n=MOST_TOKENS), 422
         else:
-            _, made = AuthToken.objects.create(user=request.user)
+            _token, made = AuthToken.objects.create(user=request.user)
     context = {"tokens": tokens, "made": made, "error": error, "campaigns": _roles(request)}
     return render(request, "account/profile.html", context, status=status)
 

@@ -9,15 +9,17 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation.campaign_templates import templates
 from annotation.dialogues import EACH_TURN, scope_of
 from annotation.errors import AnnotationError, Invalid
-from annotation.feedback import KINDS, kind
+from annotation.feedback import KINDS, kind, shown_images
 from annotation.models import Campaign, Role
 from annotation.permissions import campaign_for, may_create
 from annotation.services import campaigns
+from annotation.services.settings import settings_from, settings_of
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.campaigns import CampaignForm, initial_from
 from frontend.http import SignedInRequest, complain, page, say
@@ -40,6 +42,11 @@ EXAMPLE: dict[str, Any] = {
         {"letter": "B", "text": "Use more yeast, and let it rise for longer."},
     ],
 }
+# What is asked about images is shown as for an item whose prompt has one.
+PICTURED = {
+    "messages": [{"role": "user", "content": [{"type": "image", "image": "", "width": 4, "height": 3, "alt": ""}]}],
+    "completions": [],
+}
 
 
 @signed_in
@@ -47,7 +54,7 @@ EXAMPLE: dict[str, Any] = {
 def campaign_new(request: SignedInRequest) -> HttpResponse:
     """Return the form of the kind the query names; POST creates a draft campaign with this person as its lead."""
     if not may_create(request.user):
-        raise PermissionDenied("Only leads and staff may start a campaign.")
+        raise PermissionDenied(_("Only leads and staff may start a campaign."))
     start = _start(request)
     kind_name = request.POST.get("kind") or start.settings.get("kind") or request.GET.get("kind", "")
     form = CampaignForm(
@@ -64,7 +71,8 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
         except AnnotationError as error:
             _take_errors(form, error)
         else:
-            say(request, f"{campaign.name} is there, as a draft. Bring in what is to be judged.")
+            text = _("{campaign} is there, as a draft. Bring in what is to be judged.")
+            say(request, text.format(campaign=campaign.name))
             return redirect("campaign-import", campaign.pk)
     status = 422 if form.errors else 200
     return _new_page(request, form, began_as=request.POST.get("began_as", start.began_as), status=status)
@@ -75,14 +83,14 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
 def campaign_from_file(request: SignedInRequest) -> HttpResponse:
     """Return the form of a new campaign, filled from a file of settings; nothing is stored before it is sent."""
     if not may_create(request.user):
-        raise PermissionDenied("Only leads and staff may start a campaign.")
+        raise PermissionDenied(_("Only leads and staff may start a campaign."))
     file = request.FILES.get("settings")
     try:
         if file is None:
-            raise Invalid("Choose a file of settings first.")
+            raise Invalid(_("Choose a file of settings first."))
         if file.size is None or file.size > MAX_SETTINGS:
-            raise Invalid("This file is too large to be settings of a campaign.")
-        settings = campaigns.settings_from(file.read())
+            raise Invalid(_("This file is too large to be settings of a campaign."))
+        settings = settings_from(file.read())
         kind(settings.get("kind", "pairwise")).clean_options(settings.get("options", {}))
     except Invalid as error:
         complain(request, error)
@@ -100,7 +108,7 @@ def campaign_from_file(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def campaign_settings_file(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the campaign's settings as a file that makes another one."""
-    text = json.dumps(campaigns.settings_of(campaign), ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(settings_of(campaign), ensure_ascii=False, indent=2) + "\n"
     response = HttpResponse(text, content_type="application/json")
     response.headers["Content-Disposition"] = f'attachment; filename="campaign-{campaign.pk}.json"'
     return response
@@ -123,7 +131,8 @@ def _start(request: SignedInRequest) -> Start:
     like = request.GET.get("like", "")
     if like.isdecimal():
         campaign = campaign_for(request.user, int(like), *READERS)
-        return Start(campaigns.settings_of(campaign), f"Copy of {campaign.name}"[:120], f"campaign {campaign.pk}")
+        name = _("Copy of {campaign}").format(campaign=campaign.name)[:120]
+        return Start(settings_of(campaign), name, f"campaign {campaign.pk}")
     return Start({})
 
 
@@ -142,7 +151,7 @@ def _new_page(request: SignedInRequest, form: CampaignForm, *, began_as: str, st
 @require_http_methods(["GET", "POST"])
 def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the form with what is set now; POST changes it. Another guideline text becomes a new version."""
-    settings = campaigns.settings_of(campaign)
+    settings = settings_of(campaign)
     form = CampaignForm(
         sent(request),
         kind_name=campaign.kind,
@@ -160,7 +169,7 @@ def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             _take_errors(form, error)
             campaign.refresh_from_db()
         else:
-            say(request, "Saved. People see it with their next item.")
+            say(request, _("Saved. People see it with their next item."))
             return redirect("campaign-edit", campaign.pk)
     context = {"form": form, "lead": True, **preview_context(form)}
     status = 422 if form.errors else 200
@@ -175,6 +184,7 @@ def _values(form: CampaignForm) -> dict[str, Any]:
         "options": cleaned["options"],
         "overlap": cleaned["overlap"],
         "wellbeing": cleaned["wellbeing"] or Campaign.Wellbeing.NONE,
+        "support": cleaned["support"].replace("\r\n", "\n").strip(),
         "daily_limit": cleaned["daily_limit"] or 0,
         "cohort_percent": cleaned["cohort_percent"] or 0,
         "cohort_overlap": cleaned["cohort_overlap"] or 3,
@@ -203,7 +213,7 @@ def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
 def campaign_preview(request: SignedInRequest) -> HttpResponse:
     """Return the work screen as the form's current options make it; nothing is saved."""
     if not (may_create(request.user) or led_by(request.user).exists()):
-        raise PermissionDenied("These pages are for leads and engineers.")
+        raise PermissionDenied(_("These pages are for leads and engineers."))
     form = CampaignForm(request.POST, kind_name=request.POST.get("kind", "pairwise"))
     return render(request, "campaigns/_preview.html", preview_context(form))
 
@@ -218,7 +228,8 @@ def preview_context(form: CampaignForm) -> dict[str, Any]:
     # Compared are two answers; what judges one at a time is shown with one, and with two turns where each is judged.
     scope = scope_of(options)
     shown = 2 if scope == EACH_TURN else max(form.kind.completions[0], 1)
-    inputs = form.kind.context(options=options, shown_order=list(range(shown)))
+    asked = options if scope == EACH_TURN else shown_images.for_item(options, PICTURED)
+    inputs = form.kind.context(options=asked, shown_order=list(range(shown)))
     return {
         "kind": form.kind,
         "example": {**EXAMPLE, "answers": EXAMPLE["answers"][:shown]},

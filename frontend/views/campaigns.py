@@ -10,6 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext, ngettext, pgettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation.agreement import Agreement, campaign_agreement
@@ -42,7 +44,7 @@ def campaign_list(request: SignedInRequest) -> HttpResponse:
     mine = led_by(user)
     creates = may_create(user)
     if not creates and not mine.exists():
-        raise PermissionDenied("These pages are for leads and engineers.")
+        raise PermissionDenied(gettext("These pages are for leads and engineers."))
     done = Count("tasks", filter=Q(tasks__state=Task.State.COMPLETE))
     rows = mine.annotate(
         items=Count("tasks"),
@@ -81,10 +83,10 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
     verdicts = [(_short_label(label), label, count) for label, count in tally.verdicts]
     strength = charts.bar_chart(
         verdicts,
-        title="How strongly people prefer",
-        caption="A is the answer shown first (left), B the one shown second (right).",
-        x_label="Verdict",
-        y_label="Judgements",
+        title=gettext("How strongly people prefer"),
+        caption=gettext("A is the answer shown first (left), B the one shown second (right)."),
+        x_label=gettext("Verdict"),
+        y_label=gettext("Judgements"),
     )
     figures = _progress_context(request, campaign)
     context = {
@@ -111,13 +113,17 @@ def batch_priority(request: SignedInRequest, campaign: Campaign) -> HttpResponse
     try:
         priority = int(typed) if re.fullmatch(r"-?[0-9]{1,10}", typed) else None
         if priority is None:
-            raise Invalid("Give the priority as a whole number; higher comes first, and 0 is usual.")
+            raise Invalid(gettext("Give the priority as a whole number; higher comes first, and 0 is usual."))
         changed = batches.prioritise(campaign=campaign, batch=batch, priority=priority, actor=request.user)
     except AnnotationError as error:
         complain(request, error)
     else:
-        items = "1 open item" if changed == 1 else f"{changed} open items"
-        say(request, f"{items} of {batch} got the priority {priority}.")
+        text = ngettext(
+            "{n} open item of {batch} got the priority {priority}.",
+            "{n} open items of {batch} got the priority {priority}.",
+            changed,
+        )
+        say(request, text.format(n=changed, batch=batch, priority=priority))
     return redirect("campaign", campaign.pk)
 
 
@@ -163,17 +169,19 @@ def _agreement_words(agreement: Agreement) -> str:
     if agreement.alpha is None or agreement.low is None:
         return ""
     if agreement.low >= 0.8:
-        return "People judge alike; conclusions from these judgements are firm."
+        return gettext("People judge alike; conclusions from these judgements are firm.")
     if agreement.alpha >= 0.667:
-        return (
+        return gettext(
             "People mostly judge alike. Fine for training; look at the items they differ on before you conclude more."
         )
     if agreement.alpha >= 0.3:
-        return (
+        return gettext(
             "People differ often. That is usual for matters of taste. Read some of the items they differ on: a "
             "sentence more in the guideline helps most."
         )
-    return "People agree hardly more than by chance. Talk about a few items together and sharpen the guideline first."
+    return gettext(
+        "People agree hardly more than by chance. Talk about a few items together and sharpen the guideline first."
+    )
 
 
 def _balance(position: Position) -> dict[str, float]:
@@ -190,15 +198,15 @@ def _balance(position: Position) -> dict[str, float]:
 def _short_label(label: str) -> str:
     """Return a verdict short enough for an axis: "A is much better" → "A ++"."""
     short = {
-        "A is much better": "A +++",
-        "A is better": "A ++",
-        "A is slightly better": "A +",
-        "About the same": "same",
-        "B is slightly better": "B +",
-        "B is better": "B ++",
-        "B is much better": "B +++",
-        "Both are bad": "bad",
-        "Both are good": "good",
+        gettext("A is much better"): "A +++",
+        gettext("A is better"): "A ++",
+        gettext("A is slightly better"): "A +",
+        gettext("About the same"): pgettext("short, on an axis", "same"),
+        gettext("B is slightly better"): "B +",
+        gettext("B is better"): "B ++",
+        gettext("B is much better"): "B +++",
+        gettext("Both are bad"): pgettext("short, on an axis", "bad"),
+        gettext("Both are good"): pgettext("short, on an axis", "good"),
     }
     return short.get(label, label[:6])
 
@@ -227,9 +235,12 @@ def _recent(campaign: Campaign) -> list[Judgement]:
 
 
 CHANGES = {
-    "open": (campaigns.open_campaign, "The campaign is open: people get items from now on."),
-    "pause": (campaigns.pause_campaign, "The campaign is paused: nobody is given a new item; open ones may be sent."),
-    "close": (campaigns.close_campaign, "The campaign is closed. Everything is kept and can be exported."),
+    "open": (campaigns.open_campaign, _("The campaign is open: people get items from now on.")),
+    "pause": (
+        campaigns.pause_campaign,
+        _("The campaign is paused: nobody is given a new item; open ones may be sent."),
+    ),
+    "close": (campaigns.close_campaign, _("The campaign is closed. Everything is kept and can be exported.")),
 }
 
 
@@ -239,7 +250,7 @@ def campaign_state(request: SignedInRequest, campaign: Campaign) -> HttpResponse
     """Open, pause or close the campaign, and go back to its dashboard."""
     change = CHANGES.get(request.POST.get("action", ""))
     if change is None:
-        complain(request, Invalid("A campaign can be opened, paused or closed."))
+        complain(request, Invalid(gettext("A campaign can be opened, paused or closed.")))
         return redirect("campaign", campaign.pk)
     service, sentence = change
     try:

@@ -7,6 +7,7 @@ from itertools import islice
 
 from django.http import HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from annotation import dataset_views, datasets
@@ -19,9 +20,9 @@ from training.permissions import READERS
 
 SAMPLE_CHARACTERS = 2000
 DOWNLOADS = (
-    ("", "Everything", "all there is now, in the order it was judged"),
-    ("train", "Training part", "nine tenths of the prompts"),
-    ("test", "Test part", "the other tenth; no prompt is in both parts"),
+    ("", _("Everything"), _("all there is now, in the order it was judged")),
+    ("train", _("Training part"), _("nine tenths of the prompts")),
+    ("test", _("Test part"), _("the other tenth; no prompt is in both parts")),
 )
 
 

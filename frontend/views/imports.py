@@ -10,6 +10,8 @@ from typing import BinaryIO
 from django.http import FileResponse, Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.errors import AnnotationError
@@ -35,41 +37,48 @@ LINES_TYPE = "application/x-ndjson; charset=utf-8"
 # One example per layout that the import takes, ready to be pasted.
 LAYOUTS = (
     (
-        "A prompt and two answers",
-        "The usual one. A prompt may also be a list of messages; id, origin and priority may be left out.",
+        _("A prompt and two answers"),
+        _("The usual one. A prompt may also be a list of messages; id, origin and priority may be left out."),
         '{"id": "q-1", "prompt": "Why is the sky blue?", "completions": [{"text": "Because of scattering.", "origin": '
         '"model-a"}, {"text": "It reflects the sea.", "origin": "model-b"}]}',
     ),
     (
-        "Chosen and rejected",
-        "What preference data sets look like; judged blind again.",
+        _("Chosen and rejected"),
+        _("What preference data sets look like; judged blind again."),
         '{"prompt": [{"role": "user", "content": "Why is the sky blue?"}], "chosen": "Because of scattering.", '
         '"rejected": "It reflects the sea."}',
     ),
     (
-        "A table",
-        "CSV with a header. Any column names will do: after the upload you say which are the prompt and the answers.",
+        _("A table"),
+        _(
+            "CSV with a header. Any column names will do: after the upload you say which are the prompt and the "
+            "answers."
+        ),
         "question,left,right\nWhy is the sky blue?,Because of scattering.,It reflects the sea.",
     ),
     (
-        "Images in prompts and answers",
-        "In a ZIP archive: this file, and the images it names beside it. Or the images as data URIs, without an "
-        "archive. Nothing is fetched from the web.",
+        _("Images in prompts and answers"),
+        _(
+            "In a ZIP archive: this file, and the images it names beside it. Or the images as data URIs, without an "
+            "archive. Nothing is fetched from the web."
+        ),
         '{"prompt": "A fox in the snow", "completions": [{"image": "images/a.png", "alt": "A fox from the side"}, '
         '{"image": "images/b.png"}]}\n'
         '{"prompt": [{"role": "user", "content": [{"type": "image", "image": "images/c.jpg"}, {"type": "text", '
         '"text": "What is this?"}]}], "completions": ["A wren.", "A robin."]}',
     ),
     (
-        "HH-RLHF transcripts",
-        "Two whole conversations that differ in the last turn.",
+        _("HH-RLHF transcripts"),
+        _("Two whole conversations that differ in the last turn."),
         r'{"chosen": "\n\nHuman: Why is the sky blue?\n\nAssistant: Because of scattering.", "rejected": '
         r'"\n\nHuman: Why is the sky blue?\n\nAssistant: It reflects the sea."}',
     ),
     (
-        "A whole dialogue",
-        "For campaigns that judge a chosen turn, each turn, or the whole of it. It ends with a turn of the assistant; "
-        "turn chooses one, counted from 1.",
+        _("A whole dialogue"),
+        _(
+            "For campaigns that judge a chosen turn, each turn, or the whole of it. It ends with a turn of the "
+            "assistant; turn chooses one, counted from 1."
+        ),
         '{"messages": [{"role": "user", "content": "Why is the sky blue?"}, {"role": "assistant", "content": "It is '
         'the sea."}, {"role": "user", "content": "Really?"}, {"role": "assistant", "content": "No: scattering."}], '
         '"turn": 2}',
@@ -107,12 +116,13 @@ def import_preview(request: SignedInRequest, campaign: Campaign, token: str) -> 
     path = uploads.find(campaign=campaign, user=request.user, token=token)
     file = uploads.read(path) if path else None
     if path is None or file is None:
-        say(request, "What you uploaded is no longer here: it was imported, or a day has passed. Choose it again.")
+        text = gettext("What you uploaded is no longer here: it was imported, or a day has passed. Choose it again.")
+        say(request, text)
         return redirect("campaign-import", campaign.pk)
     name = uploads.name_of(path)
     with file:
         try:
-            read, _ = first_rows(attachments.opened(file, name=name)[0])
+            read, _whole = first_rows(attachments.opened(file, name=name)[0])
         except AnnotationError as error:
             say(request, str(error))
             return redirect("campaign-import", campaign.pk)
@@ -130,7 +140,8 @@ def import_preview(request: SignedInRequest, campaign: Campaign, token: str) -> 
                     uploads.discard(path)
                     return _told(request, campaign, report, event)
                 first = report.errors[0]
-                form.add_error(None, f"No row was good, so nothing was imported. Line {first.line}: {first.reason}")
+                text = gettext("No row was good, so nothing was imported. Line {line}: {reason}")
+                form.add_error(None, text.format(line=first.line, reason=first.reason))
         rows, files = attachments.opened(file, name=name)
         looked_at = preview(campaign=campaign, rows=rows, columns=columns, files=files)
     context = {"form": form, "name": name, "preview": looked_at}
@@ -160,9 +171,10 @@ def _told(request: SignedInRequest, campaign: Campaign, report: ImportReport, ev
     if event is not None:
         back["Location"] += f"?report={event.pk}"
     elif report.created or report.existing:
-        say(request, f"New items: {report.created}. There already, and left as they are: {report.existing}.")
+        text = gettext("New items: {created}. There already, and left as they are: {existing}.")
+        say(request, text.format(created=report.created, existing=report.existing))
     else:
-        say(request, "There was no item in it, so nothing was imported.")
+        say(request, gettext("There was no item in it, so nothing was imported."))
     return back
 
 
@@ -182,7 +194,7 @@ def import_errors(request: SignedInRequest, campaign: Campaign, event_id: int) -
     """
     event = refusals.report_of(campaign, min(event_id, LARGEST_ID))
     if event is None:
-        raise Http404("There is no such report.")
+        raise Http404(gettext("There is no such report."))
     file = refusals.open_refused(event) or _reasons(event)
     name = f"refused-lines-{event.pk}.jsonl"
     return FileResponse(file, as_attachment=True, filename=name, content_type=LINES_TYPE)

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from annotation.feedback import kind
+from annotation.feedback import kind, shown_images
 from annotation.messages import Content, Message, Part, answer_of, images_of, parts_of
 from annotation.models import Assignment, Campaign, Feedback
 
@@ -26,9 +26,10 @@ def shown_item(
     """
     feedback_kind = kind(campaign.kind)
     content, order = assignment.task.content, assignment.shown_order
-    turns = [shown_turn(campaign, message) for message in content["messages"]]
+    turns = _numbered(shown_turns(campaign, content["messages"]))
     rests = content.get("dialogues")
-    inputs = feedback_kind.context(options=campaign.options, shown_order=order)
+    options = shown_images.for_task(campaign.options, assignment.task)
+    inputs = feedback_kind.context(options=options, shown_order=order)
     asks_each_turn = "turns" in inputs
     if values is None:
         values = feedback_kind.initial(judged.payload, shown_order=order) if judged else dict(assignment.draft or {})
@@ -49,6 +50,7 @@ def shown_item(
             {
                 # A dialogue may have more turns than there are letters; those have numbers.
                 "letter": ascii_uppercase[place] if not asks_each_turn else "",
+                "place": str(place + 1),
                 **_shown_answer(campaign, content["completions"][position]),
                 "messages": shown_turns(campaign, rests[position]) if rests else None,
             }
@@ -89,6 +91,14 @@ def shown_turn(campaign: Campaign, message: Message) -> dict[str, Any]:
 def shown_turns(campaign: Campaign, messages: list[Message]) -> list[dict[str, Any]]:
     """Return messages as `shown_turn` does."""
     return [shown_turn(campaign, message) for message in messages]
+
+
+def _numbered(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the turns with each image in them numbered through, from 0, as regions in them name it."""
+    images = (part for turn in turns for part in turn["parts"] if part["type"] == "image")
+    for number, part in enumerate(images):
+        part["number"] = number
+    return turns
 
 
 def _shown_answer(campaign: Campaign, completion: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -61,7 +62,7 @@ def _act(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     try:
         if request.POST.get("action") == "let-go":
             setting_aside.let_go(assignment=assignment)
-            say(request, "The item is off your list.")
+            say(request, _("The item is off your list."))
             return redirect("work-pile", campaign.pk)
         setting_aside.take_up(assignment=assignment)
     except AnnotationError as error:

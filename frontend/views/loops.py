@@ -8,6 +8,9 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.utils.functional import Promise
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation.errors import AnnotationError
@@ -34,12 +37,12 @@ State = Round.State
 
 # The round's state machine as it is drawn; the last step is the decision.
 STEPS = (
-    (State.DRAFTING, "Choose prompts"),
-    (State.SAMPLING, "Write answers"),
-    (State.LABELLING, "People judge"),
-    (State.FREEZING, "Freeze the data"),
-    (State.TRAINING, "Train"),
-    (State.GATING, "Test"),
+    (State.DRAFTING, _("Choose prompts")),
+    (State.SAMPLING, _("Write answers")),
+    (State.LABELLING, _("People judge")),
+    (State.FREEZING, _("Freeze the data")),
+    (State.TRAINING, pgettext_lazy("step of a round", "Train")),
+    (State.GATING, pgettext_lazy("step of a round", "Test")),
 )
 # Which run of the round works in a state.
 PURPOSES = {State.SAMPLING: "sample", State.FREEZING: "reward", State.TRAINING: "policy", State.GATING: "gate"}
@@ -47,7 +50,7 @@ PURPOSES = {State.SAMPLING: "sample", State.FREEZING: "reward", State.TRAINING: 
 
 @dataclass(frozen=True)
 class Step:
-    label: str
+    label: str | Promise
     state: str  # "done", "now", "failed" or ""
 
 
@@ -103,7 +106,7 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
     if round is None:
         text = next_step.of_round(loop, None, judged=0, wanted=0, failed="")
         return {"loop": loop, "round": None, "next_text": text, "seen": "none", "moves": False, "steps": []}
-    judged, wanted, _ = _counts(round)
+    judged, wanted, _open = _counts(round)
     run = Run.objects.filter(round=round, purpose=PURPOSES.get(State(_at(round)), "")).first()
     unfinished = not round.is_final
     return {
@@ -153,20 +156,20 @@ def round_percent(run: Run | None) -> int | None:
 
 def drawn_steps(round: Round) -> list[Step]:
     """Return the state machine of a round with what is done, what goes on and what failed."""
-    order = [state for state, _ in STEPS]
+    order = [state for state, _label in STEPS]
     at = _at(round)
     place = order.index(State(at)) if at in order else len(order)
     if round.state == State.CANCELLED:
         place = _reached(round)
     drawn = []
-    for number, (_, label) in enumerate(STEPS):
+    for number, (_state, label) in enumerate(STEPS):
         state = "done" if number < place else ""
         if number == place and round.state != State.CANCELLED:
             state = "failed" if round.state == State.STALLED else "now"
         drawn.append(Step(label, state))
-    last = {State.PROMOTED: ("Promoted", "done"), State.REJECTED: ("Turned down", "failed")}
-    last[State.CANCELLED] = ("Cancelled", "failed")
-    label, state = last.get(State(round.state), ("Decide", ""))
+    last = {State.PROMOTED: (_("Promoted"), "done"), State.REJECTED: (_("Turned down"), "failed")}
+    last[State.CANCELLED] = (_("Cancelled"), "failed")
+    label, state = last.get(State(round.state), (_("Decide"), ""))
     return [*drawn, Step(label, state)]
 
 
@@ -194,12 +197,15 @@ def _win_rates(history: list[Round]) -> charts.Chart | None:
     figures = [(str(one.index), figure) for one in history if (figure := _human(one)) is not None]
     return charts.interval_chart(
         figures,
-        title="Human win rate against the policy before",
-        caption="The dot is the share of blind pairs in which people preferred the new policy, a tie counting half; "
-        "the bar is its 95% interval. Wholly above the dashed line: better beyond doubt.",
-        x_label="Round",
-        y_label="win rate",
-        reference=(0.5, "no difference"),
+        title=gettext("Human win rate against the policy before"),
+        caption=gettext(
+            "The dot is the share of blind pairs in which people preferred the new policy, a tie counting half; the "
+            "bar is the range in which the true share lies with 95 per cent certainty. Wholly above the dashed line: "
+            "better beyond doubt."
+        ),
+        x_label=gettext("Round"),
+        y_label=gettext("win rate"),
+        reference=(0.5, gettext("no difference")),
     )
 
 
@@ -236,7 +242,7 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         except (TrainingError, AnnotationError) as error:
             form.add_error(None, str(error))
         else:
-            say(request, "The loop is there. Nothing moves until you start its first round.")
+            say(request, gettext("The loop is there. Nothing moves until you start its first round."))
             return redirect("loop", campaign.pk)
     context = {"form": form, "policies": policies, "prompt_files": prompt_files, "lead": True}
     status = 422 if form.errors else 200
@@ -262,7 +268,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         except TrainingError as error:
             form.add_error(None, str(error))
         else:
-            say(request, "Saved. The round under way goes by it from its next step on.")
+            say(request, gettext("Saved. The round under way goes by it from its next step on."))
             return redirect("loop", campaign.pk)
     context = {"form": form, "loop": loop, "lead": True}
     status = 422 if form.errors else 200
@@ -286,33 +292,33 @@ def _prompt_files() -> list[str]:
 
 
 # What a lead can do with a loop or its round, and what is said afterwards.
-ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any], object], str]] = {
+ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any], object], str | Promise]] = {
     "start": (
         lambda loop, round, actor: rounds.start_round(loop=loop, actor=actor),
-        "The round has begun. The policy writes answers; people get them in a moment.",
+        _("The round has begun. The policy writes answers; people get them in a moment."),
     ),
     "go-on": (
         lambda loop, round, actor: rounds.finish_labelling(round=_needed(round), actor=actor),
-        "The round goes on with what is judged. What nobody had judged was taken out of the queue.",
+        _("The round goes on with what is judged. What nobody had judged was taken out of the queue."),
     ),
     "pause": (
         lambda loop, round, actor: rounds.pause(loop=loop, actor=actor),
-        "The loop is paused. Work under way finishes, people may go on judging, and no step begins.",
+        _("The loop is paused. Work under way finishes, people may go on judging, and no step begins."),
     ),
     "resume": (
         lambda loop, round, actor: rounds.resume(round=_needed(round), actor=actor),
-        "The round goes on where it stood.",
+        _("The round goes on where it stood."),
     ),
     "cancel": (
         lambda loop, round, actor: rounds.cancel(round=_needed(round), actor=actor),
-        "The round is cancelled. Judgements are kept, and the policy in use stays in use.",
+        _("The round is cancelled. Judgements are kept, and the policy in use stays in use."),
     ),
 }
 
 
 def _needed(round: Round | None) -> Round:
     if round is None:
-        raise Invalid("There is no round yet. Start one first.")
+        raise Invalid(gettext("There is no round yet. Start one first."))
     return round
 
 
@@ -323,7 +329,7 @@ def loop_action(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     loop = Loop.objects.filter(campaign=campaign).first()
     action = ACTIONS.get(request.POST.get("action", ""))
     if loop is None or action is None:
-        complain(request, Invalid("There is nothing of that kind to do here."))
+        complain(request, Invalid(gettext("There is nothing of that kind to do here.")))
         return redirect("loop", campaign.pk)
     loop.campaign = campaign
     do, sentence = action

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation.models import Campaign, Role
@@ -15,6 +17,7 @@ from frontend.decorators import campaign_page, signed_in
 from frontend.figures import Figure, figures, number, words_of
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of
+from frontend.numerals import span
 from training.errors import TrainingError
 from training.models import GateReport, ModelVersion, Run
 from training.permissions import READERS, version_for
@@ -29,8 +32,8 @@ HEADLINES = 2
 class GateFigure:
     """One line of a gate report, in words."""
 
-    label: str
-    meaning: str
+    label: str | Promise
+    meaning: str | Promise
     value: str
     interval: str
     n: int
@@ -53,13 +56,13 @@ def model_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     for kind in ModelVersion.Kind:
         rows = [(version, _headline(version)) for version in found if version.kind == kind]
         if rows:
-            current = next((v for v, _ in rows if v.state == ModelVersion.State.PROMOTED), None)
+            current = next((v for v, _figures in rows if v.state == ModelVersion.State.PROMOTED), None)
             groups.append({"kind": kind, "title": _plural(kind), "rows": rows, "current": current})
     return campaign_page_of(request, campaign, "models/list.html", {"groups": groups}, tab="models")
 
 
 def _plural(kind: ModelVersion.Kind) -> str:
-    return {"policy": "Policies", "reward": "Reward models"}.get(kind.value, kind.label)
+    return {"policy": _("Policies"), "reward": _("Reward models")}.get(kind.value, str(kind.label))
 
 
 def _headline(version: ModelVersion) -> list[Figure]:
@@ -109,11 +112,12 @@ def _needs_reason(version: ModelVersion, report: GateReport | None, serving: Mod
     if version.kind != ModelVersion.Kind.POLICY:
         return ""
     if report is None:
-        return "Nobody has compared it with the policy in use."
+        return _("Nobody has compared it with the policy in use.")
     if report.verdict != GateReport.Verdict.PASS:
-        return "Its gate showed no improvement."
+        return _("Its gate showed no improvement.")
     if serving is not None and report.parent_id != serving.pk:
-        return f"It was compared with {report.parent.label}, but {serving.label} is in use now."
+        text = _("It was compared with {policy}, but {serving} is in use now.")
+        return text.format(policy=report.parent.label, serving=serving.label)
     return ""
 
 
@@ -126,15 +130,15 @@ def gate_figure(figure: dict[str, Any]) -> GateFigure:
 
     unit = f" {words.unit}" if words.unit else ""
     at_most = figure["name"] == "kl"
-    limit = "shown only, does not decide"
+    limit = _("shown only, does not decide")
     if figure["limit"] is not None:
-        limit = f"{'at most' if at_most else 'at least'} {shown(figure['limit'])}"
+        limit = (_("at most {value}") if at_most else _("at least {value}")).format(value=shown(figure["limit"]))
     has_interval = figure["low"] is not None and figure["high"] is not None
     return GateFigure(
         label=words.label,
         meaning=words.meaning,
         value=shown(figure["estimate"]) + (unit if figure["estimate"] is not None else ""),
-        interval=f"{shown(figure['low'])} to {shown(figure['high'])}" if has_interval else "–",
+        interval=span(shown(figure["low"]), shown(figure["high"])) if has_interval else "–",
         n=figure["n"],
         limit=limit,
         passed=figure["passed"],
@@ -169,7 +173,8 @@ def model_promote(request: SignedInRequest, version_id: int) -> HttpResponse:
     except TrainingError as error:
         version.refresh_from_db()
         return _detail_page(request, version, error=str(error), reason=reason, status=422)
-    say(request, f"{version.label} is in use now. The one before it is retired; you can roll back to it at any time.")
+    text = _("{version} is in use now. The one before it is retired; you can roll back to it at any time.")
+    say(request, text.format(version=version.label))
     return redirect("model", version.pk)
 
 
@@ -183,5 +188,5 @@ def model_roll_back(request: SignedInRequest, version_id: int) -> HttpResponse:
     except TrainingError as error:
         complain(request, error)
     else:
-        say(request, f"{version.label} is in use again.")
+        say(request, _("{version} is in use again.").format(version=version.label))
     return redirect("model", version.pk)

@@ -6,13 +6,15 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from annotation import routing
 from annotation.errors import AnnotationError, Invalid
 from annotation.models import Campaign, Membership, Role
-from annotation.services import campaigns, people
+from annotation.services import members, people
 from frontend.decorators import campaign_page
 from frontend.forms.campaigns import MemberForm, NewPersonForm
 from frontend.http import SignedInRequest, complain, say
@@ -20,9 +22,9 @@ from frontend.lead_pages import campaign_page_of
 
 # What each role may do, in the words of the table's second column.
 MAY = {
-    Role.ANNOTATOR: "judges items",
-    Role.LEAD: "everything, and judges too",
-    Role.ENGINEER: "imports, exports, starts runs",
+    Role.ANNOTATOR: _("judges items"),
+    Role.LEAD: _("everything, and judges too"),
+    Role.ENGINEER: _("imports, exports, starts runs"),
 }
 
 
@@ -36,11 +38,12 @@ def campaign_people(request: SignedInRequest, campaign: Campaign) -> HttpRespons
     person = NewPersonForm(request.POST if action == "create" else None, prefix="new")
     if action == "add" and member.is_valid():
         try:
-            added = campaigns.add_member(campaign=campaign, actor=request.user, **member.cleaned_data)
+            added = members.add(campaign=campaign, actor=request.user, **member.cleaned_data)
         except AnnotationError as error:
             _take_errors(member, error)
         else:
-            say(request, f"{added.user.username} is {_article(added.get_role_display())} here now.")
+            text = gettext("{username} was added. Role: {role}.")
+            say(request, text.format(username=added.user.username, role=added.get_role_display()))
             return redirect("campaign-people", campaign.pk)
     elif action == "remove":
         _remove(request, campaign)
@@ -86,11 +89,12 @@ def _people_page(
 def _remove(request: SignedInRequest, campaign: Campaign) -> None:
     username, role = request.POST.get("username", ""), request.POST.get("role", "")
     try:
-        campaigns.remove_member(campaign=campaign, username=username, role=role or None, actor=request.user)
+        members.remove(campaign=campaign, username=username, role=role or None, actor=request.user)
     except AnnotationError as error:
         complain(request, error)
     else:
-        say(request, f"{username} was removed. Their judgements stay, and what they held went back to the queue.")
+        text = gettext("{username} was removed. Their judgements stay, and what they held went back to the queue.")
+        say(request, text.format(username=username))
 
 
 def _set_skills(request: SignedInRequest, campaign: Campaign) -> None:
@@ -100,8 +104,10 @@ def _set_skills(request: SignedInRequest, campaign: Campaign) -> None:
     except AnnotationError as error:
         complain(request, error)
     else:
-        text = f"{username} can do: {', '.join(skills)}." if skills else f"{username} gets items that need no skill."
-        say(request, text)
+        text = (
+            gettext("{username} can do: {skills}.") if skills else gettext("{username} gets items that need no skill.")
+        )
+        say(request, text.format(username=username, skills=", ".join(skills)))
 
 
 def _take_errors(form: MemberForm | NewPersonForm, error: AnnotationError) -> None:
@@ -109,7 +115,3 @@ def _take_errors(form: MemberForm | NewPersonForm, error: AnnotationError) -> No
     for name, texts in errors.items():
         for text in texts:
             form.add_error(name if name in form.fields else None, text)
-
-
-def _article(role: str) -> str:
-    return f"an {role.lower()}" if role[:1] in "AEIOU" else f"a {role.lower()}"

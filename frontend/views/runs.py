@@ -7,6 +7,8 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation.errors import AnnotationError
@@ -29,18 +31,18 @@ from training.services import runs, snapshots, traces
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
 CURVES = (
-    ("Loss", "loss", ("loss", "eval_loss")),
-    ("Accuracy", "share of pairs", ("accuracy", "eval_accuracy")),
-    ("Margin", "score", ("margins", "eval_margins")),
+    (_("Loss"), _("loss"), ("loss", "eval_loss")),
+    (_("Accuracy"), _("share of pairs"), ("accuracy", "eval_accuracy")),
+    (_("Margin"), _("score"), ("margins", "eval_margins")),
 )
 NEUTRAL_WORDS = {
-    "step": "Step",
-    "loss": "Loss",
-    "eval_loss": "Loss on held-out rows",
-    "accuracy": "Accuracy",
-    "eval_accuracy": "Accuracy on held-out rows",
-    "margins": "Margin",
-    "eval_margins": "Margin on held-out rows",
+    "step": _("Step"),
+    "loss": _("Loss"),
+    "eval_loss": _("Loss on held-out rows"),
+    "accuracy": _("Accuracy"),
+    "eval_accuracy": _("Accuracy on held-out rows"),
+    "margins": _("Margin"),
+    "eval_margins": _("Margin on held-out rows"),
 }
 
 
@@ -65,7 +67,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     """Return the form of a recipe; POST freezes the data, queues the run and goes to its page."""
     recipe = next((one for one in recipes_for(campaign) if one.name == recipe_name), None)
     if recipe is None:
-        raise Http404("This campaign cannot feed such a recipe.")
+        raise Http404(gettext("This campaign cannot feed such a recipe."))
     form = RunForm(
         sent(request),
         recipe=recipe,
@@ -80,7 +82,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         except (TrainingError, AnnotationError) as error:
             form.add_error(None, str(error))
         else:
-            say(request, f"Run {run.pk} waits for a worker.")
+            say(request, gettext("Run {number} waits for a worker.").format(number=run.pk))
             return redirect("run", run.pk)
     context = {"recipe": recipe, "form": form}
     status = 422 if form.errors else 200
@@ -101,7 +103,9 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
             campaign=campaign, view=recipe.view, filters={"include_audit": False}, actor=request.user
         )
         if not snapshot.rows:
-            message = f"There are no {recipe.view} yet. Judge some items first, or import more."
+            message = gettext("There are no {view} yet. Judge some items first, or import more.").format(
+                view=recipe.view
+            )
             raise Invalid(message, {"rows": [message]})
     return runs.create(
         campaign=campaign,
@@ -174,10 +178,10 @@ def _charts(lines: list[dict[str, Any]]) -> list[charts.Chart]:
     found = []
     for title, unit, names in CURVES:
         series = [
-            (NEUTRAL_WORDS[name], [(line["step"], line[name]) for line in lines if _is_number(line.get(name))])
+            (str(NEUTRAL_WORDS[name]), [(line["step"], line[name]) for line in lines if _is_number(line.get(name))])
             for name in names
         ]
-        chart = charts.line_chart(series, title=title, x_label="step", y_label=unit)
+        chart = charts.line_chart(series, title=str(title), x_label=gettext("step"), y_label=str(unit))
         if chart is not None:
             found.append(chart)
     return found
@@ -200,7 +204,9 @@ def run_cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
         ended = run.state == Run.State.CANCELLED
         say(
             request,
-            "The run is cancelled." if ended else "The run stops after its current step and keeps a checkpoint.",
+            gettext("The run is cancelled.")
+            if ended
+            else gettext("The run stops after its current step and keeps a checkpoint."),
         )
     return redirect("run", run.pk)
 
@@ -215,5 +221,5 @@ def run_retry(request: SignedInRequest, run_id: int) -> HttpResponse:
     except TrainingError as error:
         complain(request, error)
     else:
-        say(request, "The run is queued again. It goes on from its last checkpoint if it has one.")
+        say(request, gettext("The run is queued again. It goes on from its last checkpoint if it has one."))
     return redirect("run", run.pk)

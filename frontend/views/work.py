@@ -18,6 +18,7 @@ from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -34,7 +35,7 @@ from frontend.views.items import shown_item
 from frontend.wording import WORDS
 from training.services import chats
 
-MOST_MEASURES = 4_000  # characters; the page sends about a hundred
+MOST_MEASURES = 20_000  # characters; the page sends some hundred, more where there are many inputs
 
 annotator_page = campaign_page(Role.ANNOTATOR)
 
@@ -53,13 +54,18 @@ MODULES = [
         "keys",
         "net",
         "outbox",
+        "proposals",
+        "readability",
         "reading",
         "review",
         "rows",
         "screen",
         "status",
+        "steps",
         "store",
+        "timer",
         "turns",
+        "view",
     )
 ]
 
@@ -80,14 +86,14 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if key := request.GET.get("item"):
         assignment = own(request, campaign, key)
         if assignment.state in (Assignment.State.SUBMITTED, Assignment.State.OPEN):
-            return _screen(request, campaign, assignment)
-        say(request, "That item was handed back; this is your next one.", level=messages.INFO)
+            return screen(request, campaign, assignment)
+        say(request, _("That item was handed back; this is your next one."), level=messages.INFO)
     if "look" in request.GET:
         get_token(request)  # a script whose token is out of date comes here for a new one
-        return _screen(request, campaign, None)
+        return screen(request, campaign, None)
     if "ahead" in request.GET:
         ahead = queue.next_task(user=request.user, campaign=campaign, ahead=True)
-        return _screen(request, campaign, ahead) if ahead else HttpResponse(status=204)
+        return screen(request, campaign, ahead) if ahead else HttpResponse(status=204)
     return _next(request, campaign)
 
 
@@ -114,7 +120,7 @@ def draft(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         if assignment.state == Assignment.State.OPEN:
             queue.extend(assignment=assignment)
     except ValueError:
-        return HttpResponse("Send the draft as a JSON object.", status=400)
+        return HttpResponse(_("Send the draft as a JSON object."), status=400)
     except AnnotationError as error:
         return HttpResponse(str(error), status=error.status)
     return HttpResponse(status=204)
@@ -134,10 +140,10 @@ def undo(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if start < len(judged):
         assignment = judged[start].assignment
         assignment.task, assignment.campaign, assignment.user = judged[start].task, campaign, request.user
-        return _screen(request, campaign, assignment, judged=judged[start])
+        return screen(request, campaign, assignment, judged=judged[start])
     if wants_fragment(request):
         return HttpResponse(status=204)
-    say(request, "There is nothing further back to undo.", level=messages.INFO)
+    say(request, _("There is nothing further back to undo."), level=messages.INFO)
     return redirect("work", campaign.pk)
 
 
@@ -163,7 +169,8 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             }
         )
     aside = len(setting_aside.pile(user=request.user, campaign=campaign))
-    return render(request, "work/history.html", {"campaign": campaign, "rows": rows, "set_aside": aside})
+    context = {"campaign": campaign, "rows": rows, "set_aside": aside, "day": progress.day_of(request.user, campaign)}
+    return render(request, "work/history.html", context)
 
 
 @require_GET
@@ -184,7 +191,7 @@ def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             behaviour=measures_in(request.POST.get("behaviour", "")),
         )
     except Invalid as error:
-        return _screen(request, campaign, assignment, values=sent(request), invalid=error)
+        return screen(request, campaign, assignment, values=sent(request), invalid=error)
     except AnnotationError as error:
         return refused(request, campaign, error)
     return move_on(request, campaign)
@@ -214,10 +221,10 @@ def warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if not campaign.agreed:  # the lead said what may come only after this person had begun
         return warning(request, campaign)
-    return _screen(request, campaign, queue.next_task(user=request.user, campaign=campaign))
+    return screen(request, campaign, queue.next_task(user=request.user, campaign=campaign))
 
 
-def _screen(
+def screen(
     request: SignedInRequest,
     campaign: Campaign,
     assignment: Assignment | None,
@@ -225,14 +232,20 @@ def _screen(
     values: dict[str, Any] | None = None,
     invalid: Invalid | None = None,
     judged: Feedback | None = None,
+    more: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """Return the work screen with this item on it, or the done screen when there is none."""
+    """Return the work screen with this item on it, or the done screen when there is none.
+
+    `more` is what the kind's own template needs besides.
+    """
     if assignment is not None and assignment.state == Assignment.State.SUBMITTED and judged is None:
         judged = Feedback.objects.current().filter(assignment=assignment).first()
     item = shown_item(campaign, assignment, judged=judged, values=values) if assignment else None
     context = {
         **campaign_context(campaign),
         "progress": progress.my_progress(request.user, campaign),
+        # Lazy: only the screen that has no item says how the day went.
+        "day": SimpleLazyObject(lambda: progress.day_of(request.user, campaign)),
         "item": item,
         "values": item["values"] if item else {},
         "errors": invalid.errors if invalid else {},
@@ -242,6 +255,7 @@ def _screen(
         "words": WORDS,
         # Lazy: a fragment has no bar with links.
         "may_chat": SimpleLazyObject(lambda: chats.settings_of(campaign) is not None),
+        **(more or {}),
     }
     fragment = "work/_task.html" if item else "work/_done.html"
     return page(request, "work/task.html", context, fragment=fragment, status=invalid.status if invalid else 200)
@@ -262,7 +276,7 @@ def own(request: SignedInRequest, campaign: Campaign, key: str) -> Assignment:
     """Return this person's assignment `key`, if it belongs to the campaign the address names."""
     assignment = assignment_for(request.user, key)
     if assignment.campaign_id != campaign.pk:
-        raise Http404("There is no such item.")
+        raise Http404(_("There is no such item."))
     return assignment
 
 
@@ -300,7 +314,11 @@ def _shown_behaviour(judged: Feedback) -> dict[str, Any] | None:
         return None
     read = judged.behaviour.get("read") or []
     shares = [(ascii_uppercase[place], read[position]) for place, position in enumerate(judged.shown_order) if read]
-    return {**judged.behaviour, "read": [(letter, share) for letter, share in shares if share is not None]}
+    return {
+        **judged.behaviour,
+        "answered": sorted((judged.behaviour.get("answered") or {}).values()),
+        "read": [(letter, share) for letter, share in shares if share is not None],
+    }
 
 
 def excerpt(turns: list[Message]) -> str:

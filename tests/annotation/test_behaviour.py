@@ -11,9 +11,18 @@ from annotation.storable import unstorable
 
 
 def test_measures_are_kept_and_read_is_turned_into_the_canonical_order() -> None:
-    sent = {"first_action_seconds": 2.34567, "changes": 2, "read": [1, 0.25], "typed": 40, "pasted": 0}
+    answered = {"helpfulness_1": 3.14, "comment": 12}
+    sent = {
+        "first_action_seconds": 2.34567,
+        "answered": answered,
+        "changes": 2,
+        "read": [1, 0.25],
+        "typed": 40,
+        "pasted": 0,
+    }
     assert plausible(sent, shown_order=[1, 0]) == {
         "first_action_seconds": 2.346,
+        "answered": {"helpfulness_1": 3.1, "comment": 12},
         "changes": 2,
         "read": [0.25, 1],
         "typed": 40,
@@ -36,6 +45,9 @@ def test_measures_are_kept_and_read_is_turned_into_the_canonical_order() -> None
         ({"read": [0.5, 0.5, 0.5]}, None),
         ({"read": [None, "all"]}, None),
         ({"read": {"a": 1}}, None),
+        ({"answered": {"a b": 1, "c": -1, "d": "2", "e-1": 3}}, {"answered": {"e-1": 3}}),
+        ({"answered": {str(number): 1 for number in range(501)}}, None),
+        ({"answered": ["comment"]}, None),
         ({"screen": "1440x900"}, None),
         (["changes"], None),
         ("", None),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
 
-from annotation.campaign_templates import FOLDER, templates, unwrapped
+from annotation.campaign_templates import FOLDER, MORE_SETTINGS, templates, unwrapped
 from annotation.errors import Invalid
 from annotation.feedback import KINDS
 from annotation.models import Campaign, Event, Guideline
 from annotation.services import campaigns
+from annotation.services.settings import settings_from, settings_of
 from tests.factories import make_campaign
 
 
@@ -29,10 +31,32 @@ def test_a_template_makes_a_campaign(name: str, lead):
     made = campaigns.create(name=name, actor=lead, began_as=template.label, **template.settings)
     options = {**KINDS[made.kind].default_options(), **template.settings["options"]}
     assert made.options == options
+    for setting in MORE_SETTINGS:
+        assert getattr(made, setting) == template.settings.get(setting, Campaign._meta.get_field(setting).get_default())
     text = Guideline.objects.get(campaign=made).text
     assert text.startswith("## ") and 300 < len(text) < 3000
     assert Event.objects.get(campaign=made, action="campaign.created").detail == {"began_as": template.label}
     KINDS[made.kind].context(options=made.options, shown_order=[0, 1])
+
+
+def test_no_setting_of_a_template_is_read_over():
+    written = {"version", "title", "summary", "source", "kind", "options", "overlap", "lease_seconds", "wellbeing"}
+    for path in FOLDER.glob("*.toml"):
+        assert set(tomllib.loads(path.read_text())) <= {*written, "guideline", *MORE_SETTINGS}, path.name
+
+
+def test_where_people_may_read_harm_templates_bound_the_dose():
+    for template in templates().values():
+        if template.settings["wellbeing"] == Campaign.Wellbeing.LIKELY:
+            assert all(template.settings[name] for name in ("daily_limit", "weekly_limit", "rest_after")), template.name
+
+
+def test_images_have_templates_of_their_own():
+    pictured = templates()["beavertails-v"].settings
+    assert pictured["options"]["image_severity"] and pictured["options"]["pack"] == "beavertails-v"
+    ranked = templates()["mm-rlhf"].settings
+    assert len(ranked["options"]["attributes"]) == 3 and len(ranked["options"]["regions"]) == 4
+    assert "ties" in ranked["options"] and KINDS[ranked["kind"]].completions[1] >= 5
 
 
 def test_wrapped_paragraphs_become_one_line_and_lists_stay():
@@ -44,10 +68,10 @@ def test_wrapped_paragraphs_become_one_line_and_lists_stay():
 @pytest.mark.django_db
 def test_settings_go_out_and_come_in_again(lead):
     campaign = make_campaign(lead=lead, kind="safety", options={"pack": "beavertails"}, overlap=3, lease_seconds=900)
-    settings = campaigns.settings_of(campaign)
-    read = campaigns.settings_from(json.dumps(settings))
+    settings = settings_of(campaign)
+    read = settings_from(json.dumps(settings))
     copy = campaigns.create(name="A copy", actor=lead, **read)
-    assert campaigns.settings_of(copy) == settings
+    assert settings_of(copy) == settings
     assert (copy.kind, copy.overlap, copy.options["pack"]) == ("safety", 3, "beavertails")
     assert copy.state == Campaign.State.DRAFT
 
@@ -71,4 +95,4 @@ def test_settings_go_out_and_come_in_again(lead):
 )
 def test_a_file_that_is_none_says_what_is_wrong(text, sentence):
     with pytest.raises(Invalid, match=sentence):
-        campaigns.settings_from(text)
+        settings_from(text)

@@ -8,8 +8,9 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from annotation.models import Event, Task
+from annotation.models import Event, Image, Task
 from annotation.services.intake import import_lines
+from tests.annotation.pictures import picture, zipped
 from tests.factories import judge, make_campaign
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +95,29 @@ class TestImport:
             "import_prompts", "Helpful", str(tmp_path / "a.jsonl"), "--errors", str(tmp_path / "no" / "x")
         )
         assert "cannot be written: No such file or directory." in str(error)
+
+    def test_a_zip_archive_and_rows_with_images_beside_them(self, campaign, tmp_path):
+        rows = [
+            {"prompt": f"Which bird is {name}?", "image": f"img/{name}.png", "completions": ["x", "y"]} for name in "ab"
+        ]
+        lines = "\n".join(map(json.dumps, rows))
+        pictures = {"img/a.png": picture("red"), "img/b.png": picture("blue")}
+        archive = tmp_path / "set.zip"
+        archive.write_bytes(zipped({"rows.jsonl": lines, **pictures}))
+        out, err, error = run("import_prompts", "Helpful", str(archive))
+        assert (out.strip(), err, error) == ("2 created, 0 existed, 0 refused", "", None)
+        beside = tmp_path / "set"
+        (beside / "img").mkdir(parents=True)
+        (beside / "rows.jsonl").write_text(lines.replace("bird", "animal"))
+        for name, data in pictures.items():
+            (beside / name).write_bytes(data)
+        (beside / "img" / "b.png").unlink()
+        out, err, error = run("import_prompts", "Helpful", str(beside / "rows.jsonl"))
+        assert (out.strip(), error.returncode) == ("1 created, 0 existed, 1 refused", 1)
+        assert "'img/b.png' is not in the folder of its rows" in err
+        assert Image.objects.filter(campaign=campaign).count() == 2, "the same image is stored once"
+        _, _, error = run("import_prompts", "Helpful", str(archive), str(beside))
+        assert "ZIP archive by itself" in str(error)
 
 
 class TestExport:

@@ -9,7 +9,7 @@ from django.http import Http404
 
 from annotation.models import Role
 from annotation.permissions import assignment_for, campaign_for, roles_in
-from annotation.services import campaigns
+from annotation.services import members
 from tests.factories import make_assignment, make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +88,6 @@ def test_an_item_belongs_to_one_person(campaign, lead, annotator, engineer, stra
 
 def test_who_was_taken_out_has_no_items_any_more(campaign, lead, annotator):
     held = make_assignment(annotator, campaign)
-    campaigns.remove_member(campaign=campaign, username="annotator", actor=lead)
+    members.remove(campaign=campaign, username="annotator", actor=lead)
     with pytest.raises(Http404):
         assignment_for(annotator, held.key)

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from annotation import progress as progress_module
-from annotation.progress import campaign_progress, my_progress
+from annotation.progress import campaign_progress, day_of, my_progress
 from annotation.services import campaigns, queue, submission
 from tests.factories import judge, make_assignment, make_campaign, make_task
 
@@ -110,3 +110,16 @@ def test_yesterday_is_not_today(lead):
     judge(lead, campaign)
     assert (my_progress(lead, campaign).done, my_progress(lead, campaign).today) == (2, 1)
     assert campaign_progress(campaign).people[0].today == 1
+
+
+def test_a_day_is_told_to_who_had_it(lead, annotator, django_assert_max_num_queries):
+    campaign = make_campaign(lead=lead, annotators=[annotator], tasks=5, overlap=2)
+    with time_machine.travel(timezone.now() - timedelta(days=1), tick=False):
+        judge(annotator, campaign, active_seconds=500)
+    for seconds in (10, 20, 60, None):
+        judge(annotator, campaign, active_seconds=seconds)
+    judge(lead, campaign, active_seconds=99)
+    with django_assert_max_num_queries(1):
+        day = day_of(annotator, campaign)
+    assert (day.judged, day.active_seconds, day.typical_seconds) == (4, 90, 20)
+    assert day_of(lead, make_campaign("Empty", lead=lead)).typical_seconds is None

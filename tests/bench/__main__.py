@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(server: Any, url: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    from tests.bench import measures
+    from tests.bench import measures, screen
 
     figures: dict[str, Any] = {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
@@ -109,6 +109,10 @@ def _measure(server: Any, url: str, arguments: argparse.Namespace) -> dict[str, 
     measures.fill_with_judgements(many, many_people)
     figures["export"] = measures.export_over_http(server, many)
     figures["export_gzip"] = measures.export_over_http(server, many, query="&gzip=1")
+    for latency in (0, 100):
+        figures[f"screen_{latency}"] = screen.submit_to_next(
+            server, few.pk, few_cookies[2:], latency=latency, judgements=40
+        )
     figures["page_script"] = measures.page_script(server, few, few_cookies[0])
     if arguments.million:
         million, million_tokens, _ = measures.campaign_with_people("million")
@@ -153,6 +157,7 @@ def _rows(figures: dict[str, Any]) -> list[Row]:
         ("Pages: submit → next item, per s", pages["judgements_per_second"], "", "one request is a whole judgement"),
         ("  p95, ms", pages["both_p95"] * 1e3, "≤ 180", _times(PEER["both_p95"] / pages["both_p95"])),
         ("  CPU per judgement, web, ms", pages["web_cpu_ms"], "", f"{pages_dearer:+.1%} CPU in the large queue"),
+        *_screen_rows(figures),
         (
             "Export, rows/s",
             export["rows_per_second"],
@@ -171,6 +176,16 @@ def _rows(figures: dict[str, Any]) -> list[Row]:
         ("Idle web processes, PSS, MiB", idle, "< 300", _times(PEER["idle_mib"] / idle)),
         ("Page script, gzipped, kB", figures["page_script"]["bytes"] / 1e3, "< 100", ""),
     ]
+
+
+def _screen_rows(figures: dict[str, Any]) -> list[Row]:
+    rows = []
+    for latency, target in ((0, "≤ 100"), (100, "≤ 250")):
+        screen = figures[f"screen_{latency}"]
+        name = f"  at {latency} ms round trip" if latency else "Chromium: Enter → next item seen"
+        faster = f"{screen['plain_p95'] / screen['p95']:.1f}× faster than a page load"
+        rows.append((f"{name}, p95, ms", screen["p95"], target, faster))
+    return rows
 
 
 def _million_rows(figures: dict[str, Any]) -> list[Row]:

@@ -25,4 +25,6 @@ def test_the_figures_hold(tmp_path: Path) -> None:
     assert export["first_byte_seconds"] < 0.3
     assert export["grew_mib"] < 32
     assert figures["idle_mib"] < 300
+    assert figures["screen_0"]["p95"] <= 100
+    assert figures["screen_100"]["p95"] <= 250
     assert figures["page_script"]["bytes"] < 100_000

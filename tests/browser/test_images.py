@@ -146,6 +146,17 @@ def test_images_are_blurred_until_asked_for(page: Page, campaign: Campaign, pers
     assert page.evaluate(blurred) == "none"
 
 
+def test_beside_two_images_the_beginning_of_the_text_and_the_bar_are_seen(page: Page) -> None:
+    text = page.locator("#item .text__rendered").get_by_text("Here it is.").bounding_box()
+    box = page.locator("#item [data-scroll]").first.bounding_box()
+    submit = page.get_by_role("button", name="Submit").bounding_box()
+    assert text and box and submit
+    assert text["y"] + text["height"] <= box["y"] + box["height"], "nobody has to scroll to see that there is a text"
+    assert submit["y"] + submit["height"] <= SCREENS["desk"]["height"]
+    stage = stages(page)[0].bounding_box()
+    assert stage and stage["height"] > 0.3 * SCREENS["desk"]["height"], "and the images have most of the rest"
+
+
 @pytest.mark.parametrize("screen", ["desk", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(open_context, sign_in, person: User, campaign: Campaign, screen: str, theme: str) -> None:

@@ -94,6 +94,48 @@ def test_principles_by_one_key_each_with_a_passage_that_was_selected(work, perso
     assert not said["follows_every_instruction"]["evidence"]  # the text is still selected when the next one is marked
 
 
+def test_answers_are_rated_and_flagged_while_they_are_ranked(work, person: User) -> None:
+    asked = {"attributes": ["Helpfulness", "Tone"], "flags": ["Spam", "Wrong language"]}
+    page = work(campaign_of("ranking", person, [ANSWER, OTHER], **asked))
+    press(page, "3 4 0 0 1 2")  # two ratings of each, then their places; flags are walked past
+    press(page, "k k 2 Control+z 2 Enter")
+    said = stored(person)
+    assert sorted(said["ranks"]) == [1, 2]
+    by_rank = dict(zip(said["ranks"], zip(said["ratings"], said["flags"], strict=True), strict=True))
+    assert by_rank[1][0] == {"helpfulness": 3, "tone": 4}
+    assert by_rank[2][1] == {"spam": False, "wrong_language": True}
+
+
+def test_choices_are_taken_back_one_by_one_and_given_again(work, person: User) -> None:
+    page = work(campaign_of("ratings", person, [ANSWER]))
+    chosen = page.locator("[data-judge] input:checked")
+    press(page, "3 4 2")
+    expect(chosen).to_have_count(3)
+    press(page, "Control+z Control+z")
+    expect(chosen).to_have_count(1)
+    press(page, "Control+Shift+z")
+    expect(chosen).to_have_count(2)
+    press(page, "Control+z Control+z Control+z")
+    expect(chosen).to_have_count(0)
+    expect(page.locator("#announcer")).to_have_text("Your last choice is taken back.")
+    # What is given again is marked, so that the keys go on from there.
+    press(page, "Control+y k j 1 1 1 1 Enter")
+    assert list(stored(person)["ratings"][0].values()) == [3, 1, 1, 1, 1]
+
+
+def test_a_tick_is_kept_as_a_draft_and_so_is_its_absence(work, person: User) -> None:
+    page = work(campaign_of("ranking", person, [ANSWER, OTHER], flags=["Spam", "Wrong language"]))
+    spam = page.get_by_role("checkbox", name="Spam").first
+    spam.check(force=True)
+    expect(page.locator("#saved")).to_have_text("Draft saved")
+    page.reload()
+    expect(spam).to_be_checked()
+    spam.uncheck(force=True)
+    expect(page.locator("#saved")).to_have_text("Draft saved")
+    page.reload()
+    expect(spam).not_to_be_checked()
+
+
 def test_a_critique_that_is_too_short_is_told_before_it_is_sent(work, person: User) -> None:
     page = work(campaign_of("critique", person, [ANSWER]))
     press(page, "n")

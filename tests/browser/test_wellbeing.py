@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.models import Assignment, User
-from annotation.services import campaigns, queue
+from annotation.services import campaigns, members, queue
 from tests.browser.conftest import SCREENS
 from tests.browser.test_work import eventually
 from tests.factories import make_campaign, make_user
@@ -67,7 +67,7 @@ def test_an_item_taken_while_stopping_goes_back_too(
     lead = make_user()
     campaign = make_campaign("Hard reading", lead=lead, annotators=[person], tasks=5)
     campaigns.update(campaign=campaign, actor=lead, wellbeing="likely")
-    campaigns.agree(campaign=campaign, user=person)
+    members.agree(campaign=campaign, user=person)
     page = sign_in(open_context(), person, path=f"/work/{campaign.pk}/")
     eventually(lambda: Assignment.objects.filter(user=person, state="open").count() == 2)
     quick = queue.next_task

@@ -49,7 +49,7 @@ def test_the_profile_shows_the_pseudonym_and_the_roles(browser: Client, annotato
     make_campaign("Helpfulness", annotators=[annotator])
     html = browser.get("/profile/").content.decode()
     assert annotator.pseudonym in html
-    assert re.search(r"Helpfulness <span[^>]*>\(annotator\)", html)
+    assert re.search(r"Helpfulness <span[^>]*>\(Annotator\)", html)
 
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(browser: Client, annotator: User) -> None:

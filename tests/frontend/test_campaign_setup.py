@@ -10,7 +10,7 @@ from django.test import Client
 
 from annotation.campaign_templates import templates
 from annotation.models import Campaign, Event
-from annotation.services import campaigns
+from annotation.services.settings import settings_of
 from tests.factories import make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ def test_a_template_fills_the_form(client: Client, lead, name: str) -> None:
     made = client.post("/campaigns/new/", {**sent, "name": "From a template"})
     assert made.status_code == 302, made.context["form"].errors
     campaign = Campaign.objects.get(name="From a template")
-    settings, given = campaigns.settings_of(campaign), templates()[name].settings
+    settings, given = settings_of(campaign), templates()[name].settings
     assert {field: settings[field] for field in given if field != "options"} == {
         field: value for field, value in given.items() if field != "options"
     }
@@ -50,7 +50,7 @@ def test_a_campaign_is_copied_with_all_its_settings(client: Client, lead) -> Non
     made = client.post("/campaigns/new/", filled(page))
     assert made.status_code == 302, made.context["form"].errors
     copy = Campaign.objects.get(name="Copy of First")
-    assert campaigns.settings_of(copy) == campaigns.settings_of(campaign)
+    assert settings_of(copy) == settings_of(campaign)
 
 
 def test_a_stranger_copies_nothing(client: Client, lead) -> None:
@@ -73,7 +73,7 @@ def test_settings_leave_as_a_file_and_come_back(client: Client, lead) -> None:
     assert page.status_code == 200
     made = client.post("/campaigns/new/", {**filled(page), "name": "Second"})
     assert made.status_code == 302
-    assert campaigns.settings_of(Campaign.objects.get(name="Second")) == json.loads(file.content)
+    assert settings_of(Campaign.objects.get(name="Second")) == json.loads(file.content)
 
 
 @pytest.mark.parametrize("content", [b"", b"no json", b'{"attune_campaign": 1, "options": {"colour": "red"}}'])

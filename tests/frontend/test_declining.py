@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from annotation.models import Campaign, Membership
 from annotation.services import campaigns
+from annotation.services.settings import settings_from
 from tests.factories import judge, make_campaign, make_task
 
 pytestmark = pytest.mark.django_db
@@ -83,5 +84,5 @@ def test_categories_and_rests_are_settings(client: Client, campaign, lead):
     assert client.post(page, body).status_code == 302
     campaign.refresh_from_db()
     assert (campaign.about, campaign.rest_after, campaign.weekly_limit) == (["hate", "violence"], 5, 100)
-    again = campaigns.settings_from(client.get(reverse("campaign-settings", args=[campaign.pk])).content)
+    again = settings_from(client.get(reverse("campaign-settings", args=[campaign.pk])).content)
     assert campaigns.create(name="Again", actor=lead, **again).about == ["hate", "violence"]

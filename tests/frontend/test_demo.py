@@ -9,7 +9,7 @@ import pytest
 
 from annotation.demo.select_hh_helpful import UNWANTED
 from annotation.models import Campaign, Event, Membership, Role, Task, User
-from annotation.services import campaigns, intake
+from annotation.services import campaigns, intake, members
 from frontend import demo
 from training.models import Loop, Round, Run
 
@@ -42,7 +42,7 @@ def test_made_again_it_changes_nothing_even_after_people_changed_it():
     lead = User.objects.get(username="lead")
     real = Campaign.objects.get(name="Real answers")
     campaigns.update(campaign=real, actor=lead, name="Answers from 2022")
-    campaigns.remove_member(campaign=real, username="ben", actor=lead)
+    members.remove(campaign=real, username="ben", actor=lead)
     campaigns.pause_campaign(campaign=real, actor=lead)
     before = counts()
     demo.seed()

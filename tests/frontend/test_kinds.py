@@ -49,7 +49,7 @@ def test_without_a_script_a_form_is_filled_refused_sent_and_amended(client: Clie
         if value not in ("", "0"):
             assert f'name="{name}"' in again
     form = again.partition("data-judge")[2].partition("</form>")[0]
-    chosen = sum(value.isalnum() and "evidence" not in name for name, value in example.items())
+    chosen = sum(f'type="radio" name="{name}"' in form for name in example)
     assert form.count(" checked") == chosen + NOT_NAMED.get(campaign.kind, 0)
     history = client.get(f"/work/{campaign.pk}/history/")
     assert history.status_code == 200
@@ -60,7 +60,7 @@ def test_what_was_sent_and_refused_stays_in_the_form(client: Client, annotator, 
     client.get(f"/work/{campaign.pk}/")
     held = Assignment.objects.get(user=annotator, state="open")
     sent = dict(list(EXAMPLES[campaign.kind].items())[1:])
-    text = next((name for name in sent if name.startswith(("comment", "weaknesses"))), None)
+    text = next((name for name in sent if name.startswith(("comment", "weaknesses", "critique"))), None)
     assert text is not None
     sent[text] = "What I had typed <b>so far</b>."
     page = client.post(f"/work/{campaign.pk}/", {"assignment": held.key, **sent})

@@ -104,3 +104,16 @@ def test_rest_says_what_to_do(lead, annotator, campaign) -> None:
     assert api.post(f"/api/campaigns/{campaign.pk}/hand-back/").status_code == 204
     assert api.post(f"/api/campaigns/{campaign.pk}/leave/").status_code == 204
     assert api.post(f"/api/campaigns/{campaign.pk}/next/", {}, format="json").status_code == 404
+
+
+def test_whom_to_turn_to_stands_wherever_one_may_stop(browser: Client, lead, campaign) -> None:
+    campaigns.update(campaign=campaign, actor=lead, support="Ask **Mona**, or call 116 123.")
+    words = "Ask <strong>Mona</strong>"
+    assert words in browser.get(f"/work/{campaign.pk}/").content.decode()
+    browser.post(f"/work/{campaign.pk}/agree/")
+    assert words not in browser.get(f"/work/{campaign.pk}/").content.decode(), "no item is about this"
+    stopped = browser.post(f"/work/{campaign.pk}/stop/", follow=True)
+    assert stopped.redirect_chain == [(f"/work/{campaign.pk}/wellbeing/", 302)]
+    assert words in stopped.content.decode() and "Stopped." in stopped.content.decode()
+    campaigns.pause_campaign(campaign=campaign, actor=lead)
+    assert words in browser.get(f"/work/{campaign.pk}/").content.decode()

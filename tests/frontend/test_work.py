@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation.models import Assignment, Campaign, Feedback, User
-from annotation.services import campaigns, queue, submission
+from annotation.services import campaigns, members, queue, submission
 from tests.factories import judge, make_assignment, make_campaign, make_task, make_user
 
 FRAGMENT = {"HTTP_HX_REQUEST": "true"}
@@ -356,7 +356,7 @@ def test_a_stranger_learns_nothing(name: str, campaign: Campaign, stranger: User
 @pytest.mark.parametrize("name", PAGES)
 def test_an_engineer_does_not_judge(name: str, campaign: Campaign, db: None) -> None:
     engineer = make_user()
-    campaigns.add_member(campaign=campaign, username=engineer.username, role="engineer", actor=campaign.created_by)
+    members.add(campaign=campaign, username=engineer.username, role="engineer", actor=campaign.created_by)
     client = Client()
     client.force_login(engineer)
     assert client.get(address(name, campaign)).status_code == 403

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from annotation.models import Campaign, Image, Membership, User
+from annotation.models import Assignment, Campaign, Image, Membership, User
 from annotation.services.intake import import_lines
 from tests.annotation.pictures import data_uri, picture
 from tests.factories import make_campaign
@@ -121,3 +121,25 @@ def test_the_preview_of_an_import_shows_small_images(annotator: User) -> None:
     response = lead.post(response.redirect_chain[-1][0], {"import": "1"}, follow=True)
     assert "New items: 1." in response.content.decode()
     assert Image.objects.count() == 2
+
+
+def test_the_preview_shows_what_is_asked_about_an_image(lead: User) -> None:
+    make_campaign(lead=lead)
+    client = Client()
+    client.force_login(lead)
+    asked = {"kind": "safety", "option-image_severity": "on", "option-regions": "Odd: looks wrong"}
+    html = client.post("/campaigns/preview/", asked).content.decode()
+    assert 'name="safe_image"' in html and 'name="safe_1"' in html
+    assert '<option value="odd" title="looks wrong">1 Odd</option>' in html
+    html = client.post("/campaigns/preview/", {**asked, "option-scope": "each_turn"}).content.decode()
+    assert "safe_image" not in html and "data-regions" not in html, "turns of a dialogue have no images"
+
+
+def test_regions_kept_as_a_draft_by_a_script_are_in_the_form(annotator: User) -> None:
+    campaign, client = world(annotator, PROMPT)
+    Campaign.objects.filter(pk=campaign.pk).update(options={**campaign.options, "regions": ["Odd"]})
+    html = page(client, campaign)
+    assert 'data-of="prompt" data-index="0"' in html and 'name="regions" value=""' in html
+    marked = [{"of": "prompt", "index": 0, "box": [0, 0, 1, 1], "label": "odd"}]
+    Assignment.objects.update(draft={"regions": marked})
+    assert "&quot;label&quot;: &quot;odd&quot;" in page(client, campaign)

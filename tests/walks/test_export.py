@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation.models import Role
-from annotation.services import campaigns
+from annotation.services import members
 from tests.factories import PASSWORD, make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ def token_of(username: str) -> dict[str, str]:
 def test_from_a_file_of_prompts_to_a_data_set(tmp_path) -> None:
     lead, ann, eva = (make_user(name, password=PASSWORD) for name in ("lea", "zwicky", "eva"))
     campaign = make_campaign("Pairs", lead=lead, annotators=[ann])
-    campaigns.add_member(campaign=campaign, username=eva.username, role=Role.ENGINEER, actor=lead)
+    members.add(campaign=campaign, username=eva.username, role=Role.ENGINEER, actor=lead)
     lines = [
         json.dumps({"id": f"q{n}", "prompt": f"Question {n}?", "completions": ["Yes.", f"Yes, because of {n}."]})
         for n in range(6)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class GateReport(models.Model):
     class Verdict(models.TextChoices):
-        PASS = "pass", "Pass"
-        FAIL = "fail", "No improvement shown"
+        PASS = "pass", _("Pass")
+        FAIL = "fail", _("No improvement shown")
 
     candidate = models.OneToOneField("training.ModelVersion", on_delete=models.CASCADE, related_name="gate_report")
     parent = models.ForeignKey("training.ModelVersion", on_delete=models.PROTECT, related_name="+")

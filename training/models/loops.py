@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign, User
 
 
 class Loop(models.Model):
     class State(models.TextChoices):
-        ACTIVE = "active", "Active"  # rounds advance
-        PAUSED = "paused", "Paused"  # nothing advances until a lead resumes
-        STOPPED = "stopped", "Stopped"  # final
+        ACTIVE = "active", _("Active")  # rounds advance
+        PAUSED = "paused", _("Paused")  # nothing advances until a lead resumes
+        STOPPED = "stopped", _("Stopped")  # final
 
     campaign = models.OneToOneField(Campaign, on_delete=models.PROTECT, related_name="loop")
     state = models.CharField(max_length=8, choices=State.choices, default=State.PAUSED)
@@ -29,16 +30,16 @@ class Loop(models.Model):
 
 class Round(models.Model):
     class State(models.TextChoices):
-        DRAFTING = "drafting", "Choosing prompts"
-        SAMPLING = "sampling", "Sampling answers"
-        LABELLING = "labelling", "People judge"
-        FREEZING = "freezing", "Freezing the data"
-        TRAINING = "training", "Training"
-        GATING = "gating", "Gate"
-        PROMOTED = "promoted", "Promoted"  # final: the candidate is the new policy
-        REJECTED = "rejected", "Rejected"  # final: the candidate is kept, the old policy goes on
-        STALLED = "stalled", "Stalled"  # a step failed twice; a lead resumes or gives up
-        CANCELLED = "cancelled", "Cancelled"  # final
+        DRAFTING = "drafting", _("Choosing prompts")
+        SAMPLING = "sampling", _("Sampling answers")
+        LABELLING = "labelling", _("People judge")
+        FREEZING = "freezing", _("Freezing the data")
+        TRAINING = "training", _("Training")
+        GATING = "gating", _("Gate")
+        PROMOTED = "promoted", _("Promoted")  # final: the candidate is the new policy
+        REJECTED = "rejected", _("Rejected")  # final: the candidate is kept, the old policy goes on
+        STALLED = "stalled", _("Stalled")  # a step failed twice; a lead resumes or gives up
+        CANCELLED = "cancelled", _("Cancelled")  # final
 
     FINAL = (State.PROMOTED, State.REJECTED, State.CANCELLED)
 

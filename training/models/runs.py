@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign, User
 
 
 class Run(models.Model):
     class Kind(models.TextChoices):
-        FIT = "fit", "Training"
-        SAMPLE = "sample", "Sampling"
-        EVALUATE = "evaluate", "Evaluation"
+        FIT = "fit", _("Training")
+        SAMPLE = "sample", _("Sampling")
+        EVALUATE = "evaluate", _("Evaluation")
 
     class State(models.TextChoices):
-        QUEUED = "queued", "Queued"  # waits for a worker
-        RUNNING = "running", "Running"  # a worker follows a child process
-        SUCCEEDED = "succeeded", "Succeeded"  # final
-        FAILED = "failed", "Failed"  # final; `error` says why
-        CANCELLED = "cancelled", "Cancelled"  # final; a person said stop
+        QUEUED = "queued", _("Queued")  # waits for a worker
+        RUNNING = "running", _("Running")  # a worker follows a child process
+        SUCCEEDED = "succeeded", _("Succeeded")  # final
+        FAILED = "failed", _("Failed")  # final; `error` says why
+        CANCELLED = "cancelled", _("Cancelled")  # final; a person said stop
 
     FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 

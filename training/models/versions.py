@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign
 
 
 class ModelVersion(models.Model):
     class Kind(models.TextChoices):
-        POLICY = "policy", "Policy"
-        REWARD = "reward", "Reward model"
+        POLICY = "policy", _("Policy")
+        REWARD = "reward", _("Reward model")
 
     class State(models.TextChoices):
-        CANDIDATE = "candidate", "Candidate"  # trained, not decided on
-        PROMOTED = "promoted", "Promoted"  # the one in use for its campaign
-        RETIRED = "retired", "Retired"  # was promoted once; may be rolled back to
-        REJECTED = "rejected", "Rejected"  # the gate said no
+        CANDIDATE = "candidate", _("Candidate")  # trained, not decided on
+        PROMOTED = "promoted", _("Promoted")  # the one in use for its campaign
+        RETIRED = "retired", _("Retired")  # was promoted once; may be rolled back to
+        REJECTED = "rejected", _("Rejected")  # the gate said no
 
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="model_versions")
     kind = models.CharField(max_length=10, choices=Kind.choices)

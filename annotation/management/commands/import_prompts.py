@@ -36,7 +36,8 @@ class Command(BaseCommand):
             default=[],
             metavar="WHAT=COLUMN",
             help=(
-                "which column is what: prompt=question, completions=a,b, id=…, domain=…, batch=…, labels=a,b; "
+                "which column is what: prompt=question, completions=a,b, id=…, domain=…, batch=…, labels=a,b, "
+                "wanted=…, priority=…, requires=…, language=…, about=…; "
                 "per_item=2 makes pairs of more answers, together=uid puts rows with the same uid into one item; "
                 "or all of it as one JSON object"
             ),

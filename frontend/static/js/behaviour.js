@@ -1,5 +1,5 @@
-// How a judgement comes about: when one began, what one changed, how far each answer was scrolled into view, and what
-// was typed and pasted. `annotation/behaviour.py` says what each measure means.
+// How a judgement comes about: when one began, when each input got its value, what one changed, how far each answer was
+// scrolled into view, and what was typed and pasted. `annotation/behaviour.py` says what each measure means.
 
 const TEXT = "textarea, input[type=text]";
 const MODIFIERS = ["Shift", "Control", "Alt", "Meta"];
@@ -8,7 +8,9 @@ export class Behaviour {
   #item;
   #form;
   #shown = 0;
+  #activity;
   #first = null; // seconds
+  #answered = {}; // name of an input -> active seconds when it last changed
   #changes = 0;
   #typed = 0;
   #pasted = 0;
@@ -18,9 +20,10 @@ export class Behaviour {
   #frame = 0;
   #over = new AbortController();
 
-  constructor(item, form) {
+  constructor(item, form, activity) {
     this.#item = item;
     this.#form = form;
+    this.#activity = activity;
   }
 
   // Goes on from the measures in `kept` (JSON, or anything an old draft holds); the form must be filled in.
@@ -45,11 +48,19 @@ export class Behaviour {
 
   values() {
     this.#look();
-    return { first_action_seconds: this.#first, changes: this.#changes, read: this.#read, typed: this.#typed, pasted: this.#pasted };
+    return {
+      first_action_seconds: this.#first,
+      answered: this.#answered,
+      changes: this.#changes,
+      read: this.#read,
+      typed: this.#typed,
+      pasted: this.#pasted,
+    };
   }
 
   #goOnFrom(kept) {
     this.#first = kept.first_action_seconds ?? null;
+    this.#answered = { ...kept.answered };
     this.#changes = Number(kept.changes) || 0;
     this.#typed = Number(kept.typed) || 0;
     this.#pasted = Number(kept.pasted) || 0;
@@ -65,6 +76,7 @@ export class Behaviour {
   }
 
   #changed({ target, inputType }) {
+    if (target.name) this.#answered[target.name] = Number(this.#activity.seconds().toFixed(1));
     if (target.matches(TEXT)) {
       const entered = Math.max(0, target.value.length - this.#before);
       if (/^insertFrom(Paste|Drop|Yank)/.test(inputType)) this.#pasted += entered;

@@ -28,7 +28,7 @@ export class Draft extends EventTarget {
   restore() {
     const kept = read(this.#name);
     const isNewest = kept && kept.at >= (Number(this.#form.dataset.draftAt) || 0);
-    if (isNewest) for (const [field, value] of Object.entries(kept.fields)) this.#fill(field, value);
+    if (isNewest) fill(this.#form, kept.fields);
     this.#measures.start();
     if (!isNewest) this.#keep(); // the client key belongs to this view from now on
   }
@@ -78,14 +78,19 @@ export class Draft extends EventTarget {
     else this.#tell({ ok: "stored", "signed-out": "signed-out", offline: "offline" }[result.kind] ?? "kept");
   }
 
-  #fill(field, value) {
-    const input = this.#form.elements.namedItem(field);
-    if (input && field !== "assignment") input.value = value; // a RadioNodeList checks the radio with this value
-  }
-
   #tell(type) {
     this.dispatchEvent(new Event(type));
   }
+}
+
+// Makes `form` say what `fields` holds, as `fields()` gave it; what is not ticked there is not ticked here.
+export function fill(form, fields) {
+  for (const [name, value] of Object.entries(fields)) {
+    const input = form.elements.namedItem(name);
+    if (!input || name === "assignment" || input.type === "checkbox") continue;
+    input.value = value; // a RadioNodeList checks the radio with this value
+  }
+  for (const box of form.querySelectorAll("[type=checkbox][name]")) box.checked = box.name in fields;
 }
 
 // Drafts of items that were never finished would otherwise stay for ever.

@@ -25,8 +25,10 @@ export function missingIn(scope, form) {
   for (const input of scope.querySelectorAll("[data-required]")) {
     if (input.closest("[data-asked-if][hidden]")) continue;
     if (input.matches("[data-if-shown]") && !input.checkVisibility()) continue; // another answer made it needless
+    if (input.closest("[data-slot][data-rejected]")) continue; // what was rejected needs nothing more
     const given = input.type === "radio" ? form.elements.namedItem(input.name).value : input.value.trim();
-    if (!given && !missing.has(input.name)) missing.set(input.name, input);
+    const name = input.dataset.requiredAs ?? input.name; // some are part of a field that a script writes
+    if (!given && !missing.has(name)) missing.set(name, input);
   }
   for (const group of scope.querySelectorAll("[data-needs-one]")) {
     const chosen = [...group.querySelectorAll("input:checked")].some((input) => input.value !== "0");
@@ -36,6 +38,10 @@ export function missingIn(scope, form) {
     const together = [input, ...input.dataset.leastWith.split(" ").map((name) => form.elements.namedItem(name))];
     const written = together.reduce((sum, one) => sum + one.value.trim().length, 0);
     if (written < Number(input.dataset.least)) missing.set(input.name, input);
+  }
+  for (const input of scope.querySelectorAll("[data-least-words]")) {
+    const words = input.value.trim().split(/\s+/).filter(Boolean).length;
+    if (words < Number(input.dataset.leastWords)) missing.set(input.name, input);
   }
   return missing;
 }

@@ -6,7 +6,7 @@ import { changed } from "./changes.js";
 export function review(item, form, send) {
   const dialog = item.querySelector("[data-review]");
   if (!dialog || dialog.matches(":popover-open")) return Boolean(dialog);
-  const fields = [...form.querySelectorAll("textarea")].filter((field) => field.value.trim());
+  const fields = [...form.querySelectorAll("textarea")].filter((field) => field.value.trim() && !field.closest("[data-rejected]"));
   dialog.querySelector("[data-review-texts]").replaceChildren(...fields.flatMap((field) => shown(item, field)));
   const rewritten = form.querySelector("[data-rewrites]");
   dialog.querySelector("[data-review-unchanged]").hidden = !rewritten || !changed(original(item), rewritten.value).isSame;

@@ -34,6 +34,10 @@ export function rows(item) {
     const row = target.closest("[data-row]");
     if (row) mark(row);
   });
+  list.addEventListener("restored", ({ target }) => {
+    const row = target.closest("[data-row]");
+    if (row?.checkVisibility()) mark(row);
+  });
   list.addEventListener("click", ({ target }) => {
     const way = target.closest("[data-move]");
     if (way) move(Number(way.dataset.move));
@@ -64,6 +68,11 @@ export function rows(item) {
   list.addEventListener("change", ({ target }) => {
     const row = target.closest("[data-row]");
     if (!target.matches(ANSWERS) || target === document.activeElement) return;
+    const reason = row.querySelector("[data-reason]");
+    if (reason && !reason.value.trim()) {
+      reason.focus();
+      return;
+    }
     const open = shown();
     const next = open.slice(open.indexOf(row) + 1).find((one) => one.querySelector(ANSWERS) && !answered(one));
     const due = next && following(row, next, list.closest("form"));

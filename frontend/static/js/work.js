@@ -10,12 +10,16 @@ import { fetchImages, viewers } from "./images.js";
 import { listenForKeys } from "./keys.js";
 import { get, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
+import { proposals } from "./proposals.js";
+import { readability } from "./readability.js";
 import { readingAids } from "./reading.js";
 import { review } from "./review.js";
 import { rows } from "./rows.js";
 import { announce, clearNotice, dismissible, isNoticed, notice, parse, progress, saved, shownProgress, word } from "./screen.js";
+import { steps } from "./steps.js";
 import { renewGuidelines, report, signedOut } from "./status.js";
 import { forget } from "./store.js";
+import { timer } from "./timer.js";
 
 const PATIENCE = 500; // milliseconds until "your answer is kept" replaces an item that was sent
 const BEAT = 120000;
@@ -54,9 +58,13 @@ function open(item) {
   draft.restore();
   copyButtons(item);
   readingAids(item);
-  viewers(item);
+  const views = viewers(item);
+  if (item.querySelector("[data-regions]")) import("./regions.js").then(({ regions }) => regions(item, views));
   rows(item);
   changes(item);
+  readability(item);
+  proposals(item);
+  steps(form);
   form.addEventListener("input", () => clearErrors(form));
   for (const state of ["kept", "stored", "not-kept"]) draft.addEventListener(state, () => outbox.waiting().length || saved(state));
   draft.addEventListener("stored", () => clearNotice("connection"));
@@ -68,7 +76,7 @@ function open(item) {
 }
 
 function measuresOf(item, form) {
-  const behaviour = new Behaviour(item, form);
+  const behaviour = new Behaviour(item, form, activity);
   return {
     start() {
       activity.start(Number(form.elements.active_seconds.value) || 0);
@@ -233,5 +241,6 @@ document.documentElement.classList.add("has-script");
 listenForKeys();
 forgetOldDrafts(user);
 report(outbox);
+timer(activity);
 open(screenItem());
 outbox.flush();

@@ -12,7 +12,7 @@ from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from annotation.models import Campaign, Role, User
-from annotation.services import campaigns, intake
+from annotation.services import campaigns, intake, members
 from tests.factories import PASSWORD, make_user
 
 CALLERS = ("anonymous", "stranger", "annotator", "engineer", "lead")
@@ -59,8 +59,8 @@ def people(db: None) -> dict[str, User | None]:
 def campaign(people: dict[str, User]) -> Campaign:
     lead = people["lead"]
     made = campaigns.create(name="Kind answers", actor=lead, guideline="Prefer kindness.", overlap=2)
-    campaigns.add_member(campaign=made, username="annotator", role=Role.ANNOTATOR, actor=lead)
-    campaigns.add_member(campaign=made, username="engineer", role=Role.ENGINEER, actor=lead)
+    members.add(campaign=made, username="annotator", role=Role.ANNOTATOR, actor=lead)
+    members.add(campaign=made, username="engineer", role=Role.ENGINEER, actor=lead)
     add_pairs(made, range(3))
     campaigns.open_campaign(campaign=made, actor=lead)
     made.refresh_from_db()

@@ -43,6 +43,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-export", "get", None, READERS),
     ("api-export-schema", "get", None, READERS),
     ("api-tasks", "get", None, READERS),
+    ("api-gold", "get", None, (401, 404, 403, 204, 204)),
+    ("api-gold", "put", {"answer": {"preference": "1"}}, READERS),
+    ("api-gold", "delete", None, (401, 404, 403, 204, 204)),
     ("api-feedback", "get", None, READERS),
     ("api-progress", "get", None, READERS),
     ("api-my-progress", "get", None, MEMBERS),
@@ -61,6 +64,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-submit", "post", {"preference": "1"}, (401, 404, 200, 404, 404)),
     ("api-skip", "post", {"reason": "unclear"}, (401, 404, 204, 404, 404)),
     ("api-draft", "post", {"comment": "so far"}, (401, 404, 204, 404, 404)),
+    ("api-proposals", "get", None, (401, 404, 204, 404, 404)),
+    # Nothing is proposed in a campaign of this kind; what is tested where there is one.
+    ("api-proposals", "post", {"critique": "Clear."}, (401, 404, 422, 404, 404)),
     ("api-set-aside", "post", {}, (401, 404, 204, 404, 404)),
     ("api-take-up", "post", {}, (401, 404, 200, 404, 404)),
     ("api-let-go", "post", {}, (401, 404, 204, 404, 404)),
@@ -82,6 +88,7 @@ def test_everybody_gets_what_is_theirs(
     pattern = next(pattern for pattern in urlpatterns if pattern.name == name)
     path = f"/api/{pattern.pattern}".replace("<int:campaign_id>", str(campaign.pk)).replace("<slug:key>", held.key)
     path = path.replace("<int:event_id>", "999999").replace("<slug:sha256>", "0" * 64)
+    path = path.replace("<int:task_id>", str(held.task_id))
     more: dict[str, Any] = {"data": body, "content_type": "application/x-ndjson"}
     if not isinstance(body, bytes):
         more = {} if body is None else {"data": body, "format": "json"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation.feedback.base import FeedbackType
+
 RATED = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 PRINCIPLES = (
     "accuracy_of_information",
@@ -47,6 +49,28 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "evidence_clear_1": "in **plain** words",
         "comment": "",
     },
+    "principled_critique": {
+        "principle_1_statement": "Clear",
+        "critique": "The answer is easy to follow, since it says one thing at a time and in plain words. But it leaves "
+        "out how long the dough should rest, and the second step is simply wrong: nobody should boil the yeast before "
+        "it is stirred in. A friendly tone, and no source for any of its figures.",
+        "principle_1_answer": "yes",
+        "principle_1_evidence": "easy to follow",
+        "principle_1_proposed_by": "rules-1",
+        "principle_1_proposed": "Clear",
+        "principle_1_proposed_answer": "yes",
+        "principle_1_proposed_evidence": "easy to follow",
+        "principle_2_statement": "Gives sources for figures",
+        "principle_2_answer": "no",
+        "principle_2_evidence": "no source for any of its figures",
+        "principle_3_statement": "Suitable tone",
+        "principle_3_answer": "reject",
+        "principle_3_evidence": "A friendly tone",
+        "principle_3_proposed_by": "rules-1",
+        "principle_3_proposed": "Suitable tone",
+        "principle_3_proposed_answer": "partly",
+        "principle_3_proposed_evidence": "A friendly tone",
+    },
     "critique": {
         "strengths_1": "It answers what was asked.",
         "weaknesses_1": "The second step leaves out how long to wait.",
@@ -57,3 +81,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "score_2": "1",
     },
 }
+
+# What a campaign may ask for besides what is usual, and what is said then.
+MORE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "ranking": (
+        {"attributes": ["Helpfulness", "Tone: rude | curt | plain | kind | warm"], "flags": ["Spam", "Wrong language"]},
+        {
+            "helpfulness_1": "3",
+            "helpfulness_2": "1",
+            "tone_1": "0",
+            "tone_2": "4",
+            "flag_wrong_language_2": "yes",
+        },
+    ),
+}
+
+
+def asked_for_all(kind: FeedbackType) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of a campaign that asks for all there is, and an example of what is said there."""
+    options, said = MORE.get(kind.name, ({}, {}))
+    return kind.clean_options(options), {**EXAMPLES[kind.name], **said}

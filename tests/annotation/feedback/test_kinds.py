@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from annotation.dataset_views import PROVENANCE, VIEWS
 from annotation.errors import Invalid
 from annotation.feedback import KINDS
-from tests.annotation.feedback.examples import EXAMPLES
+from tests.annotation.feedback.examples import EXAMPLES, asked_for_all
 
 ORDERS = ([0, 1], [1, 0])
 TEXTS = ["It is said in plain words, here.", "Something else."]
@@ -47,12 +47,12 @@ def test_an_unknown_option_is_named(kind):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_what_was_given_comes_back_and_gives_the_same_again(kind, order):
-    options = kind.default_options()
-    payload = kind.parse(EXAMPLES[kind.name], options=options, shown_order=order)
+    options, example = asked_for_all(kind)
+    payload = kind.parse(example, options=options, shown_order=order)
     assert json.loads(json.dumps(payload)) == payload
     values = kind.initial(payload, shown_order=order)
     assert kind.parse(values, options=options, shown_order=order) == payload
-    given = {name: value for name, value in EXAMPLES[kind.name].items() if value not in ("", "0")}
+    given = {name: value for name, value in example.items() if value not in ("", "0")}
     assert given.items() <= values.items()
 
 
@@ -77,7 +77,8 @@ def rows(kind, payload, order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_rows_have_the_columns_that_the_view_announces(kind, order):
-    payload = kind.parse(EXAMPLES[kind.name], options=kind.default_options(), shown_order=order)
+    options, example = asked_for_all(kind)
+    payload = kind.parse(example, options=options, shown_order=order)
     for view in kind.views:
         found = list(kind.rows(view, payload, texts=TEXTS, origins=["one", "two"], shown_order=order))
         assert found
@@ -87,8 +88,8 @@ def test_rows_have_the_columns_that_the_view_announces(kind, order):
 
 
 def test_points_and_tallies_keep_to_what_is_announced(kind):
-    options = kind.default_options()
-    payload = kind.parse(EXAMPLES[kind.name], options=options, shown_order=[0, 1])
+    options, example = asked_for_all(kind)
+    payload = kind.parse(example, options=options, shown_order=[0, 1])
     announced = [dimension.name for dimension in kind.dimensions(options)]
     points = list(kind.points(payload))
     assert len(announced) == len(set(announced))

@@ -123,7 +123,7 @@ class TestPublished:
         assert item.completions == [("Because.", "response")]
         assert item.meta["labels"] == {name: row[name] for name in list(row)[2:]}
         with pytest.raises(Refused, match="1 completion; this campaign compares 2"):
-            check(item, kind("pairwise"))
+            check(item, kind("pairwise"), {})
         pair = {"prompt": ASKED, "response_1": "a", "response_2": "b", "preference_strength": 2}
         assert only(pair).completions == [("a", "response_1"), ("b", "response_2")]
         assert only(pair).meta["labels"] == {"preference_strength": 2}
@@ -273,6 +273,21 @@ class TestMapping:
         assert item == Item(
             "9", [USER], [("one", "a"), ("two", "b")], None, 0, False, "p", "3", {"labels": {"score": 1}}
         )
+
+    def test_who_may_judge_it_and_when_comes_from_columns_too(self) -> None:
+        row = {**self.ROW, "who": "medicine, law", "code": "de", "n": " 3", "first": "-2", "topic": ["self-harm"]}
+        words = ["prompt=question", "completions=a,b", "requires=who", "language=code", "wanted=n"]
+        item = only(mapping.of_words([*words, "priority=first", "about=topic"]).apply(row))
+        assert item.requires == ("medicine", "law", "lang:de")
+        assert (item.wanted, item.priority, item.about) == (3, -2, ("self-harm",))
+        alone = only(mapping.of_words([*words[:2], "language=code"]).apply(row))
+        assert alone.requires == ("lang:de",)
+        with pytest.raises(Refused, match="wanted is no whole number"):
+            only(mapping.of_words([*words[:2], "wanted=who"]).apply(row))
+        with pytest.raises(Refused, match="requires cannot be read"):
+            only(mapping.of_words([*words[:2], "language=question"]).apply(row))
+
+    def test_it_may_be_json(self) -> None:
         assert mapping.of_json('{"prompt": "question", "completions": ["a", "b"]}') == Columns("question", ("a", "b"))
         assert mapping.of_words(['{"prompt": "question"}', "id=uid"]) == Columns("question", id="uid")
         assert mapping.of_json(" ") == Columns()
@@ -389,7 +404,7 @@ def test_whatever_the_rows_are_they_are_items_or_sentences(rows: list[dict], col
     assert all(reason.endswith((".", "?")) and reason[0].isupper() for reason in reasons)
     for item in items:
         try:
-            check(item, kind("pairwise"))
+            check(item, kind("pairwise"), {})
         except Refused as refused:
             assert str(refused).endswith(".")
 

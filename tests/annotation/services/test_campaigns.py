@@ -6,7 +6,7 @@ import pytest
 
 from annotation.errors import CampaignClosed, Invalid
 from annotation.models import Assignment, Campaign, Event, Guideline, Membership, Role, Task
-from annotation.services import campaigns, events
+from annotation.services import campaigns, events, members
 from tests.factories import judge, make_assignment, make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
@@ -122,11 +122,11 @@ class TestGuideline:
 class TestPeople:
     def test_adding_twice_changes_nothing(self, lead, annotator):
         campaign = make_campaign(lead=lead)
-        first = campaigns.add_member(campaign=campaign, username="annotator", role="annotator", actor=lead)
-        again = campaigns.add_member(campaign=campaign, username="annotator", role=Role.ANNOTATOR, actor=lead)
+        first = members.add(campaign=campaign, username="annotator", role="annotator", actor=lead)
+        again = members.add(campaign=campaign, username="annotator", role=Role.ANNOTATOR, actor=lead)
         assert first == again
         assert actions(campaign).count("member.added") == 1
-        campaigns.add_member(campaign=campaign, username="annotator", role="engineer", actor=lead)
+        members.add(campaign=campaign, username="annotator", role="engineer", actor=lead)
         assert campaign.memberships.filter(user=annotator).count() == 2
 
     @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ class TestPeople:
     )
     def test_unknown_people_and_roles_are_refused(self, lead, username, role, field):
         with pytest.raises(Invalid) as refused:
-            campaigns.add_member(campaign=make_campaign(lead=lead), username=username, role=role, actor=lead)
+            members.add(campaign=make_campaign(lead=lead), username=username, role=role, actor=lead)
         assert set(refused.value.errors) == {field}
 
     def test_who_leaves_gives_back_what_they_hold_and_keeps_what_they_judged(self, lead, annotator):
         campaign = make_campaign(lead=lead, annotators=[annotator], tasks=2)
         judged = judge(annotator, campaign)
         held = make_assignment(annotator, campaign)
-        campaigns.remove_member(campaign=campaign, username="annotator", actor=lead)
+        members.remove(campaign=campaign, username="annotator", actor=lead)
         held.refresh_from_db()
         assert held.state == Assignment.State.RELEASED
         assert Task.objects.get(pk=held.task_id).seats == 1
@@ -151,12 +151,12 @@ class TestPeople:
         assert actions(campaign)[-1] == "member.removed"
         for username in ("annotator", "nobody", "a\x00"):
             with pytest.raises(Invalid):
-                campaigns.remove_member(campaign=campaign, username=username, actor=lead)
+                members.remove(campaign=campaign, username=username, actor=lead)
 
     def test_one_role_of_two_may_go(self, lead, annotator):
         campaign = make_campaign(lead=lead, annotators=[annotator], engineers=[annotator], tasks=1)
         held = make_assignment(annotator, campaign)
-        campaigns.remove_member(campaign=campaign, username="annotator", actor=lead, role=Role.ENGINEER)
+        members.remove(campaign=campaign, username="annotator", actor=lead, role=Role.ENGINEER)
         held.refresh_from_db()
         assert held.state == Assignment.State.OPEN, "they still judge"
         assert list(campaign.memberships.filter(user=annotator).values_list("role", flat=True)) == ["annotator"]
@@ -164,10 +164,10 @@ class TestPeople:
     def test_one_lead_always_stays(self, lead):
         campaign = make_campaign(lead=lead)
         with pytest.raises(Invalid, match="only lead"):
-            campaigns.remove_member(campaign=campaign, username="lead", actor=lead)
+            members.remove(campaign=campaign, username="lead", actor=lead)
         second = make_user("second")
-        campaigns.add_member(campaign=campaign, username="second", role="lead", actor=lead)
-        campaigns.remove_member(campaign=campaign, username="lead", actor=second)
+        members.add(campaign=campaign, username="second", role="lead", actor=lead)
+        members.remove(campaign=campaign, username="lead", actor=second)
         assert not campaign.memberships.filter(user=lead).exists()
 
 

@@ -1,0 +1,136 @@
+"""The JSON shapes of a campaign and its settings, as they come in and as they go out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation.feedback import KINDS
+from annotation.feedback import kind as feedback_kind
+from annotation.models import Campaign
+from annotation.services import settings
+
+
+class CampaignSettings(serializers.Serializer):
+    """What a lead sets; left out, a new campaign has what is usual and another one keeps what it has."""
+
+    description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
+    options = serializers.DictField(required=False, child=serializers.JSONField())
+    overlap = serializers.IntegerField(required=False, min_value=1, max_value=50)
+    cohort_percent = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=100,
+        help_text="So many per cent of the items, drawn at import, are judged by",
+    )
+    cohort_overlap = serializers.IntegerField(
+        required=False, min_value=1, max_value=50, help_text="so many people each."
+    )
+    lease_seconds = serializers.IntegerField(required=False, min_value=60, max_value=86_400)
+    wellbeing = serializers.ChoiceField(
+        required=False, choices=Campaign.Wellbeing.choices, help_text="What people may have to read."
+    )
+    support = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=2000,
+        help_text="Whom people turn to after reading something bad; Markdown.",
+    )
+    daily_limit = serializers.IntegerField(
+        required=False, min_value=0, max_value=10_000, help_text="Most items of one person in a day; 0 for no limit."
+    )
+    weekly_limit = serializers.IntegerField(
+        required=False, min_value=0, max_value=50_000, help_text="Most items of one person in a week; 0 for no limit."
+    )
+    rest_after = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=1000,
+        help_text="After so many items about something unpleasant in a row: an easier one, or a rest; 0 for never.",
+    )
+    batch_limit = serializers.IntegerField(
+        required=False, min_value=0, max_value=100_000, help_text="Most judgements of one person in a batch; 0 for any."
+    )
+    batch_share = serializers.IntegerField(
+        required=False, min_value=0, max_value=100, help_text="The same, in per cent of what the batch wants."
+    )
+    about = serializers.ListField(
+        required=False,
+        child=serializers.CharField(max_length=40),
+        help_text="What items are about that people may decline to read; a row may say otherwise.",
+    )
+    requires = serializers.ListField(
+        required=False,
+        child=serializers.CharField(max_length=40),
+        help_text='What people must be able to do, as words, and languages as "lang:de"; a row may say otherwise.',
+    )
+    guideline = serializers.CharField(required=False, allow_blank=True, max_length=200_000)
+
+
+class CampaignIn(CampaignSettings):
+    name = serializers.CharField(max_length=120)
+    kind = serializers.ChoiceField(choices=sorted(KINDS), default="pairwise")
+    attune_campaign = serializers.IntegerField(
+        required=False,
+        min_value=settings.FORMAT,
+        max_value=settings.FORMAT,
+        help_text="Format of settings that were read from another campaign; may be left out.",
+    )
+
+
+class TemplateOut(serializers.Serializer):
+    name = serializers.CharField()
+    version = serializers.IntegerField()
+    title = serializers.CharField()
+    summary = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    settings = serializers.DictField(child=serializers.JSONField())
+
+
+class CampaignChange(CampaignSettings):
+    """The kind cannot change: judgements already there refer to it."""
+
+    name = serializers.CharField(max_length=120, required=False)
+
+
+class CampaignOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    kind = serializers.CharField()
+    state = serializers.ChoiceField(choices=Campaign.State.choices)
+    overlap = serializers.IntegerField()
+    lease_seconds = serializers.IntegerField()
+    wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices)
+    support = serializers.CharField()
+    daily_limit = serializers.IntegerField()
+    cohort_percent = serializers.IntegerField()
+    cohort_overlap = serializers.IntegerField()
+    batch_limit = serializers.IntegerField()
+    batch_share = serializers.IntegerField()
+    weekly_limit = serializers.IntegerField()
+    rest_after = serializers.IntegerField()
+    about = serializers.ListField(child=serializers.CharField())
+    requires = serializers.ListField(child=serializers.CharField())
+    guideline_version = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    roles = serializers.SerializerMethodField()
+
+    def get_roles(self, campaign: Campaign) -> list[str]:
+        """Return the caller's own roles; `my_memberships` is prefetched by the view."""
+        return sorted(membership.role for membership in campaign.my_memberships)  # type: ignore[attr-defined]
+
+
+class CampaignDetailOut(CampaignOut):
+    options = serializers.DictField(child=serializers.JSONField())
+    guideline = serializers.SerializerMethodField()
+    submit_schema = serializers.SerializerMethodField()
+
+    def get_guideline(self, campaign: Campaign) -> str:
+        guideline = campaign.guidelines.filter(version=campaign.guideline_version).first()
+        return guideline.text if guideline else ""
+
+    def get_submit_schema(self, campaign: Campaign) -> dict[str, Any]:
+        """Return the JSON schema of what may be sent to `/api/assignments/<key>/submit/` here."""
+        return feedback_kind(campaign.kind).json_schema(campaign.options)

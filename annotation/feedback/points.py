@@ -1,0 +1,24 @@
+"""A judgement as figures see it: points on the dimensions of its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One thing that is judged, for which agreement is told apart."""
+
+    name: str
+    title: str
+    ordered: bool = True  # whether values have an order; without one they are classes
+
+
+class Point(NamedTuple):
+    """A judgement on one dimension of one answer, as agreement counts it."""
+
+    dimension: str
+    place: int  # canonical position of the answer; 0 when it is about the item as a whole
+    value: int  # on the dimension's scale, or the number of the class
+    category: str  # one of few classes, for plain agreement and Cohen's kappa

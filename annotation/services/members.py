@@ -1,0 +1,90 @@
+"""Who works in a campaign: taken in by its lead, told what they may have to read, out again at their own wish."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotation.errors import Invalid
+from annotation.models import Assignment, Campaign, Membership, Role, User
+from annotation.services import events
+from annotation.services.campaigns import lock
+from annotation.services.queue import release
+from annotation.storable import unstorable
+
+
+@transaction.atomic
+def add(*, campaign: Campaign, username: str, role: Role | str, actor: User) -> Membership:
+    """Return the membership; adding a person twice in one role changes nothing."""
+    if role not in Role.values:
+        message = f"Give one of these roles: {', '.join(Role.values)}."
+        raise Invalid(message, {"role": [message]})
+    user = None if unstorable(username) else User.objects.filter(username=username).first()
+    if user is None:
+        message = f"There is no user called {username!r}; check the spelling or ask an administrator to add them."
+        raise Invalid(message, {"username": [message]})
+    membership, created = Membership.objects.get_or_create(campaign=campaign, user=user, role=Role(role))
+    if created:
+        events.record(
+            campaign=campaign, actor=actor, action="member.added", target=user.username, detail={"role": str(role)}
+        )
+    return membership
+
+
+def agree(*, campaign: Campaign, user: User) -> None:
+    """Keep that this person was told what they may have to read here, and wants to judge all the same."""
+    unasked = Membership.objects.filter(campaign=campaign, user=user, agreed_at=None)
+    unasked.update(agreed_at=timezone.now())
+    campaign.agreed = True
+
+
+@transaction.atomic
+def leave(*, campaign: Campaign, user: User) -> None:
+    """Take an annotator out at their own wish; nobody asks why. Their judgements stay, what they hold goes back.
+
+    Raises `Invalid` for somebody who does not judge here as an annotator.
+    """
+    membership = Membership.objects.filter(campaign=campaign, user=user, role=Role.ANNOTATOR).first()
+    if membership is None:
+        raise Invalid("You are no annotator of this campaign, so there is nothing to leave.")
+    hand_back(campaign=campaign, user=user)
+    membership.delete()
+    events.record(campaign=campaign, actor=user, action="member.left", target=user.username)
+
+
+@transaction.atomic
+def hand_back(*, campaign: Campaign, user: User) -> int:
+    """Give back, unjudged, all items this person holds here, and return how many; drafts are kept."""
+    held = campaign.assignments.filter(user=user, state=Assignment.State.OPEN)
+    returned = list(held.order_by("-task__priority", "task_id"))  # the order of `queue.QUEUE_ORDER`
+    for assignment in returned:
+        release(assignment=assignment)
+    return len(returned)
+
+
+@transaction.atomic
+def remove(*, campaign: Campaign, username: str, actor: User, role: Role | str | None = None) -> None:
+    """Take a role from a person, or all of them. Their judgements stay; what they hold goes back to the queue."""
+    locked = lock(campaign)  # orders this against another removal, so that one lead always stays
+    held = Membership.objects.filter(campaign=locked, user__username=username).select_related("user")
+    known = not unstorable(username)
+    leaving = [membership for membership in held if role is None or membership.role == role] if known else []
+    if not leaving:
+        message = f"{username!r} has no such role in this campaign."
+        raise Invalid(message, {"username": [message]})
+    others = locked.memberships.filter(role=Role.LEAD).exclude(user=leaving[0].user)
+    if any(membership.role == Role.LEAD for membership in leaving) and not others.exists():
+        message = "This is the campaign's only lead; make somebody else a lead first."
+        raise Invalid(message, {"username": [message]})
+    user = leaving[0].user
+    for membership in leaving:
+        events.record(
+            campaign=locked,
+            actor=actor,
+            action="member.removed",
+            target=user.username,
+            detail={"role": membership.role},
+        )
+        membership.delete()
+    if not locked.memberships.filter(user=user, role__in=[Role.ANNOTATOR, Role.LEAD]).exists():
+        hand_back(campaign=locked, user=user)

@@ -1,0 +1,1 @@
+"""How dates and numbers are written, by language; a language that has no folder here is written as Django does."""

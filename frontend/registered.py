@@ -1,0 +1,68 @@
+"""Words that pages show and no page says: of recipes, their settings, data sets and templates of campaigns.
+
+Recipes know no Django, templates are TOML, and both are added in one file. So nothing in them is marked: their words
+are looked up here when they are shown, and `manage.py catalogues` takes them over from the registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils import translation
+
+from annotation import dataset_views
+from annotation.campaign_templates import templates
+from training.recipes import RECIPES
+from training.recipes.base import Knob, knobs_of
+from training.recipes.loop import LoopSettings
+
+# One word alone is translated for settings apart from the rest of the pages.
+SETTING = "setting"
+SPELLING = {"kl": "KL", "lora": "LoRA", "bf16": "bfloat16"}
+# Choices whose name alone does not say what they do.
+CHOICES = {"best_worst": "best against worst"}
+
+
+def label(name: str) -> str:
+    """Return the name of a setting in words: ``max_new_tokens`` → "Max new tokens"."""
+    return translation.pgettext(SETTING, _label(name))
+
+
+def choice(value: object) -> str:
+    """Return a choice of a setting in words."""
+    return translation.pgettext(SETTING, _choice(value))
+
+
+def explanation(knob: Knob) -> str:
+    """Return what a setting does, as a sentence."""
+    return translation.gettext(_explanation(knob))
+
+
+def messages() -> Iterator[tuple[str | None, str]]:
+    """Yield every (context, message) of the registries that a page shows."""
+    for knob in [*knobs_of(LoopSettings()), *(knob for recipe in RECIPES.values() for knob in recipe.knobs())]:
+        yield SETTING, _label(knob.name)
+        yield None, _explanation(knob)
+        yield from ((SETTING, _choice(value)) for value in knob.choices)
+    for recipe in RECIPES.values():
+        yield None, recipe.title
+        yield None, recipe.summary
+    for template in templates().values():
+        yield None, template.title
+        yield None, template.summary
+    for view in dataset_views.VIEWS.values():
+        yield None, view.title
+        yield from ((None, meaning) for meaning in view.columns.values())
+
+
+def _label(name: str) -> str:
+    words = [SPELLING.get(word, word) for word in name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]]) if name not in SPELLING else SPELLING[name]
+
+
+def _choice(value: object) -> str:
+    return CHOICES.get(str(value), str(value).replace("_", " "))
+
+
+def _explanation(knob: Knob) -> str:
+    return f"{knob.help[:1].upper()}{knob.help[1:]}."

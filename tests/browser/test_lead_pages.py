@@ -1,0 +1,92 @@
+"""Every page of a lead, from the narrowest phone to the widest desk: accessible by axe's rules, nothing sticks out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import BrowserContext, Page
+
+from annotation.feedback import KINDS
+from frontend.lead_urls import urlpatterns as lead_pages
+from tests.browser.test_pages import complaints, sticks_out, widest
+from tests.frontend.lead_world import (
+    World,
+    finish_run,
+    judge_all,
+    make_loop,
+    make_world,
+    set_running,
+    start_run,
+    to_end,
+    to_labelling,
+)
+from training.models import ModelVersion
+
+
+@pytest.fixture
+def world(transactional_db) -> World:
+    """Return a campaign with agreement, runs in each state, one round decided on and one in which people judge."""
+    made = make_world(tasks=8, overlap=2)
+    judge_all(made)
+    loop = make_loop(made)
+    to_end(made, to_labelling(made, loop), candidate_wins=True)
+    to_labelling(made, loop)
+    finish_run(start_run(made))
+    set_running(start_run(made))
+    return made
+
+
+def pages_of(world: World) -> list[str]:
+    """Return the address of everything that a lead can open and that answers with a whole page."""
+    round = world.campaign.loop.rounds.first()
+    known = {
+        "campaign_id": world.campaign.pk,
+        "recipe_name": "bradley-terry",
+        "run_id": world.campaign.runs.order_by("pk").last().pk,
+        "version_id": ModelVersion.objects.filter(kind="policy").last().pk,
+        "round_id": round.pk,
+        "event_id": 1,
+        "token": "unknown",
+    }
+    found = [
+        reverse(pattern.name, kwargs={key: known[key] for key in pattern.pattern.converters})
+        for pattern in lead_pages
+        if getattr(pattern, "name", None)
+    ]
+    asked = world.client("lead")
+    answers = {path: asked.get(path) for path in found}
+    whole = [path for path, answer in answers.items() if answer.status_code == 200 and b"<html" in answer.content]
+    return [*whole, *(f"/campaigns/new/?kind={kind}" for kind in sorted(KINDS)), "/campaigns/new/?template=safe-rlhf"]
+
+
+@pytest.mark.parametrize(
+    ("viewport", "theme"), [({"width": 360, "height": 740}, "dark"), ({"width": 2560, "height": 1440}, "light")]
+)
+def test_pages_are_accessible(
+    viewport: dict[str, int],
+    theme: str,
+    open_context: Callable[..., BrowserContext],
+    world: World,
+    live_server,
+) -> None:
+    context = open_context(viewport=viewport, color_scheme=theme)
+    signed_in: Client = world.client("lead")
+    session = signed_in.cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+    page: Page = context.new_page()
+    found = {}
+    paths = pages_of(world)
+    assert len(paths) > 20
+    for path in paths:
+        page.goto(path)
+        for folded in page.locator("details:not([open]) > summary").all():
+            if folded.is_visible():
+                folded.click()
+        found[path] = complaints(page)
+        if sticks_out(page):
+            found[path].append(f"Wider than its window: {widest(page)}")
+    assert {path: problems for path, problems in found.items() if problems} == {}

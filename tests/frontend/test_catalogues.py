@@ -1,0 +1,135 @@
+"""The catalogues are whole: every message translated, in the same words everywhere, and compiled from what is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import polib
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.utils import translation
+
+from frontend import registered
+
+APPS = ("annotation", "training", "frontend")
+LANGUAGES = [code for code, _name in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
+PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|\{(\w*)\}|%%")
+
+
+def catalogue(app: str, language: str, suffix: str = "po") -> Path:
+    return settings.BASE_DIR / app / "locale" / language / "LC_MESSAGES" / f"django.{suffix}"
+
+
+def translations(entry: polib.POEntry) -> list[str]:
+    return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
+
+
+def placeholders(text: str) -> set[str]:
+    return {match.group(0) for match in PLACEHOLDER.finditer(text)}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("app", APPS)
+def test_every_message_is_translated(app: str, language: str) -> None:
+    found = polib.pofile(str(catalogue(app, language)))
+    assert len(found) > 10
+    assert [entry.msgid for entry in found if not all(translations(entry))] == []
+    assert [entry.msgid for entry in found if entry.fuzzy or entry.obsolete] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("app", APPS)
+def test_a_translation_has_the_placeholders_and_the_tags_of_its_message(app: str, language: str) -> None:
+    for entry in polib.pofile(str(catalogue(app, language))):
+        expected = placeholders(entry.msgid) | placeholders(entry.msgid_plural or "")
+        for text in translations(entry):
+            # One of several forms may say "one" in words, but none may ask for what the code does not give.
+            assert placeholders(text) <= expected, entry.msgid
+            if not entry.msgid_plural:
+                assert placeholders(text) == expected, entry.msgid
+            assert re.findall(r"</?\w+", text) == re.findall(r"</?\w+", entry.msgid), entry.msgid
+            assert (text[:1].isspace(), text[-1:].isspace()) == (entry.msgid[:1].isspace(), entry.msgid[-1:].isspace())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("app", APPS)
+def test_what_is_compiled_is_what_is_written(app: str, language: str) -> None:
+    """The compiled catalogue is committed, because whoever runs Attune need not have the gettext tools."""
+    written = {
+        (entry.msgctxt, entry.msgid, entry.msgid_plural or None): tuple(translations(entry))
+        for entry in polib.pofile(str(catalogue(app, language)))
+    }
+    compiled = {
+        (entry.msgctxt, entry.msgid, entry.msgid_plural or None): tuple(translations(entry))
+        for entry in polib.mofile(str(catalogue(app, language, "mo")))
+    }
+    assert compiled == written, "Run `manage.py catalogues`."
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_same_words_are_translated_alike_everywhere(language: str) -> None:
+    """Django merges the catalogues, and the first app wins: two translations of one message would hide one of them."""
+    found: dict[tuple[str | None, str], set[tuple[str, ...]]] = defaultdict(set)
+    for app in APPS:
+        for entry in polib.pofile(str(catalogue(app, language))):
+            found[entry.msgctxt, entry.msgid].add(tuple(translations(entry)))
+    assert {key: texts for key, texts in found.items() if len(texts) > 1} == {}
+
+
+# Which argument of a marking function is the context, and which the message.
+MARKS = {
+    **dict.fromkeys(("_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"), (None, 0)),
+    **dict.fromkeys(("pgettext", "pgettext_lazy", "npgettext"), (0, 1)),
+}
+
+
+def marked_in_python(app: str) -> set[tuple[str | None, str]]:
+    """Return what is marked in an app as (context, message), read without the gettext tools."""
+    found = set()
+    for path in (settings.BASE_DIR / app).rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        if "django.utils.translation" not in source:
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKS:
+                context, message = MARKS[node.func.id]
+                words = ast.literal_eval(node.args[message])  # fails for what no tool could extract either
+                found.add((None if context is None else ast.literal_eval(node.args[context]), words))
+    return found
+
+
+def marked_in_templates(app: str) -> set[tuple[str | None, str]]:
+    found = set()
+    for path in (settings.BASE_DIR / app).rglob("*.html"):
+        source = path.read_text(encoding="utf-8")
+        found |= {a or b for a, b in re.findall(r"""{% translate (?:"([^"]+)"|'([^']+)')(?: as \w+)? %}""", source)}
+    return {(None, text.replace("%", "%%")) for text in found}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("app", APPS)
+def test_what_is_marked_is_in_the_catalogue(app: str, language: str) -> None:
+    known = {(entry.msgctxt, entry.msgid) for entry in polib.pofile(str(catalogue(app, language)))}
+    missing = (marked_in_python(app) | marked_in_templates(app)) - known
+    assert missing == set(), "Run `manage.py catalogues`, and translate what is new."
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_registries_say_is_in_the_catalogue(language: str) -> None:
+    known = {(entry.msgctxt, entry.msgid) for entry in polib.pofile(str(catalogue("frontend", language)))}
+    assert set(registered.messages()) - known == set(), "Run `manage.py catalogues`, and translate what is new."
+
+
+def test_a_plural_follows_its_number() -> None:
+    with translation.override("de"):
+        text = translation.ngettext("{n} item was imported", "{n} items were imported", 2)
+    assert text.format(n=2) == "2 Aufgaben wurden importiert"
+
+
+def test_catalogues_are_made_only_for_languages_that_are_offered() -> None:
+    with pytest.raises(CommandError, match="Add fr to LANGUAGES"):
+        call_command("catalogues", "fr")

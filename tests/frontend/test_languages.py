@@ -1,0 +1,250 @@
+"""Which language a page comes in, and that nothing on it is left out of the translation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import translation
+
+from annotation.feedback import KINDS
+from annotation.models import User
+from frontend import figures, numerals
+from frontend.forms.knobs import KnobForm, shown
+from tests.factories import make_campaign
+from tests.frontend.lead_world import World, finish_run, judge_all, make_loop, make_world, set_running, start_run
+from training.recipes.base import knobs_of
+from training.recipes.loop import LoopSettings
+from training.services import rounds
+
+pytestmark = pytest.mark.django_db
+
+GERMAN = {"HTTP_ACCEPT_LANGUAGE": "de-AT,de;q=0.9,en;q=0.5"}
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Come back to English: a request leaves its language behind in this thread, up to the next one."""
+    with translation.override("en"):
+        yield
+
+
+def test_the_browser_says_the_language_until_a_person_chooses() -> None:
+    client = Client()
+    assert '<html lang="en"' in client.get("/login/").content.decode()
+    answer = client.get("/login/", **GERMAN)
+    assert '<html lang="de"' in answer.content.decode()
+    assert "Bei Attune anmelden" in answer.content.decode()
+    assert {"Accept-Language", "Cookie"} <= set(re.split(r",\s*", answer["Vary"]))
+    assert client.post("/language/", {"language": "en", "next": "/login/"}).url == "/login/"
+    assert "Sign in to Attune" in client.get("/login/", **GERMAN).content.decode()
+
+
+def test_a_language_that_is_not_there_falls_back_to_english() -> None:
+    assert '<html lang="en"' in Client().get("/login/", HTTP_ACCEPT_LANGUAGE="fr").content.decode()
+    client = Client()
+    client.post("/language/", {"language": "fr"})
+    assert '<html lang="en"' in client.get("/login/").content.decode()
+
+
+def test_the_choice_leads_nowhere_else() -> None:
+    assert Client().post("/language/", {"language": "de", "next": "https://evil.example/"}).url == "/"
+
+
+def test_error_pages_speak_the_readers_language() -> None:
+    html = Client().get("/no/such/page/", **GERMAN).content.decode()
+    assert '<html lang="de"' in html and "Unter dieser Adresse gibt es nichts" in html
+
+
+def test_one_persons_language_does_not_reach_another(lead: User) -> None:
+    """Modules and templates are loaded once per process: nothing of theirs may stay in the first reader's language."""
+    campaign = make_campaign("Bread", lead=lead, tasks=2)
+    german, english = Client(**GERMAN), Client()
+    for client in (german, english):
+        client.force_login(lead)
+    pages = {f"/campaigns/{campaign.pk}/edit/": "Leitfaden", f"/work/{campaign.pk}/": "Abgeben", "/": "Weitermachen"}
+    for path, word in {f"/campaigns/{campaign.pk}/": "Als Nächstes", **pages}.items():
+        first, second, third = german.get(path), english.get(path), german.get(path)
+        assert '<html lang="de"' in first.content.decode() and '<html lang="de"' in third.content.decode()
+        assert '<html lang="en"' in second.content.decode()
+        assert word in first.content.decode() and word not in second.content.decode()
+
+
+def test_the_scripts_speak_it_too(annotator: User) -> None:
+    client = Client(**GERMAN)
+    client.force_login(annotator)
+    html = client.get(f"/work/{make_campaign('Bread', annotators=[annotator], tasks=1).pk}/").content.decode()
+    assert "Alles gespeichert" in html.encode().decode("unicode_escape", errors="ignore")
+    assert '"saved": "All saved"' not in html
+
+
+def test_numbers_and_dates_are_written_as_the_language_writes_them() -> None:
+    with translation.override("de"):
+        assert numerals.percent(0.85) == "85\N{NO-BREAK SPACE}%"
+        assert figures.number(0.1234) == "0,123" and figures.number(12345) == "12.345"
+    assert numerals.percent(0.85) == "85%"
+    assert figures.number(0.1234) == "0.123" and figures.number(12345) == "12,345"
+
+
+def test_a_setting_is_read_as_the_language_writes_it() -> None:
+    def cleaned(typed: str) -> float:
+        form = KnobForm(
+            {"temperature": typed}, knobs=[one for one in knobs_of(LoopSettings()) if one.name == "temperature"]
+        )
+        assert form.is_valid(), form.errors
+        return form.cleaned_data["temperature"]
+
+    assert cleaned("0.5") == 0.5
+    with translation.override("de"):
+        assert cleaned("0,5") == 0.5 and cleaned("0.5") == 0.5
+        assert shown(0.25) == "0,25"
+
+
+def test_coordinates_keep_their_point(lead: User) -> None:
+    world = make_world()
+    judge_all(world)
+    client = Client(**GERMAN)
+    client.force_login(world.lead)
+    html = client.get(f"/campaigns/{world.campaign.pk}/").content.decode()
+    drawn = re.findall(r'\b(?:x|y|x1|x2|y1|y2|cx|cy|width|height)="([^"]+)"', html)
+    assert drawn and not [one for one in drawn if "," in one]
+
+
+# --- Every string translatable -----------------------------------------------------------------------------------
+# With a language in which every message stands in brackets, words outside of them are words nobody can translate.
+
+MESSAGE = re.compile("⟦[^⟦⟧]*⟧")
+SPOKEN = ("aria-label", "title", "placeholder", "alt")
+# Of programs, of data files and of people: not the pages' own words.
+SILENT = {"script", "style", "code", "kbd", "pre", "datalist", "textarea", "cite"}
+DATA = re.compile(
+    # names that are the same in every language, what this test makes up, and names that exports go by
+    r"Attune|English|Deutsch|arXiv:\S+|Bread questions|lena|amir|erin|mallory|nats|simulated"
+    r"|[a-z]+(?:[-_][a-z0-9]+)+|α|κ|[A-Z]\b"
+)
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+
+@pytest.fixture
+def brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer every message with itself in brackets."""
+
+    def one(message: Any) -> str:
+        return f"⟦{message}⟧" if message else ""
+
+    def counted(singular: Any, plural: Any, number: int) -> str:
+        return one(singular if number == 1 else plural)
+
+    speak = {
+        "gettext": one,
+        "pgettext": lambda context, message: one(message),
+        "ngettext": counted,
+        "npgettext": lambda context, singular, plural, number: counted(singular, plural, number),
+    }
+    for name, function in speak.items():
+        monkeypatch.setattr(translation._trans, name, function, raising=False)
+
+
+class Words(HTMLParser):
+    """Collects what a page says to eyes and to screen readers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: list[bool] = [False]
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if not self.silent[-1]:
+            self.found += [values.get(name) or "" for name in SPOKEN]
+        classes = (values.get("class") or "").split()
+        data = tag in SILENT or "mono" in classes or "prose" in classes or values.get("dir") == "auto"
+        if tag not in VOID:
+            self.silent.append(self.silent[-1] or data)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take nothing: `<path/>` and the like of a drawing."""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            self.silent.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent[-1]:
+            self.found.append(data)
+
+
+def unmarked(html: str) -> list[str]:
+    """Return the words of a page in brackets that stand outside of them."""
+    while MESSAGE.search(html):
+        html = MESSAGE.sub(" ", html)
+    words = Words()
+    words.feed(html)
+    words.close()
+    return sorted({text.strip() for text in words.found if re.search("[A-Za-z]{2}", DATA.sub(" ", text))})
+
+
+def test_words_outside_of_brackets_are_found() -> None:
+    html = '<p title="A title">⟦One⟧ two <b>⟦three <i>⟦four⟧</i>⟧</b><code>five</code><img alt="six"></p>'
+    assert unmarked(html) == ["A title", "six", "two"]
+
+
+def world_of_pages() -> tuple[World, dict[str, str]]:
+    """Return people and their campaign with something of everything in it, and the addresses of its pages."""
+    world = make_world()
+    judge_all(world)
+    finished, running = finish_run(start_run(world)), set_running(start_run(world))
+    loop = make_loop(world)
+    round = rounds.start_round(loop=loop, actor=world.lead)
+    campaign = {"campaign_id": world.campaign.pk}
+    pages = {
+        **{name: reverse(name, kwargs=campaign) for name in LEAD_PAGES},
+        "campaigns": reverse("campaigns"),
+        "campaign-new": reverse("campaign-new"),
+        "run-new": reverse("run-new", kwargs={**campaign, "recipe_name": "bradley-terry"}),
+        "run finished": reverse("run", args=[finished.pk]),
+        "run running": reverse("run", args=[running.pk]),
+        "model reward": reverse("model", args=[finished.output.pk]),
+        "model policy": reverse("model", args=[round.policy.pk]),
+        "round": reverse("round", args=[round.pk]),
+        "home": reverse("home"),
+        "profile": reverse("profile"),
+        "no such page": "/no/such/page/",
+        **{name: reverse(name, kwargs=campaign) for name in ("work", "work-history", "work-pile", "work-wellbeing")},
+    }
+    return world, pages
+
+
+LEAD_PAGES = (
+    *("campaign", "campaign-edit", "campaign-import", "campaign-people", "campaign-export"),
+    *("runs", "models", "loop", "loop-edit"),
+)
+
+
+def from_kinds() -> set[str]:
+    """Return what the kinds of feedback say by themselves, which is not marked yet."""
+    said = {"No item has been judged by two people yet.", "Two rows were cut.", "Off", "Optional", "Required"}
+    for one in KINDS.values():
+        said |= {one.title, f"{one.title}."}
+        for schema in one.options_schema().get("properties", {}).values():
+            said |= {schema.get("title", ""), schema.get("description", ""), *schema.get("enumTitles", [])}
+    for verdict in ("A is much better", "A is better", "A is slightly better", "About the same", "Both are bad"):
+        said |= {verdict, verdict.replace("A is", "B is"), verdict.replace("bad", "good")}
+    return said | {text[:6].strip() for text in said}
+
+
+def test_every_word_of_the_pages_can_be_translated(brackets: None) -> None:
+    world, pages = world_of_pages()
+    client = world.client("lead")
+    found = {name: unmarked(client.get(path).content.decode()) for name, path in pages.items()}
+    found["login"] = unmarked(Client().get("/login/").content.decode())
+    later = from_kinds()
+    found = {name: [text for text in words if text not in later] for name, words in found.items()}
+    assert {name: words for name, words in found.items() if words} == {}
+
+    return False
