@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from annotation.dataset_views import VIEWS
 from annotation.feedback import KINDS
 from annotation.models import Campaign, User
-from tests.annotation.feedback.examples import EXAMPLES
+from tests.annotation.feedback.examples import EXAMPLES, FOR_EVERY_VIEW
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -22,7 +22,9 @@ def test_a_kind_goes_all_the_way(
     kind, clients: dict[str, APIClient], people: dict[str, User], campaign: Campaign
 ) -> None:
     lead = clients["lead"]
-    made = lead.post("/api/campaigns/", {"name": f"All of {kind.name}", "kind": kind.name}, format="json")
+    options, said = FOR_EVERY_VIEW.get(kind.name, ({}, {}))
+    settings = {"name": f"All of {kind.name}", "kind": kind.name, "options": options}
+    made = lead.post("/api/campaigns/", settings, format="json")
     assert made.status_code == 201, made.content
     path = f"/api/campaigns/{made.json()['id']}/"
     answers = [{"text": "Well."}, {"text": "Not so well."}][: kind.completions[1]]
@@ -35,7 +37,7 @@ def test_a_kind_goes_all_the_way(
     assert len(item["completions"]) == len(answers)
     refused = lead.post(f"/api/assignments/{item['key']}/submit/", {}, format="json")
     assert refused.status_code == 422 and refused.json()["errors"]
-    sent = lead.post(f"/api/assignments/{item['key']}/submit/", EXAMPLES[kind.name], format="json")
+    sent = lead.post(f"/api/assignments/{item['key']}/submit/", {**EXAMPLES[kind.name], **said}, format="json")
     assert sent.status_code == 200, sent.content
 
     for view in kind.views:
@@ -44,7 +46,7 @@ def test_a_kind_goes_all_the_way(
         assert rows
         assert all(set(row) == set(VIEWS[view].columns) for row in rows)
     agreement = lead.get(f"{path}agreement/").json()
-    assert list(agreement) == [one.name for one in kind.dimensions(kind.default_options())]
+    assert list(agreement) == [one.name for one in kind.dimensions({**kind.default_options(), **options})]
     assert all(figures["alpha"] is None and figures["reason_undefined"] for figures in agreement.values())
 
 

@@ -57,3 +57,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "score_2": "1",
     },
 }
+# What some kinds feed only under options that are not the usual ones: those, and what is said beside the example.
+FOR_EVERY_VIEW: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "ranking": ({"attributes": ["Clear"]}, {"clear_1": "3", "clear_2": "0"}),
+}

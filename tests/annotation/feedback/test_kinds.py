@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from annotation.dataset_views import PROVENANCE, VIEWS
 from annotation.errors import Invalid
 from annotation.feedback import KINDS
-from tests.annotation.feedback.examples import EXAMPLES
+from tests.annotation.feedback.examples import EXAMPLES, FOR_EVERY_VIEW
 
 ORDERS = ([0, 1], [1, 0])
-# What some kinds feed only under options that are not the usual ones: those, and what is said beside the example.
-FOR_EVERY_VIEW = {"ranking": ({"attributes": ["Clear"]}, {"clear_1": "3", "clear_2": "0"})}
 TEXTS = ["It is said in plain words, here.", "Something else."]
 
 
