@@ -14,7 +14,7 @@ import orjson
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from annotation import dataset_views, dialogues
+from annotation import dataset_views, dialogues, suggestions
 from annotation.errors import Invalid
 from annotation.feedback import kind
 from annotation.messages import (
@@ -206,6 +206,7 @@ def _judgements(
                 "payload": payload,
                 "verdict": feedback_kind.describe(payload, options=options),
                 "behaviour": behaviour,
+                "suggestion": suggestions.column(feedback_kind, meta, payload, options=options),
                 **provenance,
             }
             continue
