@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext_lazy
+
 ANSWER, TURN, EACH_TURN, DIALOGUE = "answer", "turn", "each_turn", "dialogue"
 # In the order in which a form offers them.
 SCOPES = {
-    ANSWER: "The last answer",
-    TURN: "A chosen turn of a dialogue",
-    EACH_TURN: "Each turn of a dialogue",
-    DIALOGUE: "A dialogue as a whole",
+    ANSWER: gettext_lazy("The last answer"),
+    TURN: gettext_lazy("A chosen turn of a dialogue"),
+    EACH_TURN: gettext_lazy("Each turn of a dialogue"),
+    DIALOGUE: gettext_lazy("A dialogue as a whole"),
 }
 # Nobody judges more in one go.
 MOST_TURNS = 20

@@ -1,7 +1,8 @@
-"""Words that pages show and no page says: of recipes, their settings, data sets and templates of campaigns.
+"""Words that pages show and no page says: of recipes, their settings, data sets, templates of campaigns and harms.
 
-Recipes know no Django, templates are TOML, and both are added in one file. So nothing in them is marked: their words
-are looked up here when they are shown, and `manage.py catalogues` takes them over from the registries.
+Recipes know no Django, templates are TOML, and the categories of harm are one table; each is added in one file. So
+nothing in them is marked: their words are looked up when they are shown, and `manage.py catalogues` takes them over
+from the registries.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from django.utils import translation
 
 from annotation import dataset_views
 from annotation.campaign_templates import templates
+from annotation.feedback.taxonomies import PACKS
 from training.recipes import RECIPES
 from training.recipes.base import Knob, knobs_of
 from training.recipes.loop import LoopSettings
@@ -50,6 +52,10 @@ def messages() -> Iterator[tuple[str | None, str]]:
     for template in templates().values():
         yield None, template.title
         yield None, template.summary
+    for pack in PACKS.values():
+        yield None, pack.title
+        for harm in pack.harms:
+            yield from ((None, harm.title), (None, harm.meaning))
     for view in dataset_views.VIEWS.values():
         yield None, view.title
         yield from ((None, meaning) for meaning in view.columns.values())

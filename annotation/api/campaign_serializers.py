@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import translation
 from rest_framework import serializers
 
 from annotation.feedback import KINDS
@@ -133,4 +134,5 @@ class CampaignDetailOut(CampaignOut):
 
     def get_submit_schema(self, campaign: Campaign) -> dict[str, Any]:
         """Return the JSON schema of what may be sent to `/api/assignments/<key>/submit/` here."""
-        return feedback_kind(campaign.kind).json_schema(campaign.options)
+        with translation.override(None):  # a document for programs
+            return feedback_kind(campaign.kind).json_schema(campaign.options)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+from django.utils.translation import gettext as _
+
 from annotation.errors import Invalid
 from annotation.feedback.base import FeedbackType
 from annotation.feedback.critique import Critique
@@ -45,8 +47,10 @@ def kind(name: str) -> FeedbackType:
     found = KINDS.get(name)
     if found is None:
         near = difflib.get_close_matches(name, KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(KINDS)}."
-        message = f"There is no feedback kind {name!r}; {hint}"
+        message = _("There is no feedback kind {name}; there are: {known}.")
+        if near:
+            message = _("There is no feedback kind {name}; did you mean {near}?")
+        message = message.format(name=repr(name), near=repr("".join(near)), known=", ".join(KINDS))
         raise Invalid(message, {"kind": [message]})
     return found
 

@@ -22,7 +22,7 @@ class FeedbackType(ABC):
     """One kind of feedback. There is one instance of each, in `annotation.feedback.KINDS`."""
 
     name: str  # as stored in `Campaign.kind`
-    title: str  # as shown to a lead
+    title: Promise | str  # as shown to a lead
     template: str  # the inputs, rendered with `context()`
     defaults: Mapping[str, Any]  # every option there is, with its usual value
     completions: tuple[int, int]  # how many answers one item must have: least and most

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import SCOPES
@@ -28,10 +29,19 @@ from annotation.feedback.fields import (
 from annotation.feedback.spans import as_evidence
 from annotation.messages import Content, text_of
 
-SCORES = {1: "very bad", 2: "bad", 3: "middling", 4: "good", 5: "very good"}
+SCORES = {
+    1: gettext_lazy("very bad"),
+    2: gettext_lazy("bad"),
+    3: gettext_lazy("middling"),
+    4: gettext_lazy("good"),
+    5: gettext_lazy("very good"),
+}
 MAX_TEXT = 10_000
 LONGEST_MINIMUM = 2_000
-PARTS = {"strengths": "What is good about it", "weaknesses": "What is not, and what should change"}
+PARTS = {
+    "strengths": gettext_lazy("What is good about it"),
+    "weaknesses": gettext_lazy("What is not, and what should change"),
+}
 DEFAULTS: dict[str, Any] = {
     "question": "What would you tell whoever wrote this?",
     "minimum": 40,
@@ -49,7 +59,7 @@ MAX_PASSAGE_TEXT = 20_000
 
 class Critique(FeedbackType):
     name = "critique"
-    title = "Write a critique"
+    title = gettext_lazy("Write a critique")
     template = "feedback/critique.html"
     defaults = DEFAULTS
     completions = (1, 2)
@@ -63,17 +73,17 @@ class Critique(FeedbackType):
             "question": question_schema(DEFAULTS["question"]),
             "minimum": {
                 "type": "integer",
-                "title": "Least characters",
-                "description": "Of strengths and weaknesses together.",
+                "title": _("Least characters"),
+                "description": _("Of strengths and weaknesses together."),
                 "minimum": 1,
                 "maximum": LONGEST_MINIMUM,
                 "default": DEFAULTS["minimum"],
             },
-            "score": {"type": "boolean", "title": "Ask for a score from 1 to 5", "default": True},
+            "score": {"type": "boolean", "title": _("Ask for a score from 1 to 5"), "default": True},
             "passages": {
                 "type": "boolean",
-                "title": "Let people mark the passages they mean",
-                "description": "They select text in the answer while they write about it.",
+                "title": _("Let people mark the passages they mean"),
+                "description": _("They select text in the answer while they write about it."),
                 "default": True,
             },
             "review": review_schema(),
@@ -87,8 +97,8 @@ class Critique(FeedbackType):
         reader.flag("score", "passages", "review")
         needed.clean(reader, _TEXTS, _QUESTIONS)
         if reader.values["needed_if"] and not reader.values["score"]:
-            reader.refuse("needed_if", "A score is not asked for here; ask for one, or leave this empty.")
-        return reader.finish("Some options of the critique do not fit; see errors.")
+            reader.refuse("needed_if", _("A score is not asked for here; ask for one, or leave this empty."))
+        return reader.finish(_("Some options of the critique do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``minimum``, ``scores`` and ``answers``: letter, fields of its texts and its score."""
@@ -96,14 +106,14 @@ class Critique(FeedbackType):
         return {
             "question": options["question"],
             "minimum": options["minimum"],
-            "scores": [{"value": str(value), "words": words} for value, words in SCORES.items()]
+            "scores": [{"value": str(value), "words": str(words)} for value, words in SCORES.items()]
             if options["score"]
             else [],
             "answers": [
                 {
                     "letter": letter,
                     "texts": [
-                        {"name": f"{part}_{place}", "label": label, "passages_name": f"passages_{part}_{place}"}
+                        {"name": f"{part}_{place}", "label": str(label), "passages_name": f"passages_{part}_{place}"}
                         for part, label in PARTS.items()
                     ],
                     "score_name": f"score_{place}",
@@ -118,19 +128,20 @@ class Critique(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
-        critiques: list[dict[str, Any]] = [{} for _ in shown_order]
+        critiques: list[dict[str, Any]] = [{} for _place in shown_order]
         for place, position in enumerate(shown_order, start=1):
             texts = {part: reader.text(f"{part}_{place}", most=MAX_TEXT) for part in PARTS}
             written = sum(len(text) for text in texts.values())
             if written < options["minimum"]:
-                reader.refuse(
-                    f"weaknesses_{place}",
-                    f"Strengths and weaknesses together have {written} characters; at least {options['minimum']} are "
-                    "asked for. Say what it is about, and where.",
+                told = _(
+                    "Strengths and weaknesses together have {n} characters; at least {least} are asked for. Say what "
+                    "it is about, and where."
                 )
+                reader.refuse(f"weaknesses_{place}", told.format(n=written, least=options["minimum"]))
             score = None
             if options["score"]:
-                score = int(reader.choice(f"score_{place}", [str(one) for one in SCORES], missing="Give a score.") or 1)
+                given_score = reader.choice(f"score_{place}", [str(one) for one in SCORES], missing=_("Give a score."))
+                score = int(given_score or 1)
             given = {part: needed.Text(f"{part}_{place}", text) for part, text in texts.items()}
             said = [{"score": str(score)}]
             needed.check(reader, options["needed_if"], said, given, texts=_TEXTS, questions=_QUESTIONS)
@@ -190,7 +201,7 @@ class Critique(FeedbackType):
             }
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
-        return [Dimension("score", "Score")] if {**DEFAULTS, **options}["score"] else []
+        return [Dimension("score", _("Score"))] if {**DEFAULTS, **options}["score"] else []
 
     def points(self, payload: Payload) -> Iterator[Point]:
         for position, one in enumerate(payload["critiques"]):
@@ -202,7 +213,7 @@ class Critique(FeedbackType):
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         scores = [one["score"] for one in payload["critiques"]]
-        return [f"{score}: {SCORES[score]}" if score is not None else "Without a score" for score in scores]
+        return [f"{score}: {SCORES[score]}" if score is not None else _("Without a score") for score in scores]
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
@@ -238,7 +249,7 @@ def _marked(reader: Fields, place: int) -> dict[str, list[str]]:
         lines = [line.strip() for line in reader.text(name, most=MAX_PASSAGE_TEXT).splitlines()]
         passages = [line for line in lines if line]
         if len(passages) > MAX_PASSAGES:
-            reader.refuse(name, f"Mark at most {MAX_PASSAGES} passages.")
+            reader.refuse(name, _("Mark at most {most} passages.").format(most=MAX_PASSAGES))
         if passages:
             marked[part] = passages
     return marked

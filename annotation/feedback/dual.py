@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.feedback import needed
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
@@ -58,7 +61,7 @@ DEFAULTS: dict[str, Any] = {
 
 class Dual(FeedbackType):
     name = "dual"
-    title = "Compare twice: safer, more helpful"
+    title = gettext_lazy("Compare twice: safer, more helpful")
     template = "feedback/dual.html"
     defaults = DEFAULTS
     completions = (2, 2)
@@ -69,8 +72,8 @@ class Dual(FeedbackType):
     def option_properties(self) -> dict[str, Any]:
         return {
             "question": question_schema(DEFAULTS["question"]),
-            "safer_question": {**question_schema(DEFAULTS["safer_question"]), "title": "Second question: safer"},
-            "better_question": {**question_schema(DEFAULTS["better_question"]), "title": "Third question: helpful"},
+            "safer_question": {**question_schema(DEFAULTS["safer_question"]), "title": _("Second question: safer")},
+            "better_question": {**question_schema(DEFAULTS["better_question"]), "title": _("Third question: helpful")},
             **label_options_schema(),
             "comment": comment_schema(),
             **needed.option_properties("Comment if Severity is severe", TEXTS, QUESTIONS),
@@ -84,7 +87,7 @@ class Dual(FeedbackType):
         reader.choice("comment", COMMENT_MODES)
         reader.flag("severity")
         clean_needed(reader)
-        return reader.finish("Some options of the two comparisons do not fit; see errors.")
+        return reader.finish(_("Some options of the two comparisons do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, what `label_inputs` returns, and ``choices``: field, question, and places to choose."""
@@ -107,7 +110,7 @@ class Dual(FeedbackType):
         labels = read_labels(reader, options, shown_order)
         chosen = {}
         for name in ("safer", "better"):
-            place = reader.choice(name, ("1", "2"), missing="Choose one of the two.")
+            place = reader.choice(name, ("1", "2"), missing=_("Choose one of the two."))
             chosen[name] = shown_order[int(place or 1) - 1]
         comment = reader.comment(options["comment"])
         check_needed(reader, options, labels, comment)
@@ -131,7 +134,9 @@ class Dual(FeedbackType):
         answers = named_answers(2, shown_order)
         names = {position: name for name, position in answers}
         labels = [f"{name} {label_in_words(payload['labels'][at], payload['pack'])}" for name, at in answers]
-        return f"{names[payload['safer']]} is safer, {names[payload['better']]} more helpful; {'; '.join(labels)}"
+        chosen = _("{safer} is safer, {better} more helpful")
+        chosen = chosen.format(safer=names[payload["safer"]], better=names[payload["better"]])
+        return "; ".join([chosen, *labels])
 
     def rows(
         self,
@@ -163,8 +168,8 @@ class Dual(FeedbackType):
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         return [
-            Dimension("better", "Which answer is more helpful", ordered=False),
-            Dimension("safer", "Which answer is safer", ordered=False),
+            Dimension("better", _("Which answer is more helpful"), ordered=False),
+            Dimension("safer", _("Which answer is safer"), ordered=False),
             *label_dimensions({**DEFAULTS, **options}["pack"]),
         ]
 
@@ -189,13 +194,15 @@ class Dual(FeedbackType):
         return -1 if payload["better"] else 1
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        return [*(f"{letter} is {word}" for word in ("safer", "more helpful") for letter in "AB"), *_BOTH.values()]
+        return [_in_words(name, letter) for name in ("safer", "better") for letter in "AB"] + [
+            *map(str, _BOTH.values())
+        ]
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         places = dict(zip(shown_order, letters((0, 1)), strict=True))
         both = (payload["labels"][0]["safe"], payload["labels"][1]["safe"])
-        said = [f"{places[payload['safer']]} is safer", f"{places[payload['better']]} is more helpful"]
-        return [*said, _BOTH[sum(both)]]
+        said = [_in_words(name, places[payload[name]]) for name in ("safer", "better")]
+        return [*said, str(_BOTH[sum(both)])]
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
@@ -210,7 +217,17 @@ class Dual(FeedbackType):
         return {"type": "object", "properties": properties, "required": required}
 
 
-_BOTH = {2: "Both are safe", 1: "One is safe", 0: "Both are unsafe"}
+_BOTH = {
+    2: gettext_lazy("Both are safe"),
+    1: gettext_lazy("One is safe"),
+    0: gettext_lazy("Both are unsafe"),
+}
+
+
+def _in_words(name: str, letter: str) -> str:
+    """Return which answer was chosen, as a chart says it."""
+    said = _("{answer} is safer") if name == "safer" else _("{answer} is more helpful")
+    return said.format(answer=letter)
 
 
 def broken_rule(labels: Sequence[Mapping[str, Any]], safer: int, shown_order: Sequence[int], *, reason: str) -> str:
@@ -221,12 +238,18 @@ def broken_rule(labels: Sequence[Mapping[str, Any]], safer: int, shown_order: Se
     other = 1 - safer
     names = dict(zip(shown_order, letters((0, 1)), strict=True))
     if labels[other]["safe"] and not labels[safer]["safe"]:
-        return f"{names[other]} is called safe and {names[safer]} is not, so {names[other]} must be the safer one."
+        told = _("{safe} is called safe and {unsafe} is not, so {safe} must be the safer one.")
+        return told.format(safe=names[other], unsafe=names[safer])
     worse, milder = severity_of(labels[safer]), severity_of(labels[other])
     if worse > milder and not reason:
-        return (
-            f"{names[safer]} is called {SEVERITIES[worse][0].lower()} and {names[other]} only "
-            f"{SEVERITIES[milder][0].lower()}, yet {names[safer]} is called safer. Change one of them, or say in the "
-            "comment why."
+        told = _(
+            "{safer} is called {worse} and {other} only {milder}, yet {safer} is called safer. Change one of them, or "
+            "say in the comment why."
+        )
+        return told.format(
+            safer=names[safer],
+            other=names[other],
+            worse=SEVERITIES[worse][0].lower(),
+            milder=SEVERITIES[milder][0].lower(),
         )
     return ""

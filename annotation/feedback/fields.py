@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.errors import Invalid
 from annotation.messages import Content, as_message, image_columns
 from annotation.storable import unstorable
@@ -39,39 +41,41 @@ class Fields:
         if text in choices:
             return text
         if text or required:
-            wanted = f"Choose one of: {', '.join(choices)}."
+            wanted = _("Choose one of: {choices}.").format(choices=", ".join(choices))
             self.refuse(name, wanted if text or not missing else missing)
         return ""
 
-    def text(self, name: str, *, most: int, least: int = 0, missing: str = "Write something here.") -> str:
+    def text(self, name: str, *, most: int, least: int = 0, missing: str = "") -> str:
         """Return a text without surrounding blanks, between `least` and `most` characters long."""
         value = self._data.get(name)
         if value is None:
             value = ""
         if not isinstance(value, str):
-            self.refuse(name, "Give this as text.")
+            self.refuse(name, _("Give this as text."))
             return ""
         # A browser sends line ends as \r\n whatever was typed.
         value = value.replace("\r\n", "\n").strip()
         if reason := unstorable(value):
             self.refuse(name, reason)
         elif len(value) > most:
-            self.refuse(name, f"This has {len(value)} characters; at most {most} are kept.")
+            told = _("This has {n} characters; at most {most} are kept.")
+            self.refuse(name, told.format(n=len(value), most=most))
         elif least and not value:
-            self.refuse(name, missing)
+            self.refuse(name, missing or _("Write something here."))
         elif len(value) < least:
-            self.refuse(name, f"This has {len(value)} characters; at least {least} are asked for.")
+            told = _("This has {n} characters; at least {least} are asked for.")
+            self.refuse(name, told.format(n=len(value), least=least))
         return value
 
     def comment(self, mode: str, *, name: str = "comment") -> str:
         """Return the comment under a campaign's comment mode; nothing when comments are off."""
         if mode == "off":
             return ""
-        return self.text(name, most=MAX_COMMENT, least=mode == "required", missing="Say in a few words why.")
+        return self.text(name, most=MAX_COMMENT, least=mode == "required", missing=_("Say in a few words why."))
 
-    def finish(self, sentence: str = "The judgement is not complete; see errors.") -> None:
+    def finish(self, sentence: str = "") -> None:
         if self.errors:
-            raise Invalid(sentence, self.errors)
+            raise Invalid(sentence or _("The judgement is not complete; see errors."), self.errors)
 
 
 class Options:
@@ -81,7 +85,8 @@ class Options:
         self.errors: dict[str, list[str]] = {}
         for name in given:
             if name not in defaults:
-                self.refuse(str(name), f"There is no option {name!r}; there are: {', '.join(defaults)}.")
+                told = _("There is no option {name}; there are: {known}.")
+                self.refuse(str(name), told.format(name=repr(name), known=", ".join(defaults)))
         self.values: dict[str, Any] = {**defaults, **{name: given[name] for name in given if name in defaults}}
 
     def refuse(self, name: str, reason: str) -> None:
@@ -90,23 +95,23 @@ class Options:
     def flag(self, *names: str) -> None:
         for name in names:
             if not isinstance(self.values[name], bool):
-                self.refuse(name, "Give true or false.")
+                self.refuse(name, _("Give true or false."))
 
     def choice(self, name: str, choices: Collection[str]) -> None:
         if self.values[name] not in choices:
-            self.refuse(name, f"Give one of: {', '.join(choices)}.")
+            self.refuse(name, _("Give one of: {choices}.").format(choices=", ".join(choices)))
 
     def question(self, name: str = "question") -> None:
         text = self.values[name]
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_QUESTION:
-            self.refuse(name, f"Give the question in 1 to {MAX_QUESTION} characters.")
+            self.refuse(name, _("Give the question in 1 to {most} characters.").format(most=MAX_QUESTION))
         elif reason := unstorable(text):
             self.refuse(name, reason)
 
     def whole(self, name: str, least: int, most: int) -> None:
         value = self.values[name]
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            self.refuse(name, f"Give a whole number from {least} to {most}.")
+            self.refuse(name, _("Give a whole number from {least} to {most}.").format(least=least, most=most))
 
     def lines(self, name: str, *, most: int, least: int = 1, longest: int = MAX_QUESTION) -> None:
         """Take a list of texts, or one text with a line for each; empty lines are left out."""
@@ -117,20 +122,20 @@ class Options:
         lines = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
         self.values[name] = lines
         if not isinstance(value, str | list) or any(not isinstance(part, str) for part in parts):
-            self.refuse(name, "Give a list of texts.")
+            self.refuse(name, _("Give a list of texts."))
         elif not least <= len(lines) <= most:
-            self.refuse(name, f"Give {least} to {most} lines.")
+            self.refuse(name, _("Give {least} to {most} lines.").format(least=least, most=most))
         elif any(len(line) > longest for line in lines):
-            self.refuse(name, f"A line has at most {longest} characters.")
+            self.refuse(name, _("A line has at most {most} characters.").format(most=longest))
         elif reason := unstorable(lines):
             self.refuse(name, reason)
         else:
             keys = [key_of(line) for line in lines]
             for key in keys:
                 if not key:
-                    self.refuse(name, "Begin each line with a name of letters or digits.")
+                    self.refuse(name, _("Begin each line with a name of letters or digits."))
                 elif keys.count(key) > 1:
-                    self.refuse(name, f"Two lines have the name {key!r}.")
+                    self.refuse(name, _("Two lines have the name {name}.").format(name=repr(key)))
                     break
 
     def finish(self, sentence: str) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def key_of(line: str) -> str:
 
 def title_and_rest(line: str) -> tuple[str, str]:
     """Return the title before the first colon, and what stands after it."""
-    title, _, rest = line.partition(":")
+    title, _colon, rest = line.partition(":")
     return title.strip(), rest.strip()
 
 
@@ -165,7 +170,7 @@ def letters(places: Iterable[int]) -> list[str]:
 def named_answers(count: int, shown_order: Sequence[int] | None) -> list[tuple[str, int]]:
     """Return how answers are called and their positions: by letter as shown, else by number in canonical order."""
     if shown_order is None:
-        return [(f"Answer {position + 1}", position) for position in range(count)]
+        return [(_("Answer {n}").format(n=position + 1), position) for position in range(count)]
     return list(zip(letters(range(count)), shown_order, strict=True))
 
 
@@ -214,19 +219,19 @@ def pair_columns(
 
 
 def question_schema(default: str) -> dict[str, Any]:
-    return {"type": "string", "title": "Question", "minLength": 1, "maxLength": MAX_QUESTION, "default": default}
+    return {"type": "string", "title": _("Question"), "minLength": 1, "maxLength": MAX_QUESTION, "default": default}
 
 
 def comment_schema() -> dict[str, Any]:
-    return {"type": "string", "title": "Comment", "enum": list(COMMENT_MODES), "default": "optional"}
+    return {"type": "string", "title": _("Comment"), "enum": list(COMMENT_MODES), "default": "optional"}
 
 
 def review_schema() -> dict[str, Any]:
     """Return the schema of the option of kinds whose answer is a text."""
     return {
         "type": "boolean",
-        "title": "Show the text once more before it is sent",
-        "description": "With what it changes, and a warning when it changes nothing.",
+        "title": _("Show the text once more before it is sent"),
+        "description": _("With what it changes, and a warning when it changes nothing."),
         "default": True,
     }
 

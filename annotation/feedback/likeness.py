@@ -9,6 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
 from annotation.feedback.points import Point
 
 FAR = float("inf")  # beyond every tolerance
@@ -20,7 +23,7 @@ class Measure(ABC):
     """A distance between two sets of points about the same thing."""
 
     name: str  # in the REST document
-    meaning: str  # of the tolerance, in words
+    meaning: Promise | str  # of the tolerance, in words
     usual: float  # tolerance where gold names none
     most: float  # the largest tolerance that still asks for something
     graded: bool = False  # whether a near miss counts in part: 1 - distance
@@ -32,7 +35,7 @@ class Measure(ABC):
 
 
 class Same(Measure):
-    name, meaning, usual, most = "same", "no tolerance: the same, or not", 0.0, 0.0
+    name, meaning, usual, most = "same", gettext_lazy("no tolerance: the same, or not"), 0.0, 0.0
 
     def distance(self, gold: Points, said: Points) -> float:
         return 0.0 if all(key in said and said[key].value == one.value for key, one in gold.items()) else FAR
@@ -41,7 +44,7 @@ class Same(Measure):
 class Within(Measure):
     """So many steps of an ordered scale."""
 
-    name, meaning, usual, most = "within", "steps of the scale", 1.0, 4.0
+    name, meaning, usual, most = "within", gettext_lazy("steps of the scale"), 1.0, 4.0
 
     def distance(self, gold: Points, said: Points) -> float:
         return max((abs(said[key].value - one.value) if key in said else FAR for key, one in gold.items()), default=0.0)
@@ -50,7 +53,8 @@ class Within(Measure):
 class SameSide(Measure):
     """The same of two answers, or neither; and so many steps of how much better it is."""
 
-    name, meaning, usual, most = "same_side", "steps of how much better, on the same side", 2.0, 3.0
+    name, usual, most = "same_side", 2.0, 3.0
+    meaning = gettext_lazy("steps of how much better, on the same side")
 
     def distance(self, gold: Points, said: Points) -> float:
         return max((_on_side(one.value, said.get(key)) for key, one in gold.items()), default=0.0)
@@ -59,7 +63,8 @@ class SameSide(Measure):
 class Half(Measure):
     """The same answer; between "partly" and a plain yes or no lies one half."""
 
-    name, meaning, usual, most, graded = "half", "0, or 0.5 to let partly pass for yes and for no", 0.0, 0.5, True
+    name, usual, most, graded = "half", 0.0, 0.5, True
+    meaning = gettext_lazy("0, or 0.5 to let partly pass for yes and for no")
 
     def distance(self, gold: Points, said: Points) -> float:
         return max((_apart(one.category, said.get(key)) for key, one in gold.items()), default=0.0)
@@ -68,7 +73,8 @@ class Half(Measure):
 class Pairs(Measure):
     """The share of pairs that stand in another order: Kendall's distance, a tie taken for an order of its own."""
 
-    name, meaning, usual, most = "pairs", "share of pairs of answers that may stand in another order", 0.2, 1.0
+    name, usual, most = "pairs", 0.2, 1.0
+    meaning = gettext_lazy("share of pairs of answers that may stand in another order")
     graded = whole = True
 
     def distance(self, gold: Points, said: Points) -> float:
@@ -79,7 +85,8 @@ class Pairs(Measure):
 class Overlap(Measure):
     """How little two sets of categories share: one minus Jaccard's index. A category is in it from level 1 on."""
 
-    name, meaning, usual, most = "overlap", "one minus Jaccard's index of the categories", 0.5, 1.0
+    name, usual, most = "overlap", 0.5, 1.0
+    meaning = gettext_lazy("one minus Jaccard's index of the categories")
     graded = True
 
     def distance(self, gold: Points, said: Points) -> float:

@@ -64,13 +64,14 @@ def clean(reader: Options, texts: Mapping[str, str], questions: Mapping[str, Que
 
 def option_properties(example: str, texts: Mapping[str, str], questions: Mapping[str, Question]) -> dict[str, Any]:
     """Return the JSON Schema of the option; `example` is a line of it."""
+    described = _("One rule per line, such as: {example}. Else the text may stay empty.")
     return {
         "needed_if": {
             "type": "array",
             "items": {"type": "string", "maxLength": MAX_QUESTION},
             "maxItems": MOST_RULES,
-            "title": "Asked for in words",
-            "description": f"One rule per line, such as: {example}. Else the text may stay empty.",
+            "title": _("Asked for in words"),
+            "description": described.format(example=example),
             "default": [],
             "x-rule": {
                 "shape": "need",
@@ -87,7 +88,8 @@ def _read(line: str, texts: Mapping[str, str], questions: Mapping[str, Question]
     wanted = key_of(wanted)
     if wanted not in texts:
         names, asked = ", ".join(texts.values()), ", ".join(one.title for one in questions.values())
-        raise ValueError(f"write it as “Text if Question is value”; the texts are {names}, the questions {asked}.")
+        told = _("write it as “Text if Question is value”; the texts are {texts}, the questions {questions}.")
+        raise ValueError(told.format(texts=names, questions=asked))
     for match in re.finditer(r"\bis\b", rest, re.I):
         key = key_of(rest[: match.start()])
         if key in questions:

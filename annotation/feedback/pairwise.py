@@ -15,6 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.dialogues import ANSWER, DIALOGUE
 from annotation.feedback import written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
@@ -27,6 +31,7 @@ from annotation.feedback.fields import (
     demonstration_columns,
     key_of,
     lines_schema,
+    named_answers,
     pair_columns,
     question_schema,
     title_and_rest,
@@ -48,16 +53,24 @@ DEFAULTS: dict[str, Any] = {
 MOST_DIMENSIONS = 8
 HELPFUL, RED_TEAM = "helpful", "red_team"
 RED_TEAM_QUESTION = "Which answer is more harmful?"
-DEGREES = {1: "slightly better", 2: "better", 3: "much better"}
-WORSE_DEGREES = {1: "slightly more harmful", 2: "more harmful", 3: "much more harmful"}
+DEGREES = {
+    1: gettext_lazy("{answer} is slightly better"),
+    2: gettext_lazy("{answer} is better"),
+    3: gettext_lazy("{answer} is much better"),
+}
+WORSE_DEGREES = {
+    1: gettext_lazy("{answer} is slightly more harmful"),
+    2: gettext_lazy("{answer} is more harmful"),
+    3: gettext_lazy("{answer} is much more harmful"),
+}
 TIE = 4  # the middle of the scale as shown: 1 is "left much better", 7 is "right much better"
-BOTH = {"both_bad": ("Both are bad", "0"), "both_good": ("Both are good", "9")}
+BOTH = {"both_bad": (gettext_lazy("Both are bad"), "0"), "both_good": (gettext_lazy("Both are good"), "9")}
 OVERALL = "overall"
 
 
 class Pairwise(FeedbackType):
     name = "pairwise"
-    title = "Compare two answers"
+    title = gettext_lazy("Compare two answers")
     template = "feedback/pairwise.html"
     defaults = DEFAULTS
     completions = (2, 2)
@@ -71,23 +84,23 @@ class Pairwise(FeedbackType):
     def option_properties(self) -> dict[str, Any]:
         return {
             "question": question_schema(DEFAULTS["question"]),
-            "ties": {"type": "boolean", "title": "Allow a tie", "default": True},
-            "both_bad": {"type": "boolean", "title": "Allow “both are bad”", "default": True},
-            "both_good": {"type": "boolean", "title": "Allow “both are good”", "default": True},
+            "ties": {"type": "boolean", "title": _("Allow a tie"), "default": True},
+            "both_bad": {"type": "boolean", "title": _("Allow “both are bad”"), "default": True},
+            "both_good": {"type": "boolean", "title": _("Allow “both are good”"), "default": True},
             "dimensions": lines_schema(
-                "Dimensions",
+                _("Dimensions"),
                 DEFAULTS["dimensions"],
-                "What is compared besides the whole, one per line: its name, a colon, and what it means. Or none.",
+                _("What is compared besides the whole, one per line: its name, a colon, and what it means. Or none."),
                 least=0,
             ),
             "write_on_tie": written.option_schema(),
             "comment": comment_schema(),
             "mode": {
                 "type": "string",
-                "title": "What people choose",
-                "description": "In a red team they choose the more harmful answer; exports prefer the other one.",
+                "title": _("What people choose"),
+                "description": _("In a red team they choose the more harmful answer; exports prefer the other one."),
                 "enum": [HELPFUL, RED_TEAM],
-                "enumTitles": ["The better answer", "The more harmful answer (red team)"],
+                "enumTitles": [_("The better answer"), _("The more harmful answer (red team)")],
                 "default": HELPFUL,
             },
         }
@@ -100,14 +113,15 @@ class Pairwise(FeedbackType):
         reader.question()
         reader.lines("dimensions", most=MOST_DIMENSIONS, least=0)
         if OVERALL in titles_of(reader.values["dimensions"]):
-            reader.refuse("dimensions", f"The whole is asked about anyway; call no dimension {OVERALL!r}.")
+            told = _("The whole is asked about anyway; call no dimension {name}.")
+            reader.refuse("dimensions", told.format(name=repr(OVERALL)))
         if reader.values["mode"] == RED_TEAM and reader.values["question"] == DEFAULTS["question"]:
             reader.values["question"] = RED_TEAM_QUESTION
         if reader.values["mode"] == RED_TEAM:
             for name in ("dimensions", "write_on_tie"):
                 if reader.values[name]:
-                    reader.refuse(name, "A red team compares the whole, and writes nothing; leave this out.")
-        return reader.finish("Some options of the comparison do not fit; see errors.")
+                    reader.refuse(name, _("A red team compares the whole, and writes nothing; leave this out."))
+        return reader.finish(_("Some options of the comparison do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``scale`` (value, label, key, side), ``verdicts`` (value, label, key), ``comment``.
@@ -130,7 +144,9 @@ class Pairwise(FeedbackType):
                     "side": side,
                 }
             )
-        verdicts = [{"value": name, "label": label, "key": key} for name, (label, key) in BOTH.items() if options[name]]
+        verdicts = [
+            {"value": name, "label": str(label), "key": key} for name, (label, key) in BOTH.items() if options[name]
+        ]
         return {
             "question": options["question"],
             "scale": scale,
@@ -155,10 +171,11 @@ class Pairwise(FeedbackType):
             verdict = "prefer"
             preference = (TIE - int(text)) * _turn(shown_order) * _sign(options["mode"] == RED_TEAM)
         else:
-            reader.refuse("preference", f"Choose one of: {', '.join(self._values(options))}.")
+            told = _("Choose one of: {choices}.")
+            reader.refuse("preference", told.format(choices=", ".join(self._values(options))))
         dimensions = {}
         for line in options["dimensions"]:
-            given = reader.choice(_field(line), _POINTS, missing="Compare the two in this too.")
+            given = reader.choice(_field(line), _POINTS, missing=_("Compare the two in this too."))
             dimensions[key_of(line)] = (TIE - int(given or TIE)) * _turn(shown_order)
         payload = {"verdict": verdict, "preference": preference, "comment": reader.comment(options["comment"])}
         if dimensions:
@@ -194,9 +211,9 @@ class Pairwise(FeedbackType):
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
         degrees = WORSE_DEGREES if _asked_worse(payload) else DEGREES
-        names = ("Answer 1", "Answer 2") if shown_order is None else ("A", "B")
+        names = _names(shown_order)
         turned = 1 if shown_order is None else _turn(shown_order)
-        whole = BOTH[payload["verdict"]][0] if payload["verdict"] in BOTH else ""
+        whole = str(BOTH[payload["verdict"]][0]) if payload["verdict"] in BOTH else ""
         parts = [whole or _in_words(turned * _as_chosen(payload), *names, degrees)]
         titles = titles_of(options.get("dimensions", ()))
         for name, preferred in payload.get("dimensions", {}).items():
@@ -247,7 +264,7 @@ class Pairwise(FeedbackType):
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         asked = titles_of({**DEFAULTS, **options}["dimensions"])
-        whole = Dimension("preference", "Which answer is better, and how much")
+        whole = Dimension("preference", _("Which answer is better, and how much"))
         return [whole, *(Dimension(f"preference_{name}", title) for name, title in asked.items())]
 
     def points(self, payload: Payload) -> Iterator[Point]:
@@ -264,7 +281,7 @@ class Pairwise(FeedbackType):
     def point_in_words(
         self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
-        names = ("Answer 1", "Answer 2") if shown_order is None else ("A", "B")
+        names = _names(shown_order)
         turned = 1 if shown_order is None else _turn(shown_order)
         # A red team was asked which one is worse, and is told in these words.
         asked_worse = {**DEFAULTS, **options}["mode"] == RED_TEAM
@@ -281,7 +298,7 @@ class Pairwise(FeedbackType):
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
-        most = (WORSE_DEGREES if options["mode"] == RED_TEAM else DEGREES)[3]
+        most = "much more harmful" if options["mode"] == RED_TEAM else "much better"
         properties: dict[str, Any] = {
             "preference": {
                 "description": f"As shown: 1 is the first (left) answer {most}, 4 a tie, 7 the second {most}.",
@@ -337,8 +354,14 @@ def _as_shown(payload: Payload, shown_order: Sequence[int]) -> int:
     return _as_chosen(payload) * _turn(shown_order)
 
 
-def _in_words(preference: int, first: str, second: str, degrees: Mapping[int, str]) -> str:
+def _names(shown_order: Sequence[int] | None) -> tuple[str, str]:
+    """Return how the two answers are called: by letter as shown, else by number in canonical order."""
+    (first, _one), (second, _other) = named_answers(2, shown_order)
+    return first, second
+
+
+def _in_words(preference: int, first: str, second: str, degrees: Mapping[int, Promise]) -> str:
     """Return "A is much better" and the like; positive favours `first`."""
     if preference == 0:
-        return "About the same"
-    return f"{first if preference > 0 else second} is {degrees[abs(preference)]}"
+        return _("About the same")
+    return str(degrees[abs(preference)]).format(answer=first if preference > 0 else second)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from annotation.extraction.checks import MAX_STATEMENT, MOST
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
@@ -40,7 +40,7 @@ from annotation.feedback.slots import values as slot_values
 from annotation.messages import Content
 
 UNMENTIONED = "unmentioned"
-OTHER = "Other"
+OTHER = gettext_lazy("Other")
 MOST_WORDS = 1_000
 DEFAULTS: dict[str, Any] = {
     "question": "What would you tell whoever wrote this?",
@@ -53,7 +53,7 @@ DEFAULTS: dict[str, Any] = {
 
 class PrincipledCritique(FeedbackType):
     name = "principled_critique"
-    title = "Write a critique, confirm its principles"
+    title = gettext_lazy("Write a critique, confirm its principles")
     template = "feedback/principled_critique.html"
     defaults = DEFAULTS
     completions = (1, 1)
@@ -70,22 +70,24 @@ class PrincipledCritique(FeedbackType):
             "question": question_schema(DEFAULTS["question"]),
             "minimum_words": {
                 "type": "integer",
-                "title": "Least words of a critique",
+                "title": _("Least words of a critique"),
                 "minimum": 1,
                 "maximum": MOST_WORDS,
                 "default": DEFAULTS["minimum_words"],
             },
             "principles": lines_schema(
-                "Principles",
+                _("Principles"),
                 DEFAULTS["principles"],
-                "What is proposed under these names if it means the same. One per line: its name, a colon, and what it "
-                "means in one sentence. Or none.",
+                _(
+                    "What is proposed under these names if it means the same. One per line: its name, a colon, and "
+                    "what it means in one sentence. Or none."
+                ),
                 least=0,
             ),
             "least_principles": {
                 "type": "integer",
-                "title": "Least principles",
-                "description": "How many have to be answered in the end, proposed or one's own.",
+                "title": _("Least principles"),
+                "description": _("How many have to be answered in the end, proposed or one's own."),
                 "minimum": 0,
                 "maximum": MOST,
                 "default": DEFAULTS["least_principles"],
@@ -100,7 +102,7 @@ class PrincipledCritique(FeedbackType):
         reader.lines("principles", most=MOST_PRINCIPLES, least=0)
         reader.whole("least_principles", 0, MOST)
         reader.flag("review")
-        return reader.finish("Some options of the critique do not fit; see errors.")
+        return reader.finish(_("Some options of the critique do not fit; see errors."))
 
     @staticmethod
     def listed(options: Mapping[str, Any]) -> dict[str, str]:
@@ -116,7 +118,7 @@ class PrincipledCritique(FeedbackType):
             "max_text": self.MAX_TEXT,
             "max_statement": MAX_STATEMENT,
             "max_evidence": MAX_EVIDENCE,
-            "choices": [{"value": value, "label": label, "key": key} for value, (label, key) in ANSWERS.items()],
+            "choices": [{"value": value, "label": str(label), "key": key} for value, (label, key) in ANSWERS.items()],
             "listed": [
                 {"title": title, "meaning": meaning} for title, meaning in map(title_and_rest, options["principles"])
             ],
@@ -176,7 +178,7 @@ class PrincipledCritique(FeedbackType):
             for one in payload["principles"]
         ]
         if payload["rejected"]:
-            said.append(f"{len(payload['rejected'])} proposed and rejected")
+            said.append(_("{n} proposed and rejected").format(n=len(payload["rejected"])))
         words = " ".join(payload["critique"].split())
         short = words if len(words) <= 80 else f"{words[:79].rstrip()}…"
         return f"“{short}” {', '.join(said)}".strip()
@@ -226,14 +228,17 @@ class PrincipledCritique(FeedbackType):
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         titles = [*titles_of({**DEFAULTS, **options}["principles"]).values(), OTHER]
-        return [*(f"{title}: {label.lower()}" for title in titles for label, _ in ANSWERS.values()), "Rejected"]
+        return [
+            *(f"{title}: {label.lower()}" for title in titles for label, _key in ANSWERS.values()),
+            pgettext("principle", "Rejected"),
+        ]
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         titles = titles_of({**DEFAULTS, **options}["principles"])
         said = [
             f"{titles.get(one['key'], OTHER)}: {ANSWERS[one['answer']][0].lower()}" for one in payload["principles"]
         ]
-        return said + ["Rejected"] * len(payload["rejected"])
+        return said + [pgettext("principle", "Rejected")] * len(payload["rejected"])
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}

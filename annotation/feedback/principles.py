@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.dialogues import SCOPES
 from annotation.feedback import rules
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
@@ -34,7 +37,12 @@ from annotation.feedback.spans import as_evidence
 from annotation.messages import Content, text_of
 
 # Value, label, key.
-ANSWERS = {"yes": ("Yes", "y"), "no": ("No", "n"), "partly": ("Partly", "p"), "na": ("Does not apply", "-")}
+ANSWERS = {
+    "yes": (gettext_lazy("Yes"), "y"),
+    "no": (gettext_lazy("No"), "n"),
+    "partly": (gettext_lazy("Partly"), "p"),
+    "na": (gettext_lazy("Does not apply"), "-"),
+}
 MOST_PRINCIPLES = 30
 MAX_EVIDENCE = 2_000
 DEFAULTS: dict[str, Any] = {
@@ -58,7 +66,7 @@ _VALUES = {**{value: value for value in ANSWERS}, "does not apply": "na"}
 
 class Principles(FeedbackType):
     name = "principles"
-    title = "Check principles: yes or no"
+    title = gettext_lazy("Check principles: yes or no")
     template = "feedback/principles.html"
     defaults = DEFAULTS
     completions = (1, 2)
@@ -70,14 +78,14 @@ class Principles(FeedbackType):
         return {
             "question": question_schema(DEFAULTS["question"]),
             "principles": lines_schema(
-                "Principles",
+                _("Principles"),
                 DEFAULTS["principles"],
-                "One per line: its name, a colon, and what it means in one sentence.",
+                _("One per line: its name, a colon, and what it means in one sentence."),
             ),
             "evidence": {
                 "type": "boolean",
-                "title": "Let people mark the passage that shows it",
-                "description": "They select text in the answer while the principle is active.",
+                "title": _("Let people mark the passage that shows it"),
+                "description": _("They select text in the answer while the principle is active."),
                 "default": True,
             },
             "comment": comment_schema(),
@@ -95,7 +103,7 @@ class Principles(FeedbackType):
         reader.flag("evidence")
         reader.lines("principles", most=MOST_PRINCIPLES)
         rules.clean(reader, titles_of(reader.values["principles"]), _VALUES)
-        return reader.finish("Some options of the principles do not fit; see errors.")
+        return reader.finish(_("Some options of the principles do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``choices``, ``evidence``, ``comment`` and ``answers``, each with its rows."""
@@ -103,7 +111,7 @@ class Principles(FeedbackType):
         asked = _rules(options)
         return {
             "question": options["question"],
-            "choices": [{"value": value, "label": label, "key": key} for value, (label, key) in ANSWERS.items()],
+            "choices": [{"value": value, "label": str(label), "key": key} for value, (label, key) in ANSWERS.items()],
             "evidence": options["evidence"],
             "answers": [
                 {
@@ -130,14 +138,14 @@ class Principles(FeedbackType):
         options = {**DEFAULTS, **options}
         reader = Fields(data)
         asked = _rules(options)
-        said: list[dict[str, Any]] = [{} for _ in shown_order]
+        said: list[dict[str, Any]] = [{} for _place in shown_order]
         for place, position in enumerate(shown_order, start=1):
             answers: dict[str, str] = {}
             for line in options["principles"]:
                 key = key_of(line)
                 if not asked.asks(key, answers):
                     continue
-                answers[key] = answer = reader.choice(f"{key}_{place}", ANSWERS, missing="Answer this too.")
+                answers[key] = answer = reader.choice(f"{key}_{place}", ANSWERS, missing=_("Answer this too."))
                 evidence = reader.text(f"evidence_{key}_{place}", most=MAX_EVIDENCE) if options["evidence"] else ""
                 said[position][key] = {"answer": answer, "evidence": evidence}
             asked.check(reader, answers, place)
@@ -208,7 +216,7 @@ class Principles(FeedbackType):
         return ANSWERS[point.category][0].lower()
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        return [f"{title}: {label.lower()}" for title in _titles(options).values() for label, _ in ANSWERS.values()]
+        return [f"{title}: {label.lower()}" for title in _titles(options).values() for label, _key in ANSWERS.values()]
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         titles = _titles(options)

@@ -15,6 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.feedback import scales, written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
@@ -51,7 +54,7 @@ FLAGGED = "yes"
 
 class Ranking(FeedbackType):
     name = "ranking"
-    title = "Put answers in order"
+    title = gettext_lazy("Put answers in order")
     template = "feedback/ranking.html"
     defaults = DEFAULTS
     completions = (2, MOST)
@@ -64,21 +67,26 @@ class Ranking(FeedbackType):
             "question": question_schema(DEFAULTS["question"]),
             "ties": {
                 "type": "boolean",
-                "title": "Allow ties",
-                "description": "Two answers may have the same place.",
+                "title": _("Allow ties"),
+                "description": _("Two answers may have the same place."),
                 "default": True,
             },
             "attributes": lines_schema(
-                "Rate each answer as well",
+                _("Rate each answer as well"),
                 DEFAULTS["attributes"],
-                f"From 0 to 4 on these attributes, before it gets its place. {scales.LINES} Or none.",
+                _("From 0 to 4 on these attributes, before it gets its place. {lines} Or none.").format(
+                    lines=scales.LINES
+                ),
                 least=0,
             ),
             "reasons": scales.reasons_schema(),
             "flags": lines_schema(
-                "Flags",
+                _("Flags"),
                 DEFAULTS["flags"],
-                "What people may say of an answer by one key, such as Spam or Wrong language; one per line. Or none.",
+                _(
+                    "What people may say of an answer by one key, such as Spam or Wrong language; one per line. "
+                    "Or none."
+                ),
                 least=0,
             ),
             "write_on_tie": written.option_schema(),
@@ -94,11 +102,13 @@ class Ranking(FeedbackType):
         reader.lines("flags", most=MOST_FLAGS, least=0)
         for name in ("rank", "order"):
             if name in titles_of(reader.values["attributes"]):
-                reader.refuse("attributes", f"The order is asked about anyway; call no attribute {name!r}.")
+                told = _("The order is asked about anyway; call no attribute {name}.")
+                reader.refuse("attributes", told.format(name=repr(name)))
         for key in titles_of(reader.values["attributes"]):
             if key.startswith("flag_"):
-                reader.refuse("attributes", f"{key!r} could be taken for a flag; begin its name with another word.")
-        return reader.finish("Some options of the ranking do not fit; see errors.")
+                told = _("{name} could be taken for a flag; begin its name with another word.")
+                reader.refuse("attributes", told.format(name=repr(key)))
+        return reader.finish(_("Some options of the ranking do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``ties``, ``comment`` and ``answers``: letter, field, and the ranks to choose from.
@@ -147,11 +157,11 @@ class Ranking(FeedbackType):
         places = [str(rank) for rank in range(1, len(shown_order) + 1)]
         given = [0] * len(shown_order)
         for place, position in enumerate(shown_order, start=1):
-            given[position] = int(reader.choice(f"rank_{place}", places, missing="Give this answer a place.") or 0)
+            given[position] = int(reader.choice(f"rank_{place}", places, missing=_("Give this answer a place.")) or 0)
         if all(given) and not options["ties"]:
             for place, position in enumerate(shown_order, start=1):
                 if given.count(given[position]) > 1:
-                    reader.refuse(f"rank_{place}", "Another answer has this place, and ties are not allowed here.")
+                    reader.refuse(f"rank_{place}", _("Another answer has this place, and ties are not allowed here."))
         # Places may be left out on the screen (1, 3, 3); only the order says something.
         order = sorted(set(given))
         return [order.index(rank) + 1 for rank in given]
@@ -159,7 +169,7 @@ class Ranking(FeedbackType):
     def _said_of_each(self, reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return the ratings and flags of the answers; only those that the campaign asks for."""
         said = scales.read(reader, options, shown_order) if options["attributes"] else {}
-        flags: list[dict[str, bool]] = [{} for _ in shown_order]
+        flags: list[dict[str, bool]] = [{} for _place in shown_order]
         for place, position in enumerate(shown_order, start=1):
             for key in titles_of(options["flags"]):
                 flags[position][key] = bool(reader.choice(_flag_field(key, place), (FLAGGED,), required=False))
@@ -184,7 +194,7 @@ class Ranking(FeedbackType):
         for name, position in answers:
             groups.setdefault(payload["ranks"][position], []).append(name)
         order = " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
-        parts = [f"All are {payload['all']}" if "all" in payload else order]
+        parts = [str(_ALL[payload["all"]]) if "all" in payload else order]
         titles = titles_of([*options.get("attributes", ()), *options.get("flags", ())])
         for name, position in answers:
             said = scales.in_words(payload["ratings"][position] if "ratings" in payload else {}, titles)
@@ -252,7 +262,7 @@ class Ranking(FeedbackType):
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         options = {**DEFAULTS, **options}
         return [
-            Dimension("order", "Which of each two answers is better", ordered=False),
+            Dimension("order", _("Which of each two answers is better"), ordered=False),
             *(Dimension(key, title) for key, title in titles_of(options["attributes"]).items()),
             *(Dimension(f"flag_{key}", title, ordered=False) for key, title in titles_of(options["flags"]).items()),
         ]
@@ -270,9 +280,16 @@ class Ranking(FeedbackType):
             for key, raised in flags.items():
                 yield Point(f"flag_{key}", position, int(raised), "raised" if raised else "not raised")
 
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        if point.dimension.startswith("flag_"):
+            return _("raised") if point.value else _("not raised")
+        return point.category
+
     def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
         beside = [one for one in super().likenesses(options) if one.name != "order"]
-        return [Likeness("order", "The order", PAIRS, ("order",)), *beside]
+        return [Likeness("order", _("The order"), PAIRS, ("order",)), *beside]
 
     def scale_value(self, payload: Payload) -> int | None:
         """Return 1 or -1 for the better one of two answers, 0 for a tie; None for more than two."""
@@ -282,14 +299,14 @@ class Ranking(FeedbackType):
         return (second > first) - (second < first)
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        first = [f"Answer {letter} came first" for letter in letters(range(MOST))]
-        return [*first, *(f"All are {verdict}" for verdict in written.ASKED)] if options.get("write_on_tie") else first
+        first = [_came_first(letter) for letter in letters(range(MOST))]
+        return [*first, *map(str, _ALL.values())] if options.get("write_on_tie") else first
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         if "all" in payload:
-            return [f"All are {payload['all']}"]
+            return [str(_ALL[payload["all"]])]
         answers = named_answers(len(payload["ranks"]), shown_order)
-        return [f"Answer {name} came first" for name, position in answers if payload["ranks"][position] == 1]
+        return [_came_first(name) for name, position in answers if payload["ranks"][position] == 1]
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
@@ -308,6 +325,14 @@ class Ranking(FeedbackType):
             properties |= {"all": {"enum": list(written.ASKED)}, **written.json_schema()}
             required.remove("rank_1")
         return {"type": "object", "properties": properties, "required": required}
+
+
+# What a chart says where no answer is better than another.
+_ALL = {"bad": gettext_lazy("All are bad"), "good": gettext_lazy("All are good")}
+
+
+def _came_first(letter: str) -> str:
+    return _("Answer {letter} came first").format(letter=letter)
 
 
 def _flag_field(key: str, place: int) -> str:

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.dialogues import SCOPES
 from annotation.feedback import rules, scales
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
@@ -47,7 +50,7 @@ DEFAULTS: dict[str, Any] = {
 
 class Ratings(FeedbackType):
     name = "ratings"
-    title = "Rate answers from 0 to 4"
+    title = gettext_lazy("Rate answers from 0 to 4")
     template = "feedback/ratings.html"
     defaults = DEFAULTS
     completions = (1, 8)
@@ -58,7 +61,7 @@ class Ratings(FeedbackType):
     def option_properties(self) -> dict[str, Any]:
         return {
             "question": question_schema(DEFAULTS["question"]),
-            "attributes": lines_schema("Attributes", DEFAULTS["attributes"], scales.LINES),
+            "attributes": lines_schema(_("Attributes"), DEFAULTS["attributes"], str(scales.LINES)),
             "reasons": scales.reasons_schema(),
             "comment": comment_schema(),
             **rules.option_properties(
@@ -74,7 +77,7 @@ class Ratings(FeedbackType):
         reader.choice("comment", COMMENT_MODES)
         scales.clean(reader)
         rules.clean(reader, titles_of(reader.values["attributes"]), scales.VALUES)
-        return reader.finish("Some options of the rating do not fit; see errors.")
+        return reader.finish(_("Some options of the rating do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``comment`` and ``answers``: letter, and rows of name, title, and points with words."""

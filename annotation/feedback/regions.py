@@ -35,9 +35,12 @@ _SLACK = 1e-3
 def option_schema() -> dict[str, Any]:
     return {
         **lines_schema(
-            "Labels of marked regions",
+            _("Labels of marked regions"),
             [],
-            "With at least one, people mark rectangles in the images. One per line: its name, a colon, what it means.",
+            _(
+                "With at least one, people mark rectangles in the images. One per line: its name, a colon, what it "
+                "means."
+            ),
             least=0,
         ),
         "maxItems": MOST_LABELS,
@@ -48,7 +51,7 @@ def clean(value: Any) -> list[str]:
     """Return the lines of the option, checked; raises `Invalid`."""
     reader = Options({FIELD: value}, {FIELD: []})
     reader.lines(FIELD, most=MOST_LABELS, least=0)
-    labels: list[str] = reader.finish("The labels of marked regions do not fit; see errors.")[FIELD]
+    labels: list[str] = reader.finish(_("The labels of marked regions do not fit; see errors."))[FIELD]
     return labels
 
 

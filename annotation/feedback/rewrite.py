@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.feedback import written
@@ -44,7 +45,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*", re.I)
 
 class Rewrite(FeedbackType):
     name = "rewrite"
-    title = "Write a better answer"
+    title = gettext_lazy("Write a better answer")
     template = "feedback/rewrite.html"
     defaults = DEFAULTS
     completions = (1, 1)
@@ -57,17 +58,21 @@ class Rewrite(FeedbackType):
             "question": question_schema(DEFAULTS["question"]),
             "rated_in": {
                 "type": "string",
-                "title": "Judged in",
-                "description": "Name of a campaign of yours whose people judge what is written here. Nobody gets their "
-                "own. Leave it empty, and nobody does.",
+                "title": _("Judged in"),
+                "description": _(
+                    "Name of a campaign of yours whose people judge what is written here. Nobody gets their own. Leave "
+                    "it empty, and nobody does."
+                ),
                 "maxLength": MAX_NAME,
                 "default": "",
             },
             "language": {
                 "type": "string",
-                "title": "Language of the answers",
-                "description": "A code such as en or de. English, and what is left empty, gets the figures of Flesch "
-                "and Kincaid while people write; of other languages, words and sentences are counted.",
+                "title": _("Language of the answers"),
+                "description": _(
+                    "A code such as en or de. English, and what is left empty, gets the figures of Flesch and Kincaid "
+                    "while people write; of other languages, words and sentences are counted."
+                ),
                 "maxLength": 35,
                 "default": "",
             },
@@ -81,18 +86,18 @@ class Rewrite(FeedbackType):
         reader.choice("comment", COMMENT_MODES)
         name = reader.values["rated_in"]
         if not isinstance(name, str) or len(name) > MAX_NAME or unstorable(name):
-            reader.refuse("rated_in", "Give the name of a campaign, or nothing.")
+            reader.refuse("rated_in", _("Give the name of a campaign, or nothing."))
         else:
             reader.values["rated_in"] = name.strip()
         language = reader.values["language"]
         if not isinstance(language, str) or (language.strip() and not _LANGUAGE.fullmatch(language.strip())):
-            reader.refuse("language", "Give the code of a language, such as en or de, or nothing.")
+            reader.refuse("language", _("Give the code of a language, such as en or de, or nothing."))
         elif len(language.strip()) > 35:
-            reader.refuse("language", "The code of a language has at most 35 characters.")
+            reader.refuse("language", _("The code of a language has at most 35 characters."))
         else:
             reader.values["language"] = language.strip()
         reader.flag("review")
-        return reader.finish("Some options of the rewriting do not fit; see errors.")
+        return reader.finish(_("Some options of the rewriting do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``max_text`` and ``comment``; the field starts with the answer that is shown."""
@@ -108,7 +113,7 @@ class Rewrite(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
-        text = reader.text("text", most=MAX_TEXT, least=1, missing="Write the answer here.")
+        text = reader.text("text", most=MAX_TEXT, least=1, missing=_("Write the answer here."))
         comment = reader.comment(options["comment"])
         reader.finish()
         said = {"text": text, "comment": comment}
@@ -153,10 +158,10 @@ class Rewrite(FeedbackType):
         return iter(())
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        return ["Answers written"]
+        return [_("Answers written")]
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
-        return ["Answers written"]
+        return [_("Answers written")]
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.feedback.fields import MAX_QUESTION, Fields, Options, key_of
 from annotation.storable import unstorable
 
@@ -47,7 +49,8 @@ class Rules:
         """Refuse, in `reader`, what excludes each other about the answer shown in this place, from 1."""
         for line, one, other in self.never_both:
             if one.holds(said) and other.holds(said):
-                reader.refuse(f"{other.question}_{place}", f"The rule here: never “{line}”. Change one of the two.")
+                told = _("The rule here: never “{line}”. Change one of the two.")
+                reader.refuse(f"{other.question}_{place}", told.format(line=line))
 
     def marks(self, question: str, place: int) -> dict[str, str]:
         """Return what a template needs to show the question only when it is asked; nothing when it always is."""
@@ -69,7 +72,7 @@ def clean(reader: Options, titles: Mapping[str, str], answers: Mapping[str, str]
     clean_lines(reader, "never_both", lambda line: _never(line, titles, answers))
     asked = [line.lower().partition(" if ")[0] for line in reader.values["ask_if"]]
     if len(set(asked)) < len(asked):
-        reader.refuse("ask_if", "A question has one line at most.")
+        reader.refuse("ask_if", _("A question has one line at most."))
 
 
 def clean_lines(reader: Options, name: str, read: Callable[[str], Any]) -> None:
@@ -77,13 +80,14 @@ def clean_lines(reader: Options, name: str, read: Callable[[str], Any]) -> None:
     value = reader.values[name]
     parts = value.splitlines() if isinstance(value, str) else value
     if not isinstance(parts, list) or any(not isinstance(part, str) for part in parts):
-        reader.refuse(name, "Give a list of texts.")
+        reader.refuse(name, _("Give a list of texts."))
         reader.values[name] = []
         return
     lines = [" ".join(part.split()) for part in parts if part.strip()]
     reader.values[name] = lines
     if len(lines) > MOST_RULES or any(len(line) > MAX_QUESTION for line in lines):
-        reader.refuse(name, f"Give at most {MOST_RULES} lines of at most {MAX_QUESTION} characters.")
+        told = _("Give at most {most} lines of at most {longest} characters.")
+        reader.refuse(name, told.format(most=MOST_RULES, longest=MAX_QUESTION))
     elif reason := unstorable(lines):
         reader.refuse(name, reason)
     else:
@@ -91,7 +95,7 @@ def clean_lines(reader: Options, name: str, read: Callable[[str], Any]) -> None:
             try:
                 read(line)
             except ValueError as wrong:
-                reader.refuse(name, f"“{line}”: {wrong}")
+                reader.refuse(name, _("“{line}”: {wrong}").format(line=line, wrong=wrong))
 
 
 def option_properties(example: tuple[str, str], *, asked_in: str, words: Sequence[str]) -> dict[str, Any]:
@@ -101,18 +105,20 @@ def option_properties(example: tuple[str, str], *, asked_in: str, words: Sequenc
     """
     answers = list(words)
     lines = {"type": "array", "items": {"type": "string", "maxLength": MAX_QUESTION}, "maxItems": MOST_RULES}
+    ask = _("One rule per line, such as: {example}. Else the question is left out.")
+    never = _("One rule per line, such as: {example}. Who says both is asked to change one.")
     return {
         "ask_if": {
             **lines,
-            "title": "Ask only if",
-            "description": f"One rule per line, such as: {example[0]}. Else the question is left out.",
+            "title": _("Ask only if"),
+            "description": ask.format(example=example[0]),
             "default": [],
             "x-rule": {"shape": "ask", "asked_in": asked_in, "answers": answers},
         },
         "never_both": {
             **lines,
-            "title": "Never both",
-            "description": f"One rule per line, such as: {example[1]}. Who says both is asked to change one.",
+            "title": _("Never both"),
+            "description": never.format(example=example[1]),
             "default": [],
             "x-rule": {"shape": "never", "asked_in": asked_in, "answers": answers},
         },
@@ -127,14 +133,16 @@ def _ask(line: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> tu
             asked = condition(line[match.end() :], titles, answers)
             order = list(titles)
             if order.index(asked.question) >= order.index(question):
-                raise ValueError(f"ask {titles[asked.question]} before {titles[question]}; change their order.")
+                told = _("ask {first} before {second}; change their order.")
+                raise ValueError(told.format(first=titles[asked.question], second=titles[question]))
             return question, asked
-    raise ValueError(f"write it as “Question if Question is value”; the questions are {', '.join(titles.values())}.")
+    told = _("write it as “Question if Question is value”; the questions are {questions}.")
+    raise ValueError(told.format(questions=", ".join(titles.values())))
 
 
 def _never(line: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> tuple[Condition, Condition]:
     """Return the two conditions of a line; raises ValueError with the reason."""
-    reason = ValueError("write it as “Question is value and Question is value”.")
+    reason = ValueError(_("write it as “Question is value and Question is value”."))
     for match in re.finditer(r"\band\b", line, re.I):
         try:
             one = condition(line[: match.start()], titles, answers)
@@ -143,7 +151,7 @@ def _never(line: str, titles: Mapping[str, str], answers: Mapping[str, str]) -> 
             reason = wrong
             continue
         if one.question == other.question:
-            raise ValueError("name two different questions.")
+            raise ValueError(_("name two different questions."))
         return one, other
     raise reason
 
@@ -156,6 +164,8 @@ def condition(text: str, titles: Mapping[str, str], answers: Mapping[str, str]) 
             words = [word.strip().lower() for word in re.split(r",|\bor\b", text[match.end() :], flags=re.I)]
             unknown = [word for word in words if word not in answers]
             if unknown:
-                raise ValueError(f"{unknown[0] or 'nothing'!r} is no answer; there are {', '.join(answers)}.")
+                told = _("{word} is no answer; there are {answers}.")
+                raise ValueError(told.format(word=repr(unknown[0] or "nothing"), answers=", ".join(answers)))
             return Condition(question, tuple(dict.fromkeys(answers[word] for word in words)))
-    raise ValueError(f"{text.strip()!r} names no question and value; the questions are {', '.join(titles.values())}.")
+    told = _("{text} names no question and value; the questions are {questions}.")
+    raise ValueError(told.format(text=repr(text.strip()), questions=", ".join(titles.values())))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import SCOPES
 from annotation.feedback import needed
@@ -37,9 +38,12 @@ from annotation.messages import Content
 SAFE, UNSAFE = "safe", "unsafe"
 # Wording ours; the names of the levels are PKU-SafeRLHF's.
 SEVERITIES = {
-    1: ("Minor", "small, containable, mainly one person; ordinary judgement copes with it"),
-    2: ("Moderate", "real damage to a person or a group is plausible; needs help or enforcement"),
-    3: ("Severe", "grave or wide harm, hard to undo; needs a coordinated response"),
+    1: (gettext_lazy("Minor"), gettext_lazy("small, containable, mainly one person; ordinary judgement copes with it")),
+    2: (
+        gettext_lazy("Moderate"),
+        gettext_lazy("real damage to a person or a group is plausible; needs help or enforcement"),
+    ),
+    3: (gettext_lazy("Severe"), gettext_lazy("grave or wide harm, hard to undo; needs a coordinated response")),
 }
 DEFAULTS: dict[str, Any] = {
     "question": "Would it be safe to give this answer to anybody?",
@@ -54,13 +58,14 @@ IMAGE = "image"
 # What may be asked for in words after certain answers.
 TEXTS = {"comment": "Comment"}
 _SAFE = needed.Question("Safe", {SAFE: SAFE, UNSAFE: UNSAFE})
-_SEVERITY = needed.Question("Severity", {words[0].lower(): str(level) for level, words in SEVERITIES.items()})
+# Rules are written in the same words whoever reads them.
+_SEVERITY = needed.Question("Severity", {"minor": "1", "moderate": "2", "severe": "3"})
 QUESTIONS = {"safe": _SAFE, "severity": _SEVERITY}
 
 
 class Safety(FeedbackType):
     name = "safety"
-    title = "Judge safety: categories and severity"
+    title = gettext_lazy("Judge safety: categories and severity")
     template = "feedback/safety.html"
     defaults = DEFAULTS
     completions = (1, 4)
@@ -89,7 +94,7 @@ class Safety(FeedbackType):
         reader.choice("comment", COMMENT_MODES)
         reader.flag("severity", "image_severity")
         clean_needed(reader)
-        return reader.finish("Some options of the safety judgement do not fit; see errors.")
+        return reader.finish(_("Some options of the safety judgement do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``comment``, what `label_inputs` returns, and ``image``, its like, where it is asked."""
@@ -182,14 +187,14 @@ class Safety(FeedbackType):
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         options = {**DEFAULTS, **options}
-        image = list(_TALLIED.values()) if options["image_severity"] else []
-        return ["Safe", "Unsafe", *image, *(harm.title for harm in PACKS[options["pack"]].harms)]
+        image = map(str, _TALLIED.values()) if options["image_severity"] else ()
+        return [_("Safe"), _("Unsafe"), *image, *PACKS[options["pack"]].titles.values()]
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         titles = PACKS[payload["pack"]].titles
-        found = [_TALLIED[payload[IMAGE]["safe"]]] if IMAGE in payload else []
+        found = [str(_TALLIED[payload[IMAGE]["safe"]])] if IMAGE in payload else []
         for label in payload["labels"]:
-            found.append("Safe" if label["safe"] else "Unsafe")
+            found.append(_("Safe") if label["safe"] else _("Unsafe"))
             found += [titles[harm] for harm in label["harms"]]
         return found
 
@@ -207,14 +212,16 @@ class Safety(FeedbackType):
 
 
 # What a chart says of images that are safe, and that are not.
-_TALLIED = {True: "Image safe", False: "Image unsafe"}
+_TALLIED = {True: gettext_lazy("Image safe"), False: gettext_lazy("Image unsafe")}
 
 
 def label_inputs(options: Mapping[str, Any], count: int) -> dict[str, Any]:
     """Return ``severities`` and ``answers``: letter, field, and rows of categories."""
-    severities = [{"value": str(value), "label": name, "words": words} for value, (name, words) in SEVERITIES.items()]
+    severities = [
+        {"value": str(value), "label": str(name), "words": str(words)} for value, (name, words) in SEVERITIES.items()
+    ]
     return {
-        "severities": severities if options["severity"] else [{"value": "1", "label": "Yes", "words": ""}],
+        "severities": severities if options["severity"] else [{"value": "1", "label": _("Yes"), "words": ""}],
         "answers": [
             _inputs_of(options, place=str(place), letter=letter)
             for place, letter in enumerate(letters(range(count)), start=1)
@@ -228,8 +235,9 @@ def _inputs_of(options: Mapping[str, Any], *, place: str, letter: str) -> dict[s
         "name": f"safe_{place}",
         "harms_name": f"harms_{place}",
         "harms": [
-            {"name": f"harm_{place}_{harm.key}", "title": harm.title, "meaning": harm.meaning}
+            {"name": f"harm_{place}_{harm.key}", "title": title, "meaning": meaning}
             for harm in PACKS[options["pack"]].harms
+            for title, meaning in (harm.said,)
         ],
     }
 
@@ -247,16 +255,18 @@ def read_labels(reader: Fields, options: Mapping[str, Any], shown_order: Sequenc
 
 
 def _read_label(reader: Fields, options: Mapping[str, Any], place: str) -> dict[str, Any]:
-    verdict = reader.choice(f"safe_{place}", (SAFE, UNSAFE), missing="Say whether it is safe.")
+    verdict = reader.choice(f"safe_{place}", (SAFE, UNSAFE), missing=_("Say whether it is safe."))
     harms = {}
-    for harm in PACKS[options["pack"]].titles:
+    for harm in PACKS[options["pack"]].keys:
         name = f"harm_{place}_{harm}"
         # "0" is what a form sends for a category that was taken back.
         if reader.given(name) not in ("", "0"):
             harms[harm] = int(reader.choice(name, _levels(options)) or 1)
     if verdict == UNSAFE and not harms:
-        what = "image" if place == IMAGE else "answer"
-        reader.refuse(f"harms_{place}", f"An unsafe {what} belongs to at least one category; choose it.")
+        missing = _("An unsafe answer belongs to at least one category; choose it.")
+        if place == IMAGE:
+            missing = _("An unsafe image belongs to at least one category; choose it.")
+        reader.refuse(f"harms_{place}", missing)
     # What was chosen before somebody changed their mind to "safe" stays in the form, and counts no more.
     return {"safe": verdict != UNSAFE, "harms": harms if verdict == UNSAFE else {}}
 
@@ -265,9 +275,9 @@ def clean_needed(reader: Options) -> None:
     """Check the rules about a comment, which nobody can write where comments are off."""
     needed.clean(reader, TEXTS, QUESTIONS)
     if reader.values["needed_if"] and reader.values["comment"] == "off":
-        reader.refuse("needed_if", "Comments are off here; let people write one, or leave this empty.")
+        reader.refuse("needed_if", _("Comments are off here; let people write one, or leave this empty."))
     if not reader.values["severity"] and any("severity" in line.lower() for line in reader.values["needed_if"]):
-        reader.refuse("needed_if", "How severe a category is, is not asked here; ask about Safe instead.")
+        reader.refuse("needed_if", _("How severe a category is, is not asked here; ask about Safe instead."))
 
 
 def check_needed(reader: Fields, options: Mapping[str, Any], labels: Sequence[Mapping[str, Any]], comment: str) -> None:
@@ -300,14 +310,14 @@ def severity_of(label: Mapping[str, Any]) -> int:
 def label_in_words(label: Mapping[str, Any], pack: str) -> str:
     titles = PACKS[pack].titles
     harms = ", ".join(f"{titles[harm]} ({SEVERITIES[level][0].lower()})" for harm, level in label["harms"].items())
-    return "safe" if label["safe"] else f"unsafe: {harms}"
+    return _("safe") if label["safe"] else _("unsafe: {harms}").format(harms=harms)
 
 
 def label_dimensions(pack: str) -> list[Dimension]:
     return [
-        Dimension("safe", "Safe or unsafe", ordered=False),
-        Dimension("severity", "How severe"),
-        *(Dimension(f"harm_{harm.key}", harm.title) for harm in PACKS[pack].harms),
+        Dimension("safe", _("Safe or unsafe"), ordered=False),
+        Dimension("severity", _("How severe")),
+        *(Dimension(f"harm_{key}", title) for key, title in PACKS[pack].titles.items()),
     ]
 
 
@@ -316,7 +326,7 @@ def label_points(labels: Sequence[Mapping[str, Any]], pack: str) -> Iterator[Poi
         severity = severity_of(label)
         yield Point("safe", position, int(label["safe"]), SAFE if label["safe"] else UNSAFE)
         yield Point("severity", position, severity, str(severity))
-        for harm in PACKS[pack].titles:
+        for harm in PACKS[pack].keys:
             level = label["harms"].get(harm, 0)
             yield Point(f"harm_{harm}", position, level, str(level))
 
@@ -325,17 +335,17 @@ def label_likenesses(pack: str) -> list[Likeness]:
     """Return what gold compares labels in: safe or not, the worst severity, and the categories as one set."""
     harms = tuple(f"harm_{harm.key}" for harm in PACKS[pack].harms)
     return [
-        Likeness("safe", "Safe or unsafe", SAME, ("safe",)),
-        Likeness("severity", "How severe", WITHIN, ("severity",)),
-        Likeness("harms", "Categories", OVERLAP, harms),
+        Likeness("safe", _("Safe or unsafe"), SAME, ("safe",)),
+        Likeness("severity", _("How severe"), WITHIN, ("severity",)),
+        Likeness("harms", _("Categories"), OVERLAP, harms),
     ]
 
 
 def label_point_in_words(point: Point) -> str:
     """Return what a point on a label says."""
     if point.dimension == "safe":
-        return point.category
-    return SEVERITIES[point.value][0].lower() if point.value else "not at all"
+        return _("safe") if point.value else _("unsafe")
+    return SEVERITIES[point.value][0].lower() if point.value else _("not at all")
 
 
 def label_schema(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -358,15 +368,15 @@ def label_options_schema() -> dict[str, Any]:
     return {
         "pack": {
             "type": "string",
-            "title": "Categories",
+            "title": _("Categories"),
             "enum": list(PACKS),
-            "enumTitles": [pack.title for pack in PACKS.values()],
+            "enumTitles": [pack.said for pack in PACKS.values()],
             "default": SAFE_RLHF.name,
         },
         "severity": {
             "type": "boolean",
-            "title": "Ask how severe each category is",
-            "description": "Minor, moderate or severe; without it a category is only named.",
+            "title": _("Ask how severe each category is"),
+            "description": _("Minor, moderate or severe; without it a category is only named."),
             "default": True,
         },
     }

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from annotation.feedback import rules
 from annotation.feedback.base import Payload, Point
@@ -22,7 +23,7 @@ LOWEST, HIGHEST = 0, 4
 MOST_ATTRIBUTES = 12
 # What is said on a scale, by the text that a form sends.
 VALUES = {str(value): str(value) for value in range(LOWEST, HIGHEST + 1)}
-LINES = "One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them."
+LINES = gettext_lazy("One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them.")
 
 
 def reasons_schema() -> dict[str, Any]:
@@ -42,9 +43,11 @@ def clean(reader: Options, *, least: int = 1) -> None:
     for line in reader.values["attributes"]:
         words = words_of(line)
         if words and len(words) != HIGHEST + 1:
-            reader.refuse("attributes", f"{line.partition(':')[0]!r} has {len(words)} words for its points; give 5.")
+            told = _("{name} has {n} words for its points; give 5.")
+            reader.refuse("attributes", told.format(name=repr(line.partition(":")[0]), n=len(words)))
         if key_of(line).startswith("reason_"):
-            reader.refuse("attributes", f"{key_of(line)!r} could be taken for a reason; begin it with another word.")
+            told = _("{name} could be taken for a reason; begin it with another word.")
+            reader.refuse("attributes", told.format(name=repr(key_of(line))))
 
 
 def words_of(line: str) -> list[str]:
@@ -82,7 +85,7 @@ def read(
         for line in options["attributes"]:
             key = key_of(line)
             if asked.asks(key, said):
-                said[key] = reader.choice(f"{key}_{place}", VALUES, missing="Rate this too.")
+                said[key] = reader.choice(f"{key}_{place}", VALUES, missing=_("Rate this too."))
         asked.check(reader, said, place)
         ratings[position] = {key: int(value or LOWEST) for key, value in said.items()}
         written = {key: reader.comment(options["reasons"], name=f"reason_{key}_{place}") for key in said}

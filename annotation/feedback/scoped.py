@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.dialogues import ANSWER, EACH_TURN, SCOPES, TURN, scope_of
 from annotation.errors import Invalid
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
@@ -39,24 +41,25 @@ class Scoped(FeedbackType):
     def option_properties(self) -> dict[str, Any]:
         scope = {
             "type": "string",
-            "title": "What is judged",
-            "description": "Dialogues are imported whole, up to an answer. It stays as it is once there are items.",
+            "title": _("What is judged"),
+            "description": _("Dialogues are imported whole, up to an answer. It stays as it is once there are items."),
             "enum": list(self.scopes),
-            "enumTitles": [SCOPES[scope] for scope in self.scopes],
+            "enumTitles": [str(SCOPES[scope]) for scope in self.scopes],
             "default": ANSWER,
         }
         return {**self._inner.option_properties(), "scope": scope}
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         scope = options.get("scope", ANSWER)
-        errors = {} if scope in self.scopes else {"scope": [f"Give one of: {', '.join(self.scopes)}."]}
+        told = _("Give one of: {choices}.").format(choices=", ".join(self.scopes))
+        errors = {} if scope in self.scopes else {"scope": [told]}
         cleaned: dict[str, Any] = {}
         try:
             cleaned = self._inner.clean_options({name: options[name] for name in options if name != "scope"})
         except Invalid as error:
             raise Invalid(str(error), {**error.errors, **errors}) from None
         if errors:
-            raise Invalid("What is judged does not fit this kind of feedback; see errors.", errors)
+            raise Invalid(_("What is judged does not fit this kind of feedback; see errors."), errors)
         return {**cleaned, "scope": scope}
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -85,9 +88,9 @@ class Scoped(FeedbackType):
                 turns.append({"turn": turn, **self._inner.parse(fields, options=options, shown_order=ALONE)})
             except Invalid as error:
                 for name, reasons in error.errors.items():
-                    errors[prefix(turn) + name] = [f"Turn {turn}: {reason}" for reason in reasons]
+                    errors[prefix(turn) + name] = [_turn(turn, reason) for reason in reasons]
         if errors:
-            raise Invalid("The judgement is not complete, because every turn is judged; see errors.", errors)
+            raise Invalid(_("The judgement is not complete, because every turn is judged; see errors."), errors)
         return {"turns": turns}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
@@ -105,8 +108,7 @@ class Scoped(FeedbackType):
         if "turns" not in payload:
             return self._inner.describe(payload, options=options, shown_order=shown_order)
         return "; ".join(
-            f"Turn {part['turn']}: {_continued(self._inner.describe(part, options=options))}"
-            for part in payload["turns"]
+            _turn(part["turn"], _continued(self._inner.describe(part, options=options))) for part in payload["turns"]
         )
 
     def rows(
@@ -185,6 +187,11 @@ def prefix(turn: int) -> str:
 def bounds(kind: FeedbackType, options: Mapping[str, Any]) -> tuple[int, int]:
     """Return how many answers, or dialogues, an imported item must have: least and most."""
     return (1, 1) if scope_of(options) in (TURN, EACH_TURN) else kind.completions
+
+
+def _turn(number: int, said: str) -> str:
+    """Return what is said of a turn."""
+    return _("Turn {n}: {said}").format(n=number, said=said)
 
 
 def _continued(words: str) -> str:

@@ -17,7 +17,11 @@ from annotation.extraction.matching import key_among, place_of
 from annotation.feedback.fields import Fields, key_of
 
 # Label and key of each answer.
-ANSWERS = {"yes": ("Yes", "y"), "partly": ("Partly", "p"), "no": ("No", "n")}
+ANSWERS = {
+    "yes": (gettext_lazy("Yes"), "y"),
+    "partly": (gettext_lazy("Partly"), "p"),
+    "no": (gettext_lazy("No"), "n"),
+}
 REJECT = "reject"
 MAX_EVIDENCE = 2_000
 MAX_NAME = 120

@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils import translation
+
 
 @dataclass(frozen=True)
 class Harm:
-    """One category: its key in exports, and what an answer does that belongs to it."""
+    """One category: its key in exports, and what an answer does that belongs to it. In English; see `said`."""
 
     key: str
     title: str
     meaning: str
+
+    @property
+    def said(self) -> tuple[str, str]:
+        """Return title and meaning in the reader's language; `frontend.registered` has them for the catalogues."""
+        return translation.gettext(self.title), translation.gettext(self.meaning)
 
 
 @dataclass(frozen=True)
@@ -28,16 +35,25 @@ class Pack:
     harms: tuple[Harm, ...]
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(harm.key for harm in self.harms)
+
+    @property
     def titles(self) -> dict[str, str]:
-        """Return the title of each category by its key."""
-        return {harm.key: harm.title for harm in self.harms}
+        """Return the title of each category by its key, in the reader's language."""
+        return {harm.key: translation.gettext(harm.title) for harm in self.harms}
+
+    @property
+    def said(self) -> str:
+        """Return the title of the pack in the reader's language."""
+        return translation.gettext(self.title)
 
 
 def _pack(name: str, title: str, table: str) -> Pack:
     """Return the pack of a table with one category per line: its title, a colon, its meaning."""
     harms = []
     for line in table.strip().splitlines():
-        words, _, meaning = line.partition(":")
+        words, _colon, meaning = line.partition(":")
         key = "_".join("".join(mark if mark.isalnum() else " " for mark in words.lower()).split())
         harms.append(Harm(key, words.strip(), meaning.strip()))
     return Pack(name, title, tuple(harms))

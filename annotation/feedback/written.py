@@ -9,20 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.feedback.fields import Fields, demonstration_columns
 from annotation.messages import Content, as_message, image_columns, parts_of, text_of
 
 MAX_TEXT = 50_000
 ORIGIN = "rewrite"
 # The verdict, what is written after it, and how it is asked for.
-ASKED = {"bad": ("better", "Write the answer as it should have been."), "good": ("worse", "Put an error into one.")}
+ASKED = {
+    "bad": ("better", gettext_lazy("Write the answer as it should have been.")),
+    "good": ("worse", gettext_lazy("Put an error into one.")),
+}
 
 
 def option_schema() -> dict[str, Any]:
     return {
         "type": "boolean",
-        "title": "Have people write when no answer is better",
-        "description": "All bad: a good answer. All good: one with an error put in. Each gives pairs to learn from.",
+        "title": _("Have people write when no answer is better"),
+        "description": _("All bad: a good answer. All good: one with an error put in. Each gives pairs to learn from."),
         "default": False,
     }
 
@@ -30,7 +36,7 @@ def option_schema() -> dict[str, Any]:
 def read(reader: Fields, verdict: str) -> dict[str, str]:
     """Return ``{"text", "is"}`` for the verdict "bad" or "good": a text that is "better" or "worse" than all shown."""
     role, missing = ASKED[verdict]
-    return {"text": reader.text(f"written_{role}", most=MAX_TEXT, least=1, missing=missing), "is": role}
+    return {"text": reader.text(f"written_{role}", most=MAX_TEXT, least=1, missing=str(missing)), "is": role}
 
 
 def values(payload: Mapping[str, Any]) -> dict[str, str]:

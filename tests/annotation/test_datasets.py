@@ -8,6 +8,7 @@ import datasets as hub
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from annotation import dataset_views, datasets
 from annotation.errors import Invalid
@@ -117,6 +118,17 @@ def test_filters(campaign, lead, annotator):
     }
     assert rows(campaign, after_id=everything[3]["feedback"]) == everything[4:]
     assert rows(make_campaign()) == []
+
+
+def test_an_export_is_the_same_in_every_language(campaign, annotator):
+    make_task(campaign)
+    judge(annotator, campaign, preference=3)
+    with translation.override("en"):
+        exported = [rows(campaign, view) for view in ("judgements", "pairs")]
+    with translation.override("de"):
+        assert [rows(campaign, view) for view in ("judgements", "pairs")] == exported
+        assert translation.get_language() == "de"
+    assert exported[0][0]["verdict"].endswith("is much better")
 
 
 def test_train_and_test_share_no_prompt_and_leave_none_out(campaign, annotator):

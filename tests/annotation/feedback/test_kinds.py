@@ -7,6 +7,7 @@ import json
 
 import jsonschema
 import pytest
+from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,38 @@ def test_rows_have_the_columns_that_the_view_announces(kind, order):
         for row in found:
             assert set(row) == set(VIEWS[view].columns) - set(PROVENANCE) - {"prompt"}
     assert list(kind.rows("judgements", payload, texts=TEXTS, origins=["", ""], shown_order=order)) == []
+
+
+def test_what_is_stored_and_exported_is_the_same_in_every_language(kind):
+    """Words follow the reader; payloads, rows, points, and the names and values of options do not."""
+
+    def without_words(schema):
+        words = ("title", "description", "enumTitles")
+        return {name: {key: value for key, value in one.items() if key not in words} for name, one in schema.items()}
+
+    def told():
+        options, example = asked_for_all(kind)
+        payload = kind.parse(example, options=options, shown_order=[1, 0])
+        json.dumps(kind.options_schema())
+        data = {
+            "usual": kind.default_options(),
+            "options": without_words(kind.options_schema()["properties"]),
+            "payload": payload,
+            "form": kind.initial(payload, shown_order=[1, 0]),
+            "rows": list(rows(kind, payload, [1, 0])),
+            "points": list(kind.points(payload)),
+        }
+        words = [str(kind.title), *kind.tally_labels(options)]
+        words += kind.tally(payload, options=options, shown_order=[1, 0])
+        return json.dumps(data), words
+
+    with translation.override("en"):
+        data, words = told()
+    with translation.override("de"):
+        in_german, german = told()
+        assert set(german[1:]) == set(kind.tally_labels(asked_for_all(kind)[0]))
+    assert in_german == data
+    assert german[0] != words[0] and german != words
 
 
 def test_points_and_tallies_keep_to_what_is_announced(kind):
