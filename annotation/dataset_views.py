@@ -220,6 +220,8 @@ VIEWS: dict[str, View] = {
                 "payload": "the judgement in the kind's own form",
                 "verdict": "the judgement in words, in terms of the canonical order",
                 "behaviour": f"how the page was used, or null; of these what was measured: {_BEHAVIOUR}",
+                "suggestion": 'null, or what a model said of the item: {"payload", "by", "score", "verdict", '
+                '"agreement"}, the last the share of points on which the judgement says the same',
                 **PROVENANCE,
             },
         ),

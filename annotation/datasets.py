@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import translation
 
-from annotation import dataset_views, dialogues
+from annotation import dataset_views, dialogues, suggestions
 from annotation.errors import Invalid
 from annotation.feedback import FeedbackType, kind
 from annotation.messages import (
@@ -207,6 +207,7 @@ def _judgements(
                 "payload": payload,
                 "verdict": _in_words(feedback_kind, payload, options),
                 "behaviour": behaviour,
+                "suggestion": suggestions.column(feedback_kind, meta, payload, options=options),
                 **provenance,
             }
             continue

@@ -31,7 +31,21 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DATA_URI = re.compile(r"data:([a-z0-9.+/-]*)(;[^,]*)?,", re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # What says something about an item or an answer, and is never shown.
-_ABOUT = ("id", "meta", "batch", "domain", "origin", "model", "role", "type", "alt", "priority", "wanted", "gold")
+_ABOUT = (
+    "id",
+    "meta",
+    "batch",
+    "domain",
+    "origin",
+    "model",
+    "role",
+    "type",
+    "alt",
+    "priority",
+    "wanted",
+    "gold",
+    "suggestion",
+)
 _TYPES = ("image", "image_url", "input_image")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotation import dialogues, gold
+from annotation import dialogues, gold, suggestions
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import Invalid
 from annotation.feedback import FeedbackType
@@ -49,6 +49,8 @@ class Item:
     about: tuple[str, ...] | None = None
     # The right answer, as it was given; `annotation.gold` reads it.
     gold: dict[str, Any] | None = None
+    # What a model said of it, as it was given; `annotation.suggestions` reads it.
+    suggestion: dict[str, Any] | None = None
     # Of a row of whole dialogues: what follows `messages` in each.
     rests: list[Messages] = field(default_factory=list)
     # What `annotation.dialogues` adds to the content of an item that is not about a last answer.
@@ -102,6 +104,7 @@ class Item:
             "requires": None if self.requires is None else list(self.requires),
             "about": None if self.about is None else list(self.about),
             "gold": self.gold,
+            "suggestion": self.suggestion,
         }
         return {name: value for name, value in row.items() if value not in (None, "", {}, 0)}
 
@@ -160,6 +163,11 @@ def check(item: Item, kind: FeedbackType, options: Mapping[str, Any]) -> None:
             gold.read(kind, item.gold, options=options, count=len(item.completions))
         except Invalid as error:
             raise Refused(f"Its gold cannot be used. {error}") from None
+    if item.suggestion is not None:
+        try:
+            suggestions.read(kind, item.suggestion, options=options, count=len(item.completions))
+        except Invalid as error:
+            raise Refused(f"Its suggestion cannot be used. {error}") from None
 
 
 def _check_completions(completions: list[tuple[Content, str]], bounds: tuple[int, int]) -> None:

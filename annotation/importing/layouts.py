@@ -1,11 +1,12 @@
 """How one row of an imported file becomes an item, and why it does not. The layout is told by the columns.
 
 - ``{"id"?, "prompt", "completions": [text | {"text", "origin"?}, …], "priority"?, "wanted"?, "batch"?, "domain"?,
-  "meta"?, "requires"?, "about"?, "gold"?}``, where the prompt is text or a list of messages: Attune's own;
+  "meta"?, "requires"?, "about"?, "gold"?, "suggestion"?}``, where the prompt is text or a list of messages: Attune's
+  own;
 - whole dialogues, for campaigns that judge turns: see `annotation.importing.dialogues`;
 - those of `annotation.importing.published` (TRL, HH-RLHF, UltraFeedback, HelpSteer, SafeRLHF, …) and of
-  `annotation.importing.oasst`; `id`, `priority`, `wanted`, `batch`, `domain`, `meta`, `requires`, `about`
-  and `gold` count in them too.
+  `annotation.importing.oasst`; `id`, `priority`, `wanted`, `batch`, `domain`, `meta`, `requires`, `about`,
+  `gold` and `suggestion` count in them too.
 
 Other columns are named by `annotation.importing.mapping`.
 """
@@ -82,8 +83,9 @@ def items_of(row: dict[str, Any], *, bounds: tuple[int, int], per_item: int | No
         if size == 0:
             continue
         items.extend(_item(row, part, name=part_name) for part, part_name in _split(one, name, size))
-    if len(items) > 1 and row.get("gold") is not None:
-        raise Refused("Its gold is the right answer to one item, and the row makes several.")
+    for name in ("gold", "suggestion"):
+        if len(items) > 1 and row.get(name) is not None:
+            raise Refused(f"Its {name} is an answer to one item, and the row makes several.")
     return items
 
 
@@ -154,7 +156,8 @@ def _item(row: dict[str, Any], found: Found, *, name: Any) -> Item:
         requires=_tags(row, "requires"),
         about=_tags(row, "about"),
         rests=found.rests,
-        gold=_gold(row),
+        gold=_given(row, "gold"),
+        suggestion=_given(row, "suggestion"),
     )
 
 
@@ -201,11 +204,12 @@ def _tags(row: dict[str, Any], name: str) -> tuple[str, ...] | None:
         raise Refused(f"Its {name} cannot be read. {error}") from None
 
 
-def _gold(row: dict[str, Any]) -> dict[str, Any] | None:
-    gold = row.get("gold")
-    if gold is not None and not isinstance(gold, dict):
-        raise Refused('Its gold is no object; give {"answer": {…the fields of a judgement…}, "tolerance": {…}}.')
-    return gold
+def _given(row: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Return an answer that comes with the item; `annotation.gold` and `annotation.suggestions` say what it must be."""
+    given = row.get(name)
+    if given is not None and not isinstance(given, dict):
+        raise Refused(f'Its {name} is no object; give {{"answer": {{…the fields of a judgement…}}}}.')
+    return given
 
 
 def _whole(row: dict[str, Any], name: str, default: int | None) -> int | None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from annotation import gold, routing
+from annotation import gold, routing, suggestions
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
 from annotation.feedback import kind
@@ -92,7 +92,7 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
             external_id=external_id,
             content=item.content(parts[external_id]),
             # Two policies may write the same words, which are stored once: so who wrote them is told here as well.
-            meta={**item.meta, "origins": [origin for _, origin in item.completions]},
+            meta={**item.meta, "origins": [origin for _, origin in item.completions], **_suggestion(campaign, item)},
             wanted=seats,
             seats=seats,
             priority=item.priority,
@@ -111,6 +111,15 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
         for external_id, task in tasks.items()
         for position, pk in enumerate(parts[external_id])
     )
+
+
+def _suggestion(campaign: Campaign, item: Item) -> dict[str, Any]:
+    """Return what a model said of the item, to be kept with where it comes from; it was checked with the item."""
+    if item.suggestion is None:
+        return {}
+    count = len(item.completions)
+    read = suggestions.read(kind(campaign.kind), item.suggestion, options=campaign.options, count=count)
+    return {suggestions.NAME: read}
 
 
 def _gold(campaign: Campaign, item: Item) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from frontend.wording import WORDS
 from training.errors import TrainingError
 from training.models import Chat, ChatTurn
 from training.recipes.chat import MAX_CHARACTERS, MAX_TURNS
-from training.services import answering, chats
+from training.services import chats
 
 State = ChatTurn.State
 
@@ -252,7 +252,7 @@ def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
         "covered": covered,
         "is_judged": is_judged,
         "waits_long": waits_long,
-        "others_first": waits_long and answering.is_at_work(),
+        "others_first": waits_long and chats.is_somebody_answered(),
         "is_loading": turn.state == State.ANSWERING and not turn.answers,
         "input_template": feedback_kind.template,
         "inputs": feedback_kind.context(options=options, shown_order=turn.shown_order) if is_judged else {},

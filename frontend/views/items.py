@@ -8,6 +8,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from annotation import suggestions
 from annotation.feedback import kind, shown_images
 from annotation.messages import Content, Message, Part, answer_of, images_of, parts_of
 from annotation.models import Assignment, Campaign, Feedback
@@ -38,6 +39,12 @@ def shown_item(
         # One key per view of an item: sending the same view twice stores one judgement.
         "client_key": _usable(values.get("client_key")) or secrets.token_urlsafe(16),
         "amends": judged is not None,
+        # What a model had said is for who has answered; before that it would steer them.
+        "suggested": suggestions.in_words(
+            feedback_kind, assignment.task.meta, options=campaign.options, shown_order=order
+        )
+        if judged
+        else "",
         "version": judged.version + 1 if judged else 1,
         "earlier": turns[:-1],
         "last": turns[-1] if turns else {"role": "user", "content": ""},

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import progress
+from annotation import progress, suggestions
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
 from annotation.messages import Message, in_words
@@ -162,6 +162,9 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
                 "when": judged.created_at,
                 "excerpt": excerpt(judged.task.content["messages"]),
                 "said": feedback_kind.describe(judged.payload, options=campaign.options, shown_order=shown_order),
+                "suggested": suggestions.in_words(
+                    feedback_kind, judged.task.meta, options=campaign.options, shown_order=shown_order
+                ),
                 "comment": _comments(feedback_kind.initial(judged.payload, shown_order=shown_order)),
                 "version": judged.version,
                 "active_seconds": judged.active_seconds,

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation.models import Campaign, Feedback, User
-from annotation.services import campaigns
+from annotation.services import campaigns, members
 from tests.factories import make_campaign, make_user
 from tests.training.chat_world import answered, choose, make_chat_loop, say, talk
 from training.models import Chat, ChatTurn
@@ -159,7 +159,7 @@ def test_unpleasant_campaigns_ask_first_and_cover_the_answers(
 ) -> None:
     campaigns.update(campaign=campaign, actor=lead, wellbeing="likely")
     assert "I have read this; begin" in html_of(browser, campaign)
-    campaigns.agree(campaign=campaign, user=annotator)
+    members.agree(campaign=campaign, user=annotator)
     campaign.refresh_from_db()
     turn = say(campaign, annotator)
     claimed = answering.claim(turn.pk, "w")
@@ -182,7 +182,7 @@ def test_a_red_team_is_asked_for_the_worse(browser: Client, lead: User, annotato
 
 def test_a_chat_is_its_persons_alone(browser: Client, campaign: Campaign, lead: User) -> None:
     other = make_user()
-    campaigns.add_member(campaign=campaign, username=other.username, role="annotator", actor=lead)
+    members.add(campaign=campaign, username=other.username, role="annotator", actor=lead)
     answered(say(campaign, other, "A secret."))
     assert "A secret." not in html_of(browser, campaign)
     for number in ("1", "0", "x", "²", ""):

@@ -61,7 +61,7 @@ def test_a_model_stuck_in_a_loop_costs_little(language: str) -> None:
         code = (loop * LONGEST)[:LONGEST]
         started = time.thread_time()
         assert text_of(highlighted(code, language, Budget())) == code
-        assert time.thread_time() - started < 5 * PATIENCE
+        assert time.thread_time() - started < 20 * PATIENCE
 
 
 @settings(deadline=None, max_examples=150)

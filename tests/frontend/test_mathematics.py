@@ -228,7 +228,7 @@ PIECES = [
 def test_whatever_is_written_ends_soon_and_clean(text: str) -> None:
     started = time.thread_time()
     html = render(text)
-    assert time.thread_time() - started < 0.5
+    assert time.thread_time() - started < 2
     check_clean(html)
 
 

@@ -13,7 +13,7 @@ from annotation.errors import CampaignClosed, NotAgreed, TooMany
 from annotation.errors import Invalid as NotAccepted
 from annotation.models import Assignment, Campaign, Event, Feedback, Prompt, Task, User
 from annotation.permissions import campaign_for
-from annotation.services import campaigns, queue, submission, wellbeing
+from annotation.services import campaigns, members, queue, submission, wellbeing
 from tests.factories import make_campaign, make_task, make_user
 from tests.training.chat_world import answered, choose, make_chat_loop, say, talk
 from training.errors import Invalid, WrongState
@@ -93,7 +93,7 @@ def test_people_are_told_and_asked_first(chatty: Campaign, annotator: User, lead
     campaigns.update(campaign=chatty, actor=lead, wellbeing="likely")
     with pytest.raises(NotAgreed, match="agree to it before you talk"):
         chats.start(campaign=campaign_for(annotator, chatty.pk), user=annotator)
-    campaigns.agree(campaign=chatty, user=annotator)
+    members.agree(campaign=chatty, user=annotator)
     assert chats.start(campaign=campaign_for(annotator, chatty.pk), user=annotator).pk
 
 
@@ -137,7 +137,7 @@ def test_one_chat_a_person_and_the_same_key_is_the_same_turn(chatty: Campaign, a
     assert say(chatty, annotator, "Hello.", key="k1") == first
     assert Chat.objects.count() == 1 and ChatTurn.objects.count() == 1
     other = make_user()
-    campaigns.add_member(campaign=chatty, username=other.username, role="annotator", actor=chatty.created_by)
+    members.add(campaign=chatty, username=other.username, role="annotator", actor=chatty.created_by)
     assert say(chatty, other, "Hello.", key="k1") != first
 
 

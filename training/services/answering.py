@@ -23,14 +23,13 @@ from training.errors import SpeakerGone, TurnLost
 from training.models import Chat, ChatTurn, ModelVersion
 from training.recipes.chat import ANSWERS, Question, Voice
 from training.services import chats, execution, messages, recovery, runs
+from training.services.chats import LOST_SECONDS
 from training.speaking import Speaker
 
 log = logging.getLogger(__name__)
 
 # Attempts after which a turn is not tried again by itself.
 MAX_ATTEMPTS = 3
-# Somebody waits in front of a screen: sooner than a run, a turn is taken from a worker that gives no sign of life.
-LOST_SECONDS = 15
 SHOW_SECONDS = 0.3
 # A child that was not asked for nearly as long as it waits may be about to end.
 IDLE_SECONDS = 300.0
@@ -206,12 +205,6 @@ def _held(turn: ChatTurn) -> Any:
 def _write(turn: ChatTurn, **values: Any) -> None:
     if _held(turn).update(**values) != 1:
         raise TurnLost(f"{turn} is held by another worker now, or was left by its person; this one lets go of it.")
-
-
-def is_at_work() -> bool:
-    """Return whether any worker has the model answer somebody right now. One SQL statement."""
-    fresh = timezone.now() - timedelta(seconds=LOST_SECONDS)
-    return ChatTurn.objects.filter(state=State.ANSWERING, heartbeat_at__gte=fresh).exists()
 
 
 def recover_lost() -> int:

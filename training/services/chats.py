@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.core.cache import cache
@@ -28,6 +29,9 @@ from training.models import Chat, ChatTurn, Loop, ModelVersion, Sample
 from training.recipes.chat import ANSWERS, MAX_CHARACTERS, MAX_NEW_TOKENS, MAX_TURNS
 from training.recipes.loop import LoopSettings, loop_settings
 from training.services import messages, versions
+
+# Somebody waits in front of a screen: sooner than a run, a turn is taken from a worker that gives no sign of life.
+LOST_SECONDS = 15
 
 State = ChatTurn.State
 
@@ -88,6 +92,12 @@ def refuse_unless_allowed(*, campaign: Campaign, user: User) -> LoopSettings:
 def current(*, campaign: Campaign, user: User) -> Chat | None:
     """Return this person's open chat here, or None."""
     return Chat.objects.filter(campaign=campaign, user=user, state=Chat.State.OPEN).select_related("campaign").first()
+
+
+def is_somebody_answered() -> bool:
+    """Return whether any worker has a model answer somebody right now. One SQL statement."""
+    fresh = timezone.now() - timedelta(seconds=LOST_SECONDS)
+    return ChatTurn.objects.filter(state=State.ANSWERING, heartbeat_at__gte=fresh).exists()
 
 
 def expect(*, campaign: Campaign, chat: Chat | None) -> None:

@@ -4,7 +4,7 @@
 import { Activity } from "./activity.js";
 import { Behaviour } from "./behaviour.js";
 import { copyButtons } from "./copying.js";
-import { forgetOldDrafts } from "./draft.js";
+import { fill, forgetOldDrafts } from "./draft.js";
 import { clearErrors, complete } from "./form.js";
 import { listenForKeys } from "./keys.js";
 import { get, post } from "./net.js";
@@ -49,10 +49,7 @@ function restore(form) {
     forget(draftOf(form));
     return;
   }
-  for (const [name, value] of Object.entries(kept.fields)) {
-    const input = form.elements.namedItem(name);
-    if (input && name !== "turn") input.value = value; // a RadioNodeList checks the radio with this value
-  }
+  fill(form, kept.fields);
 }
 
 function open() {
@@ -72,7 +69,7 @@ function open() {
     copyButtons(chat);
     readingAids(chat);
     activity.start(Number(judge.elements.active_seconds.value) || 0);
-    behaviour = new Behaviour(chat, judge);
+    behaviour = new Behaviour(chat, judge, activity);
     behaviour.start(judge.elements.behaviour.value);
   }
   const conversation = chat.querySelector("[data-prompt]");

@@ -8,7 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.models import Campaign, Feedback, User
-from annotation.services import campaigns
+from annotation.services import members
 from tests.factories import make_user
 from tests.training.chat_world import answered, make_chat_loop
 from training.models import ChatTurn
@@ -70,7 +70,7 @@ def test_a_lead_reads_all_chats_and_who_answers_and_a_colleague_none(
     chatty: Campaign, annotator: User, lead: User
 ) -> None:
     other = make_user()
-    campaigns.add_member(campaign=chatty, username=other.username, role="annotator", actor=lead)
+    members.add(campaign=chatty, username=other.username, role="annotator", actor=lead)
     chat = post(client_of(annotator), f"campaigns/{chatty.pk}/chats/").json()["id"]
     assert client_of(other).get(f"/api/training/chats/{chat}/").status_code == 404
     assert client_of(other).get(f"/api/training/campaigns/{chatty.pk}/chats/").json()["results"] == []
@@ -79,7 +79,7 @@ def test_a_lead_reads_all_chats_and_who_answers_and_a_colleague_none(
     assert (seen["policy"], seen["annotator"]) == ("policy-0", annotator.pseudonym)
     assert client_of(lead).get(f"/api/training/chats/{chat}/").json()["policy"] == "policy-0"
     assert client_of(annotator).get(f"/api/training/chats/{chat}/").json()["policy"] is None
-    campaigns.remove_member(campaign=chatty, username=annotator.username, actor=lead)
+    members.remove(campaign=chatty, username=annotator.username, actor=lead)
     assert client_of(annotator).get(f"/api/training/chats/{chat}/").status_code == 404
 
 
