@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
 from django.db.models import QuerySet
 from django.urls import reverse
-from django.utils import translation
 
 from annotation import dataset_views, dialogues, suggestions
 from annotation.errors import Invalid
-from annotation.feedback import FeedbackType, kind
+from annotation.feedback import kind
 from annotation.messages import (
     Content,
     Message,
@@ -205,7 +204,7 @@ def _judgements(
                 ],
                 "shown_order": shown_order,
                 "payload": payload,
-                "verdict": _in_words(feedback_kind, payload, options),
+                "verdict": feedback_kind.verdict(payload, options=options),
                 "behaviour": behaviour,
                 "suggestion": suggestions.column(feedback_kind, meta, payload, options=options),
                 **provenance,
@@ -216,9 +215,3 @@ def _judgements(
             if placed["turn"] is None:
                 placed |= prompt
             yield {**placed, **provenance, "turn": placed["turn"]}
-
-
-def _in_words(feedback_kind: FeedbackType, payload: dict[str, Any], options: Mapping[str, Any]) -> str:
-    """Return a judgement in words, in English whoever asks: a file says the same to everybody."""
-    with translation.override(None):
-        return feedback_kind.describe(payload, options=options)

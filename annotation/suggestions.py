@@ -65,7 +65,7 @@ def column(
         return None
     return {
         **suggested,
-        "verdict": feedback_kind.describe(suggested["payload"], options=options),
+        "verdict": feedback_kind.verdict(suggested["payload"], options=options),
         "agreement": agreement(feedback_kind, suggested["payload"], payload),
     }
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils import translation
 from django.utils.functional import Promise
 
 from annotation.dialogues import ANSWER
@@ -89,6 +90,11 @@ class FeedbackType(ABC):
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
         """Return the judgement in words; in terms of the screen when `shown_order` is given."""
+
+    def verdict(self, payload: Payload, *, options: Mapping[str, Any]) -> str:
+        """Return `describe` in English whoever asks: a file that is exported says the same to everybody."""
+        with translation.override(None):
+            return self.describe(payload, options=options)
 
     @abstractmethod
     def rows(

@@ -121,7 +121,8 @@ def test_filters(campaign, lead, annotator):
 
 
 def test_an_export_is_the_same_in_every_language(campaign, annotator):
-    make_task(campaign)
+    said = {"payload": {"verdict": "both_bad", "preference": 0, "comment": ""}, "by": "m", "score": None}
+    make_task(campaign, meta={"suggestion": said})
     judge(annotator, campaign, preference=3)
     with translation.override("en"):
         exported = [rows(campaign, view) for view in ("judgements", "pairs")]
@@ -129,6 +130,7 @@ def test_an_export_is_the_same_in_every_language(campaign, annotator):
         assert [rows(campaign, view) for view in ("judgements", "pairs")] == exported
         assert translation.get_language() == "de"
     assert exported[0][0]["verdict"].endswith("is much better")
+    assert exported[0][0]["suggestion"]["verdict"] == "Both are bad"
 
 
 def test_train_and_test_share_no_prompt_and_leave_none_out(campaign, annotator):
