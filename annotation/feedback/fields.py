@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from annotation.errors import Invalid
 from annotation.messages import Content, as_message, image_columns
@@ -223,7 +224,12 @@ def question_schema(default: str) -> dict[str, Any]:
 
 
 def comment_schema() -> dict[str, Any]:
-    return {"type": "string", "title": _("Comment"), "enum": list(COMMENT_MODES), "default": "optional"}
+    return {"type": "string", "title": _("Comment"), **comment_modes(), "default": "optional"}
+
+
+def comment_modes() -> dict[str, Any]:
+    """Return the part of a schema that says whether a text is asked for."""
+    return {"enum": list(COMMENT_MODES), "enumTitles": [_("Optional"), _("Required"), pgettext("comment", "Off")]}
 
 
 def review_schema() -> dict[str, Any]:

@@ -17,7 +17,15 @@ from django.utils.translation import gettext_lazy
 
 from annotation.feedback import rules
 from annotation.feedback.base import Payload, Point
-from annotation.feedback.fields import COMMENT_MODES, MAX_COMMENT, Fields, Options, key_of, title_and_rest
+from annotation.feedback.fields import (
+    COMMENT_MODES,
+    MAX_COMMENT,
+    Fields,
+    Options,
+    comment_modes,
+    key_of,
+    title_and_rest,
+)
 
 LOWEST, HIGHEST = 0, 4
 MOST_ATTRIBUTES = 12
@@ -31,7 +39,7 @@ def reasons_schema() -> dict[str, Any]:
         "type": "string",
         "title": _("A reason for each rating"),
         "description": _("In words, beside each attribute of each answer."),
-        "enum": list(COMMENT_MODES),
+        **comment_modes(),
         "default": "off",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -13,11 +14,15 @@ from django.urls import reverse
 from django.utils import translation
 
 from annotation.feedback import KINDS
-from annotation.models import User
+from annotation.models import Campaign, User
+from annotation.services.intake import import_lines
 from frontend import figures, numerals
 from frontend.forms.knobs import KnobForm, shown
-from tests.factories import make_campaign
+from tests.annotation.feedback.examples import asked_for_all
+from tests.annotation.pictures import data_uri, picture
+from tests.factories import make_assignment, make_campaign, make_task
 from tests.frontend.lead_world import World, finish_run, judge_all, make_loop, make_world, set_running, start_run
+from tests.training.chat_world import answered, make_chat_loop, say
 from training.recipes.base import knobs_of
 from training.recipes.loop import LoopSettings
 from training.services import rounds
@@ -226,16 +231,34 @@ LEAD_PAGES = (
 )
 
 
-def from_kinds() -> set[str]:
-    """Return what the kinds of feedback say by themselves, which is not marked yet."""
-    said = {"No item has been judged by two people yet.", "Two rows were cut.", "Off", "Optional", "Required"}
+def from_leads() -> set[str]:
+    """Return what a campaign's lead writes, or leaves as it came: questions, attributes, principles."""
+    said = {"Two rows were cut."}
     for one in KINDS.values():
-        said |= {one.title, f"{one.title}."}
-        for schema in one.options_schema().get("properties", {}).values():
-            said |= {schema.get("title", ""), schema.get("description", ""), *schema.get("enumTitles", [])}
-    for verdict in ("A is much better", "A is better", "A is slightly better", "About the same", "Both are bad"):
-        said |= {verdict, verdict.replace("A is", "B is"), verdict.replace("bad", "good")}
-    return said | {text[:6].strip() for text in said}
+        asked, _said = asked_for_all(one)
+        for value in [*one.defaults.values(), *asked.values()]:
+            lines = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+            for line in lines:
+                title, _colon, meaning = line.partition(":")
+                said |= {line, title.strip(), meaning.strip(), *(words.strip() for words in meaning.split("|"))}
+    return said
+
+
+def screens_of_kinds(world: World) -> dict[str, str]:
+    """Return the addresses of a work screen of each kind that asks for all it can, with an image where it may."""
+    pages = {}
+    for name, one in KINDS.items():
+        options, _said = asked_for_all(one)
+        campaign = make_campaign(f"Bread questions {len(pages)}", lead=world.lead, kind=name, options=options)
+        row: dict[str, Any] = {"prompt": "Bread?", "completions": ["Loaf.", "Rolls."][: one.completions[1]]}
+        if "regions" in one.defaults:
+            row |= {"image": data_uri(picture())}
+            Campaign.objects.filter(pk=campaign.pk).update(options={**options, "regions": ["Bread questions"]})
+            campaign.refresh_from_db()
+        assert import_lines(campaign=campaign, lines=[json.dumps(row)], actor=None).errors == []
+        pages[f"work {name}"] = reverse("work", args=[campaign.pk])
+        pages[f"new {name}"] = f"{reverse('campaign-new')}?kind={name}"
+    return pages
 
 
 def test_every_word_of_the_pages_can_be_translated(brackets: None) -> None:
@@ -243,6 +266,46 @@ def test_every_word_of_the_pages_can_be_translated(brackets: None) -> None:
     client = world.client("lead")
     found = {name: unmarked(client.get(path).content.decode()) for name, path in pages.items()}
     found["login"] = unmarked(Client().get("/login/").content.decode())
-    later = from_kinds()
-    found = {name: [text for text in words if text not in later] for name, words in found.items()}
+    theirs = from_leads()
+    found = {name: [text for text in words if text not in theirs] for name, words in found.items()}
     assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_every_word_of_the_kinds_can_be_translated(brackets: None) -> None:
+    world = make_world()
+    client = world.client("lead")
+    theirs = from_leads()
+    for name, path in screens_of_kinds(world).items():
+        html = client.get(path).content.decode()
+        assert "⟦Answer⟧" in html or "⟦Comment" in html or name.startswith("new"), name
+        words = unmarked(html)
+        assert [text for text in words if text not in theirs] == [], name
+
+
+def test_every_word_of_a_chat_can_be_translated(brackets: None, annotator: User) -> None:
+    campaign = make_campaign("Bread questions", annotators=[annotator])
+    make_chat_loop(campaign)
+    client = Client()
+    client.force_login(annotator)
+    path, theirs = reverse("chat", args=[campaign.pk]), from_leads()
+
+    def said() -> list[str]:
+        return [text for text in unmarked(client.get(path).content.decode()) if text not in theirs]
+
+    assert said() == []
+    turn = say(campaign, annotator, "Bread?")
+    assert said() == []
+    answered(turn, "Loaf.", "Rolls.")
+    assert said() == []
+
+
+def test_every_word_about_proposals_can_be_translated(brackets: None, annotator: User) -> None:
+    campaign = make_campaign("Bread questions", annotators=[annotator], kind="principled_critique")
+    make_task(campaign, completions=["An answer."])
+    held = make_assignment(annotator, campaign)
+    client = Client()
+    client.force_login(annotator)
+    path, theirs = reverse("work-propose", args=[campaign.pk]), from_leads()
+    for critique in (" ", "It is clear, but the last figure is wrong."):
+        html = client.post(path, {"assignment": held.key, "critique": critique}).content.decode()
+        assert [text for text in unmarked(html) if text not in theirs] == []
