@@ -54,8 +54,6 @@ MODULES = [
         "keys",
         "net",
         "outbox",
-        "proposals",
-        "readability",
         "reading",
         "review",
         "rows",

@@ -68,7 +68,7 @@ def test_a_rule_is_chosen_saved_and_shown_again(form) -> None:
     expect(page.locator("[name=option-ask_if]")).to_have_value("")
 
 
-def test_lines_that_selects_cannot_show_stay_as_text_and_new_questions_can_be_chosen(form) -> None:
+def test_lines_that_selects_cannot_show_stay_as_text_and_new_questions_can_be_chosen(form, faults: list[str]) -> None:
     page = form("principles")
     ask = rules_of(page, "ask_if")
     ask.locator("summary").click()
@@ -80,6 +80,8 @@ def test_lines_that_selects_cannot_show_stay_as_text_and_new_questions_can_be_ch
     with previewed(page, "option-ask_if=Beauty if Clear"):
         ask.get_by_label("Question", exact=True).select_option("Beauty")
     expect(page.locator("[name=option-ask_if]")).to_have_value("Beauty if Clear is yes\nClear if Beauty is high")
+    page.wait_for_load_state("networkidle")
+    faults[:] = [fault for fault in faults if "htmx:" not in fault]  # a preview was overtaken by a later one
 
 
 @pytest.mark.parametrize(("screen", "scheme"), [("desk", "light"), ("desk", "dark"), ("phone", "dark")])
