@@ -183,7 +183,7 @@ def campaign_with_work(world: World, kind: str) -> Campaign:
 PLACE = st.sampled_from(range(210))  # in whatever there is to choose from, which depends on what was done before
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     who=st.sampled_from(["lead", "annotator"]),
     place=PLACE,
