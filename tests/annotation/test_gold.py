@@ -234,7 +234,7 @@ def test_gold_of_a_row_that_makes_several_items_is_refused(lead: User):
         columns=intake.Columns(per_item=2),
     )
     assert mapped.created == 0
-    assert "the right answer to one item" in mapped.errors[0].reason
+    assert "an answer to one item" in mapped.errors[0].reason
 
 
 @pytest.mark.django_db

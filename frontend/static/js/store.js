@@ -1,5 +1,6 @@
 // What must outlive a reload: localStorage, or memory where storage is forbidden or full.
 // One record per name, so that two tabs never write over each other's.
+// Not IndexedDB: here a value is kept when the call returns, so what was typed survives a tab that is killed just then.
 
 const memory = new Map();
 
