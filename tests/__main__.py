@@ -54,6 +54,16 @@ class Outcome:
         return "; ".join(count.strip() for count in counts)
 
 
+# Processes, containers, commands and what only turns values into texts are the same on any database.
+WITHOUT_DATABASE = [
+    f"--ignore=tests/{path}"
+    for path in (
+        *("operations", "annotation/feedback", "annotation/extraction", "frontend/test_catalogues.py"),
+        *("frontend/test_markdown.py", "frontend/test_mathematics.py", "frontend/test_highlighting.py"),
+    )
+]
+
+
 def pytest(*arguments: str) -> list[str]:
     return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *arguments]
 
@@ -63,15 +73,14 @@ def parts(postgres: str) -> list[Part]:
     with_database = ["tests", "--ignore=tests/core", "--ignore=tests/architecture", "--ignore=tests/browser"]
     manage = [PYTHON, "manage.py"]
     return [
-        Part("core", [pytest("tests/core", "-m", OUT_OF_SUITE)]),
+        Part("browser", [pytest("tests", "--ignore=tests/core", "-m", "browser")]),
         Part("suite on SQLite", [pytest(*with_database, "-m", f"{OUT_OF_SUITE} and not browser")]),
         Part(
             "suite on PostgreSQL",
-            # Processes, containers and commands do not depend on the database.
-            [pytest(*with_database, "--ignore=tests/operations", "-m", f"{OUT_OF_SUITE} and not browser")],
+            [pytest(*with_database, *WITHOUT_DATABASE, "-m", f"{OUT_OF_SUITE} and not browser")],
             {"DATABASE_URL": postgres},
         ),
-        Part("browser", [pytest("tests", "--ignore=tests/core", "-m", "browser")]),
+        Part("core", [pytest("tests/core", "-m", OUT_OF_SUITE)]),
         Part("types", [[PYTHON, "-m", "mypy", "annotation", "training", "frontend"]]),
         Part("architecture", [pytest("tests/architecture", "-m", OUT_OF_SUITE)]),
         Part("style", [[PYTHON, "-m", "ruff", "check", "."], [PYTHON, "-m", "ruff", "format", "--check", "."]]),
