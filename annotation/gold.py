@@ -62,13 +62,8 @@ def read(feedback_kind: FeedbackType, value: Any, *, options: Mapping[str, Any],
     unknown = [str(name)[:40] for name in value if name not in PARTS]
     if unknown:
         raise _invalid(_("Gold has no part {name}; there are answer and tolerance.").format(name=repr(unknown[0])))
-    lenient = feedback_kind.options_of_gold(options)
-    try:
-        payload = feedback_kind.parse(value["answer"], options=lenient, shown_order=range(count))
-    except Invalid as error:
-        reasons = [f"{name}: {text}" for name, texts in error.errors.items() for text in texts]
-        message = _("The gold answer does not fit. {reasons}").format(reasons=" ".join(reasons))
-        raise Invalid(message, {"answer": reasons}) from None
+    told = _("The gold answer does not fit. {reasons}")
+    payload = feedback_kind.parse_given(value["answer"], options=options, count=count, told=told)
     return GoldAnswer(payload, _tolerance(value.get("tolerance"), feedback_kind.likenesses(options)))
 
 

@@ -37,12 +37,8 @@ def read(feedback_kind: FeedbackType, value: Any, *, options: Mapping[str, Any],
         isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)
     ):
         raise _invalid(_("Its score is no number."))
-    lenient = feedback_kind.options_of_gold(options)
-    try:
-        payload = feedback_kind.parse(value["answer"], options=lenient, shown_order=range(count))
-    except Invalid as error:
-        reasons = [f"{name}: {text}" for name, texts in error.errors.items() for text in texts]
-        raise _invalid(_("Its answer does not fit. {reasons}").format(reasons=" ".join(reasons))) from None
+    told = _("Its answer does not fit. {reasons}")
+    payload = feedback_kind.parse_given(value["answer"], options=options, count=count, told=told)
     return {"payload": payload, "by": by, "score": score}
 
 

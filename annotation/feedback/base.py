@@ -11,6 +11,7 @@ from django.utils import translation
 from django.utils.functional import Promise
 
 from annotation.dialogues import ANSWER
+from annotation.errors import Invalid
 from annotation.feedback.likeness import SAME, WITHIN, Likeness
 from annotation.feedback.points import Dimension, Point
 from annotation.messages import Content
@@ -131,6 +132,17 @@ class FeedbackType(ABC):
         """Return the options under which gold is read: texts that only explain an answer are not asked for."""
         lenient = {"comment": "optional", "reasons": "off", "write_on_tie": False, "needed_if": []}
         return {**options, **{name: value for name, value in lenient.items() if name in self.defaults}}
+
+    def parse_given(self, answer: Mapping[str, Any], *, options: Mapping[str, Any], count: int, told: str) -> Payload:
+        """Return the payload of an answer that comes with an item of `count` answers, in their canonical order.
+
+        Raises `Invalid` with `told`, a sentence in which ``{reasons}`` stands for what does not fit.
+        """
+        try:
+            return self.parse(answer, options=self.options_of_gold(options), shown_order=range(count))
+        except Invalid as error:
+            reasons = [f"{name}: {text}" for name, texts in error.errors.items() for text in texts]
+            raise Invalid(told.format(reasons=" ".join(reasons)), {"answer": reasons}) from None
 
     def point_in_words(
         self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None

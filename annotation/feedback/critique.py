@@ -25,6 +25,7 @@ from annotation.feedback.fields import (
     named_answers,
     question_schema,
     review_schema,
+    shortened,
 )
 from annotation.feedback.spans import as_evidence
 from annotation.messages import Content, text_of
@@ -170,7 +171,7 @@ class Critique(FeedbackType):
         for name, position in names:
             one = payload["critiques"][position]
             words = " ".join(one[part] for part in PARTS if one[part])
-            short = words if len(words) <= 80 else f"{words[:79].rstrip()}…"
+            short = shortened(words)
             said = f"{SCORES[one['score']]}: “{short}”" if one["score"] is not None else f"“{short}”"
             parts.append(f"{name} {said}" if len(names) > 1 else said[0].upper() + said[1:])
         return "; ".join(parts)

@@ -145,6 +145,11 @@ class Options:
         return self.values
 
 
+def shortened(text: str, *, most: int = 80) -> str:
+    """Return a text, or its beginning when it has more than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def key_of(line: str) -> str:
     """Return the name under which a line "Title: the rest" is known in fields, payloads and exports."""
     title = line.partition(":")[0]

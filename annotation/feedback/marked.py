@@ -6,54 +6,31 @@ Without labels, and for an item without an image, everything is as the kind itse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from annotation.errors import Invalid
 from annotation.feedback import regions
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
-from annotation.feedback.likeness import Likeness
 from annotation.feedback.shown_images import images_in
+from annotation.feedback.wrapped import Wrapped
 from annotation.messages import Content
 
 
-class Marked(FeedbackType):
+class Marked(Wrapped):
     """`inner`, with the option ``regions``: lines of labels, none of which is usual."""
 
     def __init__(self, inner: FeedbackType) -> None:
-        self._inner = inner
-        self.name, self.title, self.template = inner.name, inner.title, inner.template
-        self.defaults = {**inner.defaults, regions.FIELD: []}
-        self.completions, self.views, self.scopes = inner.completions, inner.views, inner.scopes
-        self.fixed_options = inner.fixed_options
-        self.layout, self.has_rules, self.no_gold = inner.layout, inner.has_rules, inner.no_gold
-
-    def layout_in(self, options: Mapping[str, Any]) -> str:
-        return self._inner.layout_in(options)
-
-    def has_rules_in(self, options: Mapping[str, Any]) -> bool:
-        return self._inner.has_rules_in(options)
+        super().__init__(inner, option=regions.FIELD, usual=[])
 
     def option_properties(self) -> dict[str, Any]:
         return {**self._inner.option_properties(), regions.FIELD: regions.option_schema()}
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        errors: dict[str, list[str]] = {}
-        sentences: list[str] = []
-        cleaned: dict[str, Any] = {}
-        labels: list[str] = []
-        try:
-            cleaned = self._inner.clean_options({name: options[name] for name in options if name != regions.FIELD})
-        except Invalid as error:
-            errors |= error.errors
-            sentences.append(str(error))
-        try:
-            labels = regions.clean(options.get(regions.FIELD, []))
-        except Invalid as error:
-            errors |= error.errors
-            sentences.append(str(error))
-        if errors:
-            raise Invalid(sentences[0], errors)
+        cleaned, labels = _both(
+            lambda: self._inner.clean_options(self.without_own(options)),
+            lambda: regions.clean(options.get(regions.FIELD, [])),
+        )
         return {**cleaned, regions.FIELD: labels}
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -66,22 +43,11 @@ class Marked(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         if not _are_asked(options):
             return self._inner.parse(data, options=options, shown_order=shown_order)
-        errors: dict[str, list[str]] = {}
-        sentences: list[str] = []
-        payload: Payload = {}
-        try:
-            payload = self._inner.parse(data, options=options, shown_order=shown_order)
-        except Invalid as error:
-            errors |= error.errors
-            sentences.append(str(error))
-        try:
-            images = images_in(options)
-            said = regions.read(data, lines=_labels(options), images=images, shown_order=shown_order)
-        except Invalid as error:
-            errors |= error.errors
-            sentences.append(str(error))
-        if errors:
-            raise Invalid(sentences[0], errors)
+        lines, images = _labels(options), images_in(options)
+        payload, said = _both(
+            lambda: self._inner.parse(data, options=options, shown_order=shown_order),
+            lambda: regions.read(data, lines=lines, images=images, shown_order=shown_order),
+        )
         return {**payload, regions.FIELD: said}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
@@ -126,26 +92,8 @@ class Marked(FeedbackType):
         if regions.FIELD in payload:
             yield from regions.points(payload[regions.FIELD])
 
-    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
-        """Return what gold of `inner` is compared in; regions are not compared."""
-        return self._inner.likenesses(options)
-
     def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return {**self._inner.options_of_gold(options), regions.FIELD: []}
-
-    def point_in_words(
-        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
-    ) -> str:
-        return self._inner.point_in_words(point, options=options, shown_order=shown_order)
-
-    def scale_value(self, payload: Payload) -> int | None:
-        return self._inner.scale_value(payload)
-
-    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        return self._inner.tally_labels(options)
-
-    def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
-        return self._inner.tally(payload, options=options, shown_order=shown_order)
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         schema = self._inner.json_schema(options)
@@ -161,3 +109,17 @@ def _labels(options: Mapping[str, Any]) -> list[str]:
 
 def _are_asked(options: Mapping[str, Any]) -> bool:
     return bool(_labels(options)) and bool(images_in(options))
+
+
+def _both(*asked: Callable[[], Any]) -> list[Any]:
+    """Return what each gives; else raise one `Invalid` with the errors of all and the sentence of the first."""
+    given: list[Any] = []
+    refused: list[Invalid] = []
+    for ask in asked:
+        try:
+            given.append(ask())
+        except Invalid as error:
+            refused.append(error)
+    if refused:
+        raise Invalid(str(refused[0]), {name: told for error in refused for name, told in error.errors.items()})
+    return given

@@ -30,6 +30,7 @@ from annotation.feedback.fields import (
     lines_schema,
     question_schema,
     review_schema,
+    shortened,
     title_and_rest,
     titles_of,
 )
@@ -179,8 +180,7 @@ class PrincipledCritique(FeedbackType):
         ]
         if payload["rejected"]:
             said.append(_("{n} proposed and rejected").format(n=len(payload["rejected"])))
-        words = " ".join(payload["critique"].split())
-        short = words if len(words) <= 80 else f"{words[:79].rstrip()}…"
+        short = shortened(" ".join(payload["critique"].split()))
         return f"“{short}” {', '.join(said)}".strip()
 
     def rows(

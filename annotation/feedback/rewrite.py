@@ -25,6 +25,7 @@ from annotation.feedback.fields import (
     comment_schema,
     question_schema,
     review_schema,
+    shortened,
 )
 from annotation.messages import Content, text_of
 from annotation.readability import figures
@@ -125,8 +126,7 @@ class Rewrite(FeedbackType):
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
-        words = " ".join(payload["text"].split())
-        return f"“{words}”" if len(words) <= 80 else f"“{words[:79].rstrip()}…”"
+        return f"“{shortened(' '.join(payload['text'].split()))}”"
 
     def rows(
         self,

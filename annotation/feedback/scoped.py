@@ -13,30 +13,20 @@ from django.utils.translation import gettext as _
 
 from annotation.dialogues import ANSWER, EACH_TURN, SCOPES, TURN, scope_of
 from annotation.errors import Invalid
-from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
-from annotation.feedback.likeness import Likeness
+from annotation.feedback.base import FeedbackType, Payload, Point
+from annotation.feedback.wrapped import Wrapped
 from annotation.messages import Content
 
 # A turn is judged as a single answer.
 ALONE = [0]
 
 
-class Scoped(FeedbackType):
+class Scoped(Wrapped):
     """`inner`, with the option ``scope``: one of the scopes that it allows."""
 
     def __init__(self, inner: FeedbackType) -> None:
-        self._inner = inner
-        self.name, self.title, self.template = inner.name, inner.title, inner.template
-        self.defaults = {**inner.defaults, "scope": ANSWER}
-        self.completions, self.views, self.scopes = inner.completions, inner.views, inner.scopes
+        super().__init__(inner, option="scope", usual=ANSWER)
         self.fixed_options = ("scope", *inner.fixed_options)
-        self.layout, self.has_rules, self.no_gold = inner.layout, inner.has_rules, inner.no_gold
-
-    def layout_in(self, options: Mapping[str, Any]) -> str:
-        return self._inner.layout_in(options)
-
-    def has_rules_in(self, options: Mapping[str, Any]) -> bool:
-        return self._inner.has_rules_in(options)
 
     def option_properties(self) -> dict[str, Any]:
         scope = {
@@ -55,7 +45,7 @@ class Scoped(FeedbackType):
         errors = {} if scope in self.scopes else {"scope": [told]}
         cleaned: dict[str, Any] = {}
         try:
-            cleaned = self._inner.clean_options({name: options[name] for name in options if name != "scope"})
+            cleaned = self._inner.clean_options(self.without_own(options))
         except Invalid as error:
             raise Invalid(str(error), {**error.errors, **errors}) from None
         if errors:
@@ -65,7 +55,7 @@ class Scoped(FeedbackType):
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return what `inner` does; for each turn ``template``, its ``question``, and ``turns`` with their inputs."""
         if scope_of(options) != EACH_TURN:
-            return self._inner.context(options=options, shown_order=shown_order)
+            return super().context(options=options, shown_order=shown_order)
         inputs = self._inner.context(options=options, shown_order=ALONE)
         turns = [
             {"turn": turn, "prefix": prefix(turn), "about": str(turn - 1)} for turn in range(1, len(shown_order) + 1)
@@ -130,9 +120,6 @@ class Scoped(FeedbackType):
             for row in about:
                 yield {**row, "turn": part["turn"]}
 
-    def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
-        return self._inner.dimensions(options)
-
     def points(self, payload: Payload) -> Iterator[Point]:
         """Yield the points; each turn of a dialogue is a place of its own."""
         if "turns" not in payload:
@@ -141,23 +128,6 @@ class Scoped(FeedbackType):
         for part in payload["turns"]:
             for point in self._inner.points(part):
                 yield point._replace(place=part["turn"] - 1)
-
-    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
-        return self._inner.likenesses(options)
-
-    def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return self._inner.options_of_gold(options)
-
-    def point_in_words(
-        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
-    ) -> str:
-        return self._inner.point_in_words(point, options=options, shown_order=shown_order)
-
-    def scale_value(self, payload: Payload) -> int | None:
-        return self._inner.scale_value(payload)
-
-    def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        return self._inner.tally_labels(options)
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         if "turns" not in payload:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,16 +158,14 @@ def check(item: Item, kind: FeedbackType, options: Mapping[str, Any]) -> None:
     reason = unstorable(parts)
     if reason:
         raise Refused(reason)
-    if item.gold is not None:
+    readers: dict[str, Callable[..., object]] = {"gold": gold.read, "suggestion": suggestions.read}
+    for name, read in readers.items():
+        if (given := getattr(item, name)) is None:
+            continue
         try:
-            gold.read(kind, item.gold, options=options, count=len(item.completions))
+            read(kind, given, options=options, count=len(item.completions))
         except Invalid as error:
-            raise Refused(f"Its gold cannot be used. {error}") from None
-    if item.suggestion is not None:
-        try:
-            suggestions.read(kind, item.suggestion, options=options, count=len(item.completions))
-        except Invalid as error:
-            raise Refused(f"Its suggestion cannot be used. {error}") from None
+            raise Refused(f"Its {name} cannot be used. {error}") from None
 
 
 def _check_completions(completions: list[tuple[Content, str]], bounds: tuple[int, int]) -> None:

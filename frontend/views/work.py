@@ -25,6 +25,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import progress, suggestions
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
+from annotation.feedback.fields import shortened
 from annotation.messages import Message, in_words
 from annotation.models import Assignment, Campaign, Feedback, Role
 from annotation.permissions import assignment_for
@@ -324,5 +325,4 @@ def _shown_behaviour(judged: Feedback) -> dict[str, Any] | None:
 
 def excerpt(turns: list[Message]) -> str:
     """Return the beginning of the last turn, on one line."""
-    text = " ".join(in_words(turns[-1]["content"]).split()) if turns else ""
-    return text if len(text) <= 140 else f"{text[:139].rstrip()}…"
+    return shortened(" ".join(in_words(turns[-1]["content"]).split()), most=140) if turns else ""
