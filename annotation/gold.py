@@ -41,6 +41,10 @@ class GoldAnswer:
     payload: Payload
     tolerance: Mapping[str, float | None]
 
+    def as_stored(self) -> dict[str, Any]:
+        """Return the fields of `models.Gold` that hold it."""
+        return {"payload": self.payload, "tolerance": dict(self.tolerance)}
+
 
 @dataclass(frozen=True)
 class Compared:

@@ -17,9 +17,7 @@ def set_gold(*, task: Task, value: Any, actor: User) -> Gold:
     """Store the right answer to an item, in place of another one; raises `Invalid`. Judgements stay as they are."""
     campaign = task.campaign
     read = gold.read(kind(campaign.kind), value, options=campaign.options, count=answers_of(task))
-    stored, _ = Gold.objects.update_or_create(
-        task=task, defaults={"payload": read.payload, "tolerance": dict(read.tolerance), "created_by": actor}
-    )
+    stored, _ = Gold.objects.update_or_create(task=task, defaults={**read.as_stored(), "created_by": actor})
     _record(campaign, actor, "gold.set", task)
     return stored
 

@@ -50,8 +50,8 @@ class Command(BaseCommand):
             raise CommandError(f"Add {', '.join(unknown)} to LANGUAGES in frontend/settings.py first.")
         os.chdir(settings.BASE_DIR)  # the sources are looked for below the current folder
         common = {"locale": languages, "verbosity": options["verbosity"]}
-        # File names without line numbers, and messages on one line: else every change of a page changes the catalogue.
-        layout = {"add_location": "file", "no_wrap": True, "no_obsolete": True}
+        # Without places, and messages on one line: else whoever moves a page changes the catalogue.
+        layout = {"no_location": True, "no_wrap": True, "no_obsolete": True}
         with _written_out():
             call_command("makemessages", ignore_patterns=APART, **layout, **common)
         call_command("compilemessages", ignore_patterns=["var"], **common)

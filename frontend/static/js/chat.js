@@ -5,7 +5,7 @@ import { Activity } from "./activity.js";
 import { Behaviour } from "./behaviour.js";
 import { copyButtons } from "./copying.js";
 import { fill, forgetOldDrafts } from "./draft.js";
-import { clearErrors, complete } from "./form.js";
+import { clearErrors, complete, fieldsOf } from "./form.js";
 import { listenForKeys } from "./keys.js";
 import { get, post } from "./net.js";
 import { readingAids } from "./reading.js";
@@ -27,18 +27,17 @@ let busy = false;
 const screen = () => document.getElementById("chat");
 const draftOf = (form) => form.dataset.kept && `attune:draft:${user}:chat:${form.dataset.kept}`;
 
-function fieldsOf(form) {
+// What a form says, with how the choice came about.
+function measured(form) {
   if (behaviour && form.matches("[data-judge]")) {
     form.elements.active_seconds.value = activity.seconds().toFixed(1);
     form.elements.behaviour.value = JSON.stringify(behaviour.values());
   }
-  const fields = Object.fromEntries(new FormData(form));
-  delete fields.csrfmiddlewaretoken;
-  return fields;
+  return fieldsOf(form);
 }
 
 function keep(form) {
-  if (draftOf(form)) saved(write(draftOf(form), { fields: fieldsOf(form), at: Date.now() }) ? "kept" : "not-kept");
+  if (draftOf(form)) saved(write(draftOf(form), { fields: measured(form), at: Date.now() }) ? "kept" : "not-kept");
 }
 
 // Fills a form with what was typed before a reload; what the server has by now is forgotten instead.
@@ -93,7 +92,7 @@ async function send(form) {
   busy = true;
   clearTimeout(timer);
   saved("sending");
-  const result = await post(form.getAttribute("action"), fieldsOf(form));
+  const result = await post(form.getAttribute("action"), measured(form));
   busy = false;
   if (!form.isConnected) return;
   if (result.kind === "offline" || result.kind === "signed-out") {

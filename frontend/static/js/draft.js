@@ -1,5 +1,6 @@
 // The unfinished answer to the item on screen: in this browser at each change, on the server after a second of quiet.
 
+import { fieldsOf } from "./form.js";
 import { post } from "./net.js";
 import { forget, names, read, write } from "./store.js";
 
@@ -35,9 +36,7 @@ export class Draft extends EventTarget {
 
   fields() {
     for (const [name, value] of Object.entries(this.#measures.values())) this.#form.elements.namedItem(name).value = value;
-    const fields = Object.fromEntries(new FormData(this.#form));
-    delete fields.csrfmiddlewaretoken;
-    return fields;
+    return fieldsOf(this.#form);
   }
 
   // Tells the server that somebody is at work on this item, which renews the lease.

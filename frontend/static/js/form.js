@@ -1,4 +1,11 @@
-// What is missing in a judgement, said beside the input.
+// What a form says, and what is missing in it, said beside the input.
+
+// Returns what would be sent, without the session's token, so that it may be kept.
+export function fieldsOf(form) {
+  const fields = Object.fromEntries(new FormData(form));
+  delete fields.csrfmiddlewaretoken;
+  return fields;
+}
 
 // Returns whether everything that is required is there; says beside each input what is missing, and goes to the first.
 export function complete(form) {

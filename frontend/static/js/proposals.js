@@ -1,5 +1,6 @@
 // A critique and the principles proposed from it: asking for them, where they stand in the critique, one's own.
 
+import { fieldsOf } from "./form.js";
 import { post } from "./net.js";
 
 const BEATS = [1000, 1000, 2000, 3000]; // milliseconds from one question to the next; the last one repeats
@@ -93,12 +94,6 @@ function parts(row) {
     told: row.querySelector("[data-by]"),
     opened: false,
   };
-}
-
-function fieldsOf(form) {
-  const fields = Object.fromEntries(new FormData(form));
-  delete fields.csrfmiddlewaretoken;
-  return fields;
 }
 
 function count(form, field) {

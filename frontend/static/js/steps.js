@@ -2,12 +2,13 @@
 // keys are the browser's own; a text that was typed in one go is one step here.
 
 import { fill } from "./draft.js";
+import { fieldsOf } from "./form.js";
 import { announce, word } from "./screen.js";
 
 const MOST = 200;
 const TEXT = "textarea, input[type=text]";
 // What the page measures is not what a person said.
-const MEASURED = ["csrfmiddlewaretoken", "assignment", "client_key", "active_seconds", "behaviour"];
+const MEASURED = ["assignment", "client_key", "active_seconds", "behaviour"];
 
 export function steps(form) {
   const over = new AbortController();
@@ -58,7 +59,7 @@ export function steps(form) {
 }
 
 function said(form) {
-  const fields = Object.fromEntries(new FormData(form));
+  const fields = fieldsOf(form);
   for (const name of MEASURED) delete fields[name];
   return fields;
 }
