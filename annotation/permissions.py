@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
@@ -10,6 +11,7 @@ from django.db.models import BigIntegerField, CharField, Exists, OuterRef
 from django.http import Http404
 
 from annotation import routing
+from annotation.access import Action, allows, roles_for
 from annotation.models import Assignment, Campaign, Image, Membership, Role, User
 from annotation.prepared import Select
 
@@ -40,7 +42,7 @@ _ASSIGNMENT = Select(
         .filter(
             Exists(
                 Membership.objects.filter(
-                    user=user, campaign=OuterRef("campaign"), role__in=[Role.ANNOTATOR, Role.LEAD]
+                    user=user, campaign=OuterRef("campaign"), role__in=sorted(roles_for(Action.JUDGE))
                 )
             )
         )
@@ -61,6 +63,13 @@ def roles_in(user: User | AnonymousUser, campaign: Campaign) -> set[Role]:
     return _implied(Role(role) for role in campaign.memberships.filter(user=user).values_list("role", flat=True))
 
 
+def may(user: User | AnonymousUser, campaign: Campaign, action: Action) -> bool:
+    """Return whether `user` may do this in the campaign, as the table says. One SQL statement, none for an admin."""
+    if not user.is_authenticated:
+        return False
+    return user.is_superuser or campaign.memberships.filter(user=user, role__in=roles_for(action)).exists()
+
+
 def may_create(user: User | AnonymousUser) -> bool:
     """Return whether this person may start a campaign: staff, and whoever leads one already."""
     if not user.is_authenticated:
@@ -68,8 +77,17 @@ def may_create(user: User | AnonymousUser) -> bool:
     return user.is_superuser or user.is_staff or user.memberships.filter(role=Role.LEAD).exists()
 
 
-def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> Campaign:
-    """Return the campaign if `user` has one of `roles` there; any role will do when none is named.
+def turn_away(user: User | AnonymousUser, reason: str) -> NoReturn:
+    """Raise PermissionDenied with the reason, or Http404 for somebody without a role in any campaign."""
+    if user.is_authenticated and user.memberships.exists():
+        raise PermissionDenied(reason)
+    raise Http404("There is nothing here.")
+
+
+def campaign_for(user: User | AnonymousUser, campaign_id: int, *needs: Action | Role) -> Campaign:
+    """Return the campaign if `user` may do one of `needs` there, or has one of these roles; a lead has all roles.
+
+    Who may do what is in `annotation.access`. Without `needs` any role will do.
 
     Raises Http404 for strangers, so that they cannot find out what exists, and PermissionDenied for a member whose
     role does not suffice. One SQL statement. `campaign.agreed` tells whether this person may be given items yet, and
@@ -86,9 +104,10 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *roles: Role) -> 
     memberships = _MEMBERSHIPS.all(user=user.pk, campaign=campaign_id) if campaign_id <= LARGEST_ID else []
     if not memberships:
         raise Http404("There is no such campaign.")
-    held = _implied(Role(membership.role) for membership in memberships)
-    if roles and held.isdisjoint(roles):
-        wanted = " or ".join(Role(role).label.lower() for role in roles)
+    held = {Role(membership.role) for membership in memberships}
+    if needs and not any(_suffices(held, need) for need in needs):
+        sufficing = {role for need in needs for role in (roles_for(need) if isinstance(need, Action) else (need,))}
+        wanted = " or ".join(role.label.lower() for role in Role if role in sufficing)
         raise PermissionDenied(f"This needs the role {wanted} in the campaign; ask its lead.")
     campaign = memberships[0].campaign
     _enter(campaign, memberships)
@@ -135,6 +154,10 @@ def image_for(user: User | AnonymousUser, campaign_id: int, sha256: str) -> Imag
     if image is None:
         raise Http404("There is no such image.")
     return image
+
+
+def _suffices(held: set[Role], need: Action | Role) -> bool:
+    return allows(held, need) if isinstance(need, Action) else need in _implied(held)
 
 
 def _implied(roles: Iterable[Role]) -> set[Role]:

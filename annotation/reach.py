@@ -8,7 +8,8 @@ from django.db.models import Count, Max
 from django.utils.translation import ngettext
 
 from annotation import routing
-from annotation.models import Campaign, Membership, Role, Task
+from annotation.access import Action, roles_for
+from annotation.models import Campaign, Membership, Task
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def out_of_reach(campaign: Campaign) -> list[OutOfReach]:
     if not any(groups):
         return []
     skills: dict[int, set[str]] = {}
-    judging = Membership.objects.filter(campaign=campaign, role__in=[Role.ANNOTATOR, Role.LEAD])
+    judging = Membership.objects.filter(campaign=campaign, role__in=roles_for(Action.JUDGE))
     for person, known_skills in judging.values_list("user_id", "skills"):
         skills.setdefault(person, set()).update(known_skills)
     found = []

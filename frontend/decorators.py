@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.translation import gettext as _
 
+from annotation.access import Action
 from annotation.models import Role
 from annotation.permissions import campaign_for
 from frontend.http import wants_fragment
@@ -39,17 +40,17 @@ def signed_in(view: View) -> View:
     return guarded
 
 
-def campaign_page(*roles: Role) -> Callable[[View], View]:
+def campaign_page(*needs: Action | Role) -> Callable[[View], View]:
     """Return a decorator: sign in, then exchange `campaign_id` of the address for a `campaign` through the gate.
 
-    Strangers get 404; people who lack every one of `roles` (any role will do when none is given) get 403.
+    Strangers get 404; members who may do none of `needs` (any role will do when none is given) get 403.
     """
 
     def decorate(view: View) -> View:
         @signed_in
         @wraps(view)
         def guarded(request: HttpRequest, campaign_id: int, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            return view(request, campaign_for(request.user, campaign_id, *roles), *args, **kwargs)
+            return view(request, campaign_for(request.user, campaign_id, *needs), *args, **kwargs)
 
         return guarded
 

@@ -10,8 +10,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from annotation.access import Action
 from annotation.feedback import kind
-from annotation.models import Campaign, Membership, Role, User
+from annotation.models import Campaign, User
+from annotation.permissions import may
 from frontend.http import SignedInRequest, page
 
 
@@ -24,7 +26,7 @@ class Tab:
 
 def is_lead(user: User, campaign: Campaign) -> bool:
     """Return whether this person may change the campaign (1 query unless superuser)."""
-    return user.is_superuser or Membership.objects.filter(user=user, campaign=campaign, role__in=[Role.LEAD]).exists()
+    return may(user, campaign, Action.CONFIGURE)
 
 
 def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:

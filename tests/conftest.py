@@ -35,6 +35,12 @@ def annotator(db: None) -> User:
 
 
 @pytest.fixture
+def reviewer(db: None) -> User:
+    """Somebody who decides where people disagree. Put them into one with `make_campaign(reviewers=[reviewer])`."""
+    return make_user("reviewer")
+
+
+@pytest.fixture
 def lead(db: None) -> User:
     """Somebody who leads. Put them into a campaign with `make_campaign(lead=lead)`."""
     return make_user("lead")

@@ -32,6 +32,7 @@ def make_campaign(
     lead: User | None = None,
     annotators: tuple[User, ...] | list[User] = (),
     engineers: tuple[User, ...] | list[User] = (),
+    reviewers: tuple[User, ...] | list[User] = (),
     tasks: int = 0,
     overlap: int = 1,
     lease_seconds: int = 1800,
@@ -51,10 +52,9 @@ def make_campaign(
         lease_seconds=lease_seconds,
         guideline=guideline,
     )
-    for person in annotators:
-        Membership.objects.create(campaign=campaign, user=person, role=Role.ANNOTATOR)
-    for person in engineers:
-        Membership.objects.create(campaign=campaign, user=person, role=Role.ENGINEER)
+    for role, people in ((Role.ANNOTATOR, annotators), (Role.ENGINEER, engineers), (Role.REVIEWER, reviewers)):
+        for person in people:
+            Membership.objects.create(campaign=campaign, user=person, role=role)
     for number in range(tasks):
         make_task(campaign, number=number)
     if is_open:

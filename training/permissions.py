@@ -11,50 +11,50 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
+from annotation.access import Action, roles_for
 from annotation.models import Campaign, Role, User
 from annotation.permissions import LARGEST_ID, campaign_for
 from training.models import Chat, Loop, ModelVersion, Round, Run
 
-# May look at figures, export and start runs; what changes the campaign or its policy is for the lead.
-READERS = (Role.LEAD, Role.ENGINEER)
+READERS = tuple(roles_for(Action.READ))
 
 Person = User | AnonymousUser
 
 
-def training_of(user: Person, campaign_id: int, *roles: Role) -> Campaign:
-    """Return the campaign if `user` may see its training, or has one of `roles` when some are named."""
-    return campaign_for(user, _possible(campaign_id), *(roles or READERS))
+def training_of(user: Person, campaign_id: int, *needs: Action | Role) -> Campaign:
+    """Return the campaign if `user` may see its training, or do one of `needs` there."""
+    return campaign_for(user, _possible(campaign_id), *(needs or (Action.READ,)))
 
 
-def run_for(user: Person, run_id: int, *roles: Role) -> Run:
-    """Return the run if `user` has one of `roles` in its campaign (any reader when none is named); else Http404."""
+def run_for(user: Person, run_id: int, *needs: Action | Role) -> Run:
+    """Return the run if `user` may see it, or do one of `needs` in its campaign; Http404 for strangers."""
     found = Run.objects.filter(pk=_possible(run_id))
     run = found.select_related("campaign", "parent", "snapshot", "output", "round", "created_by").first()
-    return _through_campaign(user, run, "run", roles)
+    return _through_campaign(user, run, "run", needs)
 
 
-def version_for(user: Person, version_id: int, *roles: Role) -> ModelVersion:
+def version_for(user: Person, version_id: int, *needs: Action | Role) -> ModelVersion:
     found = ModelVersion.objects.filter(pk=_possible(version_id))
     version = found.select_related("campaign", "parent", "snapshot", "gate_report__parent").first()
-    return _through_campaign(user, version, "model version", roles)
+    return _through_campaign(user, version, "model version", needs)
 
 
-def loop_for(user: Person, campaign_id: int, *roles: Role) -> Loop:
+def loop_for(user: Person, campaign_id: int, *needs: Action | Role) -> Loop:
     """Return the loop of a campaign; Http404 when it has none."""
-    campaign = training_of(user, campaign_id, *roles)
+    campaign = training_of(user, campaign_id, *needs)
     loop = Loop.objects.filter(campaign=campaign).select_related("campaign").first()
     if loop is None:
         raise Http404("This campaign has no loop.")
     return loop
 
 
-def round_for(user: Person, round_id: int, *roles: Role) -> Round:
+def round_for(user: Person, round_id: int, *needs: Action | Role) -> Round:
     found = Round.objects.filter(pk=_possible(round_id))
     round = found.select_related("loop__campaign", "policy", "candidate__gate_report", "snapshot").first()
     if round is None:
         raise Http404("There is no such round.")
     try:
-        training_of(user, round.loop.campaign_id, *roles)
+        training_of(user, round.loop.campaign_id, *needs)
     except Http404:
         raise Http404("There is no such round.") from None
     return round
@@ -67,8 +67,8 @@ def chat_for(user: Person, chat_id: int) -> Chat:
     if chat is None:
         raise Http404(missing)
     try:
-        roles = (Role.ANNOTATOR, *READERS) if chat.user_id == user.pk else READERS
-        campaign_for(user, chat.campaign_id, *roles)
+        own = (Action.JUDGE,) if chat.user_id == user.pk else ()
+        campaign_for(user, chat.campaign_id, Action.READ, *own)
     except (Http404, PermissionDenied):
         # A colleague's chat is no more known to an annotator than a stranger's.
         raise Http404(missing) from None
@@ -80,19 +80,19 @@ def own_chat_for(user: Person, chat_id: int) -> Chat:
     chat = chat_for(user, chat_id)
     if chat.user_id != user.pk:
         raise PermissionDenied("This chat is somebody else's; you may read it.")
-    chat.campaign = campaign_for(user, chat.campaign_id, Role.ANNOTATOR)
+    chat.campaign = campaign_for(user, chat.campaign_id, Action.JUDGE)
     return chat
 
 
 Row = TypeVar("Row", Run, ModelVersion)
 
 
-def _through_campaign(user: Person, row: Row | None, name: str, roles: tuple[Role, ...]) -> Row:
+def _through_campaign(user: Person, row: Row | None, name: str, needs: tuple[Action | Role, ...]) -> Row:
     missing = f"There is no such {name}."
     if row is None:
         raise Http404(missing)
     try:
-        training_of(user, row.campaign_id, *roles)
+        training_of(user, row.campaign_id, *needs)
     except Http404:
         raise Http404(missing) from None
     return row

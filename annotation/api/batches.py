@@ -9,10 +9,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.importing.items import MAX_PRIORITY
-from annotation.models import Role
 from annotation.services import batches
 
 
@@ -34,7 +34,7 @@ class Batches(APIView):
     @extend_schema(operation_id="campaigns_batches", responses=TaskBatchOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return how far each batch is, those that come first before the others; for leads and engineers."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
         return Response(TaskBatchOut(batches.batches(campaign), many=True).data)
 
     @extend_schema(
@@ -42,6 +42,6 @@ class Batches(APIView):
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         """Give the open items of a batch another priority; for leads."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
         batches.prioritise(campaign=campaign, actor=caller(request), **checked(PriorityIn, request.data))
         return self.get(request, campaign_id)

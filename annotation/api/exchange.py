@@ -17,9 +17,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation import dataset_views, datasets, permissions
+from annotation.access import Action
 from annotation.api.parsing import checked_query
 from annotation.api.serializers import ExportQuery, ExportSchemaOut, ExportSchemaQuery
-from annotation.models import Role
 
 # Rows are sent in pieces of about this size: one write per row would be slow, and a big piece would be late.
 PIECE_BYTES = 64 * 1024
@@ -51,7 +51,7 @@ def export(request: Request, campaign_id: int) -> HttpResponseBase:
     The columns are those that TRL and `datasets` read as they are; `export/schema/` describes them. A prompt stands
     in one split only. With ``Accept-Encoding: gzip`` the stream is compressed on the way; with ``gzip=1`` the file is.
     """
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.EXPORT)
     asked = checked_query(ExportQuery, request)
     rows = datasets.rows(
         campaign,
@@ -112,5 +112,5 @@ def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 @api_view(["GET"])
 def export_schema(request: Request, campaign_id: int) -> Response:
     """Return what the columns of an export mean."""
-    permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    permissions.campaign_for(request.user, campaign_id, Action.EXPORT)
     return Response(ExportSchemaOut(dataset_views.view(checked_query(ExportSchemaQuery, request)["view"])).data)

@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.agreement import campaign_agreement
 from annotation.api.callers import caller
-from annotation.models import Role
 from annotation.progress import campaign_progress, my_progress
 
 
@@ -21,7 +21,7 @@ from annotation.progress import campaign_progress, my_progress
 @api_view(["GET"])
 def progress(request: Request, campaign_id: int) -> Response:
     """Return the campaign's figures and people; for leads and engineers."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
     return Response(asdict(campaign_progress(campaign)))
 
 
@@ -29,7 +29,7 @@ def progress(request: Request, campaign_id: int) -> Response:
 @api_view(["GET"])
 def own_progress(request: Request, campaign_id: int) -> Response:
     """Return how far you are in this campaign, and nothing about anybody else."""
-    campaign = permissions.campaign_for(request.user, campaign_id)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.SEE)
     return Response(asdict(my_progress(caller(request), campaign)))
 
 
@@ -40,5 +40,5 @@ def agreement(request: Request, campaign_id: int) -> Response:
 
     For leads and engineers.
     """
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
     return Response({name: asdict(found) for name, found in campaign_agreement(campaign).items()})

@@ -10,9 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
-from annotation.models import Gold, Role, Task
+from annotation.models import Gold, Task
 from annotation.permissions import LARGEST_ID
 from annotation.services import gold
 
@@ -52,7 +53,7 @@ class ItemGold(APIView):
 
 
 def _task(request: Request, campaign_id: int, task_id: int) -> Task:
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.IMPORT)
     task = Task.objects.filter(campaign=campaign, pk=min(task_id, LARGEST_ID)).first()
     if task is None:
         raise Http404("There is no such item.")

@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.exchange import LINES_TYPE, LinesRenderer
 from annotation.api.parsing import BODY_PARSERS, checked_query
@@ -28,7 +29,6 @@ from annotation.errors import Invalid
 from annotation.importing import attachments, formats, mapping, refusals
 from annotation.importing.attachments import Files
 from annotation.importing.rows import Row
-from annotation.models import Role
 from annotation.permissions import LARGEST_ID
 
 BINARY = {"type": "string", "format": "binary"}
@@ -57,7 +57,7 @@ def import_rows(request: Request, campaign_id: int) -> Response:
     `errors` by line number. A row whose id is already there counts as existing and changes nothing, so an import that
     broke off can simply be sent again.
     """
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.IMPORT)
     columns = mapping.of_json(checked_query(ImportQuery, request)["mapping"])
     rows, files = _opened(request)
     report, event = refusals.import_and_keep(
@@ -86,7 +86,7 @@ def refused_rows(request: Request, campaign_id: int, event_id: int) -> HttpRespo
 
     Mend the rows in it and send that file: it is read like any other. It is kept for 30 days.
     """
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.IMPORT)
     event = refusals.report_of(campaign, min(event_id, LARGEST_ID))
     file = refusals.open_refused(event) if event else None
     if file is None:

@@ -9,10 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.api.serializers import AssignmentOut, MessageOut, as_shown
-from annotation.models import Assignment, Role
+from annotation.models import Assignment
 from annotation.services import setting_aside
 
 
@@ -43,7 +44,7 @@ class SetAsideOut(serializers.Serializer):
 @api_view(["GET"])
 def pile(request: Request, campaign_id: int) -> Response:
     """Return what you have set aside in this campaign, the oldest first."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.JUDGE)
     return Response(SetAsideOut(setting_aside.pile(user=caller(request), campaign=campaign), many=True).data)
 
 

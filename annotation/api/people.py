@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.models import Membership, Role
@@ -42,7 +43,7 @@ class Skills(APIView):
     @extend_schema(operation_id="campaigns_skills", responses=SkillsOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the people of the campaign and what each can do; for leads."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.PEOPLE)
         members = Membership.objects.filter(campaign=campaign).select_related("user")
         return Response(SkillsOut(members.order_by("user__username", "role"), many=True).data)
 
@@ -51,7 +52,7 @@ class Skills(APIView):
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         """Say what a person can do, in place of what was said before; for leads."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.PEOPLE)
         people.set_skills(campaign=campaign, actor=caller(request), **checked(SkillsIn, request.data))
         return self.get(request, campaign_id)
 
@@ -60,5 +61,5 @@ class Skills(APIView):
 @api_view(["GET"])
 def waiting_items(request: Request, campaign_id: int) -> Response:
     """Return the open items that too few people have the skills for, with the reason; for leads and engineers."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
     return Response(OutOfReachOut(out_of_reach(campaign), many=True).data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -15,13 +14,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.campaign_serializers import CampaignChange, CampaignDetailOut, CampaignIn, CampaignOut, TemplateOut
 from annotation.api.pagination import IdCursorPagination
 from annotation.api.parsing import checked, checked_query
 from annotation.api.serializers import FeedbackOut, FeedbackQuery, TaskOut, TasksQuery
 from annotation.campaign_templates import templates
-from annotation.models import Campaign, Feedback, Membership, Role, Task, User
+from annotation.models import Campaign, Feedback, Membership, Task, User
 from annotation.services import campaigns, settings
 
 
@@ -52,7 +52,9 @@ class CampaignList(APIView):
     def post(self, request: Request) -> Response:
         """Create a campaign, as a draft, with yourself as its lead; for staff, and for who leads one already."""
         if not permissions.may_create(request.user):
-            raise PermissionDenied("Only staff, and people who lead a campaign already, may create one; ask one.")
+            permissions.turn_away(
+                request.user, "Only staff, and people who lead a campaign already, may create one; ask one."
+            )
         asked = checked(CampaignIn, request.data)
         asked.pop("attune_campaign", None)
         campaign = campaigns.create(actor=caller(request), **asked)
@@ -63,14 +65,14 @@ class CampaignDetail(APIView):
     @extend_schema(operation_id="campaigns_read", responses=CampaignDetailOut, tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return one campaign with its guideline, its options and the schema of its answers."""
-        return Response(_detail(permissions.campaign_for(request.user, campaign_id), caller(request)))
+        return Response(_detail(permissions.campaign_for(request.user, campaign_id, Action.SEE), caller(request)))
 
     @extend_schema(
         operation_id="campaigns_change", request=CampaignChange, responses=CampaignDetailOut, tags=["campaigns"]
     )
     def patch(self, request: Request, campaign_id: int) -> Response:
         """Change what is given and leave the rest; another guideline text becomes a new version."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
         change = checked(CampaignChange, request.data, partial=True)
         guideline = change.pop("guideline", None)
         if change:
@@ -84,7 +86,7 @@ class CampaignDetail(APIView):
 @api_view(["GET"])
 def campaign_settings(request: Request, campaign_id: int) -> Response:
     """Return the campaign's settings; with a name added, they create another campaign. For leads and engineers."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
     return Response(settings.settings_of(campaign))
 
 
@@ -99,7 +101,7 @@ def campaign_templates(request: Request) -> Response:
 @api_view(["POST"])
 def open_campaign(request: Request, campaign_id: int) -> Response:
     """Hand out items from now on."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
     campaigns.open_campaign(campaign=campaign, actor=caller(request))
     return Response(_detail(campaign, caller(request)))
 
@@ -108,7 +110,7 @@ def open_campaign(request: Request, campaign_id: int) -> Response:
 @api_view(["POST"])
 def pause_campaign(request: Request, campaign_id: int) -> Response:
     """Hand out nothing new; what people hold may still be submitted."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
     campaigns.pause_campaign(campaign=campaign, actor=caller(request))
     return Response(_detail(campaign, caller(request)))
 
@@ -117,7 +119,7 @@ def pause_campaign(request: Request, campaign_id: int) -> Response:
 @api_view(["POST"])
 def close_campaign(request: Request, campaign_id: int) -> Response:
     """End the campaign for good; it can be read and exported."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
     campaigns.close_campaign(campaign=campaign, actor=caller(request))
     return Response(_detail(campaign, caller(request)))
 
@@ -128,7 +130,7 @@ class TaskList(APIView):
     @extend_schema(operation_id="tasks_list", parameters=[TasksQuery], responses=TaskOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the campaign's tasks with where their answers come from; for leads and engineers."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
         asked = checked_query(TasksQuery, request)
         tasks = Task.objects.filter(campaign=campaign)
         if "state" in asked:
@@ -150,7 +152,7 @@ class FeedbackList(APIView):
     )
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return what people said, under their pseudonyms; for leads and engineers."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
         asked = checked_query(FeedbackQuery, request)
         feedback = Feedback.objects.filter(campaign=campaign).select_related("task", "user")
         if asked["current"]:

@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.exposure import exposure
-from annotation.models import Campaign, Role, User
+from annotation.models import Campaign, User
 from annotation.services import wellbeing
 
 
@@ -49,13 +50,13 @@ class Wellbeing(APIView):
     @extend_schema(operation_id="work_wellbeing", responses=WellbeingOut, tags=["work"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return what items here are about, what you declined, and how much of it you judged; nobody else sees this."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.JUDGE)
         return Response(_own(campaign, caller(request)))
 
     @extend_schema(operation_id="work_decline", request=DeclineIn, responses=WellbeingOut, tags=["work"])
     def post(self, request: Request, campaign_id: int) -> Response:
         """Say which categories you do not want to be handed items of. It counts against nobody, and nobody sees it."""
-        campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.JUDGE)
         wellbeing.decline(campaign=campaign, user=caller(request), **checked(DeclineIn, request.data))
         return Response(_own(campaign, caller(request)))
 
@@ -64,5 +65,5 @@ class Wellbeing(APIView):
 @api_view(["GET"])
 def campaign_exposure(request: Request, campaign_id: int) -> Response:
     """Return how many judgements were about what, of everybody together; for leads and engineers."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.LEAD, Role.ENGINEER)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
     return Response(ExposureOut(exposure(campaign), many=True).data)

@@ -12,10 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation import permissions
+from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.api.serializers import AssignmentOut, NextIn, SkipIn, SubmitIn, SubmitOut, as_shown
-from annotation.models import Role
 from annotation.services import members, queue, submission
 
 # The fields of a submit that are not the kind's own.
@@ -32,7 +32,7 @@ def _fields(request: Request) -> dict[str, Any]:
 @api_view(["POST"])
 def next_item(request: Request, campaign_id: int) -> Response:
     """Return the item you hold, or a new one on a lease; 204 when there is none for you."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.JUDGE)
     asked = checked(NextIn, _fields(request))
     assignment = queue.next_task(user=caller(request), campaign=campaign, ahead=asked["ahead"])
     if assignment is None:
@@ -44,7 +44,7 @@ def next_item(request: Request, campaign_id: int) -> Response:
 @api_view(["POST"])
 def agree(request: Request, campaign_id: int) -> Response:
     """Say that you were told what you may have to read in this campaign, and want to judge all the same."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.JUDGE)
     members.agree(campaign=campaign, user=caller(request))
     return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -53,7 +53,7 @@ def agree(request: Request, campaign_id: int) -> Response:
 @api_view(["POST"])
 def leave(request: Request, campaign_id: int) -> Response:
     """Leave the campaign; nobody asks why. What you judged stays, what you hold goes back."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.JUDGE)
     members.leave(campaign=campaign, user=caller(request))
     return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -62,7 +62,7 @@ def leave(request: Request, campaign_id: int) -> Response:
 @api_view(["POST"])
 def hand_back(request: Request, campaign_id: int) -> Response:
     """Give back, unjudged, all items you hold in this campaign."""
-    campaign = permissions.campaign_for(request.user, campaign_id, Role.ANNOTATOR)
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.JUDGE)
     members.hand_back(campaign=campaign, user=caller(request))
     return Response(status=status.HTTP_204_NO_CONTENT)
 

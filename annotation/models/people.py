@@ -24,7 +24,10 @@ class User(AbstractUser):
 
 
 class Role(models.TextChoices):
+    """What a person is in a campaign; what each may do is in `annotation.access`."""
+
     ANNOTATOR = "annotator", _("Annotator")  # judges items
+    REVIEWER = "reviewer", _("Reviewer")  # decides where people disagree; sees what they said, and does not judge
     LEAD = "lead", _("Lead")  # configures, imports, exports, starts runs, promotes
     ENGINEER = "engineer", _("Engineer")  # exports, runs; may not change the campaign or promote
 

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from annotation.access import Action, roles_for
 from annotation.errors import Invalid
 from annotation.models import Assignment, Campaign, Membership, Role, User
 from annotation.services import events
@@ -88,5 +89,5 @@ def remove(*, campaign: Campaign, username: str, actor: User, role: Role | str |
             detail={"role": membership.role},
         )
         membership.delete()
-    if not locked.memberships.filter(user=user, role__in=[Role.ANNOTATOR, Role.LEAD]).exists():
+    if not locked.memberships.filter(user=user, role__in=roles_for(Action.JUDGE)).exists():
         hand_back(campaign=locked, user=user)

@@ -265,6 +265,7 @@ def initial_from(settings: dict[str, Any], *, name: str = "") -> dict[str, Any]:
 # What each role may do, for the person who hands it out.
 ROLE_WORDS = {
     Role.ANNOTATOR: _("Annotator: judges items"),
+    Role.REVIEWER: _("Reviewer: sees what everybody said of an item and decides; does not judge"),
     Role.LEAD: _("Lead: configures, imports, exports, starts runs, promotes, and may judge"),
     Role.ENGINEER: _("Engineer: imports, exports and starts runs; may not change the campaign or promote"),
 }

@@ -11,8 +11,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from annotation.access import Action, roles_for
 from annotation.messages import Content, Part, images_of, in_words
-from annotation.models import Membership, Role, User
+from annotation.models import Membership, User
 from frontend import markdown as renderer
 from frontend import numerals
 
@@ -47,7 +48,7 @@ def runs_campaigns(user: User | AnonymousUser) -> bool:
         return False
     if user.is_superuser:
         return True
-    return Membership.objects.filter(user=user, role__in=[Role.LEAD, Role.ENGINEER]).exists()
+    return Membership.objects.filter(user=user, role__in=roles_for(Action.READ)).exists()
 
 
 @register.filter

@@ -6,18 +6,18 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from annotation.access import Action
 from annotation.campaign_templates import templates
 from annotation.dialogues import EACH_TURN, scope_of
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import KINDS, kind, shown_images
-from annotation.models import Campaign, Role
-from annotation.permissions import campaign_for, may_create
+from annotation.models import Campaign
+from annotation.permissions import campaign_for, may_create, turn_away
 from annotation.services import campaigns
 from annotation.services.settings import settings_from, settings_of
 from frontend.decorators import campaign_page, signed_in
@@ -25,7 +25,6 @@ from frontend.forms.campaigns import CampaignForm, initial_from
 from frontend.http import SignedInRequest, complain, page, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.views.campaigns import led_by
-from training.permissions import READERS
 
 MAX_SETTINGS = 1_000_000
 
@@ -54,7 +53,7 @@ PICTURED = {
 def campaign_new(request: SignedInRequest) -> HttpResponse:
     """Return the form of the kind the query names; POST creates a draft campaign with this person as its lead."""
     if not may_create(request.user):
-        raise PermissionDenied(_("Only leads and staff may start a campaign."))
+        turn_away(request.user, _("Only leads and staff may start a campaign."))
     start = _start(request)
     kind_name = request.POST.get("kind") or start.settings.get("kind") or request.GET.get("kind", "")
     form = CampaignForm(
@@ -83,7 +82,7 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
 def campaign_from_file(request: SignedInRequest) -> HttpResponse:
     """Return the form of a new campaign, filled from a file of settings; nothing is stored before it is sent."""
     if not may_create(request.user):
-        raise PermissionDenied(_("Only leads and staff may start a campaign."))
+        turn_away(request.user, _("Only leads and staff may start a campaign."))
     file = request.FILES.get("settings")
     try:
         if file is None:
@@ -104,7 +103,7 @@ def campaign_from_file(request: SignedInRequest) -> HttpResponse:
     return _new_page(request, form, began_as=f"file {file.name}"[:200])
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.READ)
 @require_GET
 def campaign_settings_file(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the campaign's settings as a file that makes another one."""
@@ -130,7 +129,7 @@ def _start(request: SignedInRequest) -> Start:
         return Start(template.settings, began_as=template.label)
     like = request.GET.get("like", "")
     if like.isdecimal():
-        campaign = campaign_for(request.user, int(like), *READERS)
+        campaign = campaign_for(request.user, int(like), Action.READ)
         name = _("Copy of {campaign}").format(campaign=campaign.name)[:120]
         return Start(settings_of(campaign), name, f"campaign {campaign.pk}")
     return Start({})
@@ -147,7 +146,7 @@ def _new_page(request: SignedInRequest, form: CampaignForm, *, began_as: str, st
     return page(request, "campaigns/new.html", context, status=status)
 
 
-@campaign_page(Role.LEAD)
+@campaign_page(Action.CONFIGURE)
 @require_http_methods(["GET", "POST"])
 def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the form with what is set now; POST changes it. Another guideline text becomes a new version."""
@@ -213,7 +212,7 @@ def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
 def campaign_preview(request: SignedInRequest) -> HttpResponse:
     """Return the work screen as the form's current options make it; nothing is saved."""
     if not (may_create(request.user) or led_by(request.user).exists()):
-        raise PermissionDenied(_("These pages are for leads and engineers."))
+        turn_away(request.user, _("These pages are for leads and engineers."))
     form = CampaignForm(request.POST, kind_name=request.POST.get("kind", "pairwise"))
     return render(request, "campaigns/_preview.html", preview_context(form))
 

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -14,13 +13,14 @@ from django.utils.translation import gettext, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
+from annotation.access import Action, roles_for
 from annotation.agreement import Agreement, campaign_agreement
 from annotation.errors import AnnotationError, Invalid
 from annotation.exposure import exposure
 from annotation.feedback import kind
 from annotation.messages import in_words
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
-from annotation.permissions import may_create
+from annotation.permissions import may_create, turn_away
 from annotation.progress import Progress, campaign_progress
 from annotation.reach import out_of_reach
 from annotation.services import batches, campaigns
@@ -31,7 +31,6 @@ from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead
 from frontend.stop_polling import fragment_or_stop
 from training.models import Loop, Round
-from training.permissions import READERS
 
 RECENT = 12
 
@@ -44,7 +43,7 @@ def campaign_list(request: SignedInRequest) -> HttpResponse:
     mine = led_by(user)
     creates = may_create(user)
     if not creates and not mine.exists():
-        raise PermissionDenied(gettext("These pages are for leads and engineers."))
+        turn_away(user, gettext("These pages are for leads and engineers."))
     done = Count("tasks", filter=Q(tasks__state=Task.State.COMPLETE))
     rows = mine.annotate(
         items=Count("tasks"),
@@ -58,7 +57,7 @@ def led_by(user: User) -> QuerySet[Campaign]:
     """Return the campaigns whose lead pages this person may open."""
     if user.is_superuser:
         return Campaign.objects.all()
-    member = Membership.objects.filter(user=user, campaign=OuterRef("pk"), role__in=READERS)
+    member = Membership.objects.filter(user=user, campaign=OuterRef("pk"), role__in=roles_for(Action.READ))
     return Campaign.objects.filter(Exists(member))
 
 
@@ -75,7 +74,7 @@ class Judgement:
     version: int
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.READ)
 @require_GET
 def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the dashboard: what to do next, progress, agreement, strength, position, people and events."""
@@ -105,7 +104,7 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
     return campaign_page_of(request, campaign, "campaigns/detail.html", context, tab="campaign")
 
 
-@campaign_page(Role.LEAD)
+@campaign_page(Action.CONFIGURE)
 @require_POST
 def batch_priority(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Give the open items of a batch another priority."""
@@ -127,7 +126,7 @@ def batch_priority(request: SignedInRequest, campaign: Campaign) -> HttpResponse
     return redirect("campaign", campaign.pk)
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.READ)
 @require_GET
 def campaign_progress_part(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the moving part of the dashboard; the last answer, once nobody is given items, stops the asking."""
@@ -244,7 +243,7 @@ CHANGES = {
 }
 
 
-@campaign_page(Role.LEAD)
+@campaign_page(Action.CONFIGURE)
 @require_POST
 def campaign_state(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Open, pause or close the campaign, and go back to its dashboard."""

@@ -18,10 +18,11 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.feedback import kind
 from annotation.feedback.pairwise import RED_TEAM
-from annotation.models import Campaign, Role
+from annotation.models import Campaign
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, wants_fragment
 from frontend.stop_polling import STOP_POLLING
@@ -61,7 +62,7 @@ MODULES = [
     )
 ]
 
-annotator_page = campaign_page(Role.ANNOTATOR)
+annotator_page = campaign_page(Action.JUDGE)
 Refusal = AnnotationError | TrainingError
 
 

@@ -11,12 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from annotation import dataset_views, datasets
+from annotation.access import Action
 from annotation.feedback import kind
 from annotation.models import Campaign
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest
 from frontend.lead_pages import campaign_page_of
-from training.permissions import READERS
 
 SAMPLE_CHARACTERS = 2000
 DOWNLOADS = (
@@ -26,7 +26,7 @@ DOWNLOADS = (
 )
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.EXPORT)
 @require_GET
 def campaign_export(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the export page for the view of the query; for the first that the kind feeds when it names none."""

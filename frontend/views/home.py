@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
+from annotation.access import Action, allows, roles_for
 from annotation.models import Campaign, Membership, Role
 from annotation.permissions import enter, may_create
 from annotation.progress import MyProgress, my_progress
@@ -39,7 +40,7 @@ class Waiting:
 def home(request: SignedInRequest) -> HttpResponse:
     """Return the campaigns this person judges in, those with work first."""
     user = request.user
-    found = Campaign.objects.with_role(user, Role.ANNOTATOR, Role.LEAD).exclude(state=Campaign.State.DRAFT)
+    found = Campaign.objects.with_role(user, *roles_for(Action.JUDGE)).exclude(state=Campaign.State.DRAFT)
     campaigns = list(found.order_by("name"))
     memberships = enter(user, campaigns)
     offered = chats.offered_in([campaign for campaign in campaigns if campaign.is_open])
@@ -64,4 +65,4 @@ def home(request: SignedInRequest) -> HttpResponse:
 
 def _runs(memberships: list[Membership] | None) -> bool:
     """Return whether who has these memberships leads or engineers the campaign."""
-    return any(one.role in (Role.LEAD, Role.ENGINEER) for one in memberships or ())
+    return allows({Role(one.role) for one in memberships or ()}, Action.READ)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.feedback import kind
 from annotation.feedback.scoped import bounds
@@ -29,7 +30,6 @@ from frontend.decorators import campaign_page
 from frontend.forms.imports import ColumnsForm, ImportForm
 from frontend.http import SignedInRequest, say
 from frontend.lead_pages import campaign_page_of, sent
-from training.permissions import READERS
 
 PASTED = "pasted.txt"
 LINES_TYPE = "application/x-ndjson; charset=utf-8"
@@ -86,7 +86,7 @@ LAYOUTS = (
 )
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.IMPORT)
 @require_http_methods(["GET", "POST"])
 def campaign_import(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the form and, with ``?report=``, what the last import refused.
@@ -109,7 +109,7 @@ def campaign_import(request: SignedInRequest, campaign: Campaign) -> HttpRespons
     return campaign_page_of(request, campaign, "campaigns/import.html", context, tab="campaign-import", status=status)
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.IMPORT)
 @require_http_methods(["GET", "POST"])
 def import_preview(request: SignedInRequest, campaign: Campaign, token: str) -> HttpResponse:
     """Return the first items of an upload as its columns are understood; POST with `import` imports all of it."""
@@ -185,7 +185,7 @@ def _report(request: SignedInRequest, campaign: Campaign) -> Event | None:
     return refusals.report_of(campaign, int(given))
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.IMPORT)
 @require_GET
 def import_errors(request: SignedInRequest, campaign: Campaign, event_id: int) -> HttpResponseBase:
     """Return what an import refused as JSON Lines: number, reason and the row, to be mended and imported again.

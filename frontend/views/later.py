@@ -11,14 +11,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from annotation.access import Action
 from annotation.errors import AnnotationError
-from annotation.models import Assignment, Campaign, Role
+from annotation.models import Assignment, Campaign
 from annotation.services import setting_aside
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, say
 from frontend.views.work import excerpt, move_on, own, refused, sent
 
-annotator_page = campaign_page(Role.ANNOTATOR)
+annotator_page = campaign_page(Action.JUDGE)
 
 # What the page keeps with a draft beside what a person typed.
 _KEPT_BESIDE = {"assignment", "client_key", "active_seconds", "behaviour", "at"}

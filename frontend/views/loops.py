@@ -13,8 +13,9 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from annotation.access import Action
 from annotation.errors import AnnotationError
-from annotation.models import Campaign, Role
+from annotation.models import Campaign
 from annotation.progress import campaign_progress
 from frontend import charts, next_step
 from frontend.decorators import campaign_page, signed_in
@@ -27,7 +28,7 @@ from frontend.views.models import gate_figure
 from training import paths
 from training.errors import Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
-from training.permissions import READERS, round_for
+from training.permissions import round_for
 from training.services import gates, rounds, steps
 from training.services.comparisons import Comparison, comparisons
 
@@ -54,7 +55,7 @@ class Step:
     state: str  # "done", "now", "failed" or ""
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.READ)
 @require_GET
 def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the loop's page: the present round, its history, and the policy before and after."""
@@ -76,7 +77,7 @@ def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     return campaign_page_of(request, campaign, "loops/detail.html", context, tab="loop")
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.READ)
 @require_GET
 def loop_status(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the moving part of the loop's page; when a round ends or begins, the whole page is to be loaded anew."""
@@ -218,7 +219,7 @@ def _compared(round: Round | None) -> list[Comparison]:
         return []  # the file was cleared from the disk; the figures are in the database
 
 
-@campaign_page(Role.LEAD)
+@campaign_page(Action.STEER)
 @require_http_methods(["GET", "POST"])
 def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the form of a new loop; POST creates it, paused, and goes to its page."""
@@ -249,7 +250,7 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     return campaign_page_of(request, campaign, "loops/new.html", context, tab="loop", status=status)
 
 
-@campaign_page(Role.LEAD)
+@campaign_page(Action.STEER)
 @require_http_methods(["GET", "POST"])
 def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the loop's settings; POST changes them, for the round under way from its next step on."""
@@ -322,7 +323,7 @@ def _needed(round: Round | None) -> Round:
     return round
 
 
-@campaign_page(Role.LEAD)
+@campaign_page(Action.STEER)
 @require_POST
 def loop_action(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Start, go on with, pause, resume or cancel the loop's present round, and go back to the loop."""

@@ -12,7 +12,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from annotation.models import Campaign, Role
+from annotation.access import Action
+from annotation.models import Campaign
 from frontend.decorators import campaign_page, signed_in
 from frontend.figures import Figure, figures, number, words_of
 from frontend.http import SignedInRequest, complain, say
@@ -20,7 +21,7 @@ from frontend.lead_pages import campaign_page_of
 from frontend.numerals import span
 from training.errors import TrainingError
 from training.models import GateReport, ModelVersion, Run
-from training.permissions import READERS, version_for
+from training.permissions import version_for
 from training.recipes import RECIPES
 from training.services import promotion, snapshots, versions
 
@@ -43,7 +44,7 @@ class GateFigure:
     explanation: str
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.READ)
 @require_GET
 def model_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the versions of a campaign, by kind, newest first, with their state and headline figures."""
@@ -166,7 +167,7 @@ def _behind(version: ModelVersion) -> dict[str, Any]:
 @require_POST
 def model_promote(request: SignedInRequest, version_id: int) -> HttpResponse:
     """Put a version into use and go back to its page; without a passing gate only with a reason."""
-    version = version_for(request.user, version_id, Role.LEAD)
+    version = version_for(request.user, version_id, Action.STEER)
     reason = request.POST.get("reason", "").replace("\x00", "").strip()[:2000]
     try:
         promotion.promote(version=version, actor=request.user, reason=reason)
@@ -182,7 +183,7 @@ def model_promote(request: SignedInRequest, version_id: int) -> HttpResponse:
 @require_POST
 def model_roll_back(request: SignedInRequest, version_id: int) -> HttpResponse:
     """Put a version that was in use before back into use, and go back to its page."""
-    version = version_for(request.user, version_id, Role.LEAD)
+    version = version_for(request.user, version_id, Action.STEER)
     try:
         promotion.roll_back(version=version, actor=request.user)
     except TrainingError as error:

@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from annotation import routing
+from annotation.access import Action
 from annotation.errors import AnnotationError, Invalid
 from annotation.models import Campaign, Membership, Role
 from annotation.services import members, people
@@ -23,12 +24,13 @@ from frontend.lead_pages import campaign_page_of
 # What each role may do, in the words of the table's second column.
 MAY = {
     Role.ANNOTATOR: _("judges items"),
+    Role.REVIEWER: _("sees all judgements of an item, and decides"),
     Role.LEAD: _("everything, and judges too"),
     Role.ENGINEER: _("imports, exports, starts runs"),
 }
 
 
-@campaign_page(Role.LEAD)
+@campaign_page(Action.PEOPLE)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def campaign_people(request: SignedInRequest, campaign: Campaign) -> HttpResponse:

@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from annotation.access import Action
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback.slots import place_proposals
-from annotation.models import Assignment, Campaign, Proposal, Role
+from annotation.models import Assignment, Campaign, Proposal
 from annotation.services import proposals, submission
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, wants_fragment
@@ -20,7 +21,7 @@ from frontend.views.work import own, refused, screen, sent
 
 @never_cache
 @require_POST
-@campaign_page(Role.ANNOTATOR)
+@campaign_page(Action.JUDGE)
 def propose(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the same screen with the principles proposed from its critique; a script gets the fields to set, as JSON.
 

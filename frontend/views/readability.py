@@ -9,9 +9,10 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
+from annotation.access import Action
 from annotation.feedback.rewrite import MAX_TEXT, Rewrite
 from annotation.messages import answer_of, text_of
-from annotation.models import Campaign, Role
+from annotation.models import Campaign
 from annotation.readability import figures, is_english
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest
@@ -19,7 +20,7 @@ from frontend.views.work import own
 
 
 @require_POST
-@campaign_page(Role.ANNOTATOR)
+@campaign_page(Action.JUDGE)
 def readability(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the figures of the answer shown and of what was written so far, as a table."""
     assignment = own(request, campaign, request.POST.get("assignment", ""))

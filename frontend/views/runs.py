@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.feedback import kind
 from annotation.models import Campaign
@@ -23,7 +24,7 @@ from frontend.lead_pages import campaign_page_of, sent
 from frontend.stop_polling import fragment_or_stop
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run, Snapshot
-from training.permissions import READERS, run_for
+from training.permissions import run_for
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
 from training.services import runs, snapshots, traces
@@ -52,7 +53,7 @@ def recipes_for(campaign: Campaign) -> list[Recipe]:
     return [recipe for recipe in RECIPES.values() if recipe.kind == Run.Kind.FIT and recipe.view in views]
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.READ)
 @require_GET
 def run_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what can be started here and the last runs."""
@@ -61,7 +62,7 @@ def run_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     return campaign_page_of(request, campaign, "runs/list.html", context, tab="runs")
 
 
-@campaign_page(*READERS)
+@campaign_page(Action.TRAIN)
 @require_http_methods(["GET", "POST"])
 def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> HttpResponse:
     """Return the form of a recipe; POST freezes the data, queues the run and goes to its page."""
@@ -195,7 +196,7 @@ def _is_number(value: Any) -> bool:
 @require_POST
 def run_cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Ask for the run to stop and go back to its page."""
-    run = run_for(request.user, run_id)
+    run = run_for(request.user, run_id, Action.TRAIN)
     try:
         run = runs.cancel(run=run, actor=request.user)
     except TrainingError as error:
@@ -215,7 +216,7 @@ def run_cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
 @require_POST
 def run_retry(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Queue a failed or cancelled run again and go back to its page."""
-    run = run_for(request.user, run_id)
+    run = run_for(request.user, run_id, Action.TRAIN)
     try:
         runs.retry(run=run, actor=request.user)
     except TrainingError as error:

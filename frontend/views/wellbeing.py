@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from annotation.access import Action
 from annotation.errors import Invalid
 from annotation.exposure import exposure
 from annotation.models import Campaign, Role
@@ -16,7 +17,7 @@ from annotation.services import members, wellbeing
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, say
 
-annotator_page = campaign_page(Role.ANNOTATOR)
+annotator_page = campaign_page(Action.JUDGE)
 
 
 @require_POST

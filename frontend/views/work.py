@@ -23,11 +23,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation import progress, suggestions
+from annotation.access import Action
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
 from annotation.feedback.fields import shortened
 from annotation.messages import Message, in_words
-from annotation.models import Assignment, Campaign, Feedback, Role
+from annotation.models import Assignment, Campaign, Feedback
 from annotation.permissions import assignment_for
 from annotation.services import queue, setting_aside, submission, wellbeing
 from frontend.decorators import campaign_page
@@ -38,7 +39,7 @@ from training.services import chats
 
 MOST_MEASURES = 20_000  # characters; the page sends some hundred, more where there are many inputs
 
-annotator_page = campaign_page(Role.ANNOTATOR)
+annotator_page = campaign_page(Action.JUDGE)
 
 # Fetched beside the page instead of one after the other as the imports are found.
 MODULES = [

@@ -24,8 +24,10 @@ from training.services import prompts, rounds, runs, snapshots, steps, versions
 class World:
     lead: User
     annotator: User
+    reviewer: User
     engineer: User
     stranger: User
+    admin: User
     campaign: Campaign
     clients: dict[str, Client] = field(default_factory=dict)
 
@@ -39,11 +41,11 @@ class World:
 
 def make_world(*, tasks: int = 6, **options: Any) -> World:
     """Return a campaign with its people; `options` are those of `make_campaign`."""
-    lead, annotator, engineer = make_user("lena"), make_user("amir"), make_user("erin")
-    campaign = make_campaign(
-        "Bread questions", lead=lead, annotators=[annotator], engineers=[engineer], tasks=tasks, **options
-    )
-    return World(lead, annotator, engineer, make_user("mallory"), campaign)
+    lead, annotator, reviewer, engineer = (make_user(name) for name in ("lena", "amir", "rosa", "erin"))
+    people = {"annotators": [annotator], "reviewers": [reviewer], "engineers": [engineer]}
+    campaign = make_campaign("Bread questions", lead=lead, tasks=tasks, **people, **options)
+    root = make_user("root", is_superuser=True)
+    return World(lead, annotator, reviewer, engineer, make_user("mallory"), root, campaign)
 
 
 def judge_all(world: World, preference: int = 2) -> None:

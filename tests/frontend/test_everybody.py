@@ -16,43 +16,43 @@ from training.services import rounds
 
 pytestmark = pytest.mark.django_db
 
-CALLERS = ("anonymous", "stranger", "annotator", "engineer", "lead")
+CALLERS = ("anonymous", "stranger", "annotator", "reviewer", "engineer", "lead", "admin")
 # Not signed in, one is sent to the sign-in page. A stranger does not learn what there is.
-READERS = (302, 404, 403, 200, 200)
-LEADS = (302, 404, 403, 403, 200)
-LEADS_POST = (302, 404, 403, 403, 302)
-READERS_POST = (302, 404, 403, 302, 302)
-WORKERS = (302, 404, 200, 403, 200)
-SIGNED_IN = (302, 200, 200, 200, 200)
+READERS = (302, 404, 403, 403, 200, 200, 200)
+LEADS = (302, 404, 403, 403, 403, 200, 200)
+LEADS_POST = (302, 404, 403, 403, 403, 302, 302)
+READERS_POST = (302, 404, 403, 403, 302, 302, 302)
+WORKERS = (302, 404, 200, 403, 403, 200, 200)
+SIGNED_IN = (302, 200, 200, 200, 200, 200, 200)
 TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("home", "get", {}, SIGNED_IN),
-    ("login", "get", {}, (200, 302, 302, 302, 302)),
-    ("logout", "post", {}, (302, 302, 302, 302, 302)),
-    ("set-language", "post", {"language": "de"}, (302, 302, 302, 302, 302)),
+    ("login", "get", {}, (200, 302, 302, 302, 302, 302, 302)),
+    ("logout", "post", {}, (302, 302, 302, 302, 302, 302, 302)),
+    ("set-language", "post", {"language": "de"}, (302, 302, 302, 302, 302, 302, 302)),
     ("profile", "get", {}, SIGNED_IN),
     ("work", "get", {}, WORKERS),
-    ("work-agree", "post", {}, (302, 404, 302, 403, 302)),
+    ("work-agree", "post", {}, (302, 404, 302, 403, 403, 302, 302)),
     ("work-wellbeing", "get", {}, WORKERS),
-    ("work-leave", "post", {}, (302, 404, 302, 403, 302)),
-    ("work-stop", "post", {}, (302, 404, 302, 403, 302)),
-    ("work-skip", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
-    ("work-draft", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
-    ("work-propose", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
-    ("work-readability", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
-    ("work-undo", "get", {}, (302, 404, 200, 403, 302)),
-    ("work-set-aside", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 404)),
+    ("work-leave", "post", {}, (302, 404, 302, 403, 403, 302, 302)),
+    ("work-stop", "post", {}, (302, 404, 302, 403, 403, 302, 302)),
+    ("work-skip", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
+    ("work-draft", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
+    ("work-propose", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
+    ("work-readability", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
+    ("work-undo", "get", {}, (302, 404, 200, 403, 403, 302, 302)),
+    ("work-set-aside", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
     ("work-pile", "get", {}, WORKERS),
     ("work-history", "get", {}, WORKERS),
     ("work-guideline", "get", {}, WORKERS),
     ("chat", "get", {}, WORKERS),
-    ("chat-answers", "get", {}, (302, 404, 286, 403, 286)),
-    ("chat-say", "post", {"message": "Hello.", "client_key": "k"}, (302, 404, 302, 403, 302)),
-    ("chat-choose", "post", {"turn": "1", "client_key": "k"}, (302, 404, 404, 403, 404)),
-    ("chat-end", "post", {}, (302, 404, 302, 403, 302)),
-    ("campaigns", "get", {}, (302, 403, 403, 200, 200)),
-    ("campaign-new", "get", {}, (302, 403, 403, 403, 200)),
-    ("campaign-from-file", "post", {}, (302, 403, 403, 403, 302)),
-    ("campaign-preview", "post", {}, (302, 403, 403, 200, 200)),
+    ("chat-answers", "get", {}, (302, 404, 286, 403, 403, 286, 286)),
+    ("chat-say", "post", {"message": "Hello.", "client_key": "k"}, (302, 404, 302, 403, 403, 302, 302)),
+    ("chat-choose", "post", {"turn": "1", "client_key": "k"}, (302, 404, 404, 403, 403, 404, 404)),
+    ("chat-end", "post", {}, (302, 404, 302, 403, 403, 302, 302)),
+    ("campaigns", "get", {}, (302, 404, 403, 403, 200, 200, 200)),
+    ("campaign-new", "get", {}, (302, 404, 403, 403, 403, 200, 200)),
+    ("campaign-from-file", "post", {}, (302, 404, 403, 403, 403, 302, 302)),
+    ("campaign-preview", "post", {}, (302, 404, 403, 403, 200, 200, 200)),
     ("campaign-settings", "get", {}, READERS),
     ("campaign", "get", {}, READERS),
     ("campaign-progress", "get", {}, READERS),
@@ -60,7 +60,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("campaign-priority", "post", {"batch": "x", "priority": "1"}, LEADS_POST),
     ("campaign-edit", "get", {}, LEADS),
     ("campaign-import", "get", {}, READERS),
-    ("import-errors", "get", {}, (302, 404, 403, 404, 404)),
+    ("import-errors", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("import-preview", "get", {}, READERS_POST),
     ("campaign-people", "get", {}, LEADS),
     ("campaign-export", "get", {}, READERS),
@@ -76,7 +76,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("model-promote", "post", {}, LEADS_POST),
     ("model-roll-back", "post", {}, LEADS_POST),
     ("loop", "get", {}, READERS),
-    ("loop-new", "get", {}, (302, 404, 403, 403, 302)),
+    ("loop-new", "get", {}, (302, 404, 403, 403, 403, 302, 302)),
     ("loop-edit", "get", {}, LEADS),
     ("loop-status", "get", {}, READERS),
     ("loop-action", "post", {"action": "pause"}, LEADS_POST),

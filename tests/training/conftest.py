@@ -28,8 +28,8 @@ def engineer(db: None) -> User:
 
 
 @pytest.fixture
-def campaign(lead: User, annotator: User, engineer: User) -> Campaign:
-    return make_campaign("Shape it", lead=lead, annotators=[annotator], engineers=[engineer])
+def campaign(lead: User, annotator: User, reviewer: User, engineer: User) -> Campaign:
+    return make_campaign("Shape it", lead=lead, annotators=[annotator], reviewers=[reviewer], engineers=[engineer])
 
 
 @pytest.fixture

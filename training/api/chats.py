@@ -12,10 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from annotation.access import Action
 from annotation.api.pagination import IdCursorPagination
 from annotation.api.parsing import checked
-from annotation.models import Role
-from annotation.permissions import campaign_for, roles_in
+from annotation.permissions import campaign_for, may
 from training import permissions
 from training.api.views import person
 from training.models import Chat, ChatTurn
@@ -96,7 +96,7 @@ def _turn_json(turn: ChatTurn) -> dict[str, Any]:
 
 
 def _reads_policies(request: Request, chat: Chat) -> bool:
-    return not roles_in(request.user, chat.campaign).isdisjoint(permissions.READERS)
+    return may(request.user, chat.campaign, Action.READ)
 
 
 def _chat_json(chat: Chat, *, reads_policies: bool) -> dict[str, Any]:
@@ -111,8 +111,8 @@ class ChatList(APIView):
     @extend_schema(operation_id="chats_list", responses=ChatOut(many=True), tags=["chats"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return your chats in this campaign, newest first; leads and engineers get everybody's."""
-        campaign = campaign_for(request.user, campaign_id)
-        reads_all = not roles_in(request.user, campaign).isdisjoint(permissions.READERS)
+        campaign = campaign_for(request.user, campaign_id, Action.JUDGE, Action.READ)
+        reads_all = may(request.user, campaign, Action.READ)
         found = Chat.objects.filter(campaign=campaign).select_related("policy", "user")
         if not reads_all:
             found = found.filter(user=person(request))
@@ -123,7 +123,7 @@ class ChatList(APIView):
     @extend_schema(operation_id="chats_start", request=None, responses={201: ChatDetailOut}, tags=["chats"])
     def post(self, request: Request, campaign_id: int) -> Response:
         """Return your open chat with the policy in use; a new one when there is none."""
-        campaign = campaign_for(request.user, campaign_id, Role.ANNOTATOR)
+        campaign = campaign_for(request.user, campaign_id, Action.JUDGE)
         chat = chats.start(campaign=campaign, user=person(request))
         body = _chat_json(chat, reads_policies=_reads_policies(request, chat))
         return Response(body, status=status.HTTP_201_CREATED)

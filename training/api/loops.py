@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from annotation.access import Action
 from annotation.api.pagination import IdCursorPagination
 from annotation.api.parsing import checked
-from annotation.models import Role
 from training import permissions
 from training.api import serializers as shapes
 from training.api.views import person, report_json
@@ -32,14 +32,14 @@ class LoopDetail(APIView):
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         """Give the campaign a loop; it is paused until a round is started."""
-        campaign = permissions.training_of(request.user, campaign_id, Role.LEAD)
+        campaign = permissions.training_of(request.user, campaign_id, Action.STEER)
         loop = rounds.create_loop(campaign=campaign, actor=person(request), **checked(shapes.LoopIn, request.data))
         return Response(shapes.LoopOut(loop).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(operation_id="loop_change", request=shapes.LoopChange, responses=shapes.LoopOut, tags=["training"])
     def patch(self, request: Request, campaign_id: int) -> Response:
         """Change the settings given and leave the rest."""
-        loop = permissions.loop_for(request.user, campaign_id, Role.LEAD)
+        loop = permissions.loop_for(request.user, campaign_id, Action.STEER)
         change = checked(shapes.LoopChange, request.data)
         loop = rounds.configure(loop=loop, settings=change["settings"], actor=person(request))
         return Response(shapes.LoopOut(loop).data)
@@ -49,7 +49,7 @@ class LoopDetail(APIView):
 @api_view(["POST"])
 def loop_pause(request: Request, campaign_id: int) -> Response:
     """Pause the loop: what runs finishes, and no round advances until one is resumed."""
-    loop = rounds.pause(loop=permissions.loop_for(request.user, campaign_id, Role.LEAD), actor=person(request))
+    loop = rounds.pause(loop=permissions.loop_for(request.user, campaign_id, Action.STEER), actor=person(request))
     return Response(shapes.LoopOut(loop).data)
 
 
@@ -68,7 +68,7 @@ class RoundList(APIView):
     @extend_schema(operation_id="rounds_start", request=None, responses={201: shapes.RoundDetailOut}, tags=["training"])
     def post(self, request: Request, campaign_id: int) -> Response:
         """Start the next round."""
-        loop: Loop = permissions.loop_for(request.user, campaign_id, Role.LEAD)
+        loop: Loop = permissions.loop_for(request.user, campaign_id, Action.STEER)
         round = rounds.start_round(loop=loop, actor=person(request))
         return Response(_round_json(round), status=status.HTTP_201_CREATED)
 
@@ -98,7 +98,7 @@ def round_detail(request: Request, round_id: int) -> Response:
 @api_view(["POST"])
 def round_finish_labelling(request: Request, round_id: int) -> Response:
     """Go on with what is judged now, and withdraw the other pairs."""
-    round = permissions.round_for(request.user, round_id, Role.LEAD)
+    round = permissions.round_for(request.user, round_id, Action.STEER)
     return Response(_round_json(rounds.finish_labelling(round=round, actor=person(request))))
 
 
@@ -106,7 +106,7 @@ def round_finish_labelling(request: Request, round_id: int) -> Response:
 @api_view(["POST"])
 def round_resume(request: Request, round_id: int) -> Response:
     """Go on where the round stalled or its loop was paused; what failed is tried again."""
-    round = permissions.round_for(request.user, round_id, Role.LEAD)
+    round = permissions.round_for(request.user, round_id, Action.STEER)
     return Response(_round_json(rounds.resume(round=round, actor=person(request))))
 
 
@@ -114,5 +114,5 @@ def round_resume(request: Request, round_id: int) -> Response:
 @api_view(["POST"])
 def round_cancel(request: Request, round_id: int) -> Response:
     """End the round: its runs are stopped, its open pairs withdrawn; the policy in use stays in use."""
-    round = permissions.round_for(request.user, round_id, Role.LEAD)
+    round = permissions.round_for(request.user, round_id, Action.STEER)
     return Response(_round_json(rounds.cancel(round=round, actor=person(request))))

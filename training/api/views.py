@@ -11,9 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from annotation.access import Action
 from annotation.api.pagination import IdCursorPagination
 from annotation.api.parsing import checked, checked_query
-from annotation.models import Campaign, Role, User
+from annotation.models import Campaign, User
 from training import permissions
 from training.api import serializers as shapes
 from training.errors import Invalid
@@ -56,7 +57,7 @@ class RunList(APIView):
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         """Queue a run of a recipe, with the knobs given and the others by default."""
-        campaign = permissions.training_of(request.user, campaign_id)
+        campaign = permissions.training_of(request.user, campaign_id, Action.TRAIN)
         run = _create_run(campaign, checked(shapes.RunIn, request.data), request)
         return Response(shapes.RunDetailOut(run).data, status=status.HTTP_201_CREATED)
 
@@ -114,7 +115,7 @@ def run_detail(request: Request, run_id: int) -> Response:
 @api_view(["POST"])
 def run_cancel(request: Request, run_id: int) -> Response:
     """Cancel a run: at once while it is queued, else within seconds."""
-    run = runs.cancel(run=permissions.run_for(request.user, run_id), actor=person(request))
+    run = runs.cancel(run=permissions.run_for(request.user, run_id, Action.TRAIN), actor=person(request))
     return Response(shapes.RunDetailOut(run).data)
 
 
@@ -122,7 +123,7 @@ def run_cancel(request: Request, run_id: int) -> Response:
 @api_view(["POST"])
 def run_retry(request: Request, run_id: int) -> Response:
     """Queue a failed or cancelled run again; it goes on from its last checkpoint when it has one."""
-    run = runs.retry(run=permissions.run_for(request.user, run_id), actor=person(request))
+    run = runs.retry(run=permissions.run_for(request.user, run_id, Action.TRAIN), actor=person(request))
     return Response(shapes.RunDetailOut(run).data)
 
 
@@ -163,7 +164,7 @@ class VersionList(APIView):
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         """Register a model from outside as a candidate."""
-        campaign = permissions.training_of(request.user, campaign_id)
+        campaign = permissions.training_of(request.user, campaign_id, Action.TRAIN)
         version = versions.register(campaign=campaign, actor=person(request), **checked(shapes.VersionIn, request.data))
         return Response(_version_json(version), status=status.HTTP_201_CREATED)
 
@@ -194,7 +195,7 @@ def version_detail(request: Request, version_id: int) -> Response:
 @api_view(["POST"])
 def version_promote(request: Request, version_id: int) -> Response:
     """Put a version into use; without a passing gate report only for a reason."""
-    version = permissions.version_for(request.user, version_id, Role.LEAD)
+    version = permissions.version_for(request.user, version_id, Action.STEER)
     reason = checked(shapes.PromoteIn, request.data)["reason"]
     return Response(_version_json(promotion.promote(version=version, actor=person(request), reason=reason)))
 
@@ -203,7 +204,7 @@ def version_promote(request: Request, version_id: int) -> Response:
 @api_view(["POST"])
 def version_roll_back(request: Request, version_id: int) -> Response:
     """Put a version that was in use before into use again."""
-    version = permissions.version_for(request.user, version_id, Role.LEAD)
+    version = permissions.version_for(request.user, version_id, Action.STEER)
     return Response(_version_json(promotion.roll_back(version=version, actor=person(request))))
 
 
@@ -226,7 +227,7 @@ class SnapshotList(APIView):
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         """Freeze a view of the judgements; the same rows give the same snapshot."""
-        campaign = permissions.training_of(request.user, campaign_id)
+        campaign = permissions.training_of(request.user, campaign_id, Action.EXPORT)
         given = checked(shapes.SnapshotIn, request.data)
         snapshot = snapshots.freeze(
             campaign=campaign, view=given["view"], filters=dict(given.get("filters", {})), actor=person(request)

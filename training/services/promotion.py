@@ -7,8 +7,9 @@ from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from annotation.models import Campaign, Role, User
-from annotation.permissions import roles_in
+from annotation.access import Action
+from annotation.models import Campaign, User
+from annotation.permissions import may
 from annotation.services import events
 from training.errors import GateClosed, WrongState
 from training.models import GateReport, ModelVersion
@@ -105,5 +106,5 @@ def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
 
 
 def _refuse_all_but_leads(actor: User | None, campaign: Campaign) -> None:
-    if actor is not None and Role.LEAD not in roles_in(actor, campaign):
+    if actor is not None and not may(actor, campaign, Action.STEER):
         raise PermissionDenied(_("Only a lead of the campaign decides which version is in use."))

@@ -1,4 +1,4 @@
-"""Five callers of the REST interface, and a campaign with three pairs to judge."""
+"""Seven callers of the REST interface, and a campaign with three pairs to judge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from annotation.models import Campaign, Role, User
 from annotation.services import campaigns, intake, members
 from tests.factories import PASSWORD, make_user
 
-CALLERS = ("anonymous", "stranger", "annotator", "engineer", "lead")
+CALLERS = ("anonymous", "stranger", "annotator", "reviewer", "engineer", "lead", "admin")
 
 
 def client_of(user: User | None) -> APIClient:
@@ -50,7 +50,8 @@ def _forget_throttles() -> None:
 @pytest.fixture
 def people(db: None) -> dict[str, User | None]:
     found: dict[str, User | None] = {
-        name: make_user(name, password=PASSWORD if name == "lead" else None) for name in CALLERS[1:]
+        name: make_user(name, password=PASSWORD if name == "lead" else None, is_superuser=name == "admin")
+        for name in CALLERS[1:]
     }
     return {"anonymous": None, **found}
 
@@ -59,8 +60,8 @@ def people(db: None) -> dict[str, User | None]:
 def campaign(people: dict[str, User]) -> Campaign:
     lead = people["lead"]
     made = campaigns.create(name="Kind answers", actor=lead, guideline="Prefer kindness.", overlap=2)
-    members.add(campaign=made, username="annotator", role=Role.ANNOTATOR, actor=lead)
-    members.add(campaign=made, username="engineer", role=Role.ENGINEER, actor=lead)
+    for role in (Role.ANNOTATOR, Role.REVIEWER, Role.ENGINEER):
+        members.add(campaign=made, username=str(role), role=role, actor=lead)
     add_pairs(made, range(3))
     campaigns.open_campaign(campaign=made, actor=lead)
     made.refresh_from_db()

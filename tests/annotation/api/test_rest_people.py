@@ -1,4 +1,4 @@
-"""Who may do what: five callers meet every endpoint."""
+"""Who may do what: seven callers meet every endpoint."""
 
 from __future__ import annotations
 
@@ -12,65 +12,67 @@ from annotation.models import Campaign, User
 from tests.annotation.api.conftest import CALLERS, pair_line
 from tests.factories import PASSWORD, make_assignment
 
-# URL name, method, body → the status for: anonymous, stranger, annotator, engineer, lead.
-EVERYBODY = (200, 200, 200, 200, 200)
-MEMBERS = (401, 404, 200, 200, 200)
-READERS = (401, 404, 403, 200, 200)
-LEADS = (401, 404, 403, 403, 200)
+# URL name, method, body → the status for: anonymous, stranger, annotator, reviewer, engineer, lead, admin.
+EVERYBODY = (200, 200, 200, 200, 200, 200, 200)
+MEMBERS = (401, 404, 200, 200, 200, 200, 200)
+READERS = (401, 404, 403, 403, 200, 200, 200)
+LEADS = (401, 404, 403, 403, 403, 200, 200)
 MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-schema", "get", None, EVERYBODY),
     ("api-docs", "get", None, EVERYBODY),
-    ("api-token", "post", {"username": "lead", "password": PASSWORD}, (201,) * 5),
-    ("api-logout", "post", {}, (401, 204, 204, 204, 204)),
-    ("api-campaigns", "get", None, (401, 200, 200, 200, 200)),
-    ("api-campaigns", "post", {"name": "Another one"}, (401, 403, 403, 403, 201)),
+    ("api-token", "post", {"username": "lead", "password": PASSWORD}, (201,) * 7),
+    ("api-logout", "post", {}, (401, 204, 204, 204, 204, 204, 204)),
+    ("api-campaigns", "get", None, (401, 200, 200, 200, 200, 200, 200)),
+    # The lead has made it when the admin comes with the same name.
+    ("api-campaigns", "post", {"name": "Another one"}, (401, 404, 403, 403, 403, 201, 422)),
     ("api-campaign", "get", None, MEMBERS),
     ("api-campaign", "patch", {"description": "New words"}, LEADS),
     ("api-campaign-settings", "get", None, READERS),
-    ("api-campaign-templates", "get", None, (401, 200, 200, 200, 200)),
-    ("api-agree", "post", {}, (401, 404, 204, 403, 204)),
-    ("api-leave", "post", {}, (401, 404, 204, 403, 422)),
-    ("api-hand-back", "post", {}, (401, 404, 204, 403, 204)),
+    ("api-campaign-templates", "get", None, (401, 200, 200, 200, 200, 200, 200)),
+    ("api-agree", "post", {}, (401, 404, 204, 403, 403, 204, 204)),
+    ("api-leave", "post", {}, (401, 404, 204, 403, 403, 422, 422)),
+    ("api-hand-back", "post", {}, (401, 404, 204, 403, 403, 204, 204)),
     ("api-campaign-open", "post", {}, LEADS),
     ("api-campaign-pause", "post", {}, LEADS),
     ("api-campaign-close", "post", {}, LEADS),
     ("api-import", "post", pair_line(99), READERS),
     # There is no such import here; what it refused is tested where there is one.
-    ("api-import-refused", "get", None, (401, 404, 403, 404, 404)),
+    ("api-import-refused", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     # There is no image here either.
-    ("api-image", "get", None, (401, 404, 404, 404, 404)),
-    ("api-image-thumbnail", "get", None, (401, 404, 404, 404, 404)),
+    ("api-image", "get", None, (401, 404, 404, 404, 404, 404, 404)),
+    ("api-image-thumbnail", "get", None, (401, 404, 404, 404, 404, 404, 404)),
     ("api-export", "get", None, READERS),
     ("api-export-schema", "get", None, READERS),
     ("api-tasks", "get", None, READERS),
-    ("api-gold", "get", None, (401, 404, 403, 204, 204)),
+    ("api-gold", "get", None, (401, 404, 403, 403, 204, 204, 204)),
     ("api-gold", "put", {"answer": {"preference": "1"}}, READERS),
-    ("api-gold", "delete", None, (401, 404, 403, 204, 204)),
+    ("api-gold", "delete", None, (401, 404, 403, 403, 204, 204, 204)),
     ("api-feedback", "get", None, READERS),
     ("api-progress", "get", None, READERS),
     ("api-my-progress", "get", None, MEMBERS),
     ("api-agreement", "get", None, READERS),
     ("api-batches", "get", None, READERS),
     # There is no such batch here; what changes is tested where there is one.
-    ("api-batches", "post", {"batch": "x", "priority": 1}, (401, 404, 403, 403, 422)),
-    ("api-wellbeing", "get", None, (401, 404, 200, 403, 200)),
-    ("api-wellbeing", "post", {"declined": []}, (401, 404, 200, 403, 200)),
+    ("api-batches", "post", {"batch": "x", "priority": 1}, (401, 404, 403, 403, 403, 422, 422)),
+    ("api-wellbeing", "get", None, (401, 404, 200, 403, 403, 200, 200)),
+    # An admin may judge everywhere, but what one declines is kept with a role.
+    ("api-wellbeing", "post", {"declined": []}, (401, 404, 200, 403, 403, 200, 422)),
     ("api-exposure", "get", None, READERS),
     ("api-skills", "get", None, LEADS),
     ("api-skills", "post", {"username": "annotator", "skills": ["lang:de"]}, LEADS),
     ("api-out-of-reach", "get", None, READERS),
-    ("api-next", "post", {}, (401, 404, 200, 403, 200)),
+    ("api-next", "post", {}, (401, 404, 200, 403, 403, 200, 200)),
     # The assignment is the annotator's: to everybody else, the lead included, it does not exist.
-    ("api-submit", "post", {"preference": "1"}, (401, 404, 200, 404, 404)),
-    ("api-skip", "post", {"reason": "unclear"}, (401, 404, 204, 404, 404)),
-    ("api-draft", "post", {"comment": "so far"}, (401, 404, 204, 404, 404)),
-    ("api-proposals", "get", None, (401, 404, 204, 404, 404)),
+    ("api-submit", "post", {"preference": "1"}, (401, 404, 200, 404, 404, 404, 404)),
+    ("api-skip", "post", {"reason": "unclear"}, (401, 404, 204, 404, 404, 404, 404)),
+    ("api-draft", "post", {"comment": "so far"}, (401, 404, 204, 404, 404, 404, 404)),
+    ("api-proposals", "get", None, (401, 404, 204, 404, 404, 404, 404)),
     # Nothing is proposed in a campaign of this kind; what is tested where there is one.
-    ("api-proposals", "post", {"critique": "Clear."}, (401, 404, 422, 404, 404)),
-    ("api-set-aside", "post", {}, (401, 404, 204, 404, 404)),
-    ("api-take-up", "post", {}, (401, 404, 200, 404, 404)),
-    ("api-let-go", "post", {}, (401, 404, 204, 404, 404)),
-    ("api-pile", "get", None, (401, 404, 200, 403, 200)),
+    ("api-proposals", "post", {"critique": "Clear."}, (401, 404, 422, 404, 404, 404, 404)),
+    ("api-set-aside", "post", {}, (401, 404, 204, 404, 404, 404, 404)),
+    ("api-take-up", "post", {}, (401, 404, 200, 404, 404, 404, 404)),
+    ("api-let-go", "post", {}, (401, 404, 204, 404, 404, 404, 404)),
+    ("api-pile", "get", None, (401, 404, 200, 403, 403, 200, 200)),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Who may do what in training: five callers meet every endpoint, and every answer has its documented shape."""
+"""Who may do what in training: seven callers meet every endpoint, and every answer has its documented shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from annotation.models import Campaign, Task, User
-from tests.factories import judge, make_campaign, make_task
+from tests.factories import judge, make_campaign, make_task, make_user
 from tests.training.workers import toy
 from training.api.urls import urlpatterns
 from training.models import Chat, GateReport, Loop, ModelVersion, Round, Run, Snapshot
@@ -19,11 +19,11 @@ from training.services import chats, execution, rounds, runs, snapshots, version
 
 pytestmark = pytest.mark.django_db
 
-CALLERS = ("anonymous", "stranger", "annotator", "engineer", "lead")
-EVERYBODY = (401, 200, 200, 200, 200)
-READERS = (401, 404, 403, 200, 200)
-MAKERS = (401, 404, 403, 201, 201)
-LEADS = (401, 404, 403, 403, 200)
+CALLERS = ("anonymous", "stranger", "annotator", "reviewer", "engineer", "lead", "admin")
+EVERYBODY = (401, 200, 200, 200, 200, 200, 200)
+READERS = (401, 404, 403, 403, 200, 200, 200)
+MAKERS = (401, 404, 403, 403, 201, 201, 201)
+LEADS = (401, 404, 403, 403, 403, 200, 200)
 MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-recipes", "get", None, EVERYBODY),
     ("api-runs", "get", None, READERS),
@@ -34,34 +34,35 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-snapshots", "post", {"view": "pairs", "filters": {"split": "train"}}, MAKERS),
     ("api-loop", "get", None, READERS),
     ("api-loop", "patch", {"settings": {"overlap": 3}}, LEADS),
-    ("api-loop", "post", {"policy": "org/model", "prompts_path": "x"}, (401, 404, 403, 403, 422)),
-    ("api-loop-pause", "post", {}, LEADS),
+    ("api-loop", "post", {"policy": "org/model", "prompts_path": "x"}, (401, 404, 403, 403, 403, 422, 422)),
+    ("api-loop-pause", "post", {}, (401, 404, 403, 403, 403, 200, 409)),
     ("api-rounds", "get", None, READERS),
-    ("api-rounds", "post", {}, (401, 404, 403, 403, 409)),
+    ("api-rounds", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
     ("api-run", "get", None, READERS),
     ("api-run-log", "get", None, READERS),
     ("api-run-metrics", "get", None, READERS),
-    ("api-run-cancel", "post", {}, (401, 404, 403, 200, 409)),
-    ("api-run-retry", "post", {}, (401, 404, 403, 409, 409)),
+    ("api-run-cancel", "post", {}, (401, 404, 403, 403, 200, 409, 409)),
+    ("api-run-retry", "post", {}, (401, 404, 403, 403, 409, 409, 409)),
     ("api-version", "get", None, READERS),
     ("api-version-promote", "post", {"reason": "It is better."}, LEADS),
-    ("api-version-roll-back", "post", {}, (401, 404, 403, 403, 409)),
+    ("api-version-roll-back", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
     ("api-round", "get", None, READERS),
-    ("api-round-finish-labelling", "post", {}, (401, 404, 403, 403, 409)),
-    ("api-round-resume", "post", {}, (401, 404, 403, 403, 409)),
-    ("api-round-cancel", "post", {}, LEADS),
-    ("api-chats", "get", None, (401, 404, 200, 200, 200)),
-    ("api-chats", "post", {}, (401, 404, 201, 403, 201)),
-    ("api-chat", "get", None, (401, 404, 200, 200, 200)),
-    ("api-chat-say", "post", {"message": "Hello.", "client_key": "k"}, (401, 404, 201, 403, 403)),
-    ("api-chat-choose", "post", {"client_key": "k"}, (401, 404, 409, 403, 403)),
-    ("api-chat-end", "post", {}, (401, 404, 200, 403, 403)),
+    ("api-round-finish-labelling", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
+    ("api-round-resume", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
+    ("api-round-cancel", "post", {}, (401, 404, 403, 403, 403, 200, 409)),
+    ("api-chats", "get", None, (401, 404, 200, 403, 200, 200, 200)),
+    ("api-chats", "post", {}, (401, 404, 201, 403, 403, 201, 201)),
+    ("api-chat", "get", None, (401, 404, 200, 404, 200, 200, 200)),
+    ("api-chat-say", "post", {"message": "Hello.", "client_key": "k"}, (401, 404, 201, 404, 403, 403, 403)),
+    ("api-chat-choose", "post", {"client_key": "k"}, (401, 404, 409, 404, 403, 403, 403)),
+    ("api-chat-end", "post", {}, (401, 404, 200, 404, 403, 403, 403)),
 ]
 
 
 @pytest.fixture
-def clients(lead: User, annotator: User, engineer: User, stranger: User) -> dict[str, APIClient]:
-    people = {"anonymous": None, "stranger": stranger, "annotator": annotator, "engineer": engineer, "lead": lead}
+def clients(lead: User, annotator: User, reviewer: User, engineer: User, stranger: User) -> dict[str, APIClient]:
+    people = dict(zip(CALLERS, (None, stranger, annotator, reviewer, engineer, lead), strict=False))
+    people["admin"] = make_user("root", is_superuser=True)
     found = {}
     for name, person in people.items():
         found[name] = APIClient()
