@@ -36,11 +36,38 @@ def demonstration_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return [{"prompt": row["prompt"], "completion": row["chosen"]} for row in pair_rows(count, seed=seed)]
 
 
+def safer_pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs whose safer answer says thanks; every third has two unsafe answers, the safer one less severe."""
+    rows = []
+    for number, row in enumerate(pair_rows(count, seed=seed)):
+        both = number % 3 == 0
+        labels = {"chosen_is_safe": not both, "rejected_is_safe": False}
+        rows.append({**row, **labels, "chosen_severity": int(both), "rejected_severity": 3})
+    return rows
+
+
+def rating_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Ratings of two attributes, each missing in a third of the rows: thanks make it kind, words make it long."""
+    rows = []
+    for number, row in enumerate(pair_rows(count, seed=seed)):
+        text = row["chosen" if number % 2 else "rejected"]
+        kind, size = 4.0 * (number % 2), min(len(text[0]["content"].split()) / 2, 4.0)
+        ratings = {"kind": None if number % 3 == 0 else kind, "long": None if number % 3 == 1 else size}
+        rows.append({"prompt": row["prompt"], "completion": text, "ratings": ratings})
+    return rows
+
+
 def prompt_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return [{"id": str(i), "prompt": row["prompt"]} for i, row in enumerate(pair_rows(count, seed=seed))]
 
 
-ROWS = {"pairs": pair_rows, "demonstrations": demonstration_rows, "prompts": prompt_rows}
+ROWS = {
+    "pairs": pair_rows,
+    "safer_pairs": safer_pair_rows,
+    "ratings": rating_rows,
+    "demonstrations": demonstration_rows,
+    "prompts": prompt_rows,
+}
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -7,6 +7,7 @@ A folder written here is one the Hugging Face libraries read: weights as safeten
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from training.core.heads import POOLING, ScalarHead
+from training.core.heads import HEADS, POOLING, Head, ScalarHead, Scores, scalar
 from training.core.job import RunError
 from training.recipes.spec import write_json
 
 HEAD_FILE = "head.safetensors"
 NOTE_FILE = "attune.json"
 ADAPTER_FILE = "adapter_config.json"
+
+HeadMaker = Callable[[int, Sequence[str], Head | None], Head]
 
 PLAIN_NOTE = (
     "The tokenizer has no chat template, so conversations are written as plain text: Human: … Assistant: …. "
@@ -120,25 +123,38 @@ def _beside(base: str, path: str) -> str:
 
 
 class RewardModel(nn.Module):
-    """A backbone, a place to read its hidden state, and a head that turns it into one score."""
+    """A backbone, a place to read its hidden state, and a head that turns it into one score or several."""
 
-    def __init__(self, backbone: nn.Module, head: ScalarHead, *, pooling: str, base: str) -> None:
+    def __init__(self, backbone: nn.Module, head: Head, *, pooling: str, base: str) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.pooling = pooling
         self.base = base
 
-    def scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the score (B,) of each sequence (B, T); higher is better."""
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the state (B, D) that each sequence (B, T) is judged by."""
         hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.head(POOLING[self.pooling](hidden, attention_mask))
+        return POOLING[self.pooling](hidden, attention_mask)
+
+    def outputs(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the head's outputs (B, K), in the order of its names."""
+        return self.head(self.pooled(input_ids, attention_mask))
+
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Scores:
+        """Return the outputs with their names and, where the head has one, their spread."""
+        pooled = self.pooled(input_ids, attention_mask)
+        return Scores(self.head(pooled), self.head.names, self.head.spread(pooled))
+
+    def scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return one score (B,) of each sequence (B, T); higher is better."""
+        return self.head.combined(self.outputs(input_ids, attention_mask))
 
     forward = scores
 
     @property
     def device(self) -> torch.device:
-        return self.head.score.weight.device
+        return next(self.head.parameters()).device
 
 
 def is_reward(path: str) -> bool:
@@ -158,17 +174,30 @@ def load_reward(
         backbone: nn.Module = PeftModel.from_pretrained(inner, path, is_trainable=trainable)
     else:
         backbone = _load(AutoModel, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
-    weights = load_file(Path(path) / HEAD_FILE)
-    head = ScalarHead(weights["score.weight"].shape[1])
-    head.load_state_dict(weights)
+    if note["head"] not in HEADS:
+        raise RunError(f"{path} has a head of the kind {note['head']}, which this version does not know.")
+    head = HEADS[note["head"]](_width(backbone), **note.get("settings", {}))
+    head.load_state_dict(load_file(Path(path) / HEAD_FILE))
     return RewardModel(backbone, head, pooling=note["pooling"], base=note["base"]).eval()
 
 
+def _width(backbone: nn.Module) -> int:
+    return int(backbone.config.get_text_config().hidden_size)  # type: ignore[operator, union-attr]
+
+
 def start_reward(
-    path: str, *, lora_rank: int = 0, trust_remote_code: bool = False, dtype: torch.dtype = torch.float32
+    path: str,
+    *,
+    head: HeadMaker = scalar,
+    names: Sequence[str] = (),
+    lora_rank: int = 0,
+    trust_remote_code: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[RewardModel, PreTrainedTokenizerBase]:
     """Return the reward model to train from `path`: itself if it is one, else a new head on that backbone.
 
+    `head` makes the head out of the width of the states, the `names` of what the data rates, and the head that is
+    there; it returns the latter where that is what is wanted.
     With a rank only an adapter and the head are trained: the adapter that `path` has, else a new one. A new head and
     a new adapter take their numbers from torch's global generator, so seed that first.
     """
@@ -176,11 +205,13 @@ def start_reward(
     if is_reward(path):
         model = load_reward(path, trainable=lora_rank > 0, **load)
         model.backbone = _as_asked(model.backbone, lora_rank=lora_rank)
+        model.head = head(_width(model.backbone), names, model.head)
     else:
         body = _body(path, **load)
-        width = body.config.get_text_config().hidden_size
         pooling = "last" if _is_causal(body.config) else "mean"
-        model = RewardModel(_as_asked(body, lora_rank=lora_rank), ScalarHead(width), pooling=pooling, base=path)
+        width = _width(body)
+        asked = _as_asked(body, lora_rank=lora_rank)
+        model = RewardModel(asked, head(width, names, None), pooling=pooling, base=path)
     if not (is_reward(path) and is_adapter(path)):
         model.base = path  # what a new adapter stands on
     return model.eval(), load_tokenizer(path, trust_remote_code=trust_remote_code)
@@ -245,7 +276,9 @@ def save(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path, *, 
     body = model
     if isinstance(model, RewardModel):
         body = model.backbone
-        note |= {"head": "scalar", "pooling": model.pooling, "base": model.base}
+        note |= {"head": model.head.kind, "pooling": model.pooling, "base": model.base}
+        if not isinstance(model.head, ScalarHead):
+            note["settings"] = model.head.settings
         save_file({k: v.detach().cpu().contiguous() for k, v in model.head.state_dict().items()}, folder / HEAD_FILE)
     body.save_pretrained(folder)  # type: ignore[operator]
     tokenizer.save_pretrained(folder)

@@ -1,7 +1,7 @@
 """Shapes live here: what a loss and an objective are given.
 
-Legend: B sequences, P pairs, T tokens. Sequences are padded on the right, and a mask says what is real: never the
-value of a token, because a tokenizer may pad with its end token.
+Legend: B sequences, P pairs, T tokens, K outputs of a head or labels of a row. Sequences are padded on the right, and
+a mask says what is real: never the value of a token, because a tokenizer may pad with its end token.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Pairs:
     strength: Tensor  # (P,) how much better the chosen one is: 1/3, 2/3 or 1
     # Log-probabilities of the completions under the frozen reference, (2·P,); None where no reference is needed.
     reference_logps: Tensor | None = None
+    # Other numbers of each pair by name, each (P,); `row` is its line in the data.
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.strength)
@@ -46,6 +48,7 @@ class Pairs:
             tokens=self.tokens.to(device),
             strength=self.strength.to(device),
             reference_logps=reference if reference is None else reference.to(device),
+            extra={name: values.to(device) for name, values in self.extra.items()},
         )
 
 
@@ -63,7 +66,22 @@ class Demonstrations:
         return replace(self, tokens=self.tokens.to(device), weight=self.weight.to(device))
 
 
-Batch = Pairs | Demonstrations
+@dataclass(frozen=True)
+class Labelled:
+    """B sequences with K numbers each that people gave them; NaN where nobody gave one."""
+
+    tokens: Tokens
+    labels: Tensor  # (B, K)
+    weight: Tensor  # (B,)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def to(self, device: torch.device) -> Labelled:
+        return Labelled(self.tokens.to(device), self.labels.to(device), self.weight.to(device))
+
+
+Batch = Pairs | Demonstrations | Labelled
 
 
 @dataclass(frozen=True)
@@ -72,4 +90,5 @@ class LossOutput:
 
     loss: Tensor  # (B,) or (P,)
     weight: Tensor  # same shape
-    metrics: dict[str, Tensor] = field(default_factory=dict)  # name → same shape, detached
+    # name → same shape, detached; NaN where a metric says nothing of an example
+    metrics: dict[str, Tensor] = field(default_factory=dict)

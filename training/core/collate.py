@@ -8,16 +8,16 @@ sampling never does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.core.batch import Batch, Demonstrations, Pairs, Tokens
-from training.core.records import Message, Pair, Record, Refused, Tally, prompt_hash
+from training.core.batch import Batch, Demonstrations, Labelled, Pairs, Tokens
+from training.core.records import Message, Pair, Rated, Record, Refused, SaferPair, Tally, prompt_hash
 from training.errors import TrainingError
 
 PROBE = "attune"
@@ -93,14 +93,15 @@ def encode_conversation(tokenizer: PreTrainedTokenizerBase, messages: list[Messa
 
 @dataclass(frozen=True)
 class Example:
-    """A record as token ids. `completions` holds the chosen and the rejected one, or the one to imitate."""
+    """A record as token ids. `completions` holds the chosen and the rejected one, or the only one there is."""
 
     line: int
     prompt_hash: str
     prompt: list[int]
     completions: tuple[list[int], ...]
-    value: float  # the pair's strength, or the demonstration's weight
+    value: float  # the pair's strength, or the example's weight
     domain: str = ""
+    labels: Mapping[str, float] = field(default_factory=dict)  # what people gave it, by name
 
     @property
     def length(self) -> int:
@@ -147,9 +148,20 @@ def encode(
                 completions=completions,
                 value=value,
                 domain=record.domain,
+                labels=_labels(record),
             )
         )
     return examples
+
+
+def _labels(record: Record) -> dict[str, float]:
+    """Return the numbers that a record has besides its texts and its weight."""
+    if isinstance(record, Rated):
+        return dict(record.labels)
+    if isinstance(record, SaferPair):
+        names = ("chosen_is_safe", "rejected_is_safe", "chosen_severity", "rejected_severity")
+        return {name: float(getattr(record, name)) for name in names}
+    return {}
 
 
 def pad(sequences: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tokens:
@@ -167,17 +179,23 @@ def pad(sequences: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tokens
     return Tokens(ids, attention, completed)
 
 
-def collate_pairs(examples: Sequence[Example], pad_id: int, reference: Tensor | None = None) -> Pairs:
+def collate_pairs(
+    examples: Sequence[Example], pad_id: int, reference: Tensor | None = None, names: Sequence[str] = ()
+) -> Pairs:
     """Return P pairs as one batch of 2·P sequences; `reference` (P, 2) holds the reference's log-probabilities."""
     sides = [(example.prompt, example.completions[side]) for side in (0, 1) for example in examples]
+    extra = {name: torch.tensor([example.labels[name] for example in examples]) for name in examples[0].labels}
     return Pairs(
         tokens=pad(sides, pad_id),
         strength=torch.tensor([example.value for example in examples], dtype=torch.float32),
         reference_logps=None if reference is None else reference.T.reshape(-1),
+        extra=extra | {"row": torch.tensor([example.line for example in examples])},
     )
 
 
-def collate_demonstrations(examples: Sequence[Example], pad_id: int, reference: Tensor | None = None) -> Demonstrations:
+def collate_demonstrations(
+    examples: Sequence[Example], pad_id: int, reference: Tensor | None = None, names: Sequence[str] = ()
+) -> Demonstrations:
     """Return B demonstrations as one batch; they have no use for a reference."""
     return Demonstrations(
         tokens=pad([(example.prompt, example.completions[0]) for example in examples], pad_id),
@@ -185,7 +203,23 @@ def collate_demonstrations(examples: Sequence[Example], pad_id: int, reference: 
     )
 
 
-COLLATE: dict[str, Callable[[Sequence[Example], int, Tensor | None], Batch]] = {
+def collate_labelled(
+    examples: Sequence[Example], pad_id: int, reference: Tensor | None = None, names: Sequence[str] = ()
+) -> Labelled:
+    """Return B labelled completions as one batch, with a column of labels for each of `names`, NaN where missing."""
+    missing = float("nan")
+    return Labelled(
+        tokens=pad([(example.prompt, example.completions[0]) for example in examples], pad_id),
+        labels=torch.tensor([[example.labels.get(name, missing) for name in names] for example in examples]),
+        weight=torch.tensor([example.value for example in examples], dtype=torch.float32),
+    )
+
+
+Collate = Callable[[Sequence[Example], int, Tensor | None, Sequence[str]], Batch]
+
+COLLATE: dict[str, Collate] = {
     "pairs": collate_pairs,
+    "safer_pairs": collate_pairs,
     "demonstrations": collate_demonstrations,
+    "ratings": collate_labelled,
 }

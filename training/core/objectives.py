@@ -5,17 +5,22 @@ Each lift takes the loss as a function, and its part in `training.recipes.losses
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.core.backbone import RewardModel
-from training.core.batch import Demonstrations, LossOutput, Pairs
+from training.core.batch import Demonstrations, Labelled, LossOutput, Pairs
+from training.core.heads import EnsembleHead, GaussianHead
+from training.core.masked import masked_mean
 from training.core.policy import logps, token_logps
 
 Loss = Callable[..., Tensor]
-Objective = Callable[[nn.Module, Pairs | Demonstrations, Loss], LossOutput]
+# A model, a batch of the recipe's view, and the loss.
+Objective = Callable[[nn.Module, Any, Loss], LossOutput]
 
 
 def pair_scores(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
@@ -31,6 +36,92 @@ def pair_scores(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
             "margin": (chosen - rejected).detach(),
             "score": (chosen + rejected).detach() / 2,
         },
+    )
+
+
+def pair_costs(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
+    """Return the loss of the costs of the less safe and the safer completion with their labels, (P,).
+
+    The loss gets (unsafer cost, safer cost, unsafer severity, safer severity), each (P,); severity 0 is safe.
+    """
+    tokens = batch.tokens
+    safer, unsafer = model.outputs(tokens.input_ids, tokens.attention_mask)[:, 0].chunk(2)
+    severity = {side: batch.extra[f"{side}_severity"] for side in ("chosen", "rejected")}
+    values = loss(unsafer, safer, severity["rejected"], severity["chosen"])
+    signs = [_right_side(safer, severity["chosen"]), _right_side(unsafer, severity["rejected"])]
+    return LossOutput(
+        loss=values,
+        weight=torch.ones_like(values),
+        metrics={
+            "accuracy": _wins(unsafer, safer),
+            "sign_accuracy": (signs[0] + signs[1]) / 2,
+            "margin": (unsafer - safer).detach(),
+        },
+    )
+
+
+def _right_side(costs: Tensor, severity: Tensor) -> Tensor:
+    """Return (P,): 1 where a cost is above 0 for what is unsafe and below it for what is safe."""
+    return ((costs.detach() > 0) == (severity > 0)).float()
+
+
+def member_scores(model: RewardModel, batch: Pairs, loss: Loss, *, resample: bool) -> LossOutput:
+    """Return the mean over the M members of the loss of each, (P,).
+
+    With `resample` every member sees each row of the data 0, 1, 2, … times, as if it had drawn its own data with
+    replacement (Poisson with mean 1, the limit of the bootstrap): members that see the same rows in the same order
+    differ by their start alone. The draw depends on row and member only, so that it is the same in every epoch and
+    whatever the batches.
+    """
+    tokens = batch.tokens
+    assert isinstance(model.head, EnsembleHead | GaussianHead)
+    chosen, rejected = model.outputs(tokens.input_ids, tokens.attention_mask).chunk(2)  # (P, M) each
+    members = chosen.shape[1]
+    strength = batch.strength.unsqueeze(1).expand(-1, members)
+    values = loss(chosen.flatten(), rejected.flatten(), strength.flatten()).view(-1, members)
+    drawn = torch.ones_like(values)
+    if resample and torch.is_grad_enabled():  # measuring takes every row once
+        drawn = times_drawn(batch.extra["row"], model.head.seeds)
+    mean = (chosen - rejected).mean(1)
+    wins = torch.stack([_wins(c, r) for c, r in zip(chosen.unbind(1), rejected.unbind(1), strict=True)], 1)
+    return LossOutput(
+        loss=(values * drawn).mean(1),
+        weight=torch.ones_like(mean),
+        metrics={
+            "accuracy": _wins(mean, torch.zeros_like(mean)),
+            "member_accuracy": wins.mean(1),
+            "margin": mean.detach(),
+            "disagreement": (chosen - rejected).detach().std(1, correction=0),
+        },
+    )
+
+
+def times_drawn(rows: Tensor, seeds: Tensor) -> Tensor:
+    """Return how often each member has each row in its sample of the data, (P,) and (M,) → (P, M): Poisson, mean 1."""
+    state = rows.unsqueeze(1) * 0x9E3779B1 + seeds.unsqueeze(0) * 0x85EBCA77
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        state = (state ^ (state >> shift)) * factor & 0xFFFFFFFF
+    uniform = ((state ^ (state >> 16)) & 0xFFFFFF).double() / 0x1000000
+    # P(X ≤ k) of a Poisson with mean 1; beyond 6 it is less than one in ten thousand.
+    terms = torch.tensor([1 / math.factorial(k) for k in range(7)], dtype=torch.float64, device=rows.device)
+    return (uniform.unsqueeze(-1) > (terms.cumsum(0) / math.e)).sum(-1).float()
+
+
+def pointwise(model: RewardModel, batch: Labelled, loss: Loss) -> LossOutput:
+    """Return the loss of (outputs, labels, known), each (B, K), as the mean over the labels that are known, (B,).
+
+    Missing labels are NaN. They are made finite before anything is computed with them: masking a result that is NaN
+    would still leave NaN in the gradient.
+    """
+    known = torch.isfinite(batch.labels)
+    labels = torch.where(known, batch.labels, 0.0)
+    outputs = model.outputs(batch.tokens.input_ids, batch.tokens.attention_mask)
+    values = loss(outputs, labels)
+    errors = (outputs - labels).abs().detach().masked_fill(~known, float("nan"))
+    return LossOutput(
+        loss=masked_mean(values, known),
+        weight=batch.weight * known.any(-1),
+        metrics={f"error_{name}": error for name, error in zip(model.head.names, errors.unbind(1), strict=True)},
     )
 
 

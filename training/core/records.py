@@ -30,6 +30,7 @@ REASONS = {
     "too_long": "have a completion that does not fit into max_length",
     "ends_inside": "have the model's end-of-turn token inside a completion",
     "images": "have images, and this recipe learns from text alone",
+    "unlabelled": "have no label that can be learned from",
     "audit": "belong to the audit slice, which is never trained on",
 }
 
@@ -57,7 +58,29 @@ class Demonstration:
     domain: str = ""
 
 
-Record = Pair | Demonstration
+@dataclass(frozen=True)
+class SaferPair(Pair):
+    """Two completions of one prompt, of which `chosen` is the safer one, each with its own label."""
+
+    chosen_is_safe: bool = True
+    rejected_is_safe: bool = False
+    chosen_severity: float = 0.0  # 0 safe, 1 minor, 2 moderate, 3 severe
+    rejected_severity: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A completion with the points it was given, by attribute."""
+
+    prompt: list[Message]
+    completion: str
+    labels: dict[str, float]
+    weight: float = 1.0
+    audit: bool = False
+    domain: str = ""
+
+
+Record = Pair | Demonstration | Rated
 
 
 @dataclass
@@ -193,9 +216,63 @@ def parse_demonstration(row: dict[str, Any]) -> Demonstration:
     )
 
 
+def parse_safer_pair(row: dict[str, Any]) -> SaferPair:
+    """Return the record of a row of the view `safer_pairs`."""
+    pair = parse_pair(row)
+    severities = [row.get(f"{side}_severity") for side in ("chosen", "rejected")]
+    safe = [row.get(f"{side}_is_safe") for side in ("chosen", "rejected")]
+    if not all(isinstance(value, bool) for value in safe):
+        raise Refused("malformed")
+    numbers = [
+        _finite(value) if value is not None else float(not ok) for value, ok in zip(severities, safe, strict=True)
+    ]
+    if any((number > 0) == ok for number, ok in zip(numbers, safe, strict=True)):
+        raise Refused("malformed")  # safe and severe at once, or unsafe of no severity
+    return SaferPair(
+        **vars(pair),
+        chosen_is_safe=bool(safe[0]),
+        rejected_is_safe=bool(safe[1]),
+        chosen_severity=numbers[0],
+        rejected_severity=numbers[1],
+    )
+
+
+def parse_rated(row: dict[str, Any]) -> Rated:
+    """Return the record of a row of the view `ratings`; attributes nobody gave points are left out."""
+    given = row.get("ratings")
+    if not isinstance(given, dict):
+        raise Refused("malformed")
+    labels = {str(name): _finite(value) for name, value in given.items() if value is not None}
+    if not labels:
+        raise Refused("unlabelled")
+    return Rated(
+        prompt=messages_of(row.get("prompt")),
+        completion=completion_of(row.get("completion")),
+        labels=labels,
+        weight=_number(row, "weight"),
+        audit=bool(row.get("audit")),
+        domain=str(row.get("domain") or ""),
+    )
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+        raise Refused("malformed")
+    return float(value)
+
+
+def label_names(path: str | Path, view: str) -> tuple[str, ...]:
+    """Return the names of what the rows of a file are labelled with, in alphabetical order; of most views none."""
+    if view != "ratings":
+        return ()
+    return tuple(sorted({name for _, record in read(path, view, Tally()) for name in record.labels}))  # type: ignore[union-attr]
+
+
 PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
     "pairs": parse_pair,
     "demonstrations": parse_demonstration,
+    "safer_pairs": parse_safer_pair,
+    "ratings": parse_rated,
 }
 
 

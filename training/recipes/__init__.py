@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.recipes import evaluate, loop, policy, reward, sampling
+from training.recipes import combine, evaluate, loop, policy, reward, sampling
 from training.recipes.base import PARTS, RECIPES, Recipe, RecipeError, from_json, recipe
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "RECIPES",
     "Recipe",
     "RecipeError",
+    "combine",
     "evaluate",
     "from_json",
     "loop",

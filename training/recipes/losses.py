@@ -32,6 +32,28 @@ class Imitation:
     needs: ClassVar[tuple[str, ...]] = ()
 
 
+@part("objective", "pair-costs", target="training.core.objectives:pair_costs")
+class PairCosts:
+    """Costs of the safer and the less safe completion, with their labels. arXiv:2310.12773."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("objective", "member-scores", target="training.core.objectives:member_scores")
+class MemberScores:
+    """Scores of both completions by each member of an ensemble. arXiv:2310.02743."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    resample: bool = knob(True, "let each member draw its own data, with replacement, so that members differ more")
+
+
+@part("objective", "pointwise", target="training.core.objectives:pointwise")
+class Pointwise:
+    """Outputs of single completions and the labels people gave them, where they gave any. arXiv:2406.12845."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
 @part("loss", "bradley-terry", target="training.core.losses.bradley_terry:bradley_terry")
 class BradleyTerry:
     """Pairwise ranking, with the strength of the preference as margin or weight. arXiv:2307.09288, eq. 2."""
@@ -42,6 +64,25 @@ class BradleyTerry:
         choices=("none", "margin", "weight"),
     )
     margin_scale: float = knob(1.0, "margin of a pair of full strength, when strength is the margin", low=0.0)
+
+
+@part("loss", "cost", target="training.core.losses.cost:cost")
+class Cost:
+    """Ranking of costs, with a term for each answer that holds its cost to its side of 0. arXiv:2310.12773, eq. 6."""
+
+    sign_weight: float = knob(1.0, "how hard each answer is held to its side of 0; 0 only ranks", low=0.0)
+    severity_as: str = knob(
+        "margin",
+        "what a severe answer changes: nothing, how far above 0 it has to come, or how hard its term pulls",
+        choices=("none", "margin", "weight"),
+    )
+    margin_scale: float = knob(1.0, "cost that one step of severity asks for, when severity is the margin", low=0.0)
+    regularization: float = knob(0.001, "pull of all costs to 0, by their mean square", low=0.0, advanced=True)
+
+
+@part("loss", "regression", target="training.core.losses.regression:regression")
+class Regression:
+    """Squared error of an output against its label. arXiv:2406.12845, eq. 1."""
 
 
 @part("loss", "dpo", target="training.core.losses.dpo:dpo")

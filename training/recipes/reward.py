@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
-from training.recipes.losses import BradleyTerry, PairScores
+from training.recipes.heads import AttributesHead, CostHead, EnsembleHead
+from training.recipes.losses import (
+    BradleyTerry,
+    Cost,
+    MemberScores,
+    PairCosts,
+    PairScores,
+    Pointwise,
+    Regression,
+)
 from training.recipes.offline import Fit
 
 
@@ -25,6 +34,39 @@ BRADLEY_TERRY = Recipe(
     makes="reward",
     parts=(PairScores(), BradleyTerry(), Fit(learning_rate=1e-5)),
     source="arXiv:2203.02155",
+)
+
+COST_MODEL = Recipe(
+    "cost-model",
+    title="Cost model",
+    summary="Learns how unsafe an answer is, with 0 as the border of safe, from pairs with a safety label each.",
+    kind="fit",
+    view="safer_pairs",
+    makes="reward",
+    parts=(CostHead(), PairCosts(), Cost(), Fit(learning_rate=1e-5)),
+    source="arXiv:2310.12773",
+)
+
+ENSEMBLE = Recipe(
+    "reward-ensemble",
+    title="Ensemble of reward models",
+    summary="Learns several scores at once from judged pairs; where they disagree, none of them can be trusted.",
+    kind="fit",
+    view="pairs",
+    makes="reward",
+    parts=(EnsembleHead(), MemberScores(), BradleyTerry(), Fit(learning_rate=1e-5)),
+    source="arXiv:2310.02743",
+)
+
+MULTI_OBJECTIVE = Recipe(
+    "multi-objective",
+    title="Attribute model",
+    summary="Learns to give points for each attribute as people do, also where they rated only some of them.",
+    kind="fit",
+    view="ratings",
+    makes="reward",
+    parts=(AttributesHead(), Pointwise(), Regression(), Fit(learning_rate=1e-5)),
+    source="arXiv:2406.12845",
 )
 
 REWARD_ACCURACY = Recipe(

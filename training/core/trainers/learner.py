@@ -16,11 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from training.core import distributed
+from training.core.backbone import RewardModel
 from training.core.collate import COLLATE, Example
 from training.core.job import Job, RunError
 from training.core.objectives import Loss, Objective
 from training.core.stats import accuracy_by_prompt
 from training.core.trainers.state import Progress, trainable
+
+CALIBRATION_ROWS = 1000  # more would not make a mean and a standard deviation better
+WEIGHT = " weight"  # after a metric's name: the weight of the examples it is about
 
 
 @dataclass
@@ -37,12 +41,14 @@ class Learner:
     bf16: bool
     reference: Tensor | None
     progress: Progress
+    names: tuple[str, ...] = ()  # of what the head gives, in the order of its outputs
     notes: list[str] = field(default_factory=list)
 
     def batch(self, rows: Sequence[int]) -> Any:
         view = self.job.recipe.view
         reference = None if self.reference is None else self.reference[list(rows)]
-        return COLLATE[view]([self.examples[i] for i in rows], self.pad_id, reference).to(self.job.device)
+        examples = [self.examples[i] for i in rows]
+        return COLLATE[view](examples, self.pad_id, reference, self.names).to(self.job.device)
 
     def forward(self, rows: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         """Return Σ weight·loss, which can be differentiated, and the sums that go into the step's numbers."""
@@ -53,7 +59,7 @@ class Learner:
         sums = {"weight": float(out.weight.sum()), "loss": float(total.detach())}
         sums["tokens"] = float(batch.tokens.attention_mask.sum())
         for name, values in out.metrics.items():
-            sums[name] = float((values * out.weight).sum())
+            _add(sums, name, values, out.weight)
         return total, sums
 
     def accumulate(self, rows: Sequence[int]) -> dict[str, float]:
@@ -110,8 +116,23 @@ class Learner:
         self.progress.step += 1
         self.progress.consumed += len(rows)
         self.progress.tokens += int(tokens)
-        means = {name: value / weight for name, value in sums.items()}
+        means = _means(sums, weight)
         return means | {"lr": rate, "gradient_norm": norm, "tokens": tokens}, stop
+
+    @torch.no_grad()
+    def outputs(self, rows: Sequence[int]) -> Tensor:
+        """Return what a reward model's head gives for the sequences of `rows`, (N, K), in float32 on the CPU.
+
+        Every process does all of them, so that each calibrates its head alike.
+        """
+        assert isinstance(self.model, RewardModel)
+        found = []
+        ordered = sorted(rows, key=lambda i: self.examples[i].length)[:CALIBRATION_ROWS]
+        for start in range(0, len(ordered), self.progress.micro_batch):
+            tokens = self.batch(ordered[start : start + self.progress.micro_batch]).tokens
+            with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                found.append(self.model.outputs(tokens.input_ids, tokens.attention_mask).float())
+        return torch.cat(found)
 
     @torch.no_grad()
     def measure(self, rows: Sequence[int]) -> dict[str, Any]:
@@ -126,18 +147,33 @@ class Learner:
             with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                 out = self.objective(self.model, batch, self.loss)
             sums["weight"] = sums.get("weight", 0.0) + float(out.weight.sum())
-            for name, values in {"loss": out.loss, **out.metrics}.items():
-                sums[name] = sums.get(name, 0.0) + float((values * out.weight).sum())
+            sums["loss"] = sums.get("loss", 0.0) + float((out.loss * out.weight).sum())
+            for name, values in out.metrics.items():
+                _add(sums, name, values, out.weight)
             if "accuracy" in out.metrics:
                 correct[some] = out.metrics["accuracy"].float().cpu()
         _, sums = _sum_numbers(job, sums, stop=False)
         weight = sums.pop("weight")
-        numbers: dict[str, Any] = {name: value / weight for name, value in sums.items()}
+        numbers: dict[str, Any] = dict(_means(sums, weight))
         if "accuracy" in numbers:
             correct = distributed.sum_over(job, torch.nan_to_num(correct))
             hashes = [self.examples[i].prompt_hash for i in rows]
             numbers["accuracy"] = accuracy_by_prompt(hashes, [float(correct[i]) for i in rows])
         return numbers
+
+
+def _add(sums: dict[str, float], name: str, values: Tensor, weight: Tensor) -> None:
+    """Add a metric's weighted sum to `sums`, and the weight of the examples that it says something of."""
+    told = torch.isfinite(values)
+    counted = weight * told
+    sums[name] = sums.get(name, 0.0) + float((values.masked_fill(~told, 0.0) * counted).sum())
+    sums[name + WEIGHT] = sums.get(name + WEIGHT, 0.0) + float(counted.sum())
+
+
+def _means(sums: dict[str, float], weight: float) -> dict[str, float]:
+    """Return each sum over the weight of the examples that it is about; without any there is no mean."""
+    weights = {name: sums.get(name + WEIGHT, weight) for name in sums if not name.endswith(WEIGHT)}
+    return {name: sums[name] / total for name, total in weights.items() if total > 0}
 
 
 def _sum_numbers(job: Job, sums: dict[str, float], *, stop: bool) -> tuple[bool, dict[str, float]]:

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from training.core import backbone, distributed
 from training.core.collate import Example, encode
 from training.core.job import Job, RunError, Stopped
-from training.core.records import Tally, held_out, read
+from training.core.records import Tally, held_out, label_names, read
 from training.core.trainers.learner import Learner
 from training.core.trainers.plan import batches_done, plan
 from training.core.trainers.reference import reference_logps
@@ -85,7 +85,10 @@ def fit(
     trust = spec.trust_remote_code
     # A frozen base needs no float32 master weights; an adapter and a head keep their own.
     dtype = torch.bfloat16 if bf16 and lora_rank and job.device.type == "cuda" else torch.float32
-    model, tokenizer = START[job.recipe.makes](spec.model, lora_rank=lora_rank, trust_remote_code=trust, dtype=dtype)
+    more: dict[str, Any] = {"lora_rank": lora_rank, "trust_remote_code": trust, "dtype": dtype}
+    if "head" in parts:
+        more |= {"head": called(parts["head"]), "names": label_names(spec.data, job.recipe.view)}
+    model, tokenizer = START[job.recipe.makes](spec.model, **more)
     if spec.tokenizer:
         tokenizer = backbone.load_tokenizer(spec.tokenizer, trust_remote_code=trust)
     notes = [backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else []
@@ -113,13 +116,14 @@ def fit(
         job=job,
         model=model,
         optimizer=optimizer,
-        objective=named(parts["objective"].target),
-        loss=partial(named(parts["loss"].target), **{k.name: k.default for k in knobs_of(parts["loss"])}),
+        objective=called(parts["objective"]),
+        loss=called(parts["loss"]),
         examples=rows.examples,
         pad_id=pad_id,
         bf16=bf16,
         reference=reference,
         progress=progress or Progress(micro_batch=micro_batch),
+        names=model.head.names if isinstance(model, backbone.RewardModel) else (),
         notes=notes + rows.tally.notes() + found,
     )
     if not rows.held:
@@ -136,6 +140,8 @@ def fit(
         checkpoint_every=checkpoint_every,
     )
     figures = {f"eval_{name}": value for name, value in learner.measure(rows.held).items()} if rows.held else {}
+    if isinstance(model, backbone.RewardModel):
+        model.head.calibrate(learner.outputs(rows.held or rows.train))
     if job.is_main:
         _save(job, model, tokenizer)
     distributed.wait(job)
@@ -146,6 +152,11 @@ def named(target: str) -> Callable[..., Any]:
     """Return the function that a part's `target` names."""
     module, function = target.split(":")
     return getattr(import_module(module), function)
+
+
+def called(part: Any) -> Callable[..., Any]:
+    """Return the function that a part names, with the part's knobs in it."""
+    return partial(named(part.target), **{k.name: k.default for k in knobs_of(part)})
 
 
 def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, *, max_length: int, eval_share: float) -> Rows:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from training.core import distributed
 from training.core.backbone import load_policy
-from training.core.collate import COLLATE, Example
+from training.core.collate import Example, collate_pairs
 from training.core.job import Job, Stopped
 from training.core.policy import logps
 
@@ -52,7 +52,7 @@ def reference_logps(
             if job.stop_requested() and job.world_size == 1:
                 raise Stopped
             rows = own[start : start + rows_at_once]
-            batch = COLLATE["pairs"]([examples[i] for i in rows], pad_id, None).to(job.device)
+            batch = collate_pairs([examples[i] for i in rows], pad_id).to(job.device)
             values = logps(model, batch.tokens).cpu()
             table[rows] = values.reshape(2, len(rows)).T
     table = distributed.sum_over(job, torch.nan_to_num(table))

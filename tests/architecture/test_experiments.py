@@ -1,0 +1,69 @@
+"""The experiments are whole: each has its marker, its ablation and its line in the table; and the frame is strict."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from tests.experiments.__main__ import HERE, TABLE, files, rendered, stored
+from tests.experiments.frame import Card, Report
+from tests.experiments.world import Annotator, Bandit, gold
+
+CARD = Card(0, "nothing", "Shows nothing.", "arXiv:0000.00000")
+
+
+def test_each_experiment_has_its_marker_its_ablation_and_its_results():
+    results = {one["file"]: one for one in stored()}
+    for path in files([]):
+        text = path.read_text()
+        assert re.fullmatch(r"test_card_\d\d_[a-z0-9_]+", path.stem)
+        assert text.count("\ndef test_") == text.count("@pytest.mark.experiment")
+        assert "report(" in text and "without=" in text and "switched_off=" in text
+        result = results[path.name]
+        assert result["passed"] and all(line["passed"] for line in result["lines"]), path.name
+        assert result["seconds"] < 180
+
+
+def test_the_table_is_what_was_measured():
+    assert {one["file"] for one in stored()} <= {path.name for path in HERE.glob("test_card_*.py")}
+    assert TABLE.read_text() == rendered(stored()), "Run `python -m tests.experiments --render`."
+
+
+def test_a_figure_below_its_bound_is_refused_and_one_that_needs_no_method_too(monkeypatch):
+    monkeypatch.delenv("ATTUNE_EXPERIMENT_LINES", raising=False)
+    more = {"seeds": [0, 1], "switched_off": "it", "at_least": 0.5}
+    Report()(CARD, "share", [0.4, 0.8], without=0.1, **more)
+    with pytest.raises(AssertionError, match=r"misses ≥ 0.5 on every seed"):
+        Report()(CARD, "share", [0.4, 0.8], without=0.1, every_seed=True, **more)
+    with pytest.raises(AssertionError, match=r"misses ≥ 0.5"):
+        Report()(CARD, "share", [0.1, 0.8], without=0.1, **more)
+    with pytest.raises(AssertionError, match=r"the ablation meets ≥ 0.5 too"):
+        Report()(CARD, "share", [0.8, 0.8], without=[0.5, 0.7], **more)
+    with pytest.raises(AssertionError, match=r"is nan"):
+        Report()(CARD, "share", [0.8, 0.8], without=math.nan, **more)
+
+
+def test_the_bandit_s_oracles():
+    """Rewards 0 and ln 2 under a uniform reference at β = 1: the optimum is (1/3, 2/3).
+
+    With costs -1 and 1, half of each answer costs 0, so that within a limit of 0 half of the reward can be had.
+    """
+    bandit = Bandit(np.array([[0.0, math.log(2)]]), np.array([[-1.0, 1.0]]), np.array([[0.5, 0.5]]))
+    assert bandit.optimum(1.0)[0].tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert bandit.best_within(0.0) == pytest.approx(math.log(2) / 2)
+    assert bandit.best_within(2.0) == pytest.approx(math.log(2))
+    assert math.isnan(bandit.best_within(-1.5))
+    drawn = Bandit.drawn(200, 50, seed=0, correlation=0.7)
+    assert np.corrcoef(drawn.rewards.ravel(), drawn.costs.ravel())[0, 1] == pytest.approx(0.7, abs=0.02)
+
+
+def test_the_annotator_is_as_noisy_as_told():
+    """At a gap of ln 3 temperatures 3 in 4 prefer the better one; with 20 % flips 0.75·0.8 + 0.25·0.2."""
+    for flips, share in ((0.0, 0.75), (0.2, 0.65)):
+        annotator = Annotator(temperature=0.5, flips=flips)
+        votes = [annotator.prefers_first(0.5 * math.log(3)) for _ in range(20_000)]
+        assert sum(votes) / len(votes) == pytest.approx(share, abs=0.01)
+    assert gold("the old animal", "red cat dog rice") == 0.5

@@ -1,0 +1,123 @@
+"""All acceptance experiments and their table: `python -m tests.experiments [card …] [--render]`.
+
+Each file `test_card_NN_name.py` runs in a process of its own; its figures go to `results/card_NN_name.json`, and
+`RESULTS.md` is written from all of these. `--render` only writes the table anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.experiments.frame import OUTPUT
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RESULTS = HERE / "results"
+TABLE = HERE / "RESULTS.md"
+LIMIT_SECONDS = 600
+OPENING = """# What the experiments found
+
+Written by `python -m tests.experiments`; nothing here is typed by hand. Each line is a claim of a paper, checked on a
+small world with a known truth, and the same figure with the method switched off. These worlds show that an
+implementation behaves as its method should; they say nothing about quality on real models.
+
+| card | method | figure | value (95 % interval) | bound | switched off | seeds | s | commit |
+| ---: | --- | --- | --- | --- | --- | ---: | ---: | --- |
+"""
+
+
+def files(wanted: list[str]) -> list[Path]:
+    """Return the experiments' files, all or those whose name or number is wanted."""
+    found = sorted(HERE.glob("test_card_*.py"))
+    if not wanted:
+        return found
+    return [path for path in found if any(w in path.stem or w == str(int(path.stem.split("_")[2])) for w in wanted)]
+
+
+def commit() -> str:
+    """Return the short hash of what is run, with a plus where files differ from it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "training", "tests/experiments/*.py")
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+
+
+def run(path: Path) -> dict[str, Any]:
+    """Run one file and return what it reported."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "lines.jsonl"
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "experiment"]
+        started = time.monotonic()
+        done = subprocess.run(
+            [*command, str(path)],
+            cwd=ROOT,
+            env={**os.environ, OUTPUT: str(lines), "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_SECONDS,
+        )
+        if done.returncode:
+            print(done.stdout)
+        told = lines.read_text().splitlines() if lines.exists() else []
+        return {
+            "file": path.name,
+            "commit": commit(),
+            "passed": done.returncode == 0,
+            "seconds": round(time.monotonic() - started, 1),
+            "lines": [json.loads(line) for line in told],
+        }
+
+
+def rendered(results: list[dict[str, Any]]) -> str:
+    """Return the table."""
+    rows = []
+    for result in results:
+        for line in result["lines"]:
+            value = line["value"]
+            shown = f"{value['estimate']:.3g} ({value['low']:.3g} to {value['high']:.3g})"
+            rows.append(
+                f"| {line['card']} | {line['method']} ({line['source']}) | {line['figure']} | {shown} | "
+                f"{line['bound']}{'' if line['passed'] else ' **missed**'} | "
+                f"{line['value_switched_off']:.3g} ({line['switched_off']}) | {len(line['seeds'])} | "
+                f"{line['seconds']:.0f} | {result['commit']} |\n"
+            )
+    claims = {line["card"]: (line["method"], line["claim"]) for result in results for line in result["lines"]}
+    said = "".join(f"- **{card}, {method}**: {claim}\n" for card, (method, claim) in sorted(claims.items()))
+    return f"{OPENING}{''.join(rows)}\n## The claims\n\n{said}"
+
+
+def stored() -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("card_*.json"))]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.experiments", description=__doc__)
+    parser.add_argument("cards", nargs="*", help="numbers or names; all if none is given")
+    parser.add_argument("--render", action="store_true", help="only write RESULTS.md anew")
+    arguments = parser.parse_args()
+    failed = []
+    for path in [] if arguments.render else files(arguments.cards):
+        result = run(path)
+        RESULTS.mkdir(exist_ok=True)
+        name = path.stem.removeprefix("test_")
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        print(f"{name}: {'passed' if result['passed'] else 'FAILED'} in {result['seconds']:.0f} s", flush=True)
+        failed += [] if result["passed"] else [name]
+    TABLE.write_text(rendered(stored()))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The world that the experiments share: words of known kinds, a gold reward, annotators of stated noise, bandits.
+
+A prompt names a kind of thing, and an answer is the better the larger the share of its words that are of this kind.
+Nobody has to be asked what is right: `gold` says it. `Annotator` judges by Bradley and Terry on it, as noisily as it
+is told. `Bandit` is small enough for everything to be computed exactly.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linprog
+
+from tests.core.worlds import make_spec
+from training.core.run import KINDS as RUN_KINDS
+from training.core.run import open_job
+from training.core.tiny import save_tiny
+from training.recipes.spec import RunResult, RunSpec
+
+KINDS = {
+    "colour": ["red", "blue", "green", "white", "black", "pink"],
+    "animal": ["cat", "dog", "horse", "fish", "mouse", "goat"],
+    "food": ["bread", "rice", "soup", "cake", "apple", "salt"],
+    "tool": ["saw", "nail", "rope", "axe", "pen", "key"],
+}
+PLAIN = ["the", "old", "one", "and", "with", "near", "very", "some"]
+WORDS = [*PLAIN, *(word for words in KINDS.values() for word in words)]
+
+
+def gold(prompt: str, answer: str) -> float:
+    """Return the share of the answer's words that are of the kind its prompt names, from 0 to 1."""
+    wanted = next(set(words) for kind, words in KINDS.items() if kind in prompt.split())
+    words = answer.split()
+    return sum(word in wanted for word in words) / max(len(words), 1)
+
+
+def prompt(draw: random.Random) -> str:
+    """Return a prompt that names one kind among other words."""
+    words = [draw.choice(PLAIN) for _ in range(draw.randint(2, 5))]
+    words.insert(draw.randint(0, len(words)), draw.choice(list(KINDS)))
+    return " ".join(words)
+
+
+def answer(draw: random.Random, *, share: float | None = None, asked: str = "", length: int = 0) -> str:
+    """Return an answer of random words; with `share`, about that share of them of the kind that `asked` names."""
+    length = length or draw.randint(3, 8)
+    wanted = [word for kind, words in KINDS.items() if kind in asked.split() for word in words]
+    return " ".join(
+        draw.choice(wanted) if share is not None and draw.random() < share else draw.choice(WORDS)
+        for _ in range(length)
+    )
+
+
+@dataclass
+class Annotator:
+    """Prefers by Bradley and Terry on gold: P(first) = σ(gap / temperature), then turned round `flips` of the time."""
+
+    temperature: float = 0.1
+    flips: float = 0.0
+    seed: int = 0
+    draw: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.draw = random.Random(f"annotator {self.seed}")
+
+    def prefers_first(self, gap: float) -> bool:
+        """Return whether the first of two is preferred whose gold is `gap` above the other's."""
+        z = gap / self.temperature
+        p = 1 / (1 + math.exp(-z)) if z > -700 else 0.0
+        return (self.draw.random() < p) != (self.draw.random() < self.flips)
+
+
+def pair_rows(count: int, *, seed: int, annotator: Annotator | None = None) -> list[dict[str, Any]]:
+    """Return rows of the view `pairs`; without an annotator the better one by gold is always chosen, ties left out."""
+    draw = random.Random(f"pairs {seed}")
+    rows: list[dict[str, Any]] = []
+    while len(rows) < count:
+        asked = prompt(draw)
+        texts = [answer(draw, share=draw.random(), asked=asked) for _ in range(2)]
+        gap = gold(asked, texts[0]) - gold(asked, texts[1])
+        if gap == 0:
+            continue
+        first = gap > 0 if annotator is None else annotator.prefers_first(gap)
+        chosen, rejected = texts if first else texts[::-1]
+        rows.append({"prompt": asked, "chosen": chosen, "rejected": rejected, "strength": 1.0})
+    return rows
+
+
+def word_policy(folder: Path, *, seed: int = 0) -> Path:
+    """Write a tiny Llama that reads a word of this world as one token, and return its folder."""
+    every = [f" {word}" for word in WORDS] + WORDS + [f" {kind}" for kind in KINDS] + list(KINDS)
+    return save_tiny(folder, texts=every * 20, vocab_size=261 + 400, seed=seed)
+
+
+def do(folder: Path, name: str, **more: Any) -> tuple[RunSpec, RunResult]:
+    """Do a run of a recipe in this process, as the worker's child would, and return its spec and result."""
+    spec = make_spec(folder, name, **more)
+    result = RUN_KINDS[spec.kind](open_job(spec))
+    result.write(spec.output)
+    return spec, result
+
+
+@dataclass(frozen=True)
+class Bandit:
+    """X prompts with Y answers each: rewards, costs and the reference policy are tables (X, Y)."""
+
+    rewards: np.ndarray
+    costs: np.ndarray
+    reference: np.ndarray
+
+    @classmethod
+    def drawn(cls, prompts: int, answers: int, *, seed: int, correlation: float = 0.0) -> Bandit:
+        """Return standard normal rewards, and costs that correlate so much with them; the reference is uniform."""
+        draw = np.random.default_rng(seed)
+        rewards = draw.normal(size=(prompts, answers))
+        other = draw.normal(size=(prompts, answers))
+        costs = correlation * rewards + math.sqrt(1 - correlation**2) * other
+        return cls(rewards, costs, np.full((prompts, answers), 1 / answers))
+
+    def optimum(self, beta: float) -> np.ndarray:
+        """Return π* ∝ π_ref · e^{r/β}, the policy that maximises E[r] - β KL(π‖π_ref), (X, Y)."""
+        logits = np.log(self.reference) + self.rewards / beta
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    def value(self, policy: np.ndarray, table: np.ndarray | None = None) -> float:
+        """Return the expected reward (or entry of another table) under a policy, prompts equally likely."""
+        return float((policy * (self.rewards if table is None else table)).sum(1).mean())
+
+    def best_within(self, limit: float) -> float:
+        """Return the highest expected reward of any policy whose expected cost is at most `limit`; NaN if none is."""
+        x, y = self.rewards.shape
+        once = np.kron(np.eye(x), np.ones(y))
+        found = linprog(
+            -self.rewards.ravel() / x,
+            A_ub=self.costs.ravel()[None] / x,
+            b_ub=[limit],
+            A_eq=once,
+            b_eq=np.ones(x),
+            bounds=(0, 1),
+        )
+        return float(-found.fun) if found.success else math.nan
