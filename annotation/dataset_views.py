@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from annotation.behaviour import MEASURES
@@ -131,6 +132,7 @@ VIEWS: dict[str, View] = {
                 "prompt": _MESSAGES,
                 "chosen": f"{_MESSAGES}: the safer answer",
                 "rejected": f"{_MESSAGES}: the less safe answer",
+                "chosen_is_better": "true when the safer answer is the more helpful one as well",
                 "chosen_is_safe": "true when the safer answer is safe",
                 "rejected_is_safe": "true when the other one is safe too",
                 "chosen_severity": "0 when safe, else that of its worst category, 1 to 3",
@@ -226,12 +228,86 @@ VIEWS: dict[str, View] = {
             },
         ),
         View(
+            "turns",
+            "A better and a worse next turn after the same conversation",
+            {
+                "prompt": f"{_MESSAGES}: the conversation before the turn",
+                "chosen": f"{_MESSAGES}: the better turn; of whole dialogues all that follows",
+                "rejected": f"{_MESSAGES}: the worse one",
+                "gap": "how much better it was called, 1/3 to 1: in place of a difference of rewards",
+                "number": "which turn of the assistant it is, from 1",
+                "chosen_origin": "who wrote the better turn",
+                "rejected_origin": "who wrote the worse one",
+                **PROVENANCE,
+            },
+        ),
+        View(
+            "outcomes",
+            "One answer with one number for how good it is",
+            {
+                "prompt": _MESSAGES,
+                "completion": f"{_MESSAGES}: the answer",
+                "reward": "0 to 1: the mean of its ratings over the highest there is, or its score",
+                "source": '"ratings" or "critiques": what it was made from',
+                "completion_origin": "who wrote it",
+                **PROVENANCE,
+            },
+        ),
+        View(
+            "people",
+            "What one person preferred: pairs to learn the person from, and pairs to be told right",
+            {
+                "annotator": "pseudonym of the person, stable within this server",
+                "context": 'list of {"prompt", "chosen", "rejected", "strength"}: up to eight, the earlier ones',
+                "target": "the same of up to eight later ones, about other prompts",
+                "simulated": "true when a simulated person judged",
+                "campaign": "name of the campaign",
+                "feedback": "id of the last judgement in it",
+            },
+        ),
+        View(
+            "aggregates",
+            "One item per row: what people said together, beside what each of them said",
+            {
+                "kind": "kind of feedback",
+                "prompt": _MESSAGES,
+                "completions": 'list of {"text", "origin"} in canonical order; of a whole dialogue also "messages"',
+                "aggregate": 'list of {"dimension", "place", "value", "category", "agreement", "judgements"}: the '
+                "median where there is an order, else what most said; and the share of pairs of judgements that say "
+                "the same",
+                "judgements": 'list of {"annotator", "payload", "verdict", "shown_order", "seconds", "active_seconds", '
+                '"simulated", "guideline", "feedback", "created"}: every judgement that stands',
+                "agreement": "the mean of these shares; null where nobody can agree",
+                "count": "how many judgements there are",
+                **{
+                    name: PROVENANCE[name]
+                    for name in ("round", "policy", "campaign", "task", "feedback", "audit", "turn")
+                },
+            },
+        ),
+        View(
             "prompts",
             "What the campaign asks about, each prompt once",
             {"id": "hash of the prompt", "prompt": _MESSAGES, "domain": "domain, or the empty string"},
         ),
     )
 }
+
+
+# Views whose rows are made of those of other ones, which a kind feeds without knowing.
+MADE_OF: dict[str, tuple[str, ...]] = {
+    "turns": ("pairs",),
+    "outcomes": ("ratings", "critiques"),
+    "people": ("pairs",),
+}
+# Of every campaign, whatever is asked in it.
+ALWAYS = ("judgements", "aggregates", "prompts")
+
+
+def views_of(fed: Collection[str]) -> list[View]:
+    """Return the views that have rows in a campaign whose kind feeds `fed`, in the order in which pages show them."""
+    made = [name for name, sources in MADE_OF.items() if set(sources) & set(fed)]
+    return [VIEWS[name] for name in (*fed, *made, *ALWAYS)]
 
 
 def view(name: str) -> View:

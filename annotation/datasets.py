@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.urls import reverse
 
-from annotation import dataset_views, dialogues, suggestions
-from annotation.errors import Invalid
-from annotation.feedback import kind
+from annotation import aggregates, dataset_views, derived_rows, dialogues, suggestions
+from annotation.dataset_filters import SPLITS, Filters, agreement_of
+from annotation.feedback import FeedbackType, kind
 from annotation.messages import (
     Content,
     Message,
@@ -27,10 +29,10 @@ from annotation.messages import (
     parts_of,
     references,
 )
-from annotation.models import Campaign, Feedback, Image, Prompt
+from annotation.models import Campaign, Feedback, Image, Prompt, Task
 
 CHUNK = 1000
-SPLITS = ("train", "test")
+__all__ = ["SPLITS", "Filters", "content_hash", "lines", "prompt_hash", "rows", "severity", "split"]
 
 
 def content_hash(value: Any) -> str:
@@ -53,37 +55,31 @@ def split(prompt_hash: str) -> str:
 def rows(
     campaign: Campaign,
     view: str,
+    filters: Filters | None = None,
     *,
-    split: str | None = None,
-    batches: Collection[str] | None = None,
-    include_audit: bool = True,
-    include_simulated: bool = True,
-    exclude_users: Collection[int] = (),
     after_id: int = 0,
+    through_id: int | None = None,
     site: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Return the rows of a view in the order of their ids, a thousand at a time, in constant memory.
 
-    Checks its arguments at once, so that `Invalid` comes before the first byte of a stream. `batches` keeps the tasks
-    of these batches; `after_id` continues after the row whose `feedback` it is. Where the campaign has images, `site`
-    (such as "https://attune.example.org") makes their addresses whole.
+    Checks its arguments at once, so that `Invalid` comes before the first byte of a stream. `after_id` continues after
+    the row whose `feedback` it is, and `through_id` ends with it; of "aggregates", it gives the items that were judged
+    since. Where the campaign has images, `site` (such as "https://attune.example.org") makes their addresses whole.
     """
     dataset_views.view(view)
-    if split is not None and split not in SPLITS:
-        message = f"There is no split {split!r}; there are: {', '.join(SPLITS)}."
-        raise Invalid(message, {"split": [message]})
+    filters = filters or Filters()
     if view == "prompts":
-        return _prompts(campaign, split, site)
-    judgements = Feedback.objects.current().filter(campaign=campaign, id__gt=after_id)
-    if batches is not None:
-        judgements = judgements.filter(task__batch__in=batches)
-    if not include_audit:
-        judgements = judgements.filter(task__is_audit=False)
-    if not include_simulated:
-        judgements = judgements.filter(user__is_simulated=False)
-    if exclude_users:
-        judgements = judgements.exclude(user__in=exclude_users)
-    return _judgements(campaign, view, judgements.order_by("id"), split, site)
+        return _prompts(campaign, filters.split, site)
+    found = filters.judgements(campaign)
+    if through_id is not None:
+        found = found.filter(id__lte=through_id)
+    if view == "aggregates":
+        return _aggregates(campaign, found, found.filter(id__gt=after_id), filters, site)
+    found = found.filter(id__gt=after_id)
+    if view == "people":
+        return _people(campaign, found, filters, site)
+    return _judgements(campaign, view, found, filters, site)
 
 
 def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -96,8 +92,8 @@ def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield line + "\n"
 
 
-def _by_id(found: QuerySet[Any], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Yield the columns, of which the first is the id, in the order of the ids, CHUNK rows per statement.
+def _by_id(found: QuerySet[Any], columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield lists of CHUNK rows of these columns, of which the first is the id, in the order of the ids.
 
     Not through one cursor: outside a transaction PostgreSQL would find all rows before it hands out the first, and
     inside one a client that reads slowly would hold back its vacuum. What is written after the start is left out, so
@@ -106,7 +102,7 @@ def _by_id(found: QuerySet[Any], columns: Sequence[str]) -> Iterator[tuple[Any, 
     last, end = 0, found.order_by("-id").values_list("id", flat=True).first() or 0
     rows = found.filter(id__lte=end).order_by("id").values_list(*columns)
     while chunk := list(rows.filter(id__gt=last)[:CHUNK]):
-        yield from chunk
+        yield chunk
         last = chunk[-1][0]
 
 
@@ -137,26 +133,36 @@ class _Illustrated:
 
 def _prompts(campaign: Campaign, only: str | None, site: str) -> Iterator[dict[str, Any]]:
     illustrated = _Illustrated(campaign, site)
-    found = Prompt.objects.filter(campaign=campaign).order_by("id")
-    for _, messages, hash_, domain in _by_id(found, ("id", "messages", "content_hash", "domain")):
+    found = Prompt.objects.filter(campaign=campaign)
+    for _, messages, hash_, domain in chain.from_iterable(_by_id(found, ("id", "messages", "content_hash", "domain"))):
         if only is None or split(hash_) == only:
             yield {"id": hash_, **illustrated.prompt(messages), "domain": domain}
 
 
+def _people(campaign: Campaign, found: QuerySet[Feedback], filters: Filters, site: str) -> Iterator[dict[str, Any]]:
+    for user in found.order_by("user_id").values_list("user_id", flat=True).distinct():
+        yield from derived_rows.person(_judgements(campaign, "pairs", found.filter(user=user), filters, site))
+
+
+# Plain tuples instead of model instances, which would take twice the time.
+_COLUMNS = (
+    *("id", "task_id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
+    "behaviour",
+    *("user__pseudonym", "user__is_simulated"),
+    *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__prompt__content_hash"),
+)
+
+
 def _judgements(
-    campaign: Campaign, view_name: str, found: Any, only: str | None, site: str
+    campaign: Campaign, view_name: str, found: QuerySet[Feedback], filters: Filters, site: str
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows; plain tuples instead of model instances, which would take twice the time."""
-    columns = (
-        *("id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
-        "behaviour",
-        *("user__pseudonym", "user__is_simulated"),
-        *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__prompt__content_hash"),
-    )
     options = campaign.options
     illustrated = _Illustrated(campaign, site)
+    sources = dataset_views.MADE_OF.get(view_name, (view_name,))
+    made = derived_rows.BY_ROW.get(view_name)
     for (
         id_,
+        _task,
         kind_name,
         payload,
         shown_order,
@@ -170,15 +176,12 @@ def _judgements(
         content,
         meta,
         audit,
-        hash_,
-    ) in _by_id(found, columns):
-        if only is not None and split(hash_) != only:
-            continue
+        _hash,
+    ) in chain.from_iterable(_kept(chunk, filters) for chunk in _by_id(found, _COLUMNS)):
         feedback_kind = kind(kind_name)
         texts = [illustrated.content(answer_of(completion)) for completion in content["completions"]]
         prompt = illustrated.prompt(content["messages"])
         origins = meta.get("origins") or [""] * len(texts)
-        rests = content.get("dialogues") or [None] * len(texts)
         provenance = {
             "annotator": pseudonym,
             "seconds": seconds,
@@ -198,10 +201,7 @@ def _judgements(
                 "kind": kind_name,
                 **prompt,
                 "dialogue": dialogues.whole(content),
-                "completions": [
-                    {**column, **({"messages": rest} if rest else {})}
-                    for column, rest in zip(completions_column(texts, origins), rests, strict=True)
-                ],
+                "completions": _completions(content, texts, origins),
                 "shown_order": shown_order,
                 "payload": payload,
                 "verdict": feedback_kind.verdict(payload, options=options),
@@ -210,8 +210,80 @@ def _judgements(
                 **provenance,
             }
             continue
-        for row in feedback_kind.rows(view_name, payload, texts=texts, origins=origins, shown_order=shown_order):
-            placed = dialogues.placed(row, content)
-            if placed["turn"] is None:
-                placed |= prompt
-            yield {**placed, **provenance, "turn": placed["turn"]}
+        for source in sources:
+            for row in feedback_kind.rows(source, payload, texts=texts, origins=origins, shown_order=shown_order):
+                placed = dialogues.placed(row, content)
+                if placed["turn"] is None:
+                    placed |= prompt
+                if made is None:
+                    yield {**placed, **provenance, "turn": placed["turn"]}
+                elif (of_it := made(placed)) is not None:
+                    yield {**of_it, **provenance, "turn": placed["turn"]}
+
+
+def _completions(content: dict[str, Any], texts: Sequence[Content], origins: Sequence[str]) -> list[dict[str, Any]]:
+    rests = content.get("dialogues") or [None] * len(texts)
+    return [
+        {**column, **({"messages": rest} if rest else {})}
+        for column, rest in zip(completions_column(texts, origins), rests, strict=True)
+    ]
+
+
+def _kept(chunk: list[tuple[Any, ...]], filters: Filters) -> list[tuple[Any, ...]]:
+    """Return the rows of `_COLUMNS` that pass what only a kind can tell, and the split. One statement at most."""
+    if filters.split is not None:
+        chunk = [row for row in chunk if split(row[-1]) == filters.split]
+    if filters.min_severity:
+        chunk = [row for row in chunk if severity(kind(row[2]), row[3]) >= filters.min_severity]
+    if filters.min_agreement is not None and chunk:
+        said = defaultdict(list)
+        of_them = Feedback.objects.current().filter(task__in={row[1] for row in chunk})
+        for task, kind_name, payload in of_them.values_list("task_id", "kind", "payload"):
+            said[task].append(list(kind(kind_name).points(payload)))
+        shares = {task: agreement_of(points) for task, points in said.items()}
+        agreed = {task for task, share in shares.items() if share is not None and share >= filters.min_agreement}
+        chunk = [row for row in chunk if row[1] in agreed]
+    return chunk
+
+
+def severity(feedback_kind: FeedbackType, payload: dict[str, Any]) -> int:
+    """Return the worst severity that a judgement names, 0 to 3; 0 where none is asked about."""
+    return max((point.value for point in feedback_kind.points(payload) if point.dimension == "severity"), default=0)
+
+
+def _aggregates(
+    campaign: Campaign, found: QuerySet[Feedback], new: QuerySet[Feedback], filters: Filters, site: str
+) -> Iterator[dict[str, Any]]:
+    """Yield an item per row, with what `aggregates.of` makes of its judgements. Two statements per thousand items."""
+    illustrated = _Illustrated(campaign, site)
+    tasks = Task.objects.filter(campaign=campaign).filter(Exists(new.filter(task=OuterRef("pk"))))
+    columns = ("id", "external_id", "content", "meta", "is_audit")
+    for chunk in _by_id(tasks, columns):
+        of_task = defaultdict(list)
+        for row in _kept(list(found.filter(task__in=[task[0] for task in chunk]).values_list(*_AGGREGATED)), filters):
+            of_task[row[1]].append(row)
+        for id_, external_id, content, meta, audit in chunk:
+            if not of_task[id_]:
+                continue
+            said = sorted(of_task[id_], key=lambda row: row[0])
+            texts = [illustrated.content(answer_of(completion)) for completion in content["completions"]]
+            yield {
+                "kind": campaign.kind,
+                **illustrated.prompt(content["messages"]),
+                "completions": _completions(content, texts, meta.get("origins") or [""] * len(texts)),
+                **aggregates.of(campaign, [dict(zip(_AGGREGATED, row, strict=True)) for row in said]),
+                "round": meta.get("round"),
+                "policy": meta.get("policy"),
+                "campaign": campaign.name,
+                "task": external_id,
+                "feedback": said[-1][0],
+                "audit": audit,
+                "turn": content.get("turn") if len(texts) == 1 else None,
+            }
+
+
+# As `_kept` reads them: id, task, kind and payload first, the hash last.
+_AGGREGATED = (
+    *("id", "task_id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
+    *("created_at", "user__pseudonym", "user__is_simulated", "task__prompt__content_hash"),
+)

@@ -13,6 +13,7 @@ from django.utils import translation
 
 from annotation import dataset_views
 from annotation.campaign_templates import templates
+from annotation.export_formats import FORMATS, Format
 from annotation.feedback.taxonomies import PACKS
 from training.recipes import RECIPES
 from training.recipes.base import Knob, knobs_of
@@ -56,7 +57,8 @@ def messages() -> Iterator[tuple[str | None, str]]:
         yield None, pack.title
         for harm in pack.harms:
             yield from ((None, harm.title), (None, harm.meaning))
-    for view in dataset_views.VIEWS.values():
+    tables: list[dataset_views.View | Format] = [*dataset_views.VIEWS.values(), *FORMATS.values()]
+    for view in tables:
         yield None, view.title
         yield from ((None, meaning) for meaning in view.columns.values())
 

@@ -8,12 +8,11 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from annotation import dataset_views, routing
+from annotation import routing
 from annotation.behaviour import MEASURES
 from annotation.feedback import kind as feedback_kind
 from annotation.messages import Content, Message, addressed, answer_of, references, text_of
 from annotation.models import Assignment, Campaign, Feedback, Task
-from annotation.permissions import LARGEST_ID
 from annotation.services.submission import SKIP_REASONS
 
 LARGEST_SMALL = 32767  # PositiveSmallIntegerField
@@ -251,32 +250,3 @@ class FeedbackOut(serializers.Serializer):
 
     def get_description(self, feedback: Feedback) -> str:
         return feedback_kind(feedback.kind).describe(feedback.payload, options=self.context["options"])
-
-
-class ExportQuery(serializers.Serializer):
-    view = serializers.ChoiceField(choices=sorted(dataset_views.VIEWS), default="pairs")
-    split = serializers.ChoiceField(choices=["train", "test"], required=False)
-    batch = serializers.ListField(
-        child=serializers.CharField(max_length=60, allow_blank=True),
-        required=False,
-        help_text="Only these batches; may be given several times.",
-    )
-    audit = serializers.BooleanField(default=True, help_text="Whether the audit slice is part of the export.")
-    simulated = serializers.BooleanField(default=True, help_text="Whether simulated people's judgements are.")
-    after = serializers.IntegerField(
-        min_value=0, max_value=LARGEST_ID, default=0, help_text="Only judgements with a larger id: to go on later."
-    )
-    gzip = serializers.BooleanField(default=False, help_text="Send a .jsonl.gz file.")
-
-
-class ExportSchemaQuery(serializers.Serializer):
-    view = serializers.ChoiceField(choices=sorted(dataset_views.VIEWS), default="pairs")
-
-
-class ExportSchemaOut(serializers.Serializer):
-    name = serializers.CharField()
-    title = serializers.CharField()
-    columns = serializers.DictField(child=serializers.CharField())
-    image_columns = serializers.DictField(
-        child=serializers.CharField(), help_text="What rows have besides in a campaign with images."
-    )

@@ -39,6 +39,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/import/", imports.import_rows, name="api-import"),
     path("campaigns/<int:campaign_id>/import/<int:event_id>/refused/", imports.refused_rows, name="api-import-refused"),
     path("campaigns/<int:campaign_id>/export/", exchange.export, name="api-export"),
+    path("campaigns/<int:campaign_id>/export/offer/", exchange.export_offer, name="api-export-offer"),
     path("campaigns/<int:campaign_id>/export/schema/", exchange.export_schema, name="api-export-schema"),
     path("campaigns/<int:campaign_id>/images/<slug:sha256>/", images.ImageFile.as_view(), name="api-image"),
     path(

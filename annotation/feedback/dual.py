@@ -159,6 +159,7 @@ class Dual(FeedbackType):
         if view == "pairs":
             yield {**row, "strength": 1.0}
             return
+        row["chosen_is_better"] = payload["better"] == chosen
         for name, position in (("chosen", chosen), ("rejected", rejected)):
             label = payload["labels"][position]
             row[f"{name}_is_safe"] = label["safe"]

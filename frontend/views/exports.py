@@ -12,9 +12,11 @@ from django.views.decorators.http import require_GET
 
 from annotation import dataset_views, datasets
 from annotation.access import Action
+from annotation.export_formats import formats_of, source_of
 from annotation.feedback import kind
 from annotation.models import Campaign
 from frontend.decorators import campaign_page
+from frontend.forms.exports import ExportForm, address
 from frontend.http import SignedInRequest
 from frontend.lead_pages import campaign_page_of
 
@@ -29,21 +31,42 @@ DOWNLOADS = (
 @campaign_page(Action.EXPORT)
 @require_GET
 def campaign_export(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the export page for the view of the query; for the first that the kind feeds when it names none."""
-    asked = request.GET.get("view", "")
-    offered = [dataset_views.VIEWS[name] for name in (*kind(campaign.kind).views, "judgements", "prompts")]
-    view = next((one for one in offered if one.name == asked), offered[0])
-    address = reverse("api-export", args=[campaign.pk])
-    first = next(islice(datasets.rows(campaign, view.name), 1), None)
+    """Return the export page for the view or layout of the query; for the kind's first view when it names none."""
+    views = dataset_views.views_of(kind(campaign.kind).views)
+    layouts = formats_of([one.name for one in views])
+    layout = next((one for one in layouts if one.name == request.GET.get("layout")), None)
+    source = source_of(layout, [one.name for one in views]) if layout else request.GET.get("view", "")
+    view = next((one for one in views if one.name == source), views[0])
+    shown = {"layout": layout.name} if layout else {"view": view.name}
+    form = ExportForm({"file": "jsonl", **request.GET.dict()}, campaign=campaign)
+    asked = form.query() if form.is_valid() else {}
+    base = reverse("api-export", args=[campaign.pk])
+    rows = datasets.rows(campaign, view.name)
+    first = next(islice(layout.convert(rows) if layout else rows, 1), None)
     sample = json.dumps(first, ensure_ascii=False, indent=2) if first is not None else ""
+    file = form.cleaned_data.get("file") or "jsonl"
     context = {
-        "views": offered,
+        "views": views,
         "view": view,
-        "address": request.build_absolute_uri(f"{address}?view={view.name}"),
+        "layouts": layouts,
+        "layout": layout,
+        "shown": layout or view,
+        "form": form,
+        "narrowed": any(name != "file" for name in asked),
+        "file": f"{(layout or view).name}.{file}",
+        "builder": "parquet" if file == "parquet" else "json",
+        "address": request.build_absolute_uri(address(base, **shown, **asked)),
         "downloads": [
-            (f"{address}?view={view.name}" + (f"&split={split}" if split else ""), title, words)
+            (address(base, **shown, **asked, **({"split": split} if split else {})), title, words)
             for split, title, words in DOWNLOADS
         ],
         "sample": sample if len(sample) <= SAMPLE_CHARACTERS else sample[:SAMPLE_CHARACTERS] + "\n…",
     }
-    return campaign_page_of(request, campaign, "campaigns/export.html", context, tab="campaign-export")
+    return campaign_page_of(
+        request,
+        campaign,
+        "campaigns/export.html",
+        context,
+        tab="campaign-export",
+        status=200 if form.is_valid() else 422,
+    )

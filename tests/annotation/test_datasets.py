@@ -23,8 +23,8 @@ def campaign(lead, annotator):
     return make_campaign("Helpful", lead=lead, annotators=[annotator])
 
 
-def rows(campaign, view="pairs", **filters):
-    return list(datasets.rows(campaign, view, **filters))
+def rows(campaign, view="pairs", *, after_id=0, **filters):
+    return list(datasets.rows(campaign, view, datasets.Filters(**filters), after_id=after_id))
 
 
 def test_a_pair_carries_what_a_trainer_and_an_auditor_need(campaign, annotator):
@@ -178,7 +178,7 @@ def test_wrong_arguments_are_refused_before_the_first_row(campaign):
     with pytest.raises(Invalid, match="did you mean 'pairs'"):
         datasets.rows(campaign, "pair")
     with pytest.raises(Invalid, match="train, test"):
-        datasets.rows(campaign, "pairs", split="dev")
+        datasets.Filters(split="dev")
 
 
 def test_every_view_of_every_kind_exists():

@@ -62,10 +62,10 @@ def freeze(*, campaign: Campaign, view: str, filters: dict[str, Any], actor: Use
 
 def _rows(campaign: Campaign, view: str, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
     wanted = {name: value for name, value in filters.items() if name != "replay"}
-    yield from datasets.rows(campaign, view, **wanted)
+    yield from datasets.rows(campaign, view, datasets.Filters(**wanted))
     replay = filters.get("replay")
     if replay and replay["batches"] and replay["rows"]:
-        earlier = datasets.rows(campaign, view, **{**wanted, "batches": replay["batches"]})
+        earlier = datasets.rows(campaign, view, datasets.Filters(**{**wanted, "batches": replay["batches"]}))
         yield from draw(earlier, count=replay["rows"], seed=replay["seed"])
 
 

@@ -33,10 +33,12 @@ class Command(BaseCommand):
             rows = datasets.rows(
                 campaign,
                 options["view"],
-                split=options["split"],
-                batches=options["batch"],
-                include_audit=not options["without_audit"],
-                include_simulated=not options["without_simulated"],
+                datasets.Filters(
+                    split=options["split"],
+                    batches=options["batch"],
+                    include_audit=not options["without_audit"],
+                    include_simulated=not options["without_simulated"],
+                ),
                 after_id=options["after"],
             )
         except AnnotationError as error:

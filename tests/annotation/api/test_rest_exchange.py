@@ -242,3 +242,57 @@ def test_the_schema_names_every_column(
         told = clients["lead"].get(f"/api/campaigns/{campaign.pk}/export/schema/?view={view}").json()["columns"]
         (row, *_) = rows_of(export(clients["lead"], campaign, f"?view={view}"))
         assert set(row) == set(told)
+
+
+def test_an_export_is_known_again_and_goes_on_where_it_broke_off(
+    clients: dict[str, APIClient], campaign: Campaign, people: dict[str, User]
+) -> None:
+    for _ in range(3):
+        judge(people["annotator"], campaign)
+    whole = export(clients["lead"], campaign, "?layout=unpaired")
+    tag, through = whole["ETag"], whole["Export-Through"]
+    rows = rows_of(whole)
+    assert len(rows) == 6 and set(rows[0]) == {"prompt", "completion", "label", "annotator", "feedback"}
+    path = f"/api/campaigns/{campaign.pk}/export/?layout=unpaired"
+    assert clients["lead"].get(path, HTTP_IF_NONE_MATCH=f'"x", {tag}').status_code == 304
+    # Three rows came: two of the first judgement and one of the second, which gives two.
+    rest = f"?layout=unpaired&through={through}&after={rows[0]['feedback']}&skip=1"
+    judge(people["lead"], campaign)
+    assert rows_of(export(clients["lead"], campaign, rest)) == rows[3:]
+    changed = export(clients["lead"], campaign, "?layout=unpaired", HTTP_IF_NONE_MATCH=tag)
+    assert changed["ETag"] != tag and len(rows_of(changed)) == 8
+    other = export(clients["lead"], campaign, "?layout=unpaired&audit=false")
+    assert other["ETag"] != changed["ETag"]
+
+
+def test_the_export_comes_as_parquet(
+    clients: dict[str, APIClient], campaign: Campaign, people: dict[str, User]
+) -> None:
+    judge(people["annotator"], campaign)
+    judge(people["annotator"], campaign)
+    response = export(clients["engineer"], campaign, "?file=parquet&layout=reward", HTTP_ACCEPT_ENCODING="gzip")
+    assert response["Content-Type"] == "application/vnd.apache.parquet" and "Content-Encoding" not in response
+    assert response["Content-Disposition"].endswith('-reward.parquet"')
+    table = arrow_parquet.read_table(io.BytesIO(b"".join(response.streaming_content)))
+    assert table.to_pylist() == rows_of(export(clients["engineer"], campaign, "?layout=reward"))
+
+
+def test_what_does_not_fit_is_told(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    offer = clients["lead"].get(f"/api/campaigns/{campaign.pk}/export/offer/").json()
+    assert "preference" in offer["layouts"] and "safe_rlhf" not in offer["layouts"]
+    assert {"pairs", "turns", "people", "aggregates"} <= set(offer["views"]) and "outcomes" not in offer["views"]
+    for wrong, name in (
+        ("?layout=safe_rlhf", "format"),
+        ("?layout=pears", "layout"),
+        ("?since=yesterday", "since"),
+        ("?until=9999-99-99", "until"),
+        ("?since=0001-01-01T00:00:00%2B23:00", "since"),
+        ("?min_agreement=2", "min_agreement"),
+        ("?file=xlsx", "file"),
+        ("?round=x", "round"),
+    ):
+        response = clients["lead"].get(f"/api/campaigns/{campaign.pk}/export/{wrong}")
+        assert response.status_code in (400, 422), wrong
+        assert name in response.json()["errors"], wrong
+    told = clients["lead"].get(f"/api/campaigns/{campaign.pk}/export/schema/?layout=reward").json()
+    assert (told["name"], "margin" in told["columns"]) == ("reward", True)
