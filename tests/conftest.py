@@ -5,9 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.db import connections, transaction
+from django.test import TransactionTestCase
 
 from annotation.models import User
 from tests.factories import make_user
+
+# Filled by migrating, the same for every test.
+KEPT_TABLES = {"django_content_type", "auth_permission"}
+
+
+def empty_tables(self: TransactionTestCase) -> None:
+    """Delete the rows a test with real transactions left: Django's `flush` in a twentieth of the time.
+
+    `flush` truncates every table and makes all permissions and content types anew, which a browser test pays with a
+    second; a test fills a handful of tables. Foreign keys are checked at the end of a transaction, so order is free.
+    """
+    for name in self._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
+        connection = connections[name]
+        quote = connection.ops.quote_name
+        tables = [table for table in connection.introspection.django_table_names() if table not in KEPT_TABLES]
+        with transaction.atomic(using=name), connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(f"SELECT '{t}' WHERE EXISTS (SELECT 1 FROM {quote(t)})" for t in tables))
+            for (table,) in cursor.fetchall():
+                cursor.execute(f"DELETE FROM {quote(table)}")
+
+
+TransactionTestCase._fixture_teardown = empty_tables  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from annotation.models import Campaign, User
+from tests.browser.looks import SCREENS
 from tests.factories import PASSWORD, make_user
 
 # The driver runs an event loop in this thread, and Django would refuse the tests' own queries because of it.
@@ -26,7 +29,6 @@ ARGUMENTS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-SCREENS = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,25 +81,26 @@ def open_context(chromium: Browser, live_server, faults: list[str]) -> Iterator[
 
 
 @pytest.fixture
-def person(transactional_db) -> User:
-    """Return somebody who can sign in by form."""
+def person(transactional_db, settings) -> User:
+    """Return somebody who can sign in by form; their password is hashed in no time."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     return make_user("ann", password=PASSWORD)
 
 
 @pytest.fixture
-def sign_in() -> Callable[..., Page]:
-    """Return a function that signs a person in by the form and returns the page they land on."""
+def sign_in(live_server) -> Callable[..., Page]:
+    """Return a function that signs a person in and returns the page they land on; the form itself: test_pages.py."""
 
-    def by_form(context: BrowserContext, user: User, *, path: str = "/") -> Page:
+    def by_session(context: BrowserContext, user: User, *, path: str = "/") -> Page:
+        client = Client()
+        client.force_login(user)
+        session = client.cookies[settings.SESSION_COOKIE_NAME].value
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
         page = context.new_page()
-        page.goto(f"/login/?next={path}")
-        page.get_by_label("Username").fill(user.username)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(lambda url: "/login/" not in url)
+        page.goto(path)
         return page
 
-    return by_form
+    return by_session
 
 
 @pytest.fixture

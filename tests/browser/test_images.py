@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from annotation.models import Campaign, Feedback, Membership, User
 from annotation.services.intake import import_lines
 from tests.annotation.pictures import data_uri, picture
-from tests.browser.conftest import SCREENS
+from tests.browser.looks import SCREENS, everywhere
 from tests.browser.test_work import eventually
 from tests.factories import make_campaign
 
@@ -157,17 +155,8 @@ def test_beside_two_images_the_beginning_of_the_text_and_the_bar_are_seen(page: 
     assert stage and stage["height"] > 0.3 * SCREENS["desk"]["height"], "and the images have most of the rest"
 
 
-@pytest.mark.parametrize("screen", ["desk", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(open_context, sign_in, person: User, campaign: Campaign, screen: str, theme: str) -> None:
-    context = open_context(viewport=SCREENS[screen], color_scheme=theme)
-    page = sign_in(context, person, path=f"/work/{campaign.pk}/")
-    page.wait_for_load_state("networkidle")
-    if folder := os.environ.get("PICTURES"):
-        page.screenshot(path=f"{folder}/images-{screen}-{theme}.png")
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]})
-    assert found.response["violations"] == [], found.generate_report()
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+def test_images_are_accessible_on_every_screen(page: Page) -> None:
+    assert everywhere(page, "images") == []
 
 
 def test_without_a_script_images_stand_there_and_open_in_a_tab(

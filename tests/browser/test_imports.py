@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.models import Task, User
-from tests.browser.conftest import SCREENS
-from tests.browser.test_pages import complaints, sticks_out
+from tests.browser.looks import everywhere
 from tests.factories import make_campaign
 
 CSV = (
@@ -20,19 +17,14 @@ CSV = (
 )
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("screen", SCREENS)
 def test_a_table_is_looked_at_and_imported(
-    screen: str,
-    theme: str,
     open_context: Callable[..., BrowserContext],
     sign_in: Callable[..., Page],
     person: User,
 ) -> None:
     campaign = make_campaign("Helpfulness", lead=person)
-    context = open_context(viewport=SCREENS[screen], color_scheme=theme)
-    page = sign_in(context, person, path=f"/campaigns/{campaign.pk}/import/")
-    assert complaints(page) == [] and not sticks_out(page)
+    page = sign_in(open_context(), person, path=f"/campaigns/{campaign.pk}/import/")
+    assert everywhere(page, "import-form") == []
     file = {"name": "pairs with a name.csv", "mimeType": "text/csv", "buffer": CSV.encode()}
     page.get_by_label("A file").set_input_files(files=[file])
     page.get_by_role("button", name="Look at it first").press("Enter")
@@ -45,14 +37,10 @@ def test_a_table_is_looked_at_and_imported(
     page.get_by_role("button", name="Show the items").press("Enter")
     expect(page.get_by_role("article")).to_have_count(2)
     expect(page.get_by_text("so that nobody could prefer one")).to_be_visible()
-    assert complaints(page) == [] and not sticks_out(page)
-    if os.environ.get("SHOTS"):
-        page.screenshot(path=f"{os.environ['SHOTS']}/preview-{screen}-{theme}.png", full_page=True)
+    assert everywhere(page, "import-preview") == []
     page.get_by_role("button", name="Import all").press("Enter")
     expect(page.get_by_role("heading", name="1 line could not be taken")).to_be_visible()
-    assert complaints(page) == [] and not sticks_out(page)
-    if os.environ.get("SHOTS"):
-        page.screenshot(path=f"{os.environ['SHOTS']}/import-{screen}-{theme}.png", full_page=True)
+    assert everywhere(page, "import-report") == []
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the refused lines").click()
     assert '"question": "How?"' in download.value.path().read_text()

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.conf import settings
-from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import BrowserContext, Page
 
 from annotation.feedback import KINDS
 from frontend.lead_urls import urlpatterns as lead_pages
-from tests.browser.test_pages import complaints, sticks_out, widest
+from tests.browser.looks import WIDEST, everywhere
 from tests.frontend.lead_world import (
     World,
     finish_run,
@@ -63,22 +61,13 @@ def pages_of(world: World) -> list[str]:
     return [*whole, *(f"/campaigns/new/?kind={kind}" for kind in sorted(KINDS)), "/campaigns/new/?template=safe-rlhf"]
 
 
-@pytest.mark.parametrize(
-    ("viewport", "theme"), [({"width": 360, "height": 740}, "dark"), ({"width": 2560, "height": 1440}, "light")]
-)
 def test_pages_are_accessible(
-    viewport: dict[str, int],
-    theme: str,
     open_context: Callable[..., BrowserContext],
+    sign_in: Callable[..., Page],
     world: World,
-    live_server,
 ) -> None:
-    context = open_context(viewport=viewport, color_scheme=theme)
-    signed_in: Client = world.client("lead")
-    session = signed_in.cookies[settings.SESSION_COOKIE_NAME].value
-    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
-    page: Page = context.new_page()
-    found = {}
+    page = sign_in(open_context(), world.lead)
+    found: list[str] = []
     paths = pages_of(world)
     assert len(paths) > 20
     for path in paths:
@@ -86,7 +75,5 @@ def test_pages_are_accessible(
         for folded in page.locator("details:not([open]) > summary").all():
             if folded.is_visible():
                 folded.click()
-        found[path] = complaints(page)
-        if sticks_out(page):
-            found[path].append(f"Wider than its window: {widest(page)}")
-    assert {path: problems for path, problems in found.items() if problems} == {}
+        found += everywhere(page, path, screens=WIDEST)
+    assert found == []

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.models import Campaign, User
-from tests.browser.conftest import SCREENS
-from tests.factories import judge, make_campaign, make_task
+from tests.browser.looks import SCREENS, WIDEST, everywhere
+from tests.factories import PASSWORD, judge, make_campaign, make_task
 
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+ALL = {**WIDEST, **SCREENS}
 
 
 @pytest.fixture
@@ -39,69 +38,37 @@ def campaign(person: User) -> Campaign:
     return campaign
 
 
-def complaints(page: Page) -> list[str]:
-    result = Axe().run(page, options=RULES)
-    return [
-        f"{violation['id']}: {node['html'][:160]} — {node['failureSummary']}"
-        for violation in result.response["violations"]
-        for node in violation["nodes"]
-    ]
-
-
-def sticks_out(page: Page) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-
-
-def widest(page: Page) -> str:
-    """Return the element that reaches furthest to the right, to be named in a failure."""
-    return page.evaluate(
-        "[...document.querySelectorAll('main *')].map(one => [one.getBoundingClientRect().right, one.outerHTML])"
-        ".sort((one, other) => other[0] - one[0])[0][1].slice(0, 200)"
-    )
-
-
-# From the narrowest phone to the widest desk; each theme on both.
-SEEN = [
-    ({"width": 360, "height": 740}, "dark"),
-    ({"width": 390, "height": 844}, "light"),
-    ({"width": 1440, "height": 900}, "dark"),
-    ({"width": 2560, "height": 1440}, "light"),
-]
-
-
-@pytest.mark.parametrize(("viewport", "theme"), SEEN)
 def test_pages_are_accessible(
-    viewport: dict[str, int],
-    theme: str,
     open_context: Callable[..., BrowserContext],
     sign_in: Callable[..., Page],
     person: User,
     campaign: Campaign,
     faults: list[str],
 ) -> None:
-    context = open_context(viewport=viewport, color_scheme=theme)
+    context = open_context()
     page = context.new_page()
     page.goto("/login/")
-    found = {"login": complaints(page)}
-    page = sign_in(context, person)
+    found = everywhere(page, "login", screens=ALL)
+    page.get_by_label("Username").fill(person.username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("/")
     work = f"/work/{campaign.pk}/"
     paths = ["/", "/profile/", work, f"{work}undo/", f"{work}history/", f"/work/{campaign.pk + 1}/", "/no/such/page/"]
     for path in paths:
         page.goto(path)
         for folded in page.locator("details:not([open]) > summary").all():
             folded.click()
-        found[path] = complaints(page)
-        if sticks_out(page):
-            found[path].append(f"Wider than its window: {widest(page)}")
+        found += everywhere(page, path, screens=ALL)
     page.goto(work)
     for key in ("?", "g", "s"):
         page.keyboard.press(key)
-        found[f"dialog {key}"] = complaints(page)
+        found += everywhere(page, f"dialog {key}", screens=ALL)
         page.keyboard.press("Escape")
     page.keyboard.press("Enter")
     page.keyboard.press("d")
-    found["errors and differences"] = complaints(page)
-    assert {path: problems for path, problems in found.items() if problems} == {}
+    found += everywhere(page, "errors and differences", screens=ALL)
+    assert found == []
     faults[:] = [fault for fault in faults if "404" not in fault]  # asked for on purpose
 
 

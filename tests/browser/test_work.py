@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from annotation.models import Assignment, Campaign, Feedback, User
 from annotation.services import campaigns
-from tests.browser.conftest import SCREENS
+from tests.browser.looks import SCREENS
 from tests.factories import PASSWORD, make_campaign, make_task
 
 

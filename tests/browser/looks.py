@@ -1,0 +1,77 @@
+"""Whether a page, as it stands, can be used by anybody: axe's rules, and nothing wider than its window."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+# What a theme can change.
+COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
+# Colours that are still on their way from one theme to the other are in neither.
+AT_REST = """() => document.getAnimations()
+    .filter(one => one.effect.getComputedTiming().endTime !== Infinity).forEach(one => one.finish())"""
+SCREENS = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+# From the narrowest phone to the widest desk.
+WIDEST = {"narrow": {"width": 360, "height": 740}, "wide": {"width": 2560, "height": 1440}}
+
+
+def everywhere(
+    page: Page, name: str = "page", *, screens: dict[str, dict[str, int]] = SCREENS, sticking_out: bool = True
+) -> list[str]:
+    """Return what is wrong with the page as it stands, on each screen in each theme; it is left as it was found.
+
+    One page is looked at four times, instead of four pages once: what was clicked and typed need not be done again.
+    With PICTURES, a folder, in the environment a picture of each look is left there as ``name-screen-theme.png``.
+    """
+    found: list[str] = []
+    with _looked_at(page):
+        for screen, size in screens.items():
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+            for theme in ("light", "dark"):
+                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                page.evaluate(AT_REST)
+                if folder := os.environ.get("PICTURES"):
+                    page.screenshot(path=f"{folder}/{name.strip('/').replace('/', '-')}-{screen}-{theme}.png")
+                told = complaints(page, rules=RULES if theme == "light" else COLOURS)
+                found += [f"{name}, {screen}, {theme}: {one}" for one in told]
+            if sticking_out and sticks_out(page):
+                found.append(f"{name}, {screen}: wider than its window: {widest(page)}")
+    return found
+
+
+@contextmanager
+def _looked_at(page: Page) -> Iterator[None]:
+    size = page.viewport_size
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    yield
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    if size:
+        page.set_viewport_size(size)
+
+
+def complaints(page: Page, *, rules: dict[str, Any] = RULES) -> list[str]:
+    """Return the violations of `rules` by axe-core, each with its element and how to mend it."""
+    result = Axe("" if page.evaluate("'axe' in window") else Axe().axe_script).run(page, options=rules)
+    return [
+        f"{violation['id']}: {node['html'][:160]} — {node['failureSummary']}"
+        for violation in result.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def sticks_out(page: Page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+def widest(page: Page) -> str:
+    """Return the element that reaches furthest to the right, to be named in a failure."""
+    return page.evaluate(
+        "[...document.querySelectorAll('main *')].map(one => [one.getBoundingClientRect().right, one.outerHTML])"
+        ".sort((one, other) => other[0] - one[0])[0][1].slice(0, 200)"
+    )
