@@ -41,6 +41,8 @@ class Agreement:
     reason_undefined: str  # why there is no alpha, in a sentence; empty when there is one
     percent: float | None  # share of pairs of judgements of one item that agree which answer is better, 0 to 1
     kappa: float | None  # Cohen's, on the same question; mean over pairs of people, weighted by items they share
+    chance: float | None = None  # the share that would agree if everybody drew from what all said, 0 to 1
+    gwet: float | None = None  # Gwet's AC1, on the same question: steady where nearly all say the same
 
 
 def campaign_agreement(campaign: Campaign, *, simulated: bool = False) -> dict[str, Agreement]:
@@ -101,6 +103,8 @@ def agreement(
         else _("Everybody gave the same answer to everything, so there is no chance agreement to compare with."),
         percent=percent_agreement(categories.values()),
         kappa=cohen_kappa(categories.values()),
+        chance=chance_agreement(categories.values()),
+        gwet=gwet_ac1(categories.values()),
     )
 
 
@@ -155,6 +159,40 @@ def percent_agreement(items: Iterable[Mapping[int, str]]) -> float | None:
             pairs += 1
             equal += one == other
     return equal / pairs if pairs else None
+
+
+def chance_agreement(items: Iterable[Mapping[int, str]]) -> float | None:
+    """Return the chance that two judgements are equal when each is drawn from all of them; None without any."""
+    counts = Counter(category for by_user in items if len(by_user) > 1 for category in by_user.values())
+    total = counts.total()
+    return sum(count * count for count in counts.values()) / total**2 if total else None
+
+
+def gwet_ac1(items: Iterable[Mapping[int, str]]) -> float | None:
+    """Return Gwet's AC1 for any number of people and gaps (K. L. Gwet 2008, eq. 14 and 16); None without a pair.
+
+    Chance is Σ π(1 - π) / (q - 1) over the q categories that occur, with π their mean share of an item. So it stays
+    high where nearly everybody says the same of everything, where kappa and alpha fall to 0.
+    """
+    shares: dict[str, float] = defaultdict(float)
+    count = agreed = shared = 0.0
+    for by_user in items:
+        if not by_user:
+            continue
+        said = Counter(by_user.values())
+        raters = len(by_user)
+        count += 1
+        for category, times in said.items():
+            shares[category] += times / raters
+        if raters > 1:
+            shared += 1
+            agreed += sum(times * (times - 1) for times in said.values()) / (raters * (raters - 1))
+    if not shared:
+        return None
+    if len(shares) < 2:
+        return 1.0
+    chance = sum(one / count * (1 - one / count) for one in shares.values()) / (len(shares) - 1)
+    return (agreed / shared - chance) / (1 - chance)
 
 
 def cohen_kappa(items: Iterable[Mapping[int, str]]) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,9 +9,7 @@ from django.db.models import Count
 
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback
-
-# Two-sided 95 % of the normal distribution.
-Z = 1.959963984540054
+from annotation.quality.shares import wilson
 
 
 @dataclass(frozen=True)
@@ -73,17 +70,3 @@ def campaign_tally(campaign: Campaign) -> Tally:
     low, high = wilson(left, left + right)
     share = left / (left + right) if left + right else None
     return Tally([(label, counts[label]) for label in labels], Position(left, right, share, low, high))
-
-
-def wilson(wins: float, n: int) -> tuple[float | None, float | None]:
-    """Return the 95 % interval of a share (Wilson 1927, JASA 22, p. 209); (None, None) without cases.
-
-    `wins` may hold halves for ties.
-    """
-    if n == 0:
-        return None, None
-    share = wins / n
-    centre = share + Z * Z / (2 * n)
-    spread = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    scale = 1 + Z * Z / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

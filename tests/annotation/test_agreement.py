@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from itertools import combinations
 
 import evalica
+import krippendorff
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
 
 from annotation.agreement import (
     agreement,
     bootstrap,
     campaign_agreement,
+    chance_agreement,
     cohen_kappa,
+    gwet_ac1,
     krippendorff_alpha,
     percent_agreement,
 )
+from tests.annotation.quality.real_votes import convabuse, crows_pairs, hate_offensive
 from tests.factories import judge, make_campaign, make_user
 
 MISSING = None
@@ -180,3 +186,51 @@ class TestCampaign:
         assert (
             campaign_agreement(campaign)["preference"].reason_undefined == "No item has been judged by two people yet."
         )
+
+
+def test_alpha_of_real_votes_is_that_of_the_krippendorff_library():
+    """ConvAbuse: five levels of severity by eight people. CrowS-Pairs: bias types by 283. Hate: votes only."""
+    abuse = convabuse()
+    people = sorted({person for by_person in abuse.values() for person in by_person})
+    table = [[by_person.get(person, math.nan) for by_person in abuse.values()] for person in people]
+    counted = Counter(tuple(sorted(by_person.values())) for by_person in abuse.values())
+    for ordered, level in ((True, "ordinal"), (False, "nominal")):
+        theirs = krippendorff.alpha(reliability_data=table, level_of_measurement=level)
+        assert krippendorff_alpha(counted, ordered=ordered) == pytest.approx(theirs, abs=1e-6)
+    votes, _gold = crows_pairs()
+    number = {name: place for place, name in enumerate(sorted({s for one in votes.values() for s in one.values()}))}
+    for patterns_ in (
+        Counter(tuple(sorted(number[s] for s in one.values())) for one in votes.values()),
+        hate_offensive(),
+    ):
+        values = 1 + max(max(pattern) for pattern in patterns_)
+        counts = [
+            [pattern.count(value) for value in range(values)] for pattern, n in patterns_.items() for _ in range(n)
+        ]
+        theirs = krippendorff.alpha(value_counts=counts, level_of_measurement="nominal")
+        assert krippendorff_alpha(patterns_, ordered=False) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_kappa_of_real_votes_is_that_of_scikit_learn():
+    """The two people of ConvAbuse who share most turns."""
+    abuse = convabuse()
+    pairs = Counter(pair for one in abuse.values() for pair in combinations(sorted(one), 2))
+    (one, other), shared = pairs.most_common(1)[0]
+    both = [{one: str(said[one]), other: str(said[other])} for said in abuse.values() if one in said and other in said]
+    assert len(both) == shared > 400
+    theirs = cohen_kappa_score([said[one] for said in both], [said[other] for said in both])
+    assert cohen_kappa(both) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_gwets_coefficient_and_chance_by_hand():
+    """125 items by two people: both "+" 118, both "-" 0, they differ in 7 (5 and 2).
+
+    Agreed 0.944. π(+) = (118 + 3.5)/125 = 0.972, chance 2 x 0.972 x 0.028 = 0.054432, AC1 = 0.940777. Kappa is about 0
+    there; the chance of two equal draws from all is 0.972² + 0.028² = 0.945568.
+    """
+    items = [{1: "+", 2: "+"}] * 118 + [{1: "+", 2: "-"}] * 5 + [{1: "-", 2: "+"}] * 2
+    assert gwet_ac1(items) == pytest.approx(0.940777, abs=1e-6)
+    assert chance_agreement(items) == pytest.approx(0.945568, abs=1e-6)
+    assert cohen_kappa(items) < 0
+    assert gwet_ac1([{1: "+"}]) is None and chance_agreement([]) is None
+    assert gwet_ac1([{1: "+", 2: "+"}]) == 1.0
