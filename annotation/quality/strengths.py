@@ -148,7 +148,8 @@ def _with_curvature(
     own: Vector = []
     cross: list[dict[int, float]] = []
     for p in range(len(people)):
-        curvature, mixed = precision, defaultdict(float)
+        curvature = precision
+        mixed: dict[int, float] = defaultdict(float)
         for i, j, share in of_person[p]:
             gap = s[i] - s[j]
             chance = logistic(beta[p] * gap)
@@ -160,9 +161,9 @@ def _with_curvature(
             mixed[j] -= term
         own.append(curvature)
         cross.append(dict(mixed))
-    for curvature, mixed in zip(own, cross, strict=True):
-        for i, one in mixed.items():
-            for j, other in mixed.items():
+    for curvature, of_one in zip(own, cross, strict=True):
+        for i, one in of_one.items():
+            for j, other in of_one.items():
                 hessian[i][j] -= one * other / curvature
     cover = inverse(hessian)
     rationality = {}
