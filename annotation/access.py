@@ -61,6 +61,32 @@ TABLE: dict[Action, tuple[Promise, frozenset[Role]]] = {
 }
 
 
+# What an API token may be limited to. It never allows more than its owner's roles do.
+SCOPES: dict[str, Promise] = {
+    "read": _("Read items, judgements, figures and runs"),
+    "judge": _("Take items, judge them, review judgements"),
+    "import": _("Import items and gold answers"),
+    "export": _("Export judgements, freeze data sets"),
+    "train": _("Start runs, run the loop, promote models"),
+    "manage": _("Create and change campaigns, their people included"),
+}
+# SEE needs none of them: whoever may do anything in a campaign must be able to find it.
+SCOPE_OF: dict[Action, str] = {
+    Action.JUDGE: "judge",
+    Action.REVIEW: "judge",
+    Action.MEASURE: "read",
+    Action.READ: "read",
+    Action.IMPORT: "import",
+    Action.EXPORT: "export",
+    Action.TRAIN: "train",
+    Action.STEER: "train",
+    Action.CONFIGURE: "manage",
+    Action.PEOPLE: "manage",
+    Action.AUDIT: "read",
+    Action.ADMINISTER: "manage",
+}
+
+
 def roles_for(action: Action) -> frozenset[Role]:
     """Return the roles in a campaign that may do it; admins may besides."""
     return TABLE[action][1]

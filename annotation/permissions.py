@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from django.contrib.auth.models import AnonymousUser
@@ -11,7 +11,7 @@ from django.db.models import BigIntegerField, CharField, Exists, OuterRef
 from django.http import Http404
 
 from annotation import routing
-from annotation.access import Action, allows, roles_for
+from annotation.access import SCOPE_OF, Action, allows, roles_for
 from annotation.models import Assignment, Campaign, Image, Membership, Role, User
 from annotation.prepared import Select
 
@@ -65,21 +65,21 @@ def roles_in(user: User | AnonymousUser, campaign: Campaign) -> set[Role]:
 
 def may(user: User | AnonymousUser, campaign: Campaign, action: Action) -> bool:
     """Return whether `user` may do this in the campaign, as the table says. One SQL statement, none for an admin."""
-    if not user.is_authenticated:
+    if not user.is_authenticated or not _in_scope(user, action):
         return False
     return user.is_superuser or campaign.memberships.filter(user=user, role__in=roles_for(action)).exists()
 
 
 def may_create(user: User | AnonymousUser) -> bool:
     """Return whether this person may start a campaign: staff, and whoever leads one already."""
-    if not user.is_authenticated:
+    if not user.is_authenticated or not _in_scope(user, Action.CONFIGURE):
         return False
     return user.is_superuser or user.is_staff or user.memberships.filter(role=Role.LEAD).exists()
 
 
 def turn_away(user: User | AnonymousUser, reason: str) -> NoReturn:
     """Raise PermissionDenied with the reason, or Http404 for somebody without a role in any campaign."""
-    if user.is_authenticated and user.memberships.exists():
+    if user.is_authenticated and (user.is_superuser or user.memberships.exists()):
         raise PermissionDenied(reason)
     raise Http404("There is nothing here.")
 
@@ -99,6 +99,7 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *needs: Action | 
         campaign = Campaign.objects.filter(pk=campaign_id).first()
         if campaign is None:
             raise Http404("There is no such campaign.")
+        _refuse_outside_scope(user, needs)
         return campaign
     # An address may carry a number that no database has room for.
     memberships = _MEMBERSHIPS.all(user=user.pk, campaign=campaign_id) if campaign_id <= LARGEST_ID else []
@@ -109,6 +110,8 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *needs: Action | 
         sufficing = {role for need in needs for role in (roles_for(need) if isinstance(need, Action) else (need,))}
         wanted = " or ".join(role.label.lower() for role in Role if role in sufficing)
         raise PermissionDenied(f"This needs the role {wanted} in the campaign; ask its lead.")
+    if user.scopes is not None:
+        _refuse_outside_scope(user, [need for need in needs if _suffices(held, need)])
     campaign = memberships[0].campaign
     _enter(campaign, memberships)
     return campaign
@@ -135,6 +138,7 @@ def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:
     assignment = (_ANY_ASSIGNMENT if user.is_superuser else _ASSIGNMENT).first(key=key, user=user.pk)
     if assignment is None:
         raise Http404("There is no such item.")
+    _refuse_outside_scope(user, (Action.JUDGE,))
     return assignment
 
 
@@ -154,6 +158,20 @@ def image_for(user: User | AnonymousUser, campaign_id: int, sha256: str) -> Imag
     if image is None:
         raise Http404("There is no such image.")
     return image
+
+
+def _in_scope(user: User, need: Action | Role) -> bool:
+    """Return whether the token of the request, if it came with one, was made for this."""
+    if user.scopes is None or need is Action.SEE:
+        return True
+    # A bare role says nothing about what is done with it; only a token that may change things may do that.
+    return (SCOPE_OF[need] if isinstance(need, Action) else "manage") in user.scopes
+
+
+def _refuse_outside_scope(user: User, needs: Sequence[Action | Role]) -> None:
+    if needs and not any(_in_scope(user, need) for need in needs):
+        wanted = " or ".join(sorted({SCOPE_OF.get(need, "manage") for need in needs if isinstance(need, Action)}))
+        raise PermissionDenied(f"The token is not for this: it lacks the scope {wanted or 'manage'}; make another one.")
 
 
 def _suffices(held: set[Role], need: Action | Role) -> bool:

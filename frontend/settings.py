@@ -129,6 +129,7 @@ else:
 # --- People ------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "annotation.User"
+AUTHENTICATION_BACKENDS = ["annotation.attempts.LockingBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
@@ -243,6 +244,19 @@ def _broker_socket() -> Path:
 ATTUNE_BROKER_SOCKET = _broker_socket()
 CELERY_BROKER_URL = env.str("BROKER_URL", default="") or f"redis+socket://{quote(str(ATTUNE_BROKER_SOCKET))}"
 ATTUNE_BROKER_EMBEDDED = not env.str("BROKER_URL", default="")
+# What all web processes count together (annotation/counting.py) lies beside the messages, which costs no SQL.
+_shared = f"unix://{quote(str(ATTUNE_BROKER_SOCKET))}" if ATTUNE_BROKER_EMBEDDED else CELERY_BROKER_URL
+CACHES: dict[str, dict[str, object]] = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "shared": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": _shared,
+        "KEY_PREFIX": "attune",
+        "OPTIONS": {"socket_connect_timeout": 0.25, "socket_timeout": 0.25},
+    }
+    if _shared.startswith(("unix://", "redis://", "rediss://"))
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Longer than any run: a shorter one starts a task twice. Lost work comes back through the run's heartbeat.
@@ -299,10 +313,28 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["annotation.api.throttling.RateLimit"],
+    # How many proxies stand before this server, each adding to X-Forwarded-For; with 0 the header counts for nothing.
+    "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),
     "EXCEPTION_HANDLER": "annotation.api.errors.exception_handler",
     "DEFAULT_PAGINATION_CLASS": "annotation.api.pagination.IdCursorPagination",
     "PAGE_SIZE": 50,
 }
+# Requests a minute of one person (of one address, for "token"). RATE_LIMITS=judge=2400 changes one; "off" all.
+_rates = env.str("RATE_LIMITS", default="")
+ATTUNE_RATES: dict[str, int] = (
+    {}
+    if _rates == "off"
+    else {
+        "read": 1200,
+        "write": 600,
+        "judge": 1200,
+        "transfer": 120,
+        "token": 30,
+        **{name.strip(): int(most) for name, _, most in (one.partition("=") for one in _rates.split(",") if one)},
+    }
+)
+KNOX_TOKEN_MODEL = "knox.AuthToken"  # noqa: S105  (`annotation.TokenGrant` refers to it)
 REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Attune",

@@ -6,25 +6,18 @@ from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
 from rest_framework import status
-from rest_framework.decorators import api_view, authentication_classes, permission_classes, throttle_classes
-from rest_framework.exceptions import ValidationError
+from rest_framework.decorators import api_view, authentication_classes, permission_classes
+from rest_framework.exceptions import NotFound, Throttled, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import SimpleRateThrottle
-from rest_framework.views import APIView
 
+from annotation import attempts
+from annotation.api.callers import caller
 from annotation.api.parsing import checked
-from annotation.api.serializers import TokenIn, TokenOut
-
-
-class TokenThrottle(SimpleRateThrottle):
-    """Guessing passwords is slow: so many tries a minute from one address, whatever the name."""
-
-    scope = "token"
-    rate = "30/min"
-
-    def get_cache_key(self, request: Request, view: APIView) -> str:
-        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
+from annotation.api.serializers import OwnTokenOut, TokenIn, TokenOut
+from annotation.models import TokenGrant, User
+from annotation.permissions import LARGEST_ID
+from annotation.services import tokens
 
 
 @extend_schema(
@@ -33,15 +26,18 @@ class TokenThrottle(SimpleRateThrottle):
 @api_view(["POST"])
 @authentication_classes([])
 @permission_classes([])
-@throttle_classes([TokenThrottle])
 def create_token(request: Request) -> Response:
     """Return a new token for ``Authorization: Token …``. It is shown this once; only its hash is stored."""
     given = checked(TokenIn, request.data)
-    user = authenticate(request, username=given["username"], password=given["password"])
-    if user is None:
+    username, password = given.pop("username"), given.pop("password")
+    if attempts.is_locked(username, request):
+        raise Throttled(detail=attempts.locked_message())
+    user = authenticate(request, username=username, password=password)
+    if not isinstance(user, User):
         raise ValidationError("No active account has this name and password.")
-    token, secret = AuthToken.objects.create(user=user)
-    return Response({"token": secret, "expiry": token.expiry}, status=status.HTTP_201_CREATED)
+    made = tokens.make(user=user, **given)
+    body = {"token": made.secret, "expiry": made.grant.token.expiry, "scopes": made.grant.scopes}
+    return Response(body, status=status.HTTP_201_CREATED)
 
 
 @extend_schema(operation_id="token_delete", request=None, responses={204: None}, tags=["authentication"])
@@ -51,4 +47,21 @@ def delete_token(request: Request) -> Response:
     if not isinstance(request.auth, AuthToken):
         raise ValidationError("This request came without a token; a browser session ends on the sign-out page.")
     request.auth.delete()
+    return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@extend_schema(operation_id="token_list", responses=OwnTokenOut(many=True), tags=["authentication"])
+@api_view(["GET"])
+def own_tokens(request: Request) -> Response:
+    """Return your tokens with what each is for and when it was last used, newest first."""
+    found = TokenGrant.objects.filter(token__user=caller(request)).select_related("token").order_by("-id")
+    return Response(OwnTokenOut(found, many=True).data)
+
+
+@extend_schema(operation_id="token_revoke", request=None, responses={204: None}, tags=["authentication"])
+@api_view(["DELETE"])
+def revoke_token(request: Request, grant_id: int) -> Response:
+    """Make one of your tokens useless from now on."""
+    if grant_id > LARGEST_ID or not tokens.revoke(user=caller(request), grant_id=grant_id):
+        raise NotFound("You have no such token.")
     return Response(status=status.HTTP_204_NO_CONTENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import CharField
@@ -13,6 +14,7 @@ from knox.models import AuthToken
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
+from annotation.models import TokenGrant
 from annotation.prepared import Select
 
 if TYPE_CHECKING:
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
     from annotation.models import User
 
 PREFIX = "Token"
+NOTED_EVERY = timedelta(hours=1)
 # Columns that no request asks for; making times of them costs as much as finding the row.
 _UNUSED = ("created", "user__password", "user__last_login", "user__date_joined")
 _TOKEN = Select(
-    lambda digest: AuthToken.objects.select_related("user").defer(*_UNUSED).filter(digest=digest),
+    lambda digest: AuthToken.objects.select_related("user", "grant").defer(*_UNUSED).filter(digest=digest),
     digest=CharField(max_length=128),
 )
 
@@ -52,10 +55,23 @@ class TokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed("This token is unknown or has expired; make a new one on your profile page.")
         if not token.user.is_active:
             raise AuthenticationFailed("This account is switched off; ask whoever runs this server.")
+        _take_scopes(token)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
         return PREFIX
+
+
+def _take_scopes(token: AuthToken) -> None:
+    """Limit what the request may do to what the token is for, and note once an hour that it is in use."""
+    try:
+        grant = token.grant
+    except TokenGrant.DoesNotExist:
+        return  # made by a program of the operator's with knox itself, which knows no scopes
+    token.user.scopes = frozenset(grant.scopes)
+    now = timezone.now()
+    if grant.last_used_at is None or now - grant.last_used_at > NOTED_EVERY:
+        TokenGrant.objects.filter(pk=grant.pk).update(last_used_at=now)
 
 
 class TokenScheme(OpenApiAuthenticationExtension):

@@ -9,11 +9,13 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotation import routing
+from annotation.access import SCOPES
 from annotation.behaviour import MEASURES
 from annotation.feedback import kind as feedback_kind
 from annotation.messages import Content, Message, addressed, answer_of, references, text_of
 from annotation.models import Assignment, Campaign, Feedback, Task
 from annotation.services.submission import SKIP_REASONS
+from annotation.services.tokens import DAYS, MOST_DAYS
 
 LARGEST_SMALL = 32767  # PositiveSmallIntegerField
 
@@ -21,11 +23,32 @@ LARGEST_SMALL = 32767  # PositiveSmallIntegerField
 class TokenIn(serializers.Serializer):
     username = serializers.CharField(max_length=150)
     password = serializers.CharField(max_length=4096, trim_whitespace=False)
+    name = serializers.CharField(max_length=80, default="", allow_blank=True, help_text="What you call it.")
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=list(SCOPES)),
+        required=False,
+        min_length=1,
+        help_text="What it may be used for; left out, for everything you may do.",
+    )
+    days = serializers.IntegerField(
+        default=DAYS, allow_null=True, min_value=1, max_value=MOST_DAYS, help_text="After these it ends; null: never."
+    )
 
 
 class TokenOut(serializers.Serializer):
     token = serializers.CharField()
     expiry = serializers.DateTimeField(allow_null=True)
+    scopes = serializers.ListField(child=serializers.CharField())
+
+
+class OwnTokenOut(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    begins_with = serializers.CharField(source="token.token_key")
+    scopes = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField(source="token.created")
+    expiry = serializers.DateTimeField(source="token.expiry", allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the hour.")
 
 
 class LineErrorOut(serializers.Serializer):

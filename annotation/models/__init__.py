@@ -7,6 +7,7 @@ from annotation.models.feedback import Feedback
 from annotation.models.gold import Gold
 from annotation.models.people import Membership, Role, User
 from annotation.models.proposals import Proposal
+from annotation.models.tokens import TokenGrant
 from annotation.models.work import Assignment, Task, TaskCompletion
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "Role",
     "Task",
     "TaskCompletion",
+    "TokenGrant",
     "User",
 ]

@@ -19,6 +19,9 @@ class User(AbstractUser):
     # Counted in exports and in agreement apart from people; made by `manage.py simulate`.
     is_simulated = models.BooleanField(default=False)
 
+    # What the API token allows that a request came with (`annotation.access.SCOPES`); None: no token, no limit.
+    scopes: frozenset[str] | None = None
+
     def __str__(self) -> str:
         return self.username
 

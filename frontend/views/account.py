@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
+from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
-from knox.models import AuthToken
 
+from annotation import attempts
+from annotation.access import SCOPES
+from annotation.errors import Invalid
+from annotation.models import TokenGrant
+from annotation.services import tokens
 from frontend.decorators import signed_in
+from frontend.forms.tokens import TokenForm
 from frontend.http import SignedInRequest, say
 
-# More live tokens than anyone needs; a script that leaks them is stopped here.
-MOST_TOKENS = 20
 
-sign_in = LoginView.as_view(template_name="account/login.html", redirect_authenticated_user=True)
+class SignInForm(AuthenticationForm):
+    """Says when the door is locked, which Django's own form would call a wrong password."""
+
+    def clean(self) -> dict[str, Any]:
+        if attempts.is_locked(self.cleaned_data.get("username", ""), self.request):
+            raise ValidationError(attempts.locked_message(), code="locked")
+        return super().clean()
+
+
+sign_in = LoginView.as_view(
+    template_name="account/login.html", redirect_authenticated_user=True, authentication_form=SignInForm
+)
 sign_out = LogoutView.as_view()
 
 
@@ -27,25 +44,33 @@ sign_out = LogoutView.as_view()
 def profile(request: SignedInRequest) -> HttpResponse:
     """Return the profile; POST makes a token (shown in this one answer and never again) or revokes one."""
     made = None
-    status = 200
-    error = ""
-    tokens = AuthToken.objects.filter(user=request.user).order_by("-created")
-    if request.method == "POST" and request.POST.get("action") == "revoke":
-        revoked, _by_model = tokens.filter(digest=request.POST.get("digest", "")).delete()
+    action = request.POST.get("action") if request.method == "POST" else None
+    if action == "revoke":
+        grant = request.POST.get("grant", "")
+        revoked = _is_id(grant) and tokens.revoke(user=request.user, grant_id=int(grant))
         say(request, _("The token was revoked.") if revoked else _("That token had been revoked already."))
         return redirect("profile")
-    if request.method == "POST":
-        if tokens.count() >= MOST_TOKENS:
-            text = ngettext(
-                "You have {n} token. Revoke one that is not in use before making another.",
-                "You have {n} tokens. Revoke one that is not in use before making another.",
-                MOST_TOKENS,
-            )
-            error, status = text.format(n=MOST_TOKENS), 422
+    form = TokenForm(request.POST if action == "make" else None)
+    if action == "make" and form.is_valid():
+        try:
+            made = tokens.make(user=request.user, **form.cleaned_data)
+        except Invalid as error:
+            form.add_error(None, str(error))
         else:
-            _token, made = AuthToken.objects.create(user=request.user)
-    context = {"tokens": tokens, "made": made, "error": error, "campaigns": _roles(request)}
-    return render(request, "account/profile.html", context, status=status)
+            form = TokenForm()
+    grants = TokenGrant.objects.filter(token__user=request.user).select_related("token").order_by("-id")
+    context = {
+        "grants": grants,
+        "made": made,
+        "token_form": form,
+        "campaigns": _roles(request),
+        "scopes": SCOPES,
+    }
+    return render(request, "account/profile.html", context, status=422 if form.errors else 200)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def _roles(request: SignedInRequest) -> list[tuple[str, list[str]]]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
+import time_machine
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.test import Client
 from knox.models import AuthToken
 
-from annotation.models import User
-from frontend.views.account import MOST_TOKENS
+from annotation import attempts
+from annotation.models import Event, User
+from annotation.services import tokens
+from annotation.services.tokens import MOST_TOKENS
 from tests.factories import PASSWORD, make_campaign, make_user
 
 
@@ -39,6 +43,29 @@ def test_a_wrong_password_is_said_in_place() -> None:
     assert 'value="ada"' in html
 
 
+@pytest.mark.django_db
+def test_after_ten_failures_the_door_stays_shut_for_a_while_for_that_name_from_there() -> None:
+    cache.clear()
+    make_user("ada", password=PASSWORD)
+    make_user("bea", password=PASSWORD)
+    wrong = {"username": "ada", "password": "wrong"}
+    with time_machine.travel(1_700_000_000, tick=False) as clock:
+        for _ in range(attempts.TOGETHER):
+            assert "Too many attempts" not in Client().post("/login/", wrong).content.decode()
+        right = {"username": "ADA", "password": PASSWORD}
+        assert "Too many attempts" in Client().post("/login/", right).content.decode()
+        right["username"] = "ada"
+        assert Client().post("/api/auth/token/", right, content_type="application/json").status_code == 429
+        assert Client().post("/login/", right, REMOTE_ADDR="192.0.2.7").status_code == 302, (
+            "elsewhere is another matter"
+        )
+        assert Client().post("/login/", {"username": "bea", "password": PASSWORD}).status_code == 302
+        assert Event.objects.get(action="account.locked").target == "ada"
+        clock.shift(attempts.WINDOW)
+        assert Client().post("/login/", right).status_code == 302
+    cache.clear()
+
+
 def test_signing_out_needs_a_post(browser: Client) -> None:
     assert browser.get("/logout/").status_code == 405
     assert browser.post("/logout/").url == "/login/"
@@ -53,20 +80,27 @@ def test_the_profile_shows_the_pseudonym_and_the_roles(browser: Client, annotato
 
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(browser: Client, annotator: User) -> None:
-    html = browser.post("/profile/", {"action": "make"}).content.decode()
+    html = browser.post(
+        "/profile/", {"action": "make", "name": "export job", "scopes": ["read", "export"], "days": "30"}
+    ).content.decode()
     shown = re.search(r'id="new-token">([^<]+)<', html)
     assert shown is not None
     token = shown[1]
     assert token not in browser.get("/profile/").content.decode()
     stored = AuthToken.objects.get(user=annotator)
     assert token not in (stored.digest, stored.token_key)
-    browser.post("/profile/", {"action": "revoke", "digest": stored.digest})
+    assert stored.grant.scopes == ["read", "export"]
+    assert stored.expiry is not None
+    assert "export job" in browser.get("/profile/").content.decode()
+    browser.post("/profile/", {"action": "revoke", "grant": stored.grant.pk})
     assert not AuthToken.objects.exists()
 
 
 def test_nobody_revokes_the_token_of_somebody_else(browser: Client, stranger: User) -> None:
-    theirs, _ = AuthToken.objects.create(user=stranger)
-    browser.post("/profile/", {"action": "revoke", "digest": theirs.digest})
+    grant, _secret = tokens.make(user=stranger, name="theirs")
+    theirs = grant.token
+    for sent in (str(grant.pk), "", "x", "9" * 30):
+        assert browser.post("/profile/", {"action": "revoke", "grant": sent}).status_code == 302
     assert AuthToken.objects.filter(user=stranger).exists()
     assert theirs.token_key[:8] not in browser.get("/profile/").content.decode()
 
@@ -74,7 +108,7 @@ def test_nobody_revokes_the_token_of_somebody_else(browser: Client, stranger: Us
 def test_tokens_do_not_pile_up_without_end(browser: Client, annotator: User) -> None:
     for _ in range(MOST_TOKENS):
         AuthToken.objects.create(user=annotator)
-    response = browser.post("/profile/", {"action": "make"})
+    response = browser.post("/profile/", {"action": "make", "scopes": ["read"], "days": "7"})
     assert response.status_code == 422
     assert "Revoke one" in response.content.decode()
     assert AuthToken.objects.count() == MOST_TOKENS

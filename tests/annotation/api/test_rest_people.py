@@ -21,6 +21,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-schema", "get", None, EVERYBODY),
     ("api-docs", "get", None, EVERYBODY),
     ("api-token", "post", {"username": "lead", "password": PASSWORD}, (201,) * 7),
+    ("api-tokens", "get", None, (401, 200, 200, 200, 200, 200, 200)),
+    # Nobody has such a token; what is revoked is tested where there is one.
+    ("api-token-revoke", "delete", None, (401, 404, 404, 404, 404, 404, 404)),
     ("api-logout", "post", {}, (401, 204, 204, 204, 204, 204, 204)),
     ("api-campaigns", "get", None, (401, 200, 200, 200, 200, 200, 200)),
     # The lead has made it when the admin comes with the same name.
@@ -43,6 +46,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-image-thumbnail", "get", None, (401, 404, 404, 404, 404, 404, 404)),
     ("api-export", "get", None, READERS),
     ("api-export-schema", "get", None, READERS),
+    ("api-export-offer", "get", None, READERS),
     ("api-tasks", "get", None, READERS),
     ("api-gold", "get", None, (401, 404, 403, 403, 204, 204, 204)),
     ("api-gold", "put", {"answer": {"preference": "1"}}, READERS),
@@ -90,7 +94,7 @@ def test_everybody_gets_what_is_theirs(
     pattern = next(pattern for pattern in urlpatterns if pattern.name == name)
     path = f"/api/{pattern.pattern}".replace("<int:campaign_id>", str(campaign.pk)).replace("<slug:key>", held.key)
     path = path.replace("<int:event_id>", "999999").replace("<slug:sha256>", "0" * 64)
-    path = path.replace("<int:task_id>", str(held.task_id))
+    path = path.replace("<int:grant_id>", "999999").replace("<int:task_id>", str(held.task_id))
     more: dict[str, Any] = {"data": body, "content_type": "application/x-ndjson"}
     if not isinstance(body, bytes):
         more = {} if body is None else {"data": body, "format": "json"}
