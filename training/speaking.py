@@ -65,6 +65,7 @@ class Speaker:
             for event in self._read(beat_seconds) or [{}]:
                 yield event
                 if "error" in event:
+                    self.stop()  # it is about to end by itself, and must not be asked again before it did
                     return
                 self._is_ready |= "ready" in event
         self._write(question.to_line().encode() + b"\n")
