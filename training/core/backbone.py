@@ -26,8 +26,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from training.core.batch import Tokens
 from training.core.heads import HEADS, POOLING, Head, ScalarHead, Scores, scalar
 from training.core.job import RunError
+from training.core.shared_prompt import can_share, shared_ends
 from training.recipes.spec import write_json
 
 HEAD_FILE = "head.safetensors"
@@ -149,6 +151,16 @@ class RewardModel(nn.Module):
     def scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return one score (B,) of each sequence (B, T); higher is better."""
         return self.head.combined(self.outputs(input_ids, attention_mask))
+
+    def pair_outputs(self, tokens: Tokens) -> Tensor:
+        """Return the outputs (2·P, K) of P pairs, the chosen ones first; their prompt is read once where it can be."""
+        if self.pooling == "last" and can_share(self.backbone):
+            return self.head(shared_ends(self.backbone, tokens))
+        return self.outputs(tokens.input_ids, tokens.attention_mask)
+
+    def pair_scores(self, tokens: Tokens) -> Tensor:
+        """Return the scores (2·P,) of P pairs, the chosen ones first."""
+        return self.head.combined(self.pair_outputs(tokens))
 
     forward = scores
 

@@ -16,7 +16,7 @@ from training.core.backbone import RewardModel
 from training.core.batch import Demonstrations, Labelled, LossOutput, Pairs
 from training.core.heads import EnsembleHead, GaussianHead
 from training.core.masked import masked_mean
-from training.core.policy import logps, token_logps
+from training.core.policy import pair_logps, token_logps
 
 Loss = Callable[..., Tensor]
 # A model, a batch of the recipe's view, and the loss.
@@ -25,7 +25,7 @@ Objective = Callable[[nn.Module, Any, Loss], LossOutput]
 
 def pair_scores(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
     """Return the loss of (chosen scores, rejected scores, strength), each (P,)."""
-    scores = model.scores(batch.tokens.input_ids, batch.tokens.attention_mask)
+    scores = model.pair_scores(batch.tokens)
     chosen, rejected = scores.chunk(2)
     values = loss(chosen, rejected, batch.strength)
     return LossOutput(
@@ -44,8 +44,7 @@ def pair_costs(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
 
     The loss gets (unsafer cost, safer cost, unsafer severity, safer severity), each (P,); severity 0 is safe.
     """
-    tokens = batch.tokens
-    safer, unsafer = model.outputs(tokens.input_ids, tokens.attention_mask)[:, 0].chunk(2)
+    safer, unsafer = model.pair_outputs(batch.tokens)[:, 0].chunk(2)
     severity = {side: batch.extra[f"{side}_severity"] for side in ("chosen", "rejected")}
     values = loss(unsafer, safer, severity["rejected"], severity["chosen"])
     signs = [_right_side(safer, severity["chosen"]), _right_side(unsafer, severity["rejected"])]
@@ -73,9 +72,8 @@ def member_scores(model: RewardModel, batch: Pairs, loss: Loss, *, resample: boo
     differ by their start alone. The draw depends on row and member only, so that it is the same in every epoch and
     whatever the batches.
     """
-    tokens = batch.tokens
     assert isinstance(model.head, EnsembleHead | GaussianHead)
-    chosen, rejected = model.outputs(tokens.input_ids, tokens.attention_mask).chunk(2)  # (P, M) each
+    chosen, rejected = model.pair_outputs(batch.tokens).chunk(2)  # (P, M) each
     members = chosen.shape[1]
     strength = batch.strength.unsqueeze(1).expand(-1, members)
     values = loss(chosen.flatten(), rejected.flatten(), strength.flatten()).view(-1, members)
@@ -128,7 +126,7 @@ def pointwise(model: RewardModel, batch: Labelled, loss: Loss) -> LossOutput:
 def pair_logratios(model: nn.Module, batch: Pairs, loss: Loss) -> LossOutput:
     """Return the loss of the two log-ratios against the frozen reference, log π(y|x) - log π_ref(y|x), each (P,)."""
     assert batch.reference_logps is not None
-    own = logps(model, batch.tokens)
+    own = pair_logps(model, batch.tokens)
     chosen, rejected = (own - batch.reference_logps).chunk(2)
     values = loss(chosen, rejected)
     return LossOutput(

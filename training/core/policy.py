@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from training.core.batch import Tokens
 from training.core.masked import masked_sum
+from training.core.shared_prompt import can_share, shared_logps
 
 
 def token_logps(model: nn.Module, tokens: Tokens) -> Tensor:
@@ -35,6 +36,11 @@ def token_logps(model: nn.Module, tokens: Tokens) -> Tensor:
 def logps(model: nn.Module, tokens: Tokens) -> Tensor:
     """Return (B,): the log-probability of each completion, its end token included."""
     return masked_sum(token_logps(model, tokens), tokens.completion_mask)
+
+
+def pair_logps(model: nn.Module, tokens: Tokens) -> Tensor:
+    """Return (2·P,), as `logps` does, of pairs whose answers have one prompt, which is read once where that can be."""
+    return shared_logps(model, tokens) if can_share(model) else logps(model, tokens)
 
 
 @contextmanager

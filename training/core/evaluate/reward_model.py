@@ -43,7 +43,7 @@ def reward_accuracy(job: Job) -> RunResult:
             raise Stopped
         some = examples[start : start + rows_at_once]
         tokens = collate_pairs(some, pad_id_of(tokenizer)).to(job.device).tokens
-        scores = model.scores(tokens.input_ids, tokens.attention_mask).cpu().tolist()
+        scores = model.pair_scores(tokens).cpu().tolist()
         chosen += scores[: len(some)]
         rejected += scores[len(some) :]
         job.progress(step=step, total_steps=total, pairs=len(chosen))

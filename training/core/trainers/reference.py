@@ -20,7 +20,7 @@ from training.core import distributed
 from training.core.backbone import load_policy
 from training.core.collate import Example, collate_pairs
 from training.core.job import Job, Stopped
-from training.core.policy import logps
+from training.core.policy import pair_logps
 
 FILE = "reference.safetensors"
 
@@ -53,7 +53,7 @@ def reference_logps(
                 raise Stopped
             rows = own[start : start + rows_at_once]
             batch = collate_pairs([examples[i] for i in rows], pad_id).to(job.device)
-            values = logps(model, batch.tokens).cpu()
+            values = pair_logps(model, batch.tokens).cpu()
             table[rows] = values.reshape(2, len(rows)).T
     table = distributed.sum_over(job, torch.nan_to_num(table))
     seen = torch.zeros(len(examples), dtype=torch.bool)
