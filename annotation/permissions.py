@@ -70,6 +70,11 @@ def may(user: User | AnonymousUser, campaign: Campaign, action: Action) -> bool:
     return user.is_superuser or campaign.memberships.filter(user=user, role__in=roles_for(action)).exists()
 
 
+def administers(user: User | AnonymousUser) -> bool:
+    """Return whether this person runs the server, and the token they came with, if any, may be used for that."""
+    return user.is_authenticated and user.is_superuser and _in_scope(user, Action.ADMINISTER)
+
+
 def may_create(user: User | AnonymousUser) -> bool:
     """Return whether this person may start a campaign: staff, and whoever leads one already."""
     if not user.is_authenticated or not _in_scope(user, Action.CONFIGURE):

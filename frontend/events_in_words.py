@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from annotation.models import Campaign, Event, Role
 
 WORDS = {
+    "account.locked": _("Sign-ins under this name are locked for a while: {target}"),
     "account.created": _("Account {target} was made"),
     "batch.prioritised": _("Batch {target} was given another priority"),
     "campaign.changed": _("Settings were changed"),
@@ -45,6 +46,8 @@ WORDS = {
     "run.created": _("{target} was started"),
     "run.retried": _("{target} was tried again"),
     "snapshot.frozen": _("{target} was frozen"),
+    "token.made": _("A token was made: {target}"),
+    "token.revoked": _("A token was revoked: {target}"),
     "version.registered": _("{target} was registered"),
 }
 

@@ -40,6 +40,7 @@ def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
         ("models", _("Models"), True),
         ("loop", _("Loop"), kind(campaign.kind).compares),
         ("campaign-edit", _("Settings"), lead),
+        ("audit", _("Changes"), lead),
     ]
     return [Tab(name, label, reverse(name, args=[campaign.pk])) for name, label, shown in found if shown]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from frontend.views import campaign_setup, campaigns, exports, imports, loops, models, people, runs
+from frontend.views import audit, campaign_setup, campaigns, exports, imports, loops, models, people, runs
 
 urlpatterns = [
     path("campaigns/", campaigns.campaign_list, name="campaigns"),
@@ -21,6 +21,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/import/<int:event_id>/errors/", imports.import_errors, name="import-errors"),
     path("campaigns/<int:campaign_id>/import/<slug:token>/", imports.import_preview, name="import-preview"),
     path("campaigns/<int:campaign_id>/people/", people.campaign_people, name="campaign-people"),
+    path("campaigns/<int:campaign_id>/audit/", audit.campaign_audit, name="audit"),
     path("campaigns/<int:campaign_id>/export/", exports.campaign_export, name="campaign-export"),
     path("campaigns/<int:campaign_id>/runs/", runs.run_list, name="runs"),
     path("campaigns/<int:campaign_id>/runs/new/<slug:recipe_name>/", runs.run_new, name="run-new"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from frontend.views import account, chats, home, later, proposals, readability, wellbeing, work
+from frontend.views import account, audit, chats, home, later, proposals, readability, wellbeing, work
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", account.sign_in, name="login"),
     path("logout/", account.sign_out, name="logout"),
     path("language/", set_language, name="set-language"),
+    path("audit/", audit.server_audit, name="server-audit"),
     path("profile/", account.profile, name="profile"),
     path("work/<int:campaign_id>/", work.work, name="work"),
     path("work/<int:campaign_id>/agree/", wellbeing.agree, name="work-agree"),

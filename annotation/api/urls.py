@@ -6,6 +6,7 @@ from django.urls import path
 
 from annotation.api import (
     accounts,
+    audit,
     batches,
     exchange,
     figures,
@@ -54,6 +55,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/feedback/", views.FeedbackList.as_view(), name="api-feedback"),
     path("campaigns/<int:campaign_id>/progress/", figures.progress, name="api-progress"),
     path("campaigns/<int:campaign_id>/progress/mine/", figures.own_progress, name="api-my-progress"),
+    path("events/", audit.ServerEvents.as_view(), name="api-server-events"),
+    path("campaigns/<int:campaign_id>/events/", audit.CampaignEvents.as_view(), name="api-events"),
     path("campaigns/<int:campaign_id>/batches/", batches.Batches.as_view(), name="api-batches"),
     path("campaigns/<int:campaign_id>/wellbeing/", wellbeing.Wellbeing.as_view(), name="api-wellbeing"),
     path("campaigns/<int:campaign_id>/exposure/", wellbeing.campaign_exposure, name="api-exposure"),

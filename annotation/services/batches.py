@@ -54,7 +54,14 @@ def prioritise(*, campaign: Campaign, batch: str, priority: int, actor: User) ->
         raise Invalid(message, {"batch": [message]})
     # Locked in the order in which all do who wait for more than one.
     waiting = tasks.filter(state=Task.State.OPEN).select_for_update(no_key=True).order_by(*QUEUE_ORDER)
+    before = sorted(set(waiting.values_list("priority", flat=True)))
     changed = Task.objects.filter(pk__in=list(waiting.values_list("pk", flat=True))).update(priority=priority)
-    detail = {"priority": priority, "items": changed}
-    events.record(campaign=campaign, actor=actor, action="batch.prioritised", target=batch, detail=detail)
+    events.record(
+        campaign=campaign,
+        actor=actor,
+        action="batch.prioritised",
+        target=batch,
+        detail={"items": changed},
+        changes={"priority": (before[0] if len(before) == 1 else before, priority)},
+    )
     return changed

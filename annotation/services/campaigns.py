@@ -66,8 +66,8 @@ def update(*, campaign: Campaign, actor: User, name: str | None = None, **given:
         if "options" in changed:
             second_look.check(locked.options, own_name=locked.name, actor=actor)
         locked.save(update_fields=list(changed))
-        detail = {field: {"from": value, "to": getattr(locked, field)} for field, value in changed.items()}
-        events.record(campaign=locked, actor=actor, action="campaign.changed", detail=detail)
+        changes = {field: (value, getattr(locked, field)) for field, value in changed.items()}
+        events.record(campaign=locked, actor=actor, action="campaign.changed", changes=changes)
     return locked
 
 
@@ -104,7 +104,10 @@ def write_guideline(*, campaign: Campaign, text: str, actor: User) -> Guideline:
     locked.guideline_version = version
     locked.save(update_fields=["guideline_version"])
     campaign.guideline_version = version
-    events.record(campaign=locked, actor=actor, action="guideline.written", target=f"version {version}")
+    changes = {"version": (version - 1, version)}  # both texts are kept under their numbers
+    events.record(
+        campaign=locked, actor=actor, action="guideline.written", target=f"version {version}", changes=changes
+    )
     return guideline
 
 
@@ -117,9 +120,10 @@ def _move(campaign: Campaign, actor: User, state: Campaign.State, action: str) -
             raise CampaignClosed(_("This campaign is closed for good; create a new one instead."))
         if state == Campaign.State.PAUSED and locked.state == Campaign.State.DRAFT:
             raise Invalid(_("This campaign was not opened yet, so there is nothing to pause."))
+        changes = {"state": (locked.state, str(state))}
         locked.state = state
         locked.save(update_fields=["state"])
-        events.record(campaign=locked, actor=actor, action=action, target=locked.name)
+        events.record(campaign=locked, actor=actor, action=action, target=locked.name, changes=changes)
     campaign.state = state
     return locked
 

@@ -17,16 +17,18 @@ def set_gold(*, task: Task, value: Any, actor: User) -> Gold:
     """Store the right answer to an item, in place of another one; raises `Invalid`. Judgements stay as they are."""
     campaign = task.campaign
     read = gold.read(kind(campaign.kind), value, options=campaign.options, count=answers_of(task))
+    before = _as_kept(task)
     stored, _ = Gold.objects.update_or_create(task=task, defaults={**read.as_stored(), "created_by": actor})
-    _record(campaign, actor, "gold.set", task)
+    _record(campaign, actor, "gold.set", task, {"gold": (before, read.as_stored())})
     return stored
 
 
 @transaction.atomic
 def take_away(*, task: Task, actor: User) -> None:
     """Make the item one without a right answer; nothing happens when it has none."""
+    before = _as_kept(task)
     if Gold.objects.filter(task=task).delete()[0]:
-        _record(task.campaign, actor, "gold.removed", task)
+        _record(task.campaign, actor, "gold.removed", task, {"gold": (before, None)})
 
 
 def as_given(stored: Gold) -> dict[str, Any]:
@@ -51,5 +53,11 @@ def answers_of(task: Task) -> int:
     return len(task.content["completions"])
 
 
-def _record(campaign: Campaign, actor: User, action: str, task: Task) -> None:
-    events.record(campaign=campaign, actor=actor, action=action, target=f"item {task.external_id}")
+def _as_kept(task: Task) -> dict[str, Any] | None:
+    """Return what is stored as the right answer to the item, for the audit trail; None when nothing is."""
+    stored = Gold.objects.filter(task=task).first()
+    return None if stored is None else {"payload": stored.payload, "tolerance": stored.tolerance}
+
+
+def _record(campaign: Campaign, actor: User, action: str, task: Task, changes: dict[str, tuple[Any, Any]]) -> None:
+    events.record(campaign=campaign, actor=actor, action=action, target=f"item {task.external_id}", changes=changes)

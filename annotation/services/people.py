@@ -63,8 +63,8 @@ def set_skills(*, campaign: Campaign, username: str, skills: Sequence[str] | str
         raise Invalid(message, {"username": [message]})
     if any(one.skills != tags for one in mine):
         Membership.objects.filter(pk__in=[one.pk for one in mine]).update(skills=tags)
-        detail = {"from": mine[0].skills, "to": tags}
-        events.record(campaign=campaign, actor=actor, action="member.skills", target=username, detail=detail)
+        changes = {"skills": (mine[0].skills, tags)}
+        events.record(campaign=campaign, actor=actor, action="member.skills", target=username, changes=changes)
     return tags
 
 

@@ -141,4 +141,4 @@ def test_skills_are_for_members_and_leave_a_trace(lead, annotator, stranger):
     for _ in range(2):
         people.set_skills(campaign=campaign, username="annotator", skills=["law"], actor=lead)
     (event,) = campaign.events.filter(action="member.skills")
-    assert event.detail == {"from": [], "to": ["law"]}
+    assert event.changes == [("skills", [], ["law"])]

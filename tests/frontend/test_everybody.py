@@ -63,6 +63,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("import-errors", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("import-preview", "get", {}, READERS_POST),
     ("campaign-people", "get", {}, LEADS),
+    ("audit", "get", {}, LEADS),
+    ("server-audit", "get", {}, (302, 404, 404, 404, 404, 404, 200)),
     ("campaign-export", "get", {}, READERS),
     ("runs", "get", {}, READERS),
     ("run-new", "get", {}, READERS),

@@ -41,8 +41,8 @@ def promote(*, version: ModelVersion, actor: User | None, reason: str = "") -> M
         detail={
             "reason": reason.strip(),
             "objection": in_english,
-            "instead_of": serving.label if serving else None,
         },
+        changes={"in use": (serving.label if serving else None, version.label)},
     )
     return version
 
@@ -64,7 +64,7 @@ def roll_back(*, version: ModelVersion, actor: User | None) -> ModelVersion:
         actor=actor,
         action=f"{version.kind}.rolled_back",
         target=version.label,
-        detail={"instead_of": serving.label if serving else None},
+        changes={"in use": (serving.label if serving else None, version.label)},
     )
     return version
 

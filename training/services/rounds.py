@@ -62,7 +62,8 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
     """Return the loop with `settings` changed; a round that is under way goes by them from its next step on."""
     values = _checked({**loop.settings, **settings})
     Loop.objects.filter(pk=loop.pk).update(settings=values)
-    events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", detail=settings)
+    changes = events.changed(loop.settings, values)
+    events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", changes=changes)
     loop.refresh_from_db()
     return loop
 
@@ -150,6 +151,7 @@ def cancel(*, round: Round, actor: User | None) -> Round:
     The policy in use stays in use, judgements are kept, and a candidate stays a candidate.
     """
     round = _read(round)
+    before = round.state
     changed = Round.objects.filter(pk=round.pk).exclude(state__in=Round.FINAL).update(state=State.CANCELLED)
     if not changed:
         raise WrongState(_("The round has ended already; there is nothing to cancel."))
@@ -160,7 +162,9 @@ def cancel(*, round: Round, actor: User | None) -> Round:
     for run in Run.objects.filter(round=round).exclude(state__in=Run.FINAL):
         runs.cancel(run=run, actor=actor)
     steps.withdraw(round, round.batch, gates.batch(round))
-    events.record(campaign=round.loop.campaign, actor=actor, action="round.cancelled", target=f"round {round.index}")
+    changes = {"state": (before, str(State.CANCELLED))}
+    target = f"round {round.index}"
+    events.record(campaign=round.loop.campaign, actor=actor, action="round.cancelled", target=target, changes=changes)
     return _read(round)
 
 
@@ -169,7 +173,13 @@ def pause(*, loop: Loop, actor: User | None) -> Loop:
     """Return the loop, paused: runs that are under way finish, people go on judging, and no round advances."""
     if not Loop.objects.filter(pk=loop.pk, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED):
         raise WrongState(_("The loop is not active."))
-    events.record(campaign=loop.campaign, actor=actor, action="loop.paused", target="loop")
+    events.record(
+        campaign=loop.campaign,
+        actor=actor,
+        action="loop.paused",
+        target="loop",
+        changes={"state": ("active", "paused")},
+    )
     loop.refresh_from_db()
     return loop
 

@@ -244,8 +244,10 @@ def cancel(*, run: Run, actor: User | None) -> Run:
     elif not running.update(cancel_requested=True):
         told = _("Run {number} has ended already; there is nothing to cancel.")
         raise WrongState(told.format(number=run.pk))
-    events.record(campaign=run.campaign, actor=actor, action="run.cancelled", target=str(run))
+    before = run.state
     run.refresh_from_db()
+    changes = {"state": (before, run.state)} if run.state != before else {}
+    events.record(campaign=run.campaign, actor=actor, action="run.cancelled", target=str(run), changes=changes)
     return run
 
 
@@ -263,7 +265,13 @@ def retry(*, run: Run, actor: User | None) -> Run:
     if changed != 1:
         told = _("Run {number} has not failed and was not cancelled; it cannot be tried again.")
         raise WrongState(told.format(number=run.pk))
-    events.record(campaign=run.campaign, actor=actor, action="run.retried", target=str(run))
+    events.record(
+        campaign=run.campaign,
+        actor=actor,
+        action="run.retried",
+        target=str(run),
+        changes={"state": (run.state, "queued")},
+    )
     messages.wake_run(run.pk)
     run.refresh_from_db()
     return run

@@ -55,6 +55,8 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-progress", "get", None, READERS),
     ("api-my-progress", "get", None, MEMBERS),
     ("api-agreement", "get", None, READERS),
+    ("api-events", "get", None, LEADS),
+    ("api-server-events", "get", None, (401, 404, 404, 404, 404, 404, 200)),
     ("api-batches", "get", None, READERS),
     # There is no such batch here; what changes is tested where there is one.
     ("api-batches", "post", {"batch": "x", "priority": 1}, (401, 404, 403, 403, 403, 422, 422)),
