@@ -54,16 +54,6 @@ class Outcome:
         return "; ".join(count.strip() for count in counts)
 
 
-# Processes, containers, commands and what only turns values into texts are the same on any database.
-WITHOUT_DATABASE = [
-    f"--ignore=tests/{path}"
-    for path in (
-        *("operations", "annotation/feedback", "annotation/extraction", "frontend/test_catalogues.py"),
-        *("frontend/test_markdown.py", "frontend/test_mathematics.py", "frontend/test_highlighting.py"),
-    )
-]
-
-
 def pytest(*arguments: str) -> list[str]:
     return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *arguments]
 
@@ -71,13 +61,15 @@ def pytest(*arguments: str) -> list[str]:
 def parts(postgres: str) -> list[Part]:
     """Return the parts, longest first, so that the two lanes end at about the same time."""
     with_database = ["tests", "--ignore=tests/core", "--ignore=tests/architecture", "--ignore=tests/browser"]
+    suite = f"{OUT_OF_SUITE} and not browser"
     manage = [PYTHON, "manage.py"]
     return [
         Part("browser", [pytest("tests", "--ignore=tests/core", "-m", "browser")]),
-        Part("suite on SQLite", [pytest(*with_database, "-m", f"{OUT_OF_SUITE} and not browser")]),
+        Part("suite on SQLite", [pytest(*with_database, "-m", suite)]),
         Part(
             "suite on PostgreSQL",
-            [pytest(*with_database, *WITHOUT_DATABASE, "-m", f"{OUT_OF_SUITE} and not browser")],
+            # Processes and commands under tests/operations bring their own database, the embedded one.
+            [pytest(*with_database, "--ignore=tests/operations", "--database-only", "-m", suite)],
             {"DATABASE_URL": postgres},
         ),
         Part("core", [pytest("tests/core", "-m", OUT_OF_SUITE)]),

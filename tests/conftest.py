@@ -41,6 +41,22 @@ def empty_tables(self: TransactionTestCase) -> None:
 TransactionTestCase._fixture_teardown = empty_tables  # type: ignore[attr-defined]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database-only", action="store_true", help="leave out the tests that no database can change")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--database-only"):
+        return
+    asked = {True: [], False: []}
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        needs = "db" in fixtures or "transactional_db" in fixtures or item.get_closest_marker("django_db") is not None
+        asked[needs].append(item)
+    config.hook.pytest_deselected(items=asked[False])
+    items[:] = asked[True]
+
+
 @pytest.fixture(autouse=True)
 def attune_files(settings, tmp_path_factory) -> Path:
     """Return the folder of this test's files; nothing that a test writes stays behind."""
