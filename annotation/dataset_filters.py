@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.translation import gettext as _
 
 from annotation import routing
 from annotation.errors import Invalid
@@ -44,7 +45,8 @@ class Filters:
     def __post_init__(self) -> None:
         """Refuse what no row could meet; raises `Invalid`."""
         if self.split is not None and self.split not in SPLITS:
-            message = f"There is no split {self.split!r}; there are: {', '.join(SPLITS)}."
+            told = _("There is no split {split!r}; there are: {splits}.")
+            message = told.format(split=self.split, splits=", ".join(SPLITS))
             raise Invalid(message, {"split": [message]})
         for name in ("since", "until"):
             moment(name, getattr(self, name))
@@ -88,7 +90,8 @@ def moment(name: str, value: str | datetime.datetime | None) -> datetime.datetim
             return read.astimezone(datetime.UTC)
     except (ValueError, OverflowError):
         pass
-    message = f"Give {name} as a date or a moment in ISO 8601, such as 2026-03-01 or 2026-03-01T12:00:00Z."
+    told = _("Give {name} as a date or a moment in ISO 8601, such as 2026-03-01 or 2026-03-01T12:00:00Z.")
+    message = told.format(name=name)
     raise Invalid(message, {name: [message]})
 
 

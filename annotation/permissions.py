@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import BigIntegerField, CharField, Exists, OuterRef
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from annotation import routing
 from annotation.access import SCOPE_OF, Action, allows, roles_for
@@ -86,7 +87,7 @@ def turn_away(user: User | AnonymousUser, reason: str) -> NoReturn:
     """Raise PermissionDenied with the reason, or Http404 for somebody without a role in any campaign."""
     if user.is_authenticated and (user.is_superuser or user.memberships.exists()):
         raise PermissionDenied(reason)
-    raise Http404("There is nothing here.")
+    raise Http404(_("There is nothing here."))
 
 
 def campaign_for(user: User | AnonymousUser, campaign_id: int, *needs: Action | Role) -> Campaign:
@@ -99,22 +100,22 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *needs: Action | 
     `campaign.barred` which are not for them.
     """
     if not user.is_authenticated:
-        raise Http404("There is no such campaign.")
+        raise Http404(_("There is no such campaign."))
     if user.is_superuser:
         campaign = Campaign.objects.filter(pk=campaign_id).first()
         if campaign is None:
-            raise Http404("There is no such campaign.")
+            raise Http404(_("There is no such campaign."))
         _refuse_outside_scope(user, needs)
         return campaign
     # An address may carry a number that no database has room for.
     memberships = _MEMBERSHIPS.all(user=user.pk, campaign=campaign_id) if campaign_id <= LARGEST_ID else []
     if not memberships:
-        raise Http404("There is no such campaign.")
+        raise Http404(_("There is no such campaign."))
     held = {Role(membership.role) for membership in memberships}
     if needs and not any(_suffices(held, need) for need in needs):
         sufficing = {role for need in needs for role in (roles_for(need) if isinstance(need, Action) else (need,))}
-        wanted = " or ".join(role.label.lower() for role in Role if role in sufficing)
-        raise PermissionDenied(f"This needs the role {wanted} in the campaign; ask its lead.")
+        wanted = _(" or ").join(f"“{role.label}”" for role in Role if role in sufficing)
+        raise PermissionDenied(_("This needs the role {roles} in the campaign; ask its lead.").format(roles=wanted))
     if user.scopes is not None:
         _refuse_outside_scope(user, [need for need in needs if _suffices(held, need)])
     campaign = memberships[0].campaign
@@ -139,10 +140,10 @@ def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:
     A person who was taken out of the campaign has no assignments there any more.
     """
     if not user.is_authenticated or "\x00" in key:
-        raise Http404("There is no such item.")
+        raise Http404(_("There is no such item."))
     assignment = (_ANY_ASSIGNMENT if user.is_superuser else _ASSIGNMENT).first(key=key, user=user.pk)
     if assignment is None:
-        raise Http404("There is no such item.")
+        raise Http404(_("There is no such item."))
     _refuse_outside_scope(user, (Action.JUDGE,))
     return assignment
 
@@ -161,7 +162,7 @@ def image_for(user: User | AnonymousUser, campaign_id: int, sha256: str) -> Imag
     campaign = campaign_for(user, campaign_id)
     image = Image.objects.filter(campaign=campaign, sha256=sha256).first()
     if image is None:
-        raise Http404("There is no such image.")
+        raise Http404(_("There is no such image."))
     return image
 
 
@@ -176,7 +177,8 @@ def _in_scope(user: User, need: Action | Role) -> bool:
 def _refuse_outside_scope(user: User, needs: Sequence[Action | Role]) -> None:
     if needs and not any(_in_scope(user, need) for need in needs):
         wanted = " or ".join(sorted({SCOPE_OF.get(need, "manage") for need in needs if isinstance(need, Action)}))
-        raise PermissionDenied(f"The token is not for this: it lacks the scope {wanted or 'manage'}; make another one.")
+        told = _("The token is not for this: it lacks the scope {scope}; make another one.")
+        raise PermissionDenied(told.format(scope=wanted or "manage"))
 
 
 def _suffices(held: set[Role], need: Action | Role) -> bool:

@@ -6,6 +6,7 @@ from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign, Event, Role
+from annotation.told import of
 
 WORDS = {
     "account.locked": _("Sign-ins under this name are locked for a while: {target}"),
@@ -31,6 +32,7 @@ WORDS = {
     "policy.rolled_back": _("{target} was put back into use"),
     "reward.promoted": _("{target} was promoted"),
     "reward.rolled_back": _("{target} was put back into use"),
+    "rewrite.not_passed_on": _("A better answer was not passed on"),
     "round.cancelled": _("{target} was cancelled"),
     "round.drafting": _("{target} began"),
     "round.freezing": _("{target}: judging ended"),
@@ -82,7 +84,7 @@ def in_words(event: Event) -> str:
         label = Role(role).label if role in Role.values else role
         sentence = gettext("{sentence}, role: {role}").format(sentence=sentence, role=label)
     if reason := event.detail.get("reason"):
-        sentence += f": {reason}"
+        sentence += f": {of(reason)}"
     return sentence
 
 

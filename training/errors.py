@@ -10,11 +10,11 @@ class TrainingError(Exception):
 
 
 class Invalid(TrainingError):
-    """Input that cannot be accepted; `errors` maps a field to what is wrong with it."""
+    """Input that cannot be accepted; `errors` maps a field to what is wrong with it. A message may be what was told."""
 
     status = 422
 
-    def __init__(self, message: str, errors: dict[str, list[str]] | None = None) -> None:
+    def __init__(self, message: object, errors: dict[str, list[str]] | None = None) -> None:
         super().__init__(message)
         self.errors = errors or {}
 

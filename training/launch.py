@@ -22,6 +22,7 @@ from typing import IO, Any
 import psutil
 from django.conf import settings
 
+from annotation.told import told
 from training import paths
 from training.errors import FolderBusy
 from training.folder import Tail
@@ -133,7 +134,10 @@ def _lock(folder: Path, seconds: float) -> IO[str]:
             if time.monotonic() > deadline:
                 file.close()
                 raise FolderBusy(
-                    f"A process of an earlier attempt still works in {folder}. The run waits until it has ended."
+                    told(
+                        "A process of an earlier attempt still works in {folder}. The run waits until it has ended.",
+                        folder=str(folder),
+                    )
                 ) from None
             time.sleep(0.1)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -34,10 +35,11 @@ def objection(path: str, what: str) -> str:
     if may_be_named(path):
         return ""
     folders = ", ".join(map(str, shared_folders()))
-    return (
-        f"{path} is not in a folder that {what} are taken from. Put it into one of these, or have whoever runs the "
-        f"server add its folder to SHARED_FOLDERS: {folders}."
+    told = _(
+        "{path} is not in a folder that {what} are taken from. Put it into one of these, or have whoever runs the "
+        "server add its folder to SHARED_FOLDERS: {folders}."
     )
+    return told.format(path=path, what=what, folders=folders)
 
 
 def run_folder(run_id: int) -> Path:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from annotation.access import Action, roles_for
 from annotation.models import Campaign, Role, User
@@ -30,13 +31,13 @@ def run_for(user: Person, run_id: int, *needs: Action | Role) -> Run:
     """Return the run if `user` may see it, or do one of `needs` in its campaign; Http404 for strangers."""
     found = Run.objects.filter(pk=_possible(run_id))
     run = found.select_related("campaign", "parent", "snapshot", "output", "round", "created_by").first()
-    return _through_campaign(user, run, "run", needs)
+    return _through_campaign(user, run, _("There is no such run."), needs)
 
 
 def version_for(user: Person, version_id: int, *needs: Action | Role) -> ModelVersion:
     found = ModelVersion.objects.filter(pk=_possible(version_id))
     version = found.select_related("campaign", "parent", "snapshot", "gate_report__parent").first()
-    return _through_campaign(user, version, "model version", needs)
+    return _through_campaign(user, version, _("There is no such model version."), needs)
 
 
 def loop_for(user: Person, campaign_id: int, *needs: Action | Role) -> Loop:
@@ -44,7 +45,7 @@ def loop_for(user: Person, campaign_id: int, *needs: Action | Role) -> Loop:
     campaign = training_of(user, campaign_id, *needs)
     loop = Loop.objects.filter(campaign=campaign).select_related("campaign").first()
     if loop is None:
-        raise Http404("This campaign has no loop.")
+        raise Http404(_("This campaign has no loop."))
     return loop
 
 
@@ -52,18 +53,18 @@ def round_for(user: Person, round_id: int, *needs: Action | Role) -> Round:
     found = Round.objects.filter(pk=_possible(round_id))
     round = found.select_related("loop__campaign", "policy", "candidate__gate_report", "snapshot").first()
     if round is None:
-        raise Http404("There is no such round.")
+        raise Http404(_("There is no such round."))
     try:
         training_of(user, round.loop.campaign_id, *needs)
     except Http404:
-        raise Http404("There is no such round.") from None
+        raise Http404(_("There is no such round.")) from None
     return round
 
 
 def chat_for(user: Person, chat_id: int) -> Chat:
     """Return a chat of `user` where they still judge, or any where they may see the training; else Http404."""
     chat = Chat.objects.filter(pk=_possible(chat_id)).select_related("campaign", "policy", "user").first()
-    missing = "There is no such chat."
+    missing = _("There is no such chat.")
     if chat is None:
         raise Http404(missing)
     try:
@@ -79,7 +80,7 @@ def own_chat_for(user: Person, chat_id: int) -> Chat:
     """Return this person's own chat, to hold; PermissionDenied for one that they may only read."""
     chat = chat_for(user, chat_id)
     if chat.user_id != user.pk:
-        raise PermissionDenied("This chat is somebody else's; you may read it.")
+        raise PermissionDenied(_("This chat is somebody else's; you may read it."))
     chat.campaign = campaign_for(user, chat.campaign_id, Action.JUDGE)
     return chat
 
@@ -87,8 +88,7 @@ def own_chat_for(user: Person, chat_id: int) -> Chat:
 Row = TypeVar("Row", Run, ModelVersion)
 
 
-def _through_campaign(user: Person, row: Row | None, name: str, needs: tuple[Action | Role, ...]) -> Row:
-    missing = f"There is no such {name}."
+def _through_campaign(user: Person, row: Row | None, missing: str, needs: tuple[Action | Role, ...]) -> Row:
     if row is None:
         raise Http404(missing)
     try:
@@ -101,5 +101,5 @@ def _through_campaign(user: Person, row: Row | None, name: str, needs: tuple[Act
 def _possible(row_id: int) -> int:
     """Return `row_id`; Http404 for a number that no row can have, which SQLite would stumble over."""
     if not 0 <= row_id <= LARGEST_ID:
-        raise Http404("There is no such thing.")
+        raise Http404(_("There is no such thing."))
     return row_id

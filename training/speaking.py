@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from annotation.told import told
 from training import launch, paths
 from training.errors import SpeakerGone
 from training.recipes.chat import Question, Voice
@@ -115,6 +116,6 @@ class Speaker:
         code = self._process.returncode
         if code is not None and code < 0:
             name = signal.Signals(-code).name
-            hint = " The machine may have run out of memory." if name == "SIGKILL" else ""
-            return SpeakerGone(f"The model's process was ended by {name}.{hint}")
-        return SpeakerGone(f"The model's process ended with code {code}; the worker's log says more.")
+            gone = told("The model's process was ended by {name}.", name=name)
+            return SpeakerGone(gone + told("The machine may have run out of memory.") if name == "SIGKILL" else gone)
+        return SpeakerGone(told("The model's process ended with code {code}; the worker's log says more.", code=code))

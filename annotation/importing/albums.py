@@ -11,6 +11,7 @@ from types import TracebackType
 
 from django.core.files import File
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from annotation.importing.attachments import Files, NoFiles
 from annotation.importing.items import Refused
@@ -57,7 +58,7 @@ class Album:
         """Return the part for an image that is in the campaign already; raises `Refused` when it is not."""
         image = self._waiting.get(sha256) or Image.objects.filter(campaign=self._campaign, sha256=sha256).first()
         if image is None:
-            raise Refused("is named by a hash that no image of this campaign has; send the image itself")
+            raise Refused(_("is named by a hash that no image of this campaign has; send the image itself"))
         return _part(image)
 
     def thumbnail(self, sha256: str) -> bytes:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Protocol, cast
 
+from django.utils.translation import gettext as _
+
 from annotation.importing import formats, pictures
 from annotation.importing.items import Refused
 from annotation.importing.rows import Row, Unreadable
@@ -36,7 +38,9 @@ class NoFiles:
         return False
 
     def read(self, name: str) -> bytes:
-        raise Refused("is named, but did not come along; send rows and images in one ZIP archive, or it as a data URI")
+        raise Refused(
+            _("is named, but did not come along; send rows and images in one ZIP archive, or it as a data URI")
+        )
 
 
 class ZippedFiles:
@@ -53,13 +57,13 @@ class ZippedFiles:
     def read(self, name: str) -> bytes:
         info = self._info(name)
         if info is None:
-            raise Refused("is not in the archive")
+            raise Refused(_("is not in the archive"))
         try:
             with self._archive.open(info) as file:
                 # Whatever the archive says about its size, no more than can be an image is read.
                 return file.read(pictures.MAX_BYTES + 1)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error):
-            raise Refused("is damaged or encrypted in the archive; pack it again") from None
+            raise Refused(_("is damaged or encrypted in the archive; pack it again")) from None
 
     def _info(self, name: str) -> zipfile.ZipInfo | None:
         plain = str(PurePosixPath(name.replace("\\", "/")))
@@ -78,12 +82,12 @@ class FolderFiles:
     def read(self, name: str) -> bytes:
         path = self._path(name)
         if path is None:
-            raise Refused("is not in the folder of its rows")
+            raise Refused(_("is not in the folder of its rows"))
         try:
             with path.open("rb") as file:
                 return file.read(pictures.MAX_BYTES + 1)
         except OSError as error:
-            raise Refused(f"cannot be read: {error.strerror}") from None
+            raise Refused(_("cannot be read: {strerror}"), strerror=error.strerror) from None
 
     def _path(self, name: str) -> Path | None:
         for root in self._roots:
@@ -119,18 +123,18 @@ def _of_archive(file: BinaryIO) -> tuple[Iterator[Row], Files]:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        raise Unreadable("The ZIP archive is damaged or was cut off; pack it again.") from None
+        raise Unreadable(_("The ZIP archive is damaged or was cut off; pack it again.")) from None
     if "[Content_Types].xml" in archive.namelist():
-        raise Unreadable("The file is a spreadsheet or a text document; save the sheet as CSV.")
+        raise Unreadable(_("The file is a spreadsheet or a text document; save the sheet as CSV."))
     if len(archive.infolist()) > MAX_ENTRIES:
-        raise Unreadable(f"The ZIP archive has more than {MAX_ENTRIES:,} files; split it.")
+        raise Unreadable(_("The ZIP archive has more than {most:,} files; split it."), most=MAX_ENTRIES)
     inner = _rows_within(archive)
     if inner.file_size > formats.MAX_UNPACKED_BYTES:
-        raise Unreadable("The rows in the ZIP archive are too many; split it.")
+        raise Unreadable(_("The rows in the ZIP archive are too many; split it."))
     try:
         member = archive.open(inner)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError):
-        raise Unreadable("The rows in the ZIP archive are damaged or encrypted; pack it again.") from None
+        raise Unreadable(_("The rows in the ZIP archive are damaged or encrypted; pack it again.")) from None
     folder = inner.filename.rpartition("/")[0]
     rows = formats.rows_of(cast(BinaryIO, _Member(member)), name=inner.filename)
     return rows, ZippedFiles(archive, below=f"{folder}/" if folder else "")
@@ -146,7 +150,7 @@ class _Member:
         try:
             return self._file.read(size)
         except (zipfile.BadZipFile, zlib.error, EOFError):
-            raise Unreadable("The rows in the ZIP archive are damaged; pack it again.") from None
+            raise Unreadable(_("The rows in the ZIP archive are damaged; pack it again.")) from None
 
 
 def _rows_within(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -161,9 +165,13 @@ def _rows_within(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         return found[0]
     if not found:
         known = ", ".join(formats.BY_SUFFIX)
-        raise Unreadable(f"The ZIP archive has no file with rows; put one into it whose name ends in one of {known}.")
+        raise Unreadable(
+            _("The ZIP archive has no file with rows; put one into it whose name ends in one of {known}."), known=known
+        )
     names = ", ".join(info.filename[:40] for info in found[:4])
-    raise Unreadable(f"The ZIP archive has several files with rows ({names}); leave one of them beside the images.")
+    raise Unreadable(
+        _("The ZIP archive has several files with rows ({names}); leave one of them beside the images."), names=names
+    )
 
 
 def _on_disk(stream: BinaryIO) -> BinaryIO:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.importing.items import Messages, Refused
 from annotation.messages import Content, Part, content_from
 
@@ -35,19 +37,24 @@ def messages_of(value: Any, name: str) -> Messages:
     if _is_parts(value):
         return [{"role": "user", "content": content_of(value, name)}]
     if not isinstance(value, list):
-        given = "is missing" if value is None else "is neither text nor a list of messages"
-        raise Refused(f"Its {name} {given}.")
+        given = _("is missing") if value is None else _("is neither text nor a list of messages")
+        raise Refused(_("Its {name} {given}."), name=name, given=given)
     messages = []
     for place, message in enumerate(value, start=1):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise Refused(f"Message {place} of its {name} is no object with a role.")
+            raise Refused(_("Message {place} of its {name} is no object with a role."), place=place, name=name)
         content = message.get("content")
         if isinstance(content, dict):
             # As Arena-Hard keeps an answer beside how it was sampled.
             content = content.get("answer")
         if not isinstance(content, str) and not _is_parts(content):
-            raise Refused(f"Message {place} of its {name} has no content in text.")
-        messages.append({"role": message["role"], "content": content_of(content, f"message {place} of its {name}")})
+            raise Refused(_("Message {place} of its {name} has no content in text."), place=place, name=name)
+        messages.append(
+            {
+                "role": message["role"],
+                "content": content_of(content, _("message {place} of its {name}").format(place=place, name=name)),
+            }
+        )
     return messages
 
 
@@ -63,12 +70,14 @@ def content_of(value: Any, name: str) -> Content:
         kind = part["type"]
         if kind in ("text", "input_text", "output_text"):
             if not isinstance(part.get("text"), str):
-                raise Refused(f"A text in {name} is no text.")
+                raise Refused(_("A text in {name} is no text."), name=name)
             parts.append({"type": "text", "text": part["text"]})
         elif kind == "image" and isinstance(part.get("image"), str) and "width" in part:
             parts.append(part)
         else:
-            raise Refused(f"A part of {name} has the type {kind[:40]!r}; text and images can be judged.")
+            raise Refused(
+                _("A part of {name} has the type {kind!r}; text and images can be judged."), name=name, kind=kind[:40]
+            )
     return content_from(parts)
 
 
@@ -88,7 +97,9 @@ def answer_of(value: Any, name: str) -> Content:
         return content_of(value, name)
     messages = messages_of(value, name)
     if len(messages) != 1 or messages[0]["role"] != "assistant":
-        raise Refused(f"Its {name} must be text or a list with one message of the assistant, since it has a prompt.")
+        raise Refused(
+            _("Its {name} must be text or a list with one message of the assistant, since it has a prompt."), name=name
+        )
     return messages[0]["content"]
 
 
@@ -96,7 +107,9 @@ def with_last_answer(value: Any, name: str) -> tuple[Messages, Content]:
     """Return a conversation up to its last answer, and that answer; raises `Refused` when it ends otherwise."""
     messages = messages_of(value, name)
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
-        raise Refused(f"It has no prompt, and {name} is no conversation that ends with an assistant's answer.")
+        raise Refused(
+            _("It has no prompt, and {name} is no conversation that ends with an assistant's answer."), name=name
+        )
     return messages[:-1], messages[-1]["content"]
 
 
@@ -106,7 +119,7 @@ def text_of(row: dict[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Refused(f"Its {name} is no text.")
+        raise Refused(_("Its {name} is no text."), name=name)
     return value
 
 
@@ -129,7 +142,7 @@ def _transcript(text: str, name: str) -> Messages:
     """Return the messages of an HH-RLHF transcript."""
     parts = _TURN.split(text)
     if parts[0].strip():
-        raise Refused(f"The transcript in its {name} does not start with “Human:” or “Assistant:”.")
+        raise Refused(_("The transcript in its {name} does not start with “Human:” or “Assistant:”."), name=name)
     speakers, contents = parts[1::2], parts[2::2]
     return [
         {"role": _SPEAKERS[speaker], "content": content.strip()}

@@ -12,6 +12,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from annotation.dialogues import ANSWER, DIALOGUE, MOST_TURNS, TURN, in_common, transcript
 from annotation.importing.conversations import Found, messages_of, origin_of
 from annotation.importing.items import ROLES, Item, Messages, Refused, content_id
@@ -22,16 +25,16 @@ def dialogues(row: dict[str, Any]) -> list[Found]:
     """Return dialogues that begin alike as one item; raises `Refused`."""
     given = row["dialogues"]
     if not isinstance(given, list) or not given:
-        raise Refused("Its dialogues are no list of dialogues.")
+        raise Refused(_("Its dialogues are no list of dialogues."))
     read = []
     for place, value in enumerate(given, start=1):
         is_object = isinstance(value, dict)
-        messages = messages_of(value.get("messages") if is_object else value, f"dialogue {place}")
-        _check(messages, f"dialogue {place}")
+        messages = messages_of(value.get("messages") if is_object else value, _("dialogue {place}").format(place=place))
+        _check(messages, _("dialogue {place}").format(place=place))
         read.append((messages, origin_of(value, "origin") if is_object else ""))
     shared = in_common([messages for messages, _ in read])
     if not shared:
-        raise Refused("Its dialogues do not begin with the same turn, so there is nothing to compare them on.")
+        raise Refused(_("Its dialogues do not begin with the same turn, so there is nothing to compare them on."))
     rests = [messages[shared:] for messages, _ in read]
     completions = [(transcript(rest), origin) for rest, (_, origin) in zip(rests, read, strict=True)]
     return [Found(read[0][0][:shared], completions, rests=rests)]
@@ -48,20 +51,25 @@ def as_judged(item: Item, scope: str, *, turn: Any = None) -> Item:
     """Return the item as a campaign of this scope judges it; raises `Refused`."""
     if scope == ANSWER:
         if item.rests:
-            raise Refused("It has dialogues, and this campaign judges last answers; give messages instead.")
+            raise Refused(_("It has dialogues, and this campaign judges last answers; give messages instead."))
         return item
     if item.images:
-        raise Refused("It has images, and turns of a dialogue are judged without them; judge its last answer instead.")
+        raise Refused(
+            _("It has images, and turns of a dialogue are judged without them; judge its last answer instead.")
+        )
     if scope == DIALOGUE:
         return _whole(item)
     if item.rests:
-        raise Refused("It has dialogues, and this campaign judges turns of one; give its messages instead.")
+        raise Refused(_("It has dialogues, and this campaign judges turns of one; give its messages instead."))
     if len(item.completions) != 1:
         raise Refused(
-            f"It has {len(item.completions)} answers, and this campaign judges the turns of one dialogue. "
-            "Set answers per item to 1 to have each judged on its own."
+            _(
+                "It has {completions} answers, and this campaign judges the turns of one dialogue. "
+                "Set answers per item to 1 to have each judged on its own."
+            ),
+            completions=len(item.completions),
         )
-    (text, origin), *_ = item.completions
+    (text, origin), *_others = item.completions
     messages = [*item.messages, {"role": "assistant", "content": text}]
     _check(messages, "dialogue")
     places = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
@@ -72,7 +80,9 @@ def as_judged(item: Item, scope: str, *, turn: Any = None) -> Item:
         number = 1
     if len(places) > MOST_TURNS:
         raise Refused(
-            f"Its dialogue has {len(places)} turns of the assistant; at most {MOST_TURNS} are judged at once."
+            _("Its dialogue has {places} turns of the assistant; at most {most} are judged at once."),
+            places=len(places),
+            most=MOST_TURNS,
         )
     ends = [*places[1:], len(messages)]
     named_by_content = item.external_id == content_id(item.messages, item.completions)
@@ -113,10 +123,14 @@ def _number(turn: Any, count: int) -> int:
         # A column of whole numbers with gaps is one of fractions in Parquet.
         turn = int(turn)
     if isinstance(turn, bool) or not isinstance(turn, int):
-        raise Refused("Its turn is no whole number; it counts the turns of the assistant, from 1.")
+        raise Refused(_("Its turn is no whole number; it counts the turns of the assistant, from 1."))
     if not 1 <= turn <= count:
-        has = "1 turn" if count == 1 else f"{count} turns"
-        raise Refused(f"It names turn {turn}, and its dialogue has {has} of the assistant, counted from 1.")
+        told = ngettext(
+            "It names turn {turn}, and its dialogue has {count} turn of the assistant, counted from 1.",
+            "It names turn {turn}, and its dialogue has {count} turns of the assistant, counted from 1.",
+            count,
+        )
+        raise Refused(told, turn=turn, count=count)
     return turn
 
 
@@ -124,15 +138,31 @@ def _check(messages: Messages, name: str) -> None:
     roles = [message["role"] for message in messages]
     for place, role in enumerate(roles, start=1):
         if role not in ROLES:
-            raise Refused(f"Message {place} of its {name} has the role {role[:40]!r}; use {', '.join(ROLES)}.")
+            raise Refused(
+                _("Message {place} of its {name} has the role {role!r}; use {roles}."),
+                place=place,
+                name=name,
+                role=role[:40],
+                roles=", ".join(ROLES),
+            )
     if "assistant" not in roles:
-        raise Refused(f"Its {name} has no turn of the assistant, so there is nothing to judge.")
+        raise Refused(_("Its {name} has no turn of the assistant, so there is nothing to judge."), name=name)
     if roles[-1] != "assistant":
-        raise Refused(f"Its {name} does not end with a turn of the assistant; leave out what comes after its last one.")
+        raise Refused(
+            _("Its {name} does not end with a turn of the assistant; leave out what comes after its last one."),
+            name=name,
+        )
     if roles[0] == "assistant":
-        raise Refused(f"Its {name} begins with a turn of the assistant; it must begin with what that one answers.")
+        raise Refused(
+            _("Its {name} begins with a turn of the assistant; it must begin with what that one answers."), name=name
+        )
     for place, (one, other) in enumerate(pairwise(roles), start=1):
         if one == other == "assistant":
-            raise Refused(f"Messages {place} and {place + 1} of its {name} are both of the assistant; make them one.")
+            raise Refused(
+                _("Messages {place} and {next} of its {name} are both of the assistant; make them one."),
+                place=place,
+                next=place + 1,
+                name=name,
+            )
     if any(not message["content"].strip() for message in messages if message["role"] == "assistant"):
-        raise Refused(f"A turn of the assistant in its {name} is empty.")
+        raise Refused(_("A turn of the assistant in its {name} is empty."), name=name)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.importing import formats
 from annotation.importing.rows import Row, Unreadable
 
@@ -19,13 +21,22 @@ def files_of(path: Path) -> list[Path]:
     splits = _listed(path / "dataset_dict.json", "splits")
     if splits:
         names = ", ".join(str(split) for split in splits)
-        raise Unreadable(f"The folder {path.name} has several parts ({names}); give one: {path.name}/{splits[0]}.")
+        raise Unreadable(
+            _("The folder {name} has several parts ({names}); give one: {name}/{first}."),
+            name=path.name,
+            names=names,
+            first=splits[0],
+        )
     saved = [part.get("filename") for part in _listed(path / "state.json", "_data_files") if isinstance(part, dict)]
     if saved:
         files = [path / Path(str(name)).name for name in saved]
         missing = next((file.name for file in files if not file.is_file()), None)
         if missing:
-            raise Unreadable(f"The folder {path.name} should have {missing}, and has not; copy it again.")
+            raise Unreadable(
+                _("The folder {name} should have {missing}, and has not; copy it again."),
+                name=path.name,
+                missing=missing,
+            )
         return files
     # `datasets` keeps what it knows about the data beside it.
     files = sorted(
@@ -34,10 +45,16 @@ def files_of(path: Path) -> list[Path]:
     kinds = {formats.suffix_of(file.name) for file in files}
     if not files:
         known = ", ".join(formats.BY_SUFFIX)
-        raise Unreadable(f"The folder {path.name} has no file to import; their names end in one of {known}.")
+        raise Unreadable(
+            _("The folder {name} has no file to import; their names end in one of {known}."),
+            name=path.name,
+            known=known,
+        )
     if len(kinds) > 1:
         raise Unreadable(
-            f"The folder {path.name} has files of several formats ({', '.join(sorted(kinds))}); name them."
+            _("The folder {name} has files of several formats ({kinds}); name them."),
+            name=path.name,
+            kinds=", ".join(sorted(kinds)),
         )
     return files
 
@@ -62,6 +79,6 @@ def _listed(path: Path, name: str) -> list[Any]:
     try:
         value = json.loads(path.read_text())
     except (ValueError, RecursionError):
-        raise Unreadable(f"{path.name} is not valid JSON; save the data set again.") from None
+        raise Unreadable(_("{name} is not valid JSON; save the data set again."), name=path.name) from None
     listed = value.get(name) if isinstance(value, dict) else None
     return listed if isinstance(listed, list) else []

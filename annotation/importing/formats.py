@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Any, BinaryIO, cast
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.importing.lines import array_rows, line_rows, read_lines
 from annotation.importing.rows import Row, Unreadable
 from annotation.importing.separated import separated_rows
@@ -56,12 +59,14 @@ _MAGIC = {
     _STREAM: ARROW,
 }
 _OTHERS = {
-    b"PK\x03\x04": "a zip archive or a spreadsheet; send the archive as application/zip, or save the sheet as CSV",
-    b"\xd0\xcf\x11\xe0": "an old spreadsheet; save it as CSV",
-    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it, or pack it with gzip",
-    b"BZh": "packed with bzip2; unpack it, or pack it with gzip",
-    b"\xfd7zXZ": "packed with xz; unpack it, or pack it with gzip",
-    b"%PDF": "a PDF",
+    b"PK\x03\x04": gettext_lazy(
+        "a zip archive or a spreadsheet; send the archive as application/zip, or save the sheet as CSV"
+    ),
+    b"\xd0\xcf\x11\xe0": gettext_lazy("an old spreadsheet; save it as CSV"),
+    b"\x28\xb5\x2f\xfd": gettext_lazy("packed with zstd; unpack it, or pack it with gzip"),
+    b"BZh": gettext_lazy("packed with bzip2; unpack it, or pack it with gzip"),
+    b"\xfd7zXZ": gettext_lazy("packed with xz; unpack it, or pack it with gzip"),
+    b"%PDF": gettext_lazy("a PDF"),
 }
 
 
@@ -121,11 +126,14 @@ class _Bytes(io.RawIOBase):
         try:
             piece = self._read(size)
         except (gzip.BadGzipFile, EOFError, zlib.error):
-            raise Unreadable("The packed file is damaged or was cut off; pack it again.") from None
+            raise Unreadable(_("The packed file is damaged or was cut off; pack it again.")) from None
         if self._left is not None:
             self._left -= len(piece)
             if self._left < 0:
-                raise Unreadable(f"The file unpacks into more than {MAX_UNPACKED_BYTES // 1024**3} GiB; split it.")
+                raise Unreadable(
+                    _("The file unpacks into more than {most} GiB; split it."),
+                    most=MAX_UNPACKED_BYTES // 1024**3,
+                )
         return piece
 
 
@@ -133,19 +141,25 @@ def _format(head: bytes, *, name: str, content_type: str) -> str:
     """Return the format by name or content type, if the file begins as it should, else by how it begins."""
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
-            raise Unreadable(f"The file is {what}. JSON Lines, JSON, CSV, TSV, Parquet and Arrow can be read.")
+            raise Unreadable(
+                _("The file is {what}. JSON Lines, JSON, CSV, TSV, Parquet and Arrow can be read."), what=what
+            )
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise Unreadable("The file is in UTF-16; save it in UTF-8.")
+        raise Unreadable(_("The file is in UTF-16; save it in UTF-8."))
     suffix = suffix_of(name)
     told = BY_SUFFIX.get(suffix)
-    words = f"The file's name ends in {suffix}"
+    words = _("The file's name ends in {suffix}").format(suffix=suffix)
     if told is None:
         kind = content_type.split(";")[0].strip().lower()
-        told, words = BY_CONTENT_TYPE.get(kind), f"The file was sent as {kind}"
+        told, words = BY_CONTENT_TYPE.get(kind), _("The file was sent as {kind}").format(kind=kind)
     found = next((format_ for magic, format_ in _MAGIC.items() if head.startswith(magic)), None)
     if told and head and (found != told if told in TABLES else found is not None):
-        begins = f"it begins as {found} does" if found else f"it does not begin as {told} does"
-        raise Unreadable(f"{words}, but {begins}; give the file the name of its format.")
+        begins = (
+            _("it begins as {found} does").format(found=found)
+            if found
+            else _("it does not begin as {told} does").format(told=told)
+        )
+        raise Unreadable(_("{words}, but {begins}; give the file the name of its format."), words=words, begins=begins)
     if told == JSON:
         return ARRAY if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[") else LINES
     return told or found or _by_first_characters(head)
@@ -180,7 +194,7 @@ def _to_the_end(rows: Iterator[Row]) -> Iterator[Row]:
             line = row.line
             yield row
     except Unreadable as error:
-        yield Row(line + 1, reason=f"{error} Nothing from here on was read.")
+        yield Row(line + 1, reason=_("{error} Nothing from here on was read.").format(error=error))
 
 
 def can_seek(file: BinaryIO) -> bool:

@@ -17,6 +17,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.importing import threads
 from annotation.importing.albums import Album
 from annotation.importing.items import Refused
@@ -87,11 +89,13 @@ class _Reader:
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
         given = [row.get(name) for name in ("image", "images") if row.get(name) is not None]
         several = [one for value in given for one in (value if isinstance(value, list) else [value])]
-        self._waiting = [self._part({"image": one}, "The image of its prompt") for one in several if one is not None]
+        self._waiting = [self._part({"image": one}, _("The image of its prompt")) for one in several if one is not None]
         apart = list(self._waiting)
         read = {name: self._column(name, value) for name, value in row.items() if name not in ("image", "images")}
         if self._waiting and len(self._waiting) < len(apart):
-            raise Refused(f"It has {len(apart)} images, and placeholders for fewer; give as many of each.")
+            raise Refused(
+                _("It has {apart} images, and placeholders for fewer; give as many of each."), apart=len(apart)
+            )
         # Without placeholders they go before the text of the prompt, as TRL puts them.
         return {**read, "images": self._waiting} if self._waiting else read
 
@@ -99,8 +103,11 @@ class _Reader:
         if name in self._about:
             return _without_bytes(value)
         if name == "completions" and isinstance(value, list):
-            return [self._answer(one, f"The image of completion {place}") for place, one in enumerate(value, start=1)]
-        return self._value(value, f"The image in its {name[:40]}")
+            return [
+                self._answer(one, _("The image of completion {place}").format(place=place))
+                for place, one in enumerate(value, start=1)
+            ]
+        return self._value(value, _("The image in its {name}").format(name=name[:40]))
 
     def _answer(self, value: Any, words: str) -> Any:
         """Return one of `completions`; ``{"image": …, "text"?, "origin"?}`` becomes an answer of parts."""
@@ -144,7 +151,7 @@ class _Reader:
         if given is not None:
             return self._part({"image": given, "alt": value.get("alt")}, words)
         if not self._waiting:
-            raise Refused("It has a placeholder for an image, and no image for it in its images.")
+            raise Refused(_("It has a placeholder for an image, and no image for it in its images."))
         return self._waiting.pop(0)
 
     def _names_a_file(self, value: str) -> bool:
@@ -153,14 +160,18 @@ class _Reader:
     def _part(self, given: dict[str, Any], words: str) -> Part:
         self.found += 1
         if self.found > MAX_IMAGES:
-            raise Refused(f"It has more than {MAX_IMAGES} images.")
+            raise Refused(_("It has more than {most} images."), most=MAX_IMAGES)
         alt = given.get("alt") or ""
         if not isinstance(alt, str) or len(alt) > MAX_ALT:
-            raise Refused(f"{words} has a description (alt) that is no text of at most {MAX_ALT} characters.")
+            raise Refused(
+                _("{words} has a description (alt) that is no text of at most {most} characters."),
+                words=words,
+                most=MAX_ALT,
+            )
         try:
             return self._read(given["image"]) | {"alt": alt.strip()}
         except Refused as refused:
-            raise Refused(f"{words} {refused}.") from None
+            raise Refused(_("{image} {reason}."), image=words, reason=refused) from None
 
     def _read(self, value: Any) -> Part:
         if isinstance(value, bytes):
@@ -175,7 +186,7 @@ class _Reader:
         if isinstance(value, dict):
             return self._read(value.get("url") or value.get("image"))
         if not isinstance(value, str) or not value.strip():
-            raise Refused("is missing")
+            raise Refused(_("is missing"))
         return self._named(value.strip())
 
     def _named(self, value: str) -> Part:
@@ -185,8 +196,10 @@ class _Reader:
             return self._album.add(_from_data_uri(value))
         if _ADDRESS.match(value):
             raise Refused(
-                "is an address, and nothing is fetched from anywhere; put the image itself into the row, or rows and "
-                "images into one ZIP archive"
+                _(
+                    "is an address, and nothing is fetched from anywhere; put the image itself into the row, or rows "
+                    "and images into one ZIP archive"
+                )
             )
         if self._album.files.has(value) or len(value) < 400:
             try:
@@ -202,9 +215,9 @@ def _is_struct(value: dict[str, Any]) -> bool:
 
 
 def _from_data_uri(value: str) -> bytes:
-    head, _, rest = value.partition(",")
+    head, _comma, rest = value.partition(",")
     if not head.lower().endswith(";base64"):
-        raise Refused("is a data URI without base64; write it as data:image/png;base64,…")
+        raise Refused(_("is a data URI without base64; write it as data:image/png;base64,…"))
     return _decoded(rest)
 
 
@@ -212,7 +225,7 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise Refused("is neither a data URI, nor base64, nor the name of a file") from None
+        raise Refused(_("is neither a data URI, nor base64, nor the name of a file")) from None
 
 
 def _without_bytes(value: Any) -> Any:

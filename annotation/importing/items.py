@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
 from annotation import dialogues, gold, suggestions
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import Invalid
@@ -20,15 +23,18 @@ MAX_PRIORITY = 2**31 - 1
 MAX_META_DEPTH = 60
 
 _HINTS = {
-    1: " Set answers per item to 1 to have each judged on its own.",
-    2: " Set answers per item to 2 to have them judged in pairs.",
+    1: gettext_lazy("Set answers per item to 1 to have each judged on its own."),
+    2: gettext_lazy("Set answers per item to 2 to have them judged in pairs."),
 }
 
 Messages = list[Message]
 
 
 class Refused(Exception):
-    """Why a row is no item: a whole sentence."""
+    """Why a row is no item: a whole sentence, in the places of which stands what is `shown`."""
+
+    def __init__(self, message: str, **shown: object) -> None:
+        super().__init__(message.format(**shown) if shown else message)
 
 
 @dataclass(frozen=True)
@@ -133,27 +139,32 @@ def content_id(messages: Messages, completions: Sequence[tuple[Content, str]]) -
 def check(item: Item, kind: FeedbackType, options: Mapping[str, Any]) -> None:
     """Raise `Refused` unless people can judge the item under these options, and both databases can store it."""
     if not item.external_id.strip() or len(item.external_id) > 200:
-        raise Refused("Its id is blank or has more than 200 characters.")
+        raise Refused(_("Its id is blank or has more than 200 characters."))
     if not item.messages:
-        raise Refused("Its prompt has no messages.")
+        raise Refused(_("Its prompt has no messages."))
     for place, message in enumerate(item.messages, start=1):
         if message["role"] not in ROLES:
             role = message["role"][:40]
-            raise Refused(f"Message {place} of its prompt has the role {role!r}; use {', '.join(ROLES)}.")
+            raise Refused(
+                _("Message {place} of its prompt has the role {role!r}; use {roles}."),
+                place=place,
+                role=role,
+                roles=", ".join(ROLES),
+            )
     if item.messages[-1]["role"] == "assistant":
-        raise Refused("Its prompt ends with an answer of the assistant; it must end where an answer is wanted.")
+        raise Refused(_("Its prompt ends with an answer of the assistant; it must end where an answer is wanted."))
     if not any(has_words(message["content"]) for message in item.messages):
-        raise Refused("Its prompt is empty.")
+        raise Refused(_("Its prompt is empty."))
     if "between" not in item.dialogue:
         _check_completions(item.completions, kind.completions)
     if item.wanted is not None and not 1 <= item.wanted <= MAX_WANTED:
-        raise Refused(f"It wants {item.wanted} judgements; give 1 to {MAX_WANTED}.")
+        raise Refused(_("It wants {wanted} judgements; give 1 to {most}."), wanted=item.wanted, most=MAX_WANTED)
     if abs(item.priority) > MAX_PRIORITY:
-        raise Refused(f"Its priority is beyond ±{MAX_PRIORITY}.")
+        raise Refused(_("Its priority is beyond ±{most}."), most=MAX_PRIORITY)
     if len(item.batch) > 60 or len(item.domain) > 60:
-        raise Refused("Its batch or domain has more than 60 characters.")
+        raise Refused(_("Its batch or domain has more than 60 characters."))
     if depth(item.meta) > MAX_META_DEPTH:
-        raise Refused("Its meta is nested too deeply.")
+        raise Refused(_("Its meta is nested too deeply."))
     parts = [item.external_id, item.messages, item.completions, item.batch, item.domain, item.meta, item.dialogue]
     reason = unstorable(parts)
     if reason:
@@ -165,19 +176,23 @@ def check(item: Item, kind: FeedbackType, options: Mapping[str, Any]) -> None:
         try:
             read(kind, given, options=options, count=len(item.completions))
         except Invalid as error:
-            raise Refused(f"Its {name} cannot be used. {error}") from None
+            raise Refused(_("Its {name} cannot be used. {error}"), name=name, error=error) from None
 
 
 def _check_completions(completions: list[tuple[Content, str]], bounds: tuple[int, int]) -> None:
     least, most = bounds
     count = len(completions)
     if not least <= count <= most:
-        wanted = str(least) if least == most else f"{least} to {most}"
-        hint = _HINTS.get(most, "") if count > most else ""
-        has = "1 completion" if count == 1 else f"{count} completions"
-        raise Refused(f"It has {has}; this campaign compares {wanted}.{hint}")
+        wanted = str(least) if least == most else _("{least} to {most}").format(least=least, most=most)
+        hint = f" {_HINTS[most]}" if most in _HINTS and count > most else ""
+        told = ngettext(
+            "It has {count} completion; this campaign compares {wanted}.",
+            "It has {count} completions; this campaign compares {wanted}.",
+            count,
+        )
+        raise Refused(told + "{hint}", count=count, wanted=wanted, hint=hint)
     seen = {(text_of(content).strip(), *(part["image"] for part in images_of(content))) for content, _ in completions}
     if len(seen) < count:
-        raise Refused("Two of its completions are identical, so that nobody could prefer one.")
+        raise Refused(_("Two of its completions are identical, so that nobody could prefer one."))
     if any(len(origin) > 120 for _, origin in completions):
-        raise Refused("The origin of a completion has more than 120 characters.")
+        raise Refused(_("The origin of a completion has more than 120 characters."))

@@ -18,6 +18,8 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.errors import Invalid
 from annotation.importing import oasst, published
 from annotation.importing.conversations import Found, answer_of, messages_of, text_of
@@ -71,7 +73,7 @@ def items_of(row: dict[str, Any], *, bounds: tuple[int, int], per_item: int | No
     layout = _layout(row)
     meta = row.get("meta")
     if meta is not None and not isinstance(meta, dict):
-        raise Refused("Its meta is no object.")
+        raise Refused(_("Its meta is no object."))
     found = [replace(one, messages=_with_images(one.messages, row.get("images"))) for one in layout(row)]
     several = len(found) > 1
     items: list[Item] = []
@@ -85,7 +87,7 @@ def items_of(row: dict[str, Any], *, bounds: tuple[int, int], per_item: int | No
         items.extend(_item(row, part, name=part_name) for part, part_name in _split(one, name, size))
     for name in ("gold", "suggestion"):
         if len(items) > 1 and row.get(name) is not None:
-            raise Refused(f"Its {name} is an answer to one item, and the row makes several.")
+            raise Refused(_("Its {name} is an answer to one item, and the row makes several."), name=name)
     return items
 
 
@@ -95,7 +97,7 @@ def _with_images(messages: Messages, images: list[Part] | None) -> Messages:
         return messages
     place = next((place for place, message in enumerate(messages) if message["role"] == "user"), None)
     if place is None:
-        raise Refused("It has images, and no message of the user that they could belong to.")
+        raise Refused(_("It has images, and no message of the user that they could belong to."))
     asked = messages[place]
     shown = {"role": "user", "content": [*images, *parts_of(asked["content"])]}
     return [*messages[:place], shown, *messages[place + 1 :]]
@@ -107,10 +109,18 @@ def _layout(row: dict[str, Any]) -> Callable[[dict[str, Any]], list[Found]]:
     for wanted, layout in LAYOUTS:
         if wanted <= columns:
             return layout
-    missing = "completions" if "prompt" in columns else "prompt and completions"
+    missing = _("completions") if "prompt" in columns else _("prompt and completions")
     names = ", ".join(name[:30] for name in list(row)[:8])
-    there = f" Its columns are {names}; a mapping can say which are the prompt and the answers." if names else ""
-    raise Refused(f"It has no {missing}; give prompt and completions, or chosen and rejected.{there}")
+    there = (
+        " " + _("Its columns are {names}; a mapping can say which are the prompt and the answers.").format(names=names)
+        if names
+        else ""
+    )
+    raise Refused(
+        _("It has no {missing}; give prompt and completions, or chosen and rejected.{there}"),
+        missing=missing,
+        there=there,
+    )
 
 
 def _threads_size(count: int, bounds: tuple[int, int]) -> int | None:
@@ -128,7 +138,11 @@ def _split(found: Found, name: Any, size: int | None) -> list[tuple[Found, Any]]
     if size is None or len(found.completions) <= size:
         return [(found, name)]
     if len(found.completions) > MAX_SPLIT:
-        raise Refused(f"It has {len(found.completions)} completions; more than {MAX_SPLIT} cannot be split.")
+        raise Refused(
+            _("It has {completions} completions; more than {most} cannot be split."),
+            completions=len(found.completions),
+            most=MAX_SPLIT,
+        )
     parts = []
     for chosen in combinations(range(len(found.completions)), size):
         labels = {**found.labels, "answers": list(chosen)} if found.labels else {}
@@ -163,26 +177,26 @@ def _item(row: dict[str, Any], found: Found, *, name: Any) -> Item:
 
 def _completions(value: Any) -> list[tuple[Content, str]]:
     if not isinstance(value, list):
-        raise Refused("Its completions are no list.")
+        raise Refused(_("Its completions are no list."))
     completions: list[tuple[Content, str]] = []
     for place, completion in enumerate(value, start=1):
         if isinstance(completion, str):
             completions.append((completion, ""))
             continue
         if isinstance(completion, list) or (isinstance(completion, dict) and completion.get("type") == "image"):
-            completions.append((answer_of(completion, f"completion {place}"), ""))
+            completions.append((answer_of(completion, _("completion {place}").format(place=place)), ""))
             continue
         if not isinstance(completion, dict) or not isinstance(completion.get("text"), str | list):
-            raise Refused(f"Completion {place} is neither text nor an object with text.")
+            raise Refused(_("Completion {place} is neither text nor an object with text."), place=place)
         origin = completion.get("origin") or ""
         if not isinstance(origin, str):
-            raise Refused(f"The origin of completion {place} is no text.")
+            raise Refused(_("The origin of completion {place} is no text."), place=place)
         completions.append((_answer(completion["text"], place), origin))
     return completions
 
 
 def _answer(value: Any, place: int) -> Content:
-    return value if isinstance(value, str) else answer_of(value, f"completion {place}")
+    return value if isinstance(value, str) else answer_of(value, _("completion {place}").format(place=place))
 
 
 def _id(value: Any, messages: Messages, completions: Sequence[tuple[Content, str]]) -> str:
@@ -190,7 +204,7 @@ def _id(value: Any, messages: Messages, completions: Sequence[tuple[Content, str
     if value is None:
         return content_id(messages, completions)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise Refused("Its id is neither text nor a whole number.")
+        raise Refused(_("Its id is neither text nor a whole number."))
     return str(value)
 
 
@@ -201,14 +215,14 @@ def _tags(row: dict[str, Any], name: str) -> tuple[str, ...] | None:
     try:
         return tuple(read_tags(row[name]))
     except Invalid as error:
-        raise Refused(f"Its {name} cannot be read. {error}") from None
+        raise Refused(_("Its {name} cannot be read. {error}"), name=name, error=error) from None
 
 
 def _given(row: dict[str, Any], name: str) -> dict[str, Any] | None:
     """Return an answer that comes with the item; `annotation.gold` and `annotation.suggestions` say what it must be."""
     given = row.get(name)
     if given is not None and not isinstance(given, dict):
-        raise Refused(f'Its {name} is no object; give {{"answer": {{…the fields of a judgement…}}}}.')
+        raise Refused(_('Its {name} is no object; give {{"answer": {{…the fields of a judgement…}}}}.'), name=name)
     return given
 
 
@@ -220,5 +234,5 @@ def _whole(row: dict[str, Any], name: str, default: int | None) -> int | None:
         # A column of whole numbers with gaps is one of fractions in Parquet.
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Refused(f"Its {name} is no whole number.")
+        raise Refused(_("Its {name} is no whole number."), name=name)
     return value

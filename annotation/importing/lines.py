@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
+from django.utils.translation import gettext as _
+
 from annotation.importing.items import Refused
 from annotation.importing.rows import MAX_DEPTH, MAX_LINE_BYTES, Row, Unreadable
 from annotation.storable import depth
@@ -36,33 +38,35 @@ def read_object(line: str | bytes, *, first: bool = False) -> dict[str, Any] | N
     """Return the JSON object on a line, or None when it is blank; raises `Refused`. `first` may carry a BOM."""
     if isinstance(line, bytes):
         if first and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise Refused("The file is in UTF-16; save it in UTF-8.")
+            raise Refused(_("The file is in UTF-16; save it in UTF-8."))
         if len(line.rstrip(b"\r\n")) > MAX_LINE_BYTES:
             raise Refused(_too_long())
         try:
             line = line.decode()
         except UnicodeDecodeError as error:
-            raise Refused(f"Byte {error.start + 1} of the line is not valid UTF-8.") from None
+            raise Refused(_("Byte {start} of the line is not valid UTF-8."), start=error.start + 1) from None
     elif len(line) > MAX_LINE_BYTES:
         raise Refused(_too_long())
     if first:
         line = line.removeprefix("\ufeff")
     elif line.startswith("\ufeff"):
-        raise Refused("It starts with a byte order mark, as if another file began here; remove the mark.")
+        raise Refused(_("It starts with a byte order mark, as if another file began here; remove the mark."))
     if not line.strip():
         return None
     try:
         row = json.loads(line, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise Refused(f"It is not valid JSON: {error.msg} at character {error.colno}.") from None
+        raise Refused(
+            _("It is not valid JSON: {msg} at character {colno}."), msg=error.msg, colno=error.colno
+        ) from None
     except RecursionError:
-        raise Refused("It is nested too deeply.") from None
+        raise Refused(_("It is nested too deeply.")) from None
     except ValueError:
-        raise Refused("It holds a number that is too long.") from None
+        raise Refused(_("It holds a number that is too long.")) from None
     if not isinstance(row, dict):
-        raise Refused("It is no JSON object; each line must be one object in braces.")
+        raise Refused(_("It is no JSON object; each line must be one object in braces."))
     if _is_deep(line, row):
-        raise Refused("It is nested too deeply.")
+        raise Refused(_("It is nested too deeply."))
     return row
 
 
@@ -79,16 +83,20 @@ def array_rows(file: BinaryIO) -> Iterator[Row]:
             try:
                 buffer += text.decode(piece, ended)
             except UnicodeDecodeError:
-                raise Unreadable(f"What follows row {number} is not valid UTF-8.") from None
+                raise Unreadable(_("What follows row {number} is not valid UTF-8."), number=number) from None
         if number == 0 and between == "[":
             buffer = buffer.removeprefix("\ufeff")
         rest = buffer.lstrip()
         if rest.startswith("]") and between != "[":
             if rest[1:].strip():
-                raise Unreadable("Something follows the end of the array.")
+                raise Unreadable(_("Something follows the end of the array."))
             return
         if not rest.startswith(between) and (rest or ended):
-            raise Unreadable(f"There should be “{between}” after row {number}, as between the rows of a JSON array.")
+            raise Unreadable(
+                _("There should be “{between}” after row {number}, as between the rows of a JSON array."),
+                between=between,
+                number=number,
+            )
         inner = rest.removeprefix(between).lstrip()
         if number == 0 and inner.startswith("]"):
             buffer, between = inner, ","
@@ -99,26 +107,32 @@ def array_rows(file: BinaryIO) -> Iterator[Row]:
         except json.JSONDecodeError as error:
             complete = False
             if ended:
-                raise Unreadable(f"Row {number + 1} is not valid JSON: {error.msg}.") from None
+                raise Unreadable(
+                    _("Row {number} is not valid JSON: {msg}."), number=number + 1, msg=error.msg
+                ) from None
         except RecursionError:
-            raise Unreadable(f"Row {number + 1} is nested too deeply.") from None
+            raise Unreadable(_("Row {number} is nested too deeply."), number=number + 1) from None
         except Refused as refused:
-            raise Unreadable(f"Row {number + 1} cannot be read. {refused}") from None
+            raise Unreadable(_("Row {number} cannot be read. {refused}"), number=number + 1, refused=refused) from None
         except ValueError:
-            raise Unreadable(f"Row {number + 1} holds a number that is too long.") from None
+            raise Unreadable(_("Row {number} holds a number that is too long."), number=number + 1) from None
         if not complete:
             if len(inner) > MAX_LINE_BYTES:
-                raise Unreadable(f"Row {number + 1} is not valid JSON, or has more than {MAX_LINE_BYTES:,} characters.")
+                raise Unreadable(
+                    _("Row {number} is not valid JSON, or has more than {most:,} characters."),
+                    number=number + 1,
+                    most=MAX_LINE_BYTES,
+                )
             # Twice as much each time, so that a long row is not parsed anew for every piece of it.
             wanted = 2 * len(buffer) + PIECE_BYTES
             continue
         number += 1
         if _is_deep(inner[:end], value):
-            yield Row(number, reason="It is nested too deeply.", text=inner[:end], size=end)
+            yield Row(number, reason=_("It is nested too deeply."), text=inner[:end], size=end)
         elif isinstance(value, dict):
             yield Row(number, value, size=end)
         else:
-            reason = "It is no JSON object; each row of the array must be one object in braces."
+            reason = _("It is no JSON object; each row of the array must be one object in braces.")
             yield Row(number, reason=reason, text=inner[: min(end, MAX_LINE_BYTES)], size=end)
         buffer, between, wanted = inner[end:], ",", PIECE_BYTES
 
@@ -129,8 +143,8 @@ def _is_deep(text: str, value: Any) -> bool:
 
 
 def _no_constant(name: str) -> None:
-    raise Refused(f"It holds {name}, which is not valid JSON.")
+    raise Refused(_("It holds {name}, which is not valid JSON."), name=name)
 
 
 def _too_long() -> str:
-    return f"The line has more than {MAX_LINE_BYTES:,} bytes."
+    return _("The line has more than {most:,} bytes.").format(most=MAX_LINE_BYTES)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.errors import Invalid
 from annotation.importing.items import Refused
 
@@ -42,7 +44,9 @@ class Columns:
         # Cells that are empty have no column; of several answers some may be.
         if missing is not None and not (missing in self.completions and any(name in row for name in self.completions)):
             there = ", ".join(name[:30] for name in list(row)[:8])
-            raise Refused(f"It has no column {missing[:60]!r}; its columns are {there}.")
+            raise Refused(
+                _("It has no column {missing!r}; its columns are {there}."), missing=missing[:60], there=there
+            )
         mapped = dict(row)
         if self.completions:
             answers = [part for name in self.completions for part in _answers(row.get(name), name, self.completions)]
@@ -68,10 +72,12 @@ class Columns:
 def of_object(value: Any) -> Columns:
     """Return the mapping that a JSON object or a form gives; raises `Invalid`, with a sentence for each wrong part."""
     if not isinstance(value, Mapping):
-        raise _invalid(['A mapping is an object, such as {"prompt": "question", "completions": ["a", "b"]}.'])
+        raise _invalid([_('A mapping is an object, such as {"prompt": "question", "completions": ["a", "b"]}.')])
     known = [field.name for field in fields(Columns)]
     wrong = [
-        f"A mapping has no {str(name)[:40]!r}; there are: {', '.join(known)}." for name in value if name not in known
+        _("A mapping has no {name!r}; there are: {known}.").format(name=str(name)[:40], known=", ".join(known))
+        for name in value
+        if name not in known
     ]
     parts: dict[str, Any] = {}
     for name, given in value.items():
@@ -79,15 +85,18 @@ def of_object(value: Any) -> Columns:
             continue
         if name == "per_item":
             if isinstance(given, bool) or given not in (1, 2, 3, 4, "1", "2", "3", "4"):
-                wrong.append("per_item is how many answers an item gets: 1 to 4.")
+                wrong.append(_("per_item is how many answers an item gets: 1 to 4."))
             else:
                 parts[name] = int(given)
             continue
         names = given if name in _SEVERAL and isinstance(given, list | tuple) else [given]
         if not all(isinstance(one, str) and 0 < len(one) <= MAX_NAME for one in names) or len(names) > MAX_COLUMNS:
-            wrong.append(f"{name} must be the name of a column{', or a list of names' if name in _SEVERAL else ''}.")
+            told = _("{name} must be the name of a column.")
+            if name in _SEVERAL:
+                told = _("{name} must be the name of a column, or a list of names.")
+            wrong.append(told.format(name=name))
         elif len(set(names)) < len(names):
-            wrong.append(f"{name} names a column twice.")
+            wrong.append(_("{name} names a column twice.").format(name=name))
         else:
             parts[name] = tuple(names) if name in _SEVERAL else names[0]
     if wrong:
@@ -102,7 +111,7 @@ def of_json(text: str) -> Columns:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise _invalid(["The mapping is not valid JSON."]) from None
+        raise _invalid([_("The mapping is not valid JSON.")]) from None
     return of_object(value)
 
 
@@ -116,7 +125,7 @@ def of_words(words: Iterable[str]) -> Columns:
             continue
         name, equals, column = word.partition("=")
         if not equals:
-            raise _invalid([f"{word!r} is no part of a mapping; write it like prompt=question."])
+            raise _invalid([_("{word!r} is no part of a mapping; write it like prompt=question.").format(word=word)])
         names = [part.strip() for part in column.split(",")]
         value[name.strip()] = names if name.strip() in _SEVERAL else column.strip()
     return of_object(value)
@@ -128,7 +137,7 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise _invalid(["The mapping is not a valid JSON object."])
+        raise _invalid([_("The mapping is not a valid JSON object.")])
     return value
 
 
@@ -144,7 +153,7 @@ def _answers(value: Any, name: str, columns: tuple[str, ...]) -> list[Any]:
         return list(value)
     if isinstance(value, list):
         return [value]
-    raise Refused(f"Its {name[:60]} is neither text nor a list of answers.")
+    raise Refused(_("Its {name} is neither text nor a list of answers."), name=name[:60])
 
 
 def _id(value: Any) -> Any:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.importing.conversations import Found
 from annotation.importing.items import Messages, Refused
 from annotation.importing.rows import Row
@@ -35,10 +37,10 @@ def tree(row: dict[str, Any]) -> list[Found]:
             continue
         messages = [*before, _said(message)]
         if len(messages) > MAX_TURNS:
-            raise Refused(f"Its tree is more than {MAX_TURNS} messages deep.")
+            raise Refused(_("Its tree is more than {most} messages deep."), most=MAX_TURNS)
         replies = message.get("replies") or []
         if not isinstance(replies, list):
-            raise Refused("The replies of a message are no list.")
+            raise Refused(_("The replies of a message are no list."))
         found.extend(_siblings(message, messages, replies))
         waiting.extend((reply, messages) for reply in reversed(replies))
     return found
@@ -77,7 +79,7 @@ def siblings(row: dict[str, Any]) -> list[Found]:
     """Return the siblings of a row that `siblings_of_messages` made, or that has its columns by chance."""
     before, replies = row["before"], row["replies"]
     if not (isinstance(before, list) and before and isinstance(replies, list)):
-        raise Refused("Its before and replies are no lists of messages.")
+        raise Refused(_("Its before and replies are no lists of messages."))
     messages = [_said(message) for message in before]
     return _siblings(before[-1], messages, replies)
 
@@ -87,7 +89,7 @@ def _keep(store: sqlite3.Connection, row: Row) -> str:
     value = row.value or {}
     name, parent = value.get("message_id"), value.get("parent_id") or ""
     if not isinstance(name, str) or not isinstance(parent, str):
-        return "Its message_id or parent_id is no text."
+        return _("Its message_id or parent_id is no text.")
     try:
         _said(value)
         values = (name, parent, row.line, row.file, json.dumps(value))
@@ -95,7 +97,7 @@ def _keep(store: sqlite3.Connection, row: Row) -> str:
     except Refused as refused:
         return str(refused)
     except UnicodeEncodeError:
-        return "Its message_id or parent_id has half of a surrogate pair, which is no character."
+        return _("Its message_id or parent_id has half of a surrogate pair, which is no character.")
     return ""
 
 
@@ -132,12 +134,12 @@ def _siblings(message: dict[str, Any], messages: Messages, replies: list[Any]) -
 
 def _said(message: Any) -> dict[str, str]:
     if not isinstance(message, dict):
-        raise Refused("A message of its tree is no object.")
+        raise Refused(_("A message of its tree is no object."))
     role, text = message.get("role"), message.get("text")
     if not isinstance(role, str) or role not in _ROLES:
-        raise Refused("The role of a message is neither prompter nor assistant.")
+        raise Refused(_("The role of a message is neither prompter nor assistant."))
     if not isinstance(text, str):
-        raise Refused("A message has no text.")
+        raise Refused(_("A message has no text."))
     return {"role": _ROLES[role], "content": text}
 
 

@@ -12,6 +12,9 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.importing.items import Refused
 
 if TYPE_CHECKING:
@@ -25,14 +28,14 @@ FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 _KNOWN_OTHERS = {
-    b"GIF8": "a GIF",
-    b"<svg": "an SVG, which can carry scripts",
-    b"<?xml": "an SVG or other XML, which can carry scripts",
-    b"<!DOCTYPE": "an SVG or other XML, which can carry scripts",
-    b"BM": "a bitmap (BMP)",
-    b"II*\x00": "a TIFF",
-    b"MM\x00*": "a TIFF",
-    b"%PDF": "a PDF",
+    b"GIF8": gettext_lazy("a GIF"),
+    b"<svg": gettext_lazy("an SVG, which can carry scripts"),
+    b"<?xml": gettext_lazy("an SVG or other XML, which can carry scripts"),
+    b"<!DOCTYPE": gettext_lazy("an SVG or other XML, which can carry scripts"),
+    b"BM": gettext_lazy("a bitmap (BMP)"),
+    b"II*\x00": gettext_lazy("a TIFF"),
+    b"MM\x00*": gettext_lazy("a TIFF"),
+    b"%PDF": gettext_lazy("a PDF"),
 }
 # Of what is lossy already; losses that anybody could see would change what is judged.
 _QUALITY = {"JPEG": {"quality": 92, "subsampling": 0}, "WEBP": {"quality": 92}, "PNG": {}}
@@ -67,13 +70,13 @@ def picture_of(data: bytes) -> Picture:
     from PIL import Image
 
     if len(data) > MAX_BYTES:
-        raise Refused(f"has more than {MAX_BYTES // 1024**2} MiB; make it smaller")
+        raise Refused(_("has more than {most} MiB; make it smaller"), most=MAX_BYTES // 1024**2)
     begins = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
     other = next((what for magic, what in _KNOWN_OTHERS.items() if begins.startswith(magic)), None)
     if other is not None:
-        raise Refused(f"is {other}; save it as PNG, JPEG or WebP")
+        raise Refused(_("is {other}; save it as PNG, JPEG or WebP"), other=other)
     if not looks_like_one(data):
-        raise Refused("is no PNG, JPEG or WebP image")
+        raise Refused(_("is no PNG, JPEG or WebP image"))
     try:
         with warnings.catch_warnings():
             # Its own bound on pixels is looser than ours, and is asked first.
@@ -85,7 +88,7 @@ def picture_of(data: bytes) -> Picture:
     except Image.DecompressionBombError:
         raise Refused(_too_many_pixels()) from None
     except Exception:  # each decoder fails in its own way on bytes that were made to make it fail
-        raise Refused("is damaged or was cut off; save it again") from None
+        raise Refused(_("is damaged or was cut off; save it again")) from None
 
 
 def _encoded(opened: Image.Image, data: bytes) -> Picture:
@@ -97,7 +100,7 @@ def _encoded(opened: Image.Image, data: bytes) -> Picture:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise Refused(_too_many_pixels())
     if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:  # not every format's reader counts frames
-        raise Refused("moves; choose one frame of it and save that as PNG, JPEG or WebP")
+        raise Refused(_("moves; choose one frame of it and save that as PNG, JPEG or WebP"))
     opened.load()
     picture = _plain(ImageOps.exif_transpose(_in_srgb(opened)), name)
     whole = _saved(picture, name)
@@ -156,6 +159,6 @@ def _saved(picture: Image.Image, name: str) -> bytes:
 
 
 def _too_many_pixels() -> str:
-    return (
-        f"has more than {MAX_PIXELS // 1_000_000} million pixels or a side of more than {MAX_SIDE:,}; make it smaller"
+    return _("has more than {pixels} million pixels or a side of more than {side:,}; make it smaller").format(
+        pixels=MAX_PIXELS // 1_000_000, side=MAX_SIDE
     )

@@ -6,8 +6,6 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.utils import translation
-
 from annotation.importing import threads
 from annotation.importing.albums import Album
 from annotation.importing.attachments import Files
@@ -59,8 +57,7 @@ def first_rows(rows: Iterable[Row]) -> tuple[list[Row], bool]:
 
 def preview(*, campaign: Campaign, rows: Iterable[Row], columns: Columns, files: Files | None = None) -> Preview:
     """Return what an import of these rows, with the files that came along, would begin with."""
-    # In the words of an import, whose reasons are stored and so the same in every language.
-    with translation.override(None), Album(campaign, files) as album:
+    with Album(campaign, files) as album:
         return _preview(campaign, rows, columns, album)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.importing.conversations import (
     Found,
     answer_of,
@@ -30,11 +32,11 @@ def ultrafeedback(row: Row) -> list[Found]:
     """UltraFeedback: an instruction, and answers of several models, each with annotations and scores."""
     answers = row["completions"]
     if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
-        raise Refused("Its completions are no list of objects, each with a response.")
+        raise Refused(_("Its completions are no list of objects, each with a response."))
     completions = []
     for place, answer in enumerate(answers, start=1):
         if not isinstance(answer.get("response"), str):
-            raise Refused(f"Completion {place} has no response in text.")
+            raise Refused(_("Completion {place} has no response in text."), place=place)
         completions.append((answer["response"], origin_of(answer, "model")))
     told = ("annotations", "overall_score", "fine-grained_score", "critique")
     labels = {"completions": [labels_of(answer, *told) for answer in answers]}
@@ -53,9 +55,9 @@ def chosen_rejected(row: Row) -> list[Found]:
     if row.get("prompt") is None or _are_conversations(chosen, rejected):
         (messages, good), (others, bad) = with_last_answer(chosen, "chosen"), with_last_answer(rejected, "rejected")
         if messages != others:
-            raise Refused("Its chosen and rejected conversations differ before their last answer.")
+            raise Refused(_("Its chosen and rejected conversations differ before their last answer."))
         if isinstance(row.get("prompt"), str) and not _is_asked(row["prompt"], messages):
-            raise Refused("Its prompt does not occur in its chosen conversation.")
+            raise Refused(_("Its prompt does not occur in its chosen conversation."))
     else:
         messages = messages_of(row["prompt"], "prompt")
         good, bad = answer_of(chosen, "chosen"), answer_of(rejected, "rejected")
@@ -69,7 +71,11 @@ def _are_texts(value: Any) -> bool:
 def _by_style(row: Row, chosen: list[str], rejected: list[str]) -> list[Found]:
     """RM-Bench: answers in several styles; those of one style are compared, so that style decides nothing."""
     if len(chosen) != len(rejected):
-        raise Refused(f"It has {len(chosen)} chosen answers and {len(rejected)} rejected ones; give as many of each.")
+        raise Refused(
+            _("It has {chosen} chosen answers and {rejected} rejected ones; give as many of each."),
+            chosen=len(chosen),
+            rejected=len(rejected),
+        )
     messages = messages_of(row.get("prompt"), "prompt")
     return [
         Found(messages, [(good, "chosen"), (bad, "rejected")], {"style": style, **labels_of(row, "error", "error_key")})
@@ -139,7 +145,7 @@ def alpaca(row: Row) -> list[Found]:
     messages = []
     history = row.get("history") or []
     if not isinstance(history, list) or not all(isinstance(turn, list) and len(turn) == 2 for turn in history):
-        raise Refused("Its history is no list of pairs, each a question and its answer.")
+        raise Refused(_("Its history is no list of pairs, each a question and its answer."))
     for asked, answered in history:
         messages += [*messages_of(asked, "history"), {"role": "assistant", "content": answer_of(answered, "history")}]
     told = [text_of(row, name) for name in ("instruction", "input")]

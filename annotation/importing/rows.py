@@ -14,7 +14,10 @@ MAX_DEPTH = 500
 
 
 class Unreadable(Invalid):
-    """The file as a whole, or all that follows, cannot be read."""
+    """The file as a whole, or all that follows, cannot be read; `shown` stands in the places of the sentence."""
+
+    def __init__(self, message: str, **shown: object) -> None:
+        super().__init__(message.format(**shown) if shown else message)
 
 
 @dataclass(frozen=True)

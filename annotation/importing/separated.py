@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any, BinaryIO
 
+from django.utils.translation import gettext as _
+
 from annotation.importing.rows import MAX_LINE_BYTES, Row, Unreadable
 
 # The module's own bound is 131,072 characters a cell, which an answer may well have.
@@ -32,7 +34,9 @@ class _Lines:
         self.number += 1
         self.size += len(line)
         if self.size > MAX_LINE_BYTES:
-            raise Unreadable(f"The row that ends on line {self.number} is too long; is a quotation mark left open?")
+            raise Unreadable(
+                _("The row that ends on line {number} is too long; is a quotation mark left open?"), number=self.number
+            )
         # Bytes that are no UTF-8 become lone surrogates, so that only their own row is refused.
         text = line.decode(errors="surrogateescape")
         return text.removeprefix("\ufeff") if self.number == 1 else text
@@ -59,10 +63,12 @@ def separated_rows(file: BinaryIO, *, separator: str = "") -> Iterator[Row]:
         if not text.strip(separator + " "):
             yield Row(begins)
         elif any("\udc80" <= character <= "\udcff" for character in text):
-            reason = "It is not valid UTF-8; save the file in UTF-8."
+            reason = _("It is not valid UTF-8; save the file in UTF-8.")
             yield Row(begins, reason=reason, text=text.encode(errors="surrogateescape").decode(errors="replace"))
         elif len(cells) > len(header) and any(cells[len(header) :]):
-            reason = f"It has {len(cells)} cells, and the header names {len(header)}; is a quotation mark missing?"
+            reason = _("It has {cells} cells, and the header names {header}; is a quotation mark missing?").format(
+                cells=len(cells), header=len(header)
+            )
             yield Row(begins, reason=reason, text=text, size=size)
         else:
             # A row may end early.
@@ -79,19 +85,19 @@ def _next(reader: Any, lines: _Lines) -> list[str] | None:
     try:
         return next(reader, None)
     except csv.Error as error:
-        raise Unreadable(f"Line {lines.number} cannot be read as CSV: {error}.") from None
+        raise Unreadable(_("Line {number} cannot be read as CSV: {error}."), number=lines.number, error=error) from None
 
 
 def _header(cells: list[str] | None) -> list[str]:
     """Return the names of the columns; one without a name, as pandas writes for its index, gets its number."""
     if not cells:
-        raise Unreadable("The file has no header; its first line must name the columns.")
+        raise Unreadable(_("The file has no header; its first line must name the columns."))
     if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
-        raise Unreadable("The header is not valid UTF-8; save the file in UTF-8.")
+        raise Unreadable(_("The header is not valid UTF-8; save the file in UTF-8."))
     names = [cell.strip() or f"column {place}" for place, cell in enumerate(cells, start=1)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise Unreadable(f"Two columns are called “{twice[:60]}”; rename one of them.")
+        raise Unreadable(_("Two columns are called “{twice}”; rename one of them."), twice=twice[:60])
     return names
 
 

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation import gold, routing, suggestions
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
@@ -26,7 +28,7 @@ def store(campaign: Campaign, items: dict[str, Item]) -> tuple[set[str], set[str
         return set(), set()
     campaign = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
     if campaign.state == Campaign.State.CLOSED:
-        raise CampaignClosed("This campaign is closed; import into another one.")
+        raise CampaignClosed(_("This campaign is closed; import into another one."))
     known = Task.objects.filter(campaign=campaign, external_id__in=items).values_list("external_id", "content")
     existing, clashing = set(), set()
     for external_id, content in known:

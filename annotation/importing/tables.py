@@ -9,12 +9,17 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, BinaryIO
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from annotation.importing import pictures
 from annotation.importing.rows import MAX_LINE_BYTES, Row, Unreadable
 
 BATCH_ROWS = 64
 BUFFER_BYTES = 1024 * 1024
-_ABSENT = "Parquet and Arrow files need the package pyarrow, which is not installed here; send JSON Lines or CSV."
+_ABSENT = gettext_lazy(
+    "Parquet and Arrow files need the package pyarrow, which is not installed here; send JSON Lines or CSV."
+)
 
 
 def parquet_rows(file: BinaryIO) -> Iterator[Row]:
@@ -23,7 +28,7 @@ def parquet_rows(file: BinaryIO) -> Iterator[Row]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise Unreadable(_ABSENT) from None
+        raise Unreadable(str(_ABSENT)) from None
     try:
         # Read page by page: by default whole row groups are fetched ahead, and one may be the whole file.
         whole = parquet.ParquetFile(_Within(file), buffer_size=BUFFER_BYTES, pre_buffer=False)
@@ -40,7 +45,7 @@ def arrow_rows(file: BinaryIO, is_stream: bool) -> Iterator[Row]:
         import pyarrow
         from pyarrow import ipc
     except ImportError:
-        raise Unreadable(_ABSENT) from None
+        raise Unreadable(str(_ABSENT)) from None
     try:
         reader = ipc.open_stream(_Within(file)) if is_stream else ipc.open_file(_Within(file))
         _check_names(reader.schema.names)
@@ -97,18 +102,22 @@ def _rows(batches: Iterable[Any], what: str) -> Iterator[Row]:
                     number += 1
                     yield _row(number, batch.slice(place, 1))
     except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
-        yield Row(number + 1, reason=f"{_damaged(what, error)} Nothing from here on was read.")
+        yield Row(number + 1, reason=_("{error} Nothing from here on was read.").format(error=_damaged(what, error)))
 
 
 def _row(number: int, one: Any) -> Row:
     try:
         (value,) = one.to_pylist()
     except (ValueError, OverflowError) as error:  # text that is no UTF-8, a date beyond the calendar
-        return Row(number, reason=f"It holds a value that cannot be read: {str(error)[:100]}.")
+        return Row(number, reason=_("It holds a value that cannot be read: {error}.").format(error=str(error)[:100]))
     plain = {name: _plain(part) for name, part in value.items()}
     size = _size(plain)
     if size > MAX_LINE_BYTES:
-        return Row(number, reason=f"The row has more than {MAX_LINE_BYTES:,} characters.", size=size)
+        return Row(
+            number,
+            reason=_("The row has more than {most:,} characters.").format(most=MAX_LINE_BYTES),
+            size=size,
+        )
     return Row(number, plain, size=size)
 
 
@@ -148,10 +157,10 @@ def _size(value: Any) -> int:
 def _check_names(names: list[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise Unreadable(f"Two columns are called “{twice[:60]}”; rename one of them.")
+        raise Unreadable(_("Two columns are called “{twice}”; rename one of them."), twice=twice[:60])
 
 
 def _damaged(what: str, error: Exception) -> Unreadable:
     # A length that was damaged may ask for more memory than there is, which has no words.
-    reason = next(iter(str(error).splitlines()), "it asks for too much memory")
-    return Unreadable(f"The {what} file is damaged or was cut off ({reason[:120]}).")
+    reason = next(iter(str(error).splitlines()), _("it asks for too much memory"))
+    return Unreadable(_("The {what} file is damaged or was cut off ({reason})."), what=what, reason=reason[:120])

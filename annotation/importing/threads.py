@@ -14,6 +14,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotation.importing import oasst
 from annotation.importing.items import Item, Refused
 from annotation.importing.layouts import items_of
@@ -78,9 +80,9 @@ def _together(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
             except Refused as refused:
                 yield replace(row, reason=str(refused))
             except UnicodeEncodeError:
-                yield replace(row, reason="It contains half of a surrogate pair, which is no character; remove it.")
+                yield replace(row, reason=_("It contains half of a surrogate pair, which is no character; remove it."))
         names = store.execute("SELECT name, line, file, min(place) FROM answer GROUP BY name ORDER BY 4")
-        for name, line, file, _ in names:
+        for name, line, file, _place in names:
             answers = store.execute("SELECT data, file FROM answer WHERE name = ? ORDER BY place LIMIT 100", (name,))
             yield _whole(name, Row(line, file=file), [(json.loads(data), source) for data, source in answers])
 
@@ -88,14 +90,17 @@ def _together(rows: Iterator[Row], columns: Columns) -> Iterator[Row]:
 def _name(row: dict[str, Any], columns: Columns) -> str:
     value = row.get(columns.together)
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-        raise Refused(f"Its {columns.together[:60]}, which says what belongs together, is neither text nor a number.")
+        raise Refused(
+            _("Its {together}, which says what belongs together, is neither text nor a number."),
+            together=columns.together[:60],
+        )
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _single(row: dict[str, Any], columns: Columns) -> list[Item]:
     items = items_of(columns.apply(row), bounds=_ANY_NUMBER)
     if len(items) != 1:
-        raise Refused("It has several items of its own, so it cannot be put together with other rows.")
+        raise Refused(_("It has several items of its own, so it cannot be put together with other rows."))
     return items
 
 
@@ -111,5 +116,7 @@ def _whole(name: str, row: Row, parts: list[tuple[dict[str, Any], str]]) -> Row:
     value["meta"] = {"labels": {"answers": labels}} if any(labels) else {}
     size = sum(len(text_of(completion["text"])) for completion in completions)
     if any(part.get("prompt") != first.get("prompt") for part, _ in parts):
-        return replace(row, value=value, reason=f"The rows of {name[:60]!r} have different prompts.", size=size)
+        return replace(
+            row, value=value, reason=_("The rows of {name!r} have different prompts.").format(name=name[:60]), size=size
+        )
     return replace(row, value=value, size=size)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from django.db import transaction
-from django.utils import translation
+from django.utils.translation import gettext as _
 
 from annotation.dialogues import scope_of
 from annotation.errors import Invalid
@@ -82,9 +82,10 @@ def make_task(
         item = as_judged(item, scope_of(campaign.options))
         check(item, kind(campaign.kind), campaign.options)
     except Refused as refused:
-        raise Invalid(f"The item {external_id!r} cannot be judged. {refused}") from None
+        told = _("The item {id!r} cannot be judged. {refused}")
+        raise Invalid(told.format(id=external_id, refused=refused)) from None
     with transaction.atomic():
-        created, _ = store(campaign, {external_id: item})
+        created, _clashing = store(campaign, {external_id: item})
         task = Task.objects.get(campaign=campaign, external_id=external_id)
     return task, bool(created)
 
@@ -107,12 +108,12 @@ def import_rows(
 
     Chunk by chunk, each in its own transaction: an import that breaks off is continued by importing again, since an
     item is known by its id, or without one by its content. `refused_to` gets each refused row as a line of JSON:
-    ``{"line", "reason", "row"}``, or ``text`` for what could not be read. Mended, that file can be imported itself.
+    ``{"line", "reason", "row"}``, or ``text`` for what could not be read, the reason in the language of whoever
+    imports. Mended, that file can be imported itself.
     `files` has the images that rows name.
     """
     report = ImportReport()
-    # Reasons are stored and come in a file, so they are the same in every language.
-    with translation.override(None), Album(campaign, files) as album:
+    with Album(campaign, files) as album:
         chunk = _Chunk(campaign, report, refused_to, album)
         for read in outcomes(rows, columns or Columns(), campaign, album):
             if read.reason:
@@ -181,7 +182,7 @@ class _Chunk:
             self._report.failed += 1
             self._refused.append((place, row, _taken(name), None if alone else self._items[name]))
         # Those that clash are found last; in the file they stand where they came.
-        for _, row, reason, item in sorted(self._refused, key=lambda refusal: refusal[0]):
+        for _place, row, reason, item in sorted(self._refused, key=lambda refusal: refusal[0]):
             if len(self._report.errors) < MAX_ERRORS:
                 self._report.errors.append(LineError(row.line, reason, row.file))
             if self._refused_to is not None:
@@ -211,4 +212,4 @@ def _in_base64(value: bytes) -> str:
 
 
 def _taken(external_id: str) -> str:
-    return f"The id {external_id!r} belongs to an item with other content; nothing was changed."
+    return _("The id {id!r} belongs to an item with other content; nothing was changed.").format(id=external_id)

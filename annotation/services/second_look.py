@@ -16,6 +16,7 @@ from annotation.messages import Content, answer_of, text_of
 from annotation.models import Assignment, Campaign, Event, Feedback, Membership, Role, Task, User
 from annotation.services import events, intake
 from annotation.services.queue import shown_order, withdraw
+from annotation.told import Told, of, told
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def pass_on(feedback: Feedback) -> Task | None:
         return None
     target = Campaign.objects.filter(name=name).exclude(state=Campaign.State.CLOSED).first()
     if target is None:
-        _record(campaign, feedback, f"There is no open campaign called {name!r}.")
+        _record(campaign, feedback, told("There is no open campaign called “{name}”.", name=name))
         return None
     if feedback.supersedes_id:
         old = target.tasks.filter(external_id=_external_id(feedback.supersedes_id)).values_list("pk", flat=True)
@@ -86,7 +87,7 @@ def pass_on(feedback: Feedback) -> Task | None:
             )
     except Invalid as error:  # what was written is kept whatever the other campaign says of it
         log.warning("Feedback %s cannot be judged in campaign %s: %s", feedback.pk, target.pk, error)
-        _record(campaign, feedback, str(error))
+        _record(campaign, feedback, of(error))
         return None
     return task
 
@@ -95,6 +96,6 @@ def _external_id(feedback_id: int) -> str:
     return f"rewrite-{feedback_id}"
 
 
-def _record(campaign: Campaign, feedback: Feedback, reason: str) -> Event:
-    detail = {"feedback": feedback.pk, "reason": reason}
+def _record(campaign: Campaign, feedback: Feedback, reason: Told) -> Event:
+    detail = {"feedback": feedback.pk, "reason": reason.as_json()}
     return events.record(campaign=campaign, actor=None, action="rewrite.not_passed_on", detail=detail)

@@ -150,7 +150,7 @@ def _turn(request: SignedInRequest, campaign: Campaign, number: str) -> ChatTurn
     talk = _own(request, campaign)
     turn = talk.turns.filter(number=int(number)).first() if talk and number.isascii() and number.isdigit() else None
     if turn is None:
-        raise Http404("There is no such turn in your chat; it may have ended.")
+        raise Http404(_("There is no such turn in your chat; it may have ended."))
     return turn
 
 

@@ -47,6 +47,13 @@ STEPS = (
 )
 # Which run of the round works in a state.
 PURPOSES = {State.SAMPLING: "sample", State.FREEZING: "reward", State.TRAINING: "policy", State.GATING: "gate"}
+# What the runs of a round are for, by purpose.
+FOR = {
+    "sample": _("Write answers"),
+    "reward": _("Reward model"),
+    "policy": pgettext_lazy("step of a round", "Train"),
+    "gate": pgettext_lazy("step of a round", "Test"),
+}
 
 
 @dataclass(frozen=True)
@@ -353,7 +360,10 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
     context = {
         "round": round,
         "steps": drawn_steps(round),
-        "runs": Run.objects.filter(round=round).select_related("output").order_by("pk"),
+        "runs": [
+            (run, FOR.get(run.purpose, run.purpose))
+            for run in Run.objects.filter(round=round).select_related("output").order_by("pk")
+        ],
         "progress": campaign_progress(campaign, batch=round.batch),
         "gate_progress": campaign_progress(campaign, batch=gates.batch(round)),
         "report": report,

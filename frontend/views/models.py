@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation.access import Action
 from annotation.models import Campaign
+from annotation.told import of
 from frontend.decorators import campaign_page, signed_in
 from frontend.figures import Figure, figures, number, words_of
 from frontend.http import SignedInRequest, complain, say
@@ -144,7 +145,7 @@ def gate_figure(figure: dict[str, Any]) -> GateFigure:
         limit=limit,
         passed=figure["passed"],
         counts=figure["limit"] is not None,
-        explanation=figure["explanation"],
+        explanation=str(of(figure["explanation"])),
     )
 
 

@@ -59,7 +59,7 @@ def _of(request: SignedInRequest, assignment: Assignment, critique: str) -> Prop
     if named:
         known = proposals.numbered(assignment=assignment, number=named)
         if known is None:
-            raise Http404("There is no such proposal.")
+            raise Http404(_("There is no such proposal."))
         return known
     if "only_known" in request.POST:
         return proposals.known(assignment=assignment, critique=critique)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from annotation.access import Action
@@ -25,7 +26,7 @@ def readability(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the figures of the answer shown and of what was written so far, as a table."""
     assignment = own(request, campaign, request.POST.get("assignment", ""))
     if campaign.kind != Rewrite.name:
-        raise Http404("Nothing is rewritten here.")
+        raise Http404(_("Nothing is rewritten here."))
     shown = assignment.task.content["completions"][assignment.shown_order[0]]
     language = str(campaign.options.get("language", ""))
     context = {

@@ -45,9 +45,9 @@ def test_the_campaign_opens_for_the_right_role(campaign, lead, annotator, engine
 
 
 def test_the_wrong_role_is_told_which_one_is_needed(campaign, annotator, engineer):
-    with pytest.raises(PermissionDenied, match="role lead or engineer"):
+    with pytest.raises(PermissionDenied, match="role “Lead” or “Engineer”"):
         campaign_for(annotator, campaign.pk, Role.LEAD, Role.ENGINEER)
-    with pytest.raises(PermissionDenied, match="role annotator"):
+    with pytest.raises(PermissionDenied, match="role “Annotator”"):
         campaign_for(engineer, campaign.pk, Role.ANNOTATOR)
 
 

@@ -171,7 +171,7 @@ def to_end(world: World, round: Round, *, candidate_wins: bool) -> Round:
             if run is not None and run.state == Run.State.QUEUED:
                 finish_run(run)
     round.refresh_from_db()
-    assert round.state == Round.State.GATING, round.note
+    assert round.state == Round.State.GATING, str(round.note)
     run = steps.run_of(round, "gate")
     assert run is not None
     chosen = prompts.choose_held_out(round.loop, index=round.index, count=6)

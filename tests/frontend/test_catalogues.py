@@ -82,7 +82,7 @@ def test_the_same_words_are_translated_alike_everywhere(language: str) -> None:
 
 # Which argument of a marking function is the context, and which the message.
 MARKS = {
-    **dict.fromkeys(("_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"), (None, 0)),
+    **dict.fromkeys(("_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "told", "told_many"), (None, 0)),
     **dict.fromkeys(("pgettext", "pgettext_lazy", "npgettext"), (0, 1)),
 }
 
@@ -92,7 +92,7 @@ def marked_in_python(app: str) -> set[tuple[str | None, str]]:
     found = set()
     for path in (settings.BASE_DIR / app).rglob("*.py"):
         source = path.read_text(encoding="utf-8")
-        if "django.utils.translation" not in source:
+        if "django.utils.translation" not in source and "annotation.told" not in source:
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKS:
@@ -116,6 +116,40 @@ def test_what_is_marked_is_in_the_catalogue(app: str, language: str) -> None:
     known = {(entry.msgctxt, entry.msgid) for entry in polib.pofile(str(catalogue(app, language)))}
     missing = (marked_in_python(app) | marked_in_templates(app)) - known
     assert missing == set(), "Run `manage.py catalogues`, and translate what is new."
+
+
+# Whose message is for a person who did something, wherever it is raised.
+ERRORS = {"Refused", "Unreadable", "Invalid", "NotAgreed", "TooMany", "LeaseLost", "CampaignClosed", "PermissionDenied"}
+ERRORS |= {
+    "Http404",
+    "Stuck",
+    "WrongState",
+    "TrainingError",
+    "GateClosed",
+    "SpeakerGone",
+    "FolderBusy",
+    "ValidationError",
+}
+SENTENCE = re.compile(r"[A-Za-z]{2,}[^A-Za-z]+[A-Za-z]{2,}")
+
+
+def unmarked_errors(path: Path) -> list[str]:
+    """Return the sentences in a module that errors are raised with and that no catalogue can have."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
+            for argument in node.args:
+                written = [one for one in ast.walk(argument) if isinstance(one, ast.Constant)]
+                is_plain = isinstance(argument, ast.Constant | ast.JoinedStr)
+                found += [one.value for one in written if is_plain and SENTENCE.search(str(one.value))]
+    return found
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_whatever_is_refused_can_be_said_in_every_language(app: str) -> None:
+    sources = [path for path in (settings.BASE_DIR / app).rglob("*.py") if not {"core", "api"} & set(path.parts)]
+    found = {str(path): unmarked_errors(path) for path in sources}
+    assert {path: words for path, words in found.items() if words} == {}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

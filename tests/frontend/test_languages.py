@@ -9,23 +9,38 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
+from annotation.errors import Invalid
 from annotation.feedback import KINDS
+from annotation.importing import mapping
 from annotation.models import Campaign, User
 from annotation.services.intake import import_lines
+from annotation.told import told
 from frontend import figures, numerals
 from frontend.forms.knobs import KnobForm, shown
 from tests.annotation.feedback.examples import asked_for_all
 from tests.annotation.pictures import data_uri, picture
 from tests.factories import make_assignment, make_campaign, make_task
-from tests.frontend.lead_world import World, finish_run, judge_all, make_loop, make_world, set_running, start_run
+from tests.frontend.lead_world import (
+    World,
+    finish_run,
+    judge_all,
+    make_loop,
+    make_world,
+    set_running,
+    start_run,
+    to_end,
+    to_labelling,
+)
 from tests.training.chat_world import answered, make_chat_loop, say
+from training.models import ChatTurn
 from training.recipes.base import knobs_of
 from training.recipes.loop import LoopSettings
-from training.services import rounds
+from training.services import answering, rounds, runs
 
 pytestmark = pytest.mark.django_db
 
@@ -129,7 +144,7 @@ SPOKEN = ("aria-label", "title", "placeholder", "alt")
 SILENT = {"script", "style", "code", "kbd", "pre", "datalist", "textarea", "cite"}
 DATA = re.compile(
     # names that are the same in every language, what this test makes up, and names that exports go by
-    r"Attune|English|Deutsch|arXiv:\S+|Bread questions|lena|amir|erin|mallory|nats|simulated"
+    r"Attune|English|Deutsch|arXiv:\S+|Bread questions|lena|amir|erin|rosa|mallory|JSON Lines|Parquet|nats|simulated"
     r"|[a-z]+(?:[-_][a-z0-9]+)+|α|κ|[A-Z]\b"
 )
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
@@ -297,6 +312,131 @@ def test_every_word_of_a_chat_can_be_translated(brackets: None, annotator: User)
     assert said() == []
     answered(turn, "Loaf.", "Rolls.")
     assert said() == []
+    ChatTurn.objects.filter(pk=turn.pk).update(state="answering", claim="a worker", attempts=3)
+    turn.refresh_from_db()
+    answering.requeue(turn, reason=told("The worker that had the model answer was lost."))
+    assert said() == [] and "⟦It was tried 3 times." in client.get(path).content.decode()
+
+
+def test_what_workers_said_is_said_in_the_readers_language(brackets: None) -> None:
+    """They store sentences as a message and what stands in it, so that each reader is told in their own words."""
+    world = make_world()
+    client = world.client("lead")
+    loop = make_loop(world, auto_continue=False)
+    round = to_labelling(world, loop)
+    names = from_leads() | {"Bread questions"}
+
+    def said(path: str, *expected: str) -> None:
+        html = client.get(path).content.decode()
+        words = [text for text in unmarked(html) if text not in names and not text.startswith("How do I bake")]
+        assert words == []
+        assert all(f"⟦{words}" in html for words in expected), path
+
+    page = reverse("round", args=[round.pk])
+    said(page, "6 pairs wait for judgements, 1 of them")
+    round = to_end(world, round, candidate_wins=False)
+    assert round.state == "rejected" and round.candidate is not None
+    said(
+        page,
+        f"{round.candidate.label} was turned down.",
+        "People preferred the candidate in",
+        "At least",
+        "The loop is paused.",
+    )
+    said(reverse("model", args=[round.candidate.pk]), "The candidate moved 7.3 nats", "People preferred")
+    run = runs.claim(start_run(world).pk, "a worker")
+    assert run is not None
+    runs.requeue(run, reason=told("Its worker was lost."))
+    said(reverse("run", args=[run.pk]), "Its worker was lost.")
+    run = runs.claim(run.pk, "another worker")
+    assert run is not None
+    runs.fail(run, told("The process ended with code {code} and no result.", code=2))
+    said(reverse("run", args=[run.pk]), "The process ended with code 2")
+    said(reverse("runs", args=[world.campaign.pk]), "The process ended with code 2")
+
+
+# Rows that no import takes, each for another reason.
+REFUSED: list[Any] = [
+    *(
+        "{",
+        "[]",
+        '"text"',
+        "[1]",
+        "{}",
+        '{"prompt": 1, "completions": ["a", "b"]}',
+        '{"prompt": "Bread?"}',
+        '{"a": NaN}',
+    ),
+    {"prompt": [{"role": "user"}], "completions": ["a", "b"]},
+    {"prompt": [{"role": "cook", "content": "x"}], "completions": ["a", "b"]},
+    {"prompt": [{"role": "assistant", "content": "x"}], "completions": ["a", "b"]},
+    {"prompt": " ", "completions": ["a", "b"]},
+    {"prompt": "Bread?", "completions": "a"},
+    {"prompt": "Bread?", "completions": ["a", "a"]},
+    {"prompt": "Bread?", "completions": ["a"]},
+    {"prompt": "Bread?", "completions": ["a", "b", "c"]},
+    {"prompt": "Bread?", "completions": ["a", 1]},
+    {"prompt": "Bread?", "completions": ["a", {"text": "b", "origin": 1}]},
+    {"prompt": "Bread?", "completions": ["a", {"text": "b", "origin": "o" * 121}]},
+    {"prompt": "Bread?", "completions": ["a", "b"], "wanted": "two"},
+    {"prompt": "Bread?", "completions": ["a", "b"], "wanted": 99},
+    {"prompt": "Bread?", "completions": ["a", "b"], "priority": 2**40},
+    {"prompt": "Bread?", "completions": ["a", "b"], "batch": "b" * 61},
+    {"prompt": "Bread?", "completions": ["a", "b"], "meta": 1},
+    {"prompt": "Bread?", "completions": ["a", "b"], "id": 1.5},
+    {"prompt": "Bread?", "completions": ["a", "b"], "id": "i" * 201},
+    {"prompt": "Bread?", "completions": ["a", "b"], "gold": 1},
+    {"prompt": "Bread?", "completions": ["a", "b"], "gold": {"answer": {}}},
+    {"prompt": "Bread?", "completions": ["a", "b"], "suggestion": {"answer": {}}},
+    {"prompt": "Bread?", "completions": ["a", "b"], "requires": ["no tag!"]},
+    {"prompt": "Bread?", "completions": ["a\x00", "b"]},
+    {"prompt": "Bread?", "image": "https://bread.example/a.png", "completions": ["a", "b"]},
+    {"prompt": "Bread?", "image": "data:image/png,no", "completions": ["a", "b"]},
+    {"prompt": "Bread?", "image": "a.png", "completions": ["a", "b"]},
+    {"prompt": "Bread?", "images": [data_uri(b"GIF89a")], "completions": ["a", "b"]},
+    {"chosen": "\n\nHuman: x\n\nAssistant: a", "rejected": "\n\nHuman: y\n\nAssistant: b"},
+    {"chosen": "no transcript", "rejected": "none"},
+    {"message_id": 1, "parent_id": 2, "text": "x", "role": "prompter"},
+    {"dialogues": 1},
+    {"dialogues": [{"messages": []}, {"messages": []}]},
+]
+UNREADABLE = {
+    "a.pdf": b"%PDF-1.7",
+    "a.jsonl": b"BZh91AY",
+    "a.csv": b"",
+    "b.csv": b"a,a\n1,2\n",
+    "c.csv": b"prompt,completions\n1\n",
+    "a.json": b'[{"prompt": "x"}',
+    "b.json": b'[{"prompt": "x"} {}]',
+    "c.json": "{}".encode("utf-16"),
+    "a.parquet": b"PAR1 and no more PAR1",
+    "b.jsonl": b"PAR1",
+}
+
+
+def whole(reason: str) -> bool:
+    """Return whether a reason is messages in brackets from end to end, with others in them or not."""
+    while MESSAGE.search(reason):
+        reason = MESSAGE.sub("", reason)
+    return not reason.strip()
+
+
+def test_every_reason_of_an_import_can_be_translated(brackets: None, lead: User) -> None:
+    campaign = make_campaign("Bread questions", lead=lead)
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in REFUSED]
+    report = import_lines(campaign=campaign, lines=lines, actor=None)
+    assert report.created == 0 and report.failed == len(REFUSED)
+    assert [error.reason for error in report.errors if not whole(error.reason)] == []
+    client = Client()
+    client.force_login(lead)
+    path = reverse("campaign-import", args=[campaign.pk])
+    for name, content in UNREADABLE.items():
+        html = client.post(path, {"file": SimpleUploadedFile(name, content)}, follow=True).content.decode()
+        assert [text for text in unmarked(html) if name not in text and text != lead.username] == [], name
+    for given in ("{", "[]", '{"prompts": "a"}', '{"prompt": 1}', '{"per_item": 9}', '{"completions": ["a", "a"]}'):
+        with pytest.raises(Invalid) as raised:
+            mapping.of_json(given)
+        assert all(whole(reason) for reason in raised.value.errors["mapping"]), given
 
 
 def test_every_word_about_proposals_can_be_translated(brackets: None, annotator: User) -> None:

@@ -104,7 +104,7 @@ def test_a_child_that_says_nothing_is_given_up(turn: ChatTurn, monkeypatch: pyte
     monkeypatch.setattr(answering, "MAX_ATTEMPTS", 1)
     mute = answering.answer(turn.pk, command=[sys.executable, "-c", "import time; time.sleep(600)"])
     assert mute is not None and mute.state == State.FAILED
-    assert "said nothing" in mute.error
+    assert "said nothing" in str(mute.error)
     assert answering._Spoken.speaker is None
 
 
@@ -138,9 +138,9 @@ def test_what_the_model_cannot_answer_is_said_and_asked_again(
 ) -> None:
     failed = answering.answer(turn.pk, command=toy(mode="fails"))
     assert failed is not None
-    assert (failed.state, failed.error) == (State.FAILED, "The toy refuses.")
+    assert (failed.state, str(failed.error)) == (State.FAILED, "The toy refuses.")
     again = say(chatty, annotator, "Hello, please.")
-    assert (again.pk, again.state, again.message, again.error) == (turn.pk, State.WAITING, "Hello, please.", "")
+    assert (again.pk, again.state, again.message, str(again.error)) == (turn.pk, State.WAITING, "Hello, please.", "")
     answering.fall_silent()
     done = answering.answer(again.pk, command=toy())
     assert done is not None and done.answers[0]["text"].startswith("HELLO, PLEASE.")
@@ -151,10 +151,10 @@ def test_a_model_that_cannot_be_loaded_and_a_program_that_is_not_there(
 ) -> None:
     failed = answering.answer(turn.pk, command=toy(mode="no-model"))
     assert failed is not None
-    assert (failed.state, failed.error) == (State.FAILED, "The model could not be loaded.")
+    assert (failed.state, str(failed.error)) == (State.FAILED, "The model could not be loaded.")
     failed = answering.answer(say(chatty, annotator).pk, command=["/no/such/program"])
     assert failed is not None and failed.state == State.FAILED
-    assert failed.error.startswith("The model could not be started")
+    assert str(failed.error).startswith("The model could not be started")
 
 
 def test_a_child_that_is_killed_is_tried_three_times_and_then_the_person_is_told(turn: ChatTurn) -> None:
@@ -164,7 +164,7 @@ def test_a_child_that_is_killed_is_tried_three_times_and_then_the_person_is_told
         assert (again.state, again.attempts) == (State.WAITING, attempt)
     failed = answering.answer(turn.pk, command=toy(mode="is-killed"))
     assert failed is not None and failed.state == State.FAILED
-    assert "ended by SIGKILL" in failed.error and "tried 3 times" in failed.error
+    assert "ended by SIGKILL" in str(failed.error) and "tried 3 times" in str(failed.error)
     assert starts() == 3
 
 
@@ -203,7 +203,7 @@ def test_a_turn_whose_chat_was_ended_is_let_go_of(turn: ChatTurn) -> None:
     answering.fail(claimed, "nobody reads this")
     answering.requeue(claimed, reason="nor this")
     claimed.refresh_from_db()
-    assert (claimed.state, claimed.error) == (State.LEFT, "")
+    assert (claimed.state, str(claimed.error)) == (State.LEFT, "")
 
 
 def test_a_worker_that_is_told_to_stop_leaves_the_turn_to_another(turn: ChatTurn) -> None:
@@ -316,7 +316,7 @@ def test_two_turns_with_a_tiny_model_and_a_kill_in_between(campaign: Campaign, a
     os.kill(speaker.pid, signal.SIGKILL)
     wait_for(lambda: not speaker.is_alive, what="the child to be gone")
     second = answering.answer(say(campaign, annotator, "And more?").pk)
-    assert second is not None and second.state == State.ANSWERED, second.error
+    assert second is not None and second.state == State.ANSWERED, str(second.error)
     assert second.attempts == 1, "a child that died between two turns costs no attempt"
     # The same question again, in a process of its own, has the same answers.
     ChatTurn.objects.filter(pk=second.pk).update(state=State.WAITING)

@@ -78,10 +78,10 @@ def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: U
         actor=lead,
     )
     round = rounds.start_round(loop=loop, actor=lead)
-    assert go(round).state == Round.State.LABELLING, (round.note, list(round.runs.values("error")))
+    assert go(round).state == Round.State.LABELLING, (str(round.note), list(round.runs.values("error")))
     assert judge_all(campaign, annotator) == Task.objects.filter(batch="round-1").count() > 0
 
-    assert go(round).state == Round.State.GATING, (round.note, list(round.runs.values("error")))
+    assert go(round).state == Round.State.GATING, (str(round.note), list(round.runs.values("error")))
     assert round.snapshot is not None
     assert all(not row["audit"] for row in snapshots.lines(round.snapshot))
     reward = versions.current(campaign, ModelVersion.Kind.REWARD)
@@ -89,7 +89,7 @@ def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: U
     assert Path(paths.resolve(reward.path), "head.safetensors").exists()
     judge_all(campaign, annotator)
 
-    assert go(round).state == Round.State.PROMOTED, round.note
+    assert go(round).state == Round.State.PROMOTED, str(round.note)
     candidate = versions.current(campaign, ModelVersion.Kind.POLICY)
     assert candidate == round.candidate
     assert candidate is not None
@@ -102,7 +102,7 @@ def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: U
     assert lineage["judgements"] == round.snapshot.rows
 
     following = Round.objects.get(loop=loop, index=2)
-    assert go(following).state == Round.State.LABELLING, following.note
+    assert go(following).state == Round.State.LABELLING, str(following.note)
     new = queue.next_task(user=annotator, campaign=campaign)
     assert new is not None
     assert new.task.meta["policy"] == candidate.label
@@ -176,7 +176,7 @@ def test_a_celery_worker_killed_with_9_is_made_up_for_by_the_next(
     with worker(broker, toy(steps=60)) as second:
         wait_for(lambda: Run.objects.get(pk=disturbed.pk).is_final, seconds=90, what="the second worker")
         disturbed.refresh_from_db()
-        assert disturbed.state == Run.State.SUCCEEDED, disturbed.error
+        assert disturbed.state == Run.State.SUCCEEDED, str(disturbed.error)
         assert second.poll() is None
     starts = (paths.run_folder(disturbed.pk) / "starts.txt").read_text().splitlines()
     assert len(starts) == 2

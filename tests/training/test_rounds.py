@@ -18,6 +18,7 @@ from django.utils import timezone
 from annotation.datasets import prompt_hash, split
 from annotation.models import Assignment, Campaign, Event, Feedback, Task, User
 from annotation.services import queue
+from annotation.told import of
 from tests.factories import judge, make_campaign, make_task
 from tests.training.chat_world import talk
 from training import paths
@@ -117,7 +118,7 @@ def for_candidate(task: Task) -> int:
 
 def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, annotator: User) -> None:
     assert go(round).state == State.LABELLING
-    assert "There is no reward model yet" in Event.objects.get(action="round.sampling").detail["note"]
+    assert "There is no reward model yet" in str(of(Event.objects.get(action="round.sampling").detail["note"]))
     tasks = Task.objects.filter(campaign=campaign, batch="round-1")
     assert tasks.count() == 10
     assert tasks.filter(is_audit=True).count() == 2
@@ -142,7 +143,7 @@ def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, a
 
     assert judge_all(campaign, annotator, for_candidate) == 5
     go(round)
-    assert round.state == State.PROMOTED, round.note
+    assert round.state == State.PROMOTED, str(round.note)
     candidate = ModelVersion.objects.get(campaign=campaign, kind="policy", number=1)
     assert (candidate.state, round.candidate, candidate.parent) == ("promoted", candidate, round.policy)
     assert ModelVersion.objects.get(campaign=campaign, kind="policy", number=0).state == "retired"
@@ -170,7 +171,7 @@ def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, a
     assert Run.objects.get(round=second, purpose="reward").snapshot.rows == 16
     judge_all(campaign, annotator, for_candidate)
     go(second)
-    assert second.state == State.PROMOTED, second.note
+    assert second.state == State.PROMOTED, str(second.note)
     lineage = versions.lineage(ModelVersion.objects.get(campaign=campaign, kind="policy", number=2))
     assert [ancestor["label"] for ancestor in lineage["ancestors"]] == ["policy-1", "policy-0"]
     assert lineage["judgements"] == 12
@@ -202,7 +203,7 @@ def test_a_round_learns_from_chats_with_its_own_policy_and_replays_those_with_ea
     assert reward.snapshot is not None and reward.snapshot.rows == 9, "the reward model learns from chats too"
     judge_all(campaign, annotator, for_candidate)
     go(round)
-    assert round.state == State.PROMOTED, round.note
+    assert round.state == State.PROMOTED, str(round.note)
 
     following = Round.objects.get(loop=loop, index=2)
     go(following)
@@ -248,7 +249,7 @@ def test_every_step_twice_at_once_and_twice_over_changes_nothing(
         if Round.objects.get(pk=round.pk).is_final:
             break
     round.refresh_from_db()
-    assert round.state == State.PROMOTED, (round.state, round.note)
+    assert round.state == State.PROMOTED, (round.state, str(round.note))
     assert sorted(round.runs.values_list("purpose", flat=True)) == ["gate", "policy", "reward", "sample"]
     assert Task.objects.filter(batch="round-1").count() == 10
     assert Task.objects.filter(batch="round-1-gate").count() == 5
@@ -279,7 +280,7 @@ def test_a_step_killed_half_way_is_made_up_for(round: Round, campaign: Campaign,
     assert Task.objects.filter(batch="round-1").count() == 4
     assert rounds.advance_all() == 1, "the beat notes it and goes on"
     round.refresh_from_db()
-    assert "tried again" in round.note
+    assert "tried again" in str(round.note)
     monkeypatch.undo()
     rounds.advance_all()
     round.refresh_from_db()
@@ -301,7 +302,7 @@ def test_the_deadline_lets_a_round_go_on_with_the_minimum_share(
     rounds.advance(round.pk)
     round.refresh_from_db()
     assert round.state == State.LABELLING
-    assert "5 of 10 pairs judged; 60% are needed" in round.note
+    assert "5 of 10 pairs judged; 60% are needed" in str(round.note)
     assert not rounds.advance(round.pk), "the note is written once"
     judge_all(campaign, annotator, first, most=1)
     assert rounds.advance(round.pk)
@@ -348,7 +349,7 @@ def test_nothing_to_learn_from_stalls_the_round_and_a_second_look_helps(
     judge_all(campaign, annotator, lambda task: 0)
     go(round)
     assert (round.state, round.stalled_in) == (State.STALLED, State.FREEZING)
-    assert "nothing to learn from" in round.note
+    assert "nothing to learn from" in str(round.note)
     for assignment in Assignment.objects.filter(user=annotator, campaign=campaign, task__is_audit=False):
         judge(annotator, campaign, assignment=assignment, preference=3)
     rounds.resume(round=round, actor=lead)
@@ -362,7 +363,7 @@ def test_nothing_to_learn_from_stalls_the_round_and_a_second_look_helps(
 def test_a_run_that_fails_is_tried_once_more_and_then_stalls_the_round(round: Round, lead: User) -> None:
     go(round, "--fail", "sample")
     assert (round.state, round.stalled_in) == (State.STALLED, State.SAMPLING)
-    assert "failed twice: The toy refuses sample." in round.note
+    assert "failed twice: The toy refuses sample." in str(round.note)
     run = Run.objects.get(round=round)
     assert run.failures == 2
     assert not rounds.advance(round.pk)
@@ -381,7 +382,7 @@ def test_a_run_of_a_round_that_somebody_cancels_stalls_it(round: Round, lead: Us
     rounds.advance(round.pk)
     round.refresh_from_db()
     assert round.state == State.STALLED
-    assert "was cancelled" in round.note
+    assert "was cancelled" in str(round.note)
     rounds.resume(round=round, actor=lead)
     assert go(round).state == State.LABELLING
 
@@ -389,7 +390,7 @@ def test_a_run_of_a_round_that_somebody_cancels_stalls_it(round: Round, lead: Us
 def test_answers_that_are_all_the_same_stall_the_round(round: Round) -> None:
     go(round, "--same")
     assert round.state == State.STALLED
-    assert "no two different answers to any of 10 prompts" in round.note
+    assert "no two different answers to any of 10 prompts" in str(round.note)
 
 
 def test_prompts_that_are_gone_stall_the_round(round: Round, prompts_file: Path) -> None:
@@ -397,7 +398,7 @@ def test_prompts_that_are_gone_stall_the_round(round: Round, prompts_file: Path)
     rounds.advance(round.pk)
     round.refresh_from_db()
     assert (round.state, round.stalled_in) == (State.STALLED, State.DRAFTING)
-    assert "There is no file of prompts" in round.note
+    assert "There is no file of prompts" in str(round.note)
 
 
 # --- The gate ----------------------------------------------------------------------------------------------------
@@ -416,7 +417,7 @@ def test_people_who_prefer_the_current_policy_turn_the_candidate_down(
     judge_all(campaign, annotator, lambda task: -for_candidate(task))
     go(round)
     assert round.state == State.REJECTED
-    assert "policy-1 was turned down. People preferred the candidate in 0% of 5 blind pairs" in round.note
+    assert "policy-1 was turned down. People preferred the candidate in 0% of 5 blind pairs" in str(round.note)
     loop.refresh_from_db()
     assert loop.state == Loop.State.PAUSED
     candidate = ModelVersion.objects.get(campaign=campaign, kind="policy", number=1)
@@ -438,12 +439,12 @@ def test_a_loop_may_go_on_after_a_candidate_was_turned_down(
     first_round = rounds.start_round(loop=loop, actor=lead)
     to_the_gate(first_round, campaign, annotator)
     judge_all(campaign, annotator, lambda task: -for_candidate(task))
-    assert "The next round asks for more pairs." in go(first_round).note
+    assert "The next round asks for more pairs." in str(go(first_round).note)
     second_round = Round.objects.get(loop=loop, index=2)
     assert second_round.policy == first_round.policy
     to_the_gate(second_round, campaign, annotator)
     judge_all(campaign, annotator, lambda task: -for_candidate(task))
-    assert "The loop is paused." in go(second_round).note
+    assert "The loop is paused." in str(go(second_round).note)
     loop.refresh_from_db()
     assert loop.state == Loop.State.PAUSED and loop.rounds.count() == 2
 
@@ -453,7 +454,7 @@ def test_a_candidate_that_moved_too_far_is_turned_down(round: Round, campaign: C
     judge_all(campaign, annotator, for_candidate)
     go(round)
     assert round.state == State.REJECTED
-    assert "moved 80.0 nats" in round.note
+    assert "moved 80.0 nats" in str(round.note)
 
 
 def test_without_people_the_reward_model_decides_and_says_so(
@@ -466,7 +467,7 @@ def test_without_people_the_reward_model_decides_and_says_so(
     assert not Task.objects.filter(batch="round-1-gate").exists()
     figure = GateReport.objects.get().figures[0]
     assert figure["name"] == "reward_win_rate"
-    assert "No people were asked" in figure["explanation"]
+    assert "No people were asked" in str(of(figure["explanation"]))
 
 
 def test_without_people_and_without_a_reward_model_nothing_can_be_shown(
@@ -476,7 +477,7 @@ def test_without_people_and_without_a_reward_model_nothing_can_be_shown(
     round = rounds.start_round(loop=loop, actor=lead)
     to_the_gate(round, campaign, annotator)
     assert round.state == State.REJECTED
-    assert "no improvement can be shown" in round.note
+    assert "no improvement can be shown" in str(round.note)
 
 
 def test_pairs_that_need_no_person() -> None:

@@ -105,15 +105,15 @@ def test_a_child_that_explains_itself_fails_the_run_with_its_sentence(run: Run) 
     done = execution.execute(run.pk, command=toy(mode="explains"))
     assert done is not None
     assert (done.state, done.failures) == (Run.State.FAILED, 1)
-    assert done.error == "The rows do not fit the model. Choose another snapshot."
+    assert str(done.error) == "The rows do not fit the model. Choose another snapshot."
 
 
 def test_a_child_that_crashes_fails_the_run_with_the_end_of_its_log(run: Run) -> None:
     done = execution.execute(run.pk, command=toy(mode="crashes"))
     assert done is not None
     assert done.state == Run.State.FAILED
-    assert "ended with code 1" in done.error
-    assert "RuntimeError: something broke in the middle" in done.error
+    assert "ended with code 1" in str(done.error)
+    assert "RuntimeError: something broke in the middle" in str(done.error)
 
 
 def test_a_killed_child_is_queued_again_and_fails_after_three_attempts_without_a_checkpoint(run: Run) -> None:
@@ -121,18 +121,18 @@ def test_a_killed_child_is_queued_again_and_fails_after_three_attempts_without_a
         done = execution.execute(run.pk, command=toy(mode="is-killed"))
         assert done is not None
         assert (done.state, done.attempts) == (Run.State.QUEUED, attempt)
-        assert "SIGKILL" in done.error
+        assert "SIGKILL" in str(done.error)
     done = execution.execute(run.pk, command=toy(mode="is-killed"))
     assert done is not None
     assert done.state == Run.State.FAILED
-    assert "3 times" in done.error
+    assert "3 times" in str(done.error)
 
 
 def test_a_command_that_cannot_be_started_fails_the_run_with_a_sentence(run: Run) -> None:
     done = execution.execute(run.pk, command=["/no/such/program"])
     assert done is not None
     assert done.state == Run.State.FAILED
-    assert "could not be started" in done.error
+    assert "could not be started" in str(done.error)
 
 
 def test_a_queued_run_is_cancelled_at_once_and_a_running_one_by_its_worker(
@@ -187,7 +187,7 @@ def test_retry_queues_a_failed_run_again(run: Run, lead: User) -> None:
         runs.retry(run=run, actor=lead)
     done = execution.execute(run.pk, command=toy())
     assert done is not None
-    assert (done.state, done.error, done.failures) == (Run.State.SUCCEEDED, "", 0)
+    assert (done.state, str(done.error), done.failures) == (Run.State.SUCCEEDED, "", 0)
 
 
 # --- Two workers, and lost ones ----------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_a_silent_worker_of_another_machine_is_given_up_after_a_while(run: Run, 
     )
     assert recovery.recover_lost() == 1
     run.refresh_from_db()
-    assert (run.state, run.error) == (Run.State.QUEUED, "Its worker was lost.")
+    assert (run.state, str(run.error)) == (Run.State.QUEUED, "Its worker was lost.")
 
 
 def test_a_worker_killed_between_result_and_row_is_made_up_for(run: Run) -> None:

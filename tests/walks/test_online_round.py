@@ -52,7 +52,7 @@ def test_judgements_come_back_as_a_new_policy_in_the_same_queue() -> None:
 
     let_workers_work(round_ids=(first.pk,))
     first.refresh_from_db()
-    assert first.state == Round.State.LABELLING, first.note
+    assert first.state == Round.State.LABELLING, str(first.note)
     judged = 0
     while judge_page(anns, campaign, prefer_warm):
         judged += 1
@@ -60,7 +60,7 @@ def test_judgements_come_back_as_a_new_policy_in_the_same_queue() -> None:
 
     let_workers_work(round_ids=(first.pk,))
     first.refresh_from_db()
-    assert first.state == Round.State.GATING, first.note
+    assert first.state == Round.State.GATING, str(first.note)
     assert first.candidate is not None
     while judge_page(anns, campaign, prefer_warm):
         pass
@@ -70,7 +70,7 @@ def test_judgements_come_back_as_a_new_policy_in_the_same_queue() -> None:
     people = next(figure for figure in report.figures if figure["name"] == "human_win_rate")
     assert people["n"] == 8
     assert 0 <= people["low"] <= people["estimate"] <= people["high"] <= 1
-    assert first.state == Round.State.PROMOTED, first.note
+    assert first.state == Round.State.PROMOTED, str(first.note)
 
     # The audit slice was judged and never trained on.
     audit = set(Task.objects.filter(campaign=campaign, is_audit=True).values_list("external_id", flat=True))

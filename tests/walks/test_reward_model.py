@@ -41,7 +41,7 @@ def test_from_the_form_to_the_lineage(ann: User, tmp_path) -> None:
 
     let_workers_work()
     run = Run.objects.get()
-    assert run.state == Run.State.SUCCEEDED, run.error
+    assert run.state == Run.State.SUCCEEDED, str(run.error)
     page = client.get(reverse("run", args=[run.pk])).content.decode()
     assert "Succeeded" in page
     assert "<svg" in page

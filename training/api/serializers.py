@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from annotation.dataset_views import VIEWS
 from annotation.permissions import LARGEST_ID
+from annotation.told import of
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import Knob, Recipe
 
@@ -162,7 +163,10 @@ class FigureOut(serializers.Serializer):
     n = serializers.IntegerField()
     limit = serializers.FloatField(allow_null=True, help_text="Null: shown for information, decides nothing.")
     passed = serializers.BooleanField()
-    explanation = serializers.CharField()
+    explanation = serializers.SerializerMethodField()
+
+    def get_explanation(self, figure: dict[str, Any]) -> str:
+        return str(of(figure["explanation"]))
 
 
 class GateReportOut(serializers.Serializer):

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models import Assignment, Campaign, User
+from annotation.told import ToldField
 
 
 def new_chat_key() -> str:
@@ -73,7 +74,7 @@ class ChatTurn(models.Model):
     claim = models.CharField(max_length=40, blank=True)
     # Answering: the last sign of life. Waiting: when a message was last sent.
     heartbeat_at = models.DateTimeField()
-    error = models.TextField(blank=True)
+    error = ToldField(blank=True)
     # The canonical position of the answer that goes on.
     chosen = models.PositiveSmallIntegerField(null=True, blank=True)
     # The judgement's seat, and through it the prompt, the completions and what was said; none for two equal answers.

@@ -14,7 +14,7 @@ class GateReport(models.Model):
     candidate = models.OneToOneField("training.ModelVersion", on_delete=models.CASCADE, related_name="gate_report")
     parent = models.ForeignKey("training.ModelVersion", on_delete=models.PROTECT, related_name="+")
     verdict = models.CharField(max_length=4, choices=Verdict.choices)
-    # [{"name", "estimate", "low", "high", "n", "limit", "passed", "explanation"}, …]
+    # [{"name", "estimate", "low", "high", "n", "limit", "passed", "explanation"}, …]; the last by `annotation.told`
     figures = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
 

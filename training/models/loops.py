@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign, User
+from annotation.told import ToldField
 
 
 class Loop(models.Model):
@@ -57,7 +58,7 @@ class Round(models.Model):
     )
     prompts = models.JSONField(default=list)  # the drafted prompts, by id
     # Why the round is where it is, in a sentence for the lead.
-    note = models.TextField(blank=True)
+    note = ToldField(blank=True)
     labelling_started_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign, User
+from annotation.told import Told, ToldField, told
 
 
 class Run(models.Model):
@@ -61,7 +62,7 @@ class Run(models.Model):
     # The last metrics line, and result.json once there is one.
     progress = models.JSONField(default=dict, blank=True)
     result = models.JSONField(default=dict, blank=True)
-    error = models.TextField(blank=True)
+    error = ToldField(blank=True)
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -81,6 +82,11 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.pk}"
+
+    @property
+    def told(self) -> Told:
+        """Return what it is called at the beginning of a sentence."""
+        return told("Run {number}", number=self.pk)
 
     @property
     def is_final(self) -> bool:

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from annotation.told import Told, of, told
 from training import paths
 from training.errors import SpeakerGone, TurnLost
 from training.models import Chat, ChatTurn, ModelVersion
@@ -64,11 +65,11 @@ def answer(turn_id: int, *, command: Sequence[str] | None = None) -> ChatTurn | 
         fall_silent()  # it writes on for nobody
     except SpeakerGone as gone:
         fall_silent()
-        requeue(turn, reason=str(gone))
+        requeue(turn, reason=of(gone))
     except OSError as error:
         log.exception("%s cannot be answered.", turn)
         fall_silent()
-        fail(turn, f"The model could not be started: {error}. Tell the campaign's lead.")
+        fail(turn, told("The model could not be started: {error}. Tell the campaign's lead.", error=str(error)))
     except BaseException:
         # A fault of the program, or of the database: the turn is found again when it gives no more signs of life.
         fall_silent()
@@ -118,13 +119,13 @@ def _attempt(turn: ChatTurn, command: Sequence[str] | None) -> None:
         if event:
             heard_at = now
         elif now - heard_at > SILENT_SECONDS:
-            raise SpeakerGone(f"The model's process said nothing for {SILENT_SECONDS:.0f} seconds.")
+            raise SpeakerGone(told("The model's process said nothing for {n} seconds.", n=int(SILENT_SECONDS)))
         if "answers" in event:
             accept(turn, event["answers"])
         elif "error" in event:
             fail(turn, event["error"])
         elif execution.STOPPING.value:
-            requeue(turn, reason="The worker was stopped; another one answers.", counts=False)
+            requeue(turn, reason=told("The worker was stopped; another one answers."), counts=False)
             fall_silent()
             return
         elif now - shown_at >= SHOW_SECONDS:
@@ -180,20 +181,20 @@ def accept(turn: ChatTurn, answers: Sequence[dict[str, Any]]) -> None:
     _write(turn, state=State.ANSWERED, answers=list(answers), claim="", answered_at=timezone.now(), error="")
 
 
-def fail(turn: ChatTurn, error: str) -> None:
+def fail(turn: ChatTurn, error: Told | str) -> None:
     """End the attempts with a sentence for the person; nothing happens when the turn is held elsewhere."""
     _held(turn).update(state=State.FAILED, claim="", error=error)
 
 
 @transaction.atomic
-def requeue(turn: ChatTurn, *, reason: str, counts: bool = True) -> None:
+def requeue(turn: ChatTurn, *, reason: Told, counts: bool = True) -> None:
     """Have a held turn answered again; after `MAX_ATTEMPTS` it fails with `reason`.
 
     With `counts` false the attempt is forgotten. Nothing happens when the turn is held elsewhere.
     """
     attempts = turn.attempts - (0 if counts else 1)
     if attempts >= MAX_ATTEMPTS:
-        fail(turn, f"{reason} It was tried {attempts} times. Ask again, or tell the campaign's lead.")
+        fail(turn, reason + told("It was tried {n} times. Ask again, or tell the campaign's lead.", n=attempts))
     elif _held(turn).update(state=State.WAITING, claim="", attempts=attempts, heartbeat_at=timezone.now()):
         messages.wake_turn(turn.pk)
 
@@ -218,7 +219,7 @@ def recover_lost() -> int:
     taken = 0
     for turn in ChatTurn.objects.filter(state=State.ANSWERING):
         if turn.heartbeat_at < stale or recovery.worker_is_gone(turn.claim):
-            requeue(turn, reason="The worker that had the model answer was lost.")
+            requeue(turn, reason=told("The worker that had the model answer was lost."))
             taken += 1
     waiting = ChatTurn.objects.filter(state=State.WAITING, heartbeat_at__lt=stale, chat__state=Chat.State.OPEN)
     for turn_id in waiting.order_by("heartbeat_at").values_list("pk", flat=True)[:20]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
 
+from annotation.told import Told, of, told
 from training import launch, paths
 from training.errors import FolderBusy, RunLost, TrainingError
 from training.folder import last_words
@@ -42,13 +43,15 @@ def execute(
     except RunLost as lost:
         log.warning("%s", lost)
     except FolderBusy as busy:
-        runs.requeue(run, reason=str(busy), counts=False)
+        runs.requeue(run, reason=of(busy), counts=False)
     except (TrainingError, OSError) as error:
         # No disk, no permission, a recipe of another version: for a person to read, not for the next attempt.
         log.exception("%s cannot be run.", run)
-        runs.fail(run, f"The run could not be started: {error}")
+        runs.fail(run, told("The run could not be started: {error}", error=of(error)))
     except Exception as error:
-        runs.fail(run, f"The run could not be started because of a fault in the program: {error!r}")
+        runs.fail(
+            run, told("The run could not be started because of a fault in the program: {error}", error=repr(error))
+        )
         raise
     run.refresh_from_db()
     return run
@@ -115,15 +118,17 @@ def _account_for(run: Run, code: int, folder: Path, watch: Watch) -> None:
     if watch.cancelled:
         runs.record_cancelled(run)
     elif watch.worker_stops:
-        runs.requeue(run, reason="Its worker was stopped; it goes on from its last checkpoint.", counts=False)
+        runs.requeue(run, reason=told("Its worker was stopped; it goes on from its last checkpoint."), counts=False)
     elif explained:
         runs.fail(run, last_words(folder))
     elif code == EXIT_STOPPED:
-        runs.requeue(run, reason="The process was told to stop from outside.")
+        runs.requeue(run, reason=told("The process was told to stop from outside."))
     elif code < 0:
         name = signal.Signals(-code).name
-        hint = " The machine may have run out of memory." if name == "SIGKILL" else ""
-        runs.requeue(run, reason=f"The process was ended by {name}.{hint}")
+        reason = told("The process was ended by {name}.", name=name)
+        if name == "SIGKILL":
+            reason += told("The machine may have run out of memory.")
+        runs.requeue(run, reason=reason)
     else:
-        words = last_words(folder) or "It left no log."
-        runs.fail(run, f"The process ended with code {code} and no result.\n{words}")
+        words = of(last_words(folder)) or told("It left no log.")
+        runs.fail(run, told("The process ended with code {code} and no result.", code=code) + Told(("\n",)) + words)

@@ -13,10 +13,13 @@ from annotation.feedback import kind
 from annotation.models import Feedback, Task
 from annotation.services import intake
 from annotation.tallies import wilson
+from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
 from training.services.sampling import output_rows
 
+# Of the intervals.
+LEVEL = share(0.95)
 # Before the answers of a round: a candidate waits for these.
 GATE_PRIORITY = 10
 
@@ -118,11 +121,11 @@ def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
     return report
 
 
-def reason(report: GateReport) -> str:
+def reason(report: GateReport) -> Told:
     """Return what decided, in sentences: what failed, or when all passed everything that counted."""
-    failed = [figure["explanation"] for figure in report.figures if not figure["passed"]]
-    counted = [figure["explanation"] for figure in report.figures if figure["limit"] is not None]
-    return " ".join(failed or counted)
+    failed = [of(figure["explanation"]) for figure in report.figures if not figure["passed"]]
+    counted = [of(figure["explanation"]) for figure in report.figures if figure["limit"] is not None]
+    return sum(failed or counted, Told())
 
 
 def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
@@ -143,22 +146,31 @@ def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
     n = len(shares) + len(clear)
     limit = settings.gate_minimum_win_rate
     if not n:
-        explanation = "Nobody compared the candidate with the current policy."
+        explanation = told("Nobody compared the candidate with the current policy.")
         return _figure("human_win_rate", None, (None, None), 0, limit, False, explanation)
     estimate = wins / n
     low, high = wilson(wins, n)
     assert low is not None and high is not None  # there are pairs
-    explanation = (
-        f"People preferred the candidate in {estimate:.0%} of {n} blind pairs "
-        f"(95 % interval {low:.0%} to {high:.0%}); a tie counts one half."
+    explanation = told_many(
+        "People preferred the candidate in {rate} of {n} blind pair ({level} interval {low} to {high}); a tie "
+        "counts one half.",
+        "People preferred the candidate in {rate} of {n} blind pairs ({level} interval {low} to {high}); a tie "
+        "counts one half.",
+        n,
+        rate=share(estimate),
+        level=LEVEL,
+        low=share(low),
+        high=share(high),
     )
     if clear:
-        explanation += f" In {len(clear)} of them both answers were the same or one was empty, so nobody was asked."
-    explanation += f" At least {limit:.0%} is wanted."
+        explanation += told(
+            "In {n} of them both answers were the same or one was empty, so nobody was asked.", n=len(clear)
+        )
+    explanation += told("At least {share} is wanted.", share=share(limit))
     passed = estimate >= limit
     if not shares:
         passed = False
-        explanation += " As nobody judged any pair, no improvement can be shown."
+        explanation += told("As nobody judged any pair, no improvement can be shown.")
     return _figure("human_win_rate", estimate, (low, high), n, limit, passed, explanation)
 
 
@@ -166,9 +178,14 @@ def _kl(run: Run, settings: LoopSettings) -> Figure:
     kl = run.result["metrics"]["kl"]
     limit = settings.gate_maximum_kl
     passed = kl["estimate"] <= limit
-    explanation = (
-        f"The candidate moved {kl['estimate']:.1f} nats per completion from the current policy "
-        f"(95 % interval {kl['low']:.1f} to {kl['high']:.1f}). At most {limit:g} is allowed."
+    explanation = told(
+        "The candidate moved {kl} nats per completion from the current policy ({level} interval {low} to {high}). At "
+        "most {most} is allowed.",
+        kl=float(f"{kl['estimate']:.1f}"),
+        level=LEVEL,
+        low=float(f"{kl['low']:.1f}"),
+        high=float(f"{kl['high']:.1f}"),
+        most=int(limit) if limit == int(limit) else float(limit),
     )
     return _figure("kl", kl["estimate"], (kl["low"], kl["high"]), kl["n"], limit, passed, explanation)
 
@@ -178,12 +195,18 @@ def _reward(run: Run, settings: LoopSettings) -> Figure | None:
     if rate is None:
         return None
     limit = settings.gate_minimum_win_rate
-    explanation = (
-        f"The reward model preferred the candidate in {rate['estimate']:.0%} of {rate['n']} comparisons "
-        f"(95 % interval {rate['low']:.0%} to {rate['high']:.0%})."
+    explanation = told_many(
+        "The reward model preferred the candidate in {rate} of {n} comparison ({level} interval {low} to {high}).",
+        "The reward model preferred the candidate in {rate} of {n} comparisons ({level} interval {low} to {high}).",
+        rate["n"],
+        rate=share(rate["estimate"]),
+        level=LEVEL,
+        low=share(rate["low"]),
+        high=share(rate["high"]),
     )
     if not settings.gate_human_pairs:
-        explanation += f" No people were asked, as this loop is set. At least {limit:.0%} is wanted."
+        explanation += told("No people were asked, as this loop is set.")
+        explanation += told("At least {share} is wanted.", share=share(limit))
     return _figure(
         "reward_win_rate",
         rate["estimate"],
@@ -196,7 +219,7 @@ def _reward(run: Run, settings: LoopSettings) -> Figure | None:
 
 
 def _nobody(settings: LoopSettings) -> Figure:
-    explanation = "Neither people nor a reward model compared the two: no improvement can be shown."
+    explanation = told("Neither people nor a reward model compared the two: no improvement can be shown.")
     return _figure("human_win_rate", None, (None, None), 0, settings.gate_minimum_win_rate, False, explanation)
 
 
@@ -207,7 +230,7 @@ def _figure(
     n: int,
     limit: float | None,
     passed: bool,
-    explanation: str,
+    explanation: Told,
 ) -> Figure:
     return {
         "name": name,
@@ -217,5 +240,5 @@ def _figure(
         "n": n,
         "limit": limit,
         "passed": passed,
-        "explanation": explanation,
+        "explanation": explanation.as_json(),
     }

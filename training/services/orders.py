@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
+from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.loop import LoopSettings
@@ -14,6 +15,9 @@ from training.services import runs, snapshots, versions
 
 class Stuck(TrainingError):
     """The round cannot go on by itself; the sentence says what a lead can do."""
+
+    def __init__(self, why: Told) -> None:
+        super().__init__(why)
 
 
 def run_of(round: Round, purpose: str) -> Run | None:
@@ -24,11 +28,13 @@ def succeeded(run: Run) -> bool:
     """Return whether `run` is done. A failed one is tried once more; failed twice or cancelled, the round is Stuck."""
     if run.state == Run.State.FAILED:
         if run.failures >= 2:
-            raise Stuck(f"{str(run).capitalize()} failed twice: {run.error} Resume the round to try it again.")
+            raise Stuck(
+                told("{run} failed twice: {error} Resume the round to try it again.", run=run.told, error=run.error)
+            )
         runs.retry(run=run, actor=None)
         return False
     if run.state == Run.State.CANCELLED:
-        raise Stuck(f"{str(run).capitalize()} was cancelled. Resume the round to start it again, or cancel the round.")
+        raise Stuck(told("{run} was cancelled. Resume the round to start it again, or cancel the round.", run=run.told))
     return run.state == Run.State.SUCCEEDED
 
 
@@ -61,7 +67,7 @@ def reward(round: Round, settings: LoopSettings) -> Run | None:
     campaign = round.loop.campaign
     filters = {"split": "train", "include_audit": False}
     snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
-    note = f"The reward model learns from {snapshot.rows} pairs."
+    note = told_many("The reward model learns from {n} pair.", "The reward model learns from {n} pairs.", snapshot.rows)
     knobs = _decided(learning_rate=settings.reward_learning_rate, epochs=settings.reward_epochs)
     base = initial_policy(round.loop)
     with transaction.atomic():

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from annotation.datasets import prompt_hash, split
+from annotation.told import Told, told
 from training import paths
 from training.errors import Invalid
 from training.models import Loop, Round
@@ -33,7 +32,7 @@ def read(path: str) -> Prompts:
     """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line."""
     file = Path(paths.resolve(path))
     if not file.is_file():
-        raise _invalid(_("There is no file of prompts at {path}.").format(path=path))
+        raise _invalid(told("There is no file of prompts at {path}.", path=path))
     train: dict[str, list[dict[str, str]]] = {}
     held_out: dict[str, list[dict[str, str]]] = {}
     with file.open(encoding="utf-8") as lines:
@@ -46,11 +45,18 @@ def read(path: str) -> Prompts:
                 hash_ = prompt_hash(messages)
             except (ValueError, KeyError, TypeError):
                 form = '{"id": …, "prompt": [{"role": …, "content": …}]}'
-                told = _("Line {number} of {name} is not of the form {form}.")
-                raise _invalid(told.format(number=number, name=file.name, form=form)) from None
+                why = told(
+                    "Line {number} of {name} is not of the form {form}.", number=number, name=file.name, form=form
+                )
+                raise _invalid(why) from None
             if name in train or name in held_out:
-                told = _("Line {number} of {file} has the id {name}, which an earlier line has too.")
-                raise _invalid(told.format(number=number, file=file.name, name=name))
+                why = told(
+                    "Line {number} of {file} has the id {name}, which an earlier line has too.",
+                    number=number,
+                    file=file.name,
+                    name=name,
+                )
+                raise _invalid(why)
             (held_out if split(hash_) == "test" else train)[name] = messages
     return Prompts(train=train, held_out=held_out)
 
@@ -59,11 +65,14 @@ def check(path: str) -> Prompts:
     """Return the prompts at `path`; Invalid when they are too few for rounds or for a gate."""
     found = read(path)
     if len(found.train) < 2 or len(found.held_out) < LEAST_HELD_OUT:
-        told = _(
+        why = told(
             "The file has {rounds} prompts for rounds and {held_out} held out for the gate, a tenth by hash; at least "
-            "2 and {least} are needed. Add more prompts."
+            "2 and {least} are needed. Add more prompts.",
+            rounds=len(found.train),
+            held_out=len(found.held_out),
+            least=LEAST_HELD_OUT,
         )
-        raise _invalid(told.format(rounds=len(found.train), held_out=len(found.held_out), least=LEAST_HELD_OUT))
+        raise _invalid(why)
     return found
 
 
@@ -96,5 +105,5 @@ def write(round: Round, name: str, chosen: dict[str, list[dict[str, str]]]) -> s
     return paths.stored(path)
 
 
-def _invalid(message: str) -> Invalid:
-    return Invalid(message, {"prompts_path": [message]})
+def _invalid(why: Told) -> Invalid:
+    return Invalid(why, {"prompts_path": [str(why)]})

@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from annotation.told import told
 from training import orphans, paths
 from training.models import Run
 from training.recipes.spec import RunResult
@@ -62,5 +63,5 @@ def _recover(run: Run) -> bool:
     elif run.cancel_requested:
         runs.record_cancelled(run)
     else:
-        runs.requeue(run, reason="Its worker was lost.")
+        runs.requeue(run, reason=told("Its worker was lost."))
     return True

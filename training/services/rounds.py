@@ -14,6 +14,7 @@ from annotation.errors import AnnotationError
 from annotation.feedback import kind
 from annotation.models import Campaign, User
 from annotation.services import events
+from annotation.told import Told, of, told
 from training import paths
 from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
@@ -36,11 +37,13 @@ def create_loop(
     """
     if not kind(campaign.kind).compares:
         raise WrongState(
-            "A loop learns from people who compare two answers; this campaign asks for something else. Create one that "
-            "compares."
+            _(
+                "A loop learns from people who compare two answers; this campaign asks for something else. Create one "
+                "that compares."
+            )
         )
     prompts_path = prompts_path.strip()
-    if actor is not None and (message := paths.objection(prompts_path, "prompts")):
+    if actor is not None and (message := paths.objection(prompts_path, _("prompts"))):
         raise Invalid(message, {"prompts_path": [message]})
     prompts.check(prompts_path)
     values = _checked(settings)
@@ -156,7 +159,7 @@ def cancel(*, round: Round, actor: User | None) -> Round:
     if not changed:
         raise WrongState(_("The round has ended already; there is nothing to cancel."))
     round = _read(round)
-    note = f"Cancelled. {round.policy.label} stays in use; the loop is paused."
+    note = told("Cancelled. {policy} stays in use; the loop is paused.", policy=round.policy.label)
     Round.objects.filter(pk=round.pk).update(note=note, finished_at=timezone.now())
     Loop.objects.filter(pk=round.loop_id, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED)
     for run in Run.objects.filter(round=round).exclude(state__in=Run.FINAL):
@@ -199,7 +202,7 @@ def advance(round_id: int) -> bool:
     try:
         return step(round)
     except (TrainingError, AnnotationError) as stuck:
-        return _stall(round, str(stuck))
+        return _stall(round, of(stuck))
 
 
 def advance_far(round_id: int) -> None:
@@ -224,12 +227,12 @@ def advance_all() -> int:
             advance_far(round_id)
         except Exception as error:
             log.exception("Round %s could not advance.", round_id)
-            note = f"The last step did not work: {error} It is tried again with the next beat."
+            note = told("The last step did not work: {error} It is tried again with the next beat.", error=str(error))
             Round.objects.filter(pk=round_id).update(note=note)
     return looked_at
 
 
-def _stall(round: Round, why: str) -> bool:
+def _stall(round: Round, why: Told) -> bool:
     with transaction.atomic():
         return steps.move(round, State.STALLED, why, stalled_in=round.state)
 

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from annotation.models import Campaign, User
 from annotation.services import events
+from annotation.told import Told, told
 from training import folder, launch, paths
 from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
@@ -183,7 +184,7 @@ def finish(run: Run, result: RunResult) -> None:
 
 
 @transaction.atomic
-def fail(run: Run, error: str) -> None:
+def fail(run: Run, error: Told | str) -> None:
     """End the run with a sentence that says why; RunLost when the run is held elsewhere."""
     _end(run, Run.State.FAILED, error=error, failures=F("failures") + 1)
 
@@ -203,7 +204,7 @@ def _end(run: Run, state: Run.State, **values: Any) -> None:
 
 
 @transaction.atomic
-def requeue(run: Run, *, reason: str, counts: bool = True) -> None:
+def requeue(run: Run, *, reason: Told, counts: bool = True) -> None:
     """Queue a held run again, from its last checkpoint; after `MAX_ATTEMPTS` without a new one it fails with `reason`.
 
     With `counts` false the attempt is forgotten: the worker was asked to stop, which says nothing about the run.
@@ -211,7 +212,9 @@ def requeue(run: Run, *, reason: str, counts: bool = True) -> None:
     """
     attempts = 0 if folder.has_new_checkpoint(paths.run_folder(run.pk)) else run.attempts - (0 if counts else 1)
     if attempts >= MAX_ATTEMPTS:
-        fail(run, f"{reason} It was tried {attempts} times without reaching a new checkpoint. Look at the log.")
+        fail(
+            run, reason + told("It was tried {n} times without reaching a new checkpoint. Look at the log.", n=attempts)
+        )
         return
     changed = _held(run).update(
         state=Run.State.QUEUED,

@@ -11,6 +11,7 @@ from typing import Any
 from annotation.errors import Invalid
 from annotation.models import Task
 from annotation.services import intake
+from annotation.told import Told, told, told_many
 from training import paths
 from training.errors import TrainingError
 from training.models import Round, Run, Sample
@@ -27,14 +28,27 @@ class Accepted:
     audit: int = 0
 
     @property
-    def note(self) -> str:
+    def note(self) -> Told:
         """Return for the lead what became of the prompts."""
-        parts = [f"{self.tasks} pairs wait for judgements, {self.audit} of them drawn at random for measuring only."]
+        note = told_many(
+            "{n} pair waits for judgements, {audit} of them drawn at random for measuring only.",
+            "{n} pairs wait for judgements, {audit} of them drawn at random for measuring only.",
+            self.tasks,
+            audit=self.audit,
+        )
         if self.identical:
-            parts.append(f"For {self.identical} prompts all answers were the same.")
+            note += told_many(
+                "For {n} prompt all answers were the same.",
+                "For {n} prompts all answers were the same.",
+                self.identical,
+            )
         if self.refused:
-            parts.append(f"For {self.refused} prompts an answer could not be shown, such as an empty one.")
-        return " ".join(parts)
+            note += told_many(
+                "For {n} prompt an answer could not be shown, such as an empty one.",
+                "For {n} prompts an answer could not be shown, such as an empty one.",
+                self.refused,
+            )
+        return note
 
 
 def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
@@ -98,7 +112,9 @@ def output_rows(run: Run, name: str) -> Iterator[dict[str, Any]]:
     file_name = run.result.get("files", {}).get(name)
     path = None if file_name is None else Path(paths.run_folder(run.pk)) / file_name
     if path is None or not path.exists():
-        raise TrainingError(f"{str(run).capitalize()} left no file of {name}. Look at its log, then try it again.")
+        raise TrainingError(
+            told("{run} left no file of {name}. Look at its log, then try it again.", run=run.told, name=name)
+        )
     with path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from annotation import datasets
 from annotation.models import Campaign, User
@@ -32,7 +33,8 @@ def freeze(*, campaign: Campaign, view: str, filters: dict[str, Any], actor: Use
     """
     unknown = sorted(set(filters) - set(FILTERS) - {"replay"})
     if unknown:
-        message = f"A snapshot cannot be filtered by {', '.join(unknown)}; it can by {', '.join(FILTERS)}."
+        told = _("A snapshot cannot be filtered by {unknown}; it can by {known}.")
+        message = told.format(unknown=", ".join(unknown), known=", ".join(FILTERS))
         raise Invalid(message, {"filters": [message]})
     written = _write(_rows(campaign, view, filters))
     path = paths.stored(written.path)

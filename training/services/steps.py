@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from annotation.models import Task, User
 from annotation.services import events, withdrawal
+from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Snapshot
 from training.recipes.loop import LoopSettings, loop_settings
 from training.services import gates, orders, promotion, prompts, sampling, snapshots
@@ -30,7 +31,7 @@ def settings_of(loop: Loop) -> LoopSettings:
     return loop_settings(loop.settings)
 
 
-def move(round: Round, to: State, note: str, *, actor: User | None = None, **values: Any) -> bool:
+def move(round: Round, to: State, note: Told, *, actor: User | None = None, **values: Any) -> bool:
     """Move the round from the state it was read in; False when it is no longer there. Call inside a transaction.
 
     The UPDATE locks the row, so that what follows it in the transaction happens once.
@@ -47,7 +48,7 @@ def move(round: Round, to: State, note: str, *, actor: User | None = None, **val
             actor=actor,
             action=f"round.{to}",
             target=f"round {round.index}",
-            detail={"note": note},
+            detail={"note": note.as_json()},
         )
     return bool(changed)
 
@@ -74,9 +75,15 @@ def draft(round: Round) -> bool:
     settings = settings_of(round.loop)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
     data = prompts.write(round, "prompts", chosen)
-    note = f"{round.policy.label} answers {len(chosen)} prompts, {settings.samples_per_prompt} times each."
+    note = told_many(
+        "{policy} answers {n} prompt, {times} times.",
+        "{policy} answers {n} prompts, {times} times each.",
+        len(chosen),
+        policy=round.policy.label,
+        times=settings.samples_per_prompt,
+    )
     if not orders.scorers(round):
-        note += " There is no reward model yet, so the pairs are drawn at random."
+        note += told("There is no reward model yet, so the pairs are drawn at random.")
     with transaction.atomic():
         if not move(round, State.SAMPLING, note, prompts=list(chosen)):
             return False
@@ -92,8 +99,12 @@ def sample(round: Round) -> bool:
     accepted = sampling.accept(round=round, run=run, overlap=settings_of(round.loop).overlap)
     if not accepted.tasks:
         raise Stuck(
-            f"{round.policy.label} gave no two different answers to any of {accepted.identical + accepted.refused} "
-            "prompts that people could compare. Cancel the round and raise the temperature or samples per prompt."
+            told(
+                "{policy} gave no two different answers to any of {n} prompts that people could compare. Cancel the "
+                "round and raise the temperature or samples per prompt.",
+                policy=round.policy.label,
+                n=accepted.identical + accepted.refused,
+            )
         )
     with transaction.atomic():
         if move(round, State.LABELLING, accepted.note, labelling_started_at=timezone.now()):
@@ -111,9 +122,12 @@ def label(round: Round) -> bool:
         if timezone.now() < begun + timedelta(hours=settings.deadline_hours):
             return False
         if done < settings.minimum_share * total:
-            note = (
-                f"The deadline has passed with {done} of {total} pairs judged; {settings.minimum_share:.0%} are "
-                "needed. The round waits for them, or for a lead to train with what is there."
+            note = told(
+                "The deadline has passed with {done} of {total} pairs judged; {needed} are needed. The round waits "
+                "for them, or for a lead to train with what is there.",
+                done=done,
+                total=total,
+                needed=share(settings.minimum_share),
             )
             return bool(Round.objects.filter(pk=round.pk, state=State.LABELLING).exclude(note=note).update(note=note))
     return close_labelling(round, actor=None)
@@ -123,7 +137,9 @@ def close_labelling(round: Round, *, actor: User | None) -> bool:
     """Withdraw what nobody has judged and go on to freezing; False when the round was no longer there."""
     done, total, _ = task_counts(round, round.batch)
     with transaction.atomic():
-        if not move(round, State.FREEZING, f"{done} of {total} pairs are judged.", actor=actor):
+        if not move(
+            round, State.FREEZING, told("{done} of {total} pairs are judged.", done=done, total=total), actor=actor
+        ):
             return False
         withdraw(round, round.batch)
     return True
@@ -140,7 +156,12 @@ def freeze(round: Round) -> bool:
         if run.output is not None and run.output.state == ModelVersion.State.CANDIDATE:
             promotion.promote(version=run.output, actor=None)
     with transaction.atomic():
-        note = f"{round.policy.label} learns from {snapshot.rows} pairs."
+        note = told_many(
+            "{policy} learns from {n} pair.",
+            "{policy} learns from {n} pairs.",
+            snapshot.rows,
+            policy=round.policy.label,
+        )
         if not move(round, State.TRAINING, note):
             return False
         orders.policy(round, settings, snapshot=snapshot)
@@ -155,8 +176,10 @@ def _frozen(round: Round, settings: LoopSettings) -> Snapshot:
     snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
     if not snapshot.rows:
         raise Stuck(
-            "In none of the pairs one answer was preferred, so there is nothing to learn from. Ask people to look at "
-            "their judgements again and resume the round, or cancel it."
+            told(
+                "In none of the pairs one answer was preferred, so there is nothing to learn from. Ask people to look "
+                "at their judgements again and resume the round, or cancel it."
+            )
         )
     before = Round.objects.filter(loop=round.loop_id, index__lt=round.index).select_related("policy").order_by("index")
     earlier = [batch for one in before for batch in (one.batch, one.policy.chat_batch)]
@@ -180,12 +203,18 @@ def train(round: Round) -> bool:
         return False
     candidate = run.output
     if candidate is None:
-        raise Stuck(f"{str(run).capitalize()} made no model. Look at its log, then cancel the round.")
+        raise Stuck(told("{run} made no model. Look at its log, then cancel the round.", run=run.told))
     settings = settings_of(round.loop)
     chosen = prompts.choose_held_out(round.loop, index=round.index, count=settings.gate_prompts)
     data = prompts.write(round, "held-out", chosen)
     with transaction.atomic():
-        note = f"{candidate.label} is compared with {round.policy.label} on {len(chosen)} held-out prompts."
+        note = told_many(
+            "{candidate} is compared with {policy} on {n} held-out prompt.",
+            "{candidate} is compared with {policy} on {n} held-out prompts.",
+            len(chosen),
+            candidate=candidate.label,
+            policy=round.policy.label,
+        )
         if not move(round, State.GATING, note, candidate=candidate):
             return False
         orders.comparison(round, settings, candidate=candidate, data=data)
@@ -200,7 +229,11 @@ def gate(round: Round) -> bool:
     settings = settings_of(round.loop)
     asked = gates.ask(round=round, run=run, settings=settings)
     if gates.waits_for_people(round=round, run=run, settings=settings):
-        note = f"People compare {asked} blind pairs of the candidate and the current policy."
+        note = told_many(
+            "People compare {n} blind pair of the candidate and the current policy.",
+            "People compare {n} blind pairs of the candidate and the current policy.",
+            asked,
+        )
         waiting = Round.objects.filter(pk=round.pk, state=State.GATING).exclude(note=note)
         if waiting.update(note=note):
             return True
@@ -226,8 +259,8 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
                 open_round(loop=loop, policy=candidate, actor=None)
         else:
             goes_on = settings.auto_continue and _rejections(loop) + 1 < settings.rejections_in_a_row
-            then = "The next round asks for more pairs." if goes_on else "The loop is paused."
-            note = f"{candidate.label} was turned down. {gates.reason(report)} {then}"
+            then = told("The next round asks for more pairs.") if goes_on else told("The loop is paused.")
+            note = told("{candidate} was turned down.", candidate=candidate.label) + gates.reason(report) + then
             if not move(round, State.REJECTED, note, actor=actor):
                 return False
             ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)

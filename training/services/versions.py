@@ -34,7 +34,9 @@ def register(
     web process never downloads a model.
     """
     if kind not in ModelVersion.Kind.values:
-        raise Invalid(f"A model is a {' or a '.join(ModelVersion.Kind.values)}, not a {kind}.", {"kind": ["Unknown."]})
+        told = _("A model is one of {kinds}, not {kind}.")
+        message = told.format(kinds=", ".join(ModelVersion.Kind.values), kind=kind)
+        raise Invalid(message, {"kind": [message]})
     path = path.strip()
     refuse_foreign_folder(campaign=campaign, path=path, actor=actor, field="path")
     looks_like_folder = path.startswith(("/", ".", "~"))
@@ -51,7 +53,7 @@ def register(
 
 def refuse_foreign_folder(*, campaign: Campaign, path: str, actor: User | None, field: str) -> None:
     """Raise Invalid when `actor` names a folder that is neither shared nor that of a model of the campaign."""
-    message = "" if actor is None else paths.objection(path, "models")
+    message = "" if actor is None else paths.objection(path, _("models"))
     if not message or ModelVersion.objects.filter(campaign=campaign, path=paths.stored(path)).exists():
         return
     raise Invalid(message, {field: [message]})

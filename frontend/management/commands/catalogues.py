@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.core.management.commands import makemessages
 
 from frontend import registered
 
@@ -38,6 +39,12 @@ def _written_out() -> Iterator[None]:
         path.unlink()
 
 
+class _Messages(makemessages.Command):
+    """Django's, which also finds what is told now and said later, see `annotation.told`."""
+
+    xgettext_options = [*makemessages.Command.xgettext_options, "--keyword=told:1", "--keyword=told_many:1,2"]
+
+
 class Command(BaseCommand):
     help = "Bring the catalogues of languages up to date with the sources, and compile them."
 
@@ -53,7 +60,7 @@ class Command(BaseCommand):
         # Without places, and messages on one line: else whoever moves a page changes the catalogue.
         layout = {"no_location": True, "no_wrap": True, "no_obsolete": True}
         with _written_out():
-            call_command("makemessages", ignore_patterns=APART, **layout, **common)
+            call_command(_Messages(), ignore_patterns=APART, **layout, **common)
         call_command("compilemessages", ignore_patterns=["var"], **common)
         for code in languages:
             for path in sorted(Path().glob(f"*/locale/{code}/LC_MESSAGES/django.po")):

@@ -7,6 +7,7 @@ import pytest
 from annotation.errors import Invalid
 from annotation.models import Assignment, Campaign, Event, Feedback, Task, User
 from annotation.services import campaigns, queue, submission
+from annotation.told import of
 from tests.factories import make_campaign, make_task, make_user
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +70,7 @@ def test_what_cannot_be_judged_is_kept_and_told(people):
     campaigns.close_campaign(campaign=judged, actor=people[0])
     write(writing, one, "Ten minutes.", again=True)
     assert Feedback.objects.current().get().payload["text"] == "Ten minutes."
-    assert "no open campaign" in Event.objects.get(action="rewrite.not_passed_on").detail["reason"]
+    assert "no open campaign" in str(of(Event.objects.get(action="rewrite.not_passed_on").detail["reason"]))
 
 
 def test_only_a_campaign_of_ones_own_can_be_named(people):
