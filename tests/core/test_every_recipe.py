@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tests.core.worlds import ROWS
+from tests.core.worlds import ROWS, stands_on
 from training.core.backbone import load_policy, load_reward
+from training.core.job import RunError
 from training.recipes import RECIPES
 
 SMALL = {
@@ -30,9 +31,17 @@ def weights_of(model):
 @pytest.mark.parametrize("lora_rank", [0, 2])
 @pytest.mark.parametrize("name", [r.name for r in RECIPES.values() if r.kind == "fit"])
 def test_two_steps_change_the_model_and_nothing_else(do, policy, name, lora_rank):
-    before = bytes_of(policy)
-    spec, result = do(name, model=policy, lora_rank=lora_rank, **SMALL["fit"])
-    assert bytes_of(policy) == before
+    start = policy
+    if needed := stands_on(name):
+        below, _ = do(needed, into="below", model=policy, **SMALL["fit"])
+        start = policy.__class__(below.output) / "model"
+        if lora_rank:
+            with pytest.raises(RunError, match="Set lora_rank to 0"):
+                do(name, model=start, lora_rank=lora_rank, **SMALL["fit"])
+            return
+    before = bytes_of(start)
+    spec, result = do(name, model=start, lora_rank=lora_rank, **SMALL["fit"])
+    assert bytes_of(start) == before
     folder = policy.__class__(spec.output)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["total_steps"]) for line in lines] == [(1, 2), (2, 2)]
@@ -46,6 +55,9 @@ def test_two_steps_change_the_model_and_nothing_else(do, policy, name, lora_rank
     else:
         made, _ = load_policy(str(folder / "model"))
     assert torch.isfinite(weights_of(made)).all()
+    if needed:
+        with pytest.raises(RunError, match=f"Train the recipe {needed}"):
+            do(name, into="wrong", model=policy, **SMALL["fit"])
     if RECIPES[name].makes == "policy" and not lora_rank:
         assert not torch.equal(weights_of(made), weights_of(AutoModelForCausalLM.from_pretrained(policy)))
 

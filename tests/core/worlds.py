@@ -57,6 +57,24 @@ def rating_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def principle_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Judgements of two principles in turn: politeness, which thanks show, and its absence."""
+    rows = []
+    for number, row in enumerate(pair_rows(count, seed=seed)):
+        polite, positive = number % 2 == 0, number % 4 < 2
+        rows.append(
+            {
+                "prompt": row["prompt"],
+                "completion": row["chosen" if polite else "rejected"],
+                "principle": "politeness" if positive else "no politeness",
+                "statement": None,
+                "answer": "yes" if polite == positive else "no",
+                "annotator": "a",
+            }
+        )
+    return rows
+
+
 def prompt_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return [{"id": str(i), "prompt": row["prompt"]} for i, row in enumerate(pair_rows(count, seed=seed))]
 
@@ -65,6 +83,7 @@ ROWS = {
     "pairs": pair_rows,
     "safer_pairs": safer_pair_rows,
     "ratings": rating_rows,
+    "principles": principle_rows,
     "demonstrations": demonstration_rows,
     "prompts": prompt_rows,
 }
@@ -93,6 +112,12 @@ def make_spec(
     )
     spec.write()
     return spec
+
+
+def stands_on(name: str) -> str:
+    """Return the recipe whose model a recipe needs to start from; empty where any model will do."""
+    head = recipe(name).part("head")
+    return head.stands_on if head is not None else ""
 
 
 def tiny_policy(folder: Path) -> Path:

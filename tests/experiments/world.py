@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import linprog
+from torch import Tensor, nn
 
 from tests.core.worlds import make_spec
+from training.core.backbone import RewardModel
+from training.core.batch import LossOutput, Pairs, Tokens
+from training.core.heads import Head
 from training.core.run import KINDS as RUN_KINDS
 from training.core.run import open_job
 from training.core.tiny import save_tiny
@@ -145,3 +152,59 @@ class Bandit:
             bounds=(0, 1),
         )
         return float(-found.fun) if found.success else math.nan
+
+
+class Points(nn.Module):
+    """In place of a language model: token i is point i of a table (N, D), and the states are the points themselves.
+
+    A sequence is the prompt's point and then the answer's, so that heads, lifts and losses run as they do on a model.
+    """
+
+    def __init__(self, table: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.tensor(table, dtype=torch.float32))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(last_hidden_state=self.table[input_ids])
+
+
+def reward_on(table: np.ndarray, head: Head) -> RewardModel:
+    """Return a reward model on points: the real one, with `Points` for its backbone."""
+    return RewardModel(Points(table), head, pooling="last", base="points")
+
+
+def sequences(prompts: Sequence[int] | np.ndarray, answers: Sequence[int] | np.ndarray) -> Tokens:
+    """Return sequences of a prompt's and an answer's point as tokens (B, 2)."""
+    ids = torch.tensor(np.stack([prompts, answers], axis=1), dtype=torch.long)
+    completed = torch.tensor([False, True]).expand(len(ids), 2)
+    return Tokens(ids, torch.ones_like(ids), completed)
+
+
+def pairs_of(prompts: np.ndarray, chosen: np.ndarray, rejected: np.ndarray, rows: np.ndarray) -> Pairs:
+    """Return pairs of answers' points, chosen ones first; `rows` are their lines in the data."""
+    tokens = sequences(np.concatenate([prompts, prompts]), np.concatenate([chosen, rejected]))
+    return Pairs(tokens, torch.ones(len(chosen)), extra={"row": torch.tensor(rows)})
+
+
+def learn(
+    model: RewardModel,
+    objective: Callable[..., LossOutput],
+    loss: Callable[..., Tensor],
+    batch: Callable[[np.ndarray], Any],
+    count: int,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+    size: int = 50,
+) -> None:
+    """Train what can be trained in `model` on `batch(rows)` of `count` rows, shuffled anew in each epoch."""
+    draw = np.random.default_rng(seed)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
+    for _ in range(epochs):
+        for rows in np.array_split(draw.permutation(count), max(count // size, 1)):
+            optimizer.zero_grad()
+            out = objective(model, batch(rows), loss)
+            ((out.loss * out.weight).sum() / out.weight.sum()).backward()
+            optimizer.step()

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from training.core.batch import Tokens
-from training.core.heads import HEADS, POOLING, Head, ScalarHead, Scores, scalar
+from training.core.heads import HEADS, POOLING, Head, ScalarHead, Scores, YesNoHead, prompt_end, scalar
 from training.core.job import RunError
 from training.core.shared_prompt import can_share, shared_ends
 from training.recipes.spec import write_json
@@ -134,29 +134,36 @@ class RewardModel(nn.Module):
         self.pooling = pooling
         self.base = base
 
-    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the state (B, D) that each sequence (B, T) is judged by."""
+    def states(
+        self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Return what the head reads of each sequence (B, T): the state (B, D) that it is judged by, and more."""
         hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return POOLING[self.pooling](hidden, attention_mask)
+        pooled = POOLING[self.pooling](hidden, attention_mask)
+        if not self.head.reads_prompt:
+            return (pooled,)
+        if completion_mask is None:
+            raise RunError("This reward model has to be told where the prompt ends.")
+        return pooled, prompt_end(hidden, attention_mask, completion_mask)
 
-    def outputs(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def outputs(self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None) -> Tensor:
         """Return the head's outputs (B, K), in the order of its names."""
-        return self.head(self.pooled(input_ids, attention_mask))
+        return self.head(*self.states(input_ids, attention_mask, completion_mask))
 
-    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Scores:
+    def read(self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None) -> Scores:
         """Return the outputs with their names and, where the head has one, their spread."""
-        pooled = self.pooled(input_ids, attention_mask)
-        return Scores(self.head(pooled), self.head.names, self.head.spread(pooled))
+        states = self.states(input_ids, attention_mask, completion_mask)
+        return Scores(self.head(*states), self.head.names, self.head.spread(states[0]))
 
-    def scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def scores(self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None) -> Tensor:
         """Return one score (B,) of each sequence (B, T); higher is better."""
-        return self.head.combined(self.outputs(input_ids, attention_mask))
+        return self.head.combined(self.outputs(input_ids, attention_mask, completion_mask))
 
     def pair_outputs(self, tokens: Tokens) -> Tensor:
         """Return the outputs (2·P, K) of P pairs, the chosen ones first; their prompt is read once where it can be."""
-        if self.pooling == "last" and can_share(self.backbone):
+        if self.pooling == "last" and not self.head.reads_prompt and can_share(self.backbone):
             return self.head(shared_ends(self.backbone, tokens))
-        return self.outputs(tokens.input_ids, tokens.attention_mask)
+        return self.outputs(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
 
     def pair_scores(self, tokens: Tokens) -> Tensor:
         """Return the scores (2·P,) of P pairs, the chosen ones first."""
@@ -202,6 +209,7 @@ def start_reward(
     *,
     head: HeadMaker = scalar,
     names: Sequence[str] = (),
+    frozen: bool = False,
     lora_rank: int = 0,
     trust_remote_code: bool = False,
     dtype: torch.dtype = torch.float32,
@@ -226,7 +234,27 @@ def start_reward(
         model = RewardModel(asked, head(width, names, None), pooling=pooling, base=path)
     if not (is_reward(path) and is_adapter(path)):
         model.base = path  # what a new adapter stands on
-    return model.eval(), load_tokenizer(path, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(path, trust_remote_code=trust_remote_code)
+    if frozen:
+        if lora_rank:
+            raise RunError("This recipe trains the head alone, on a frozen model. Set lora_rank to 0.")
+        model.backbone.requires_grad_(False)
+    if model.head.reads_prompt and model.pooling != "last":
+        raise RunError("A gate reads the prompt alone, which only a causal model can. Start from one.")
+    if isinstance(model.head, YesNoHead) and not is_reward(path) and model.pooling == "last":
+        # A language model can answer yes and no already.
+        policy, _ = load_policy(path, **load)
+        rows = policy.get_output_embeddings().weight[list(answer_ids(tokenizer))]  # type: ignore[operator, union-attr]
+        model.head.start_from(rows)
+    return model.eval(), tokenizer
+
+
+def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Return the first tokens of the answers Yes and No, as they stand right behind an opened assistant's turn."""
+    first = [tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in ("Yes", "No")]
+    if first[0] == first[1]:
+        raise RunError("This tokenizer begins Yes and No with the same token, so that they cannot be told apart.")
+    return first[0], first[1]
 
 
 def start_policy(

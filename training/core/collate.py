@@ -17,7 +17,19 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.core.batch import Batch, Demonstrations, Labelled, Pairs, Tokens
-from training.core.records import Message, Pair, Rated, Record, Refused, SaferPair, Tally, prompt_hash
+from training.core.principles import asked
+from training.core.records import (
+    SATISFIED,
+    Judged,
+    Message,
+    Pair,
+    Rated,
+    Record,
+    Refused,
+    SaferPair,
+    Tally,
+    prompt_hash,
+)
 from training.errors import TrainingError
 
 PROBE = "attune"
@@ -123,11 +135,8 @@ def encode(
     opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
     examples = []
     for line, record in records:
-        texts = (record.chosen, record.rejected) if isinstance(record, Pair) else (record.completion,)
-        value = record.strength if isinstance(record, Pair) else record.weight
         try:
-            prompt = encode_prompt(tokenizer, record.prompt)
-            completions = tuple(encode_completion(tokenizer, text) for text in texts)
+            prompt, completions, value = _encoded(tokenizer, record)
             if len(set(map(tuple, completions))) < len(completions):
                 raise Refused("identical")
             room = max_length - max(map(len, completions))
@@ -154,10 +163,24 @@ def encode(
     return examples
 
 
+def _encoded(tokenizer: PreTrainedTokenizerBase, record: Record) -> tuple[list[int], tuple[list[int], ...], float]:
+    """Return a record's prompt and completions as ids, and its strength or weight."""
+    if isinstance(record, Judged):
+        # The answer is part of what is asked; what is to be said is one token, and the head knows which.
+        encode_completion(tokenizer, record.completion)
+        return encode_prompt(tokenizer, asked(record.prompt, record.completion, record.principle)), ([],), 1.0
+    texts = (record.chosen, record.rejected) if isinstance(record, Pair) else (record.completion,)
+    value = record.strength if isinstance(record, Pair) else record.weight
+    completions = tuple(encode_completion(tokenizer, text) for text in texts)
+    return encode_prompt(tokenizer, record.prompt), completions, value
+
+
 def _labels(record: Record) -> dict[str, float]:
     """Return the numbers that a record has besides its texts and its weight."""
     if isinstance(record, Rated):
         return dict(record.labels)
+    if isinstance(record, Judged):
+        return {SATISFIED: record.label}
     if isinstance(record, SaferPair):
         names = ("chosen_is_safe", "rejected_is_safe", "chosen_severity", "rejected_severity")
         return {name: float(getattr(record, name)) for name in names}
@@ -222,4 +245,5 @@ COLLATE: dict[str, Collate] = {
     "safer_pairs": collate_pairs,
     "demonstrations": collate_demonstrations,
     "ratings": collate_labelled,
+    "principles": collate_labelled,
 }

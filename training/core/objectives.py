@@ -94,6 +94,55 @@ def member_scores(model: RewardModel, batch: Pairs, loss: Loss, *, resample: boo
     )
 
 
+def member_targets(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
+    """Return the loss of each Gaussian member's mean and deviation against the nominal score of both answers, (P,).
+
+    The target is the score of the frozen reward model that the members stand on. Each member learns from its own sample
+    of the rows, see `member_scores`; members with one start and one order of rows would not disagree (card 25).
+    """
+    assert isinstance(model.head, GaussianHead)
+    tokens = batch.tokens
+    (pooled,) = model.states(tokens.input_ids, tokens.attention_mask)
+    target = model.head.nominal(pooled).detach()  # (2P, 1)
+    means, deviations = model.head(pooled), model.head.spread(pooled)  # (2P, M)
+    values = loss(means, deviations, target.expand_as(means))
+    values = torch.stack(values.chunk(2)).mean(0)  # (P, M)
+    drawn = torch.ones_like(values)
+    if torch.is_grad_enabled():
+        drawn = times_drawn(batch.extra["row"], model.head.seeds)
+    chosen, rejected = means.detach().mean(1).chunk(2)
+    return LossOutput(
+        loss=(values * drawn).mean(1),
+        weight=torch.ones_like(batch.strength),
+        metrics={
+            "accuracy": _wins(chosen, rejected),
+            "disagreement": torch.stack(means.detach().std(1, correction=0).chunk(2)).mean(0),
+            "deviation": torch.stack(deviations.detach().mean(1).chunk(2)).mean(0),
+        },
+    )
+
+
+def yes_no(model: RewardModel, batch: Labelled, loss: Loss) -> LossOutput:
+    """Return the loss of log p(Yes) - log p(No) against what people answered, (B,)."""
+    tokens = batch.tokens
+    logits = model.outputs(tokens.input_ids, tokens.attention_mask)[:, 0]
+    labels = batch.labels[:, 0]
+    said = (logits.detach() > 0).float()
+    right = (said == labels).float()
+    missing = torch.full_like(right, float("nan"))
+    return LossOutput(
+        loss=loss(logits, labels),
+        weight=batch.weight,
+        metrics={
+            "accuracy": right,
+            # A model that always says yes is right as often as people do, and never here.
+            "accuracy_of_yes": torch.where(labels == 1, right, missing),
+            "accuracy_of_no": torch.where(labels == 0, right, missing),
+            "said_yes": said,
+        },
+    )
+
+
 def times_drawn(rows: Tensor, seeds: Tensor) -> Tensor:
     """Return how often each member has each row in its sample of the data, (P,) and (M,) → (P, M): Poisson, mean 1."""
     state = rows.unsqueeze(1) * 0x9E3779B1 + seeds.unsqueeze(0) * 0x85EBCA77

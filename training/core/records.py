@@ -15,6 +15,8 @@ from typing import Any
 
 Message = dict[str, str]
 
+SATISFIED = "satisfied"  # the label of a judged principle
+
 ROLES = ("system", "user", "assistant")
 
 
@@ -31,6 +33,8 @@ REASONS = {
     "ends_inside": "have the model's end-of-turn token inside a completion",
     "images": "have images, and this recipe learns from text alone",
     "unlabelled": "have no label that can be learned from",
+    "no_consensus": "are judgements that not everybody who judged the answer agrees with",
+    "repeated": "say what another row says already",
     "audit": "belong to the audit slice, which is never trained on",
 }
 
@@ -80,7 +84,20 @@ class Rated:
     domain: str = ""
 
 
-Record = Pair | Demonstration | Rated
+@dataclass(frozen=True)
+class Judged:
+    """Whether a completion satisfies a principle, as somebody said."""
+
+    prompt: list[Message]
+    completion: str
+    principle: str
+    label: float  # 1 yes, 0 no
+    annotator: str = ""
+    audit: bool = False
+    domain: str = ""
+
+
+Record = Pair | Demonstration | Rated | Judged
 
 
 @dataclass
@@ -255,6 +272,25 @@ def parse_rated(row: dict[str, Any]) -> Rated:
     )
 
 
+def parse_judged(row: dict[str, Any]) -> Judged:
+    """Return the record of a row of the view `principles`; what is partly so or does not apply is no label."""
+    principle = row.get("statement") or row.get("principle")
+    said = row.get("answer")
+    if not isinstance(principle, str) or not principle.strip() or said not in ("yes", "no", "partly", "na"):
+        raise Refused("malformed")
+    if said not in ("yes", "no"):
+        raise Refused("unlabelled")
+    return Judged(
+        prompt=messages_of(row.get("prompt")),
+        completion=completion_of(row.get("completion")),
+        principle=principle,
+        label=float(said == "yes"),
+        annotator=str(row.get("annotator") or ""),
+        audit=bool(row.get("audit")),
+        domain=str(row.get("domain") or ""),
+    )
+
+
 def _finite(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
         raise Refused("malformed")
@@ -263,6 +299,8 @@ def _finite(value: Any) -> float:
 
 def label_names(path: str | Path, view: str) -> tuple[str, ...]:
     """Return the names of what the rows of a file are labelled with, in alphabetical order; of most views none."""
+    if view == "principles":
+        return (SATISFIED,)
     if view != "ratings":
         return ()
     return tuple(sorted({name for _, record in read(path, view, Tally()) for name in record.labels}))  # type: ignore[union-attr]
@@ -273,6 +311,7 @@ PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
     "demonstrations": parse_demonstration,
     "safer_pairs": parse_safer_pair,
     "ratings": parse_rated,
+    "principles": parse_judged,
 }
 
 

@@ -3,56 +3,144 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
 import torch
 
 from training.core.backbone import load_reward, load_tokenizer, pad_id_of
-from training.core.collate import encode_conversation, pad
+from training.core.collate import encode_completion, encode_prompt, pad
+from training.core.heads import GatedHead, YesNoHead
 from training.core.job import RunError
+from training.core.principles import asked
 from training.core.records import Message, Refused
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Named scores of N answers; None where an answer cannot be read."""
+
+    names: tuple[str, ...]
+    values: list[list[float] | None]  # N rows of K numbers
+    spread: list[list[float] | None]  # how unsure a head says each number is; None where it has no opinion
+    score: list[float | None]  # one number an answer, as the head combines its columns
+
+
 class RewardScorer:
-    """A reward model that reads a conversation and its answer as text, with its own tokenizer."""
+    """A reward model that reads a conversation and its answer as text, with its own tokenizer.
+
+    A model that judges by principles is asked about each of `principles`, which become its columns; their mean is the
+    score. Nothing of a principle reaches the policy whose answers are scored.
+    """
 
     def __init__(
-        self, path: str, *, device: torch.device, rows_at_once: int = 32, trust_remote_code: bool = False
+        self,
+        path: str,
+        *,
+        device: torch.device,
+        rows_at_once: int = 32,
+        trust_remote_code: bool = False,
+        principles: Sequence[str] = (),
     ) -> None:
         self.model = load_reward(path, trust_remote_code=trust_remote_code).to(device)
         self.tokenizer = load_tokenizer(path, trust_remote_code=trust_remote_code)
         self.device = device
         self.rows_at_once = rows_at_once
+        self.principles = tuple(principles)
         self.longest: int = self.model.backbone.config.get_text_config().max_position_embeddings  # type: ignore
+        if isinstance(self.model.head, YesNoHead) and not self.principles:
+            raise RunError("This model judges by principles. Name at least one that it is to judge by.")
 
-    @torch.inference_mode()
     def score(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
         """Return the reward of each text as the answer to its prompt; None where the model cannot read it.
 
         Rows of about one length share a batch. A prompt that is too long for the reward model loses its beginning.
         """
-        encoded: dict[int, list[int]] = {}
+        return self.columns(prompts, texts).score
+
+    @torch.inference_mode()
+    def columns(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
+        """Return every named score of each text, its spread, and the one score that they come to."""
+        if isinstance(self.model.head, YesNoHead):
+            return self._by_principle(prompts, texts)
+        encoded = {}
         for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
             try:
-                encoded[index] = encode_conversation(self.tokenizer, messages, text)[-self.longest :]
+                encoded[index] = self._fitting(messages, text)
             except Refused:  # an empty answer, or one with the end of a turn inside
                 continue
-        scores: list[float | None] = [None] * len(texts)
-        order = sorted(encoded, key=lambda index: len(encoded[index]))
+        return self._read(encoded, len(texts))
+
+    def _by_principle(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
+        found: list[list[float] | None] = [[] for _ in texts]
+        for principle in self.principles:
+            encoded = {}
+            for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
+                try:
+                    encode_completion(self.tokenizer, text)
+                    ids = encode_prompt(self.tokenizer, asked(messages, text, principle))
+                    encoded[index] = (ids[-self.longest :], [])
+                except Refused:
+                    continue
+            for index, value in enumerate(self._read(encoded, len(texts)).score):
+                row = found[index]
+                found[index] = None if value is None or row is None else [*row, value]
+        scores = [None if row is None else fmean(row) for row in found]
+        return Columns(self.principles, found, [None] * len(texts), scores)
+
+    def _fitting(self, messages: list[Message], text: str) -> tuple[list[int], list[int]]:
+        prompt, completion = encode_prompt(self.tokenizer, messages), encode_completion(self.tokenizer, text)
+        whole = [*prompt, *completion][-self.longest :]
+        cut = max(len(whole) - len(completion), 0)
+        return whole[:cut], whole[cut:]
+
+    def _read(self, encoded: Mapping[int, tuple[list[int], list[int]]], count: int) -> Columns:
+        head = self.model.head
+        values: list[list[float] | None] = [None] * count
+        spread: list[list[float] | None] = [None] * count
+        scores: list[float | None] = [None] * count
+        order = sorted(encoded, key=lambda index: sum(map(len, encoded[index])))
         for start in range(0, len(order), self.rows_at_once):
             indices = order[start : start + self.rows_at_once]
-            tokens = pad([(encoded[index], []) for index in indices], pad_id_of(self.tokenizer)).to(self.device)
-            values = self.model.scores(tokens.input_ids, tokens.attention_mask).float().tolist()
-            for index, value in zip(indices, values, strict=True):
-                if value != value or abs(value) == float("inf"):
-                    raise RunError("The reward model gives scores that are not numbers. Train it anew.")
-                scores[index] = value
-        return scores
+            tokens = pad([encoded[index] for index in indices], pad_id_of(self.tokenizer)).to(self.device)
+            found = self.model.read(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
+            if not torch.isfinite(found.values).all():
+                raise RunError("The reward model gives scores that are not numbers. Train it anew.")
+            one = head.combined(found.values).float().tolist()
+            for place, index in enumerate(indices):
+                values[index], scores[index] = found.values[place].float().tolist(), one[place]
+                if found.spread is not None:
+                    spread[index] = found.spread[place].float().tolist()
+        return Columns(head.names, values, spread, scores)
+
+    @torch.inference_mode()
+    def why(self, messages: list[Message], text: str) -> list[dict[str, Any]]:
+        """Return what a gated model's score is made of: each attribute's points, weight and contribution.
+
+        The contributions sum to the score; the largest comes first.
+        """
+        head = self.model.head
+        if not isinstance(head, GatedHead):
+            raise RunError("Only a gate over attributes can say why. Train the recipe gated-objectives.")
+        tokens = pad([self._fitting(messages, text)], pad_id_of(self.tokenizer)).to(self.device)
+        pooled, prompt = self.model.states(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
+        points, weights = head.debiased(pooled)[0].tolist(), head.weights(prompt)[0].tolist()
+        contributions = head.contributions(pooled, prompt)[0].tolist()
+        parts = zip(head.attribute_names, points, weights, contributions, strict=True)
+        told = [{"attribute": n, "points": p, "weight": w, "contribution": c} for n, p, w, c in parts]
+        return sorted(told, key=lambda part: -abs(part["contribution"]))
 
 
 def load_scorers(
-    paths: Mapping[str, str], *, device: torch.device, trust_remote_code: bool = False
+    paths: Mapping[str, str],
+    *,
+    device: torch.device,
+    trust_remote_code: bool = False,
+    principles: Sequence[str] = (),
 ) -> dict[str, RewardScorer]:
     """Return the scorers of a spec, by name."""
     return {
-        name: RewardScorer(path, device=device, trust_remote_code=trust_remote_code) for name, path in paths.items()
+        name: RewardScorer(path, device=device, trust_remote_code=trust_remote_code, principles=principles)
+        for name, path in paths.items()
     }

@@ -54,6 +54,29 @@ class Pointwise:
     needs: ClassVar[tuple[str, ...]] = ()
 
 
+@part("objective", "member-targets", target="training.core.objectives:member_targets")
+class MemberTargets:
+    """Means and deviations of the members, against the score of the model they stand on. arXiv:2409.15360."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("objective", "yes-no", target="training.core.objectives:yes_no")
+class YesNo:
+    """How much likelier yes is than no, and what people said. arXiv:2509.21319."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("records", "consensus", target="training.core.principles:consensus")
+class Consensus:
+    """Judgements that everybody who judged the answer agrees with. arXiv:2509.21319."""
+
+    min_annotators: int = knob(
+        0, "people who have to have judged an answer and agree; 0 takes every judgement", low=0, high=100
+    )
+
+
 @part("loss", "bradley-terry", target="training.core.losses.bradley_terry:bradley_terry")
 class BradleyTerry:
     """Pairwise ranking, with the strength of the preference as margin or weight. arXiv:2307.09288, eq. 2."""
@@ -83,6 +106,18 @@ class Cost:
 @part("loss", "regression", target="training.core.losses.regression:regression")
 class Regression:
     """Squared error of an output against its label. arXiv:2406.12845, eq. 1."""
+
+
+@part("loss", "gaussian", target="training.core.losses.gaussian:gaussian")
+class Gaussian:
+    """Expected squared error of a score that is drawn from a member's normal. arXiv:2409.15360, section 4.2."""
+
+
+@part("loss", "entailment", target="training.core.losses.entailment:entailment")
+class Entailment:
+    """Cross-entropy of yes and no. arXiv:2509.21319."""
+
+    balance: float = knob(1.0, "weight of a no; above 1 where most answers are yes", low=0.0)
 
 
 @part("loss", "dpo", target="training.core.losses.dpo:dpo")

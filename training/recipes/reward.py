@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
-from training.recipes.heads import AttributesHead, CostHead, EnsembleHead
+from training.recipes.heads import AttributesHead, CostHead, EnsembleHead, GatedHead, GaussianHead, YesNoHead
 from training.recipes.losses import (
     BradleyTerry,
+    Consensus,
     Cost,
+    Entailment,
+    Gaussian,
     MemberScores,
+    MemberTargets,
     PairCosts,
     PairScores,
     Pointwise,
     Regression,
+    YesNo,
 )
 from training.recipes.offline import Fit
 
@@ -67,6 +72,39 @@ MULTI_OBJECTIVE = Recipe(
     makes="reward",
     parts=(AttributesHead(), Pointwise(), Regression(), Fit(learning_rate=1e-5)),
     source="arXiv:2406.12845",
+)
+
+ROBUST = Recipe(
+    "robust-reward",
+    title="Robust reward model",
+    summary="Puts several members on a trained reward model that disagree where it has not seen anything.",
+    kind="fit",
+    view="pairs",
+    makes="reward",
+    parts=(GaussianHead(), MemberTargets(), Gaussian(), Fit(learning_rate=1e-3)),
+    source="arXiv:2409.15360",
+)
+
+GATED = Recipe(
+    "gated-objectives",
+    title="Gate over attributes",
+    summary="Learns from judged pairs which attributes count for which prompts, and can say why an answer scores so.",
+    kind="fit",
+    view="pairs",
+    makes="reward",
+    parts=(GatedHead(), PairScores(), BradleyTerry(), Fit(learning_rate=1e-3)),
+    source="arXiv:2406.12845",
+)
+
+PRINCIPLE = Recipe(
+    "principle-reward",
+    title="Principle model",
+    summary="Learns whether an answer satisfies a principle; which principles count is chosen when it is used.",
+    kind="fit",
+    view="principles",
+    makes="reward",
+    parts=(Consensus(), YesNoHead(), YesNo(), Entailment(), Fit(learning_rate=1e-5)),
+    source="arXiv:2509.21319",
 )
 
 REWARD_ACCURACY = Recipe(

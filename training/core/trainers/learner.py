@@ -131,7 +131,8 @@ class Learner:
         for start in range(0, len(ordered), self.progress.micro_batch):
             tokens = self.batch(ordered[start : start + self.progress.micro_batch]).tokens
             with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                found.append(self.model.outputs(tokens.input_ids, tokens.attention_mask).float())
+                values = self.model.outputs(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
+                found.append(values.float())
         return torch.cat(found)
 
     @torch.no_grad()

@@ -88,6 +88,7 @@ def fit(
     more: dict[str, Any] = {"lora_rank": lora_rank, "trust_remote_code": trust, "dtype": dtype}
     if "head" in parts:
         more |= {"head": called(parts["head"]), "names": label_names(spec.data, job.recipe.view)}
+        more |= {"frozen": parts["head"].frozen}
     model, tokenizer = START[job.recipe.makes](spec.model, **more)
     if spec.tokenizer:
         tokenizer = backbone.load_tokenizer(spec.tokenizer, trust_remote_code=trust)
@@ -111,7 +112,6 @@ def fit(
             job, model, rows.examples, wanted, pad_id=pad_id, rows_at_once=micro_batch, bf16=bf16, mark=mark
         )
     optimizer = torch.optim.AdamW(trainable(model).values(), lr=learning_rate, weight_decay=weight_decay)
-    progress, found = restore(job.folder / "checkpoints", model, optimizer, mark=mark)
     learner = Learner(
         job=job,
         model=model,
@@ -122,10 +122,16 @@ def fit(
         pad_id=pad_id,
         bf16=bf16,
         reference=reference,
-        progress=progress or Progress(micro_batch=micro_batch),
+        progress=Progress(micro_batch=micro_batch),
         names=model.head.names if isinstance(model, backbone.RewardModel) else (),
-        notes=notes + rows.tally.notes() + found,
+        notes=notes + rows.tally.notes(),
     )
+    if isinstance(model, backbone.RewardModel) and model.head.wants_reference:
+        # Before anything is restored, so that a resumed run finds the same: what is trained does not go into it.
+        model.head.prepare(learner.outputs(rows.held or rows.train))
+    progress, found = restore(job.folder / "checkpoints", model, optimizer, mark=mark)
+    learner.progress = progress or learner.progress
+    learner.notes += found
     if not rows.held:
         learner.notes.append("No rows were held out, so nothing was measured on prompts that training did not see.")
     rate = partial(rate_at, total_steps=len(batches), highest=learning_rate, warmup=warmup, schedule=schedule)
@@ -163,7 +169,11 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, *, max_length: int, ev
     """Return the rows of the run as token ids, with the prompts to measure on apart from those to train on."""
     spec, view, tally = job.spec, job.recipe.view, Tally()
     assert spec.data is not None
-    examples = encode(read(spec.data, view, tally), tokenizer, tally, max_length=max_length)
+    records = read(spec.data, view, tally)
+    chosen = job.recipe.parts_with(job.knobs).get("records")
+    if chosen is not None:
+        records = called(chosen)(records, tally)
+    examples = encode(records, tokenizer, tally, max_length=max_length)
     if spec.eval_data:
         apart = Tally()
         others = encode(read(spec.eval_data, view, apart, audit=True), tokenizer, apart, max_length=max_length)

@@ -1,0 +1,96 @@
+"""Judging by principles: what is asked, what is agreed on, and that a principle never reaches a policy's prompt."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.core.worlds import principle_rows
+from training.core.backbone import answer_ids, load_policy, load_tokenizer, start_reward
+from training.core.collate import collate_labelled, encode, encode_prompt, pad
+from training.core.heads import yes_no
+from training.core.job import RunError
+from training.core.principles import asked, consensus
+from training.core.records import Refused, Tally, parse_judged
+from training.core.scorers import RewardScorer
+
+ASK = [{"role": "user", "content": "why?"}]
+
+
+def judged(principle: str, said: str, annotator: str, completion: str = "so."):
+    row = {"prompt": ASK, "completion": completion, "principle": principle, "answer": said, "annotator": annotator}
+    return parse_judged(row)
+
+
+def kept(*records, **knobs):
+    tally = Tally()
+    found = consensus(list(enumerate(records, start=1)), tally, **knobs)
+    return [line for line, _ in found], dict(tally.counts)
+
+
+def test_only_what_everybody_says_alike_is_kept_and_once():
+    """Three people: all say "clear" (one spelled otherwise), two "short", and of "kind" one says no."""
+    records = [
+        judged("clear", "yes", "a"),
+        judged(" Clear ", "yes", "b"),
+        judged("clear", "yes", "c"),
+        judged("short", "yes", "a"),
+        judged("short", "yes", "b"),
+        judged("kind", "yes", "a"),
+        judged("kind", "yes", "b"),
+        judged("kind", "no", "c"),
+    ]
+    assert kept(*records, min_annotators=3) == ([1], {"refused_repeated": 2, "refused_no_consensus": 5})
+    assert kept(*records, min_annotators=4)[0] == []
+    assert kept(*records, min_annotators=0)[0] == list(range(1, 9))
+
+
+def test_one_person_alone_agrees_with_nobody_unless_one_is_enough():
+    assert kept(judged("clear", "yes", "a"), min_annotators=2)[0] == []
+    assert kept(judged("clear", "yes", "a"), min_annotators=1)[0] == [1]
+    others = judged("clear", "yes", "b", completion="another answer")
+    assert kept(judged("clear", "yes", "a"), others, min_annotators=2)[0] == []
+
+
+@pytest.mark.parametrize(("said", "reason"), [("partly", "unlabelled"), ("na", "unlabelled"), ("maybe", "malformed")])
+def test_what_is_neither_yes_nor_no_is_not_learned_from(said, reason):
+    with pytest.raises(Refused, match=reason):
+        judged("clear", said, "a")
+
+
+def test_a_language_model_s_own_yes_and_no_is_where_training_starts(policy):
+    """Before any step the score is log p(Yes) - log p(No) of the model itself, after the opened turn."""
+    tokenizer = load_tokenizer(str(policy))
+    model, _ = start_reward(str(policy), head=yes_no)
+    ids = encode_prompt(tokenizer, asked(ASK, "so.", "clear"))
+    tokens = pad([(ids, [])], 0)
+    language, _ = load_policy(str(policy))
+    with torch.no_grad():
+        logps = language(input_ids=tokens.input_ids).logits[0, -1].log_softmax(-1)
+        yes, no = answer_ids(tokenizer)
+        score = model.scores(tokens.input_ids, tokens.attention_mask)[0]
+    assert score.item() == pytest.approx((logps[yes] - logps[no]).item(), abs=1e-5)
+
+
+def test_what_is_asked_is_about_the_answer_and_ends_with_an_opened_turn(policy):
+    tokenizer = load_tokenizer(str(policy))
+    (example,) = encode([(1, judged("clear", "yes", "a"))], tokenizer, Tally(), max_length=500)
+    text = tokenizer.decode(example.prompt)
+    assert text.startswith("<|user|>why?<|end|><|assistant|>so.<|end|><|user|>Evaluate the response")
+    assert "satisfies this principle: clear. Only answer Yes or No.<|end|><|assistant|>" in text
+    batch = collate_labelled([example], 0, None, ("satisfied",))
+    assert batch.labels.tolist() == [[1.0]] and not batch.tokens.completion_mask.any()
+
+
+def test_the_principles_are_the_columns_and_are_chosen_when_scoring(do, policy):
+    spec, _ = do("principle-reward", model=policy, rows=principle_rows(8), max_steps=1, batch_size=4)
+    path = f"{spec.output}/model"
+    device = torch.device("cpu")
+    with pytest.raises(RunError, match="Name at least one"):
+        RewardScorer(path, device=device)
+    columns = RewardScorer(path, device=device, principles=["clear", "kind"]).columns([ASK] * 3, ["so.", " ", "well."])
+    assert columns.names == ("clear", "kind")
+    assert columns.values[1] is None and columns.score[1] is None
+    assert columns.score[0] == pytest.approx(sum(columns.values[0]) / 2)
+    (alone,) = RewardScorer(path, device=device, principles=["kind"]).score([ASK], ["so."])
+    assert alone == pytest.approx(columns.values[0][1], abs=1e-5)
