@@ -75,7 +75,7 @@ class RewardScorer:
     def _by_principle(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
         found: list[list[float] | None] = [[] for _ in texts]
         for principle in self.principles:
-            encoded = {}
+            encoded: dict[int, tuple[list[int], list[int]]] = {}
             for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
                 try:
                     encode_completion(self.tokenizer, text)
