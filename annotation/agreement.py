@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -24,8 +25,9 @@ CONFIDENCE = 0.95
 Pattern = tuple[int, ...]
 # What is judged by several people: an item, or one answer of it.
 Unit = Hashable
-Values = dict[Unit, dict[int, int]]
-Categories = dict[Unit, dict[int, str]]
+Person = int | str
+Values = dict[Unit, dict[Person, int]]
+Categories = dict[Unit, dict[Person, str]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def campaign_agreement(campaign: Campaign, *, simulated: bool = False) -> dict[s
 
 
 def agreement(
-    values: Mapping[Unit, Mapping[int, int]], categories: Mapping[Unit, Mapping[int, str]], *, ordered: bool = True
+    values: Mapping[Any, Mapping[Any, int]], categories: Mapping[Any, Mapping[Any, str]], *, ordered: bool = True
 ) -> Agreement:
     """Return all figures from unit → person → value, and unit → person → category."""
     shared = {unit: by_user for unit, by_user in values.items() if len(by_user) > 1}
@@ -151,7 +153,7 @@ def bootstrap(
     return alphas[int(tail * len(alphas))], alphas[int((1 - tail) * len(alphas)) - 1]
 
 
-def percent_agreement(items: Iterable[Mapping[int, str]]) -> float | None:
+def percent_agreement(items: Iterable[Mapping[Any, str]]) -> float | None:
     """Return the share of pairs of judgements of one item that are in one category; None without a pair."""
     pairs = equal = 0
     for by_user in items:
@@ -161,14 +163,14 @@ def percent_agreement(items: Iterable[Mapping[int, str]]) -> float | None:
     return equal / pairs if pairs else None
 
 
-def chance_agreement(items: Iterable[Mapping[int, str]]) -> float | None:
+def chance_agreement(items: Iterable[Mapping[Any, str]]) -> float | None:
     """Return the chance that two judgements are equal when each is drawn from all of them; None without any."""
     counts = Counter(category for by_user in items if len(by_user) > 1 for category in by_user.values())
     total = counts.total()
     return sum(count * count for count in counts.values()) / total**2 if total else None
 
 
-def gwet_ac1(items: Iterable[Mapping[int, str]]) -> float | None:
+def gwet_ac1(items: Iterable[Mapping[Any, str]]) -> float | None:
     """Return Gwet's AC1 for any number of people and gaps (K. L. Gwet 2008, eq. 14 and 16); None without a pair.
 
     Chance is Σ π(1 - π) / (q - 1) over the q categories that occur, with π their mean share of an item. So it stays
@@ -195,12 +197,12 @@ def gwet_ac1(items: Iterable[Mapping[int, str]]) -> float | None:
     return (agreed / shared - chance) / (1 - chance)
 
 
-def cohen_kappa(items: Iterable[Mapping[int, str]]) -> float | None:
+def cohen_kappa(items: Iterable[Mapping[Any, str]]) -> float | None:
     """Return Cohen's kappa of each two people, averaged with the number of items they share as weight.
 
     Two people who always gave one and the same category have no kappa and are left out; None when nobody has one.
     """
-    tables: dict[tuple[int, int], Counter[tuple[str, str]]] = defaultdict(Counter)
+    tables: dict[tuple[Any, Any], Counter[tuple[str, str]]] = defaultdict(Counter)
     for by_user in items:
         for one, other in combinations(sorted(by_user), 2):
             tables[one, other][by_user[one], by_user[other]] += 1

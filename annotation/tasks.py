@@ -5,13 +5,19 @@ from __future__ import annotations
 from celery import shared_task
 
 from annotation.importing import kept_files, leftovers, refusals, uploads
-from annotation.services import proposals, queue
+from annotation.services import proposals, quality, queue
 
 
 @shared_task(ignore_result=True)
 def expire_leases() -> None:
     """Bring seats of people who left back into the queue."""
     queue.expire_leases()
+
+
+@shared_task(ignore_result=True)
+def refresh_quality() -> None:
+    """Make the figures of agreement and reliability anew where judgements came in."""
+    quality.refresh_all()
 
 
 @shared_task(ignore_result=True)

@@ -35,6 +35,7 @@ def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
         ("campaign", _("Overview"), True),
         ("campaign-import", pgettext("tab", "Import"), True),
         ("campaign-people", _("People"), lead),
+        ("campaign-quality", _("Quality"), True),
         ("campaign-export", pgettext("tab", "Export"), True),
         ("runs", _("Runs"), True),
         ("models", _("Models"), True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from frontend.views import audit, campaign_setup, campaigns, exports, imports, loops, models, people, runs
+from frontend.views import audit, campaign_setup, campaigns, exports, imports, loops, models, people, quality, runs
 
 urlpatterns = [
     path("campaigns/", campaigns.campaign_list, name="campaigns"),
@@ -22,6 +22,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/import/<slug:token>/", imports.import_preview, name="import-preview"),
     path("campaigns/<int:campaign_id>/people/", people.campaign_people, name="campaign-people"),
     path("campaigns/<int:campaign_id>/audit/", audit.campaign_audit, name="audit"),
+    path("campaigns/<int:campaign_id>/quality/", quality.campaign_quality, name="campaign-quality"),
+    path("campaigns/<int:campaign_id>/quality/<slug:part>.csv", quality.quality_csv, name="quality-csv"),
     path("campaigns/<int:campaign_id>/export/", exports.campaign_export, name="campaign-export"),
     path("campaigns/<int:campaign_id>/runs/", runs.run_list, name="runs"),
     path("campaigns/<int:campaign_id>/runs/new/<slug:recipe_name>/", runs.run_new, name="run-new"),

@@ -280,6 +280,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 60.0},
+    "refresh-quality": {"task": "annotation.tasks.refresh_quality", "schedule": 120.0},
     "expire-files": {"task": "annotation.tasks.expire_files", "schedule": 3600.0},
     "delete-leftovers": {"task": "annotation.tasks.delete_leftovers", "schedule": 86_400.0},
     "advance-rounds": {"task": "training.tasks.advance_rounds", "schedule": 10.0},

@@ -7,6 +7,7 @@ from annotation.models.feedback import Feedback
 from annotation.models.gold import Gold
 from annotation.models.people import Membership, Role, User
 from annotation.models.proposals import Proposal
+from annotation.models.reports import QualityReport
 from annotation.models.tokens import TokenGrant
 from annotation.models.work import Assignment, Task, TaskCompletion
 
@@ -22,6 +23,7 @@ __all__ = [
     "Membership",
     "Prompt",
     "Proposal",
+    "QualityReport",
     "Role",
     "Task",
     "TaskCompletion",

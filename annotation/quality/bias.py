@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -12,6 +13,7 @@ from annotation.quality.shares import Share, share
 from annotation.quality.strengths import Estimate, Z, logistic
 
 ROUNDS = 50
+WIDEST = 3.0  # log odds; half an interval that says nothing
 LEAST = 20  # choices below which three effects at once say nothing
 # Marks of Markdown that a reader sees: headings, list items, bold, code, rows of tables.
 _MARKS = re.compile(r"^#{1,6} |^\s*(?:[-*+]|\d{1,3}[.)]) |\*\*[^*\n]+\*\*|`[^`\n]+`|^```|^\|.*\|\s*$", re.MULTILINE)
@@ -110,6 +112,8 @@ def effects(choices: Sequence[Choice]) -> dict[str, Estimate]:
         width = Z * (small * sum(_dot(cover[k], gradient) ** 2 for gradient in by_item.values())) ** 0.5
         # Standing first is against standing second: twice the coefficient of ±1. So is having more marks.
         scale = 1.0 if name == "doubling" else 2.0
+        if scale * width > WIDEST:
+            return {}  # two of them always go together
         found[name] = Estimate(scale * w[k], scale * (w[k] - width), scale * (w[k] + width), len(choices))
     return found
 
@@ -140,3 +144,8 @@ def _curvature(rows: Sequence[Sequence[float]], chances: Sequence[float]) -> lis
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def doublings(chosen: str, other: str) -> float:
+    """Return by how many doublings `chosen` is longer than `other`, in characters; an empty text counts as one."""
+    return math.log2(max(1, len(chosen)) / max(1, len(other)))

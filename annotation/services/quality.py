@@ -1,0 +1,63 @@
+"""The report on how far judgements can be trusted: made when it is out of date, in place where that is quick."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Max
+from django.utils import timezone
+
+from annotation import reliability
+from annotation.models import Campaign, Feedback, QualityReport
+
+# Judgements up to which a page makes the report itself when it is out of date; the rest is the background's work.
+AT_ONCE = 500
+
+
+def current(campaign: Campaign) -> QualityReport | None:
+    """Return the report, made anew first where it is out of date and that is quick; None before the first judgement."""
+    stored = QualityReport.objects.filter(campaign=campaign).first()
+    count, last = _extent(campaign)
+    if not count:
+        return None
+    if is_fresh(stored, count, last) or count > AT_ONCE:
+        return stored
+    return refresh(campaign=campaign)
+
+
+def is_fresh(stored: QualityReport | None, count: int, last: int) -> bool:
+    return stored is not None and (stored.judgements, stored.last_feedback) == (count, last)
+
+
+def refresh(*, campaign: Campaign) -> QualityReport:
+    """Make the report of what stands now and store it; safe to do twice at once, the later one stays."""
+    count, last = _extent(campaign)
+    figures = reliability.report(campaign)
+    made = {"figures": figures, "judgements": count, "last_feedback": last, "made_at": timezone.now()}
+    with transaction.atomic():
+        stored, _ = QualityReport.objects.update_or_create(campaign=campaign, defaults=made)
+    return stored
+
+
+def refresh_all() -> int:
+    """Make every report that is out of date anew, and return how many."""
+    known = {one.campaign_id: one for one in QualityReport.objects.defer("figures")}
+    extents = (
+        Feedback.objects.current().order_by().values_list("campaign_id").annotate(count=Count("id"), last=Max("id"))
+    )
+    late = [pk for pk, count, last in extents if not is_fresh(known.get(pk), count, last)]
+    for campaign in Campaign.objects.filter(pk__in=late).order_by("pk"):
+        refresh(campaign=campaign)
+    return len(late)
+
+
+def _extent(campaign: Campaign) -> tuple[int, int]:
+    found = Feedback.objects.current().filter(campaign=campaign).aggregate(count=Count("id"), last=Max("id"))
+    return found["count"], found["last"] or 0
+
+
+def without_policies(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return the report for somebody who must not learn who wrote an answer, such as a reviewer."""
+    kept = [one for one in figures["agreement"] if one["by"] != "policy"]
+    return {**figures, "agreement": kept, "policies": []}

@@ -1,0 +1,134 @@
+"""The report on how far judgements can be trusted, of people known to be good, random and contrary."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from annotation import reliability
+from annotation.models import Campaign, Membership, QualityReport, Role, User
+from annotation.quality.labels import USUAL, dawid_skene, majority
+from annotation.services import quality
+from annotation.tasks import refresh_quality
+from tests.annotation.quality.real_votes import crows_pairs
+from tests.factories import judge, make_campaign, make_task, make_user
+
+
+def judged_campaign(lead: User, *, items: int = 30) -> tuple[Campaign, dict[str, User]]:
+    """Return a campaign in which policy-2 is better; two people see it, one answers by chance, one upside down."""
+    people = {name: make_user(name) for name in ("good", "better", "chance", "upside")}
+    campaign = make_campaign(lead=lead, annotators=list(people.values()))
+    generator = random.Random(5)
+    for number in range(items):
+        texts = ("Short.", "A longer answer with **bold** words.\n\n- and\n- a list")
+        origins = ("policy-1", "policy-2")
+        if number % 2:
+            texts, origins = texts[::-1], origins[::-1]
+        make_task(
+            campaign,
+            number=number,
+            completions=[f"{text} {number}" for text in texts],
+            origins=origins,
+            wanted=4,
+            batch=f"b{number % 2}",
+            meta={"round": number % 3},
+        )
+        right = 2 if number % 2 else -2
+        said = {"good": right, "better": right if number % 10 else -right, "upside": -right}
+        for name, person in people.items():
+            preference = said.get(name, generator.choice([2, -2]))
+            judge(person, campaign, preference=preference, active_seconds=0.4 if name == "chance" else 20.0)
+    return campaign, people
+
+
+@pytest.mark.django_db
+class TestReport:
+    def test_it_tells_people_policies_and_parts_apart(self, lead: User, django_assert_max_num_queries: Any):
+        campaign, people = judged_campaign(lead)
+        with django_assert_max_num_queries(2):
+            found = reliability.report(campaign)
+        assert found["judgements"] == 120 and not found["simulated"]
+        by_name = {one["annotator"]: one for one in found["people"]}
+        good, better, chance, upside = (by_name[people[name].pseudonym] for name in people)
+        assert good["accuracy"] > 0.85 > chance["accuracy"] and upside["accuracy"] < 0.2
+        assert good["weight"] > better["weight"] > 1 > chance["weight"] and upside["weight"] == 0
+        assert good["rationality"]["low"] > 0 > upside["rationality"]["high"]
+        assert upside["worth_a_look"] and not good["worth_a_look"]
+        total = sum(one["weight"] * one["judgements"] for one in found["people"])
+        assert total / 120 == pytest.approx(1)
+        assert [one["name"] for one in found["policies"]] == ["policy-2", "policy-1"]
+        parts = {(one["by"], one["name"]): one for one in found["agreement"]}
+        assert set(parts) == {
+            ("all", ""),
+            *(("batch", name) for name in ("b0", "b1")),
+            *(("round", name) for name in "012"),
+            *(("policy", name) for name in ("policy-1", "policy-2")),
+        }
+        assert parts["batch", "b0"]["items"] == 15 and parts["all", ""]["judgements"] == 120
+        assert parts["all", ""]["low"] <= parts["all", ""]["alpha"] <= parts["all", ""]["high"]
+        assert found["bias"]["longer"]["n"] == 120 and len(found["unsure"]) <= 200
+
+    def test_it_is_kept_until_judgements_come_in(self, lead: User):
+        campaign, people = judged_campaign(lead, items=4)
+        first = quality.current(campaign)
+        assert first is not None and quality.current(campaign).made_at == first.made_at
+        make_task(campaign, number=99)
+        judge(people["good"], campaign)
+        refresh_quality()
+        again = QualityReport.objects.get(campaign=campaign)
+        assert again.judgements == 17 and again.made_at > first.made_at
+        assert quality.refresh_all() == 0
+
+    def test_where_nothing_can_be_said(self, lead: User, annotator: User):
+        campaign = make_campaign(lead=lead, annotators=[annotator], tasks=2)
+        assert quality.current(campaign) is None
+        judge(annotator, campaign)
+        found = quality.current(campaign).figures
+        assert found["agreement"][0]["alpha"] is None and found["agreement"][0]["items"] == 0
+        assert found["people"][0]["weight"] == 1.0 and found["bias"]["effects"] == {}
+        written = make_campaign(lead=lead, annotators=[annotator], kind="rewrite")
+        make_task(written, number=1, completions=["Only one."])
+        judge(annotator, written, data={"text": "Better."})
+        assert quality.current(written).figures["agreement"] == []
+
+    def test_page_csv_and_rest(self, lead: User):
+        campaign, people = judged_campaign(lead)
+        reviewer = make_user("reviewer")
+        Membership.objects.create(campaign=campaign, user=reviewer, role=Role.REVIEWER)
+        for user, sees in ((lead, True), (reviewer, False)):
+            client = Client()
+            client.force_login(user)
+            page = client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
+            assert people["good"].pseudonym in page and "upside down" in page and "good</" not in page
+            assert ("policy-2" in page) is sees
+            table = client.get(f"/campaigns/{campaign.pk}/quality/policies.csv").content.decode()
+            assert ("policy-2" in table) is sees
+            assert (
+                people["good"].pseudonym in client.get(f"/campaigns/{campaign.pk}/quality/people.csv").content.decode()
+            )
+            assert "longer_in_haste" in client.get(f"/campaigns/{campaign.pk}/quality/bias.csv").content.decode()
+            rest = client.get(f"/api/campaigns/{campaign.pk}/quality/").json()
+            assert bool(rest["policies"]) is sees and rest["judgements"] == 120
+            assert client.get(f"/campaigns/{campaign.pk}/quality/nothing.csv").status_code == 404
+
+
+def test_a_majority_weighted_by_these_weights_beats_the_plain_one_where_there_is_gold():
+    """CrowS-Pairs: who is right, of 283 people who judged 1,508 items with a label by the writer."""
+    votes, gold = crows_pairs()
+    model = dawid_skene(votes, smoothing=USUAL, rounds=10)
+    counts: dict[str, int] = {}
+    for said in votes.values():
+        for person in said:
+            counts[person] = counts.get(person, 0) + 1
+    weights = reliability.weights_of(model, counts)
+    plain, right = majority(votes), {"plain": 0, "weighted": 0}
+    for item, said in votes.items():
+        scores: dict[str, float] = {}
+        for person, label in said.items():
+            scores[label] = scores.get(label, 0.0) + weights[person]
+        right["weighted"] += max(scores, key=lambda label: (scores[label], label == plain[item])) == gold[item]
+        right["plain"] += plain[item] == gold[item]
+    assert right["weighted"] > right["plain"]
