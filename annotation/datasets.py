@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -32,6 +32,7 @@ from annotation.messages import (
 from annotation.models import Campaign, Feedback, Image, Prompt, Task
 
 CHUNK = 1000
+Side = Callable[[str], str]
 __all__ = ["SPLITS", "Filters", "content_hash", "lines", "prompt_hash", "rows", "severity", "split"]
 
 
@@ -60,26 +61,29 @@ def rows(
     after_id: int = 0,
     through_id: int | None = None,
     site: str = "",
+    side_of: Side | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Return the rows of a view in the order of their ids, a thousand at a time, in constant memory.
 
     Checks its arguments at once, so that `Invalid` comes before the first byte of a stream. `after_id` continues after
     the row whose `feedback` it is, and `through_id` ends with it; of "aggregates", it gives the items that were judged
     since. Where the campaign has images, `site` (such as "https://attune.example.org") makes their addresses whole.
+    `side_of` tells the side of a prompt by its hash, instead of `split`.
     """
     dataset_views.view(view)
     filters = filters or Filters()
+    side_of = side_of or split
     if view == "prompts":
-        return _prompts(campaign, filters.split, site)
+        return _prompts(campaign, filters.split, site, side_of)
     found = filters.judgements(campaign)
     if through_id is not None:
         found = found.filter(id__lte=through_id)
     if view == "aggregates":
-        return _aggregates(campaign, found, found.filter(id__gt=after_id), filters, site)
+        return _aggregates(campaign, found, found.filter(id__gt=after_id), filters, site, side_of)
     found = found.filter(id__gt=after_id)
     if view == "people":
-        return _people(campaign, found, filters, site)
-    return _judgements(campaign, view, found, filters, site)
+        return _people(campaign, found, filters, site, side_of)
+    return _judgements(campaign, view, found, filters, site, side_of)
 
 
 def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -131,17 +135,19 @@ class _Illustrated:
         return self._site + reverse("api-image", args=[self._campaign.pk, sha256])
 
 
-def _prompts(campaign: Campaign, only: str | None, site: str) -> Iterator[dict[str, Any]]:
+def _prompts(campaign: Campaign, only: str | None, site: str, side_of: Side) -> Iterator[dict[str, Any]]:
     illustrated = _Illustrated(campaign, site)
     found = Prompt.objects.filter(campaign=campaign)
     for _, messages, hash_, domain in chain.from_iterable(_by_id(found, ("id", "messages", "content_hash", "domain"))):
-        if only is None or split(hash_) == only:
+        if only is None or side_of(hash_) == only:
             yield {"id": hash_, **illustrated.prompt(messages), "domain": domain}
 
 
-def _people(campaign: Campaign, found: QuerySet[Feedback], filters: Filters, site: str) -> Iterator[dict[str, Any]]:
+def _people(
+    campaign: Campaign, found: QuerySet[Feedback], filters: Filters, site: str, side_of: Side
+) -> Iterator[dict[str, Any]]:
     for user in found.order_by("user_id").values_list("user_id", flat=True).distinct():
-        yield from derived_rows.person(_judgements(campaign, "pairs", found.filter(user=user), filters, site))
+        yield from derived_rows.person(_judgements(campaign, "pairs", found.filter(user=user), filters, site, side_of))
 
 
 # Plain tuples instead of model instances, which would take twice the time.
@@ -154,7 +160,7 @@ _COLUMNS = (
 
 
 def _judgements(
-    campaign: Campaign, view_name: str, found: QuerySet[Feedback], filters: Filters, site: str
+    campaign: Campaign, view_name: str, found: QuerySet[Feedback], filters: Filters, site: str, side_of: Side
 ) -> Iterator[dict[str, Any]]:
     options = campaign.options
     illustrated = _Illustrated(campaign, site)
@@ -177,7 +183,7 @@ def _judgements(
         meta,
         audit,
         _hash,
-    ) in chain.from_iterable(_kept(chunk, filters) for chunk in _by_id(found, _COLUMNS)):
+    ) in chain.from_iterable(_kept(chunk, filters, side_of) for chunk in _by_id(found, _COLUMNS)):
         feedback_kind = kind(kind_name)
         texts = [illustrated.content(answer_of(completion)) for completion in content["completions"]]
         prompt = illustrated.prompt(content["messages"])
@@ -229,10 +235,10 @@ def _completions(content: dict[str, Any], texts: Sequence[Content], origins: Seq
     ]
 
 
-def _kept(chunk: list[tuple[Any, ...]], filters: Filters) -> list[tuple[Any, ...]]:
+def _kept(chunk: list[tuple[Any, ...]], filters: Filters, side_of: Side) -> list[tuple[Any, ...]]:
     """Return the rows of `_COLUMNS` that pass what only a kind can tell, and the split. One statement at most."""
     if filters.split is not None:
-        chunk = [row for row in chunk if split(row[-1]) == filters.split]
+        chunk = [row for row in chunk if side_of(row[-1]) == filters.split]
     if filters.min_severity:
         chunk = [row for row in chunk if severity(kind(row[2]), row[3]) >= filters.min_severity]
     if filters.min_agreement is not None and chunk:
@@ -252,7 +258,7 @@ def severity(feedback_kind: FeedbackType, payload: dict[str, Any]) -> int:
 
 
 def _aggregates(
-    campaign: Campaign, found: QuerySet[Feedback], new: QuerySet[Feedback], filters: Filters, site: str
+    campaign: Campaign, found: QuerySet[Feedback], new: QuerySet[Feedback], filters: Filters, site: str, side_of: Side
 ) -> Iterator[dict[str, Any]]:
     """Yield an item per row, with what `aggregates.of` makes of its judgements. Two statements per thousand items."""
     illustrated = _Illustrated(campaign, site)
@@ -260,7 +266,8 @@ def _aggregates(
     columns = ("id", "external_id", "content", "meta", "is_audit")
     for chunk in _by_id(tasks, columns):
         of_task = defaultdict(list)
-        for row in _kept(list(found.filter(task__in=[task[0] for task in chunk]).values_list(*_AGGREGATED)), filters):
+        judged = list(found.filter(task__in=[task[0] for task in chunk]).values_list(*_AGGREGATED))
+        for row in _kept(judged, filters, side_of):
             of_task[row[1]].append(row)
         for id_, external_id, content, meta, audit in chunk:
             if not of_task[id_]:

@@ -50,6 +50,7 @@ WORDS = {
     "snapshot.frozen": _("{target} was frozen"),
     "token.made": _("A token was made: {target}"),
     "token.revoked": _("A token was revoked: {target}"),
+    "snapshot.pushed": _("{target} was pushed to a hub"),
     "version.registered": _("{target} was registered"),
 }
 

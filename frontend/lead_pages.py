@@ -37,6 +37,7 @@ def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
         ("campaign-people", _("People"), lead),
         ("campaign-quality", _("Quality"), True),
         ("campaign-export", pgettext("tab", "Export"), True),
+        ("snapshots", _("Data sets"), True),
         ("runs", _("Runs"), True),
         ("models", _("Models"), True),
         ("loop", _("Loop"), kind(campaign.kind).compares),

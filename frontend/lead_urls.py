@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from frontend.views import audit, campaign_setup, campaigns, exports, imports, loops, models, people, quality, runs
+from frontend.views import (
+    audit,
+    campaign_setup,
+    campaigns,
+    exports,
+    imports,
+    loops,
+    models,
+    people,
+    quality,
+    runs,
+    snapshots,
+)
 
 urlpatterns = [
     path("campaigns/", campaigns.campaign_list, name="campaigns"),
@@ -25,6 +37,9 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/quality/", quality.campaign_quality, name="campaign-quality"),
     path("campaigns/<int:campaign_id>/quality/<slug:part>.csv", quality.quality_csv, name="quality-csv"),
     path("campaigns/<int:campaign_id>/export/", exports.campaign_export, name="campaign-export"),
+    path("campaigns/<int:campaign_id>/snapshots/", snapshots.snapshot_list, name="snapshots"),
+    path("snapshots/<int:snapshot_id>/", snapshots.snapshot_detail, name="snapshot"),
+    path("snapshots/<int:snapshot_id>/push/", snapshots.snapshot_push, name="snapshot-push"),
     path("campaigns/<int:campaign_id>/runs/", runs.run_list, name="runs"),
     path("campaigns/<int:campaign_id>/runs/new/<slug:recipe_name>/", runs.run_new, name="run-new"),
     path("runs/<int:run_id>/", runs.run_detail, name="run"),

@@ -303,6 +303,15 @@ ATTUNE_EXTRACTOR_MODEL = env.str("ATTUNE_EXTRACTOR_MODEL", default="")
 ATTUNE_EXTRACTOR_KEY = env.str("ATTUNE_EXTRACTOR_KEY", default="")
 ATTUNE_EXTRACTOR_TIMEOUT = env.float("ATTUNE_EXTRACTOR_TIMEOUT", default=60.0)  # seconds, for one try
 
+# --- Data sets on a hub -------------------------------------------------------------------------------------------
+
+# Where leads and engineers may push frozen data sets to: a hub that speaks Hugging Face's interface, with its token; or
+# a folder, which wins. Neither is set unless an operator does: it is how judgements leave the house.
+ATTUNE_HUB_ENDPOINT = env.str("HUB_ENDPOINT", default="")
+ATTUNE_HUB_TOKEN = env.str("HUB_TOKEN", default="")
+ATTUNE_HUB_PRIVATE = env.bool("HUB_PRIVATE", default=True)
+ATTUNE_HUB_FOLDER = env.str("HUB_FOLDER", default="")
+
 # --- REST --------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

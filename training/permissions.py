@@ -5,6 +5,7 @@ Who judges must not learn which answer is whose, so runs, versions and rounds ar
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from django.contrib.auth.models import AnonymousUser
@@ -15,7 +16,7 @@ from django.utils.translation import gettext as _
 from annotation.access import Action, roles_for
 from annotation.models import Campaign, Role, User
 from annotation.permissions import LARGEST_ID, campaign_for
-from training.models import Chat, Loop, ModelVersion, Round, Run
+from training.models import Chat, Loop, ModelVersion, Round, Run, Snapshot
 
 READERS = tuple(roles_for(Action.READ))
 
@@ -38,6 +39,19 @@ def version_for(user: Person, version_id: int, *needs: Action | Role) -> ModelVe
     found = ModelVersion.objects.filter(pk=_possible(version_id))
     version = found.select_related("campaign", "parent", "snapshot", "gate_report__parent").first()
     return _through_campaign(user, version, _("There is no such model version."), needs)
+
+
+def snapshot_for(user: Person, snapshot_id: int, *needs: Action | Role) -> Snapshot:
+    found = Snapshot.objects.filter(pk=_possible(snapshot_id)).select_related("campaign", "created_by").first()
+    return _through_campaign(user, found, "snapshot", needs)
+
+
+def suites_for(user: Person, names: Iterable[str]) -> None:
+    """Let nobody read of a snapshot, as an evaluation suite, that they may not export; Http404."""
+    for name in names:
+        number = name.removeprefix("snapshot:")
+        if number != name and number.isdecimal():
+            snapshot_for(user, int(number), Action.EXPORT)
 
 
 def loop_for(user: Person, campaign_id: int, *needs: Action | Role) -> Loop:
@@ -85,7 +99,7 @@ def own_chat_for(user: Person, chat_id: int) -> Chat:
     return chat
 
 
-Row = TypeVar("Row", Run, ModelVersion)
+Row = TypeVar("Row", Run, ModelVersion, Snapshot)
 
 
 def _through_campaign(user: Person, row: Row | None, missing: str, needs: tuple[Action | Role, ...]) -> Row:

@@ -7,7 +7,6 @@ from typing import Any
 
 from rest_framework import serializers
 
-from annotation.dataset_views import VIEWS
 from annotation.permissions import LARGEST_ID
 from annotation.told import of
 from training.models import Loop, ModelVersion, Round, Run
@@ -47,28 +46,6 @@ def recipe_json(recipe: Recipe) -> dict[str, Any]:
 def knob_json(knob: Knob) -> dict[str, Any]:
     kinds = {bool: "boolean", int: "integer", float: "number"}
     return dataclasses.asdict(knob) | {"type": kinds.get(type(knob.default), "string"), "choices": list(knob.choices)}
-
-
-class SnapshotFilters(serializers.Serializer):
-    split = serializers.ChoiceField(choices=["train", "test"], required=False)
-    batches = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=1000)
-    include_audit = serializers.BooleanField(required=False)
-    include_simulated = serializers.BooleanField(required=False)
-
-
-class SnapshotIn(serializers.Serializer):
-    view = serializers.ChoiceField(choices=sorted(VIEWS))
-    filters = SnapshotFilters(required=False)
-
-
-class SnapshotOut(serializers.Serializer):
-    id = serializers.IntegerField()
-    campaign = serializers.IntegerField(source="campaign_id")
-    view = serializers.CharField()
-    filters = serializers.DictField(child=serializers.JSONField())
-    rows = serializers.IntegerField()
-    sha256 = serializers.CharField()
-    created_at = serializers.DateTimeField()
 
 
 class RunIn(serializers.Serializer):

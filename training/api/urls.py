@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, loops, views
+from training.api import chats, loops, snapshots, views
 
 urlpatterns = [
     path("recipes/", views.recipes, name="api-recipes"),
     path("campaigns/<int:campaign_id>/runs/", views.RunList.as_view(), name="api-runs"),
     path("campaigns/<int:campaign_id>/versions/", views.VersionList.as_view(), name="api-versions"),
-    path("campaigns/<int:campaign_id>/snapshots/", views.SnapshotList.as_view(), name="api-snapshots"),
+    path("campaigns/<int:campaign_id>/snapshots/", snapshots.SnapshotList.as_view(), name="api-snapshots"),
     path("campaigns/<int:campaign_id>/loop/", loops.LoopDetail.as_view(), name="api-loop"),
     path("campaigns/<int:campaign_id>/loop/pause/", loops.loop_pause, name="api-loop-pause"),
     path("campaigns/<int:campaign_id>/rounds/", loops.RoundList.as_view(), name="api-rounds"),
@@ -27,6 +27,12 @@ urlpatterns = [
     path("versions/<int:version_id>/", views.version_detail, name="api-version"),
     path("versions/<int:version_id>/promote/", views.version_promote, name="api-version-promote"),
     path("versions/<int:version_id>/roll-back/", views.version_roll_back, name="api-version-roll-back"),
+    path("snapshots/<int:snapshot_id>/", snapshots.snapshot_detail, name="api-snapshot"),
+    path("snapshots/<int:snapshot_id>/rows/", snapshots.snapshot_rows, name="api-snapshot-rows"),
+    path("snapshots/<int:snapshot_id>/folder/", snapshots.snapshot_folder, name="api-snapshot-folder"),
+    path("snapshots/<int:snapshot_id>/diff/", snapshots.snapshot_difference, name="api-snapshot-diff"),
+    path("snapshots/<int:snapshot_id>/overlaps/", snapshots.snapshot_overlaps, name="api-snapshot-overlaps"),
+    path("snapshots/<int:snapshot_id>/push/", snapshots.snapshot_push, name="api-snapshot-push"),
     path("rounds/<int:round_id>/", loops.round_detail, name="api-round"),
     path("rounds/<int:round_id>/finish-labelling/", loops.round_finish_labelling, name="api-round-finish-labelling"),
     path("rounds/<int:round_id>/resume/", loops.round_resume, name="api-round-resume"),

@@ -142,7 +142,7 @@ def run_metrics(request: Request, run_id: int) -> Response:
     return Response({"lines": traces.metrics(permissions.run_for(request.user, run_id))})
 
 
-# --- Versions and snapshots --------------------------------------------------------------------------------------
+# --- Versions ----------------------------------------------------------------------------------------------------
 
 
 class VersionList(APIView):
@@ -206,30 +206,3 @@ def version_roll_back(request: Request, version_id: int) -> Response:
     """Put a version that was in use before into use again."""
     version = permissions.version_for(request.user, version_id, Action.STEER)
     return Response(_version_json(promotion.roll_back(version=version, actor=person(request))))
-
-
-class SnapshotList(APIView):
-    pagination_class = IdCursorPagination
-
-    @extend_schema(operation_id="snapshots_list", responses=shapes.SnapshotOut(many=True), tags=["training"])
-    def get(self, request: Request, campaign_id: int) -> Response:
-        """Return the frozen data sets of a campaign, newest first."""
-        campaign = permissions.training_of(request.user, campaign_id)
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(Snapshot.objects.filter(campaign=campaign), request, self)
-        return pager.get_paginated_response(shapes.SnapshotOut(page, many=True).data)
-
-    @extend_schema(
-        operation_id="snapshots_freeze",
-        request=shapes.SnapshotIn,
-        responses={201: shapes.SnapshotOut},
-        tags=["training"],
-    )
-    def post(self, request: Request, campaign_id: int) -> Response:
-        """Freeze a view of the judgements; the same rows give the same snapshot."""
-        campaign = permissions.training_of(request.user, campaign_id, Action.EXPORT)
-        given = checked(shapes.SnapshotIn, request.data)
-        snapshot = snapshots.freeze(
-            campaign=campaign, view=given["view"], filters=dict(given.get("filters", {})), actor=person(request)
-        )
-        return Response(shapes.SnapshotOut(snapshot).data, status=status.HTTP_201_CREATED)

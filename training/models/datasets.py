@@ -16,6 +16,13 @@ class Snapshot(models.Model):
     path = models.CharField(max_length=400)  # below settings.ATTUNE_FILES
     # The judgements behind it, oldest and newest, for lineage.
     feedback_ids = models.JSONField(default=list)
+    # What was so when it was frozen: see `training.services.cards.facts`.
+    card = models.JSONField(default=dict, blank=True)
+    licence = models.CharField(max_length=60, blank=True)  # an SPDX identifier, such as "cc-by-4.0"
+    # Where it was pushed to: [{"to", "at", "commit"}].
+    pushed = models.JSONField(default=list, blank=True)
+    # When somebody whose judgements are in it had their data erased. The file stays as it is: it is named by its hash.
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -33,6 +33,8 @@ class ModelVersion(models.Model):
     path = models.CharField(max_length=400)
     recipe = models.JSONField(default=dict, blank=True)
     metrics = models.JSONField(default=dict, blank=True)
+    # When somebody whose judgements it learned from had their data erased.
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -8,6 +8,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,42 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotation import datasets
-from annotation.models import Campaign, User
+from annotation.models import Campaign, Prompt, Task, User
 from annotation.services import events
 from training import paths
-from training.errors import Invalid
+from training.errors import Invalid, WrongState
 from training.models import Snapshot
+from training.services import cards
+from training.services.contamination import Suites
+from training.services.near_duplicates import leaders, text_of_prompt
 
-# What a snapshot may be narrowed by, as in `annotation.datasets.rows`; `replay` comes on top.
-FILTERS = ("split", "batches", "include_audit", "include_simulated")
+# What a snapshot may be narrowed by, as in `annotation.dataset_filters.Filters`.
+FILTERS = (
+    *("split", "batches", "include_audit", "include_simulated", "rounds", "policies", "languages"),
+    *("since", "until", "min_agreement", "min_severity"),
+)
+# Besides: rows of earlier batches, near duplicates on one side, and nothing that evaluation suites hold.
+MORE = ("replay", "group_near_duplicates", "decontaminate")
 
 
-def freeze(*, campaign: Campaign, view: str, filters: dict[str, Any], actor: User | None) -> Snapshot:
+def freeze(
+    *, campaign: Campaign, view: str, filters: dict[str, Any], actor: User | None, licence: str = ""
+) -> Snapshot:
     """Write the rows of `view` to ``snapshots/<sha256>.jsonl`` and return its row; the same bytes give the same row.
 
-    `filters` are "split", "batches", "include_audit", "include_simulated" as in `annotation.datasets.rows`, and
-    "replay": ``{"batches", "rows", "seed"}`` adds so many rows drawn at random from earlier batches.
+    `filters` are those of `annotation.dataset_filters.Filters`, and "replay": ``{"batches", "rows", "seed"}`` adds so
+    many rows drawn at random from earlier batches; "group_near_duplicates": true keeps prompts that are nearly the same
+    on one side; "decontaminate": ``{"suites", "n"}`` leaves out rows that share words with these evaluation suites.
     """
-    unknown = sorted(set(filters) - set(FILTERS) - {"replay"})
+    unknown = sorted(set(filters) - {*FILTERS, *MORE})
     if unknown:
         told = _("A snapshot cannot be filtered by {unknown}; it can by {known}.")
-        message = told.format(unknown=", ".join(unknown), known=", ".join(FILTERS))
+        message = told.format(unknown=", ".join(unknown), known=", ".join((*FILTERS, *MORE)))
         raise Invalid(message, {"filters": [message]})
-    written = _write(_rows(campaign, view, filters))
+    side_of = _side_of(campaign) if filters.get("group_near_duplicates") else datasets.split
+    unwanted = filters.get("decontaminate")
+    tally = cards.Tally(Suites(unwanted["suites"], n=unwanted["n"]) if unwanted else None)
+    written = _write(tally.counted(_rows(campaign, view, filters, side_of)))
     path = paths.stored(written.path)
     with transaction.atomic():
         snapshot, created = Snapshot.objects.get_or_create(
@@ -49,6 +64,8 @@ def freeze(*, campaign: Campaign, view: str, filters: dict[str, Any], actor: Use
                 "path": path,
                 "feedback_ids": written.feedback_ids,
                 "created_by": actor,
+                "card": cards.facts(campaign, tally),
+                "licence": licence,
             },
         )
         if created:
@@ -62,13 +79,42 @@ def freeze(*, campaign: Campaign, view: str, filters: dict[str, Any], actor: Use
     return snapshot
 
 
-def _rows(campaign: Campaign, view: str, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    wanted = {name: value for name, value in filters.items() if name != "replay"}
-    yield from datasets.rows(campaign, view, datasets.Filters(**wanted))
+def _rows(campaign: Campaign, view: str, filters: dict[str, Any], side_of: datasets.Side) -> Iterator[dict[str, Any]]:
+    wanted = {name: value for name, value in filters.items() if name not in MORE}
+    yield from datasets.rows(campaign, view, datasets.Filters(**wanted), side_of=side_of)
     replay = filters.get("replay")
     if replay and replay["batches"] and replay["rows"]:
-        earlier = datasets.rows(campaign, view, datasets.Filters(**{**wanted, "batches": replay["batches"]}))
-        yield from draw(earlier, count=replay["rows"], seed=replay["seed"])
+        before = datasets.Filters(**{**wanted, "batches": replay["batches"]})
+        yield from draw(
+            datasets.rows(campaign, view, before, side_of=side_of), count=replay["rows"], seed=replay["seed"]
+        )
+
+
+def _side_of(campaign: Campaign) -> datasets.Side:
+    """Return what tells the side of a prompt by the first of its near duplicates. Reads every prompt once."""
+    prompts = Prompt.objects.filter(campaign=campaign).order_by("id").values_list("content_hash", "messages")
+    of_group = leaders((name, text_of_prompt(messages)) for name, messages in prompts.iterator(chunk_size=1000))
+    return lambda name: datasets.split(of_group.get(name, name))
+
+
+def with_sides(snapshot: Snapshot) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each row of a snapshot with its side: that of its item's prompt, also where it is about a later turn.
+
+    Rows of several prompts, as "people" has them, are for training. One statement per thousand rows.
+    """
+    grouped = bool(snapshot.filters.get("group_near_duplicates"))
+    of_prompt = _side_of(snapshot.campaign) if grouped else datasets.split
+    coming = lines(snapshot)
+    while several := list(islice(coming, datasets.CHUNK)):
+        names = {row["task"] for row in several if "task" in row}
+        found = Task.objects.filter(campaign=snapshot.campaign_id, external_id__in=names)
+        hashes = dict(found.values_list("external_id", "prompt__content_hash"))
+        for row in several:
+            if "prompt" not in row:
+                yield row, "train"
+                continue
+            known = hashes.get(row["task"]) if "task" in row else row.get("id")
+            yield row, of_prompt(known or datasets.prompt_hash(row["prompt"]))
 
 
 def draw(rows: Iterable[dict[str, Any]], *, count: int, seed: int) -> list[dict[str, Any]]:
@@ -120,6 +166,27 @@ def _write(rows: Iterable[dict[str, Any]]) -> _Written:
     part.replace(path)
     ids = [oldest, newest] if oldest is not None and newest is not None else []
     return _Written(path, digest.hexdigest(), count, ids)
+
+
+def require_file(snapshot: Snapshot) -> Path:
+    """Return the snapshot's file; raises `WrongState` when it is gone from this server."""
+    path = Path(paths.resolve(snapshot.path))
+    if not path.is_file():
+        told = _("The file of snapshot {number} is gone from this server; restore the files folder from a backup.")
+        raise WrongState(told.format(number=snapshot.pk))
+    return path
+
+
+def content(snapshot: Snapshot) -> Iterator[bytes]:
+    """Return the bytes of a snapshot in pieces; raises `WrongState` at once when they are gone."""
+    path = require_file(snapshot)
+
+    def pieces() -> Iterator[bytes]:
+        with path.open("rb") as file:
+            while piece := file.read(256 * 1024):
+                yield piece
+
+    return pieces()
 
 
 def lines(snapshot: Snapshot) -> Iterator[dict[str, Any]]:

@@ -32,6 +32,12 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-versions", "post", {"kind": "policy", "path": "org/model"}, MAKERS),
     ("api-snapshots", "get", None, READERS),
     ("api-snapshots", "post", {"view": "pairs", "filters": {"split": "train"}}, MAKERS),
+    ("api-snapshot", "get", None, READERS),
+    ("api-snapshot-rows", "get", None, READERS),
+    ("api-snapshot-folder", "get", None, READERS),
+    ("api-snapshot-diff", "get", {"older": "@snapshot"}, READERS),
+    ("api-snapshot-overlaps", "get", {"suite": "no/such/suite"}, (401, 404, 403, 403, 422, 422, 422)),
+    ("api-snapshot-push", "post", {"repository": "team/pairs"}, (401, 404, 403, 403, 409, 409, 409)),
     ("api-loop", "get", None, READERS),
     ("api-loop", "patch", {"settings": {"overlap": 3}}, LEADS),
     ("api-loop", "post", {"policy": "org/model", "prompts_path": "x"}, (401, 404, 403, 403, 403, 422, 422)),
@@ -130,10 +136,12 @@ def test_everybody_gets_what_is_theirs(
     round: Round,
     chat: Chat,
 ) -> None:
-    path = address(name, campaign=campaign.pk, run=run.pk, version=candidate.pk, round=round.pk, chat=chat.pk)
+    ids = {"campaign": campaign.pk, "run": run.pk, "version": candidate.pk, "round": round.pk, "chat": chat.pk}
+    path = address(name, **ids, snapshot=run.snapshot_id or 0)
     if isinstance(body, dict):
-        body = {key: candidate.pk if value == "@version" else value for key, value in body.items()}
-    more = {} if body is None else {"data": body, "format": "json"}
+        known = {"@version": candidate.pk, "@snapshot": run.snapshot_id}
+        body = {key: known.get(value, value) if isinstance(value, str) else value for key, value in body.items()}
+    more = {} if body is None else {"data": body, **({} if method == "get" else {"format": "json"})}
     for caller, status in zip(CALLERS, expected, strict=True):
         response = getattr(clients[caller], method)(path, **more)
         assert response.status_code == status, (caller, response.content[:500])
@@ -151,7 +159,8 @@ def test_ids_that_no_row_can_have_are_not_found(number: int, clients: dict[str, 
     for pattern in urlpatterns:
         if "<int:" not in str(pattern.pattern):
             continue
-        path = address(pattern.name, campaign=number, run=number, version=number, round=number, chat=number)
+        names = ("campaign", "run", "version", "round", "chat", "snapshot")
+        path = address(pattern.name, **dict.fromkeys(names, number))
         for method in ("get", "post"):
             response = getattr(clients["lead"], method)(path)
             assert response.status_code in (404, 405), (path, response.content)
