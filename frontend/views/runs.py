@@ -13,7 +13,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation.access import Action
 from annotation.errors import AnnotationError
-from annotation.feedback import kind
 from annotation.models import Campaign
 from frontend import charts
 from frontend.decorators import campaign_page, signed_in
@@ -27,7 +26,7 @@ from training.models import ModelVersion, Run, Snapshot
 from training.permissions import run_for
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
-from training.services import runs, snapshots, traces
+from training.services import feeding, runs, snapshots, traces
 
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
@@ -47,28 +46,34 @@ NEUTRAL_WORDS = {
 }
 
 
-def recipes_for(campaign: Campaign) -> list[Recipe]:
-    """Return the recipes that this campaign's feedback can feed and that a person may start by hand."""
-    views = kind(campaign.kind).views
-    return [recipe for recipe in RECIPES.values() if recipe.kind == Run.Kind.FIT and recipe.view in views]
-
-
 @campaign_page(Action.READ)
 @require_GET
 def run_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what can be started here and the last runs."""
     found = Run.objects.filter(campaign=campaign).select_related("output", "round", "created_by").order_by("-id")
-    context = {"recipes": recipes_for(campaign), "runs": found[:SHOWN], "shown": SHOWN}
+    offers = feeding.feedings(campaign)
+    context = {
+        "offers": [one for one in offers if one.can_start],
+        "refused": [one for one in offers if not one.can_start],
+        "runs": found[:SHOWN],
+        "shown": SHOWN,
+    }
     return campaign_page_of(request, campaign, "runs/list.html", context, tab="runs")
 
 
 @campaign_page(Action.TRAIN)
 @require_http_methods(["GET", "POST"])
 def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> HttpResponse:
-    """Return the form of a recipe; POST freezes the data, queues the run and goes to its page."""
-    recipe = next((one for one in recipes_for(campaign) if one.name == recipe_name), None)
-    if recipe is None:
-        raise Http404(gettext("This campaign cannot feed such a recipe."))
+    """Return the form of a recipe; POST freezes the data, queues the run and goes to its page.
+
+    A recipe that this campaign cannot feed is not found here, and the page says why.
+    """
+    offer = feeding.feeding(campaign, recipe_name)
+    if offer is None:
+        raise Http404(gettext("There is no such recipe."))
+    if not offer.can_start:
+        return campaign_page_of(request, campaign, "runs/refused.html", {"offer": offer}, tab="runs", status=404)
+    recipe = offer.recipe
     form = RunForm(
         sent(request),
         recipe=recipe,

@@ -8,7 +8,8 @@ from django.urls import reverse
 from tests.frontend.lead_world import World, as_sent, finish_run, judge_all, make_world, set_running, start_run
 from training import paths
 from training.models import ModelVersion, Run, Snapshot
-from training.services import versions
+from training.recipes import RECIPES
+from training.services import feeding, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +47,28 @@ def test_each_kind_is_offered_what_it_feeds(kind: str, offered: set[str]) -> Non
     world = make_world(kind=kind, tasks=0)
     html = world.client("lead").get(reverse("runs", args=[world.campaign.pk])).content.decode()
     assert {recipe for recipe in ("sft", "dpo", "bradley-terry") if new(world, recipe) in html} == offered
+
+
+def test_a_refusal_says_what_is_missing_and_what_would_give_it(world: World) -> None:
+    html = world.client("lead").get(reverse("runs", args=[world.campaign.pk])).content.decode()
+    offered, refused = html.split("why they cannot be started here")
+    assert "6 judgements so far." in offered and new(world, "multi-objective") not in html
+    assert "Attribute model" in refused and "A campaign of one of these kinds feeds it:" in refused
+    assert "a round of the loop starts it by itself" in refused  # sampling
+    page = world.client("lead").get(new(world, "multi-objective"))
+    assert page.status_code == 404 and "It cannot be started here" in page.content.decode()
+    assert world.client("lead").get(new(world, "no-such")).status_code == 404
+
+
+def test_before_anybody_has_judged_the_catalogue_says_so() -> None:
+    world = make_world(kind="ratings")
+    html = world.client("lead").get(reverse("runs", args=[world.campaign.pk])).content.decode()
+    assert "Nobody has judged here yet" in html
+
+
+def test_every_recipe_s_rows_come_from_some_kind_of_feedback() -> None:
+    """A recipe that reads what no campaign can give would be refused everywhere, and nobody could say why."""
+    assert [recipe.name for recipe in RECIPES.values() if not feeding.kinds_that_feed(recipe.view)] == []
 
 
 def test_the_form_shows_each_knob_with_its_help_and_folds_the_advanced(world: World) -> None:

@@ -1,0 +1,86 @@
+"""Which recipes a campaign's feedback can feed, and why not the others: the answer to "what can I train here?"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from annotation import dataset_views
+from annotation.dataset_filters import Filters
+from annotation.feedback import KINDS, kind
+from annotation.models import Campaign
+from training.models import Run
+from training.recipes import RECIPES
+from training.recipes.base import Recipe
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """What a campaign has for one recipe."""
+
+    recipe: Recipe
+    can_start: bool  # whether a person may start it here by hand, as soon as somebody has judged
+    reads: str  # the rows it learns from, in a reader's words
+    reason: str  # a sentence: what there is for it, or why it is refused and what to do
+
+
+def views_in(campaign: Campaign) -> set[str]:
+    """Return the names of all views that have rows in a campaign of this kind, derived ones too."""
+    return {view.name for view in dataset_views.views_of(kind(campaign.kind).views)}
+
+
+def kinds_that_feed(view: str) -> list[str]:
+    """Return the titles of the kinds of feedback whose judgements give rows of `view`."""
+    sources = set(dataset_views.MADE_OF.get(view, (view,)))
+    return [str(one.title) for one in KINDS.values() if sources & set(one.views) or view in dataset_views.ALWAYS]
+
+
+def feedings(campaign: Campaign) -> list[Feeding]:
+    """Return every recipe with what this campaign has for it, those that can be started first."""
+    judged = Filters(include_audit=False).judgements(campaign).count()
+    found = [_feeding(campaign, recipe, judged) for recipe in RECIPES.values()]
+    return sorted(found, key=lambda feeding: not feeding.can_start)
+
+
+def feeding(campaign: Campaign, name: str) -> Feeding | None:
+    """Return what this campaign has for the recipe called `name`, or None when there is no such recipe."""
+    return next((one for one in feedings(campaign) if one.recipe.name == name), None)
+
+
+def _feeding(campaign: Campaign, recipe: Recipe, judged: int) -> Feeding:
+    view = dataset_views.VIEWS.get(recipe.view)
+    reads = translation.gettext(view.title) if view else recipe.view
+    if recipe.kind != Run.Kind.FIT:
+        return Feeding(recipe, False, reads, _beside_training(recipe))
+    if recipe.view not in views_in(campaign):
+        return Feeding(recipe, False, reads, _refusal(campaign, recipe))
+    if not judged:
+        return Feeding(recipe, True, reads, _("Nobody has judged here yet; it can start once somebody has."))
+    said = ngettext("{n} judgement so far.", "{n} judgements so far.", judged)
+    return Feeding(recipe, True, reads, said.format(n=judged))
+
+
+def _beside_training(recipe: Recipe) -> str:
+    if recipe.kind == Run.Kind.SAMPLE:
+        return _("It trains nothing: a round of the loop starts it by itself, with the policy and reward model in use.")
+    if recipe.view == "prompts":
+        return _("It trains nothing: a round of the loop starts it by itself, to compare a candidate with the policy.")
+    return _("It trains nothing but measures a model; it is started by REST or from the command line.")
+
+
+def _refusal(campaign: Campaign, recipe: Recipe) -> str:
+    """Return what is missing here and which kinds of feedback would give it."""
+    kinds = kinds_that_feed(recipe.view)
+    missing = _("People here are asked for “{kind}”, which says nothing it could learn from.")
+    said = missing.format(kind=kind(campaign.kind).title)
+    if not kinds:
+        return f"{said} " + _("No kind of feedback gives it yet; its rows have to come as a file.")
+    return f"{said} " + _("A campaign of one of these kinds feeds it: {kinds}.").format(kinds=_listed(kinds))
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(f"“{word}”" for word in words)
