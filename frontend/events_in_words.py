@@ -18,6 +18,8 @@ WORDS = {
     "campaign.created": _("The campaign was created"),
     "campaign.opened": _("The campaign was opened"),
     "campaign.paused": _("The campaign was paused"),
+    "invitation.made": _("A link that invites people was made"),
+    "invitation.revoked": _("A link that invites people was revoked"),
     "gold.removed": _("The right answer to {target} was taken away"),
     "gold.set": _("The right answer to {target} was set"),
     "guideline.written": _("The guideline was rewritten: {target}"),

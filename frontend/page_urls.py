@@ -5,13 +5,15 @@ from __future__ import annotations
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from frontend.views import account, audit, chats, home, later, proposals, readability, wellbeing, work
+from frontend.views import account, audit, chats, home, invitations, later, proposals, readability, wellbeing, work
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", account.sign_in, name="login"),
     path("logout/", account.sign_out, name="logout"),
     path("language/", set_language, name="set-language"),
+    path("invitation/<str:secret>/", invitations.join, name="invitation"),
+    path("profile/password/", account.change_password, name="password"),
     path("audit/", audit.server_audit, name="server-audit"),
     path("profile/", account.profile, name="profile"),
     path("work/<int:campaign_id>/", work.work, name="work"),

@@ -143,6 +143,13 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Invitations can be sent when this names a server: smtp+tls://user:password@host:587. Otherwise they are handed over.
+_mail = env.str("EMAIL_URL", default="")
+ATTUNE_SENDS_MAIL = bool(_mail)
+if _mail:
+    vars().update(env.email_url_config(_mail))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="attune@localhost")
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
 # Read from the database each time, one look-up by key: with a cache of its own, each web process would go on taking a
 # session that was ended in another one. Written only when something changes.

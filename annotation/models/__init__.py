@@ -5,6 +5,7 @@ from annotation.models.campaigns import Campaign, Guideline
 from annotation.models.content import Completion, Image, Prompt
 from annotation.models.feedback import Feedback
 from annotation.models.gold import Gold
+from annotation.models.invitations import Invitation
 from annotation.models.people import Membership, Role, User
 from annotation.models.proposals import Proposal
 from annotation.models.reports import QualityReport
@@ -20,6 +21,7 @@ __all__ = [
     "Gold",
     "Guideline",
     "Image",
+    "Invitation",
     "Membership",
     "Prompt",
     "Proposal",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -36,6 +37,10 @@ sign_in = LoginView.as_view(
     template_name="account/login.html", redirect_authenticated_user=True, authentication_form=SignInForm
 )
 sign_out = LogoutView.as_view()
+# Ends the person's other sessions; the one it is changed in goes on.
+change_password = signed_in(
+    PasswordChangeView.as_view(template_name="account/password.html", success_url=reverse_lazy("profile"))
+)
 
 
 @signed_in

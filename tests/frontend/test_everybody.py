@@ -63,6 +63,9 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("import-errors", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("import-preview", "get", {}, READERS_POST),
     ("campaign-people", "get", {}, LEADS),
+    ("campaign-invitations", "get", {}, LEADS),
+    ("invitation", "get", {}, (404,) * 7),  # there is none; taken in its own test
+    ("password", "get", {}, SIGNED_IN),
     ("audit", "get", {}, LEADS),
     ("server-audit", "get", {}, (302, 404, 404, 404, 404, 404, 200)),
     ("campaign-quality", "get", {}, (302, 404, 403, 200, 200, 200, 200)),
@@ -107,6 +110,7 @@ def arguments(world: World) -> dict[str, Any]:
         "event_id": Event.objects.filter(campaign=world.campaign)[0].pk,
         "token": "unknown",
         "part": "people",
+        "secret": "unknown",
         "recipe_name": "bradley-terry",
         "run_id": (run := start_run(world)).pk,
         "snapshot_id": run.snapshot_id,

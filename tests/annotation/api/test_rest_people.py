@@ -55,6 +55,10 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-progress", "get", None, READERS),
     ("api-my-progress", "get", None, MEMBERS),
     ("api-agreement", "get", None, READERS),
+    ("api-quality", "get", None, (401, 404, 403, 204, 204, 204, 204)),
+    ("api-invitations", "get", None, LEADS),
+    ("api-invitations", "post", {}, (401, 404, 403, 403, 403, 201, 201)),
+    ("api-invitation", "delete", None, (401, 404, 403, 403, 403, 404, 404)),
     ("api-events", "get", None, LEADS),
     ("api-server-events", "get", None, (401, 404, 404, 404, 404, 404, 200)),
     ("api-batches", "get", None, READERS),
@@ -96,7 +100,11 @@ def test_everybody_gets_what_is_theirs(
     pattern = next(pattern for pattern in urlpatterns if pattern.name == name)
     path = f"/api/{pattern.pattern}".replace("<int:campaign_id>", str(campaign.pk)).replace("<slug:key>", held.key)
     path = path.replace("<int:event_id>", "999999").replace("<slug:sha256>", "0" * 64)
-    path = path.replace("<int:grant_id>", "999999").replace("<int:task_id>", str(held.task_id))
+    path = (
+        path.replace("<int:invitation_id>", "999999")
+        .replace("<int:grant_id>", "999999")
+        .replace("<int:task_id>", str(held.task_id))
+    )
     more: dict[str, Any] = {"data": body, "content_type": "application/x-ndjson"}
     if not isinstance(body, bytes):
         more = {} if body is None else {"data": body, "format": "json"}
