@@ -6,3 +6,5 @@ from django.dispatch import Signal
 
 # Sent with `task`, inside the transaction, when a task got the last judgement it wanted.
 task_completed = Signal()
+# Sent with `person` and `pseudonym`, inside the transaction, before what a person said is deleted.
+person_erased = Signal()

@@ -49,6 +49,7 @@ WORDS = {
     "run.cancelled": _("{target} was cancelled"),
     "run.created": _("{target} was started"),
     "run.retried": _("{target} was tried again"),
+    "person.erased": _("The data of a person was erased"),
     "snapshot.frozen": _("{target} was frozen"),
     "token.made": _("A token was made: {target}"),
     "token.revoked": _("A token was revoked: {target}"),

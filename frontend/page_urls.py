@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from frontend.views import account, audit, chats, home, invitations, later, proposals, readability, wellbeing, work
+from frontend.views import (
+    account,
+    audit,
+    chats,
+    home,
+    invitations,
+    later,
+    personal,
+    proposals,
+    readability,
+    wellbeing,
+    work,
+)
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -16,6 +28,10 @@ urlpatterns = [
     path("profile/password/", account.change_password, name="password"),
     path("audit/", audit.server_audit, name="server-audit"),
     path("profile/", account.profile, name="profile"),
+    path("profile/data/", personal.personal, name="personal"),
+    path("profile/data/file/", personal.personal_file, name="personal-file"),
+    path("people/<slug:pseudonym>/data/", personal.personal, name="personal-of"),
+    path("people/<slug:pseudonym>/data/file/", personal.personal_file, name="personal-file-of"),
     path("work/<int:campaign_id>/", work.work, name="work"),
     path("work/<int:campaign_id>/agree/", wellbeing.agree, name="work-agree"),
     path("work/<int:campaign_id>/wellbeing/", wellbeing.choices, name="work-wellbeing"),

@@ -8,10 +8,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.dispatch import receiver
 
-from annotation.models import Task
-from annotation.signals import task_completed
+from annotation.models import Task, User
+from annotation.signals import person_erased, task_completed
 from training.models import Round
-from training.services import messages
+from training.services import messages, withdrawals
 
 
 @receiver(task_completed, dispatch_uid="training.wake_round_when_judged")
@@ -34,3 +34,9 @@ def wake_round_when_judged(task: Task, **_: Any) -> None:
             messages.wake_round(round_id)
 
     transaction.on_commit(wake)
+
+
+@receiver(person_erased, dispatch_uid="training.mark_what_a_person_is_in")
+def mark_what_a_person_is_in(person: User, pseudonym: str, **_: Any) -> None:
+    """Mark the data sets and models that a person's judgements are in, and delete their chats."""
+    withdrawals.mark(person=person, pseudonym=pseudonym)

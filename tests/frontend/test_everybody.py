@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from annotation.models import Event
+from annotation.models import Event, User
 from frontend.lead_urls import urlpatterns as lead_pages
 from frontend.page_urls import urlpatterns as pages
 from tests.frontend.lead_world import World, judge_all, make_loop, make_world, start_run
@@ -71,6 +71,10 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("campaign-quality", "get", {}, (302, 404, 403, 200, 200, 200, 200)),
     ("quality-csv", "get", {}, (302, 404, 403, 200, 200, 200, 200)),
     ("campaign-export", "get", {}, READERS),
+    ("personal", "get", {}, (302, *[200] * 6)),
+    ("personal-file", "get", {}, (302, *[200] * 6)),
+    ("personal-of", "get", {}, (302, 404, 404, 404, 404, 404, 200)),
+    ("personal-file-of", "get", {}, (302, 404, 404, 404, 404, 404, 200)),
     ("snapshots", "get", {}, READERS),
     ("snapshot", "get", {}, READERS),
     ("snapshot-push", "post", {}, READERS_POST),
@@ -114,6 +118,7 @@ def arguments(world: World) -> dict[str, Any]:
         "recipe_name": "bradley-terry",
         "run_id": (run := start_run(world)).pk,
         "snapshot_id": run.snapshot_id,
+        "pseudonym": User.objects.create(username="gone").pseudonym,
         "version_id": round.policy_id,
         "round_id": round.pk,
     }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, loops, snapshots, views
+from training.api import chats, loops, snapshots, views, withdrawal
 
 urlpatterns = [
+    path("me/data/", withdrawal.own_data, name="api-own-data"),
+    path("me/uses/", withdrawal.own_uses, name="api-own-uses"),
+    path("me/erase/", withdrawal.erase_own, name="api-own-erase"),
     path("recipes/", views.recipes, name="api-recipes"),
     path("campaigns/<int:campaign_id>/runs/", views.RunList.as_view(), name="api-runs"),
     path("campaigns/<int:campaign_id>/versions/", views.VersionList.as_view(), name="api-versions"),

@@ -25,6 +25,9 @@ READERS = (401, 404, 403, 403, 200, 200, 200)
 MAKERS = (401, 404, 403, 403, 201, 201, 201)
 LEADS = (401, 404, 403, 403, 403, 200, 200)
 MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
+    ("api-own-data", "get", None, EVERYBODY),
+    ("api-own-uses", "get", None, EVERYBODY),
+    ("api-own-erase", "post", {"confirmation": "nobody"}, (401, *[422] * 6)),
     ("api-recipes", "get", None, EVERYBODY),
     ("api-runs", "get", None, READERS),
     ("api-runs", "post", {"recipe": "dpo", "knobs": {"beta": 0.2}, "parent": "@version"}, MAKERS),

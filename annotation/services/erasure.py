@@ -1,0 +1,75 @@
+"""Erasing a person: what they said, who they were, and every way in."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+from knox.models import AuthToken
+
+from annotation.errors import Invalid
+from annotation.models import Assignment, Campaign, Feedback, Membership, Role, Task, User
+from annotation.models.people import new_pseudonym
+from annotation.services import events
+from annotation.signals import person_erased
+
+
+@transaction.atomic
+def erase(*, person: User, actor: User, confirmation: str) -> None:
+    """Delete what a person judged, with their chats and their places in campaigns, and empty their account.
+
+    `confirmation` is their username, typed by whoever asks. Their items go back into the queue. The account stays as a
+    row without a name, because campaigns and guidelines that they wrote are other people's too; its pseudonym is a new
+    one, so nothing here tells any more whose rows a frozen data set holds. The audit trail is only ever added to and
+    keeps what it says. Raises `Invalid` for the only lead of a campaign, and for the last admin.
+    """
+    person = User.objects.select_for_update().get(pk=person.pk)
+    if confirmation.strip() != person.username:
+        message = _("Type the username {username} to confirm.").format(username=person.username)
+        raise Invalid(message, {"confirmation": [message]})
+    _refuse_to_orphan(person)
+    # Before anything is gone: who listens looks for what this person is in.
+    person_erased.send(sender=User, person=person, pseudonym=person.pseudonym)
+    _empty_seats(person)
+    said = Feedback.objects.filter(user=person)
+    said.update(supersedes=None)
+    said.delete()
+    Assignment.objects.filter(user=person).delete()
+    Membership.objects.filter(user=person).delete()
+    AuthToken.objects.filter(user=person).delete()
+    person.username = f"erased-{secrets.token_hex(6)}"
+    person.first_name = person.last_name = person.email = ""
+    person.is_active = person.is_staff = person.is_superuser = False
+    person.last_login = None
+    person.pseudonym = new_pseudonym()
+    person.set_unusable_password()  # which ends their sessions
+    person.save()
+    events.record(
+        campaign=None, actor=None if actor.pk == person.pk else actor, action="person.erased", target=person.username
+    )
+
+
+def _refuse_to_orphan(person: User) -> None:
+    led = Campaign.objects.filter(memberships__user=person, memberships__role=Role.LEAD).exclude(
+        state=Campaign.State.CLOSED
+    )
+    others = Membership.objects.filter(role=Role.LEAD).exclude(user=person).values("campaign")
+    alone = list(led.exclude(pk__in=others).order_by("name").values_list("name", flat=True)[:5])
+    if alone:
+        told = _("{campaigns} would be without a lead. Add another one, or close it, first.")
+        message = told.format(campaigns=", ".join(alone))
+        raise Invalid(message, {"confirmation": [message]})
+    if person.is_superuser and not User.objects.filter(is_superuser=True, is_active=True).exclude(pk=person.pk):
+        message = _("This server would be without an admin. Make somebody else one first.")
+        raise Invalid(message, {"confirmation": [message]})
+
+
+def _empty_seats(person: User) -> None:
+    """Give back every seat that this person holds or has used, so that somebody else is asked."""
+    judged = Feedback.objects.current().filter(user=person).values("task")
+    held = Assignment.objects.filter(user=person, state=Assignment.State.OPEN).values("task")
+    Task.objects.filter(pk__in=held).update(seats=F("seats") + 1)
+    Task.objects.filter(pk__in=judged, done__gt=0).update(done=F("done") - 1, seats=F("seats") + 1)
+    Task.objects.filter(pk__in=judged, state=Task.State.COMPLETE).update(state=Task.State.OPEN)

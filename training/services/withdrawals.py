@@ -1,0 +1,68 @@
+"""Which frozen data sets and models a person's judgements are in, and marking them when they are withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotation.models import Prompt, Task, User
+from training import paths
+from training.models import Chat, ModelVersion, Snapshot
+from training.services import snapshots
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What holds a person's judgements: data sets with how many rows, and models that learned from them."""
+
+    snapshots: list[tuple[Snapshot, int]]
+    versions: list[ModelVersion]
+
+
+def uses(pseudonym: str) -> Uses:
+    """Return every data set with rows of this person, and every model trained on one or made from such a model.
+
+    Data sets tell by their cards; those from before there were cards, by their files.
+    """
+    found = [
+        (one, int(one.card["annotators"][pseudonym]))
+        for one in Snapshot.objects.filter(card__annotators__has_key=pseudonym)
+        .order_by("id")
+        .select_related("campaign")
+    ]
+    for one in Snapshot.objects.filter(card={}).select_related("campaign").order_by("id"):
+        rows = sum(row.get("annotator") == pseudonym for row in _lines(one))
+        if rows:
+            found.append((one, rows))
+    versions: dict[int, ModelVersion] = {}
+    wave = ModelVersion.objects.filter(snapshot__in=[one.pk for one, _ in found])
+    while new := [one for one in wave.select_related("campaign") if one.pk not in versions]:
+        versions |= {one.pk: one for one in new}
+        wave = ModelVersion.objects.filter(parent__in=new)
+    return Uses(found, sorted(versions.values(), key=lambda one: one.pk))
+
+
+def _lines(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
+    return snapshots.lines(snapshot) if (paths.files() / snapshot.path).is_file() else ()
+
+
+@transaction.atomic
+def mark(*, person: User, pseudonym: str) -> Uses:
+    """Mark what this person's judgements are in, delete their chats and the items made of them; return the marked.
+
+    Called inside the erasure. The files of data sets stay: they are named by their hashes, and models refer to them.
+    """
+    found = uses(pseudonym)
+    now = timezone.now()
+    Snapshot.objects.filter(pk__in=[one.pk for one, _ in found.snapshots], withdrawn_at=None).update(withdrawn_at=now)
+    ModelVersion.objects.filter(pk__in=[one.pk for one in found.versions], withdrawn_at=None).update(withdrawn_at=now)
+    items = Task.objects.filter(assignments__chat_turn__chat__user=person)
+    prompts = set(items.values_list("prompt_id", flat=True))
+    Task.objects.filter(pk__in=list(items.values_list("pk", flat=True))).delete()
+    Prompt.objects.filter(pk__in=prompts, tasks=None).delete()
+    Chat.objects.filter(user=person).delete()
+    return found
