@@ -14,6 +14,7 @@ from annotation import permissions
 from annotation.access import Action
 from annotation.agreement import campaign_agreement
 from annotation.api.callers import caller
+from annotation.overlap import region_agreement
 from annotation.progress import campaign_progress, my_progress
 
 
@@ -38,7 +39,11 @@ def own_progress(request: Request, campaign_id: int) -> Response:
 def agreement(request: Request, campaign_id: int) -> Response:
     """Return how far people agree on each dimension of the kind, with intervals, or the reason why that is undefined.
 
-    For leads and engineers.
+    Where regions of images are marked, ``marked_regions`` says how far people mark the same places. For leads and
+    engineers.
     """
     campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
-    return Response({name: asdict(found) for name, found in campaign_agreement(campaign).items()})
+    figures = {name: asdict(found) for name, found in campaign_agreement(campaign).items()}
+    if (regions := region_agreement(campaign)) is not None:
+        figures["marked_regions"] = asdict(regions)
+    return Response(figures)

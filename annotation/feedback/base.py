@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from annotation.dialogues import ANSWER
 from annotation.errors import Invalid
 from annotation.feedback.likeness import SAME, WITHIN, Likeness
-from annotation.feedback.points import Dimension, Point
+from annotation.feedback.points import Dimension, Mark, Point
 from annotation.messages import Content
 
 # A judgement in the kind's own canonical form; refers to completions by canonical position.
@@ -120,6 +120,14 @@ class FeedbackType(ABC):
     @abstractmethod
     def points(self, payload: Payload) -> Iterator[Point]:
         """Yield the judgement as points on the kind's dimensions."""
+
+    def mark_labels(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return the titles of the labels that regions of images are marked with, by key; none where none are."""
+        return {}
+
+    def marks(self, payload: Payload) -> list[Mark] | None:
+        """Return what the judgement marks in images; None where it could mark nothing."""
+        return None
 
     def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
         """Return what gold is compared in: each dimension, steps where it has an order, else the same or not."""

@@ -12,6 +12,8 @@ from typing import Any
 from annotation.errors import Invalid
 from annotation.feedback import regions
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
+from annotation.feedback.fields import titles_of
+from annotation.feedback.points import Mark
 from annotation.feedback.shown_images import images_in
 from annotation.feedback.wrapped import Wrapped
 from annotation.messages import Content
@@ -91,6 +93,12 @@ class Marked(Wrapped):
         yield from self._inner.points(payload)
         if regions.FIELD in payload:
             yield from regions.points(payload[regions.FIELD])
+
+    def mark_labels(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        return titles_of(_labels(options))
+
+    def marks(self, payload: Payload) -> list[Mark] | None:
+        return regions.marks(payload[regions.FIELD]) if regions.FIELD in payload else None
 
     def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return {**self._inner.options_of_gold(options), regions.FIELD: []}

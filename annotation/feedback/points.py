@@ -15,6 +15,14 @@ class Dimension:
     ordered: bool = True  # whether values have an order; without one they are classes
 
 
+class Mark(NamedTuple):
+    """A rectangle that a judgement marks in an image."""
+
+    image: tuple[str | int, int]  # of the prompt or of which answer, and its number there
+    label: str
+    box: tuple[float, ...]  # left, top, width, height as fractions of the image
+
+
 class Point(NamedTuple):
     """A judgement on one dimension of one answer, as agreement counts it."""
 

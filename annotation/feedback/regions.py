@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from annotation.feedback.base import Dimension, Point
 from annotation.feedback.fields import Fields, Options, key_of, letters, lines_schema, title_and_rest, titles_of
+from annotation.feedback.points import Mark
 from annotation.feedback.shown_images import ItemImages
 from annotation.messages import Content, Part, as_message, references
 from annotation.storable import unstorable
@@ -141,7 +142,7 @@ def pixels(box: Sequence[float], width: int, height: int) -> list[int]:
 
 
 def dimensions(lines: Sequence[str]) -> list[Dimension]:
-    """Return one dimension for each label: whether it was given anywhere. How far two boxes overlap is none of them."""
+    """Return one dimension for each label: whether it was given anywhere. `annotation.overlap` compares the boxes."""
     return [
         Dimension(_dimension(key), _("Marked: %(label)s") % {"label": title}, ordered=False)
         for key, title in titles_of(lines).items()
@@ -152,6 +153,12 @@ def points(payload: Mapping[str, Any]) -> Iterator[Point]:
     given = {region["label"] for region in payload["marked"]}
     for label in payload["labels"]:
         yield Point(_dimension(label), 0, int(label in given), "marked" if label in given else "not marked")
+
+
+def marks(payload: Mapping[str, Any]) -> list[Mark]:
+    return [
+        Mark((region["of"], region["index"]), region["label"], tuple(region["box"])) for region in payload["marked"]
+    ]
 
 
 def json_schema(lines: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.likeness import Likeness
+from annotation.feedback.points import Mark
 from annotation.messages import Content
 
 
@@ -62,6 +63,12 @@ class Wrapped(FeedbackType):
 
     def points(self, payload: Payload) -> Iterator[Point]:
         return self._inner.points(payload)
+
+    def mark_labels(self, options: Mapping[str, Any]) -> Mapping[str, str]:
+        return self._inner.mark_labels(options)
+
+    def marks(self, payload: Payload) -> list[Mark] | None:
+        return self._inner.marks(payload)
 
     def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
         return self._inner.likenesses(options)

@@ -20,6 +20,7 @@ from annotation.exposure import exposure
 from annotation.feedback import kind
 from annotation.messages import in_words
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
+from annotation.overlap import region_agreement
 from annotation.permissions import may_create, turn_away
 from annotation.progress import Progress, campaign_progress
 from annotation.reach import out_of_reach
@@ -160,7 +161,18 @@ def _agreement_context(campaign: Campaign, progress: Progress) -> dict[str, Any]
         "agreements": [(titles[name], one) for name, one in found.items()] if len(found) > 1 else [],
         "agreement_simulated": simulated,
         "agreement_words": _agreement_words(first) if first else "",
+        **_regions_context(campaign, simulated),
     }
+
+
+def _regions_context(campaign: Campaign, simulated: bool) -> dict[str, Any]:
+    """Return how far people mark the same places of images, in all and by label; nothing where none are marked."""
+    found = region_agreement(campaign, simulated=simulated)
+    if found is None or not found.items:
+        return {}
+    titles = kind(campaign.kind).mark_labels(campaign.options)
+    rows = [(gettext("All labels"), found.every), *((titles[key], one) for key, one in found.by_label.items())]
+    return {"regions": found, "region_rows": [(title, one) for title, one in rows if one.marks]}
 
 
 def _agreement_words(agreement: Agreement) -> str:

@@ -58,7 +58,9 @@ MODULES = [
         "reading",
         "screen",
         "status",
+        "steps",
         "store",
+        "timer",
     )
 ]
 

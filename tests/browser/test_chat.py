@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import subprocess
 import sys
 import threading
@@ -166,6 +167,30 @@ def test_a_choice_is_kept_too_and_a_double_click_is_one(
     feedback = Feedback.objects.get()
     assert feedback.payload["comment"] == "why not"
     assert feedback.active_seconds is not None and feedback.behaviour["first_action_seconds"] is not None
+
+
+def test_the_last_choice_is_taken_back_and_the_time_is_shown_as_on_every_screen(
+    chat: Callable[..., Page], campaign: Campaign, person: User
+) -> None:
+    make_chat_loop(campaign)
+    answered(say(campaign, person), "One.", "Two.")
+    page = chat()
+    for key in ("2", "5"):
+        page.keyboard.press(key)
+    page.keyboard.press("Control+z")
+    expect(page.locator("input[name=preference][value='2']")).to_be_checked()
+    expect(page.locator("#announcer")).to_have_text("Your last choice is taken back.")
+    page.keyboard.press("Control+Shift+z")
+    expect(page.locator("input[name=preference][value='5']")).to_be_checked()
+    expect(page.locator("#timer")).to_be_hidden()
+    page.keyboard.press("?")
+    page.get_by_label("Show the time I am at work on an item").check()
+    page.keyboard.press("Escape")
+    expect(page.locator("#timer")).to_have_text(re.compile(r"^0:0\d$"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Your next message")).to_be_focused()
+    feedback = Feedback.objects.get()
+    assert feedback.active_seconds is not None and feedback.behaviour["changes"] >= 1
 
 
 def test_nothing_is_chosen_by_accident(chat: Callable[..., Page], campaign: Campaign, person: User) -> None:

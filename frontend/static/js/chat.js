@@ -11,7 +11,9 @@ import { get, post } from "./net.js";
 import { readingAids } from "./reading.js";
 import { announce, clearNotice, dismissible, notice, parse, saved, word } from "./screen.js";
 import { signedOut } from "./status.js";
+import { steps } from "./steps.js";
 import { forget, read, write } from "./store.js";
+import { timer } from "./timer.js";
 
 const LONGEST_WAIT = 30000;
 
@@ -21,7 +23,7 @@ const activity = new Activity();
 let behaviour = null; // of the answers on screen
 let unsent = null; // a form the server could not be told of yet
 let wait = 1000;
-let timer = 0;
+let again = 0;
 let busy = false;
 
 const screen = () => document.getElementById("chat");
@@ -70,7 +72,8 @@ function open() {
     activity.start(Number(judge.elements.active_seconds.value) || 0);
     behaviour = new Behaviour(chat, judge, activity);
     behaviour.start(judge.elements.behaviour.value);
-  }
+    steps(judge);
+  } else activity.start(0); // of the message
   const conversation = chat.querySelector("[data-prompt]");
   conversation.scrollTop = conversation.scrollHeight;
   (chat.querySelector("#message") ?? chat.querySelector("#item-title")).focus({ preventScroll: true });
@@ -90,14 +93,14 @@ const spokenAfter = { message: "answering", judge: "your-turn", same: "your-turn
 async function send(form) {
   if (busy || !complete(form)) return;
   busy = true;
-  clearTimeout(timer);
+  clearTimeout(again);
   saved("sending");
   const result = await post(form.getAttribute("action"), measured(form));
   busy = false;
   if (!form.isConnected) return;
   if (result.kind === "offline" || result.kind === "signed-out") {
     unsent = form;
-    timer = setTimeout(sendAgain, wait);
+    again = setTimeout(sendAgain, wait);
     wait = Math.min(wait * 2, LONGEST_WAIT);
     if (result.kind === "signed-out") return signedOut();
     saved("waiting", { n: 1 });
@@ -151,4 +154,5 @@ document.addEventListener("htmx:responseError", ({ detail }) => detail.xhr.statu
 document.documentElement.classList.add("has-script");
 listenForKeys();
 forgetOldDrafts(user);
+timer(activity);
 open();
