@@ -57,7 +57,7 @@ def campaign_agreement(campaign: Campaign, *, simulated: bool = False) -> dict[s
     feedback_kind = kind(campaign.kind)
     judgements = (
         Feedback.objects.current()
-        .filter(campaign=campaign, task__done__gte=2, user__is_simulated=simulated)
+        .filter(campaign=campaign, task__done__gte=2, user__is_simulated=simulated, is_review=False)
         .order_by("-task_id", "user_id")
         .values_list("task_id", "user_id", "payload")[:MOST]
     )

@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 
 from annotation import routing
 from annotation.errors import Invalid
-from annotation.models import Campaign, Feedback
+from annotation.models import Adjudication, Campaign, Feedback
 from annotation.models.feedback import FeedbackQuerySet
 
 SPLITS = ("train", "test")
@@ -41,6 +41,8 @@ class Filters:
     until: str | datetime.datetime | None = None
     min_agreement: float | None = None
     min_severity: int | None = None
+    # Of an item that a reviewer decided, only the judgement that stands for it.
+    adjudicated: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no row could meet; raises `Invalid`."""
@@ -72,6 +74,11 @@ class Filters:
             found = found.filter(created_at__gte=since)
         if (until := moment("until", self.until)) is not None:
             found = found.filter(created_at__lt=until)
+        if self.adjudicated:
+            decided = Adjudication.objects.filter(task=OuterRef("task"), is_current=True)
+            # What was amended after it was accepted stands in its newest version: that is all an export ever gives.
+            other = decided.exclude(feedback__assignment=OuterRef("assignment"))
+            found = found.exclude(Exists(other))
         return found
 
 

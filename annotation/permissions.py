@@ -152,6 +152,7 @@ def _enter(campaign: Campaign, memberships: list[Membership]) -> None:
     """Set on the campaign what it is to the person of these memberships."""
     campaign.agreed = campaign.wellbeing == Campaign.Wellbeing.NONE or any(one.agreed_at for one in memberships)
     skills = {skill for one in memberships for skill in one.skills}
+    campaign.returned = sum(one.returned for one in memberships)
     campaign.declined = tuple(sorted({category for one in memberships for category in one.declined}))
     if campaign.tags:
         campaign.barred = routing.barred(campaign.tags, skills=skills, declined=campaign.declined)

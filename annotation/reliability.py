@@ -78,7 +78,7 @@ def report(campaign: Campaign) -> dict[str, Any]:
 def _judged(campaign: Campaign, *, simulated: bool) -> Iterator[Judged]:
     rows = (
         Feedback.objects.current()
-        .filter(campaign=campaign, user__is_simulated=simulated)
+        .filter(campaign=campaign, user__is_simulated=simulated, is_review=False)
         .order_by("-id")
         .values_list(
             *("id", "task_id", "user__pseudonym", "payload", "shown_order", "active_seconds", "seconds", "behaviour"),

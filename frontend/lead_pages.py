@@ -36,6 +36,7 @@ def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
         ("campaign-import", pgettext("tab", "Import"), True),
         ("campaign-people", _("People"), lead),
         ("campaign-quality", _("Quality"), True),
+        ("reviews", _("Review"), lead),
         ("campaign-export", pgettext("tab", "Export"), True),
         ("snapshots", _("Data sets"), True),
         ("runs", _("Runs"), True),

@@ -17,6 +17,7 @@ from frontend.views import (
     quality,
     runs,
     snapshots,
+    reviews,
 )
 
 urlpatterns = [
@@ -36,6 +37,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/people/", people.campaign_people, name="campaign-people"),
     path("campaigns/<int:campaign_id>/invitations/", invitations.campaign_invitations, name="campaign-invitations"),
     path("campaigns/<int:campaign_id>/audit/", audit.campaign_audit, name="audit"),
+    path("campaigns/<int:campaign_id>/reviews/", reviews.review_queue, name="reviews"),
+    path("campaigns/<int:campaign_id>/reviews/<int:task_id>/", reviews.review_item, name="review"),
     path("campaigns/<int:campaign_id>/quality/", quality.campaign_quality, name="campaign-quality"),
     path("campaigns/<int:campaign_id>/quality/<slug:part>.csv", quality.quality_csv, name="quality-csv"),
     path("campaigns/<int:campaign_id>/export/", exports.campaign_export, name="campaign-export"),

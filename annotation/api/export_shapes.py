@@ -57,6 +57,9 @@ class ExportQuery(serializers.Serializer):
     )
     audit = serializers.BooleanField(default=True, help_text="Whether the audit slice is part of the export.")
     simulated = serializers.BooleanField(default=True, help_text="Whether simulated people's judgements are.")
+    adjudicated = serializers.BooleanField(
+        default=False, help_text="Of items that a reviewer decided, only the judgement that stands for them."
+    )
     after = serializers.IntegerField(
         min_value=0, max_value=LARGEST_ID, default=0, help_text="Only judgements with a larger id: to go on later."
     )
@@ -89,6 +92,7 @@ def filters_of(asked: dict[str, Any]) -> Filters:
         until=asked.get("until"),
         min_agreement=asked.get("min_agreement"),
         min_severity=asked.get("min_severity"),
+        adjudicated=asked["adjudicated"],
     )
 
 

@@ -9,12 +9,15 @@ from annotation.models.invitations import Invitation
 from annotation.models.people import Membership, Role, User
 from annotation.models.proposals import Proposal
 from annotation.models.reports import QualityReport
+from annotation.models.reviews import Adjudication, Cause, Returned
 from annotation.models.tokens import TokenGrant
 from annotation.models.work import Assignment, Task, TaskCompletion
 
 __all__ = [
+    "Adjudication",
     "Assignment",
     "Campaign",
+    "Cause",
     "Completion",
     "Event",
     "Feedback",
@@ -26,6 +29,7 @@ __all__ = [
     "Prompt",
     "Proposal",
     "QualityReport",
+    "Returned",
     "Role",
     "Task",
     "TaskCompletion",

@@ -89,6 +89,8 @@ class Campaign(models.Model):
     agreed: bool = True
     # Which items are not for who is asking, as `annotation.routing.barred` counts them; set there as well.
     barred: int = 0
+    # How many judgements of who is asking a reviewer sent back; set there as well.
+    returned: int = 0
     # The categories that who is asking declined; nobody else's business.
     declined: tuple[str, ...] = ()
 

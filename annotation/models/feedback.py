@@ -40,6 +40,8 @@ class Feedback(models.Model):
     active_seconds = models.FloatField(null=True, blank=True)
     # How the page was used on the way to it: the measures of `annotation.behaviour`, and nothing else.
     behaviour = models.JSONField(null=True, blank=True)
+    # A reviewer's own answer, given after they saw all others: it is no vote, and agreement leaves it out.
+    is_review = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = FeedbackQuerySet.as_manager()

@@ -19,7 +19,7 @@ from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLos
 from annotation.feedback import kind, shown_images
 from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Insert, Select, Update
-from annotation.services import second_look
+from annotation.services import returning, second_look
 from annotation.services.queue import lock_task
 from annotation.signals import task_completed
 from annotation.storable import unstorable
@@ -193,6 +193,7 @@ def _store(
 def _amend(current: Feedback, feedback: Feedback) -> None:
     """Write `feedback` as the version after `current`, which is kept."""
     Feedback.objects.filter(pk=current.pk).update(is_current=False)
+    returning.settle(current)
     feedback.version, feedback.supersedes = current.version + 1, current
     # From hand-out to the first judgement: the clock does not run while the item lies in the history.
     feedback.seconds = current.seconds

@@ -88,7 +88,8 @@ def page_tabs(request: SignedInRequest, campaign: Campaign, *, reader: bool) -> 
     """Return the tabs of who may read everything, or those of a reviewer."""
     if reader:
         return tabs(campaign, lead=is_lead(request.user, campaign))
-    return [Tab("campaign-quality", _("Quality"), reverse("campaign-quality", args=[campaign.pk]))]
+    mine = [("campaign-quality", _("Quality")), ("reviews", _("Review"))]
+    return [Tab(name, label, reverse(name, args=[campaign.pk])) for name, label in mine]
 
 
 def _flat(row: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -30,7 +30,7 @@ from annotation.feedback.fields import shortened
 from annotation.messages import Message, in_words
 from annotation.models import Assignment, Campaign, Feedback
 from annotation.permissions import assignment_for
-from annotation.services import queue, setting_aside, submission, wellbeing
+from annotation.services import queue, returning, setting_aside, submission, wellbeing
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.views.items import shown_item
@@ -165,14 +165,19 @@ def history(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
                 "suggested": suggestions.in_words(
                     feedback_kind, judged.task.meta, options=campaign.options, shown_order=shown_order
                 ),
-                "comment": _comments(feedback_kind.initial(judged.payload, shown_order=shown_order)),
+                "comment": comments(feedback_kind.initial(judged.payload, shown_order=shown_order)),
                 "version": judged.version,
                 "active_seconds": judged.active_seconds,
                 "behaviour": _shown_behaviour(judged),
             }
         )
     aside = len(setting_aside.pile(user=request.user, campaign=campaign))
-    context = {"campaign": campaign, "rows": rows, "set_aside": aside, "day": progress.day_of(request.user, campaign)}
+    back = [
+        (one.feedback.assignment.key, excerpt(one.feedback.task.content["messages"]), one.note)
+        for one in (returning.pile(user=request.user, campaign=campaign) if campaign.returned else ())
+    ]
+    day = progress.day_of(request.user, campaign)
+    context = {"campaign": campaign, "rows": rows, "returned": back, "set_aside": aside, "day": day}
     return render(request, "work/history.html", context)
 
 
@@ -251,6 +256,7 @@ def screen(
         "day": SimpleLazyObject(lambda: progress.day_of(request.user, campaign)),
         "item": item,
         "values": item["values"] if item else {},
+        "returned": returning.note_on(judged) if judged and campaign.returned else "",
         "errors": invalid.errors if invalid else {},
         "form_error": str(invalid) if invalid else "",
         "skip_reasons": list(submission.SKIP_REASONS.items()),
@@ -305,7 +311,7 @@ def measures_in(text: str) -> Any:
         return None
 
 
-def _comments(values: dict[str, Any]) -> str:
+def comments(values: dict[str, Any]) -> str:
     """Return the comment, or those on each turn, of what a form was filled with."""
     said = [str(text) for name, text in values.items() if name == "comment" or name.endswith("_comment")]
     return " · ".join(filter(None, said))

@@ -1,0 +1,159 @@
+"""Reviewing: items on which people differ, the widest apart first; accept a judgement, or override them all."""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotation.dataset_filters import agreement_of
+from annotation.errors import Invalid
+from annotation.feedback import kind, shown_images
+from annotation.models import Adjudication, Assignment, Campaign, Cause, Feedback, Task, User
+from annotation.services import events
+from annotation.services.queue import lock_task
+from annotation.storable import unstorable
+
+LOOKED_AT = 4_000  # newest judgements among which conflicts are looked for
+MOST_NOTE = 2_000
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An item that several people judged, and the share of pairs of judgements that say the same."""
+
+    task: Task
+    judgements: int
+    agreement: float
+
+
+def conflicts(campaign: Campaign, *, limit: int = 50) -> list[Conflict]:
+    """Return items without a decision on which people differ, the widest apart first. Two statements."""
+    feedback_kind = kind(campaign.kind)
+    decided = Adjudication.objects.filter(task=OuterRef("task"), is_current=True)
+    rows = (
+        Feedback.objects.current()
+        .filter(campaign=campaign, task__done__gte=2, is_review=False)
+        .exclude(Exists(decided))
+        .order_by("-id")
+        .values_list("task_id", "payload")[:LOOKED_AT]
+    )
+    points: dict[int, list[list[Any]]] = defaultdict(list)
+    for task, payload in rows:
+        points[task].append(list(feedback_kind.points(payload)))
+    shares = {task: agreement_of(of_task) for task, of_task in points.items()}
+    apart = sorted((share, task) for task, share in shares.items() if share is not None and share < 1)[:limit]
+    tasks = Task.objects.in_bulk([task for _share, task in apart])
+    return [Conflict(tasks[task], len(points[task]), share) for share, task in apart]
+
+
+def judgements(task: Task) -> list[Feedback]:
+    """Return what stands of an item, the oldest first; a reviewer's own last."""
+    return list(
+        Feedback.objects.current()
+        .filter(task=task)
+        .select_related("user", "returned", "assignment")
+        .order_by("is_review", "id")
+    )
+
+
+def decision(task: Task) -> Adjudication | None:
+    """Return the decision that stands."""
+    return Adjudication.objects.filter(task=task, is_current=True).select_related("feedback", "reviewer").first()
+
+
+@transaction.atomic
+def accept(*, feedback: Feedback, cause: str, note: str = "", actor: User) -> Adjudication:
+    """Let a judgement stand for its item; raises `Invalid`. All others are kept, and exports give both as asked."""
+    lock_task(feedback.task_id)
+    if not Feedback.objects.current().filter(pk=feedback.pk).exists():
+        raise Invalid(_("There is a newer version of this judgement; look at that one."))
+    return _decide(feedback, cause=cause, note=note, actor=actor, action="item.accepted")
+
+
+@transaction.atomic
+def override(*, task: Task, data: Mapping[str, Any], cause: str, note: str = "", actor: User) -> Adjudication:
+    """Let the reviewer's own answer stand; `data` is in the canonical order of the answers. Raises `Invalid`.
+
+    It is stored as their judgement, marked `is_review`, so that exports have it like any other and agreement does not.
+    """
+    campaign = task.campaign
+    order = list(range(len(task.content["completions"])))
+    options = shown_images.for_task(campaign.options, task)
+    payload = kind(campaign.kind).parse(data, options=options, shown_order=order)
+    lock_task(task.pk)
+    now = timezone.now()
+    assignment, is_new = Assignment.objects.get_or_create(
+        task=task,
+        user=actor,
+        defaults={
+            "campaign": campaign,
+            "shown_order": order,
+            "state": Assignment.State.SUBMITTED,
+            "expires_at": now,
+            "closed_at": now,
+        },
+    )
+    current = Feedback.objects.current().filter(assignment=assignment).first()
+    if current is None and not is_new and assignment.state == Assignment.State.OPEN:
+        raise Invalid(_("You hold this item yourself: judge it or hand it back first."))
+    if current is None:
+        # One more than was wanted, so that nobody's seat is taken.
+        Task.objects.filter(pk=task.pk).update(wanted=F("wanted") + 1, done=F("done") + 1)
+        Assignment.objects.filter(pk=assignment.pk).update(state=Assignment.State.SUBMITTED, closed_at=now, draft=None)
+    elif not current.is_review:
+        raise Invalid(_("You judged this item yourself, blind. Accept a judgement, or let another reviewer decide."))
+    else:
+        Feedback.objects.filter(pk=current.pk).update(is_current=False)
+    stored = Feedback.objects.create(
+        campaign=campaign,
+        task=task,
+        assignment=assignment,
+        user=actor,
+        kind=campaign.kind,
+        payload=payload,
+        shown_order=order,
+        version=current.version + 1 if current else 1,
+        supersedes=current,
+        client_key=secrets.token_urlsafe(24),
+        guideline_version=campaign.guideline_version,
+        is_review=True,
+    )
+    return _decide(stored, cause=cause, note=note, actor=actor, action="item.overridden")
+
+
+def _decide(feedback: Feedback, *, cause: str, note: str, actor: User, action: str) -> Adjudication:
+    note = note.strip()
+    if cause not in Cause.values:
+        message = _("Say why people differed; there are: {causes}.").format(causes=", ".join(Cause.values))
+        raise Invalid(message, {"cause": [message]})
+    wrong = unstorable(note)
+    if not wrong and len(note) > MOST_NOTE:
+        wrong = _("At most {most} characters are kept.").format(most=MOST_NOTE)
+    if wrong:
+        raise Invalid(wrong, {"note": [wrong]})
+    Adjudication.objects.filter(task=feedback.task_id, is_current=True).update(is_current=False)
+    decided = Adjudication.objects.create(
+        campaign_id=feedback.campaign_id,
+        task_id=feedback.task_id,
+        feedback=feedback,
+        reviewer=actor,
+        cause=cause,
+        note=note,
+    )
+    detail = {"judgement": feedback.pk, "cause": cause}
+    events.record(
+        campaign=feedback.campaign,
+        actor=actor,
+        action=action,
+        target=f"item {feedback.task.external_id}",
+        detail=detail,
+    )
+    return decided

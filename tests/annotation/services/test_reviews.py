@@ -1,0 +1,143 @@
+"""Reviewing: conflicts first, accept, override, send back with a note; and what stands in exports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from annotation.agreement import campaign_agreement
+from annotation.dataset_filters import Filters
+from annotation.datasets import rows
+from annotation.errors import Invalid
+from annotation.models import Adjudication, Campaign, Event, Feedback, Membership, Returned, Role, Task, User
+from annotation.services import queue, returning, reviews
+from tests.factories import judge, make_campaign, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def people() -> list[User]:
+    return [make_user(f"judge{n}") for n in range(3)]
+
+
+@pytest.fixture
+def reviewer() -> User:
+    return make_user("rhea")
+
+
+@pytest.fixture
+def campaign(lead: User, people: list[User], reviewer: User) -> Campaign:
+    """Return three items by three people: they agree on the first, one differs on the second, two on the third."""
+    made = make_campaign(lead=lead, annotators=people, tasks=3, overlap=3)
+    Membership.objects.create(campaign=made, user=reviewer, role=Role.REVIEWER)
+    for said in ((2, 2, 2), (2, 2, -2), (2, -2, 0)):
+        for person, preference in zip(people, said, strict=True):
+            judge(person, made, preference=preference)
+    return made
+
+
+def item(campaign: Campaign, number: int) -> Task:
+    return campaign.tasks.order_by("id")[number]
+
+
+def test_the_widest_apart_comes_first_and_what_is_decided_goes(
+    campaign: Campaign, reviewer: User, django_assert_num_queries: Any
+):
+    with django_assert_num_queries(2):
+        found = reviews.conflicts(campaign)
+    assert [one.task for one in found] == [item(campaign, 2), item(campaign, 1)]
+    assert [(one.judgements, round(one.agreement, 3)) for one in found] == [(3, 0.0), (3, 0.333)]
+    chosen = reviews.judgements(item(campaign, 2))[1]
+    reviews.accept(feedback=chosen, cause="subjective", note="B is shorter.", actor=reviewer)
+    assert [one.task for one in reviews.conflicts(campaign)] == [item(campaign, 1)]
+    assert Event.objects.filter(action="item.accepted", actor=reviewer).count() == 1
+
+
+def test_the_decision_wins_in_exports_when_asked_and_all_is_there_otherwise(campaign: Campaign, reviewer: User):
+    task = item(campaign, 1)
+    raw = list(rows(campaign, "judgements"))
+    reviews.accept(feedback=reviews.judgements(task)[2], cause="guideline", actor=reviewer)
+    assert list(rows(campaign, "judgements")) == raw
+    kept = list(rows(campaign, "judgements", Filters(adjudicated=True)))
+    assert len(kept) == 7
+    assert [row["payload"]["preference"] for row in kept if row["task"] == task.external_id] == [-2]
+    before = campaign_agreement(campaign)
+    data = {"preference": "1"}
+    decided = reviews.override(task=task, data=data, cause="edge", actor=reviewer)
+    own = [row for row in rows(campaign, "judgements", Filters(adjudicated=True)) if row["task"] == task.external_id]
+    assert [(row["feedback"], row["annotator"]) for row in own] == [(decided.feedback_id, reviewer.pseudonym)]
+    assert campaign_agreement(campaign) == before, "who saw all others is no vote"
+    again = reviews.override(task=task, data=data, cause="edge", note="Still.", actor=reviewer)
+    assert again.feedback.version == 2 and Adjudication.objects.filter(task=task).count() == 3
+    assert Adjudication.objects.filter(task=task, is_current=True).get() == again
+    task.refresh_from_db()
+    assert (task.wanted, task.done, task.seats) == (4, 4, 0)
+
+
+def test_what_is_no_decision_is_refused_in_words(campaign: Campaign, reviewer: User, people: list[User]):
+    task = item(campaign, 1)
+    judged = reviews.judgements(task)[0]
+    for cause, note, told in (("", "", "Say why"), ("edge", "x" * 3000, "At most"), ("edge", "\x00", "cannot")):
+        with pytest.raises(Invalid) as refused:
+            reviews.accept(feedback=judged, cause=cause, note=note, actor=reviewer)
+        assert told in str(refused.value) or "NUL" in str(refused.value) or refused.value.errors
+    with pytest.raises(Invalid):
+        reviews.override(task=task, data={}, cause="edge", actor=reviewer)
+    with pytest.raises(Invalid, match="blind"):
+        reviews.override(task=task, data={"preference": "1"}, cause="edge", actor=people[0])
+    assert not Adjudication.objects.exists()
+
+
+def test_what_is_sent_back_reaches_its_author_and_is_settled_by_a_new_version(
+    campaign: Campaign, reviewer: User, people: list[User], django_assert_max_num_queries: Any
+):
+    judged = reviews.judgements(item(campaign, 1))[2]
+    with pytest.raises(Invalid, match="Write"):
+        returning.give_back(feedback=judged, note=" ", actor=reviewer)
+    returning.give_back(feedback=judged, note="Read answer A to the end.", actor=reviewer)
+    with pytest.raises(Invalid, match="already"):
+        returning.give_back(feedback=judged, note="Again.", actor=reviewer)
+    client = Client()
+    client.force_login(people[2])
+    assert "Came back" in client.get(f"/work/{campaign.pk}/").content.decode()
+    assert "Read answer A to the end." in client.get(f"/work/{campaign.pk}/history/").content.decode()
+    page = client.get(f"/work/{campaign.pk}/?item={judged.assignment.key}").content.decode()
+    assert "Read answer A to the end." in page
+    others = Client()
+    others.force_login(people[0])
+    assert "Came back" not in others.get(f"/work/{campaign.pk}/").content.decode()
+    assert not returning.pile(user=people[0], campaign=campaign)
+    with django_assert_max_num_queries(11):  # of them 7 to submit; the rest loads item and campaign
+        judge(people[2], campaign, preference=2, assignment=judged.assignment)
+    assert Returned.objects.get().settled_at is not None
+    assert not returning.pile(user=people[2], campaign=campaign)
+    assert "Came back" not in client.get(f"/work/{campaign.pk}/").content.decode()
+    with pytest.raises(Invalid, match="newer"):
+        returning.give_back(feedback=judged, note="Late.", actor=reviewer)
+
+
+def test_a_reviewer_does_all_of_it_on_the_page_and_is_given_no_items(campaign: Campaign, reviewer: User):
+    task = item(campaign, 2)
+    client = Client()
+    client.force_login(reviewer)
+    assert f"/reviews/{task.pk}/" in client.get(f"/campaigns/{campaign.pk}/reviews/").content.decode()
+    address = f"/campaigns/{campaign.pk}/reviews/{task.pk}/"
+    page = client.get(address).content.decode()
+    judged = reviews.judgements(task)
+    assert all(one.user.pseudonym in page and one.user.username not in page for one in judged)
+    assert "model-a" not in page, "who wrote an answer is nobody's business here"
+    about = {"review_cause": "edge", "review_note": "Because."}
+    assert client.post(address, {"decision": "accept", **about}).status_code == 422
+    assert client.post(address, {"decision": "accept", "judgement": "9" * 30, **about}).status_code == 422
+    assert client.post(address, {"decision": "return", "judgement": judged[0].pk, **about}).status_code == 302
+    assert client.post(address, {"decision": "accept", "judgement": judged[0].pk, **about}).status_code == 302
+    assert "Because." in client.get(address).content.decode()
+    assert client.post(address, {"decision": "override", "preference": "1", **about}).status_code == 302
+    assert Feedback.objects.filter(is_review=True, user=reviewer).count() == 1
+    assert client.post(address, {"decision": "nothing", "judgement": judged[0].pk}).status_code == 422
+    assert client.get(f"/campaigns/{campaign.pk}/reviews/99999999999999999999/").status_code == 404
+    assert client.get(f"/work/{campaign.pk}/").status_code == 403
+    assert queue.next_task(user=reviewer, campaign=campaign) is None
