@@ -15,9 +15,9 @@ from frontend.views import (
     models,
     people,
     quality,
+    reviews,
     runs,
     snapshots,
-    reviews,
 )
 
 urlpatterns = [

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import BigIntegerField, CharField, DateTimeField, F, IntegerField, Q
+from django.db.models import BigIntegerField, CharField, DateTimeField, Exists, F, IntegerField, OuterRef, Q
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from annotation.behaviour import plausible
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
 from annotation.feedback import kind, shown_images
-from annotation.models import Assignment, Campaign, Feedback, Task, User
+from annotation.models import Assignment, Campaign, Feedback, Returned, Task, User
 from annotation.prepared import Insert, Select, Update
 from annotation.services import returning, second_look
 from annotation.services.queue import lock_task
@@ -39,7 +39,7 @@ _HELD = Select(lambda pk: Assignment.objects.select_related("campaign").filter(p
 _KNOWN = Select(
     lambda user, key, assignment: Feedback.objects.filter(
         Q(user=user, client_key=key) | Q(assignment=assignment, is_current=True)
-    ),
+    ).annotate(was_sent_back=Exists(Returned.objects.filter(feedback=OuterRef("pk"), settled_at=None))),
     user=BigIntegerField(),
     key=CharField(),
     assignment=BigIntegerField(),
@@ -193,7 +193,8 @@ def _store(
 def _amend(current: Feedback, feedback: Feedback) -> None:
     """Write `feedback` as the version after `current`, which is kept."""
     Feedback.objects.filter(pk=current.pk).update(is_current=False)
-    returning.settle(current)
+    if vars(current)["was_sent_back"]:  # asked with the row, so that other amendments cost no more
+        returning.settle(current)
     feedback.version, feedback.supersedes = current.version + 1, current
     # From hand-out to the first judgement: the clock does not run while the item lies in the history.
     feedback.seconds = current.seconds

@@ -60,7 +60,7 @@ def campaign_quality(request: SignedInRequest, campaign: Campaign) -> HttpRespon
 def quality_csv(request: SignedInRequest, campaign: Campaign, part: str) -> HttpResponse:
     """Return one part of the report as CSV, with the names of the REST answer as columns."""
     if part not in PARTS:
-        raise Http404("There is no such part.")
+        raise Http404(_("There is no such part."))
     stored = quality.current(campaign)
     found: Any = _figures(stored, reader=may(request.user, campaign, Action.READ)).get(part) or []
     if part == "bias" and found:

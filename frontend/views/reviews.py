@@ -44,7 +44,7 @@ def review_item(request: SignedInRequest, campaign: Campaign, task_id: int) -> H
     """Return an item with everybody's judgements; POST accepts one, overrides all, or sends one back with a note."""
     task = Task.objects.filter(campaign=campaign, pk=min(task_id, LARGEST_ID)).first()
     if task is None:
-        raise Http404("There is no such item.")
+        raise Http404(_("There is no such item."))
     task.campaign = campaign
     values: dict[str, Any] | None = None
     status = 200

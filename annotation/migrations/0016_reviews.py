@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0014_quality_reports'),
+        ('annotation', '0015_invitations'),
     ]
 
     operations = [
