@@ -277,6 +277,28 @@ def test_a_draft_survives_a_reload_and_reaches_the_server(page: Page, person: Us
     expect(page.get_by_label("Comment")).to_have_value("half a thought, and the rest")
 
 
+def test_when_room_runs_out_what_the_server_has_goes_first(page: Page, person: User) -> None:
+    """Drafts of old items fill the quota: those that are stored make room, one that is only here stays."""
+    prefix = f"attune:draft:{person.pk}"
+    fill = """prefix => {
+        const keep = (name, at, stored, size) => localStorage.setItem(
+            `${prefix}:${name}:0`, JSON.stringify({ fields: { comment: "x".repeat(size) }, at, stored }));
+        const now = Date.now();
+        keep("alone", now - 3000, false, 200000);
+        for (let n = 0, size = 200000; n < 100; n += 1) {
+            try { keep(n, now - 2000 + n, true, size); } catch { if (size < 1000) break; size /= 10; }
+        }
+        return Object.keys(localStorage).filter((name) => name.startsWith(prefix)).length;
+    }"""
+    before = page.evaluate(fill, prefix)
+    assert before > 10
+    page.get_by_label("Comment").fill("word " * 30_000)
+    expect(page.locator("#saved")).to_have_text("Draft saved")
+    kept = page.evaluate("prefix => Object.keys(localStorage).filter((name) => name.startsWith(prefix))", prefix)
+    assert f"{prefix}:alone:0" in kept and f"{prefix}:0:0" not in kept and f"{prefix}:9:0" in kept
+    assert page.evaluate("Object.values(localStorage).some((text) => text.includes('word word'))")
+
+
 def test_an_expired_session_loses_nothing(page: Page, person: User, campaign: Campaign, faults: list[str]) -> None:
     first = shown_key(page)
     end_the_session()

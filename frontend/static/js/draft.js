@@ -63,8 +63,8 @@ export class Draft extends EventTarget {
     this.#timer = setTimeout(() => this.#send(), QUIET);
   }
 
-  #keep() {
-    return write(this.#name, { fields: this.fields(), at: Date.now() });
+  #keep(stored = false) {
+    return write(this.#name, { fields: this.fields(), at: Date.now(), stored });
   }
 
   async #send() {
@@ -73,6 +73,8 @@ export class Draft extends EventTarget {
     const draft = JSON.stringify({ ...fields, at: Date.now() });
     const result = await post(this.#url, { assignment: fields.assignment, draft });
     if (this.#over.signal.aborted) return;
+    // Unless one typed on meanwhile: then what is newer goes to the server next.
+    if (result.kind === "ok" && JSON.stringify(said(fields)) === JSON.stringify(said(this.fields()))) this.#keep(true);
     if (result.kind === "conflict") this.dispatchEvent(new CustomEvent("lease-lost", { detail: result.text }));
     else this.#tell({ ok: "stored", "signed-out": "signed-out", offline: "offline" }[result.kind] ?? "kept");
   }
@@ -80,6 +82,11 @@ export class Draft extends EventTarget {
   #tell(type) {
     this.dispatchEvent(new Event(type));
   }
+}
+
+// What a person said; what the page measures goes on changing.
+function said({ active_seconds, behaviour, ...fields }) {
+  return fields;
 }
 
 // Makes `form` say what `fields` holds, as `fields()` gave it; what is not ticked there is not ticked here.

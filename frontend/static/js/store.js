@@ -1,6 +1,11 @@
 // What must outlive a reload: localStorage, or memory where storage is forbidden or full.
 // One record per name, so that two tabs never write over each other's.
+//
 // Not IndexedDB: here a value is kept when the call returns, so what was typed survives a tab that is killed just then.
+// Room is no reason for it. A draft has at most 200,000 characters and the quota is five million; without the server
+// nobody gets past the item on screen and the one ahead of it, so no more than a few records are ever here alone. Of
+// the others the server has a copy, a second after the last key: when room runs out, those go, the oldest first. A
+// private window keeps both kinds of storage as long as it is open, and neither longer.
 
 const memory = new Map();
 
@@ -14,16 +19,20 @@ export function read(name) {
   return memory.get(name) ?? null;
 }
 
-// Returns whether the value will survive a reload.
+// Returns whether the value will survive a reload. With `stored` in it, another copy is on the server.
 export function write(name, value) {
-  try {
-    localStorage.setItem(name, JSON.stringify(value));
-    memory.delete(name); // what another tab removes later must not come back from here
-    return true;
-  } catch {
-    memory.set(name, value);
-    return false;
-  }
+  const text = JSON.stringify(value);
+  do {
+    try {
+      localStorage.setItem(name, text);
+      memory.delete(name); // what another tab removes later must not come back from here
+      return true;
+    } catch {
+      // full or forbidden
+    }
+  } while (makeRoom(name));
+  memory.set(name, value);
+  return false;
 }
 
 export function forget(name) {
@@ -36,11 +45,22 @@ export function forget(name) {
 }
 
 export function names(prefix) {
-  const found = new Set([...memory.keys()]);
+  return [...new Set([...memory.keys(), ...kept()])].filter((name) => name.startsWith(prefix));
+}
+
+function kept() {
   try {
-    for (let i = 0; i < localStorage.length; i += 1) found.add(localStorage.key(i));
+    return Object.keys(localStorage);
   } catch {
-    // memory only
+    return []; // memory only
   }
-  return [...found].filter((name) => name.startsWith(prefix));
+}
+
+// Forgets the oldest value of which the server has a copy; returns whether there was one.
+function makeRoom(wanted) {
+  const [oldest] = kept()
+    .filter((name) => name.startsWith("attune:") && name !== wanted && read(name)?.stored)
+    .sort((one, other) => read(one).at - read(other).at);
+  if (oldest) localStorage.removeItem(oldest);
+  return Boolean(oldest);
 }
