@@ -9,6 +9,7 @@ from annotation.models import Campaign, Event, Role
 from annotation.told import of
 
 WORDS = {
+    "account.connected": _("Account {target} was connected to the identity provider"),
     "account.locked": _("Sign-ins under this name are locked for a while: {target}"),
     "account.created": _("Account {target} was made"),
     "batch.prioritised": _("Batch {target} was given another priority"),

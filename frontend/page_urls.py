@@ -12,6 +12,7 @@ from frontend.views import (
     home,
     invitations,
     later,
+    oidc,
     personal,
     proposals,
     readability,
@@ -22,6 +23,8 @@ from frontend.views import (
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", account.sign_in, name="login"),
+    path("login/oidc/", oidc.start, name="oidc"),
+    path("login/oidc/callback/", oidc.callback, name="oidc-callback"),
     path("logout/", account.sign_out, name="logout"),
     path("language/", set_language, name="set-language"),
     path("invitation/<str:secret>/", invitations.join, name="invitation"),

@@ -143,6 +143,16 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# An identity provider that speaks OpenID Connect; people sign in there as well when its address is given.
+ATTUNE_OIDC = {
+    "issuer": env.str("OIDC_ISSUER", default=""),
+    "client_id": env.str("OIDC_CLIENT_ID", default=""),
+    "client_secret": env.str("OIDC_CLIENT_SECRET", default=""),
+    "scopes": env.str("OIDC_SCOPES", default="openid profile email"),
+    "name": env.str("OIDC_NAME", default="OpenID Connect"),
+    # Whether somebody who is unknown here gets an account; without it they need one first, and connect it.
+    "creates": env.bool("OIDC_CREATES_ACCOUNTS", default=True),
+}
 # Invitations can be sent when this names a server: smtp+tls://user:password@host:587. Otherwise they are handed over.
 _mail = env.str("EMAIL_URL", default="")
 ATTUNE_SENDS_MAIL = bool(_mail)

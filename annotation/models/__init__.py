@@ -5,6 +5,7 @@ from annotation.models.campaigns import Campaign, Guideline
 from annotation.models.content import Completion, Image, Prompt
 from annotation.models.feedback import Feedback
 from annotation.models.gold import Gold
+from annotation.models.identities import Identity
 from annotation.models.invitations import Invitation
 from annotation.models.people import Membership, Role, User
 from annotation.models.proposals import Proposal
@@ -23,6 +24,7 @@ __all__ = [
     "Feedback",
     "Gold",
     "Guideline",
+    "Identity",
     "Image",
     "Invitation",
     "Membership",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
@@ -15,13 +16,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from annotation import attempts
-from annotation.access import SCOPES
 from annotation.errors import Invalid
 from annotation.models import TokenGrant
 from annotation.services import tokens
 from frontend.decorators import signed_in
 from frontend.forms.tokens import TokenForm
 from frontend.http import SignedInRequest, say
+
+
+def provider_name() -> str:
+    """Return what people know their identity provider as; nothing when there is none."""
+    return settings.ATTUNE_OIDC["name"] if settings.ATTUNE_OIDC["issuer"] else ""
 
 
 class SignInForm(AuthenticationForm):
@@ -33,9 +38,16 @@ class SignInForm(AuthenticationForm):
         return super().clean()
 
 
-sign_in = LoginView.as_view(
-    template_name="account/login.html", redirect_authenticated_user=True, authentication_form=SignInForm
-)
+class SignIn(LoginView):
+    template_name = "account/login.html"
+    redirect_authenticated_user = True
+    authentication_form = SignInForm
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        return super().get_context_data(**more, oidc=provider_name())
+
+
+sign_in = SignIn.as_view()
 sign_out = LogoutView.as_view()
 # Ends the person's other sessions; the one it is changed in goes on.
 change_password = signed_in(
@@ -69,7 +81,8 @@ def profile(request: SignedInRequest) -> HttpResponse:
         "made": made,
         "token_form": form,
         "campaigns": _roles(request),
-        "scopes": SCOPES,
+        "oidc": provider_name(),
+        "identities": request.user.identities.count() if provider_name() else 0,
     }
     return render(request, "account/profile.html", context, status=422 if form.errors else 200)
 
