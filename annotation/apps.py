@@ -9,3 +9,4 @@ class AnnotationConfig(AppConfig):
         from annotation import attempts
 
         attempts.connect()
+        import annotation.receivers  # noqa: F401

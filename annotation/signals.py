@@ -8,3 +8,5 @@ from django.dispatch import Signal
 task_completed = Signal()
 # Sent with `person` and `pseudonym`, inside the transaction, before what a person said is deleted.
 person_erased = Signal()
+# Sent with `event` and `campaign`, inside the transaction, when something was added to a campaign's audit trail.
+event_recorded = Signal()

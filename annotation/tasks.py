@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from annotation.importing import kept_files, leftovers, refusals, uploads
-from annotation.services import proposals, quality, queue
+from annotation.services import proposals, quality, queue, webhooks
 
 
 @shared_task(ignore_result=True)
@@ -31,9 +31,22 @@ def expire_files() -> None:
 def delete_leftovers() -> None:
     """Delete files of images that no row points to any more, after a week."""
     leftovers.delete_leftovers()
+    webhooks.forget_old()
 
 
 @shared_task(ignore_result=True)
 def propose_principles(proposal_id: int) -> None:
     """Find the principles that a critique speaks of."""
     proposals.fill(proposal_id=proposal_id)
+
+
+@shared_task(ignore_result=True)
+def deliver(delivery_id: int) -> None:
+    """Send one message to its webhook (queue `default`)."""
+    webhooks.deliver(delivery_id)
+
+
+@shared_task(ignore_result=True)
+def deliver_due() -> None:
+    """Send what is due again (beat)."""
+    webhooks.deliver_due()

@@ -53,6 +53,8 @@ WORDS = {
     "run.cancelled": _("{target} was cancelled"),
     "run.created": _("{target} was started"),
     "run.retried": _("{target} was tried again"),
+    "webhook.added": _("{target} is told what happens"),
+    "webhook.removed": _("{target} is told nothing more"),
     "person.erased": _("The data of a person was erased"),
     "snapshot.frozen": _("{target} was frozen"),
     "token.made": _("A token was made: {target}"),

@@ -18,6 +18,7 @@ from frontend.views import (
     reviews,
     runs,
     snapshots,
+    webhooks,
 )
 
 urlpatterns = [
@@ -42,6 +43,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/quality/", quality.campaign_quality, name="campaign-quality"),
     path("campaigns/<int:campaign_id>/quality/<slug:part>.csv", quality.quality_csv, name="quality-csv"),
     path("campaigns/<int:campaign_id>/export/", exports.campaign_export, name="campaign-export"),
+    path("campaigns/<int:campaign_id>/webhooks/", webhooks.webhook_list, name="webhooks"),
     path("campaigns/<int:campaign_id>/snapshots/", snapshots.snapshot_list, name="snapshots"),
     path("snapshots/<int:snapshot_id>/", snapshots.snapshot_detail, name="snapshot"),
     path("snapshots/<int:snapshot_id>/push/", snapshots.snapshot_push, name="snapshot-push"),

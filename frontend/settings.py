@@ -299,6 +299,7 @@ CELERY_BEAT_SCHEDULE = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 60.0},
     "refresh-quality": {"task": "annotation.tasks.refresh_quality", "schedule": 120.0},
     "expire-files": {"task": "annotation.tasks.expire_files", "schedule": 3600.0},
+    "deliver-due": {"task": "annotation.tasks.deliver_due", "schedule": 10.0},
     "delete-leftovers": {"task": "annotation.tasks.delete_leftovers", "schedule": 86_400.0},
     "advance-rounds": {"task": "training.tasks.advance_rounds", "schedule": 10.0},
     "recover-lost-runs": {"task": "training.tasks.recover_lost", "schedule": 20.0},
@@ -319,6 +320,12 @@ ATTUNE_EXTRACTOR_URL = env.str("ATTUNE_EXTRACTOR_URL", default="")
 ATTUNE_EXTRACTOR_MODEL = env.str("ATTUNE_EXTRACTOR_MODEL", default="")
 ATTUNE_EXTRACTOR_KEY = env.str("ATTUNE_EXTRACTOR_KEY", default="")
 ATTUNE_EXTRACTOR_TIMEOUT = env.float("ATTUNE_EXTRACTOR_TIMEOUT", default=60.0)  # seconds, for one try
+
+# --- Webhooks ----------------------------------------------------------------------------------------------------
+
+# Leads name where messages go, and this server sends them: to public addresses over HTTPS alone, unless an operator
+# whose receivers are in the same network says otherwise.
+ATTUNE_WEBHOOKS_PRIVATE = env.bool("WEBHOOKS_PRIVATE", default=False)
 
 # --- Data sets on a hub -------------------------------------------------------------------------------------------
 
@@ -377,6 +384,7 @@ SPECTACULAR_SETTINGS = {
         "TaskState": "annotation.models.Task.State",
         "AssignmentState": "annotation.models.Assignment.State",
         "CampaignWellbeing": "annotation.models.Campaign.Wellbeing",
+        "DeliveryState": "annotation.models.Delivery.State",
         "ProposalState": "annotation.models.Proposal.State",
         "RunState": "training.models.Run.State",
         "RunKind": "training.models.Run.Kind",

@@ -20,6 +20,7 @@ from annotation.api import (
     quality,
     schema,
     views,
+    webhooks,
     wellbeing,
     work,
 )
@@ -46,6 +47,15 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/export/", exchange.export, name="api-export"),
     path("campaigns/<int:campaign_id>/export/offer/", exchange.export_offer, name="api-export-offer"),
     path("campaigns/<int:campaign_id>/export/schema/", exchange.export_schema, name="api-export-schema"),
+    path("campaigns/<int:campaign_id>/webhooks/", webhooks.WebhookList.as_view(), name="api-webhooks"),
+    path(
+        "campaigns/<int:campaign_id>/webhooks/<int:webhook_id>/", webhooks.WebhookDetail.as_view(), name="api-webhook"
+    ),
+    path(
+        "campaigns/<int:campaign_id>/webhooks/<int:webhook_id>/deliveries/",
+        webhooks.DeliveryList.as_view(),
+        name="api-webhook-deliveries",
+    ),
     path("campaigns/<int:campaign_id>/images/<slug:sha256>/", images.ImageFile.as_view(), name="api-image"),
     path(
         "campaigns/<int:campaign_id>/images/<slug:sha256>/thumbnail/",

@@ -12,6 +12,7 @@ from annotation.models.proposals import Proposal
 from annotation.models.reports import QualityReport
 from annotation.models.reviews import Adjudication, Cause, Returned
 from annotation.models.tokens import TokenGrant
+from annotation.models.webhooks import Delivery, Webhook
 from annotation.models.work import Assignment, Task, TaskCompletion
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Campaign",
     "Cause",
     "Completion",
+    "Delivery",
     "Event",
     "Feedback",
     "Gold",
@@ -37,4 +39,5 @@ __all__ = [
     "TaskCompletion",
     "TokenGrant",
     "User",
+    "Webhook",
 ]

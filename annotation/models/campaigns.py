@@ -71,6 +71,8 @@ class Campaign(models.Model):
     requires = models.JSONField(default=list, blank=True)
     # What bit n of `Task.tags` stands for: "needs lang:de", "about violence"; see `annotation.routing`.
     tags = models.JSONField(default=list, blank=True, editable=False)
+    # Whether a webhook wants to be told what happens here; kept by `services.webhooks`.
+    listens = models.BooleanField(default=False, editable=False)
     guideline_version = models.PositiveIntegerField(default=1)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="campaigns_created")
     created_at = models.DateTimeField(auto_now_add=True)

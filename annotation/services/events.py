@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from annotation.models import Campaign, Event, User
+from annotation.signals import event_recorded
 
 
 def record(
@@ -23,7 +24,10 @@ def record(
     new value by name, both as JSON has them.
     """
     told = {**(detail or {}), **{name: {"from": old, "to": new} for name, (old, new) in (changes or {}).items()}}
-    return Event.objects.create(campaign=campaign, actor=actor, action=action, target=target[:80], detail=told)
+    made = Event.objects.create(campaign=campaign, actor=actor, action=action, target=target[:80], detail=told)
+    if campaign is not None:
+        event_recorded.send(sender=Event, event=made, campaign=campaign)
+    return made
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

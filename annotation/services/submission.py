@@ -19,7 +19,7 @@ from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLos
 from annotation.feedback import kind, shown_images
 from annotation.models import Assignment, Campaign, Feedback, Returned, Task, User
 from annotation.prepared import Insert, Select, Update
-from annotation.services import returning, second_look
+from annotation.services import returning, second_look, webhooks
 from annotation.services.queue import lock_task
 from annotation.signals import task_completed
 from annotation.storable import unstorable
@@ -184,6 +184,8 @@ def _store(
             held.state, held.closed_at, held.draft = Assignment.State.SUBMITTED, now, None
             _CLOSE(pk=held.pk, now=now)
         second_look.pass_on(feedback)
+        if held.campaign.listens:
+            webhooks.feedback_created(feedback, task)
     except (LeaseLost, CampaignClosed) as lost:
         Assignment.objects.filter(pk=held.pk).update(draft=_draft_of(data))
         return lost
@@ -219,6 +221,7 @@ def _take(task: Task, held: Assignment) -> None:
     _COUNT(pk=task.pk, done=task.done, seats=task.seats, state=task.state)
     if completed:
         task_completed.send(sender=Task, task=task)
+        webhooks.batch_completed(held.campaign, task.batch)
 
 
 def refuse_closed(campaign: Campaign) -> None:

@@ -28,7 +28,7 @@ def _person(request: SignedInRequest, pseudonym: str) -> User:
         return request.user
     found = User.objects.filter(pseudonym=pseudonym).first() if request.user.is_superuser else None
     if found is None:
-        raise Http404("There is no such person.")
+        raise Http404(gettext("There is no such person."))
     return found
 
 

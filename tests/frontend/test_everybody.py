@@ -80,6 +80,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("personal-file", "get", {}, (302, *[200] * 6)),
     ("personal-of", "get", {}, (302, 404, 404, 404, 404, 404, 200)),
     ("personal-file-of", "get", {}, (302, 404, 404, 404, 404, 404, 200)),
+    ("webhooks", "get", {}, LEADS),
     ("snapshots", "get", {}, READERS),
     ("snapshot", "get", {}, READERS),
     ("snapshot-push", "post", {}, READERS_POST),

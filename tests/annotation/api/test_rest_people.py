@@ -17,6 +17,7 @@ EVERYBODY = (200, 200, 200, 200, 200, 200, 200)
 MEMBERS = (401, 404, 200, 200, 200, 200, 200)
 READERS = (401, 404, 403, 403, 200, 200, 200)
 LEADS = (401, 404, 403, 403, 403, 200, 200)
+HOOK = {"url": "https://example.org/hook", "events": ["batch.completed"]}
 MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-schema", "get", None, EVERYBODY),
     ("api-docs", "get", None, EVERYBODY),
@@ -47,6 +48,11 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-export", "get", None, READERS),
     ("api-export-schema", "get", None, READERS),
     ("api-export-offer", "get", None, READERS),
+    ("api-webhooks", "get", None, LEADS),
+    ("api-webhooks", "post", HOOK, (401, 404, 403, 403, 403, 201, 201)),
+    # Nobody made this one; what is told is tested where somebody is.
+    ("api-webhook", "delete", None, (401, 404, 403, 403, 403, 404, 404)),
+    ("api-webhook-deliveries", "get", None, (401, 404, 403, 403, 403, 404, 404)),
     ("api-tasks", "get", None, READERS),
     ("api-gold", "get", None, (401, 404, 403, 403, 204, 204, 204)),
     ("api-gold", "put", {"answer": {"preference": "1"}}, READERS),
@@ -102,6 +108,7 @@ def test_everybody_gets_what_is_theirs(
     path = path.replace("<int:event_id>", "999999").replace("<slug:sha256>", "0" * 64)
     path = (
         path.replace("<int:invitation_id>", "999999")
+        .replace("<int:webhook_id>", "999999")
         .replace("<int:grant_id>", "999999")
         .replace("<int:task_id>", str(held.task_id))
     )

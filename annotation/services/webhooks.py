@@ -1,0 +1,186 @@
+"""Telling other servers: who is told, putting messages on their way, and trying again."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from celery import current_app
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError
+
+from annotation.errors import Invalid, TooMany
+from annotation.models import Campaign, Delivery, Feedback, Task, User, Webhook
+from annotation.services import events
+from annotation.webhooks import EVENTS, check_url, post, secret_of, signature
+
+log = logging.getLogger(__name__)
+
+TASK = "annotation.tasks.deliver"
+MOST = 20  # receivers of one campaign
+# Seconds until the next try: about two days in all, as Standard Webhooks recommends.
+BACKOFF = (5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
+# A try that nobody finished, because its worker died, is taken up again after this.
+LOST = datetime.timedelta(minutes=2)
+KEPT = datetime.timedelta(days=30)
+AT_ONCE = 200
+# Of the audit trail: what begins with this is told as that.
+_TOLD = {
+    "round.": "round.state",
+    "policy.promoted": "version.promoted",
+    "policy.rolled_back": "version.promoted",
+    "reward.promoted": "version.promoted",
+    "reward.rolled_back": "version.promoted",
+    "snapshot.frozen": "snapshot.created",
+}
+
+
+@transaction.atomic
+def add(*, campaign: Campaign, url: str, wanted: Sequence[str], actor: User) -> tuple[Webhook, str]:
+    """Return a new receiver and its secret, which is never told again; raises `Invalid` and `TooMany`."""
+    url = url.strip()
+    check_url(url)
+    unknown = sorted(set(wanted) - set(EVENTS))
+    if unknown or not wanted:
+        message = _("Choose at least one of: {events}.").format(events=", ".join(EVENTS))
+        raise Invalid(message, {"events": [message]})
+    locked = Campaign.objects.select_for_update().get(pk=campaign.pk)
+    if locked.webhooks.count() >= MOST:
+        raise TooMany(_("A campaign tells at most {most} receivers.").format(most=MOST))
+    made = Webhook.objects.create(campaign=locked, url=url, events=sorted(set(wanted)), created_by=actor)
+    _note(locked)
+    campaign.listens = True
+    events.record(campaign=locked, actor=actor, action="webhook.added", target=url[:80], detail={"events": made.events})
+    return made, secret_of(made.salt)
+
+
+@transaction.atomic
+def remove(*, webhook: Webhook, actor: User) -> None:
+    """Take a receiver out, with its log; what waits for it is not sent."""
+    campaign = webhook.campaign
+    events.record(campaign=campaign, actor=actor, action="webhook.removed", target=webhook.url[:80])
+    webhook.delete()
+    _note(campaign)
+
+
+def _note(campaign: Campaign) -> None:
+    """Keep on the campaign whether anybody listens: to judge an item must not cost a look for who does."""
+    listens = Webhook.objects.filter(campaign=campaign, is_active=True).exists()
+    Campaign.objects.filter(pk=campaign.pk).update(listens=listens)
+
+
+def emit(campaign: Campaign, event: str, data: Mapping[str, Any]) -> int:
+    """Put a message on its way to each receiver that wants this event; return how many. Call it in the transaction."""
+    if not campaign.listens:
+        return 0
+    receivers = [one for one in Webhook.objects.filter(campaign=campaign, is_active=True) if event in one.events]
+    for receiver in receivers:
+        _enqueue(receiver, event, data)
+    return len(receivers)
+
+
+def _enqueue(receiver: Webhook, event: str, data: Mapping[str, Any]) -> Delivery:
+    body = orjson.dumps({"type": event, "timestamp": timezone.now().isoformat(), "data": dict(data)}).decode()
+    made = Delivery.objects.create(webhook=receiver, event=event, body=body)
+    transaction.on_commit(lambda: _wake(made.pk))
+    return made
+
+
+def _wake(delivery_id: int) -> None:
+    try:
+        current_app.send_task(TASK, [delivery_id], queue="default")
+    except OperationalError as error:
+        # The row is stored; the beat finds it.
+        log.warning("The broker cannot be reached (%s); message %s waits for the beat.", error, delivery_id)
+
+
+def recorded(campaign: Campaign, *, action: str, target: str, detail: Mapping[str, Any]) -> None:
+    """Tell of an entry of the audit trail, if it is one that is told of."""
+    event = next((told for begins, told in _TOLD.items() if action.startswith(begins)), None)
+    if event is not None:
+        emit(campaign, event, {"campaign": campaign.pk, "action": action, "target": target, **detail})
+
+
+def feedback_created(feedback: Feedback, task: Task) -> None:
+    """Tell of a judgement: which one, about what, by whom; what was said is fetched with a token."""
+    data = {
+        "campaign": feedback.campaign_id,
+        "feedback": feedback.pk,
+        "version": feedback.version,
+        "task": task.external_id,
+        "batch": task.batch,
+        "annotator": User.objects.values_list("pseudonym", flat=True).get(pk=feedback.user_id),
+        "kind": feedback.kind,
+    }
+    emit(feedback.campaign, "feedback.created", data)
+
+
+def batch_completed(campaign: Campaign, batch: str) -> None:
+    """Tell that a batch is complete, if no item of it is open. Call it when one of its items has been completed."""
+    if campaign.listens and batch and not Task.objects.filter(campaign=campaign, batch=batch, state="open").exists():
+        emit(campaign, "batch.completed", {"campaign": campaign.pk, "batch": batch})
+
+
+def deliver(delivery_id: int) -> None:
+    """Try one message now, if it is due and nobody else tries it. Safe to run twice, and at once."""
+    now = timezone.now()
+    due = Delivery.objects.filter(pk=delivery_id, state=Delivery.State.WAITING, next_at__lte=now)
+    if not due.update(next_at=now + LOST):
+        return
+    delivery = Delivery.objects.select_related("webhook__campaign").get(pk=delivery_id)
+    webhook = delivery.webhook
+    timestamp = int(now.timestamp())
+    signed = signature(secret_of(webhook.salt), message_id=delivery.message_id, timestamp=timestamp, body=delivery.body)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "Attune-Webhooks/1",
+        "webhook-id": delivery.message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signed,
+    }
+    answer = post(webhook.url, body=delivery.body, headers=headers)
+    delivery.attempts += 1
+    delivery.status_code, delivery.error = answer.status, answer.error
+    delivery.done_at = timezone.now()
+    if answer.is_good:
+        delivery.state = Delivery.State.DELIVERED
+    elif answer.status == 410 or delivery.attempts > len(BACKOFF):
+        delivery.state = Delivery.State.FAILED
+    else:
+        delivery.done_at = None
+        delivery.next_at = timezone.now() + datetime.timedelta(seconds=BACKOFF[delivery.attempts - 1])
+    delivery.save(update_fields=["attempts", "status_code", "error", "state", "next_at", "done_at"])
+    if answer.status == 410:  # gone: the receiver wants nothing more
+        Webhook.objects.filter(pk=webhook.pk).update(is_active=False)
+        _note(webhook.campaign)
+
+
+def deliver_due() -> int:
+    """Try what is due and return how many that were: new tries, and what a lost message never woke anybody for."""
+    due = Delivery.objects.filter(state=Delivery.State.WAITING, next_at__lte=timezone.now(), webhook__is_active=True)
+    found = list(due.order_by("next_at").values_list("pk", flat=True)[:AT_ONCE])
+    for delivery_id in found:
+        _wake(delivery_id)
+    return len(found)
+
+
+def send_again(*, delivery: Delivery) -> None:
+    """Try a message once more, now, whatever became of it; its receiver knows it by its id."""
+    Delivery.objects.filter(pk=delivery.pk).update(state=Delivery.State.WAITING, next_at=timezone.now(), attempts=0)
+    transaction.on_commit(lambda: _wake(delivery.pk))
+
+
+def ping(*, webhook: Webhook, actor: User) -> Delivery:
+    """Put a message on its way that says nothing, to see whether it arrives."""
+    with transaction.atomic():
+        return _enqueue(webhook, "ping", {"campaign": webhook.campaign_id, "by": actor.pseudonym})
+
+
+def forget_old() -> int:
+    """Delete messages older than thirty days, and return how many."""
+    return Delivery.objects.filter(created_at__lt=timezone.now() - KEPT).delete()[0]
