@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from annotation import routing
 from annotation.errors import Invalid
-from annotation.models import Adjudication, Campaign, Feedback
+from annotation.models import Adjudication, Campaign, Feedback, QualityReport
 from annotation.models.feedback import FeedbackQuerySet
 
 SPLITS = ("train", "test")
@@ -43,6 +43,9 @@ class Filters:
     min_severity: int | None = None
     # Of an item that a reviewer decided, only the judgement that stands for it.
     adjudicated: bool = False
+    # Only judgements of people whose weight in the quality report is at least this, 1 being the mean; who is not in it
+    # yet has 1. The report is that of the moment.
+    min_weight: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no row could meet; raises `Invalid`."""
@@ -79,6 +82,18 @@ class Filters:
             # What was amended after it was accepted stands in its newest version: that is all an export ever gives.
             other = decided.exclude(feedback__assignment=OuterRef("assignment"))
             found = found.exclude(Exists(other))
+        if self.min_weight is not None:
+            report = QualityReport.objects.filter(campaign=campaign).first()
+            people = report.figures["people"] if report else []
+            light = [one["annotator"] for one in people if one["weight"] < self.min_weight]
+            # What is not in the report has the usual weight.
+            found = (
+                found.exclude(user__pseudonym__in=light)
+                if self.min_weight <= 1
+                else found.filter(
+                    user__pseudonym__in=[one["annotator"] for one in people if one["weight"] >= self.min_weight]
+                )
+            )
         return found
 
 

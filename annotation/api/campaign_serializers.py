@@ -28,6 +28,12 @@ class CampaignSettings(serializers.Serializer):
     cohort_overlap = serializers.IntegerField(
         required=False, min_value=1, max_value=50, help_text="so many people each."
     )
+    overlap_most = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=50,
+        help_text="Where judgements leave an answer unsure, more people are asked, up to so many; 0 for never.",
+    )
     lease_seconds = serializers.IntegerField(required=False, min_value=60, max_value=86_400)
     wellbeing = serializers.ChoiceField(
         required=False, choices=Campaign.Wellbeing.choices, help_text="What people may have to read."
@@ -108,6 +114,7 @@ class CampaignOut(serializers.Serializer):
     daily_limit = serializers.IntegerField()
     cohort_percent = serializers.IntegerField()
     cohort_overlap = serializers.IntegerField()
+    overlap_most = serializers.IntegerField()
     batch_limit = serializers.IntegerField()
     batch_share = serializers.IntegerField()
     weekly_limit = serializers.IntegerField()

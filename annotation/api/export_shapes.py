@@ -57,6 +57,12 @@ class ExportQuery(serializers.Serializer):
     )
     audit = serializers.BooleanField(default=True, help_text="Whether the audit slice is part of the export.")
     simulated = serializers.BooleanField(default=True, help_text="Whether simulated people's judgements are.")
+    min_weight = serializers.FloatField(
+        min_value=0,
+        max_value=10,
+        required=False,
+        help_text="Only judgements of people whose weight in the quality report is at least this; 1 is the mean.",
+    )
     adjudicated = serializers.BooleanField(
         default=False, help_text="Of items that a reviewer decided, only the judgement that stands for them."
     )
@@ -93,6 +99,7 @@ def filters_of(asked: dict[str, Any]) -> Filters:
         min_agreement=asked.get("min_agreement"),
         min_severity=asked.get("min_severity"),
         adjudicated=asked["adjudicated"],
+        min_weight=asked.get("min_weight"),
     )
 
 

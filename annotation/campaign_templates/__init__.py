@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 # Settings of a campaign that a template may leave out, and has then as they usually are.
 MORE_SETTINGS = (
     *("daily_limit", "weekly_limit", "rest_after", "cohort_percent", "cohort_overlap", "batch_limit", "batch_share"),
-    *("about", "requires"),
+    *("about", "requires", "overlap_most"),
 )
 # In the order in which a lead sees them.
 ORDER = (

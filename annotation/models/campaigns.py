@@ -50,6 +50,8 @@ class Campaign(models.Model):
     cohort_overlap = models.PositiveSmallIntegerField(
         default=3, validators=[MinValueValidator(1), MaxValueValidator(50)]
     )
+    # Where people's judgements leave an item's answer unsure, more are asked, up to so many; 0 for never.
+    overlap_most = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(50)])
     lease_seconds = models.PositiveIntegerField(
         default=1800, validators=[MinValueValidator(60), MaxValueValidator(86400)]
     )

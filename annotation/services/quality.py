@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Max
+from django.db.models import Count, Exists, F, Max, OuterRef
 from django.utils import timezone
 
 from annotation import reliability
-from annotation.models import Campaign, Feedback, QualityReport
+from annotation.models import Adjudication, Campaign, Feedback, QualityReport, Task
+from annotation.services.queue import QUEUE_ORDER
 
 # Judgements up to which a page makes the report itself when it is out of date; the rest is the background's work.
 AT_ONCE = 500
+# The chance that the likeliest answer is wrong, from which on one more person is asked.
+UNSURE = 0.2
 
 
 def current(campaign: Campaign) -> QualityReport | None:
@@ -48,13 +51,35 @@ def refresh_all() -> int:
     )
     late = [pk for pk, count, last in extents if not is_fresh(known.get(pk), count, last)]
     for campaign in Campaign.objects.filter(pk__in=late).order_by("pk"):
-        refresh(campaign=campaign)
+        widen(campaign=campaign, report=refresh(campaign=campaign))
     return len(late)
 
 
 def _extent(campaign: Campaign) -> tuple[int, int]:
     found = Feedback.objects.current().filter(campaign=campaign).aggregate(count=Count("id"), last=Max("id"))
     return found["count"], found["last"] or 0
+
+
+def widen(*, campaign: Campaign, report: QualityReport) -> int:
+    """Ask one more person about complete items whose answer is unsure, up to the campaign's most; return how many.
+
+    The queue reads `wanted` as ever, so handing out an item costs no more. One person at a time, so that an item stops
+    as soon as its answer is sure. A decision of a reviewer ends it too, and what was withdrawn stays so.
+    """
+    if campaign.overlap_most < 1 or not campaign.is_open:
+        return 0
+    unsure = [one["task"] for one in report.figures["unsure"] if one["uncertainty"] > UNSURE]
+    decided = Adjudication.objects.filter(task=OuterRef("pk"), is_current=True)
+    with transaction.atomic():
+        tasks = list(
+            Task.objects.select_for_update(no_key=True)
+            .filter(pk__in=unsure, state=Task.State.COMPLETE, done__lt=campaign.overlap_most)
+            .exclude(Exists(decided))
+            .order_by(*QUEUE_ORDER)
+            .values_list("pk", flat=True)
+        )
+        Task.objects.filter(pk__in=tasks).update(wanted=F("done") + 1, seats=1, state=Task.State.OPEN)
+    return len(tasks)
 
 
 def without_policies(figures: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Settings(TypedDict, total=False):
     overlap: int
     cohort_percent: int
     cohort_overlap: int
+    overlap_most: int
     lease_seconds: int
     wellbeing: str
     support: str

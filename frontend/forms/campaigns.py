@@ -110,6 +110,17 @@ class CampaignForm(forms.Form):
         required=False,
         help_text=_("Counts, like the share, for items imported from now on whose row does not say “wanted”."),
     )
+    overlap_most = forms.IntegerField(
+        label=_("People per item at most, where the answer is unsure"),
+        min_value=0,
+        max_value=50,
+        initial=0,
+        required=False,
+        help_text=_(
+            "When an item has its judgements and they leave its answer unsure, one more person is asked, up to so "
+            "many. 0 for never."
+        ),
+    )
     lease_minutes = forms.IntegerField(
         label=_("Minutes an item is held"),
         min_value=1,
@@ -249,7 +260,7 @@ class CampaignForm(forms.Form):
 # What settings and the form call by the same name.
 SAME = (
     *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "support", "daily_limit"),
-    *("weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
+    *("overlap_most", "weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
 )
 
 

@@ -46,6 +46,15 @@ class ExportForm(forms.Form):
         label=_("Severity at least"),
         choices=[("", _("Any")), ("1", _("Minor")), ("2", _("Moderate")), ("3", _("Severe"))],
     )
+    min_weight = forms.FloatField(
+        required=False,
+        label=_("Weight of the person at least"),
+        min_value=0,
+        max_value=10,
+        help_text=_("As the quality page has it: 1 is the mean, 0 tells nothing."),
+        widget=forms.NumberInput(attrs={"step": "0.1"}),
+    )
+    adjudicated = forms.BooleanField(required=False, label=_("Where a reviewer decided, only what stands"))
     without_audit = forms.BooleanField(required=False, label=_("Without the audit slice"))
     without_simulated = forms.BooleanField(required=False, label=_("Without simulated people"))
 
@@ -62,6 +71,7 @@ class ExportForm(forms.Form):
         said = dict(self.cleaned_data)
         for name in ("audit", "simulated"):
             said[name] = "false" if said.pop(f"without_{name}") else None
+        said["adjudicated"] = "true" if said["adjudicated"] else None
         if said["file"] == "jsonl":
             said["file"] = None
         return {name: str(value) for name, value in said.items() if value not in (None, "")}

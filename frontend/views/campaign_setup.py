@@ -187,6 +187,7 @@ def _values(form: CampaignForm) -> dict[str, Any]:
         "daily_limit": cleaned["daily_limit"] or 0,
         "cohort_percent": cleaned["cohort_percent"] or 0,
         "cohort_overlap": cleaned["cohort_overlap"] or 3,
+        "overlap_most": cleaned["overlap_most"] or 0,
         "batch_limit": cleaned["batch_limit"] or 0,
         "batch_share": cleaned["batch_share"] or 0,
         "weekly_limit": cleaned["weekly_limit"] or 0,

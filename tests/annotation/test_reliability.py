@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from django.test import Client
 
 from annotation import reliability
-from annotation.models import Campaign, Membership, QualityReport, Role, User
+from annotation.dataset_filters import Filters
+from annotation.datasets import rows
+from annotation.models import Campaign, Feedback, Membership, QualityReport, Role, Task, User
 from annotation.quality.labels import USUAL, dawid_skene, majority
 from annotation.services import quality
 from annotation.tasks import refresh_quality
@@ -132,3 +135,49 @@ def test_a_majority_weighted_by_these_weights_beats_the_plain_one_where_there_is
         right["weighted"] += max(scores, key=lambda label: (scores[label], label == plain[item])) == gold[item]
         right["plain"] += plain[item] == gold[item]
     assert right["weighted"] > right["plain"]
+
+
+@pytest.mark.django_db
+class TestUse:
+    def test_one_more_is_asked_where_the_answer_is_unsure_up_to_the_most(self, lead: User):
+        people = [make_user() for _ in range(5)]
+        campaign = make_campaign(lead=lead, annotators=people, tasks=8, overlap=2)
+        campaign.overlap_most = 3
+        campaign.save()
+        for person in people[:2]:
+            for number in range(8):
+                judge(person, campaign, preference=2 if number % 2 else -2)
+        # They agree on all but this one.
+        split = campaign.tasks.order_by("id")[3]
+        current = Feedback.objects.get(task=split, user=people[1])
+        judge(people[1], campaign, preference=-2, assignment=current.assignment)
+        assert quality.refresh_all() == 1
+        split.refresh_from_db()
+        assert (split.wanted, split.done, split.seats, split.state) == (3, 2, 1, Task.State.OPEN)
+        assert campaign.tasks.filter(state=Task.State.OPEN).get() == split
+        judge(people[2], campaign, preference=0)
+        quality.refresh_all()
+        split.refresh_from_db()
+        assert (split.wanted, split.done, split.state) == (3, 3, Task.State.COMPLETE), "three are the most"
+
+    def test_a_campaign_that_did_not_ask_for_it_stays_as_it_is(self, lead: User):
+        campaign, _people = judged_campaign(lead, items=6)
+        quality.refresh_all()
+        assert not campaign.tasks.filter(state=Task.State.OPEN).exists()
+
+    def test_an_export_leaves_out_whose_labels_tell_little(self, lead: User):
+        campaign, people = judged_campaign(lead)
+        quality.refresh(campaign=campaign)
+        kept = {row["annotator"] for row in rows(campaign, "judgements", Filters(min_weight=0.5))}
+        assert kept == {people[name].pseudonym for name in ("good", "better")}
+        new = make_user("new")
+        Membership.objects.create(campaign=campaign, user=new, role=Role.ANNOTATOR)
+        make_task(campaign, number=77)
+        judge(new, campaign)
+        kept = {row["annotator"] for row in rows(campaign, "judgements", Filters(min_weight=0.5))}
+        assert new.pseudonym in kept
+        assert len({row["annotator"] for row in rows(campaign, "judgements")}) == 5
+        client = Client()
+        client.force_login(lead)
+        sent = client.get(f"/api/campaigns/{campaign.pk}/export/?view=pairs&min_weight=2")
+        assert {people["good"].pseudonym} == {json.loads(line)["annotator"] for line in b"".join(sent).splitlines()}
