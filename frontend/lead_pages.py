@@ -33,6 +33,7 @@ def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
     """Return the pages of a campaign that this person may open."""
     found = [
         ("campaign", _("Overview"), True),
+        ("operations", _("Operations"), True),
         ("campaign-import", pgettext("tab", "Import"), True),
         ("campaign-people", _("People"), lead),
         ("campaign-quality", _("Quality"), True),

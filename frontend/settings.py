@@ -85,6 +85,11 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
+# Prometheus asks /metrics with this in its header; without it requests are not counted and there is nothing to ask.
+ATTUNE_METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+if ATTUNE_METRICS_TOKEN:
+    MIDDLEWARE.insert(0, "frontend.metrics.Latency")
+
 ROOT_URLCONF = "frontend.urls"
 WSGI_APPLICATION = "frontend.wsgi.application"
 TEMPLATES = [

@@ -6,11 +6,12 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from annotation.api.errors import no_such_address
-from frontend.views import health
+from frontend.views import health, metrics
 
 urlpatterns = [
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics.prometheus, name="metrics"),
     path("admin/", admin.site.urls),
     path("api/", include("annotation.api.urls")),
     path("api/training/", include("training.api.urls")),

@@ -69,6 +69,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("campaign-invitations", "get", {}, LEADS),
     ("invitation", "get", {}, (404,) * 7),  # there is none; taken in its own test
     ("password", "get", {}, SIGNED_IN),
+    ("operations", "get", {}, READERS),
+    ("campaign-hours", "get", {}, LEADS),
     ("audit", "get", {}, LEADS),
     ("server-audit", "get", {}, (302, 404, 404, 404, 404, 404, 200)),
     ("reviews", "get", {}, (302, 404, 403, 200, 403, 200, 200)),

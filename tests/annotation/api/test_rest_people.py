@@ -65,6 +65,8 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-invitations", "get", None, LEADS),
     ("api-invitations", "post", {}, (401, 404, 403, 403, 403, 201, 201)),
     ("api-invitation", "delete", None, (401, 404, 403, 403, 403, 404, 404)),
+    ("api-metrics", "get", None, READERS),
+    ("api-hours", "get", None, LEADS),
     ("api-events", "get", None, LEADS),
     ("api-server-events", "get", None, (401, 404, 404, 404, 404, 404, 200)),
     ("api-batches", "get", None, READERS),

@@ -1,0 +1,86 @@
+"""How a campaign runs, and how much each person worked, as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import api_view
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotation import hours, operations, permissions
+from annotation.access import Action
+from annotation.api.parsing import checked_query
+from annotation.api.wellbeing import ExposureOut
+from annotation.exposure import exposure
+
+
+class QueueOut(serializers.Serializer):
+    open_items = serializers.IntegerField(help_text="That still want judgements.")
+    free_seats = serializers.IntegerField(help_text="Judgements that could be begun now.")
+    leases = serializers.IntegerField(help_text="Items that somebody holds.")
+    judgements = serializers.IntegerField()
+    oldest_seconds = serializers.FloatField(allow_null=True, help_text="Since the oldest open item came in.")
+
+
+class VolumeOut(serializers.Serializer):
+    round = serializers.IntegerField(allow_null=True)
+    policy = serializers.CharField()
+    items = serializers.IntegerField()
+    open_items = serializers.IntegerField()
+    judgements = serializers.IntegerField()
+    wanted = serializers.IntegerField()
+    oldest_seconds = serializers.FloatField(allow_null=True)
+
+
+class MetricsOut(serializers.Serializer):
+    queue = QueueOut()
+    volumes = VolumeOut(many=True, help_text="By round and policy.")
+    exposure = ExposureOut(many=True)
+
+
+class HoursQuery(serializers.Serializer):
+    since = serializers.DateField(required=False, help_text="The first day; that of this month when left out.")
+    until = serializers.DateField(required=False, help_text="The last day; today when left out.")
+
+
+class HoursOut(serializers.Serializer):
+    username = serializers.CharField()
+    pseudonym = serializers.CharField()
+    day = serializers.DateField()
+    items = serializers.IntegerField()
+    corrections = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    active_seconds = serializers.FloatField(help_text="In which the page was open and used.")
+    unmeasured = serializers.IntegerField(help_text="Judgements for which no time is known.")
+
+
+@extend_schema(operation_id="campaigns_metrics", responses=MetricsOut, tags=["campaigns"])
+@api_view(["GET"])
+def campaign_metrics(request: Request, campaign_id: int) -> Response:
+    """Return what waits and for how long, what is held, and how much of each round and policy was judged."""
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
+    queue = operations.queues(campaign).get(campaign.pk, operations.Queue(0, 0, 0, 0, None))
+    body = {"queue": queue, "volumes": operations.volumes(campaign), "exposure": exposure(campaign)}
+    return Response(MetricsOut(body).data)
+
+
+@extend_schema(
+    operation_id="campaigns_hours", parameters=[HoursQuery], responses=HoursOut(many=True), tags=["campaigns"]
+)
+@api_view(["GET"])
+def campaign_hours(request: Request, campaign_id: int) -> Response:
+    """Return how much each person worked on each day, by name, for their pay; for leads."""
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.PEOPLE)
+    asked = checked_query(HoursQuery, request)
+    first, today = hours.this_month(timezone.localdate())
+    since, until = asked.get("since", first), asked.get("until", today)
+    try:
+        days = hours.by_day(campaign, since, until)
+    except OverflowError:
+        raise ValidationError({"until": ["There is no such time."]}) from None
+    return Response(HoursOut([asdict(one) for one in days], many=True).data)
