@@ -47,9 +47,13 @@ def safer_pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def rating_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Ratings of two attributes, each missing in a third of the rows: thanks make it kind, words make it long."""
-    rows = []
+    """Ratings of two attributes, each missing in a third of the rows: thanks make it kind, words make it long.
+
+    Each prompt has two rated answers.
+    """
+    rows: list[dict[str, Any]] = []
     for number, row in enumerate(pair_rows(count, seed=seed)):
+        row |= {"prompt": rows[-1]["prompt"]} if number % 2 else {}
         text = row["chosen" if number % 2 else "rejected"]
         kind, size = 4.0 * (number % 2), min(len(text[0]["content"].split()) / 2, 4.0)
         ratings = {"kind": None if number % 3 == 0 else kind, "long": None if number % 3 == 1 else size}

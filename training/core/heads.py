@@ -206,6 +206,15 @@ class AttributesHead(Head):
         return nn.functional.linear(pooled.float(), self.rate.weight.float(), self.rate.bias.float())
 
 
+class LogitHead(AttributesHead):
+    """One log-odds a sequence: σ of it is a probability, so it has a bias, and 0 means even chances."""
+
+    kind = "logit"
+
+    def __init__(self, hidden_size: int, names: Sequence[str] = ("log_odds",)) -> None:
+        super().__init__(hidden_size, names)
+
+
 class YesNoHead(Head):
     """Whether an answer satisfies a principle: log p(Yes) - log p(No), the difference of two rows of an output layer.
 
@@ -335,7 +344,8 @@ def _correlation(one: Tensor, other: Tensor) -> Tensor:
 
 
 HEADS: dict[str, Callable[..., Head]] = {
-    head.kind: head for head in (ScalarHead, CostHead, EnsembleHead, GaussianHead, AttributesHead, YesNoHead, GatedHead)
+    head.kind: head
+    for head in (ScalarHead, CostHead, EnsembleHead, GaussianHead, AttributesHead, LogitHead, YesNoHead, GatedHead)
 }
 
 
@@ -372,6 +382,11 @@ def attributes(hidden_size: int, names: Sequence[str], start: Head | None) -> He
     if isinstance(start, AttributesHead) and start.names == tuple(names):
         return start
     return AttributesHead(hidden_size, names)
+
+
+def logit(hidden_size: int, names: Sequence[str], start: Head | None) -> Head:
+    """Return a head for a probability."""
+    return start if isinstance(start, LogitHead) else LogitHead(hidden_size)
 
 
 def yes_no(hidden_size: int, names: Sequence[str], start: Head | None) -> Head:

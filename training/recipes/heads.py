@@ -40,6 +40,11 @@ class AttributesHead(Trained):
     """One output for each attribute that people rated. arXiv:2406.12845."""
 
 
+@part("head", "logit", target="training.core.heads:logit")
+class LogitHead(Trained):
+    """The log-odds of one thing, where 0 means even chances. arXiv:2401.15043."""
+
+
 @part("head", "yes-no", target="training.core.heads:yes_no")
 class YesNoHead(Trained):
     """Whether an answer satisfies a principle that is asked about. arXiv:2509.21319."""

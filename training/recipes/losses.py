@@ -68,10 +68,20 @@ class YesNo:
     needs: ClassVar[tuple[str, ...]] = ()
 
 
+@part("records", "priorities", target="training.core.priorities:hierarchical")
+class Priorities:
+    """Pairs out of ratings, by the order in which the attributes matter. HERON, arXiv:2309.02632."""
+
+    gives: ClassVar[str] = "pairs"
+    priorities: str = knob("", "attributes, the most important first, with a minus where less is better; empty: a to z")
+    margins: str = knob("0, 0.5", "gap that is still a tie, in standard deviations, one a level; the last one goes on")
+
+
 @part("records", "consensus", target="training.core.principles:consensus")
 class Consensus:
     """Judgements that everybody who judged the answer agrees with. arXiv:2509.21319."""
 
+    gives: ClassVar[str] = "principles"
     min_annotators: int = knob(
         0, "people who have to have judged an answer and agree; 0 takes every judgement", low=0, high=100
     )
@@ -118,6 +128,11 @@ class Entailment:
     """Cross-entropy of yes and no. arXiv:2509.21319."""
 
     balance: float = knob(1.0, "weight of a no; above 1 where most answers are yes", low=0.0)
+
+
+@part("loss", "discriminator", target="training.core.losses.discriminator:discriminator")
+class Discriminator:
+    """Cross-entropy of each answer of a pair by itself: was it written before or after? arXiv:2401.15043."""
 
 
 @part("loss", "dpo", target="training.core.losses.dpo:dpo")

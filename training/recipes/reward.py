@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
-from training.recipes.heads import AttributesHead, CostHead, EnsembleHead, GatedHead, GaussianHead, YesNoHead
+from training.recipes.heads import AttributesHead, CostHead, EnsembleHead, GatedHead, GaussianHead, LogitHead, YesNoHead
 from training.recipes.losses import (
     BradleyTerry,
     Consensus,
     Cost,
+    Discriminator,
     Entailment,
     Gaussian,
     MemberScores,
@@ -15,6 +16,7 @@ from training.recipes.losses import (
     PairCosts,
     PairScores,
     Pointwise,
+    Priorities,
     Regression,
     YesNo,
 )
@@ -105,6 +107,28 @@ PRINCIPLE = Recipe(
     makes="reward",
     parts=(Consensus(), YesNoHead(), YesNo(), Entailment(), Fit(learning_rate=1e-5)),
     source="arXiv:2509.21319",
+)
+
+PRIORITY = Recipe(
+    "priority-reward",
+    title="Reward model by priorities",
+    summary="Learns from ratings which answer is better when one attribute matters more than all that come after it.",
+    kind="fit",
+    view="ratings",
+    makes="reward",
+    parts=(Priorities(), PairScores(), BradleyTerry(), Fit(learning_rate=1e-5)),
+    source="arXiv:2309.02632",
+)
+
+DISCRIMINATOR = Recipe(
+    "style-discriminator",
+    title="Before or after a rewrite",
+    summary="Learns from rewritten answers how likely a text is one that a person has already improved.",
+    kind="fit",
+    view="pairs",
+    makes="reward",
+    parts=(LogitHead(), PairScores(), Discriminator(), Fit(learning_rate=1e-5)),
+    source="arXiv:2401.15043",
 )
 
 REWARD_ACCURACY = Recipe(

@@ -45,7 +45,8 @@ class Learner:
     notes: list[str] = field(default_factory=list)
 
     def batch(self, rows: Sequence[int]) -> Any:
-        view = self.job.recipe.view
+        made = self.job.recipe.part("records")
+        view = self.job.recipe.view if made is None else made.gives
         reference = None if self.reference is None else self.reference[list(rows)]
         examples = [self.examples[i] for i in rows]
         return COLLATE[view](examples, self.pad_id, reference, self.names).to(self.job.device)

@@ -176,7 +176,10 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, *, max_length: int, ev
     examples = encode(records, tokenizer, tally, max_length=max_length)
     if spec.eval_data:
         apart = Tally()
-        others = encode(read(spec.eval_data, view, apart, audit=True), tokenizer, apart, max_length=max_length)
+        measured = read(spec.eval_data, view, apart, audit=True)
+        if chosen is not None and chosen.gives != view:  # what only leaves rows out has no say in what is measured
+            measured = called(chosen)(measured, apart)
+        others = encode(measured, tokenizer, apart, max_length=max_length)
         tally.counts.update({f"eval_{name}": count for name, count in apart.counts.items()})
         seen = {example.prompt_hash for example in others}
         train = [i for i, example in enumerate(examples) if example.prompt_hash not in seen]
