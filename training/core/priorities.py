@@ -49,7 +49,7 @@ def levels_of(order: str, margins: str, values: Mapping[str, Sequence[float]]) -
     counts for all that follow. Without an order it is the alphabet's. TrainingError says what is wrong.
     """
     names = [name.strip() for name in order.split(",") if name.strip()] or sorted(values)
-    found = []
+    found: list[Level] = []
     try:
         multiples = [float(part) for part in margins.split(",")]
     except ValueError:

@@ -137,13 +137,16 @@ def attend(
             enable_gqa=groups,
         )
 
-    for start, p, c, r in shared.spans:
+    # Split once instead of cut out again and again: the gradient of each cut is as long as the whole row.
+    lengths = [length for _, p, c, r in shared.spans for length in (p + c, r)]
+    queries, keys, values = (each.split(lengths, dim=2) for each in (query, key, value))
+    for pair, (_, p, c, r) in enumerate(shared.spans):
         first, second = shared.reads(p, c, r) if last else (0, 0)
-        middle, end = start + p + c, start + p + c + r
-        chosen = some(query[:, :, start + first : middle], key[:, :, start:middle], value[:, :, start:middle])
-        keys = torch.cat([key[:, :, start : start + p], key[:, :, middle:end]], dim=2)
-        values = torch.cat([value[:, :, start : start + p], value[:, :, middle:end]], dim=2)
-        rejected = some(query[:, :, middle + second : end], keys, values)
+        one, other = 2 * pair, 2 * pair + 1
+        chosen = some(queries[one][:, :, first:], keys[one], values[one])
+        own_keys = torch.cat([keys[one][:, :, :p], keys[other]], dim=2)
+        own_values = torch.cat([values[one][:, :, :p], values[other]], dim=2)
+        rejected = some(queries[other][:, :, second:], own_keys, own_values)
         out += [chosen.new_zeros(*chosen.shape[:2], first, chosen.shape[3]), chosen] if first else [chosen]
         out += [chosen.new_zeros(*chosen.shape[:2], second, chosen.shape[3]), rejected] if second else [rejected]
     return torch.cat(out, dim=2).transpose(1, 2).contiguous(), None
@@ -263,7 +266,7 @@ def _body(model: nn.Module) -> nn.Module:
 @contextmanager
 def _laid_out(model: nn.Module, layout: Layout, read: Tensor) -> Iterator[None]:
     """Within it, the model attends as the layout says, and the last layer computes only the states at `read` (R,)."""
-    inner = _inner(model)
+    inner: Any = _inner(model)
     config = inner.config
     before = config._attn_implementation
     layers = getattr(inner.base_model, "layers", None)
