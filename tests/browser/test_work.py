@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from playwright.sync_api import BrowserContext, Page, Route, expect
@@ -620,6 +621,18 @@ def test_without_a_script_the_screen_works(open_context, sign_in, person: User, 
     page.get_by_role("button", name="Skip").click()
     page.get_by_role("button", name="Something else").click()
     assert Assignment.objects.filter(state="skipped").count() == 1
+
+
+def test_on_a_phone_no_button_leaves_the_window_in_a_language_with_longer_words(
+    open_context, sign_in, person: User, campaign: Campaign
+) -> None:
+    page = sign_in(open_context(viewport=SCREENS["phone"]), person, path=f"/work/{campaign.pk}/")
+    page.context.add_cookies([{"name": settings.LANGUAGE_COOKIE_NAME, "value": "de", "url": page.url}])
+    page.reload()
+    buttons = page.locator(".judge__actions .button:visible")
+    expect(buttons.filter(has_text="Letztes rückgängig")).to_be_visible()
+    for box in (button.bounding_box() for button in buttons.all()):
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= SCREENS["phone"]["width"]
 
 
 def test_the_scripts_of_the_page_weigh_little(page: Page) -> None:
