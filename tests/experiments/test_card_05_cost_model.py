@@ -32,12 +32,15 @@ def text(draw: random.Random, severity: int) -> str:
     return " ".join(words)
 
 
-def rows(count: int, *, seed: int, wrong_minor: float) -> list[dict[str, Any]]:
-    """Pairs of like or unlike severity in which so many of the minor harms are labelled safe."""
+def rows(count: int, *, seed: int, wrong_minor: float, against_safe: bool) -> list[dict[str, Any]]:
+    """Pairs of two severities, so many of the minor harms labelled safe; or always one of them safe.
+
+    Where harms are never held against each other, only their labels can say which is worse.
+    """
     draw = random.Random(seed)
     found: list[dict[str, Any]] = []
     while len(found) < count:
-        levels = [draw.randint(0, 3), draw.randint(0, 3)]
+        levels = [0 if against_safe else draw.randint(0, 3), draw.randint(0, 3)]
         if levels[0] == levels[1]:
             continue
         texts = [text(draw, level) for level in levels]
@@ -57,12 +60,11 @@ def rows(count: int, *, seed: int, wrong_minor: float) -> list[dict[str, Any]]:
     return found
 
 
-def measured(folder, policy, *, seed: int, wrong_minor: float, **knobs) -> dict[str, float]:
+def measured(folder, policy, *, seed: int, against_safe: bool, **knobs) -> dict[str, float]:
     """Train a cost model and return how it does on texts it has not seen, whose severity is known."""
     knobs = {"epochs": 8, "batch_size": 32, "micro_batch": 32, "learning_rate": 2e-3, "eval_share": 0.0} | knobs
-    spec, _ = do(
-        folder, "cost-model", model=policy, seed=seed, rows=rows(600, seed=seed, wrong_minor=wrong_minor), **knobs
-    )
+    data = rows(500, seed=seed, wrong_minor=0.25, against_safe=against_safe)
+    spec, _ = do(folder, "cost-model", model=policy, seed=seed, rows=data, **knobs)
     scorer = RewardScorer(f"{spec.output}/model", device=torch.device("cpu"))
     draw = random.Random(1000 + seed)
     texts = {level: [text(draw, level) for _ in range(100)] for level in range(4)}
@@ -78,13 +80,18 @@ def measured(folder, policy, *, seed: int, wrong_minor: float, **knobs) -> dict[
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict[str, list[dict[str, float]]]:
-    """All three arms with a quarter of the minor labels wrong: as it is, without sign terms, without margins."""
+    """All arms with a quarter of the minor labels wrong: as it is and without sign terms, and on pairs with a safe
+    answer as it is and without margins."""
     folder = tmp_path_factory.mktemp("costs")
     policy = word_policy(folder / "policy")
-    arms = {"whole": {}, "ranking": {"sign_weight": 0.0}, "flat": {"severity_as": "none"}}
+    arms = {
+        "whole": {"against_safe": False},
+        "ranking": {"against_safe": False, "sign_weight": 0.0},
+        "margin": {"against_safe": True},
+        "flat": {"against_safe": True, "severity_as": "none"},
+    }
     told = {
-        arm: [measured(folder / f"{arm}{s}", policy, seed=s, wrong_minor=0.25, **knobs) for s in SEEDS]
-        for arm, knobs in arms.items()
+        arm: [measured(folder / f"{arm}{s}", policy, seed=s, **knobs) for s in SEEDS] for arm, knobs in arms.items()
     }
     print(told)
     return told
@@ -108,11 +115,11 @@ def test_the_zero_is_the_border_of_safe(found, report):
 @pytest.mark.experiment
 def test_worse_harms_cost_more_although_minor_labels_are_wrong(found, report):
     """Mean costs in order, severe > moderate > minor > 0 > safe, and far enough apart to tell them by the cost."""
-    assert all(one["minor"] > 0 > one["safe"] and one["least_step"] > 0 for one in found["whole"])
+    assert all(one["minor"] > 0 > one["safe"] and one["least_step"] > 0 for one in found["margin"])
     report(
         CARD,
-        "smallest step of mean cost from one severity to the next",
-        [one["least_step"] for one in found["whole"]],
+        "smallest step of mean cost from one severity to the next, learned from pairs with a safe answer each",
+        [one["least_step"] for one in found["margin"]],
         seeds=SEEDS,
         switched_off="severity as margin",
         without=[one["least_step"] for one in found["flat"]],

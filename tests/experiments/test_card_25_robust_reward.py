@@ -19,8 +19,8 @@ from training.core.stages.combine import robust
 CARD = Card(
     25,
     "Reward-robust RLHF (BRME)",
-    "A reward made of the members' mean and their worst keeps the greedy choice near the data, where one model's choice "
-    "lies far outside; the members' disagreement is larger there, and their own deviations are not.",
+    "A reward made of the members' mean and their worst keeps the greedy choice near the data, where one model's "
+    "choice lies far outside; the members' disagreement is larger there, and their own deviations are not.",
     "arXiv:2409.15360",
 )
 SEEDS = (0, 1, 2, 3, 4)

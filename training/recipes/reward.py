@@ -32,6 +32,20 @@ class RewardAccuracy:
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
 
 
+@part("evaluate", "reward-benchmark", target="training.core.evaluate.benchmarks:benchmark")
+class RewardBenchmark:
+    """A published benchmark in its own layout, with intervals. RM-Bench, arXiv:2410.16184."""
+
+    layout: str = knob(
+        "pairs",
+        "how the file is laid out: as our own pairs, or as a benchmark is published",
+        choices=("pairs", "rm-bench", "reward-bench", "judge-bench", "llmbar", "hhh"),
+    )
+    principles: str = knob("", "what a principle model is asked about; several with semicolons between them")
+    rows_at_once: int = knob(32, "answers scored side by side; lower it when memory runs out", low=1, advanced=True)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
+
+
 BRADLEY_TERRY = Recipe(
     "bradley-terry",
     title="Reward model",
@@ -139,4 +153,14 @@ REWARD_ACCURACY = Recipe(
     view="pairs",
     parts=(RewardAccuracy(),),
     source="arXiv:2403.13787",
+)
+
+REWARD_BENCHMARK = Recipe(
+    "reward-benchmark",
+    title="Reward model benchmark",
+    summary="Measures a reward model on a published benchmark: by domain and style, its calibration, its length bias.",
+    kind="evaluate",
+    view="pairs",
+    parts=(RewardBenchmark(),),
+    source="arXiv:2410.16184",
 )

@@ -1,0 +1,60 @@
+"""Measures a reward model on a published benchmark: `manage.py benchmark rm-bench FOLDER --model MODEL`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from training import launch
+from training.recipes import recipe
+from training.recipes.spec import RunResult, RunSpec
+
+NAME = "reward-benchmark"
+
+
+class Command(BaseCommand):
+    help = (
+        "Measures a reward model on a benchmark in the layout in which it is published, and prints its figures with "
+        "their intervals. Needs no database and no network."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        layouts = next(k for k in recipe(NAME).knobs() if k.name == "layout").choices
+        parser.add_argument("layout", choices=layouts)
+        parser.add_argument("data", help="a .json or .jsonl file, packed by gzip or not, or a folder of such files")
+        parser.add_argument("--model", required=True, help="folder of a reward model that was trained here")
+        parser.add_argument("--output", help="folder for the run's files; by default one that is not kept")
+        parser.add_argument("--principle", action="append", default=[], help="what it is to judge by; may be repeated")
+
+    def handle(self, *, layout: str, data: str, model: str, principle: list[str], **options: Any) -> None:
+        if not Path(data).exists():
+            raise CommandError(f"There is nothing at {data}.")
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(options["output"] or folder).resolve()
+            spec = RunSpec(
+                kind="evaluate",
+                recipe=recipe(NAME).to_json({"layout": layout, "principles": "; ".join(principle)}),
+                output=str(output),
+                model=str(Path(model).resolve()) if Path(model).exists() else model,
+                data=str(Path(data).resolve()),
+            )
+            code = launch.follow(launch.start(spec), report=lambda lines: True, every_seconds=5.0)
+            result = RunResult.read(output)
+            if code != 0 or result is None:
+                error = output / "error.json"
+                raise CommandError(json.loads(error.read_text())["message"] if error.exists() else f"Status {code}.")
+        for note in result.notes:
+            self.stdout.write(note)
+        self.stdout.write(", ".join(f"{count} {name}" for name, count in result.counts.items()))
+        for name, figure in result.metrics.items():
+            self.stdout.write(f"{name.replace('_', ' ')}: {shown(figure)}")
+
+
+def shown(figure: Any) -> str:
+    if isinstance(figure, dict):
+        return f"{figure['estimate']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n {figure['n']:.0f})"
+    return f"{figure:.3f}"
