@@ -23,7 +23,7 @@ from training.recipes.loop import LoopSettings
 SETTING = "setting"
 SPELLING = {"kl": "KL", "lora": "LoRA", "bf16": "bfloat16"}
 # Choices whose name alone does not say what they do.
-CHOICES = {"best_worst": "best against worst"}
+CHOICES = {"best_worst": "best against worst", "bald": "most to learn (BALD)"}
 
 
 def label(name: str) -> str:

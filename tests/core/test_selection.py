@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.core.selection import CHOOSERS, audit_slice, choose_pair
+from training.core.selection import (
+    CHOOSERS,
+    acquire,
+    audit_slice,
+    bald,
+    choose_pair,
+    closeness,
+    disagreement,
+    k_center,
+    preferences,
+)
 from training.errors import TrainingError
-from training.recipes.sampling import RULES
+from training.recipes.sampling import OF_ENSEMBLES, RULES
 
 TEXTS = ["a", "b", "c", "d"]
 SCORES = [0.1, 2.0, -3.0, 1.6]
@@ -72,4 +85,56 @@ def test_audit_slice_has_its_share_and_ignores_file_order():
 
 
 def test_every_rule_of_the_recipe_exists():
-    assert set(RULES) == set(CHOOSERS)
+    assert set(RULES) == set(CHOOSERS) | set(OF_ENSEMBLES) and set(OF_ENSEMBLES) < set(ACQUISITION)
+
+
+# What three members say of four answers: of a and b they disagree, of c and d each is sure of a toss-up.
+MEMBERS = [[2.0, -2.0, 0.0], [-2.0, 2.0, 0.0], [9.0, 9.0, 9.0], [9.0, 9.0, 9.0]]
+
+
+def test_what_members_believe_by_hand():
+    """Beliefs ½ and ½ tell nothing; 0.9 and 0.1 have variance 0.16, and BALD is ln 2 - H(0.9) = 0.3680642."""
+    assert preferences([math.log(3), 0.0], [0.0, 0.0]) == pytest.approx([0.75, 0.5])
+    assert disagreement([0.9, 0.1]) == pytest.approx(0.16) and disagreement([0.5, 0.5]) == 0
+    assert bald([0.9, 0.1]) == pytest.approx(0.3680642, abs=1e-6) and bald([0.5, 0.5]) == pytest.approx(0)
+    assert bald([1.0, 0.0]) == pytest.approx(math.log(2)) and preferences([1e9], [-1e9]) == [1.0]
+    assert closeness([0.9, 0.1]) == 0.5 == closeness([0.5, 0.5])
+
+
+@pytest.mark.parametrize("rule", ["disagreement", "bald"])
+def test_an_ensemble_is_asked_about_where_it_disagrees_and_without_one_the_pair_is_random(rule):
+    pair, used = choose_pair(TEXTS, SCORES, selection=rule, rng=random.Random(0), members=MEMBERS)
+    assert set(pair) == {0, 1} and used == rule
+    for members in ((), [[1.0]] * 4, [[], *MEMBERS[1:]]):
+        pairs = {
+            frozenset(choose_pair(TEXTS, SCORES, selection=rule, rng=random.Random(s), members=members)[0])
+            for s in range(100)
+        }
+        assert len(pairs) == 6
+        assert choose_pair(TEXTS, SCORES, selection=rule, rng=random.Random(0), members=members)[1] == "random"
+
+
+def test_a_pool_is_asked_in_order_of_worth_and_uniformly_without_a_rule():
+    pool = [[0.5, 0.5], [0.9, 0.1], [0.6, 0.4]]
+    assert acquire(pool, 2, rule="bald", rng=random.Random(0)) == [1, 2]
+    draws = [acquire(pool, 1, rule="uniform", rng=random.Random(s))[0] for s in range(300)]
+    assert all(70 < draws.count(i) < 130 for i in range(3))
+
+
+def test_k_center_takes_the_farthest_each_time():
+    """On a line from 0 known: 10 is farthest, then 5 of the rest (5 from both ends)."""
+    points = [[1.0], [10.0], [5.0], [9.0]]
+    assert k_center(points, 2, known=[[0.0]]) == [1, 2]
+    assert sorted(k_center(points, 9)) == [0, 1, 2, 3]
+
+
+def test_a_sampled_answer_carries_what_the_members_say(do, policy):
+    spec, _ = do("reward-ensemble", into="rm", model=policy, max_steps=2, batch_size=4, members=3)
+    rows = [{"id": str(i), "prompt": f"why {i}"} for i in range(3)]
+    knobs = {"samples_per_prompt": 3, "max_new_tokens": 6, "selection": "bald", "audit_share": 0.0}
+    sampled, _ = do("sample", model=policy, rows=rows, scorers={"reward": f"{spec.output}/model"}, **knobs)
+    told = [json.loads(line) for line in (Path(sampled.output) / "samples.jsonl").read_text().splitlines()]
+    assert {row["selection"] for row in told} == {"bald"}
+    for row in told:
+        answers = [answer for answer in row["completions"] if answer["members"]]
+        assert answers and all(len(answer["members"]) == 3 for answer in answers)

@@ -19,8 +19,9 @@ from training.core.stages.combine import robust
 CARD = Card(
     25,
     "Reward-robust RLHF (BRME)",
-    "A reward made of the members' mean and their worst keeps the greedy choice near the data, where one model's "
-    "choice lies far outside; the members' disagreement is larger there, and their own deviations are not.",
+    "A reward made of the members' mean and their worst chooses better than the reward model that they stand on, and "
+    "members disagree where they have seen nothing, which their own deviations do not tell. The gain is small: members "
+    "that learn one model's scores share its mistakes, and where it is far off they follow it.",
     "arXiv:2409.15360",
 )
 SEEDS = (0, 1, 2, 3, 4)
@@ -78,6 +79,7 @@ def arms(seed: int) -> dict[str, float]:
         members = Scores(head(far), head.names, head.spread(far))
         near = Scores(head(states[: 2 * PAIRS]), head.names, head.spread(states[: 2 * PAIRS]))
         alone = nominal(far)[:, 0]
+    one = Scores(alone.unsqueeze(1), ("reward",))
     settings = {"nominal": "mean", "worst_of": "sample"}
     worth = gold(grid)
     outside = (grid**2).sum(-1) > 16
@@ -88,6 +90,7 @@ def arms(seed: int) -> dict[str, float]:
     return {
         "single": float(worth[int(alone.argmax())]),
         "robust": float(worth[int(robust(members, nominal_weight=0.6, **settings).argmax())]),
+        "alone": float(worth[int(robust(one, nominal_weight=0.6, **settings).argmax())]),
         "worst": float(worth[int(robust(members, nominal_weight=0.0, **settings).argmax())]),
         "least_spread": float(
             worth[int(robust(members, nominal_weight=1.0, nominal="least_spread", worst_of="sample").argmax())]
@@ -106,9 +109,9 @@ def test_the_robust_reward_s_choice_is_worth_more(report):
         "gold of the choice by 0.6 · mean + 0.4 · worst, above that of one reward model's choice",
         [one["robust"] - one["single"] for one in found],
         seeds=SEEDS,
-        switched_off="one reward model",
-        without=0.0,
-        at_least=2.0,
+        switched_off="an ensemble of one",
+        without=[one["alone"] - one["single"] for one in found],
+        at_least=0.25,
     )
 
 

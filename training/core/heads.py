@@ -54,6 +54,11 @@ class Head(nn.Module):
         """Return one number a sequence, (B,), of its outputs (B, K): higher is better."""
         return values.mean(-1)
 
+    @property
+    def scale(self) -> Tensor | None:
+        """Of an ensemble: how much a unit of each output is in the member's own log-odds, (M,). Else None."""
+        return None
+
     def spread(self, pooled: Tensor) -> Tensor | None:
         """Return the standard deviation of each output as the head itself has it, (B, K), or None."""
         return None
@@ -142,6 +147,10 @@ class EnsembleHead(Head):
     def settings(self) -> dict[str, Any]:
         return {"names": list(self.names), "width": self.width}
 
+    @property
+    def scale(self) -> Tensor:
+        return self.std
+
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, D) → (B, M) in float32."""
         with torch.autocast(pooled.device.type, enabled=False):
@@ -177,6 +186,10 @@ class GaussianHead(Head):
     @property
     def seeds(self) -> Tensor:
         return self.means.seeds
+
+    @property
+    def scale(self) -> Tensor:
+        return self.means.std
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, D) → the means (B, M) in float32."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -30,6 +30,8 @@ class Answer:
     tokens: int
     ended: bool
     scores: dict[str, float]
+    # What each member of an ensemble says, where the scorer that the rules go by is one.
+    members: list[float] = field(default_factory=list)
 
 
 class Sampler:
@@ -78,7 +80,9 @@ class Sampler:
     def answers(self, prompt: Prompt, draws: Sequence[Draw], scorers: dict[str, RewardScorer]) -> list[Answer]:
         """Return the draws of one prompt with their texts and scores."""
         texts = [self.text(draw) for draw in draws]
-        columns = {name: scorer.score([prompt.messages] * len(texts), texts) for name, scorer in scorers.items()}
+        found = {name: scorer.columns([prompt.messages] * len(texts), texts) for name, scorer in scorers.items()}
+        columns = {name: one.score for name, one in found.items()}
+        members = found[REWARD].members if REWARD in found else [[] for _ in texts]
         return [
             Answer(
                 text=text,
@@ -87,6 +91,7 @@ class Sampler:
                 tokens=len(draw.ids),
                 ended=draw.ended,
                 scores={name: score for name, column in columns.items() if (score := column[index]) is not None},
+                members=members[index],
             )
             for index, (text, draw) in enumerate(zip(texts, draws, strict=True))
         ]

@@ -25,6 +25,14 @@ class Columns:
     values: list[list[float] | None]  # N rows of K numbers
     spread: list[list[float] | None]  # how unsure a head says each number is; None where it has no opinion
     score: list[float | None]  # one number an answer, as the head combines its columns
+    scale: list[float] | None = None  # of an ensemble: how much a column's unit is in the member's own log-odds
+
+    @property
+    def members(self) -> list[list[float]]:
+        """What each member of an ensemble says of each answer, in log-odds; empty lists where there is no ensemble."""
+        if self.scale is None:
+            return [[] for _ in self.values]
+        return [[v * s for v, s in zip(row, self.scale, strict=True)] if row else [] for row in self.values]
 
 
 class RewardScorer:
@@ -112,7 +120,8 @@ class RewardScorer:
                 values[index], scores[index] = found.values[place].float().tolist(), one[place]
                 if found.spread is not None:
                     spread[index] = found.spread[place].float().tolist()
-        return Columns(head.names, values, spread, scores)
+        scale = head.scale
+        return Columns(head.names, values, spread, scores, None if scale is None else scale.tolist())
 
     @torch.inference_mode()
     def why(self, messages: list[Message], text: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import Any
 
 from training.errors import TrainingError
@@ -24,6 +25,7 @@ def select(rows: Sequence[dict[str, Any]], *, selection: str, audit_share: float
             [answer["scores"].get(REWARD, math.nan) for answer in answers],
             selection="random" if row["id"] in audit else selection,
             rng=random.Random(f"pair {seed} {row['id']}"),
+            members=[answer.get("members") or [] for answer in answers],
         )
         selected.append({**row, "pair": pair, "audit": row["id"] in audit, "selection": rule})
     return selected
@@ -40,7 +42,12 @@ def audit_slice(prompt_ids: Iterable[str], *, audit_share: float, seed: int) -> 
 
 
 def choose_pair(
-    texts: Sequence[str], scores: Sequence[float] | None, *, selection: str, rng: random.Random
+    texts: Sequence[str],
+    scores: Sequence[float] | None,
+    *,
+    selection: str,
+    rng: random.Random,
+    members: Sequence[Sequence[float]] = (),
 ) -> tuple[tuple[int, int] | None, str]:
     """Return the positions of the two completions to ask about, in random order, and the rule that chose them.
 
@@ -53,8 +60,15 @@ def choose_pair(
     indices = list(distinct.values())
     if len(indices) < 2:
         return None, selection
-    if selection not in CHOOSERS:
-        raise TrainingError(f"There is no selection rule called {selection}. Choose one of {', '.join(CHOOSERS)}.")
+    if selection not in CHOOSERS and selection not in ACQUISITION:
+        known = ", ".join([*CHOOSERS, *ACQUISITION])
+        raise TrainingError(f"There is no selection rule called {selection}. Choose one of {known}.")
+    if selection in ACQUISITION:
+        pair = _most_worth(indices, members, selection)
+        if pair is not None:
+            rng.shuffle(pair)
+            return (pair[0], pair[1]), selection
+        selection = "random"  # without an ensemble nobody can disagree
     if selection != "random" and not _informative(scores, indices):
         selection = "random"
     pair = CHOOSERS[selection](indices, scores or (), rng)
@@ -87,3 +101,77 @@ def _most_uncertain(indices: list[int], scores: Sequence[float], rng: random.Ran
 
 
 CHOOSERS = {"best_worst": _best_worst, "most_uncertain": _most_uncertain, "random": _random}
+
+
+def preferences(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """Return for each member of an ensemble how likely it thinks the first answer is preferred: σ(r_1 - r_2)."""
+    return [_sigmoid(a - b) for a, b in zip(first, second, strict=True)]
+
+
+def disagreement(believed: Sequence[float]) -> float:
+    """Return the variance of what the members believe."""
+    mean = fmean(believed)
+    return fmean((p - mean) ** 2 for p in believed)
+
+
+def bald(believed: Sequence[float]) -> float:
+    """Return H(p̄) - mean H(p_m) in nats: what an answer would tell about which member is right. arXiv:1112.5745.
+
+    A pair of which every member is sure that it is a toss-up tells nothing, however unsure all are.
+    """
+    return _entropy(fmean(believed)) - fmean(map(_entropy, believed))
+
+
+def closeness(believed: Sequence[float]) -> float:
+    """Return how close the mean belief is to one half, which noise alone can bring about."""
+    return 0.5 - abs(fmean(believed) - 0.5)
+
+
+ACQUISITION = {"disagreement": disagreement, "bald": bald, "closeness": closeness}
+
+
+def acquire(pool: Sequence[Sequence[float]], count: int, *, rule: str, rng: random.Random) -> list[int]:
+    """Return the positions of the `count` pairs of a pool most worth asking about; pool[i] is what members believe.
+
+    ``uniform`` draws them. Equal worth is decided by the draw, not by the order of the file.
+    """
+    order = list(range(len(pool)))
+    rng.shuffle(order)
+    if rule != "uniform":
+        worth = [ACQUISITION[rule](believed) for believed in pool]
+        order.sort(key=lambda i: -worth[i])
+    return order[:count]
+
+
+def k_center(points: Sequence[Sequence[float]], count: int, *, known: Sequence[Sequence[float]] = ()) -> list[int]:
+    """Return `count` positions that leave no point far from a chosen or known one: the farthest first, greedily.
+
+    At most twice as far as the best choice leaves them. arXiv:1708.00489, algorithm 1.
+    """
+    far = [min((_squared(point, other) for other in known), default=math.inf) for point in points]
+    chosen: list[int] = []
+    for _ in range(min(count, len(points))):
+        position = max((i for i in range(len(points)) if i not in chosen), key=lambda i: far[i])
+        chosen.append(position)
+        far = [min(d, _squared(point, points[position])) for d, point in zip(far, points, strict=True)]
+    return chosen
+
+
+def _most_worth(indices: list[int], members: Sequence[Sequence[float]], rule: str) -> list[int] | None:
+    """Return the two answers whose comparison the rule values most; None where there is no ensemble for all."""
+    if not members or min(len(members[i]) for i in indices) < 2:
+        return None
+    pairs = list(itertools.combinations(indices, 2))
+    return list(max(pairs, key=lambda pair: ACQUISITION[rule](preferences(members[pair[0]], members[pair[1]]))))
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+def _entropy(p: float) -> float:
+    return -sum(q * math.log(q) for q in (p, 1 - p) if q > 0)
+
+
+def _squared(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))

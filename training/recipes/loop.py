@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.recipes.base import fill, knob, knobs_of, part
+from training.recipes.sampling import RULES
 
 
 @part("loop", "online", target="training.services.rounds:advance")
@@ -16,7 +17,9 @@ class LoopSettings:
     temperature: float = knob(1.0, "sampling temperature of the policy", low=0.05, high=5.0)
     max_new_tokens: int = knob(96, "longest completion, in tokens", low=1, high=8192)
     selection: str = knob(
-        "best_worst", "which two completions are worth asking about", choices=("best_worst", "most_uncertain", "random")
+        "best_worst",
+        "which two completions are worth asking about; disagreement and bald train an ensemble to tell",
+        choices=RULES,
     )
     audit_share: float = knob(
         0.1, "share of prompts whose pair is drawn at random and never trained on", low=0.0, high=0.5

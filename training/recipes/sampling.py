@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
 
-RULES = ("best_worst", "most_uncertain", "random")
+RULES = ("best_worst", "most_uncertain", "random", "disagreement", "bald")
+OF_ENSEMBLES = ("disagreement", "bald")  # rules that need several opinions of each answer
 
 
 @part("sample", "answers", target="training.core.generate:run_sample")
@@ -24,7 +25,9 @@ class ChosenPair:
     """Which two completions a person is asked about. RLHF Workflow, arXiv:2405.07863, section 4."""
 
     selection: str = knob(
-        "best_worst", "best against worst by the reward model, closest to equal, or random", choices=RULES
+        "best_worst",
+        "best against worst by the reward model, closest to equal, random, or what an ensemble disagrees on most",
+        choices=RULES,
     )
     audit_share: float = knob(
         0.1, "share of prompts whose pair is random whatever the rule, and never trained on", low=0.0, high=1.0

@@ -10,6 +10,7 @@ from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.loop import LoopSettings
+from training.recipes.sampling import OF_ENSEMBLES
 from training.services import runs, snapshots, versions
 
 
@@ -74,7 +75,8 @@ def reward(round: Round, settings: LoopSettings) -> Run | None:
         # The UPDATE locks the row against a cancel: a round that is over orders nothing.
         if not Round.objects.filter(pk=round.pk, state=Round.State.FREEZING).update(note=note):
             return None
-        return _order(round, "reward", recipe="bradley-terry", knobs=knobs, parent=base, snapshot=snapshot)
+        recipe = "reward-ensemble" if settings.selection in OF_ENSEMBLES else "bradley-terry"
+        return _order(round, "reward", recipe=recipe, knobs=knobs, parent=base, snapshot=snapshot)
 
 
 def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot) -> Run:
