@@ -24,6 +24,7 @@ from tests.core.worlds import make_spec
 from training.core.backbone import RewardModel
 from training.core.batch import LossOutput, Pairs, Tokens
 from training.core.heads import Head
+from training.core.principles import QUESTION
 from training.core.run import KINDS as RUN_KINDS
 from training.core.run import open_job
 from training.core.tiny import save_tiny
@@ -101,7 +102,7 @@ def pair_rows(count: int, *, seed: int, annotator: Annotator | None = None) -> l
 def word_policy(folder: Path, *, seed: int = 0) -> Path:
     """Write a tiny Llama that reads a word of this world as one token, and return its folder."""
     every = [f" {word}" for word in WORDS] + WORDS + [f" {kind}" for kind in KINDS] + list(KINDS)
-    return save_tiny(folder, texts=every * 20, vocab_size=261 + 400, seed=seed)
+    return save_tiny(folder, texts=[*every, *([QUESTION] * 2)] * 20, vocab_size=261 + 600, seed=seed)
 
 
 def do(folder: Path, name: str, **more: Any) -> tuple[RunSpec, RunResult]:
