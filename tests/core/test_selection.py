@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.core.selection import (
+    ACQUISITION,
     CHOOSERS,
     acquire,
     audit_slice,

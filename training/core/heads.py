@@ -55,7 +55,7 @@ class Head(nn.Module):
         return values.mean(-1)
 
     @property
-    def scale(self) -> Tensor | None:
+    def log_odds(self) -> Tensor | None:
         """Of an ensemble: how much a unit of each output is in the member's own log-odds, (M,). Else None."""
         return None
 
@@ -148,7 +148,7 @@ class EnsembleHead(Head):
         return {"names": list(self.names), "width": self.width}
 
     @property
-    def scale(self) -> Tensor:
+    def log_odds(self) -> Tensor:
         return self.std
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ class GaussianHead(Head):
         return self.means.seeds
 
     @property
-    def scale(self) -> Tensor:
+    def log_odds(self) -> Tensor:
         return self.means.std
 
     def forward(self, pooled: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ class RewardScorer:
                 values[index], scores[index] = found.values[place].float().tolist(), one[place]
                 if found.spread is not None:
                     spread[index] = found.spread[place].float().tolist()
-        scale = head.scale
+        scale = head.log_odds
         return Columns(head.names, values, spread, scores, None if scale is None else scale.tolist())
 
     @torch.inference_mode()

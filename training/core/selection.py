@@ -161,8 +161,11 @@ def _most_worth(indices: list[int], members: Sequence[Sequence[float]], rule: st
     """Return the two answers whose comparison the rule values most; None where there is no ensemble for all."""
     if not members or min(len(members[i]) for i in indices) < 2:
         return None
-    pairs = list(itertools.combinations(indices, 2))
-    return list(max(pairs, key=lambda pair: ACQUISITION[rule](preferences(members[pair[0]], members[pair[1]]))))
+
+    def worth(pair: tuple[int, int]) -> float:
+        return ACQUISITION[rule](preferences(members[pair[0]], members[pair[1]]))
+
+    return list(max(itertools.combinations(indices, 2), key=worth))
 
 
 def _sigmoid(x: float) -> float:
