@@ -165,7 +165,8 @@ def _most_worth(indices: list[int], members: Sequence[Sequence[float]], rule: st
     def worth(pair: tuple[int, int]) -> float:
         return ACQUISITION[rule](preferences(members[pair[0]], members[pair[1]]))
 
-    return list(max(itertools.combinations(indices, 2), key=worth))
+    best = max(itertools.combinations(indices, 2), key=worth)
+    return list(best)
 
 
 def _sigmoid(x: float) -> float:
