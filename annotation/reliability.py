@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from annotation import gold
 from annotation.agreement import Agreement, agreement
 from annotation.feedback import FeedbackType, kind
 from annotation.messages import text_of
-from annotation.models import Campaign, Feedback
+from annotation.models import Campaign, Feedback, Gold
 from annotation.quality import bias, pace
 from annotation.quality.labels import USUAL, Reliability, dawid_skene
+from annotation.quality.shares import share
 from annotation.quality.strengths import MOST, Estimate, Game, aware, bradley_terry
 from annotation.quality.strengths import USUAL as GAMES
 
@@ -48,10 +50,11 @@ class Judged:
 
 
 def report(campaign: Campaign) -> dict[str, Any]:
-    """Return the figures of a campaign; of simulated people, and said so, where only those have judged. 2 statements.
+    """Return the figures of a campaign; of simulated people, and said so, where only those have judged. 3 statements.
 
     `agreement`: one entry for each dimension and slice. `people`: reliability, rationality, pace and signs of each.
     `policies`: ranked by Bradley and Terry's model. `bias`: what else decides. `unsure`: items to ask again.
+    `gold`: how often each person is right where the answer is known.
     """
     feedback_kind = kind(campaign.kind)
     standing = Feedback.objects.current().filter(campaign=campaign)
@@ -72,6 +75,7 @@ def report(campaign: Campaign) -> dict[str, Any]:
         "policies": _policies(games),
         "bias": _plain(asdict(bias.biases(list(_choices(feedback_kind, judged))))),
         "unsure": _unsure(model),
+        "gold": _gold(feedback_kind, campaign, judged),
     }
 
 
@@ -249,6 +253,32 @@ def _unsure(model: Reliability[Any, str]) -> list[dict[str, Any]]:
         by_task[unit[0]] = max(by_task.get(unit[0], 0.0), model.uncertainty(unit))
     ranked = sorted(by_task.items(), key=lambda pair: (-pair[1], pair[0]))
     return [{"task": task, "uncertainty": round(value, 6)} for task, value in ranked[:UNSURE] if value > 0]
+
+
+def _gold(feedback_kind: FeedbackType, campaign: Campaign, judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Return each person's share of things that are right, of the items that have gold; who has fewest right first.
+
+    Of the judgements that stand against the gold that stands: whoever corrects gold corrects this.
+    """
+    known = {
+        task: gold.GoldAnswer(payload, tolerance)
+        for task, payload, tolerance in Gold.objects.filter(task__campaign=campaign).values_list(
+            "task_id", "payload", "tolerance"
+        )
+    }
+    hits: dict[str, list[bool]] = defaultdict(list)
+    items: dict[str, set[int]] = defaultdict(set)
+    for one in judged:
+        if one.task in known:
+            compared = gold.compare(feedback_kind, known[one.task], one.payload, options=campaign.options)
+            hits[one.person] += [part.is_hit for part in compared]
+            items[one.person].add(one.task)
+    found = [
+        {"annotator": person, "items": len(items[person]), **asdict(share(sum(right), len(right)))}
+        for person, right in hits.items()
+        if right
+    ]
+    return sorted(found, key=lambda row: (row["estimate"], row["annotator"]))
 
 
 def _plain(value: Any) -> Any:

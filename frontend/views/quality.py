@@ -24,7 +24,7 @@ from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest
 from frontend.lead_pages import Tab, campaign_page_of, is_lead, tabs
 
-PARTS = ("agreement", "people", "policies", "bias")
+PARTS = ("agreement", "people", "gold", "policies", "bias")
 
 
 @campaign_page(Action.MEASURE)
@@ -41,6 +41,8 @@ def campaign_quality(request: SignedInRequest, campaign: Campaign) -> HttpRespon
         "agreement": [_agreement_row(one, titles) for one in figures.get("agreement", ())],
         "agreement_chart": _agreement_chart(figures, titles),
         "people": figures.get("people", ()),
+        "gold": figures.get("gold", ()),
+        "gold_chart": _gold_chart(figures),
         "signs": _signs(),
         "several": len(titles) > 1,
         "headline": titles.get(figures.get("dimension", ""), ""),
@@ -157,6 +159,16 @@ def _agreement_chart(figures: Mapping[str, Any], titles: Mapping[str, str]) -> c
         y_label="α",
         reference=(0.0, _("chance")),
         low=min([-0.2, *(one["low"] for one in shown)]),
+    )
+
+
+def _gold_chart(figures: Mapping[str, Any]) -> charts.Chart | None:
+    return charts.interval_chart(
+        [(one["annotator"], one) for one in figures.get("gold", ())],
+        title=_("Right where the answer is known"),
+        caption=_("Share of things that agree with gold within its tolerance, with its interval."),
+        x_label=_("Person"),
+        y_label=_("Right"),
     )
 
 

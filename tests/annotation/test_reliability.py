@@ -12,8 +12,10 @@ from django.test import Client
 from annotation import reliability
 from annotation.dataset_filters import Filters
 from annotation.datasets import rows
+from annotation.feedback import kind
 from annotation.models import Campaign, Feedback, Membership, QualityReport, Role, Task, User
 from annotation.quality.labels import USUAL, dawid_skene, majority
+from annotation.services import gold as golds
 from annotation.services import quality
 from annotation.tasks import refresh_quality
 from tests.annotation.quality.real_votes import crows_pairs
@@ -47,11 +49,15 @@ def judged_campaign(lead: User, *, items: int = 30) -> tuple[Campaign, dict[str,
     return campaign, people
 
 
+def payload_of(preference: int) -> dict[str, Any]:
+    return {"verdict": "prefer", "preference": preference, "comment": ""}
+
+
 @pytest.mark.django_db
 class TestReport:
     def test_it_tells_people_policies_and_parts_apart(self, lead: User, django_assert_max_num_queries: Any):
         campaign, people = judged_campaign(lead)
-        with django_assert_max_num_queries(2):
+        with django_assert_max_num_queries(3):
             found = reliability.report(campaign)
         assert found["judgements"] == 120 and not found["simulated"]
         by_name = {one["annotator"]: one for one in found["people"]}
@@ -73,6 +79,21 @@ class TestReport:
         assert parts["batch", "b0"]["items"] == 15 and parts["all", ""]["judgements"] == 120
         assert parts["all", ""]["low"] <= parts["all", ""]["alpha"] <= parts["all", ""]["high"]
         assert found["bias"]["longer"]["n"] == 120 and len(found["unsure"]) <= 200
+
+    def test_gold_says_who_is_right_where_the_answer_is_known(self, lead: User):
+        campaign, people = judged_campaign(lead, items=6)
+        for task in campaign.tasks.order_by("id"):
+            right = "2" if int(task.external_id.removeprefix("item-")) % 2 else "-2"
+            value = {"answer": kind("pairwise").initial(payload_of(int(right)), shown_order=[0, 1])}
+            golds.set_gold(task=task, value=value, actor=lead)
+        found = {one["annotator"]: one for one in reliability.report(campaign)["gold"]}
+        good, upside = found[people["good"].pseudonym], found[people["upside"].pseudonym]
+        assert (good["estimate"], good["n"], good["items"]) == (1.0, 6, 6) and good["low"] > 0.5
+        assert upside["estimate"] == 0.0
+        client = Client()
+        client.force_login(lead)
+        assert "Right where the answer is known" in client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
+        assert people["upside"].pseudonym in client.get(f"/campaigns/{campaign.pk}/quality/gold.csv").content.decode()
 
     def test_it_is_kept_until_judgements_come_in(self, lead: User):
         campaign, people = judged_campaign(lead, items=4)
