@@ -8,7 +8,7 @@ from django.db import transaction
 
 from annotation import gold
 from annotation.feedback import kind
-from annotation.models import Campaign, Feedback, Gold, Task, User
+from annotation.models import Campaign, Feedback, Gold, QualityReport, Task, User
 from annotation.services import events
 
 
@@ -60,4 +60,6 @@ def _as_kept(task: Task) -> dict[str, Any] | None:
 
 
 def _record(campaign: Campaign, actor: User, action: str, task: Task, changes: dict[str, tuple[Any, Any]]) -> None:
+    # The report tells who was right: it is out of date now.
+    QualityReport.objects.filter(campaign=campaign).update(judgements=0)
     events.record(campaign=campaign, actor=actor, action=action, target=f"item {task.external_id}", changes=changes)

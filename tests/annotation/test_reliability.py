@@ -90,6 +90,11 @@ class TestReport:
         good, upside = found[people["good"].pseudonym], found[people["upside"].pseudonym]
         assert (good["estimate"], good["n"], good["items"]) == (1.0, 6, 6) and good["low"] > 0.5
         assert upside["estimate"] == 0.0
+        assert quality.current(campaign).figures["gold"]
+        for task in campaign.tasks.all():
+            golds.take_away(task=task, actor=lead)
+        assert quality.current(campaign).figures["gold"] == [], "gold that went makes the report anew"
+        golds.set_gold(task=task, value=value, actor=lead)
         client = Client()
         client.force_login(lead)
         assert "Right where the answer is known" in client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
