@@ -57,8 +57,14 @@ def main() -> None:
 
         call_command("migrate", verbosity=0)
         with web(url) as server:
-            figures = _measure(server, url, arguments)
-    _print(figures)
+            if arguments.export:
+                figures = _measure_export(server, arguments.export)
+            else:
+                figures = _measure(server, url, arguments)
+    for line in _export_rows(figures) if arguments.export else []:
+        print(f"{line[0]:40} {line[1]:12,.1f}   {line[2]:14} {line[3]}")
+    if not arguments.export:
+        _print(figures)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(figures, indent=1) + "\n")
     print(f"\nWritten to {arguments.out}.")
@@ -69,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--small", type=int, default=5_000, help="pairs in the small campaign")
     parser.add_argument("--large", type=int, default=50_000, help="pairs in the large one, of the export too")
     parser.add_argument("--million", action="store_true", help="a campaign of 1,000,000 items too; takes minutes more")
+    parser.add_argument("--export", type=int, metavar="ROWS", help="measure nothing but an export of so many rows")
     parser.add_argument("--judgements", type=int, default=1_200, help="made in each stint; the rest stays queued")
     parser.add_argument("--out", type=Path, default=Path("var/bench.json"))
     return parser.parse_args()
@@ -120,7 +127,25 @@ def _measure(server: Any, url: str, arguments: argparse.Namespace) -> dict[str, 
         first = judge(million, million_tokens, "rest")
         figures["small_beside_million"] = judge(few, few_tokens, "rest")
         figures["million"] = _mean(first, judge(million, million_tokens, "rest"))
+        exported, _, exporters = measures.campaign_with_people("exported")
+        measures.fill_with_copies(exported, few, 1_000_000)
+        measures.judge_all_by_sql(exported, exporters, like=many)
+        figures["export_million"] = measures.export_over_http(server, exported)
     return figures
+
+
+def _measure_export(server: Any, rows: int) -> dict[str, Any]:
+    """Return the figures of one export of `rows` rows, from a server that has exported before."""
+    from tests.bench import measures
+
+    source, _, people = measures.campaign_with_people("source")
+    measures.import_over_http(server, source, 2000)
+    measures.fill_with_judgements(source, people)
+    measures.export_over_http(server, source)
+    exported, _, exporters = measures.campaign_with_people("exported")
+    measures.fill_with_copies(exported, source, rows)
+    measures.judge_all_by_sql(exported, exporters, like=source)
+    return {"export_million": measures.export_over_http(server, exported)}
 
 
 def _mean(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
@@ -172,6 +197,7 @@ def _rows(figures: dict[str, Any]) -> list[Row]:
         ),
         ("  web processes grew by, MiB", export["grew_mib"], "< 32", f"peer: {PEER['export_grew_mib']:.0f}"),
         ("  as .gz, rows/s", export["rows"] / zipped["seconds"], "", f"{smaller:.1f}× smaller"),
+        *_export_rows(figures),
         ("Import, rows/s", figures["import"]["rows_per_second"], "", f"grew {figures['import']['grew_mib']:.0f} MiB"),
         ("Idle web processes, PSS, MiB", idle, "< 300", _times(PEER["idle_mib"] / idle)),
         ("Page script, gzipped, kB", figures["page_script"]["bytes"] / 1e3, "< 100", ""),
@@ -197,6 +223,18 @@ def _million_rows(figures: dict[str, Any]) -> list[Row]:
     return [
         ("  in a queue of 1,000,000", million["judgements_per_second"] * 2, "< 5 % slower", f"{slower:+.1%} slower"),
         ("  in a queue of 1,000,000, p95, ms", million["both_p95"] * 1e3, "", f"{dearer:+.1%} CPU"),
+    ]
+
+
+def _export_rows(figures: dict[str, Any]) -> list[Row]:
+    if "export_million" not in figures:
+        return []
+    export = figures["export_million"]
+    faster, smaller = export["rows_per_second"] / 10_000, 32 / max(export["grew_mib"], 0.1)
+    return [
+        (f"Export of {export['rows']:,} rows, rows/s", export["rows_per_second"], "≥ 10,000", f"{faster:.2f}× of it"),
+        ("  first byte, ms", export["first_byte_seconds"] * 1e3, "< 300", ""),
+        ("  web processes grew by, MiB", export["grew_mib"], "< 32", f"a {smaller:.1f}th of it"),
     ]
 
 
