@@ -24,7 +24,7 @@ from annotation.api.export_shapes import FILES, ExportOffer, ExportQuery, Export
 from annotation.api.parsing import checked_query
 from annotation.export_formats import export_format, formats_of, source_of
 from annotation.feedback import kind
-from annotation.models import Campaign, Event, Feedback, Image, Prompt
+from annotation.models import Adjudication, Campaign, Event, Feedback, Image, Prompt, QualityReport
 
 # Rows are sent in pieces of about this size: one write per row would be slow, and a big piece would be late.
 PIECE_BYTES = 64 * 1024
@@ -117,7 +117,7 @@ def _headed(response: HttpResponseBase, tag: str, through: int) -> HttpResponseB
 
 
 def export_tag(campaign: Campaign, asked: dict[str, Any]) -> str:
-    """Return what stands for an export's bytes: what was asked, and all that can change them. Four statements.
+    """Return what stands for an export's bytes: what was asked, and all that can change them. Six statements.
 
     Judgements only come in addition, also when one is amended; prompts and images too. A name may change.
     """
@@ -128,6 +128,8 @@ def export_tag(campaign: Campaign, asked: dict[str, Any]) -> str:
         "late": Feedback.objects.filter(campaign=campaign, id__gt=asked["through"] - AT_ONCE).count(),
         "prompts": Prompt.objects.filter(campaign=campaign).order_by("-id").values_list("id", flat=True).first(),
         "image": Image.objects.filter(campaign=campaign).exists(),
+        "decided": Adjudication.objects.filter(campaign=campaign).order_by("-id").values_list("id", flat=True).first(),
+        "report": str(QualityReport.objects.filter(campaign=campaign).values_list("made_at", flat=True).first()),
         # Who had their data erased takes it out of what was there.
         "erased": Event.objects.filter(action="person.erased").order_by("-id").values_list("id", flat=True).first(),
     }

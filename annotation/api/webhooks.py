@@ -65,7 +65,7 @@ def webhook_for(request: Request, campaign_id: int, webhook_id: int) -> Webhook:
 class WebhookList(APIView):
     pagination_class = IdCursorPagination
 
-    @extend_schema(operation_id="webhooks_list", responses=WebhookOut(many=True), tags=["webhooks"])
+    @extend_schema(operation_id="webhooks_list", responses=WebhookOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return who is told what happens in the campaign, newest first."""
         campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
@@ -73,7 +73,7 @@ class WebhookList(APIView):
         page = pager.paginate_queryset(Webhook.objects.filter(campaign=campaign), request, self)
         return pager.get_paginated_response(WebhookOut(page, many=True).data)
 
-    @extend_schema(operation_id="webhooks_add", request=WebhookIn, responses={201: WebhookMadeOut}, tags=["webhooks"])
+    @extend_schema(operation_id="webhooks_add", request=WebhookIn, responses={201: WebhookMadeOut}, tags=["campaigns"])
     def post(self, request: Request, campaign_id: int) -> Response:
         """Add a receiver. Messages are signed as Standard Webhooks has it; the secret is in this answer alone."""
         campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
@@ -83,7 +83,7 @@ class WebhookList(APIView):
 
 
 class WebhookDetail(APIView):
-    @extend_schema(operation_id="webhooks_remove", responses={204: None}, tags=["webhooks"])
+    @extend_schema(operation_id="webhooks_remove", responses={204: None}, tags=["campaigns"])
     def delete(self, request: Request, campaign_id: int, webhook_id: int) -> Response:
         """Take a receiver out; what waits for it is not sent."""
         webhooks.remove(webhook=webhook_for(request, campaign_id, webhook_id), actor=caller(request))
@@ -93,7 +93,7 @@ class WebhookDetail(APIView):
 class DeliveryList(APIView):
     pagination_class = IdCursorPagination
 
-    @extend_schema(operation_id="webhooks_deliveries", responses=DeliveryOut(many=True), tags=["webhooks"])
+    @extend_schema(operation_id="webhooks_deliveries", responses=DeliveryOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int, webhook_id: int) -> Response:
         """Return the messages of the last thirty days and what became of each, newest first."""
         webhook = webhook_for(request, campaign_id, webhook_id)

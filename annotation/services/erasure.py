@@ -68,7 +68,8 @@ def _refuse_to_orphan(person: User) -> None:
 
 def _empty_seats(person: User) -> None:
     """Give back every seat that this person holds or has used, so that somebody else is asked."""
-    judged = Feedback.objects.current().filter(user=person).values("task")
+    # A reviewer's own judgement took no seat.
+    judged = Feedback.objects.current().filter(user=person, is_review=False).values("task")
     held = Assignment.objects.filter(user=person, state=Assignment.State.OPEN).values("task")
     Task.objects.filter(pk__in=held).update(seats=F("seats") + 1)
     Task.objects.filter(pk__in=judged, done__gt=0).update(done=F("done") - 1, seats=F("seats") + 1)

@@ -77,6 +77,10 @@ class FreezeForm(ExportForm):
             found["min_agreement"] = said["min_agreement"]
         if said["min_severity"]:
             found["min_severity"] = int(said["min_severity"])
+        if said["min_weight"] is not None:
+            found["min_weight"] = said["min_weight"]
+        if said["adjudicated"]:
+            found["adjudicated"] = True
         for name in ("audit", "simulated"):
             if said[f"without_{name}"]:
                 found[f"include_{name}"] = False

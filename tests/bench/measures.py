@@ -189,7 +189,7 @@ def fill_with_copies(campaign: Campaign, source: Campaign, items: int) -> None:
 
 def judge_all_by_sql(campaign: Campaign, people: list[int], *, like: Campaign) -> None:
     """Give every item of a campaign one judgement, a copy of one of `like`; by the ORM a million would take minutes."""
-    person = f"(ARRAY{people})[1 + made.id % {len(people)}]"
+    person = f"(ARRAY{people})[1 + made.id %% {len(people)}]"
     _copies(Assignment, like, "annotation_task", campaign, key="'bench-' || made.id", task_id="made.id", user_id=person)
     about = {"task_id": "made.task_id", "assignment_id": "made.id", "user_id": "made.user_id", "client_key": "made.key"}
     _copies(Feedback, like, "annotation_assignment", campaign, **about)

@@ -36,6 +36,8 @@ class SnapshotFilters(serializers.Serializer):
     until = serializers.CharField(max_length=40, required=False)
     min_agreement = serializers.FloatField(min_value=0, max_value=1, required=False)
     min_severity = serializers.IntegerField(min_value=0, max_value=3, required=False)
+    min_weight = serializers.FloatField(min_value=0, max_value=100, required=False)
+    adjudicated = serializers.BooleanField(required=False)
     group_near_duplicates = serializers.BooleanField(
         required=False, help_text="Keep prompts that are nearly the same on one side of the split."
     )

@@ -44,7 +44,9 @@ class EraseIn(serializers.Serializer):
     confirmation = serializers.CharField(max_length=150, help_text="Your username.")
 
 
-@extend_schema(operation_id="own_data", responses={(200, "application/zip"): OpenApiTypes.BINARY}, tags=["people"])
+@extend_schema(
+    operation_id="own_data", responses={(200, "application/zip"): OpenApiTypes.BINARY}, tags=["authentication"]
+)
 @api_view(["GET"])
 def own_data(request: Request) -> HttpResponseBase:
     """Return all that is stored about you as a ZIP archive of JSON Lines, without passwords and tokens."""
@@ -54,7 +56,7 @@ def own_data(request: Request) -> HttpResponseBase:
     return FileResponse(file, as_attachment=True, filename="own-data.zip", content_type="application/zip")
 
 
-@extend_schema(operation_id="own_data_uses", responses=UsesOut, tags=["people"])
+@extend_schema(operation_id="own_data_uses", responses=UsesOut, tags=["authentication"])
 @api_view(["GET"])
 def own_uses(request: Request) -> Response:
     """Return the frozen data sets and models that your judgements are in."""
@@ -78,7 +80,7 @@ def own_uses(request: Request) -> Response:
     return Response(UsesOut(told).data)
 
 
-@extend_schema(operation_id="own_data_erase", request=EraseIn, responses={204: None}, tags=["people"])
+@extend_schema(operation_id="own_data_erase", request=EraseIn, responses={204: None}, tags=["authentication"])
 @api_view(["POST"])
 def erase_own(request: Request) -> Response:
     """Erase all that is stored about you, and mark the data sets and models it is in. This cannot be undone."""

@@ -81,9 +81,9 @@ def test_the_pages(campaign, lead, annotator):
     assert made.status_code == 302
     snapshot = Snapshot.objects.get()
     judge(annotator, campaign)
-    client.post(address, {"view": "pairs", "without_simulated": "on"})
+    client.post(address, {"view": "pairs", "without_simulated": "on", "adjudicated": "on", "min_weight": "0"})
     newer = Snapshot.objects.order_by("-id").first()
-    assert newer.filters == {"include_simulated": False}
+    assert newer.filters == {"include_simulated": False, "adjudicated": True, "min_weight": 0.0}
     html = client.get(f"/snapshots/{newer.pk}/", {"older": snapshot.pk}).content.decode()
     assert "Added: 1. Removed: 0. Changed: 0. The same: 1." in html
     html = client.get(f"/snapshots/{newer.pk}/", {"suites": f"snapshot:{newer.pk}", "n": "8"}).content.decode()
