@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,31 +17,34 @@ COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 AT_REST = """() => document.getAnimations()
     .filter(one => one.effect.getComputedTiming().endTime !== Infinity).forEach(one => one.finish())"""
 SCREENS = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
-# From the narrowest phone to the widest desk.
-WIDEST = {"narrow": {"width": 360, "height": 740}, "wide": {"width": 2560, "height": 1440}}
+SIZES = {"narrow": {"width": 360, "height": 740}, **SCREENS, "wide": {"width": 2560, "height": 1440}}
 
 
-def everywhere(
-    page: Page, name: str = "page", *, screens: dict[str, dict[str, int]] = SCREENS, sticking_out: bool = True
-) -> list[str]:
+# Every screen in every theme; and each theme once, on the outermost of all screens.
+ALL = tuple((screen, theme) for screen in SCREENS for theme in ("light", "dark"))
+OUTERMOST = (("narrow", "dark"), ("wide", "light"))
+
+
+def everywhere(page: Page, name: str = "page", *, looks: Sequence[tuple[str, str]] = ALL) -> list[str]:
     """Return what is wrong with the page as it stands, on each screen in each theme; it is left as it was found.
 
-    One page is looked at four times, instead of four pages once: what was clicked and typed need not be done again.
-    With PICTURES, a folder, in the environment a picture of each look is left there as ``name-screen-theme.png``.
+    One page is looked at several times, instead of several pages once: what was clicked and typed need not be done
+    again. With PICTURES, a folder, in the environment a picture of each look is left there as name-screen-theme.png.
     """
     found: list[str] = []
+    seen = ""
     with _looked_at(page):
-        for screen, size in screens.items():
-            page.set_viewport_size(size)  # type: ignore[arg-type]
-            for theme in ("light", "dark"):
-                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-                page.evaluate(AT_REST)
-                if folder := os.environ.get("PICTURES"):
-                    page.screenshot(path=f"{folder}/{name.strip('/').replace('/', '-')}-{screen}-{theme}.png")
-                told = complaints(page, rules=RULES if theme == "light" else COLOURS)
-                found += [f"{name}, {screen}, {theme}: {one}" for one in told]
-            if sticking_out and sticks_out(page):
-                found.append(f"{name}, {screen}: wider than its window: {widest(page)}")
+        for screen, theme in looks:
+            page.set_viewport_size(SIZES[screen])  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            page.evaluate(AT_REST)
+            if folder := os.environ.get("PICTURES"):
+                page.screenshot(path=f"{folder}/{name.strip('/').replace('/', '-')}-{screen}-{theme}.png")
+            told = complaints(page, rules=COLOURS if screen == seen else RULES)
+            if screen != seen and sticks_out(page):
+                told.append(f"wider than its window: {widest(page)}")
+            found += [f"{name}, {screen}, {theme}: {one}" for one in told]
+            seen = screen
     return found
 
 

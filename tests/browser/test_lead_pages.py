@@ -9,8 +9,9 @@ from django.urls import reverse
 from playwright.sync_api import BrowserContext, Page
 
 from annotation.feedback import KINDS
+from annotation.models import Task
 from frontend.lead_urls import urlpatterns as lead_pages
-from tests.browser.looks import WIDEST, everywhere
+from tests.browser.looks import OUTERMOST, everywhere
 from tests.frontend.lead_world import (
     World,
     finish_run,
@@ -22,7 +23,7 @@ from tests.frontend.lead_world import (
     to_end,
     to_labelling,
 )
-from training.models import ModelVersion
+from training.models import ModelVersion, Snapshot
 
 
 @pytest.fixture
@@ -47,6 +48,9 @@ def pages_of(world: World) -> list[str]:
         "run_id": world.campaign.runs.order_by("pk").last().pk,
         "version_id": ModelVersion.objects.filter(kind="policy").last().pk,
         "round_id": round.pk,
+        "snapshot_id": Snapshot.objects.filter(campaign=world.campaign).last().pk,
+        "task_id": Task.objects.filter(campaign=world.campaign).first().pk,
+        "part": "agreement",
         "event_id": 1,
         "token": "unknown",
     }
@@ -69,11 +73,11 @@ def test_pages_are_accessible(
     page = sign_in(open_context(), world.lead)
     found: list[str] = []
     paths = pages_of(world)
-    assert len(paths) > 20
+    assert len(paths) > 30 and f"/campaigns/{world.campaign.pk}/quality/" in paths
     for path in paths:
         page.goto(path)
         for folded in page.locator("details:not([open]) > summary").all():
             if folded.is_visible():
                 folded.click()
-        found += everywhere(page, path, screens=WIDEST)
+        found += everywhere(page, path, looks=OUTERMOST)
     assert found == []

@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.models import Campaign, User
-from tests.browser.looks import SCREENS, WIDEST, everywhere
+from tests.browser.looks import ALL, OUTERMOST, SCREENS, everywhere
 from tests.factories import PASSWORD, judge, make_campaign, make_task
 
-ALL = {**WIDEST, **SCREENS}
+EVERY = (*ALL, *OUTERMOST)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_pages_are_accessible(
     context = open_context()
     page = context.new_page()
     page.goto("/login/")
-    found = everywhere(page, "login", screens=ALL)
+    found = everywhere(page, "login", looks=EVERY)
     page.get_by_label("Username").fill(person.username)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
@@ -59,15 +59,15 @@ def test_pages_are_accessible(
         page.goto(path)
         for folded in page.locator("details:not([open]) > summary").all():
             folded.click()
-        found += everywhere(page, path, screens=ALL)
+        found += everywhere(page, path, looks=EVERY)
     page.goto(work)
     for key in ("?", "g", "s"):
         page.keyboard.press(key)
-        found += everywhere(page, f"dialog {key}", screens=ALL)
+        found += everywhere(page, f"dialog {key}", looks=EVERY)
         page.keyboard.press("Escape")
     page.keyboard.press("Enter")
     page.keyboard.press("d")
-    found += everywhere(page, "errors and differences", screens=ALL)
+    found += everywhere(page, "errors and differences", looks=EVERY)
     assert found == []
     faults[:] = [fault for fault in faults if "404" not in fault]  # asked for on purpose
 
