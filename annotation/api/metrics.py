@@ -37,7 +37,7 @@ class VolumeOut(serializers.Serializer):
     oldest_seconds = serializers.FloatField(allow_null=True)
 
 
-class MetricsOut(serializers.Serializer):
+class CampaignMetricsOut(serializers.Serializer):
     queue = QueueOut()
     volumes = VolumeOut(many=True, help_text="By round and policy.")
     exposure = ExposureOut(many=True)
@@ -59,14 +59,14 @@ class HoursOut(serializers.Serializer):
     unmeasured = serializers.IntegerField(help_text="Judgements for which no time is known.")
 
 
-@extend_schema(operation_id="campaigns_metrics", responses=MetricsOut, tags=["campaigns"])
+@extend_schema(operation_id="campaigns_metrics", responses=CampaignMetricsOut, tags=["campaigns"])
 @api_view(["GET"])
 def campaign_metrics(request: Request, campaign_id: int) -> Response:
     """Return what waits and for how long, what is held, and how much of each round and policy was judged."""
     campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
     queue = operations.queues(campaign).get(campaign.pk, operations.Queue(0, 0, 0, 0, None))
     body = {"queue": queue, "volumes": operations.volumes(campaign), "exposure": exposure(campaign)}
-    return Response(MetricsOut(body).data)
+    return Response(CampaignMetricsOut(body).data)
 
 
 @extend_schema(

@@ -151,6 +151,11 @@ def tried() -> Tried:
         "round_id": round.pk,
         "event_id": 1,
         "token": "unknown",
+        "secret": "unknown",
+        "pseudonym": world.annotator.pseudonym,
+        "part": "agreement",
+        "task_id": world.campaign.tasks.earliest("id").pk,
+        "snapshot_id": 1,
     }
     found = [
         reverse(pattern.name, kwargs={key: known[key] for key in pattern.pattern.converters})
