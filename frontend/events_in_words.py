@@ -10,6 +10,8 @@ from annotation.told import of
 
 WORDS = {
     "account.connected": _("Account {target} was connected to the identity provider"),
+    "account.second_factor_off": _("{target} turned the second factor off"),
+    "account.second_factor_on": _("{target} turned the second factor on"),
     "account.locked": _("Sign-ins under this name are locked for a while: {target}"),
     "account.created": _("Account {target} was made"),
     "batch.prioritised": _("Batch {target} was given another priority"),

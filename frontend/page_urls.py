@@ -16,6 +16,7 @@ from frontend.views import (
     personal,
     proposals,
     readability,
+    second_factor,
     wellbeing,
     work,
 )
@@ -23,6 +24,8 @@ from frontend.views import (
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", account.sign_in, name="login"),
+    path("login/second-step/", second_factor.second_step, name="second-step"),
+    path("profile/second-factor/", second_factor.settings_page, name="second-factor"),
     path("login/oidc/", oidc.start, name="oidc"),
     path("login/oidc/callback/", oidc.callback, name="oidc-callback"),
     path("logout/", account.sign_out, name="logout"),

@@ -65,6 +65,9 @@ INSTALLED_APPS = [
     "django_htmx",
     "rest_framework",
     "knox",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
@@ -165,6 +168,8 @@ if _mail:
     vars().update(env.email_url_config(_mail))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="attune@localhost")
+OTP_TOTP_ISSUER = "Attune"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
 # Read from the database each time, one look-up by key: with a cache of its own, each web process would go on taking a
 # session that was ended in another one. Written only when something changes.

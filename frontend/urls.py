@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from annotation.api.errors import no_such_address
 from frontend.views import health, metrics
@@ -12,6 +13,8 @@ urlpatterns = [
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("metrics", metrics.prometheus, name="metrics"),
+    # Its own form would ask for no second factor.
+    path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
     path("api/", include("annotation.api.urls")),
     path("api/training/", include("training.api.urls")),

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from knox.models import AuthToken
 from rest_framework import status
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
-from rest_framework.exceptions import NotFound, Throttled, ValidationError
+from rest_framework.exceptions import NotFound, PermissionDenied, Throttled, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,7 +17,7 @@ from annotation.api.parsing import checked
 from annotation.api.serializers import OwnTokenOut, TokenIn, TokenOut
 from annotation.models import TokenGrant, User
 from annotation.permissions import LARGEST_ID
-from annotation.services import tokens
+from annotation.services import second_factor, tokens
 
 
 @extend_schema(
@@ -35,6 +35,8 @@ def create_token(request: Request) -> Response:
     user = authenticate(request, username=username, password=password)
     if not isinstance(user, User):
         raise ValidationError("No active account has this name and password.")
+    if second_factor.is_on(user):
+        raise PermissionDenied("This account has a second factor; make the token on your profile page.")
     made = tokens.make(user=user, **given)
     body = {"token": made.secret, "expiry": made.grant.token.expiry, "scopes": made.grant.scopes}
     return Response(body, status=status.HTTP_201_CREATED)

@@ -18,10 +18,11 @@ from django.views.decorators.http import require_http_methods
 from annotation import attempts
 from annotation.errors import Invalid
 from annotation.models import TokenGrant
-from annotation.services import tokens
+from annotation.services import second_factor, tokens
 from frontend.decorators import signed_in
 from frontend.forms.tokens import TokenForm
 from frontend.http import SignedInRequest, say
+from frontend.views.second_factor import ask_for_it
 
 
 def provider_name() -> str:
@@ -42,6 +43,12 @@ class SignIn(LoginView):
     template_name = "account/login.html"
     redirect_authenticated_user = True
     authentication_form = SignInForm
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        user = form.get_user()
+        if second_factor.is_on(user):
+            return ask_for_it(self.request, user, self.get_success_url())
+        return super().form_valid(form)
 
     def get_context_data(self, **more: Any) -> dict[str, Any]:
         return super().get_context_data(**more, oidc=provider_name())

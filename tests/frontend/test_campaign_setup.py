@@ -87,7 +87,9 @@ def test_a_file_that_does_not_fit_is_told(client: Client, lead, content: bytes) 
     assert client.post("/campaigns/from-file/", {}, follow=True).status_code == 200
 
 
-def test_only_who_may_create_campaigns_gets_there(client: Client, annotator) -> None:
-    client.force_login(annotator)
-    assert client.post("/campaigns/from-file/", {}).status_code == 403
-    assert client.get("/campaigns/new/?template=helpfulness").status_code == 403
+def test_only_who_may_create_campaigns_gets_there(client: Client, annotator, stranger) -> None:
+    make_campaign(annotators=[annotator])
+    for person, told in ((annotator, 403), (stranger, 404)):
+        client.force_login(person)
+        assert client.post("/campaigns/from-file/", {}).status_code == told
+        assert client.get("/campaigns/new/?template=helpfulness").status_code == told

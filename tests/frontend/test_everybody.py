@@ -27,6 +27,8 @@ SIGNED_IN = (302, 200, 200, 200, 200, 200, 200)
 TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("home", "get", {}, SIGNED_IN),
     ("login", "get", {}, (200, 302, 302, 302, 302, 302, 302)),
+    ("second-step", "get", {}, (302,) * 7),
+    ("second-factor", "get", {}, SIGNED_IN),
     # There is no provider here; what it does is tested with one.
     ("oidc", "get", {}, (404,) * 7),
     ("oidc-callback", "get", {}, (404,) * 7),
