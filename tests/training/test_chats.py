@@ -331,7 +331,7 @@ def test_pairs_of_a_chat_say_where_they_come_from(chatty: Campaign, annotator: U
     assert {row["chosen_origin"] for row in rows} == {row["rejected_origin"] for row in rows} == {"policy-0"}
     assert {row["round"] for row in rows} == {None}
     assert len(rows[1]["prompt"]) == 3
-    assert [row["task"] for row in datasets.rows(chatty, "pairs", batches=["chat-policy-0"])] == [
+    assert [row["task"] for row in datasets.rows(chatty, "pairs", datasets.Filters(batches=("chat-policy-0",)))] == [
         row["task"] for row in rows
     ]
     meta = Task.objects.get(external_id=f"chat-{chat.pk}-turn-2").meta
@@ -344,7 +344,7 @@ def test_all_turns_of_a_chat_lie_on_one_side_of_the_split(chatty: Campaign, anno
         chats.end(chat=chat)
     sides: dict[str, set[str]] = {}
     for side in datasets.SPLITS:
-        for row in datasets.rows(chatty, "pairs", split=side):
+        for row in datasets.rows(chatty, "pairs", datasets.Filters(split=side)):
             sides.setdefault(row["task"].rsplit("-turn-", 1)[0], set()).add(side)
     assert len(sides) == 12
     assert all(len(found) == 1 for found in sides.values()), sides
