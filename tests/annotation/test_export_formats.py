@@ -37,7 +37,7 @@ def _exported(name):
         make_task(
             campaign,
             prompt=f"Question {number}?",
-            completions=["It is said **in plain words**\nhere.", "No idea, in plain words."][: KINDS[name].completions[1]],
+            completions=["It is **in plain words**\nhere.", "No idea, in plain words."][: KINDS[name].completions[1]],
         )
         marked = {"passages_weaknesses_1": "in plain words"} if name == "critique" and number else {}
         judge(lead, campaign, data={**EXAMPLES[name], **marked})
