@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotation.tallies import wilson
+from annotation.quality.shares import wilson
 
 Gold = Callable[[list[dict[str, str]], str], float]
 

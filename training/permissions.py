@@ -13,12 +13,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from annotation.access import Action, roles_for
+from annotation.access import Action
 from annotation.models import Campaign, Role, User
 from annotation.permissions import LARGEST_ID, campaign_for
 from training.models import Chat, Loop, ModelVersion, Round, Run, Snapshot
-
-READERS = tuple(roles_for(Action.READ))
 
 Person = User | AnonymousUser
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from annotation.feedback import kind
 from annotation.models import Feedback, Task
+from annotation.quality.shares import wilson
 from annotation.services import intake
-from annotation.tallies import wilson
 from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
