@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback
+from annotation.quality.shares import wilson
 
 RESAMPLES = 500
 MOST = 10_000
@@ -45,6 +46,19 @@ class Agreement:
     kappa: float | None  # Cohen's, on the same question; mean over pairs of people, weighted by items they share
     chance: float | None = None  # the share that would agree if everybody drew from what all said, 0 to 1
     gwet: float | None = None  # Gwet's AC1, on the same question: steady where nearly all say the same
+
+
+@dataclass(frozen=True)
+class PairAgreement:
+    """How far two people say the same of what both judged."""
+
+    one: str  # pseudonyms, in alphabetical order
+    other: str
+    items: int
+    percent: float  # share on which they agree, 0 to 1
+    low: float | None  # of its 95 % interval (Wilson)
+    high: float | None
+    kappa: float | None  # None where both gave one and the same answer to everything
 
 
 def campaign_agreement(campaign: Campaign, *, simulated: bool = False) -> dict[str, Agreement]:
@@ -148,9 +162,14 @@ def bootstrap(
             alphas.append(alpha)
     if len(alphas) < RESAMPLES / 2:
         return None, None
-    alphas.sort()
+    return percentiles(alphas)
+
+
+def percentiles(figures: Iterable[float]) -> tuple[float, float]:
+    """Return between which two of the figures, which samples gave, the middle 95 % lie."""
+    ranked = sorted(figures)
     tail = (1 - CONFIDENCE) / 2
-    return alphas[int(tail * len(alphas))], alphas[int((1 - tail) * len(alphas)) - 1]
+    return ranked[int(tail * len(ranked))], ranked[int((1 - tail) * len(ranked)) - 1]
 
 
 def percent_agreement(items: Iterable[Mapping[Any, str]]) -> float | None:
@@ -202,24 +221,46 @@ def cohen_kappa(items: Iterable[Mapping[Any, str]]) -> float | None:
 
     Two people who always gave one and the same category have no kappa and are left out; None when nobody has one.
     """
+    total = weight = 0.0
+    for table in _tables(items).values():
+        kappa = _kappa(table)
+        if kappa is not None:
+            total += table.total() * kappa
+            weight += table.total()
+    return total / weight if weight else None
+
+
+def agreement_of_pairs(items: Iterable[Mapping[Any, str]]) -> list[PairAgreement]:
+    """Return how far each two people agree, from person → category of each item; who share most come first."""
+    found = []
+    for (one, other), table in _tables(items).items():
+        same = sum(times for (row, column), times in table.items() if row == column)
+        low, high = wilson(same, table.total())
+        found.append(
+            PairAgreement(str(one), str(other), table.total(), same / table.total(), low, high, _kappa(table))
+        )
+    return sorted(found, key=lambda pair: (-pair.items, pair.one, pair.other))
+
+
+def _tables(items: Iterable[Mapping[Any, str]]) -> dict[tuple[Any, Any], Counter[tuple[str, str]]]:
+    """Return how often each two people said what and what of the same item."""
     tables: dict[tuple[Any, Any], Counter[tuple[str, str]]] = defaultdict(Counter)
     for by_user in items:
         for one, other in combinations(sorted(by_user), 2):
             tables[one, other][by_user[one], by_user[other]] += 1
-    total = weight = 0.0
-    for table in tables.values():
-        count = table.total()
-        rows: Counter[str] = Counter()
-        columns: Counter[str] = Counter()
-        for (row, column), times in table.items():
-            rows[row] += times
-            columns[column] += times
-        expected = sum(rows[name] * columns[name] for name in rows) / count**2
-        if expected < 1:
-            agreed = sum(times for (row, column), times in table.items() if row == column) / count
-            total += count * (agreed - expected) / (1 - expected)
-            weight += count
-    return total / weight if weight else None
+    return tables
+
+
+def _kappa(table: Counter[tuple[str, str]]) -> float | None:
+    count = table.total()
+    rows: Counter[str] = Counter()
+    columns: Counter[str] = Counter()
+    for (row, column), times in table.items():
+        rows[row] += times
+        columns[column] += times
+    expected = sum(rows[name] * columns[name] for name in rows) / count**2
+    agreed = sum(times for (row, column), times in table.items() if row == column) / count
+    return (agreed - expected) / (1 - expected) if expected < 1 else None
 
 
 def _coincidences(pattern: Pattern) -> dict[tuple[int, int], float]:

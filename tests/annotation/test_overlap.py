@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from annotation.feedback.points import Mark
 from annotation.models import User
-from annotation.overlap import agreement, iou, matches, region_agreement
+from annotation.overlap import GROUPS, agreement, interval, iou, matches, region_agreement
 from annotation.services.intake import import_lines
 from tests.annotation.pictures import data_uri, picture
 from tests.factories import judge, make_assignment, make_campaign, make_user
@@ -62,6 +62,31 @@ def test_another_label_is_another_region_at_the_same_place() -> None:
 def test_nobody_marked_anything_is_no_agreement_to_tell() -> None:
     found = agreement([[[], []]], ["odd"])
     assert (found.items, found.every.found, found.every.quality, found.labels) == (0, None, None, None)
+
+
+def test_the_interval_by_hand() -> None:
+    """Of two items, one matched fully and one not at all, half of all samples hold both: 0, 1/2 and 1 are all there."""
+    assert interval([(2, 1.0), (2, 0.0)]) == (0.0, 1.0)
+    assert interval([(2, 0.8)] * 30) == pytest.approx((0.8, 0.8)), "items that are all alike leave no doubt"
+    assert interval([(2, 0.8)]) == (None, None) and interval([]) == (None, None)
+
+
+def test_the_interval_is_that_of_a_share_and_groups_of_items_keep_its_width() -> None:
+    """Items of which 70 % match fully: quality is a share, with standard error (0.7 * 0.3 / n) ** 0.5."""
+    for n in (GROUPS, 40 * GROUPS):
+        low, high = interval([(2, float(place % 10 < 7)) for place in range(n)])
+        expected = 2 * 1.96 * (0.7 * 0.3 / n) ** 0.5
+        assert low is not None and high is not None and low < 0.7 < high
+        assert high - low == pytest.approx(expected, rel=0.25)
+
+
+def test_regions_of_one_item_are_drawn_together() -> None:
+    """Ten people who mark one item alike are one item: they say nothing about how much items differ."""
+    found = agreement([[[mark(0, 0, 0.5, 0.5)]] * 10], ["odd"])
+    assert (found.every.quality, found.every.low) == (1.0, None)
+    found = agreement([[[mark(0, 0, 0.5, 0.5)]] * 2, [[mark(0, 0, 0.5, 0.5)], []]] * 8, ["odd"])
+    assert found.every.low is not None and found.every.low < found.every.quality == pytest.approx(2 / 3)
+    assert found.by_label == {"odd": found.every}
 
 
 @pytest.mark.django_db
