@@ -6,13 +6,13 @@ appear under their pseudonyms. Reading it costs one pass over the newest judgeme
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotation import gold
-from annotation.agreement import Agreement, agreement
+from annotation.agreement import Agreement, agreement, agreement_of_pairs
 from annotation.feedback import FeedbackType, kind
 from annotation.messages import text_of
 from annotation.models import Campaign, Feedback, Gold
@@ -28,6 +28,7 @@ NEWEST = 20_000
 COMPARISONS = 5_000
 SLICES = 12  # batches, rounds and policies shown of each, the largest first
 UNSURE = 200  # items kept, the least certain first
+PAIRS = 100  # of people, those who share most
 BY = ("all", "batch", "round", "policy")
 
 
@@ -52,7 +53,9 @@ class Judged:
 def report(campaign: Campaign) -> dict[str, Any]:
     """Return the figures of a campaign; of simulated people, and said so, where only those have judged. 3 statements.
 
-    `agreement`: one entry for each dimension and slice. `people`: reliability, rationality, pace and signs of each.
+    `agreement`: one entry for each dimension and slice. `pairs`: of each two people, on the first dimension. `people`:
+    reliability, rationality, pace and signs of each; how often one is right is not defined (None) of who shares no item
+    with anybody, because there the model knows what is usual and nothing about the person.
     `policies`: ranked by Bradley and Terry's model. `bias`: what else decides. `unsure`: items to ask again.
     `gold`: how often each person is right where the answer is known.
     """
@@ -71,7 +74,8 @@ def report(campaign: Campaign) -> dict[str, Any]:
         "simulated": simulated and bool(judged),
         "dimension": names[0] if names else "",
         "agreement": list(_slices({one.name: one.ordered for one in dimensions}, units, judged)),
-        "people": _people(feedback_kind, campaign, judged, model, games),
+        "pairs": [asdict(one) for one in agreement_of_pairs(votes.values())[:PAIRS]],
+        "people": _people(feedback_kind, campaign, judged, model, games, shared=_shared(votes)),
         "policies": _policies(games),
         "bias": _plain(asdict(bias.biases(list(_choices(feedback_kind, judged))))),
         "unsure": _unsure(model),
@@ -188,8 +192,10 @@ def _people(
     judged: Sequence[Judged],
     model: Reliability[Any, str],
     games: Sequence[Game],
+    *,
+    shared: Mapping[str, int],
 ) -> list[dict[str, Any]]:
-    """Return each person's figures, who judged most first."""
+    """Return each person's figures, who judged most first; `shared`: how much of theirs somebody else judged too."""
     works = [
         pace.Work(
             person=one.person,
@@ -212,12 +218,13 @@ def _people(
     weights = weights_of(model, {person: found.judgements for person, found in shown.items()})
     people = []
     for person, found in sorted(shown.items(), key=lambda pair: (-pair[1].judgements, str(pair[0]))):
-        known = person in model.errors
+        known = shared.get(str(person), 0) > 0
         beta = rationality.get(person)
         people.append(
             {
                 "annotator": person,
                 "judgements": found.judgements,
+                "shared": shared.get(str(person), 0),
                 "accuracy": model.accuracy(str(person)) if known else None,
                 "chance": max(model.priors.values(), default=None) if known else None,
                 "information": model.information(str(person)) if known else None,
@@ -244,6 +251,11 @@ def weights_of(model: Reliability[Any, str], judgements: Mapping[Any, int]) -> d
     total = sum(judgements.get(person, 0) for person in usable)
     mean = sum(value * judgements.get(person, 0) for person, value in usable.items()) / total if total else 0.0
     return {person: value / mean if mean > 0 else 1.0 for person, value in usable.items()}
+
+
+def _shared(votes: Mapping[Any, Mapping[str, str]]) -> dict[str, int]:
+    """Return on how much each person judged somebody else said something too."""
+    return Counter(person for said in votes.values() if len(said) > 1 for person in said)
 
 
 def _unsure(model: Reliability[Any, str]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest
 from frontend.lead_pages import Tab, campaign_page_of, is_lead, tabs
 
-PARTS = ("agreement", "people", "gold", "policies", "bias")
+PARTS = ("agreement", "pairs", "people", "gold", "policies", "bias")
 
 
 @campaign_page(Action.MEASURE)
@@ -40,11 +40,13 @@ def campaign_quality(request: SignedInRequest, campaign: Campaign) -> HttpRespon
         "figures": figures,
         "agreement": [_agreement_row(one, titles) for one in figures.get("agreement", ())],
         "agreement_chart": _agreement_chart(figures, titles),
+        "pairs": figures.get("pairs", ()),
         "people": figures.get("people", ()),
         "gold": figures.get("gold", ()),
         "gold_chart": _gold_chart(figures),
         "signs": _signs(),
         "several": len(titles) > 1,
+        "headline_asked": bool(figures.get("dimension")),
         "headline": titles.get(figures.get("dimension", ""), ""),
         "policies": figures.get("policies", ()),
         "policy_chart": _policy_chart(figures),

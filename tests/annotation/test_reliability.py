@@ -64,6 +64,12 @@ class TestReport:
         good, better, chance, upside = (by_name[people[name].pseudonym] for name in people)
         assert good["accuracy"] > 0.85 > chance["accuracy"] and upside["accuracy"] < 0.2
         assert good["weight"] > better["weight"] > 1 > chance["weight"] and upside["weight"] == 0
+        pairs = {frozenset((one["one"], one["other"])): one for one in found["pairs"]}
+        alike = pairs[frozenset((people["good"].pseudonym, people["better"].pseudonym))]
+        assert len(pairs) == 6 and (alike["items"], alike["percent"]) == (30, 0.9)
+        assert alike["low"] < 0.9 < alike["high"]
+        contrary = pairs[frozenset((people["good"].pseudonym, people["upside"].pseudonym))]
+        assert (contrary["percent"], contrary["kappa"]) == (0.0, -1.0)
         assert good["rationality"]["low"] > 0 > upside["rationality"]["high"]
         assert upside["worth_a_look"] and not good["worth_a_look"]
         total = sum(one["weight"] * one["judgements"] for one in found["people"])
@@ -117,7 +123,13 @@ class TestReport:
         judge(annotator, campaign)
         found = quality.current(campaign).figures
         assert found["agreement"][0]["alpha"] is None and found["agreement"][0]["items"] == 0
-        assert found["people"][0]["weight"] == 1.0 and found["bias"]["effects"] == {}
+        assert found["people"][0]["weight"] == 1.0 and found["bias"]["effects"] == {} and found["pairs"] == []
+        alone = found["people"][0]
+        assert (alone["accuracy"], alone["shared"]) == (None, 0), "there is nobody beside them"
+        client = Client()
+        client.force_login(lead)
+        page = client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
+        assert "not defined: nobody else judged these items" in page and "Each two people" not in page
         written = make_campaign(lead=lead, annotators=[annotator], kind="rewrite")
         make_task(written, number=1, completions=["Only one."])
         judge(annotator, written, data={"text": "Better."})
@@ -132,6 +144,9 @@ class TestReport:
             client.force_login(user)
             page = client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
             assert people["good"].pseudonym in page and "upside down" in page and "good</" not in page
+            assert "Each two people" in page and "not defined" not in page
+            both = client.get(f"/campaigns/{campaign.pk}/quality/pairs.csv").content.decode()
+            assert both.startswith("one,other,items,percent,low,high,kappa") and len(both.splitlines()) == 7
             assert ("policy-2" in page) is sees
             table = client.get(f"/campaigns/{campaign.pk}/quality/policies.csv").content.decode()
             assert ("policy-2" in table) is sees
