@@ -236,9 +236,7 @@ def agreement_of_pairs(items: Iterable[Mapping[Any, str]]) -> list[PairAgreement
     for (one, other), table in _tables(items).items():
         same = sum(times for (row, column), times in table.items() if row == column)
         low, high = wilson(same, table.total())
-        found.append(
-            PairAgreement(str(one), str(other), table.total(), same / table.total(), low, high, _kappa(table))
-        )
+        found.append(PairAgreement(str(one), str(other), table.total(), same / table.total(), low, high, _kappa(table)))
     return sorted(found, key=lambda pair: (-pair.items, pair.one, pair.other))
 
 
