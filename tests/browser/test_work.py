@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 from collections.abc import Callable
 
@@ -274,8 +275,36 @@ def test_a_draft_survives_a_reload_and_reaches_the_server(page: Page, person: Us
     assert (draft["preference"], draft["comment"]) == ("5", "half a thought, and the rest")
     page.evaluate("localStorage.clear()")
     page.evaluate("window.addEventListener('pagehide', () => localStorage.clear())")
-    page.reload()
+    page.goto("/")
+    page.evaluate("new Promise(done => { indexedDB.deleteDatabase('attune').onsuccess = done; })")
+    page.go_back()
     expect(page.get_by_label("Comment")).to_have_value("half a thought, and the rest")
+
+
+def test_what_is_too_large_for_the_first_storage_is_in_the_second(page: Page, person: User, faults: list[str]) -> None:
+    """No room in localStorage and no way to the server: what was typed is in IndexedDB, and goes out after a reload."""
+    fill = """() => { for (let size = 1e6; size >= 1; size /= 10) for (let n = 0; ; n += 1) {
+        try { localStorage.setItem(`other:${size}:${n}`, "x".repeat(size)); } catch { break; } } }"""
+    page.evaluate(fill)
+    page.route("**/draft/", lambda route: route.abort())
+    page.get_by_label("Comment").fill("word " * 300)
+    expect(page.locator("#saved")).to_have_text("Draft kept")
+    assert page.evaluate("!Object.values(localStorage).some(text => text.includes('word word'))")
+    page.reload()
+    expect(page.get_by_label("Comment")).to_have_value("word " * 300)
+    page.route(re.compile(r"/work/\d+/$"), lambda route: route.abort())
+    page.keyboard.press("Escape")
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator("#saved")).to_have_text("1 waiting to be sent")
+    page.unroute_all()
+    page.reload()
+    eventually(lambda: judged(person) == 1)
+    assert Feedback.objects.get().payload["comment"] == ("word " * 300).strip()
+    kept = """new Promise(done => { indexedDB.open('attune').onsuccess = ({ target }) => { target.result
+        .transaction('kept').objectStore('kept').getAllKeys().onsuccess = (asked) => done(asked.target.result) } })"""
+    eventually(lambda: not [name for name in page.evaluate(kept) if "outbox" in name])
+    faults.clear()
 
 
 def test_when_room_runs_out_what_the_server_has_goes_first(page: Page, person: User) -> None:

@@ -12,7 +12,7 @@ import { readingAids } from "./reading.js";
 import { announce, clearNotice, dismissible, notice, parse, saved, word } from "./screen.js";
 import { signedOut } from "./status.js";
 import { steps } from "./steps.js";
-import { forget, read, write } from "./store.js";
+import { forget, load, read, write } from "./store.js";
 import { timer } from "./timer.js";
 
 const LONGEST_WAIT = 30000;
@@ -39,7 +39,9 @@ function measured(form) {
 }
 
 function keep(form) {
-  if (draftOf(form)) saved(write(draftOf(form), { fields: measured(form), at: Date.now() }) ? "kept" : "not-kept");
+  if (!draftOf(form)) return;
+  const kept = { fields: measured(form), at: Date.now() };
+  saved(write(draftOf(form), kept, () => saved("kept")) ? "kept" : "not-kept");
 }
 
 // Fills a form with what was typed before a reload; what the server has by now is forgotten instead.
@@ -153,6 +155,7 @@ document.addEventListener("htmx:responseError", ({ detail }) => detail.xhr.statu
 
 document.documentElement.classList.add("has-script");
 listenForKeys();
+await load();
 forgetOldDrafts(user);
 timer(activity);
 open();

@@ -58,13 +58,13 @@ export class Draft extends EventTarget {
   }
 
   #changed() {
-    this.#tell(this.#keep() ? "kept" : "not-kept");
+    this.#tell(this.#keep({ late: () => this.#tell("kept") }) ? "kept" : "not-kept");
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#send(), QUIET);
   }
 
-  #keep(stored = false) {
-    return write(this.#name, { fields: this.fields(), at: Date.now(), stored });
+  #keep({ stored = false, late } = {}) {
+    return write(this.#name, { fields: this.fields(), at: Date.now(), stored }, late);
   }
 
   async #send() {
@@ -74,7 +74,7 @@ export class Draft extends EventTarget {
     const result = await post(this.#url, { assignment: fields.assignment, draft });
     if (this.#over.signal.aborted) return;
     // Unless one typed on meanwhile: then what is newer goes to the server next.
-    if (result.kind === "ok" && JSON.stringify(said(fields)) === JSON.stringify(said(this.fields()))) this.#keep(true);
+    if (result.kind === "ok" && JSON.stringify(said(fields)) === JSON.stringify(said(this.fields()))) this.#keep({ stored: true });
     if (result.kind === "conflict") this.dispatchEvent(new CustomEvent("lease-lost", { detail: result.text }));
     else this.#tell({ ok: "stored", "signed-out": "signed-out", offline: "offline" }[result.kind] ?? "kept");
   }

@@ -41,7 +41,9 @@ export class Outbox extends EventTarget {
   add(record) {
     const name = this.#prefix + record.id;
     if (read(name)) return false;
-    this.#fragile = !write(name, { ...record, at: Date.now() });
+    this.#fragile = !write(name, { ...record, at: Date.now() }, () => {
+      this.#fragile = false;
+    });
     this.#tell("changed");
     return true;
   }

@@ -1,42 +1,41 @@
-// What must outlive a reload: localStorage, or memory where storage is forbidden or full.
-// One record per name, so that two tabs never write over each other's.
-//
-// Not IndexedDB: here a value is kept when the call returns, so what was typed survives a tab that is killed just then.
-// Room is no reason for it. A draft has at most 200,000 characters and the quota is five million; without the server
-// nobody gets past the item on screen and the one ahead of it, so no more than a few records are ever here alone. Of
-// the others the server has a copy, a second after the last key: when room runs out, those go, the oldest first. A
-// private window keeps both kinds of storage as long as it is open, and neither longer.
+// What must outlive a reload, twice: in localStorage, where a value is kept when the call returns, so that what was typed
+// survives a tab that is killed just then; and in IndexedDB, where there is room for it when localStorage is full.
+// Memory holds what localStorage cannot, or what IndexedDB has newer. One record per name, so that two tabs never write
+// over each other's. A private window keeps both kinds of storage as long as it is open, and neither longer.
+
+import { everything, put, remove } from "./database.js";
 
 const memory = new Map();
 
-export function read(name) {
-  try {
-    const text = localStorage.getItem(name);
-    if (text !== null) return JSON.parse(text);
-  } catch {
-    // forbidden, or not ours: fall through to memory
+// Brings back what only IndexedDB has. Wait for it before anything is read that was typed.
+export async function load() {
+  for (const [name, value] of await everything()) {
+    if ((value.at ?? 0) > (read(name)?.at ?? -1)) memory.set(name, value);
   }
-  return memory.get(name) ?? null;
 }
 
-// Returns whether the value will survive a reload. With `stored` in it, another copy is on the server.
-export function write(name, value) {
-  const text = JSON.stringify(value);
-  do {
-    try {
-      localStorage.setItem(name, text);
-      memory.delete(name); // what another tab removes later must not come back from here
-      return true;
-    } catch {
-      // full or forbidden
-    }
-  } while (makeRoom(name));
-  memory.set(name, value);
-  return false;
+export function read(name) {
+  if (memory.has(name)) return memory.get(name);
+  try {
+    return JSON.parse(localStorage.getItem(name));
+  } catch {
+    return null; // forbidden, or not ours
+  }
+}
+
+// Returns whether the value is sure to survive a reload already; `late` is called if it is a moment later.
+// With `stored` in the value, another copy is on the server.
+export function write(name, value, late) {
+  const isKept = writeNow(name, JSON.stringify(value));
+  if (isKept) memory.delete(name); // what another tab removes later must not come back from here
+  else memory.set(name, value);
+  if (typeof value === "object") put(name, value).then((isThere) => isThere && !isKept && late?.());
+  return isKept;
 }
 
 export function forget(name) {
   memory.delete(name);
+  remove(name);
   try {
     localStorage.removeItem(name);
   } catch {
@@ -46,6 +45,18 @@ export function forget(name) {
 
 export function names(prefix) {
   return [...new Set([...memory.keys(), ...kept()])].filter((name) => name.startsWith(prefix));
+}
+
+function writeNow(name, text) {
+  do {
+    try {
+      localStorage.setItem(name, text);
+      return true;
+    } catch {
+      // full or forbidden
+    }
+  } while (makeRoom(name));
+  return false;
 }
 
 function kept() {
