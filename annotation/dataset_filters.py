@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from annotation import routing
 from annotation.errors import Invalid
-from annotation.models import Adjudication, Campaign, Feedback, QualityReport
+from annotation.models import Adjudication, Campaign, Feedback, Gold, QualityReport
 from annotation.models.feedback import FeedbackQuerySet
 
 SPLITS = ("train", "test")
@@ -33,6 +33,9 @@ class Filters:
     batches: Collection[str] | None = None
     include_audit: bool = True
     include_simulated: bool = True
+    # Judgements of items whose right answer is known: they tell about people, and a model trained on them would be
+    # tested on what people are tested on. So not unless asked.
+    include_gold: bool = False
     exclude_users: Collection[int] = ()
     rounds: Collection[int] | None = None
     policies: Collection[str] | None = None
@@ -63,6 +66,8 @@ class Filters:
             found = found.filter(task__batch__in=self.batches)
         if not self.include_audit:
             found = found.filter(task__is_audit=False)
+        if not self.include_gold:
+            found = found.exclude(Exists(Gold.objects.filter(task=OuterRef("task"))))
         if not self.include_simulated:
             found = found.filter(user__is_simulated=False)
         if self.exclude_users:

@@ -1,9 +1,9 @@
 """Gold: the right answer to an item, how it is given, and how a judgement is compared with it.
 
-Gold is ``{"answer": {…}, "tolerance": {…}}``. The answer has the fields of a submit, with the item's answers in their
-canonical order: ``_1`` is the first one of its row. It must be complete, except for comments and texts that only
-explain. The tolerance names what is compared, and how far off still counts; ``null`` leaves a thing out, and what is
-not named has the usual tolerance of its kind:
+Gold is ``{"answer": {…}, "tolerance": {…}, "purpose": "mixed"}``. The answer has the fields of a submit, with
+the item's answers in their canonical order: ``_1`` is the first one of its row. It must be complete, except for
+comments and texts that only explain. The tolerance names what is compared, and how far off still counts; ``null``
+leaves a thing out, and what is not named has the usual tolerance of its kind:
 
 - a comparison: the same side, within 2 steps of how much better; in each dimension alike (`same_side`);
 - an order: at most a fifth of all pairs the other way round (`pairs`, Kendall's distance over the number of pairs);
@@ -11,6 +11,9 @@ not named has the usual tolerance of its kind:
 - categories of harm: Jaccard's index of at least one half (`overlap`); safe or unsafe, safer, more helpful: the same;
 - principles: the same answer, where "partly" is half right beside yes or no, and no hit (`half`);
 - critiques and written answers have none: nobody can say what the right text is.
+
+The purpose says when people are given it: "mixed" among other items, or as a "check" of their attention; before their
+first item as "practice" or "test".
 
 What is compared are the points that agreement is measured on, so no payload is read here.
 """
@@ -30,8 +33,9 @@ from annotation.feedback.base import Payload
 from annotation.feedback.fields import letters
 from annotation.feedback.likeness import OVERLAP, Likeness, Points, chosen
 from annotation.feedback.points import Point
+from annotation.models import Gold
 
-PARTS = ("answer", "tolerance")
+PARTS = ("answer", "tolerance", "purpose")
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,12 @@ class GoldAnswer:
 
     payload: Payload
     tolerance: Mapping[str, float | None]
+    purpose: str = ""  # one of `Gold.Purpose`; empty: as usual, or as it was
 
     def as_stored(self) -> dict[str, Any]:
         """Return the fields of `models.Gold` that hold it."""
-        return {"payload": self.payload, "tolerance": dict(self.tolerance)}
+        purpose = {"purpose": self.purpose} if self.purpose else {}
+        return {"payload": self.payload, "tolerance": dict(self.tolerance), **purpose}
 
 
 @dataclass(frozen=True)
@@ -65,16 +71,21 @@ def read(feedback_kind: FeedbackType, value: Any, *, options: Mapping[str, Any],
         raise _invalid(_('Give gold as an object: {"answer": {…the fields of a judgement…}, "tolerance": {…}}.'))
     unknown = [str(name)[:40] for name in value if name not in PARTS]
     if unknown:
-        raise _invalid(_("Gold has no part {name}; there are answer and tolerance.").format(name=repr(unknown[0])))
+        told = _("Gold has no part {name}; there are answer, tolerance and purpose.")
+        raise _invalid(told.format(name=repr(unknown[0])))
+    purpose = value.get("purpose") or ""
+    if purpose and purpose not in Gold.Purpose.values:
+        told = _("Gold is for one of: {purposes}.")
+        raise _invalid(told.format(purposes=", ".join(Gold.Purpose.values)), "purpose")
     told = _("The gold answer does not fit. {reasons}")
     payload = feedback_kind.parse_given(value["answer"], options=options, count=count, told=told)
-    return GoldAnswer(payload, _tolerance(value.get("tolerance"), feedback_kind.likenesses(options)))
+    return GoldAnswer(payload, _tolerance(value.get("tolerance"), feedback_kind.likenesses(options)), purpose)
 
 
 def as_given(feedback_kind: FeedbackType, gold: GoldAnswer, *, count: int) -> dict[str, Any]:
     """Return gold as it could be given: the inverse of `read`."""
     answer = feedback_kind.initial(gold.payload, shown_order=range(count))
-    return {"answer": answer, "tolerance": dict(gold.tolerance)}
+    return {"answer": answer, "tolerance": dict(gold.tolerance), **({"purpose": gold.purpose} if gold.purpose else {})}
 
 
 def compare(

@@ -12,8 +12,9 @@ from django.core.cache import cache
 from django.db.models import Avg, BigIntegerField, Count, DateTimeField, F, Max, Q, QuerySet, Sum
 
 from annotation.limits import full_batches, judged_since, midnight, monday, rest_until
-from annotation.models import Assignment, Campaign, Feedback, Task, User
+from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
 from annotation.prepared import Rows
+from annotation.rotation import MIXED
 from annotation.routing import open_to
 
 # Up to so many open items, counting them all costs less than a millisecond or two.
@@ -125,11 +126,13 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
     out, it is counted once a minute, less what this person took since.
     """
     counted_now = _HAD(user=user.pk, campaign=campaign.pk, midnight=midnight())
-    _, done, skipped, holding, today, aside = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0, 0)
+    _, done, skipped, holding, today, aside, gold = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0, 0, 0)
     available, full = 0, []
     if campaign.is_open:
         full = full_batches(user, campaign)
-        available = max(0, _available(user, campaign, taken=done + skipped + holding, full=full))
+        available = max(0, _available(user, campaign, taken=done + skipped + holding - gold, full=full))
+        if available and campaign.gold_percent:
+            available += _gold_to_come(campaign, others=done + skipped + holding - gold + available, had=gold)
     left_today = max(0, campaign.daily_limit - today) if campaign.daily_limit else None
     left_this_week = None
     if most := campaign.weekly_limit:
@@ -188,6 +191,14 @@ def _available(user: User, campaign: Campaign, *, taken: int, full: Sequence[str
     return available - (taken - taken_then)
 
 
+def _gold_to_come(campaign: Campaign, *, others: int, had: int) -> int:
+    """Return how many items with a known answer come among the `others`, so that the sum jumps by none of them."""
+    known = Gold.objects.filter(task__campaign=campaign, purpose__in=MIXED, retired_at=None).count()
+    in_all = round(others * campaign.gold_percent / (100 - campaign.gold_percent))
+    return max(0, min(known, in_all) - had)
+
+
+_TAKEN = (Assignment.State.OPEN, Assignment.State.SUBMITTED, Assignment.State.SKIPPED)
 # With every item an annotator is shown, so its SQL is written once; one row, or none before the first item.
 _HAD = Rows(
     lambda user, campaign, midnight: (
@@ -200,6 +211,7 @@ _HAD = Rows(
             holding=Count("id", filter=Q(state=Assignment.State.OPEN)),
             today=Count("id", filter=Q(state=Assignment.State.SUBMITTED, closed_at__gte=midnight)),
             set_aside=Count("id", filter=Q(state=Assignment.State.POSTPONED)),
+            gold=Count("id", filter=Q(is_gold=True, state__in=_TAKEN)),
         )
     ),
     user=BigIntegerField(),

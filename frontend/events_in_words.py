@@ -23,6 +23,7 @@ WORDS = {
     "campaign.paused": _("The campaign was paused"),
     "invitation.made": _("A link that invites people was made"),
     "invitation.revoked": _("A link that invites people was revoked"),
+    "gold.retired": _("The right answer to {target} was retired: people are asked for it no more"),
     "gold.removed": _("The right answer to {target} was taken away"),
     "item.accepted": _("A reviewer let a judgement of {target} stand"),
     "item.overridden": _("A reviewer decided {target} themselves"),

@@ -34,6 +34,28 @@ class CampaignSettings(serializers.Serializer):
         max_value=50,
         help_text="Where judgements leave an answer unsure, more people are asked, up to so many; 0 for never.",
     )
+    gold_percent = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=50,
+        help_text="So many per cent of what each person is given are items whose answer is known; 0: like any other.",
+    )
+    check_warn = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=10,
+        help_text="Of a person's last ten attention checks, so many missed and they are told; 0 for never.",
+    )
+    check_pause = serializers.IntegerField(
+        required=False, min_value=0, max_value=10, help_text="The same, and they are paused; a lead can lift it."
+    )
+    test_tries = serializers.IntegerField(
+        required=False, min_value=0, max_value=20, help_text="Tries at a test before the first item; 0 for no test."
+    )
+    test_items = serializers.IntegerField(required=False, min_value=1, max_value=100, help_text="Items of a test.")
+    test_percent = serializers.IntegerField(
+        required=False, min_value=1, max_value=100, help_text="What is right of a test that is passed, in per cent."
+    )
     lease_seconds = serializers.IntegerField(required=False, min_value=60, max_value=86_400)
     wellbeing = serializers.ChoiceField(
         required=False, choices=Campaign.Wellbeing.choices, help_text="What people may have to read."
@@ -115,6 +137,12 @@ class CampaignOut(serializers.Serializer):
     cohort_percent = serializers.IntegerField()
     cohort_overlap = serializers.IntegerField()
     overlap_most = serializers.IntegerField()
+    gold_percent = serializers.IntegerField()
+    check_warn = serializers.IntegerField()
+    check_pause = serializers.IntegerField()
+    test_tries = serializers.IntegerField()
+    test_items = serializers.IntegerField()
+    test_percent = serializers.IntegerField()
     batch_limit = serializers.IntegerField()
     batch_share = serializers.IntegerField()
     weekly_limit = serializers.IntegerField()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from django.db.models import Count, Max
 from django.http import HttpResponseNotModified, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.text import slugify
@@ -24,7 +25,7 @@ from annotation.api.export_shapes import FILES, ExportOffer, ExportQuery, Export
 from annotation.api.parsing import checked_query
 from annotation.export_formats import export_format, formats_of, source_of
 from annotation.feedback import kind
-from annotation.models import Adjudication, Campaign, Event, Feedback, Image, Prompt, QualityReport
+from annotation.models import Adjudication, Campaign, Event, Feedback, Gold, Image, Prompt, QualityReport
 
 # Rows are sent in pieces of about this size: one write per row would be slow, and a big piece would be late.
 PIECE_BYTES = 64 * 1024
@@ -117,7 +118,7 @@ def _headed(response: HttpResponseBase, tag: str, through: int) -> HttpResponseB
 
 
 def export_tag(campaign: Campaign, asked: dict[str, Any]) -> str:
-    """Return what stands for an export's bytes: what was asked, and all that can change them. Six statements.
+    """Return what stands for an export's bytes: what was asked, and all that can change them. Seven statements.
 
     Judgements only come in addition, also when one is amended; prompts and images too. A name may change.
     """
@@ -130,6 +131,7 @@ def export_tag(campaign: Campaign, asked: dict[str, Any]) -> str:
         "image": Image.objects.filter(campaign=campaign).exists(),
         "decided": Adjudication.objects.filter(campaign=campaign).order_by("-id").values_list("id", flat=True).first(),
         "report": str(QualityReport.objects.filter(campaign=campaign).values_list("made_at", flat=True).first()),
+        "gold": Gold.objects.filter(task__campaign=campaign).aggregate(n=Count("pk"), last=Max("pk")),
         # Who had their data erased takes it out of what was there.
         "erased": Event.objects.filter(action="person.erased").order_by("-id").values_list("id", flat=True).first(),
     }

@@ -56,6 +56,9 @@ class ExportQuery(serializers.Serializer):
         min_value=0, max_value=3, required=False, help_text="Only judgements that name harm at least so severe."
     )
     audit = serializers.BooleanField(default=True, help_text="Whether the audit slice is part of the export.")
+    gold = serializers.BooleanField(
+        default=False, help_text="Whether judgements of items whose right answer is known are."
+    )
     simulated = serializers.BooleanField(default=True, help_text="Whether simulated people's judgements are.")
     min_weight = serializers.FloatField(
         min_value=0,
@@ -90,6 +93,7 @@ def filters_of(asked: dict[str, Any]) -> Filters:
         split=asked.get("split"),
         batches=asked.get("batch"),
         include_audit=asked["audit"],
+        include_gold=asked["gold"],
         include_simulated=asked["simulated"],
         rounds=asked.get("round"),
         policies=asked.get("policy"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from annotation import gold, routing, suggestions
+from annotation import gold, rotation, routing, suggestions
 from annotation.datasets import content_hash, prompt_hash
 from annotation.errors import CampaignClosed
 from annotation.feedback import kind
@@ -82,12 +82,18 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
         needs=(tag for item in items.values() for tag in _needs(campaign, item)),
         about=(tag for item in items.values() for tag in _about(campaign, item)),
     )
-    tasks = {}
+    tasks: dict[str, Task] = {}
+    golds: dict[str, dict[str, Any]] = {}
     parts = {}
     for external_id, item in items.items():
         prompt = prompts[hash_of[external_id]]
         parts[external_id] = [completions[prompt.pk, hash_].pk for hash_ in hashes_of[external_id]]
-        seats = item.wanted or overlap_of(campaign, external_id)
+        known = _gold(campaign, item) if item.gold is not None else {}
+        purpose = known.get("purpose", Gold.Purpose.MIXED)
+        parked = bool(known) and rotation.is_parked(campaign, purpose)
+        seats = 0 if parked else item.wanted or overlap_of(campaign, external_id)
+        if known:
+            golds[external_id] = known
         tasks[external_id] = Task(
             campaign=campaign,
             prompt=prompt,
@@ -97,17 +103,14 @@ def _insert(campaign: Campaign, items: dict[str, Item]) -> None:
             meta={**item.meta, "origins": [origin for _, origin in item.completions], **_suggestion(campaign, item)},
             wanted=seats,
             seats=seats,
+            state=Task.State.COMPLETE if parked else Task.State.OPEN,
             priority=item.priority,
             tags=routing.bits(campaign.tags, needs=_needs(campaign, item), about=_about(campaign, item)),
             is_audit=item.is_audit,
             batch=item.batch,
         )
     Task.objects.bulk_create(tasks.values())
-    Gold.objects.bulk_create(
-        Gold(task=task, **_gold(campaign, items[external_id]))
-        for external_id, task in tasks.items()
-        if items[external_id].gold is not None
-    )
+    Gold.objects.bulk_create(Gold(task=tasks[external_id], **known) for external_id, known in golds.items())
     TaskCompletion.objects.bulk_create(
         TaskCompletion(task=task, completion_id=pk, position=position)
         for external_id, task in tasks.items()

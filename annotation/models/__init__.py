@@ -12,6 +12,7 @@ from annotation.models.proposals import Proposal
 from annotation.models.reports import QualityReport
 from annotation.models.reviews import Adjudication, Cause, Returned
 from annotation.models.tokens import TokenGrant
+from annotation.models.trials import Trial, TrialAnswer
 from annotation.models.webhooks import Delivery, Webhook
 from annotation.models.work import Assignment, Task, TaskCompletion
 
@@ -38,6 +39,8 @@ __all__ = [
     "Task",
     "TaskCompletion",
     "TokenGrant",
+    "Trial",
+    "TrialAnswer",
     "User",
     "Webhook",
 ]

@@ -52,6 +52,18 @@ class Campaign(models.Model):
     )
     # Where people's judgements leave an item's answer unsure, more are asked, up to so many; 0 for never.
     overlap_most = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(50)])
+    # So many per cent of what each person is given are items whose answer is known; 0: those come like any other.
+    gold_percent = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(50)])
+    # Of a person's last attention checks, so many missed and they are told, so many and they are paused; 0 for never.
+    check_warn = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(10)])
+    check_pause = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(10)])
+    # Before their first item people practise and pass a test: so many tries, items each, and per cent right; 0 tries
+    # for no test.
+    test_tries = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(20)])
+    test_items = models.PositiveSmallIntegerField(default=10, validators=[MinValueValidator(1), MaxValueValidator(100)])
+    test_percent = models.PositiveSmallIntegerField(
+        default=80, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
     lease_seconds = models.PositiveIntegerField(
         default=1800, validators=[MinValueValidator(60), MaxValueValidator(86400)]
     )

@@ -47,6 +47,14 @@ class Membership(models.Model):
     declined = models.JSONField(default=list, blank=True, editable=False)
     # How many of this person's judgements here a reviewer sent back and wait for a new version.
     returned = models.PositiveIntegerField(default=0, editable=False)
+    # When this person passed the campaign's test.
+    qualified_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Since when they are given nothing because they missed attention checks; a lead ends it.
+    paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Whether they are to be told that they missed some, with the next page they see.
+    warned_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Checks that were judged before do not count any more.
+    checks_from = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -122,6 +122,8 @@ class Assignment(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="assignments")
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     slot = models.PositiveSmallIntegerField(default=0)
+    # Handed out because its answer is known, not because the item wants one more judgement.
+    is_gold = models.BooleanField(default=False, editable=False)
     # Permutation: shown_order[i] is the canonical position of what stands in place i on the screen.
     shown_order = models.JSONField()
     expires_at = models.DateTimeField()
@@ -144,6 +146,8 @@ class Assignment(models.Model):
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(state="open"), name="assignment_expiry"),
             models.Index(fields=["user", "campaign"], condition=Q(state="postponed"), name="assignment_set_aside"),
+            # One in twenty rows or so: when a person was given the last item whose answer is known.
+            models.Index(fields=["user", "campaign", "-created_at"], condition=Q(is_gold=True), name="assignment_gold"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Campaign, Guideline, Membership, Role, User
-from annotation.services import events, second_look, settings
+from annotation.services import events, gold, second_look, settings
 from annotation.services.settings import Settings
 from annotation.storable import unstorable
 
@@ -66,6 +66,8 @@ def update(*, campaign: Campaign, actor: User, name: str | None = None, **given:
         if "options" in changed:
             second_look.check(locked.options, own_name=locked.name, actor=actor)
         locked.save(update_fields=list(changed))
+        if "gold_percent" in changed:
+            gold.arrange(campaign=locked)
         changes = {field: (value, getattr(locked, field)) for field, value in changed.items()}
         events.record(campaign=locked, actor=actor, action="campaign.changed", changes=changes)
     return locked

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from knox.models import AuthToken
 
 from annotation.errors import Invalid
-from annotation.models import Assignment, Campaign, Feedback, Membership, Role, Task, User
+from annotation.models import Assignment, Campaign, Feedback, Membership, Role, Task, Trial, User
 from annotation.models.people import new_pseudonym
-from annotation.services import events
+from annotation.services import events, gold
 from annotation.signals import person_erased
 
 
@@ -32,11 +32,15 @@ def erase(*, person: User, actor: User, confirmation: str) -> None:
     _refuse_to_orphan(person)
     # Before anything is gone: who listens looks for what this person is in.
     person_erased.send(sender=User, person=person, pseudonym=person.pseudonym)
+    with_gold = list(Campaign.objects.filter(tasks__feedback__user=person, tasks__gold__isnull=False).distinct())
     _empty_seats(person)
     said = Feedback.objects.filter(user=person)
     said.update(supersedes=None)
     said.delete()
     Assignment.objects.filter(user=person).delete()
+    for campaign in with_gold:
+        gold.arrange(campaign=campaign)
+    Trial.objects.filter(user=person).delete()
     Membership.objects.filter(user=person).delete()
     AuthToken.objects.filter(user=person).delete()
     person.username = f"erased-{secrets.token_hex(6)}"
@@ -68,8 +72,11 @@ def _refuse_to_orphan(person: User) -> None:
 
 def _empty_seats(person: User) -> None:
     """Give back every seat that this person holds or has used, so that somebody else is asked."""
-    # A reviewer's own judgement took no seat.
-    judged = Feedback.objects.current().filter(user=person, is_review=False).values("task")
+    # A reviewer's own judgement took no seat, and one of an item whose answer is known is missed by nobody.
+    seated = Feedback.objects.current().filter(user=person, is_review=False)
+    extra = seated.filter(assignment__is_gold=True).values("task")
+    Task.objects.filter(pk__in=extra, done__gt=0).update(done=F("done") - 1, wanted=F("wanted") - 1)
+    judged = seated.filter(assignment__is_gold=False).values("task")
     held = Assignment.objects.filter(user=person, state=Assignment.State.OPEN).values("task")
     Task.objects.filter(pk__in=held).update(seats=F("seats") + 1)
     Task.objects.filter(pk__in=judged, done__gt=0).update(done=F("done") - 1, seats=F("seats") + 1)

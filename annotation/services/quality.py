@@ -72,8 +72,8 @@ def widen(*, campaign: Campaign, report: QualityReport) -> int:
     decided = Adjudication.objects.filter(task=OuterRef("pk"), is_current=True)
     with transaction.atomic():
         tasks = list(
-            Task.objects.select_for_update(no_key=True)
-            .filter(pk__in=unsure, state=Task.State.COMPLETE, done__lt=campaign.overlap_most)
+            Task.objects.select_for_update(no_key=True, of=("self",))
+            .filter(pk__in=unsure, state=Task.State.COMPLETE, done__lt=campaign.overlap_most, gold=None)
             .exclude(Exists(decided))
             .order_by(*QUEUE_ORDER)
             .values_list("pk", flat=True)

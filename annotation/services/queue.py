@@ -15,12 +15,24 @@ from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import BigIntegerField, Case, CharField, Exists, F, OuterRef, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, Concat, StrIndex
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    CharField,
+    Exists,
+    F,
+    IntegerField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce, Concat, Greatest, StrIndex
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotation import limits
+from annotation import limits, rotation
 from annotation.errors import LeaseLost, NotAgreed
 from annotation.limits import BETWEEN
 from annotation.models import Assignment, Campaign, Task, User
@@ -89,6 +101,9 @@ _FOR_WHOM: Any = {**_WHO_AND_WHERE, "barred": BigIntegerField(), "full": CharFie
 _FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_FOR_WHOM)
 _FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_FOR_WHOM)
 _LAST_OPEN = Select(partial(_first_open_task, skip_locked=False, states=RETURNED_OR_SET_ASIDE), **_FOR_WHOM)
+_FIRST_GOLD = Select(
+    partial(rotation.first_gold, states=RETURNED), **_WHO_AND_WHERE, barred=BigIntegerField(), order=BigIntegerField()
+)
 _LOCKED = Select(
     lambda pk: (
         Task.objects.select_for_update(no_key=True)
@@ -98,6 +113,12 @@ _LOCKED = Select(
     pk=BigIntegerField(),
 )
 _TAKE_SEAT = Update(lambda pk: (Task.objects.filter(pk=pk), {"seats": F("seats") - 1}), pk=BigIntegerField())
+# A seat that is free because somebody gave theirs back, or one more than there were.
+ONE_SEAT_MORE: dict[str, Any] = {
+    "wanted": Case(When(seats__lt=1, then=F("wanted") + 1), default=F("wanted"), output_field=IntegerField()),
+    "seats": Greatest(F("seats") - 1, Value(0), output_field=IntegerField()),
+}
+_TAKE_ANY_SEAT = Update(lambda pk: (Task.objects.filter(pk=pk), ONE_SEAT_MORE), pk=BigIntegerField())
 _INSERT = Insert(Assignment)
 
 
@@ -109,7 +130,8 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
     does one of which this person had enough for now; see `annotation.limits`. Raises `NotAgreed` for who was not
     told yet what they may have to read.
 
-    SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction.
+    SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction;
+    2 more where the campaign mixes in items whose answer is known.
     """
     if campaign.state == Campaign.State.CLOSED:
         return None
@@ -131,9 +153,15 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
                 barred = campaign.barred
                 if limits.rest_until(user, campaign, held=held):
                     barred |= limits.heavy(campaign)
-                for_whom = {"user": user.pk, "campaign": campaign.pk, "barred": barred, "full": full}
+                who: dict[str, Any] = {"user": user.pk, "campaign": campaign.pk, "barred": barred}
+                for_whom = {**who, "full": full}
                 free = min({0, 1} - {one.slot for one in held})
-                claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_FREE, for_whom=for_whom)
+                claimed = None
+                if rotation.is_due(user, campaign, held=held):
+                    who["order"] = rotation.order_of(user, campaign)
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_GOLD, for_whom=who)
+                if claimed is None:
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_FREE, for_whom=for_whom)
                 if claimed is None and not ahead:
                     # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once
                     # more and wait. And it is time for what this person set aside. The price is a fifth statement,
@@ -257,9 +285,13 @@ def _claim(
         task = look.first(**for_whom)
         if task is None:
             return None
-        _TAKE_SEAT(pk=task.pk)
-        task.seats -= 1
-        lease = new_lease(campaign, slot)
+        is_gold = look is _FIRST_GOLD
+        if is_gold:
+            _TAKE_ANY_SEAT(pk=task.pk)
+        else:
+            _TAKE_SEAT(pk=task.pk)
+            task.seats -= 1
+        lease = {**new_lease(campaign, slot), "is_gold": is_gold}
         returned = vars(task)  # where annotations of a query end up
         if returned["returned_id"] is None:
             assignment = Assignment(task=task, campaign=campaign, user=user, **lease)

@@ -40,7 +40,7 @@ def conflicts(campaign: Campaign, *, limit: int = 50) -> list[Conflict]:
     decided = Adjudication.objects.filter(task=OuterRef("task"), is_current=True)
     rows = (
         Feedback.objects.current()
-        .filter(campaign=campaign, task__done__gte=2, is_review=False)
+        .filter(campaign=campaign, task__done__gte=2, is_review=False, task__gold=None)
         .exclude(Exists(decided))
         .order_by("-id")
         .values_list("task_id", "payload")[:LOOKED_AT]

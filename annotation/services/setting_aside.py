@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from annotation import limits
 from annotation.errors import CampaignClosed, LeaseLost, TooMany
 from annotation.models import Assignment, Campaign, Task, User
-from annotation.services.queue import lock_task, new_lease, release
+from annotation.services.queue import ONE_SEAT_MORE, lock_task, new_lease, release
 from annotation.services.submission import check_draft, refuse_closed
 
 # So many items of one campaign a person may have set aside; beyond that nobody comes back to them.
@@ -86,7 +86,14 @@ def pile(*, user: User, campaign: Campaign) -> list[Assignment]:
 
 def is_wanted(assignment: Assignment) -> bool:
     """Return whether an item on the pile still wants a judgement that nobody is at work on."""
-    return assignment.task.state == Task.State.OPEN and assignment.task.seats > 0
+    return _has_room(assignment, assignment.task)
+
+
+def _has_room(assignment: Assignment, task: Task) -> bool:
+    """Return whether this person can have the item now. Where its answer is known there is room for everybody."""
+    if assignment.is_gold:
+        return task.state != Task.State.WITHDRAWN
+    return task.state == Task.State.OPEN and task.seats > 0
 
 
 def _make_room(assignment: Assignment) -> None:
@@ -114,13 +121,13 @@ def _reopen(assignment: Assignment) -> Assignment:
     if limits.is_enough(held.user, campaign, held=0):
         told = _("You have judged as many items as one person does here for now. It is kept for another day.")
         raise TooMany(told)
-    if task.state != Task.State.OPEN or task.seats < 1:
+    if not _has_room(held, task):
         raise LeaseLost(
             _("Other people have judged this item meanwhile, or have it on screen. What you typed is kept with it.")
         )
     own = Assignment.objects.filter(user=held.user_id, campaign=campaign, state=_OPEN)
     taken = set(own.values_list("slot", flat=True))
-    Task.objects.filter(pk=task.pk).update(seats=F("seats") - 1)
+    Task.objects.filter(pk=task.pk).update(**ONE_SEAT_MORE)
     lease = new_lease(campaign, min({0, 1} - taken, default=0))
     for name, value in lease.items():
         setattr(held, name, value)

@@ -26,6 +26,12 @@ class Settings(TypedDict, total=False):
     cohort_percent: int
     cohort_overlap: int
     overlap_most: int
+    gold_percent: int
+    check_warn: int
+    check_pause: int
+    test_tries: int
+    test_items: int
+    test_percent: int
     lease_seconds: int
     wellbeing: str
     support: str

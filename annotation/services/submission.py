@@ -20,7 +20,7 @@ from annotation.feedback import kind, shown_images
 from annotation.models import Assignment, Campaign, Feedback, Returned, Task, User
 from annotation.prepared import Insert, Select, Update
 from annotation.services import returning, second_look, webhooks
-from annotation.services.queue import lock_task
+from annotation.services.queue import ONE_SEAT_MORE, lock_task
 from annotation.signals import task_completed
 from annotation.storable import unstorable
 
@@ -206,6 +206,10 @@ def _amend(current: Feedback, feedback: Feedback) -> None:
 def _take(task: Task, held: Assignment) -> None:
     """Turn this person's seat into a judgement; raises `LeaseLost` when they have none and none is free."""
     has_seat = held.state == Assignment.State.OPEN
+    if not has_seat and task.seats < 1 and held.is_gold:
+        # Such an item has a seat for everybody, and whoever comes late must not learn that this is one.
+        Task.objects.filter(pk=task.pk).update(**ONE_SEAT_MORE)
+        task.wanted, has_seat = task.wanted + 1, True
     if not has_seat and task.seats < 1:
         raise LeaseLost(
             _(

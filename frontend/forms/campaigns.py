@@ -121,6 +121,45 @@ class CampaignForm(forms.Form):
             "many. 0 for never."
         ),
     )
+    gold_percent = forms.IntegerField(
+        label=_("Per cent of items with a known answer"),
+        min_value=0,
+        max_value=50,
+        initial=0,
+        required=False,
+        help_text=_(
+            "Gold and attention checks, mixed into what each person is given without a sign. 0: they come in their "
+            "place like any other item."
+        ),
+    )
+    check_warn = forms.IntegerField(
+        label=_("Missed attention checks until people are told"),
+        min_value=0,
+        max_value=10,
+        initial=0,
+        required=False,
+        help_text=_("Of their last ten. 0 for never."),
+    )
+    check_pause = forms.IntegerField(
+        label=_("Missed attention checks until people are paused"),
+        min_value=0,
+        max_value=10,
+        initial=0,
+        required=False,
+        help_text=_("They are told why, and a lead looks at it and lets them go on. 0 for never."),
+    )
+    test_tries = forms.IntegerField(
+        label=_("Tries at a test before the first item"),
+        min_value=0,
+        max_value=20,
+        initial=0,
+        required=False,
+        help_text=_("Before it people practise, and are told after each item what was right. 0 for no test."),
+    )
+    test_items = forms.IntegerField(label=_("Items of a test"), min_value=1, max_value=100, initial=10, required=False)
+    test_percent = forms.IntegerField(
+        label=_("Per cent right to pass it"), min_value=1, max_value=100, initial=80, required=False
+    )
     lease_minutes = forms.IntegerField(
         label=_("Minutes an item is held"),
         min_value=1,
@@ -260,6 +299,7 @@ class CampaignForm(forms.Form):
 # What settings and the form call by the same name.
 SAME = (
     *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "support", "daily_limit"),
+    *("gold_percent", "check_warn", "check_pause", "test_tries", "test_items", "test_percent"),
     *("overlap_most", "weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
 )
 

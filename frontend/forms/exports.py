@@ -55,6 +55,7 @@ class ExportForm(forms.Form):
         widget=forms.NumberInput(attrs={"step": "0.1"}),
     )
     adjudicated = forms.BooleanField(required=False, label=_("Where a reviewer decided, only what stands"))
+    gold = forms.BooleanField(required=False, label=_("With items whose right answer is known"))
     without_audit = forms.BooleanField(required=False, label=_("Without the audit slice"))
     without_simulated = forms.BooleanField(required=False, label=_("Without simulated people"))
 
@@ -71,7 +72,8 @@ class ExportForm(forms.Form):
         said = dict(self.cleaned_data)
         for name in ("audit", "simulated"):
             said[name] = "false" if said.pop(f"without_{name}") else None
-        said["adjudicated"] = "true" if said["adjudicated"] else None
+        for name in ("adjudicated", "gold"):
+            said[name] = "true" if said[name] else None
         if said["file"] == "jsonl":
             said["file"] = None
         return {name: str(value) for name, value in said.items() if value not in (None, "")}

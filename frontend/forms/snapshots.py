@@ -81,6 +81,8 @@ class FreezeForm(ExportForm):
             found["min_weight"] = said["min_weight"]
         if said["adjudicated"]:
             found["adjudicated"] = True
+        if said["gold"]:
+            found["include_gold"] = True
         for name in ("audit", "simulated"):
             if said[f"without_{name}"]:
                 found[f"include_{name}"] = False

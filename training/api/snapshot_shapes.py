@@ -29,6 +29,7 @@ class SnapshotFilters(serializers.Serializer):
     batches = _several(serializers.CharField(max_length=60, allow_blank=True))
     include_audit = serializers.BooleanField(required=False)
     include_simulated = serializers.BooleanField(required=False)
+    include_gold = serializers.BooleanField(required=False)
     rounds = _several(serializers.IntegerField(min_value=0, max_value=2**31 - 1))
     policies = _several(serializers.CharField(max_length=120))
     languages = _several(serializers.CharField(max_length=35))

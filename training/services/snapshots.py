@@ -28,7 +28,7 @@ from training.services.near_duplicates import leaders, text_of_prompt
 # What a snapshot may be narrowed by, as in `annotation.dataset_filters.Filters`.
 FILTERS = (
     *("split", "batches", "include_audit", "include_simulated", "rounds", "policies", "languages"),
-    *("since", "until", "min_agreement", "min_severity", "min_weight", "adjudicated"),
+    *("since", "until", "min_agreement", "min_severity", "min_weight", "adjudicated", "include_gold"),
 )
 # Besides: rows of earlier batches, near duplicates on one side, and nothing that evaluation suites hold.
 MORE = ("replay", "group_near_duplicates", "decontaminate")

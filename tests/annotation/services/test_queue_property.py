@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotation.errors import LeaseLost
-from annotation.models import Assignment, Campaign, Feedback, Task, User
-from annotation.services import queue, setting_aside, submission
+from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
+from annotation.services import campaigns, gold, queue, setting_aside, submission
 from tests.factories import make_campaign, make_task, make_user
 
 PEOPLE = 4
@@ -47,6 +47,9 @@ class World:
         self.people = [make_user() for _ in range(PEOPLE)]
         self.campaign = make_campaign(lead=self.people[0], annotators=self.people[1:], lease_seconds=LEASE)
         self.tasks = [make_task(self.campaign, wanted=count) for count in wanted]
+        known = {"answer": {"preference": "1"}}
+        gold.set_gold(task=make_task(self.campaign), value=known, actor=self.people[0])
+        self.campaign = campaigns.update(campaign=self.campaign, actor=self.people[0], gold_percent=40)
         self.seen: dict[int, list[Assignment]] = {person.pk: [] for person in self.people}
 
     def do(self, name: str, *arguments: int) -> None:
@@ -133,7 +136,8 @@ def check_invariants(campaign: Campaign) -> None:
     ):
         assert task.seats == task.wanted - task.done - task.live
         assert task.done == task.judged == standing[task.pk] <= task.wanted
-        if task.state != Task.State.WITHDRAWN:
+        # What is mixed in is complete for the queue at all times.
+        if task.state != Task.State.WITHDRAWN and not Gold.objects.filter(task=task).exists():
             assert (task.state == Task.State.COMPLETE) == (task.done == task.wanted)
     held = Assignment.objects.filter(campaign=campaign, state=open_).values("user").annotate(count=Count("id"))
     assert all(row["count"] <= Assignment.SLOTS for row in held)
