@@ -18,6 +18,10 @@ from training.recipes.base import Recipe
 FRESH = "fresh"
 OTHER = "other"
 LARGEST_SEED = 2**31 - 1
+SCORERS = {
+    "reward": (_("Reward model"), _("Scores every answer the policy tries; higher is better.")),
+    "cost": (_("Cost model"), _("Says how unsafe an answer is; its mean is kept below the limit you set.")),
+}
 
 
 class RunForm(KnobForm):
@@ -48,6 +52,10 @@ class RunForm(KnobForm):
     ) -> None:
         super().__init__(*args, knobs=recipe.knobs(), **kwargs)
         self.recipe = recipe
+        self.rewards = {str(v.pk): v for v in versions if v.kind == ModelVersion.Kind.REWARD}
+        for name in recipe.scorers:
+            self.fields[name] = self._scorer(name)
+        versions = [v for v in versions if v.kind in (recipe.makes, ModelVersion.Kind.POLICY)]
         self.versions = {str(version.pk): version for version in versions}
         self.snapshots = {str(snapshot.pk): snapshot for snapshot in snapshots}
         models = [(key, f"{v.label} ({v.get_state_display()})") for key, v in self.versions.items()]
@@ -68,6 +76,25 @@ class RunForm(KnobForm):
         rows.initial = FRESH
         rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
 
+    def _scorer(self, name: str) -> forms.ChoiceField:
+        """Return the choice of the model that gives the score `name`: at first the one in use, or the newest cost."""
+        costs = [key for key, v in self.rewards.items() if v.recipe.get("name") == "cost-model"]
+        others = [key for key in self.rewards if key not in costs]
+        in_use = [key for key in others if self.rewards[key].state == ModelVersion.State.PROMOTED]
+        field = forms.ChoiceField(
+            label=SCORERS[name][0],
+            help_text=SCORERS[name][1],
+            choices=[(key, f"{v.label} ({v.get_state_display()})") for key, v in self.rewards.items()],
+        )
+        likely = costs if name == "cost" else [*in_use, *others]
+        field.initial = next(iter(likely), None)
+        return field
+
+    @property
+    def scorers(self) -> list[forms.BoundField]:
+        """Return the choices of the models that score."""
+        return [self[name] for name in self.recipe.scorers]
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("model") == OTHER and not cleaned.get("model_path", "").strip():
@@ -86,7 +113,9 @@ class RunForm(KnobForm):
 
     @property
     def inputs(self) -> dict[str, Any]:
-        return {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
+        given = {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
+        scorers = {name: self.rewards[self.cleaned_data[name]].path for name in self.recipe.scorers}
+        return {**given, "scorers": scorers} if scorers else given
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""

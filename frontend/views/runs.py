@@ -34,6 +34,13 @@ CURVES = (
     (_("Loss"), _("loss"), ("loss", "eval_loss")),
     (_("Accuracy"), _("share of pairs"), ("accuracy", "eval_accuracy")),
     (_("Margin"), _("score"), ("margins", "eval_margins")),
+    (_("Reward"), _("score"), ("reward",)),
+    (_("Distance from the reference"), _("nats per answer"), ("kl",)),
+    (_("Entropy"), _("nats per token"), ("entropy",)),
+    (_("Length of answers"), _("tokens"), ("length",)),
+    (_("Cost"), _("score"), ("cost",)),
+    (_("Multiplier of the cost"), _("λ"), ("multiplier",)),
+    (_("Shares"), _("share"), ("ended_share", "clip_share", "groups_alike", "explained_variance")),
 )
 NEUTRAL_WORDS = {
     "step": _("Step"),
@@ -43,6 +50,16 @@ NEUTRAL_WORDS = {
     "eval_accuracy": _("Accuracy on held-out rows"),
     "margins": _("Margin"),
     "eval_margins": _("Margin on held-out rows"),
+    "reward": _("Mean reward"),
+    "kl": _("KL to the reference"),
+    "entropy": _("Entropy"),
+    "length": _("Tokens"),
+    "cost": _("Mean cost"),
+    "multiplier": _("λ"),
+    "ended_share": _("Answers that came to an end"),
+    "clip_share": _("Tokens clipped"),
+    "groups_alike": _("Groups that teach nothing"),
+    "explained_variance": _("Variance the critic explains"),
 }
 
 
@@ -96,8 +113,13 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
 
 
 def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
-    """Return the versions a run may start from: of the kind it makes, and policies, which are backbones for both."""
+    """Return the versions a run may start from, of the kind it makes and policies, which are backbones for both.
+
+    Those that may score its answers are among them.
+    """
     kinds = {recipe.makes, ModelVersion.Kind.POLICY.value}
+    if recipe.scorers:
+        kinds.add(ModelVersion.Kind.REWARD.value)
     return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))
 
 

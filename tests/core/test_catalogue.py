@@ -16,7 +16,8 @@ CORE = Path(training.core.__file__).parent
 SOURCE = "".join(path.read_text() for path in sorted(CORE.rglob("*.py")))
 
 # Parts whose target is called with exactly their knobs; the others are the entry of a run and get the whole job.
-CALLED = [p for (slot, _), p in PARTS.items() if slot in ("head", "records", "objective", "loss", "trainer", "combine")]
+NOT_CALLED = ("sample", "evaluate", "select", "loop", "chat")
+CALLED = [p for (slot, _), p in PARTS.items() if slot not in NOT_CALLED]
 ENTRIES = [p for (slot, _), p in PARTS.items() if slot in ("sample", "evaluate")]
 IN_CORE = [p for p in PARTS.values() if p.target.startswith("training.core")]
 

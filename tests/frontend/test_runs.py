@@ -184,3 +184,20 @@ def test_a_run_whose_files_are_gone_still_has_a_page(world: World) -> None:
     Run.objects.filter(pk=run.pk).update(recipe={"name": "of-another-version", "version": 9}, progress={}, result={})
     assert world.client("lead").get(reverse("run", args=[run.pk])).status_code == 200
     assert ModelVersion.objects.count() == 1
+
+
+def test_a_recipe_that_learns_from_scores_asks_which_model_gives_them(world: World) -> None:
+    page = world.client("lead").get(new(world, "safe-rlhf"))
+    assert page.status_code == 404 and "train a reward model first" in page.content.decode()
+    made = {
+        name: versions.register(campaign=world.campaign, kind="reward", path=f"org/{name}", actor=world.lead)
+        for name in ("reward", "cost")
+    }
+    ModelVersion.objects.filter(pk=made["cost"].pk).update(recipe={"name": "cost-model"})
+    form = world.client("lead").get(new(world, "safe-rlhf")).context["form"]
+    assert (form["reward"].initial, form["cost"].initial) == (str(made["reward"].pk), str(made["cost"].pk))
+    assert "reward" not in world.client("lead").get(new(world, "dpo")).context["form"].fields
+    world.client("lead").post(new(world, "safe-rlhf"), filled(world, "safe-rlhf", cost_limit="-0.5"))
+    run = Run.objects.get()
+    assert run.inputs["scorers"] == {"reward": "org/reward", "cost": "org/cost"}
+    assert run.recipe["knobs"]["cost_limit"] == -0.5 and run.snapshot and run.snapshot.view == "prompts"

@@ -69,6 +69,12 @@ class RunIn(serializers.Serializer):
     reward = serializers.IntegerField(
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the reward model that scores."
     )
+    cost = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Id of the cost model, for recipes that keep a cost within a limit.",
+    )
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 
 

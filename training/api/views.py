@@ -73,8 +73,9 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         inputs["model"] = given["model"].strip()
     if "reference" in given:
         inputs["reference"] = _version(campaign, given, "reference").path
-    if "reward" in given:
-        inputs["scorers"] = {"reward": _version(campaign, given, "reward").path}
+    scorers = {name: _version(campaign, given, name).path for name in ("reward", "cost") if name in given}
+    if scorers:
+        inputs["scorers"] = scorers
     parent = _version(campaign, given, "parent") if "parent" in given else None
     if parent is None and not inputs.get("model"):
         raise Invalid("Choose a model to start from.", {"parent": ["Give a version's id here, or a model."]})

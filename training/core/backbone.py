@@ -195,12 +195,13 @@ def load_reward(
         backbone = _load(AutoModel, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
     if note["head"] not in HEADS:
         raise RunError(f"{path} has a head of the kind {note['head']}, which this version does not know.")
-    head = HEADS[note["head"]](_width(backbone), **note.get("settings", {}))
+    head = HEADS[note["head"]](width_of(backbone), **note.get("settings", {}))
     head.load_state_dict(load_file(Path(path) / HEAD_FILE))
     return RewardModel(backbone, head, pooling=note["pooling"], base=note["base"]).eval()
 
 
-def _width(backbone: nn.Module) -> int:
+def width_of(backbone: nn.Module) -> int:
+    """Return the size of a backbone's hidden states."""
     return int(backbone.config.get_text_config().hidden_size)  # type: ignore[operator, union-attr]
 
 
@@ -225,11 +226,11 @@ def start_reward(
     if is_reward(path):
         model = load_reward(path, trainable=lora_rank > 0, **load)
         model.backbone = _as_asked(model.backbone, lora_rank=lora_rank)
-        model.head = head(_width(model.backbone), names, model.head)
+        model.head = head(width_of(model.backbone), names, model.head)
     else:
         body = _body(path, **load)
         pooling = "last" if _is_causal(body.config) else "mean"
-        width = _width(body)
+        width = width_of(body)
         asked = _as_asked(body, lora_rank=lora_rank)
         model = RewardModel(asked, head(width, names, None), pooling=pooling, base=path)
     if not (is_reward(path) and is_adapter(path)):
@@ -280,6 +281,11 @@ def _body(path: str, *, trust_remote_code: bool, dtype: torch.dtype) -> PreTrain
         policy, _ = load_policy(path, trust_remote_code=trust_remote_code, dtype=dtype)
         return policy.merge_and_unload().base_model  # type: ignore[operator, union-attr]
     return _load(AutoModel, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
+
+
+def load_body(path: str, *, trust_remote_code: bool = False, lora_rank: int = 0) -> nn.Module:
+    """Return the model below its language-model head, trainable: all of it or, with a rank, a new adapter."""
+    return _as_asked(_body(path, trust_remote_code=trust_remote_code, dtype=torch.float32), lora_rank=lora_rank).eval()
 
 
 def _is_causal(config: PreTrainedConfig) -> bool:

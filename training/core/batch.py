@@ -6,6 +6,7 @@ a mask says what is real: never the value of a token, because a tokenizer may pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
@@ -22,6 +23,10 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    def rows(self, chosen: Sequence[int]) -> Tokens:
+        """Return the sequences of these rows, in this order."""
+        return Tokens(*(getattr(self, f.name)[list(chosen)] for f in fields(self)))
 
     def to(self, device: torch.device) -> Tokens:
         return Tokens(*(getattr(self, f.name).to(device) for f in fields(self)))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from training.core.job import Job, RunError
+
+T = TypeVar("T")
 
 
 def join(device: torch.device) -> tuple[int, int]:
@@ -54,6 +57,18 @@ def sum_over(job: Job, tensor: Tensor) -> Tensor:
     there = tensor.to(job.device)
     dist.all_reduce(there)
     return there.to(tensor.device)
+
+
+def gather_rows(job: Job, own: list[T]) -> list[T]:
+    """Return everybody's rows in one list; process r of n holds the rows r, r + n, r + 2n, … of it."""
+    if job.world_size == 1:
+        return own
+    everyone: list[Any] = [None] * job.world_size
+    dist.all_gather_object(everyone, own)
+    whole: list[Any] = [None] * sum(map(len, everyone))
+    for rank, rows in enumerate(everyone):
+        whole[rank :: job.world_size] = rows
+    return whole
 
 
 def share_start(job: Job, parameters: Iterable[nn.Parameter]) -> None:

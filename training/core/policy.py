@@ -15,8 +15,20 @@ from training.core.masked import masked_sum
 from training.core.shared_prompt import can_share, shared_logps
 
 
-def token_logps(model: nn.Module, tokens: Tokens) -> Tensor:
+def token_logps(model: nn.Module, tokens: Tokens, *, temperature: float = 1.0) -> Tensor:
     """Return (B, T) in float32: at t, log π(y_t | everything before), and 0 outside the completion.
+
+    With a `temperature` it is the distribution sampled from at that temperature.
+    """
+    logits = completion_logits(model, tokens)
+    targets = tokens.input_ids[tokens.completion_mask]
+    logps = -cross_entropy(logits if temperature == 1 else logits / temperature, targets, reduction="none")
+    out = torch.zeros(tokens.input_ids.shape, dtype=torch.float32, device=logps.device)
+    return out.masked_scatter(tokens.completion_mask, logps)
+
+
+def completion_logits(model: nn.Module, tokens: Tokens) -> Tensor:
+    """Return (N, V) in float32: what the model says of each of the completions' N tokens, row by row.
 
     The output layer is applied only where a completion's token is predicted: with a long prompt and a large
     vocabulary it would otherwise cost more than the rest of the model.
@@ -26,11 +38,8 @@ def token_logps(model: nn.Module, tokens: Tokens) -> Tensor:
     with _output_only_at(model, predicts):
         logits = model(
             input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, use_cache=False
-        ).logits.squeeze(0)  # (N, V)
-    targets = tokens.input_ids[:, 1:][predicts[:, :-1]]
-    logps = -cross_entropy(logits.float(), targets, reduction="none")
-    out = torch.zeros(tokens.input_ids.shape, dtype=torch.float32, device=logps.device)
-    return out.masked_scatter(tokens.completion_mask, logps)
+        ).logits.squeeze(0)
+    return logits.float()  # type: ignore[no-any-return]
 
 
 def logps(model: nn.Module, tokens: Tokens) -> Tensor:

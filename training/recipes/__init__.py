@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.recipes import combine, evaluate, loop, policy, reward, sampling
+from training.recipes import combine, evaluate, loop, onpolicy, policy, reward, sampling
 from training.recipes.base import PARTS, RECIPES, Recipe, RecipeError, from_json, recipe
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "evaluate",
     "from_json",
     "loop",
+    "onpolicy",
     "policy",
     "recipe",
     "reward",

@@ -171,6 +171,12 @@ class Recipe:
         """Return the part in `slot`, with this recipe's own values, or None."""
         return next((p for p in self.parts if p.slot == slot), None)
 
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """Return the names of the models that have to score answers while it runs, such as reward and cost."""
+        named = [name for p in self.parts for name in getattr(p, "scorers", ())]
+        return tuple(dict.fromkeys(sorted(named, key=lambda name: name != "reward")))
+
     def fill(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return all knobs, `values` checked and the rest by default; RecipeError names every one that does not fit."""
         return fill(self.title, self.knobs(), values)

@@ -12,6 +12,7 @@ class Combine:
 
     needs: ClassVar[tuple[str, ...]] = ("scores",)
     gives: ClassVar[tuple[str, ...]] = ("reward",)
+    reads: ClassVar[str] = "first"  # the columns of the first scorer alone, or "all" that there are
 
 
 @part("combine", "first", target="training.core.stages.combine:first")
@@ -28,7 +29,8 @@ class Mean(Combine):
 class WeightedSum(Combine):
     """Scores by name, each with its weight. arXiv:2406.12845, section 3.3."""
 
-    weights: str = knob("reward=1", "name=weight of each score that counts, with commas between them")
+    reads: ClassVar[str] = "all"
+    weights: str = knob("reward=1", "each score that counts as name=weight, with commas between them")
 
 
 @part("combine", "min", target="training.core.stages.combine:minimum")

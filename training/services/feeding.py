@@ -13,7 +13,7 @@ from annotation import dataset_views
 from annotation.dataset_filters import Filters
 from annotation.feedback import KINDS, kind
 from annotation.models import Campaign
-from training.models import Run
+from training.models import ModelVersion, Run
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
 
@@ -56,12 +56,21 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int) -> Feeding:
     reads = translation.gettext(view.title) if view else recipe.view
     if recipe.kind != Run.Kind.FIT:
         return Feeding(recipe, False, reads, _beside_training(recipe))
+    if recipe.scorers and not _has_reward(campaign):
+        told = _("It learns from scores, and nothing here gives any: train a reward model first.")
+        return Feeding(recipe, False, reads, told)
+    if recipe.scorers:
+        return Feeding(recipe, True, reads, _("It answers the campaign's prompts and learns from a reward model."))
     if recipe.view not in views_in(campaign):
         return Feeding(recipe, False, reads, _refusal(campaign, recipe))
     if not judged:
         return Feeding(recipe, True, reads, _("Nobody has judged here yet; it can start once somebody has."))
     said = ngettext("{n} judgement so far.", "{n} judgements so far.", judged)
     return Feeding(recipe, True, reads, said.format(n=judged))
+
+
+def _has_reward(campaign: Campaign) -> bool:
+    return ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD).exists()
 
 
 def _beside_training(recipe: Recipe) -> str:

@@ -70,6 +70,11 @@ def create(
     if not inputs.get("model"):
         reason = _("Choose a version, or enter a folder or hub name.")
         raise Invalid(_("Choose a model to start from."), {"model": [reason]})
+    lacking = [name for name in found.scorers if not inputs.get("scorers", {}).get(name)]
+    if lacking:
+        told = _("{recipe} learns from scores: choose the model that gives them ({names}).")
+        told = told.format(recipe=title, names=", ".join(lacking))
+        raise Invalid(told, {name: [_("Choose a reward model, or train one first.")] for name in lacking})
     if found.view and not inputs.get("data"):
         told = _("{recipe} reads a snapshot of {view}.").format(recipe=title, view=found.view)
         raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})

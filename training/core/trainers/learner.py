@@ -90,8 +90,11 @@ class Learner:
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
 
-    def step(self, rows: Sequence[int], *, rate: float, clip: float) -> tuple[dict[str, float], bool]:
-        """Do one step on a batch, and return its means and whether a process was asked to stop."""
+    def step(self, rows: Sequence[int], *, rate: float | Sequence[float], clip: float) -> tuple[dict[str, float], bool]:
+        """Do one step on a batch, and return its means and whether a process was asked to stop.
+
+        `rate` is the learning rate, or that of each of the optimizer's groups; the first is told as ``lr``.
+        """
         job = self.job
         sums = self.accumulate(rows[job.rank :: job.world_size])
         stop, sums = _sum_numbers(job, sums, stop=job.stop_requested())
@@ -110,15 +113,16 @@ class Learner:
             )
         if clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, clip, torch.tensor(norm, device=job.device))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        rates = [rate] * len(self.optimizer.param_groups) if isinstance(rate, float | int) else list(rate)
+        for group, own in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = own
         self.optimizer.step()
         tokens = sums.pop("tokens")
         self.progress.step += 1
         self.progress.consumed += len(rows)
         self.progress.tokens += int(tokens)
         means = _means(sums, weight)
-        return means | {"lr": rate, "gradient_norm": norm, "tokens": tokens}, stop
+        return means | {"lr": rates[0], "gradient_norm": norm, "tokens": tokens}, stop
 
     @torch.no_grad()
     def outputs(self, rows: Sequence[int]) -> Tensor:

@@ -52,7 +52,8 @@ class Rows:
 def fit_recipe(job: Job) -> RunResult:
     """Do a run of the kind `fit`."""
     trainer = job.recipe.parts_with(job.knobs)["trainer"]
-    return fit(job, **{k.name: k.default for k in knobs_of(trainer)})
+    result: RunResult = named(trainer.target)(job, **{k.name: k.default for k in knobs_of(trainer)})
+    return result
 
 
 def fit(
@@ -149,7 +150,7 @@ def fit(
     if isinstance(model, backbone.RewardModel):
         model.head.calibrate(learner.outputs(rows.held or rows.train))
     if job.is_main:
-        _save(job, model, tokenizer)
+        save_model(job, model, tokenizer)
     distributed.wait(job)
     return RunResult(model="model", metrics=_trained(job) | figures, counts=rows.counts(), notes=learner.notes)
 
@@ -236,7 +237,7 @@ def _checkpoint(learner: Learner, mark: str) -> None:
     distributed.wait(job)
 
 
-def _save(job: Job, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
+def save_model(job: Job, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
     """Write the folder ``model``, whole or not at all."""
     part, final = job.folder / "model.part", job.folder / "model"
     shutil.rmtree(part, ignore_errors=True)

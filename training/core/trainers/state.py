@@ -13,7 +13,7 @@ import json
 import math
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Progress:
     consumed: int = 0
     micro_batch: int = 1
     tokens: int = 0
+    iteration: int = 0  # rollouts that were learned from, in a run on the policy's own answers
+    controllers: dict[str, dict[str, Any]] = field(default_factory=dict)  # what its stages remember, by slot
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,0 +1,160 @@
+"""The loop over the policy's own answers: every recipe, killed and resumed, whatever the micro-batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.core.test_every_recipe import bytes_of, weights_of
+from tests.core.test_resume import killed_and_resumed, weights
+from tests.core.worlds import make_spec, prompt_rows
+from training.core.backbone import load_policy
+from training.core.job import RunError, Stopped
+from training.core.run import KINDS, open_job
+from training.recipes import RECIPES, RecipeError
+from training.recipes.base import PARTS
+from training.recipes.onpolicy import check_slots
+
+NAMES = [r.name for r in RECIPES.values() if r.view == "prompts" and r.makes == "policy"]
+SMALL = {
+    "iterations": 2,
+    "prompts_per_iteration": 3,
+    "samples_per_prompt": 3,
+    "max_new_tokens": 5,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "checkpoint_every": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def cost(tmp_path_factory, policy) -> Path:
+    spec = make_spec(tmp_path_factory.mktemp("cost"), "cost-model", model=policy, max_steps=2, batch_size=4)
+    KINDS["fit"](open_job(spec))
+    return Path(spec.output) / "model"
+
+
+def lines_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("name", "lora_rank"), [*((n, 0) for n in NAMES), ("ppo", 2), ("superhf", 2), ("grpo", 2)])
+def test_two_iterations_change_the_policy_and_nothing_else(do, policy, reward, cost, name, lora_rank):
+    before = [bytes_of(folder) for folder in (policy, reward, cost)]
+    scorers = {"reward": str(reward)} | ({"cost": str(cost)} if name.startswith("safe") else {})
+    more = {"critic_warmup": 1} if name == "ppo-max" else {}
+    spec, result = do(name, model=policy, scorers=scorers, lora_rank=lora_rank, **SMALL, **more)
+    assert [bytes_of(folder) for folder in (policy, reward, cost)] == before
+    folder = Path(spec.output)
+    lines = lines_of(folder)
+    assert [(line["step"], line["total_steps"]) for line in lines] == [(1, 2), (2, 2)]
+    assert {"reward", "entropy", "length", "loss", "lr", "tokens_per_second", "ended_share"} <= set(lines[0])
+    assert result.model == "model" and result.counts["read"] == 23
+    assert {"eval_reward_before", "eval_reward", "eval_reward_gain"} <= set(result.metrics)
+    made, _ = load_policy(str(folder / "model"))
+    start, _ = load_policy(str(policy))
+    assert torch.isfinite(weights_of(made)).all()
+    if not lora_rank:
+        assert not torch.equal(weights_of(made), weights_of(start))
+
+
+def numbers_of(folder: Path) -> list[dict]:
+    return [{k: v for k, v in line.items() if k not in ("time", "tokens_per_second")} for line in lines_of(folder)]
+
+
+# With controllers and a critic; with answers of the reference on disk.
+@pytest.mark.parametrize("name", ["ppo-max", "ppo-preference"])
+def test_killed_anywhere_and_resumed_is_the_same_as_never_killed(tmp_path, policy, reward, name):
+    knobs = {**SMALL, "iterations": 3, "passes": 2, "checkpoint_every": 2, "lora_rank": 2}
+    scorers = {"reward": str(reward)}
+    plain = make_spec(tmp_path / "plain", name, model=policy, scorers=scorers, **knobs)
+    often = make_spec(tmp_path / "often", name, model=policy, scorers=scorers, **knobs)
+    killed_and_resumed(tmp_path / "plain" / "spec.json")
+    killed_and_resumed(tmp_path / "often" / "spec.json", "step:3", "flush:2", "step:9")
+    assert weights(Path(often.output)) == weights(Path(plain.output)) != {}
+    assert numbers_of(Path(often.output)) == numbers_of(Path(plain.output))
+
+
+def test_asked_to_stop_it_stops_after_its_iteration(tmp_path, policy, reward):
+    spec = make_spec(tmp_path / "run", "rloo", model=policy, scorers={"reward": str(reward)}, **SMALL)
+    (Path(spec.output) / "STOP").touch()
+    with pytest.raises(Stopped):
+        KINDS["fit"](open_job(spec))
+    assert [line["step"] for line in lines_of(Path(spec.output))] == [1]
+    (Path(spec.output) / "STOP").unlink()
+    assert KINDS["fit"](open_job(spec)).model == "model"
+    assert [line["step"] for line in lines_of(Path(spec.output))] == [1, 2]
+
+
+def test_the_first_update_is_on_policy_whatever_the_micro_batch(do, policy, reward):
+    found = []
+    for micro_batch in (1, 2, 8):
+        knobs = {**SMALL, "iterations": 1, "micro_batch": micro_batch, "batch_size": 64, "gradient_clip": 0.0}
+        spec, _ = do("ppo", into=f"{micro_batch}", model=policy, scorers={"reward": str(reward)}, **knobs)
+        (line,) = lines_of(Path(spec.output))
+        assert line["ratio"] == 1.0 and line["clip_share"] == 0.0
+        assert line["policy_loss"] == pytest.approx(0.0, abs=1e-6)  # the mean of whitened advantages
+        found.append(weights_of(load_policy(f"{spec.output}/model")[0]))
+    torch.testing.assert_close(found[0], found[2], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(found[1], found[2], atol=2e-5, rtol=1e-4)
+
+
+def test_while_the_critic_warms_up_the_policy_stays(do, policy, reward):
+    spec, _ = do("ppo", model=policy, scorers={"reward": str(reward)}, **{**SMALL, "critic_warmup": 2})
+    made, start = load_policy(f"{spec.output}/model")[0], load_policy(str(policy))[0]
+    assert torch.equal(weights_of(made), weights_of(start))
+    first, second = lines_of(Path(spec.output))
+    assert first["value_loss"] > 0 and first["explained_variance"] == 0.0 != second["explained_variance"]
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_sampled(do, policy, reward):
+    with pytest.raises(RunError, match="Train a reward model first"):
+        do("ppo", model=policy, **SMALL)
+    with pytest.raises(RunError, match="Train the recipe cost-model"):
+        do("safe-rlhf", into="b", model=policy, scorers={"reward": str(reward)}, **SMALL)
+    with pytest.raises(RunError, match="needs two completions of each prompt"):
+        do("rloo", into="c", model=policy, scorers={"reward": str(reward)}, **{**SMALL, "samples_per_prompt": 1})
+    with pytest.raises(RunError, match="All prompts are held out"):
+        rows = prompt_rows(1)
+        do("rloo", into="d", model=policy, rows=rows, scorers={"reward": str(reward)}, **{**SMALL, "eval_share": 0.9})
+
+
+def slots(**chosen):
+    return {slot: PARTS[slot, name]() for slot, name in chosen.items()}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"combine": "first", "kl": "fixed", "update": "ppo"}, "update/ppo needs advantages, returns"),
+        ({"combine": "first", "advantage": "leave-one-out", "update": "ppo"}, "update/ppo needs returns"),
+        ({"advantage": "gae", "update": "ppo"}, "in the slot combine"),
+        ({"combine": "first", "advantage": "gae"}, "in the slot update"),
+        (
+            {"combine": "first", "filter": "best", "advantage": "group-norm", "update": "clipped"},
+            "filter/best leaves one answer of each prompt",
+        ),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused_in_words(chosen, said):
+    with pytest.raises(RecipeError, match=said):
+        check_slots(slots(**chosen))
+
+
+def test_what_no_paper_combined_runs_when_the_check_lets_it(do, policy, reward, monkeypatch):
+    """Preference as reward, filtered, with macro actions: three papers in one recipe."""
+    found = RECIPES["ppo"]
+    more = slots(shape="preference", filter="best-and-worst", segment="ngram")
+    check_slots({**{p.slot: p for p in found.parts}, **more})
+    monkeypatch.setitem(RECIPES, "ppo", replace_parts(found, more))
+    _, result = do("ppo", model=policy, scorers={"reward": str(reward)}, **SMALL)
+    assert result.metrics["shape_saturated"] >= 0
+
+
+def replace_parts(found, more):
+    copy = object.__new__(type(found))
+    copy.__dict__.update(found.__dict__, parts=(*found.parts, *more.values()))
+    return copy

@@ -1,0 +1,228 @@
+"""Where rollouts come from: prompts are answered, and the answers read by all whose opinion a recipe needs.
+
+Legend: B completions, T tokens, K scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from training.core import backbone, distributed
+from training.core.collate import pad
+from training.core.decode import generate, prompt_seed, stop_ids
+from training.core.heads import Scores
+from training.core.job import Job, RunError
+from training.core.part_file import PartFile
+from training.core.policy import completion_logits
+from training.core.prompts import Prompt
+from training.core.rollout import Models, Rollout
+from training.core.sampler import text_of
+from training.core.scorers import RewardScorer
+from training.core.trainers.offline import called
+
+
+class Experience:
+    """The policy and all who look at what it writes: together they make prompts into scored rollouts."""
+
+    def __init__(
+        self,
+        job: Job,
+        models: Models,
+        tokenizer: PreTrainedTokenizerBase,
+        scorers: dict[str, RewardScorer],
+        *,
+        needs: frozenset[str],
+        n: int,
+        temperature: float,
+        max_new_tokens: int,
+        rows_at_once: int,
+        micro_batch: int,
+        missing_end_penalty: float,
+        reference_answers: int,
+        bf16: bool,
+    ) -> None:
+        self.job = job
+        self.models = models
+        self.tokenizer = tokenizer
+        self.scorers = scorers
+        self.needs = needs
+        self.n = n
+        self.temperature = temperature
+        self.max_new_tokens = max_new_tokens
+        self.rows_at_once = rows_at_once
+        self.micro_batch = micro_batch
+        self.missing_end_penalty = missing_end_penalty
+        self.reference_answers = reference_answers
+        self.bf16 = bf16
+        self.pad_id = backbone.pad_id_of(tokenizer)
+        self.stop = stop_ids(models.policy, tokenizer)
+        parts = job.recipe.parts_with(job.knobs)
+        self.combine = called(parts["combine"])
+        self.reads_all = parts["combine"].reads == "all"
+        # Rewards of what the reference answers to each prompt, on disk: a resumed run has to go by the same.
+        self.references = PartFile(job.folder / "references.jsonl", rank=job.rank)
+
+    def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
+        """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
+        drawn = self._answers(self.models.policy, prompts, n=self.n, stream=stream)
+        rows = [(prompt, *answer) for prompt, answers in zip(prompts, drawn, strict=True) for answer in answers]
+        tokens = pad([(prompt.ids, ids) for prompt, ids, _, _ in rows], self.pad_id).to(self.job.device)
+        made = Rollout(
+            prompts=tuple(prompt.messages for prompt, *_ in rows),
+            texts=tuple(text for *_, text, _ in rows),
+            tokens=tokens,
+            group=torch.arange(len(prompts), device=self.job.device).repeat_interleave(self.n),
+            ended=torch.tensor([ended for *_, ended in rows], device=self.job.device),
+            logps=torch.empty(0),
+            entropy=torch.empty(0),
+        )
+        logps, entropy = self._read(made, self.models.policy, entropies=True)
+        made = replace(made, logps=logps, entropy=entropy)
+        if "reference_logps" in self.needs:
+            with self.models.at_reference() as reference:
+                made = replace(made, reference_logps=self._read(made, reference)[0])
+        if "values" in self.needs:
+            made = replace(made, values=self._values(made))
+        made = self._scored(made)
+        if "reference_rewards" in self.needs:
+            self._ask_reference(prompts)
+            known = torch.tensor([self.references.rows[prompt.id]["rewards"] for prompt, *_ in rows])
+            made = replace(made, reference_rewards=known.to(self.job.device))
+        return made
+
+    def _answers(
+        self, model: nn.Module, prompts: Sequence[Prompt], *, n: int, stream: str
+    ) -> list[list[tuple[list[int], str, bool]]]:
+        """Return n answers of each prompt as (ids, text, whether it ended), drawn by all processes together."""
+        own = list(prompts[self.job.rank :: self.job.world_size])
+        order = sorted(range(len(own)), key=lambda i: len(own[i].ids))
+        size = max(1, self.rows_at_once // n)
+        found: list[list[tuple[list[int], str, bool]]] = [[] for _ in own]
+        for start in range(0, len(order), size):
+            some = order[start : start + size]
+            draws = generate(
+                model,
+                [own[i].ids for i in some],
+                n=n,
+                temperature=self.temperature,
+                max_new_tokens=self.max_new_tokens,
+                stop=self.stop,
+                seeds=[prompt_seed(self.job.spec.seed, own[i].id, stream) for i in some],
+            )
+            for i, of_prompt in zip(some, draws, strict=True):
+                found[i] = [
+                    (draw.ids, text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids), draw.ended)
+                    for draw in of_prompt
+                ]
+        return distributed.gather_rows(self.job, found)
+
+    @torch.no_grad()
+    def _read(self, rollout: Rollout, model: nn.Module, *, entropies: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the log-probabilities (B, T) of the tokens under `model`, and the entropies where they are asked for.
+
+        By the trainer's own forward pass, and not as the sampler recorded them: other kernels round otherwise, and then
+        the ratios of the first update would not be 1.
+        """
+        logps = torch.zeros(rollout.mask.shape, device=self.job.device)
+        entropy = torch.zeros_like(logps)
+        for rows in self._portions(rollout):
+            tokens = rollout.tokens.rows(rows)
+            with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                logits = completion_logits(model, tokens) / self.temperature
+            told = logits.log_softmax(-1)
+            targets = tokens.input_ids[tokens.completion_mask].unsqueeze(-1)
+            logps[rows] = logps[rows].masked_scatter(tokens.completion_mask, told.gather(-1, targets).squeeze(-1))
+            if entropies:
+                spread = -(told.exp() * told).sum(-1)
+                entropy[rows] = entropy[rows].masked_scatter(tokens.completion_mask, spread)
+        return distributed.sum_over(self.job, logps), distributed.sum_over(self.job, entropy)
+
+    @torch.no_grad()
+    def _values(self, rollout: Rollout) -> Tensor:
+        assert self.models.critic is not None
+        values = torch.zeros(rollout.mask.shape, device=self.job.device)
+        for rows in self._portions(rollout):
+            with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                values[rows] = self.models.critic(rollout.tokens.rows(rows))
+        return distributed.sum_over(self.job, values)
+
+    def _portions(self, rollout: Rollout) -> list[list[int]]:
+        """Return this process's rows in portions of a micro-batch.
+
+        In the order of the rows and not of their lengths: a mini-batch of the update then computes the same matrix
+        products, and its first ratios are 1 to the last bit.
+        """
+        own = list(range(len(rollout)))[self.job.rank :: self.job.world_size]
+        return [own[i : i + self.micro_batch] for i in range(0, len(own), self.micro_batch)]
+
+    def _scored(self, rollout: Rollout) -> Rollout:
+        """Return the rollout with its scores, and the one reward that they come to.
+
+        An answer that no scorer can read, an empty one for example, gets the worst of each score: were it left out, a
+        policy could learn to fall silent for nothing.
+        """
+        scores, unreadable = self._scores(rollout.prompts, rollout.texts)
+        reward = self._reward(scores)
+        cut = (~rollout.ended).float()
+        told = {
+            f"score_{name}": float(column.mean()) for name, column in zip(scores.names, scores.values.T, strict=True)
+        }
+        return replace(rollout, scores=scores, reward=reward - self.missing_end_penalty * cut).told(
+            reward=float(reward.mean()), unreadable=unreadable, **(told if len(scores.names) > 1 else {})
+        )
+
+    def _reward(self, scores: Scores) -> Tensor:
+        if self.reads_all:
+            return self.combine(scores).float()
+        first = [i for i, name in enumerate(scores.names) if name in self.columns[next(iter(self.scorers))]]
+        spread = None if scores.spread is None else scores.spread[:, first]
+        return self.combine(Scores(scores.values[:, first], tuple(scores.names[i] for i in first), spread)).float()
+
+    def _scores(self, prompts: Sequence[Any], texts: Sequence[str]) -> tuple[Scores, float]:
+        """Return every scorer's columns of each answer, and the share of answers that could not be read."""
+        own = list(range(len(texts)))[self.job.rank :: self.job.world_size]
+        names: list[str] = []
+        columns: list[list[float | None]] = []
+        self.columns: dict[str, set[str]] = {}
+        for name, scorer in self.scorers.items():
+            found = scorer.columns([prompts[i] for i in own], [texts[i] for i in own])
+            values = distributed.gather_rows(self.job, found.values)
+            here = [name] if len(found.names) == 1 else list(found.names)
+            self.columns[name] = set(here)
+            for place, column in enumerate(here):
+                names.append(column)
+                columns.append([None if row is None else row[place] for row in values])
+        table = torch.tensor([[math.nan if v is None else v for v in column] for column in columns]).T
+        missing = torch.isnan(table)
+        if bool(missing.all(0).any()):
+            raise RunError("None of the answers can be scored: they are empty. Check that the policy answers at all.")
+        for place, name in enumerate(names):
+            known = table[~missing[:, place], place]
+            table[missing[:, place], place] = known.max() if name == "cost" else known.min()
+        return Scores(table.to(self.job.device), tuple(names)), float(missing.any(1).float().mean())
+
+    def _ask_reference(self, prompts: Sequence[Prompt]) -> None:
+        """Have the reference answer the prompts it has not answered in this run yet, and keep the rewards."""
+        fresh = [prompt for prompt in prompts if prompt.id not in self.references.rows]
+        if not fresh:
+            return
+        with self.models.at_reference() as reference:
+            drawn = self._answers(reference, fresh, n=self.reference_answers, stream="reference")
+        asked = [prompt.messages for prompt, answers in zip(fresh, drawn, strict=True) for _ in answers]
+        scores, _ = self._scores(asked, [text for answers in drawn for _, text, _ in answers])
+        rewards = self._reward(scores).view(len(fresh), -1).tolist()
+        for prompt, found in zip(fresh, rewards, strict=True):
+            self.references.append({"id": prompt.id, "rewards": found})
+
+    def mean_rewards(self, model: nn.Module, prompts: Sequence[Prompt]) -> list[float]:
+        """Return the reward of one answer of `model` to each prompt."""
+        drawn = self._answers(model, prompts, n=1, stream="held out")
+        scores, _ = self._scores([prompt.messages for prompt in prompts], [answers[0][1] for answers in drawn])
+        return self._reward(scores).tolist()

@@ -1,0 +1,270 @@
+"""The loop over the policy's own answers: sample → score → stages in their order → updates → checkpoint.
+
+The stages' order is fixed, a slot may be empty, and what a part needs and gives is checked before the first answer is
+drawn. No method has a branch in here: one that does not fit is a stage, a controller or an update of its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.core import backbone, distributed
+from training.core.batch import LossOutput
+from training.core.critic import Critic
+from training.core.experience import Experience
+from training.core.health import figures, health
+from training.core.job import Job, RunError, Stopped
+from training.core.prompts import Prompt, prompt_notes, read_prompts
+from training.core.records import Tally, held_out, prompt_hash
+from training.core.rollout import Models, Rollout
+from training.core.sampler import room_for_prompt
+from training.core.scorers import load_scorers
+from training.core.stages.kl import terminal
+from training.core.stats import mean_t
+from training.core.trainers.learner import Learner
+from training.core.trainers.offline import called, named, save_model
+from training.core.trainers.plan import plan
+from training.core.trainers.state import Progress, fingerprint, finished_numbers, rate_at, restore, save_checkpoint
+from training.core.trainers.state import trainable as trainable_of
+from training.recipes.onpolicy import AFTER_COMBINING, check_slots
+from training.recipes.spec import RunResult
+
+HELD_OUT_AT_MOST = 256  # prompts that the policy before and after is measured on
+
+
+@dataclass
+class RolloutLearner(Learner):
+    """A learner whose rows are those of the newest rollout."""
+
+    rollout: Rollout | None = None
+
+    def batch(self, rows: Sequence[int]) -> Rollout:
+        assert self.rollout is not None
+        return self.rollout.rows(rows)
+
+
+def improve(
+    job: Job,
+    *,
+    iterations: int,
+    prompts_per_iteration: int,
+    samples_per_prompt: int,
+    temperature: float,
+    max_new_tokens: int,
+    passes: int,
+    batch_size: int,
+    micro_batch: int,
+    learning_rate: float,
+    critic_learning_rate: float,
+    critic_warmup: int,
+    lora_rank: int,
+    missing_end_penalty: float,
+    reference_answers: int,
+    eval_share: float,
+    warmup: float,
+    schedule: str,
+    weight_decay: float,
+    gradient_clip: float,
+    rows_at_once: int,
+    bf16: bool,
+    checkpoint_every: int,
+) -> RunResult:
+    """Improve the spec's policy on its own answers to the spec's prompts, scored by the spec's scorers.
+
+    Goes on from the newest checkpoint if there is one; raises `Stopped` after a checkpoint when asked to stop.
+    """
+    spec = job.spec
+    parts = job.recipe.parts_with(job.knobs)
+    needs = check_slots(parts)
+    if spec.data is None:
+        raise RunError(f"The recipe {job.recipe.name} needs a file of prompts as its data.")
+    if not spec.scorers:
+        raise RunError(f"{job.recipe.title} needs something that scores answers. Train a reward model first.")
+    mark = fingerprint(spec)
+    trust = spec.trust_remote_code
+    policy, tokenizer = backbone.start_policy(spec.model, lora_rank=lora_rank, trust_remote_code=trust)
+    policy.to(job.device)  # type: ignore[arg-type]
+    critic = _critic(job, lora_rank=lora_rank) if "values" in needs else None
+    models = Models(policy, critic=critic, reference=_reference(job, needs, lora_rank), temperature=temperature)
+    distributed.share_start(job, trainable_of(models).values())
+
+    tally = Tally()
+    prompts = read_prompts(spec.data, tokenizer, tally, max_length=room_for_prompt(policy, max_new_tokens))
+    apart = [held_out(prompt_hash(prompt.messages), share=eval_share) for prompt in prompts]
+    held = [prompt for prompt, out in zip(prompts, apart, strict=True) if out][:HELD_OUT_AT_MOST]
+    usable = [prompt for prompt, out in zip(prompts, apart, strict=True) if not out]
+    if not usable:
+        raise RunError("All prompts are held out to measure on. Give more prompts, or set eval_share to 0.")
+    # "reward" is the one that is climbed where several score: it comes first.
+    paths = dict(sorted(spec.scorers.items(), key=lambda item: (item[0] != "reward", item[0])))
+    experience = Experience(
+        job,
+        models,
+        tokenizer,
+        load_scorers(paths, device=job.device, trust_remote_code=trust),
+        needs=needs,
+        n=samples_per_prompt,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        rows_at_once=rows_at_once,
+        micro_batch=micro_batch,
+        missing_end_penalty=missing_end_penalty,
+        reference_answers=reference_answers,
+        bf16=bf16,
+    )
+    stages = {slot: made(parts[slot]) for slot in AFTER_COMBINING if slot in parts}
+    groups = [{"params": list(trainable_of(policy).values())}]
+    if critic is not None:
+        groups.append({"params": list(trainable_of(critic).values())})
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay)
+    learner = RolloutLearner(
+        job=job,
+        model=models,
+        optimizer=optimizer,
+        objective=_updated,
+        loss=called(parts["update"]),
+        examples=[],
+        pad_id=experience.pad_id,
+        bf16=bf16,
+        reference=None,
+        progress=Progress(micro_batch=micro_batch),
+        notes=([backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else []) + prompt_notes(tally),
+    )
+    progress, found = restore(job.folder / "checkpoints", models, optimizer, mark=mark)
+    learner.progress = progress or learner.progress
+    learner.notes += found
+    for slot, state in learner.progress.controllers.items():
+        stages[slot].load_state_dict(state)  # type: ignore[attr-defined]
+    lengths = [len(prompt.ids) for prompt in usable]
+    epochs = math.ceil(iterations * prompts_per_iteration / len(usable)) + iterations
+    planned = plan(lengths, batch_size=prompts_per_iteration, epochs=epochs, max_steps=iterations, seed=spec.seed)
+
+    job.rewind(learner.progress.iteration)
+    for number in range(learner.progress.iteration, iterations):
+        started = time.perf_counter()
+        share = rate_at(number, total_steps=iterations, highest=1.0, warmup=warmup, schedule=schedule)
+        rates = [share * learning_rate if critic is None or number >= critic_warmup else 0.0]
+        rates += [share * critic_learning_rate] * (critic is not None)
+        written = experience.rollout([usable[i] for i in planned[number]], stream=f"iteration {number}")
+        learner.rollout = staged(written, stages)
+        told, stop = _learn(learner, passes=passes, batch_size=batch_size, rates=rates, clip=gradient_clip)
+        learner.progress.iteration = number + 1
+        learner.progress.controllers = {
+            slot: stage.state_dict()  # type: ignore[attr-defined]
+            for slot, stage in stages.items()
+            if hasattr(stage, "state_dict")
+        }
+        told["tokens_per_second"] = told.pop("tokens") / (time.perf_counter() - started)
+        job.progress(step=number + 1, total_steps=iterations, **figures(written), **learner.rollout.metrics, **told)
+        last = number + 1 == iterations
+        if stop or last or (number + 1) % checkpoint_every == 0:
+            if job.is_main:
+                save_checkpoint(job.folder / "checkpoints", learner.progress, models, optimizer, mark=mark)
+            distributed.wait(job)
+        if stop and not last:
+            raise Stopped
+    metrics = _last(job) | (_measured(experience, held, spec.model, trust) if held else {})
+    if job.is_main:
+        save_model(job, policy, tokenizer)
+    distributed.wait(job)
+    return RunResult(
+        model="model",
+        metrics=metrics,
+        counts=dict(tally.counts) | {"prompts": len(usable), "held_out": len(held)},
+        notes=learner.notes + health(finished_numbers(job.folder)),
+    )
+
+
+def staged(rollout: Rollout, stages: dict[str, Callable[[Rollout], Rollout]]) -> Rollout:
+    """Return the rollout after every stage there is, in the fixed order. Without `kl` the reward is terminal."""
+    for slot in AFTER_COMBINING:
+        if slot in stages:
+            rollout = stages[slot](rollout)
+        elif slot == "kl":
+            rollout = terminal(rollout)
+    return rollout
+
+
+def made(part: Any) -> Callable[[Rollout], Rollout]:
+    """Return what a part names, ready to be called: a function with its knobs, or an object that remembers."""
+    if inspect.isclass(named(part.target)):
+        stage: Callable[[Rollout], Rollout] = called(part)()
+        return stage
+    return called(part)
+
+
+def _updated(models: nn.Module, batch: Rollout, update: Callable[..., Any]) -> LossOutput:
+    """Return what an update says of some rows: a part of this slot is lift and loss in one."""
+    out: LossOutput = update(models, batch)
+    return out
+
+
+def _learn(
+    learner: RolloutLearner, *, passes: int, batch_size: int, rates: Sequence[float], clip: float
+) -> tuple[dict[str, float], bool]:
+    """Go through the rollout in mini-batches, and return their mean figures and whether a stop was asked for.
+
+    `rates` are the learning rates of the policy and, where there is one, of the critic. ``tokens`` is a sum.
+    """
+    assert learner.rollout is not None
+    order = torch.arange(len(learner.rollout))
+    steps, stop = [], False
+    for number in range(passes):
+        # Drawn from the global generator, which a checkpoint keeps. The first pass is in order, so that its matrix
+        # products are those by which the rollout's log-probabilities were computed.
+        shuffled = order if number == 0 else order[torch.randperm(len(order))]
+        for some in shuffled.split(batch_size):
+            numbers, asked = learner.step(some.tolist(), rate=rates, clip=clip)
+            steps.append(numbers)
+            stop = stop or asked
+    told = {name: fmean(step[name] for step in steps) for name in steps[0]}
+    return told | {"tokens": sum(step["tokens"] for step in steps)}, stop
+
+
+def _critic(job: Job, *, lora_rank: int) -> Critic:
+    """Return a critic that starts as the policy's own body."""
+    trust = job.spec.trust_remote_code
+    body = backbone.load_body(job.spec.model, trust_remote_code=trust, lora_rank=lora_rank)
+    return Critic(body, backbone.width_of(body)).to(job.device)
+
+
+def _reference(job: Job, needs: frozenset[str], lora_rank: int) -> nn.Module | None:
+    """Return the frozen reference, None where nobody needs one or the policy without its new adapter is it."""
+    if not needs & {"reference_logps", "reference_rewards", "reference"}:
+        return None
+    spec = job.spec
+    if lora_rank and spec.reference in (None, spec.model) and not backbone.is_adapter(spec.model):
+        return None
+    model, _ = backbone.load_policy(spec.reference or spec.model, trust_remote_code=spec.trust_remote_code)
+    frozen: nn.Module = model.requires_grad_(False)
+    return frozen.to(job.device)
+
+
+def _measured(experience: Experience, held: Sequence[Prompt], before: str, trust: bool) -> dict[str, Any]:
+    """Return the mean reward on held-out prompts of the policy it began with and of the new one, and the gain."""
+    old, _ = backbone.load_policy(before, trust_remote_code=trust)
+    first = experience.mean_rewards(old.to(experience.job.device), held)  # type: ignore[arg-type]
+    after = experience.mean_rewards(experience.models.policy, held)
+    gains = [b - a for a, b in zip(first, after, strict=True)]
+    return {
+        "eval_reward_before": mean_t(first),
+        "eval_reward": mean_t(after),
+        "eval_reward_gain": mean_t(gains),
+    }
+
+
+def _last(job: Job) -> dict[str, Any]:
+    """Return the means of the run's figures over its last tenth."""
+    lines = finished_numbers(job.folder)
+    tail = lines[-max(1, len(lines) // 10) :]
+    kept = [name for name in tail[-1] if name not in ("step", "total_steps", "time", "lr")] if tail else []
+    return {name: fmean(line[name] for line in tail) for name in kept if all(name in line for line in tail)}

@@ -1,0 +1,106 @@
+"""What the policy learns from a rollout: the slot `update`. Each is an objective over the models and some of its rows.
+
+Losses are of completions; one over tokens is the mean over a completion's tokens with their number as weight, so that
+the loop's one weighted mean is the mean over all tokens of a step, however they are cut up into micro-batches.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from training.core.batch import LossOutput
+from training.core.masked import masked_mean, masked_sum
+from training.core.policy import completion_logits, token_logps
+from training.core.rollout import Models, Rollout
+
+
+def ppo(models: Models, rollout: Rollout, *, clip: float, value_clip: float, value_weight: float) -> LossOutput:
+    """Clipped policy loss and clipped value loss. PPO, arXiv:1707.06347, eq. 7 and 9; arXiv:2307.04964, eq. 8 and 12.
+
+    Policy: -min(ρ A, clip(ρ, 1 ± ε) A) with ρ = π / π_old of each token; value: ½ max((V - R)², (V_c - R)²) with
+    V_c = V_old + clip(V - V_old, ±ε_v). Both are means over all tokens.
+    """
+    assert models.critic is not None and rollout.values is not None and rollout.returns is not None
+    policy, metrics = _clipped(models, rollout, clip=clip)
+    values = models.critic(rollout.tokens)
+    held = rollout.values + (values - rollout.values).clamp(-value_clip, value_clip)
+    errors = 0.5 * torch.maximum((values - rollout.returns) ** 2, (held - rollout.returns) ** 2)
+    metrics["value_loss"] = masked_mean(errors, rollout.mask).detach()
+    return _of_tokens(rollout, policy + value_weight * errors, metrics)
+
+
+def clipped(models: Models, rollout: Rollout, *, clip: float, kl_weight: float) -> LossOutput:
+    """Clipped policy loss with a KL term in the loss instead of a critic. GRPO, arXiv:2402.03300, eq. 3 and 4.
+
+    The term is k3 = e^d - d - 1 with d = log π_ref - log π of the token drawn, which has a gradient and is never below
+    0. The mean is over all tokens of the step (DAPO, arXiv:2503.14476), where the paper takes that of each completion
+    first and so lets a long wrong answer off lightly.
+    """
+    loss, metrics = _clipped(models, rollout, clip=clip)
+    if kl_weight:
+        assert rollout.reference_logps is not None
+        d = rollout.reference_logps - metrics["logps"]
+        loss = loss + kl_weight * (d.exp() - d - 1)
+    return _of_tokens(rollout, loss, metrics)
+
+
+def reinforce(models: Models, rollout: Rollout) -> LossOutput:
+    """-A · log π(y|x), the completion being one action. arXiv:2402.14740, eq. 6."""
+    assert rollout.advantages is not None
+    logps = token_logps(models.policy, rollout.tokens, temperature=models.temperature)
+    loss = -masked_sum(rollout.advantages.detach() * logps, rollout.mask)
+    return LossOutput(loss=loss, weight=_weight(rollout), metrics={"policy_loss": loss.detach()})
+
+
+def imitate(models: Models, rollout: Rollout, *, prior_weight: float) -> LossOutput:
+    """-log π(y|x) per token + β · KL(π_0 ‖ π), over the whole vocabulary. SuperHF, arXiv:2310.16763, eq. 2.
+
+    The divergence is that of the distributions which wrote each of the completion's tokens, a mean over tokens. The
+    authors' code takes it one position too late and sums over examples, so that β grows with the batch; we do neither.
+    """
+    logits = completion_logits(models.policy, rollout.tokens) / models.temperature  # (N, V)
+    own = logits.log_softmax(-1)
+    targets = rollout.tokens.input_ids[rollout.mask]
+    losses = -own.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    metrics = {"policy_loss": masked_mean(_spread(rollout, losses.detach()), rollout.mask)}
+    if prior_weight:
+        with torch.no_grad(), models.at_reference() as reference:
+            before = (completion_logits(reference, rollout.tokens) / models.temperature).log_softmax(-1)
+        divergence = (before.exp() * (before - own)).sum(-1)
+        metrics["prior_kl"] = masked_mean(_spread(rollout, divergence.detach()), rollout.mask)
+        losses = losses + prior_weight * divergence
+    return _of_tokens(rollout, _spread(rollout, losses), metrics)
+
+
+def _clipped(models: Models, rollout: Rollout, *, clip: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the clipped loss of each token (B, T), and what there is to tell."""
+    assert rollout.advantages is not None
+    logps = token_logps(models.policy, rollout.tokens, temperature=models.temperature)
+    ratio = (logps - rollout.logps).masked_fill(~rollout.mask, 0.0).exp()
+    advantages = rollout.advantages.detach()
+    loss = -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+    told = ratio.detach()
+    return loss, {
+        "logps": logps,
+        "policy_loss": masked_mean(loss.detach(), rollout.mask),
+        "ratio": masked_mean(told, rollout.mask),
+        "clip_share": masked_mean(((told - 1).abs() > clip).float(), rollout.mask),
+    }
+
+
+def _of_tokens(rollout: Rollout, losses: Tensor, metrics: dict[str, Tensor]) -> LossOutput:
+    """Return losses of tokens as those of completions, which weigh as much as they have tokens."""
+    metrics.pop("logps", None)
+    weight = rollout.mask.sum(1) * _weight(rollout)
+    return LossOutput(loss=masked_mean(losses, rollout.mask), weight=weight, metrics=metrics)
+
+
+def _spread(rollout: Rollout, values: Tensor) -> Tensor:
+    """Put the numbers of the completions' tokens (N,) where the tokens are, (B, T)."""
+    out = torch.zeros(rollout.mask.shape, dtype=values.dtype, device=values.device)
+    return out.masked_scatter(rollout.mask, values)
+
+
+def _weight(rollout: Rollout) -> Tensor:
+    return torch.ones(len(rollout), device=rollout.logps.device) if rollout.weight is None else rollout.weight
