@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.worlds import make_spec, pair_rows
+from tests.core.worlds import make_spec, pair_rows, stands_on
+from training.core.job import RunError
 from training.core.run import main
 from training.recipes.spec import EXIT_STOPPED, RunResult
 
@@ -47,13 +48,23 @@ POINTS = {
     "dpo": ["reference:1", "step:1", "step:3", "flush:1", "flush:5", "flush:6", "step:2", "model:1", "result:1"],
     "bradley-terry": ["step:1", "flush:3", "step:2", "step:2", "flush:4", "model:1"],
     "sft": ["step:2", "flush:2", "step:5"],
+    # Both learn on a frozen model, and take note of its outputs before training or after it.
+    "gated-objectives": ["step:1", "flush:2", "step:3", "model:1"],
+    "robust-reward": ["step:1", "flush:5", "step:3", "model:1"],
 }
 
 
-@pytest.mark.parametrize(("name", "lora_rank"), [("dpo", 0), ("dpo", 2), ("bradley-terry", 0), ("sft", 2)])
-def test_killed_anywhere_and_resumed_is_the_same_as_never_killed(tmp_path, policy, name, lora_rank):
-    plain = make_spec(tmp_path / "plain", name, model=policy, lora_rank=lora_rank, **KNOBS)
-    often = make_spec(tmp_path / "often", name, model=policy, lora_rank=lora_rank, **KNOBS)
+RUNS = [("dpo", 0), ("dpo", 2), ("bradley-terry", 0), ("sft", 2), ("gated-objectives", 0), ("robust-reward", 0)]
+
+
+@pytest.mark.parametrize(("name", "lora_rank"), RUNS)
+def test_killed_anywhere_and_resumed_is_the_same_as_never_killed(tmp_path, policy, do, name, lora_rank):
+    start = policy
+    if below := stands_on(name):
+        spec, _ = do(below, into="below", model=policy, max_steps=2, batch_size=4)
+        start = Path(spec.output) / "model"
+    plain = make_spec(tmp_path / "plain", name, model=start, lora_rank=lora_rank, **KNOBS)
+    often = make_spec(tmp_path / "often", name, model=start, lora_rank=lora_rank, **KNOBS)
     killed_and_resumed(tmp_path / "plain" / "spec.json")
     killed_and_resumed(tmp_path / "often" / "spec.json", *POINTS[name])
     expected = weights(Path(plain.output))
@@ -118,3 +129,17 @@ def test_a_finished_run_is_left_alone(tmp_path, policy):
     before = (Path(spec.output) / "result.json").stat().st_mtime_ns
     assert main(f"{spec.output}/spec.json") == 0
     assert (Path(spec.output) / "result.json").stat().st_mtime_ns == before
+
+
+def test_training_ends_when_the_held_out_loss_no_longer_falls_also_after_a_crash(do, policy):
+    """At a learning rate of 0 nothing falls: the second measurement is the first that is no better."""
+    still = {"eval_every": 1, "patience": 2, "learning_rate": 0.0, "batch_size": 4, "epochs": 3, "eval_share": 0.3}
+    spec, result = do("bradley-terry", model=policy, **still)
+    folder = Path(spec.output)
+    assert [line["step"] for line in lines_of(folder)] == [1, 2, 3]
+    assert any("Training ended after 3 of" in note for note in result.notes)
+    (folder / "result.json").unlink()
+    spec, again = do("bradley-terry", model=policy, **still)
+    assert again.notes == result.notes and [line["step"] for line in lines_of(folder)] == [1, 2, 3]
+    with pytest.raises(RunError, match="Set eval_every"):
+        do("bradley-terry", into="wrong", model=policy, patience=2)

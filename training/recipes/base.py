@@ -155,6 +155,7 @@ class Recipe:
     parts: tuple[Any, ...] = ()
     version: int = 1
     source: str = ""
+    starts: str = ""  # the kind of model it trains, where that is not what it makes: a policy that serves as a reward
 
     def __post_init__(self) -> None:
         if self.name in RECIPES:

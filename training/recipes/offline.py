@@ -30,4 +30,7 @@ class Fit:
     eval_every: int = knob(
         0, "steps between measurements on held-out rows; 0 measures at the end", low=0, advanced=True
     )
+    patience: int = knob(
+        0, "measurements in a row without a lower held-out loss that end training; 0 never does", low=0, advanced=True
+    )
     checkpoint_every: int = knob(50, "steps between checkpoints", low=1, advanced=True)

@@ -73,15 +73,21 @@ def fit(
     gradient_clip: float,
     bf16: bool,
     eval_every: int,
+    patience: int,
     checkpoint_every: int,
 ) -> RunResult:
     """Train the recipe's model on the spec's data, from its newest checkpoint if it has one, and return the result.
+
+    With `patience` training ends early, after so many measurements in a row without a lower loss on held-out rows. The
+    model is the one of that moment, so that what is measured at the end is what is kept.
 
     Raises `Stopped` after a checkpoint when asked to stop.
     """
     spec, parts = job.spec, job.recipe.parts_with(job.knobs)
     if spec.data is None:
         raise RunError(f"The recipe {job.recipe.name} needs data: rows of the view {job.recipe.view}.")
+    if patience and not eval_every:
+        raise RunError("patience counts measurements, and there are none. Set eval_every as well.")
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
     # A frozen base needs no float32 master weights; an adapter and a head keep their own.
@@ -90,7 +96,7 @@ def fit(
     if "head" in parts:
         more |= {"head": called(parts["head"]), "names": label_names(spec.data, job.recipe.view)}
         more |= {"frozen": parts["head"].frozen}
-    model, tokenizer = START[job.recipe.makes](spec.model, **more)
+    model, tokenizer = START[job.recipe.starts or job.recipe.makes](spec.model, **more)
     if spec.tokenizer:
         tokenizer = backbone.load_tokenizer(spec.tokenizer, trust_remote_code=trust)
     notes = [backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else []
@@ -143,9 +149,15 @@ def fit(
         rate=rate,
         clip=gradient_clip,
         eval_every=eval_every,
+        patience=patience,
         checkpoint=lambda: _checkpoint(learner, mark),
         checkpoint_every=checkpoint_every,
     )
+    if 0 < patience <= learner.progress.stale:
+        learner.notes.append(
+            f"Training ended after {learner.progress.step} of {len(batches)} steps: in {patience} measurements in a "
+            "row the loss on held-out rows was not lower than before."
+        )
     figures = {f"eval_{name}": value for name, value in learner.measure(rows.held).items()} if rows.held else {}
     if isinstance(model, backbone.RewardModel):
         model.head.calibrate(learner.outputs(rows.held or rows.train))
@@ -207,6 +219,7 @@ def _train(
     rate: Callable[[int], float],
     clip: float,
     eval_every: int,
+    patience: int,
     checkpoint: Callable[[], None],
     checkpoint_every: int,
 ) -> None:
@@ -215,17 +228,21 @@ def _train(
     job.rewind(progress.step)
     started = time.perf_counter()
     for rows in batches[batches_done(batches, progress.consumed) :]:
+        if 0 < patience <= progress.stale:
+            break
         numbers, stop = learner.step(rows, rate=rate(progress.step), clip=clip)
         now = time.perf_counter()
         numbers["tokens_per_second"] = numbers.pop("tokens") / (now - started)
         last = progress.step == len(batches)
         if held and eval_every and progress.step % eval_every == 0 and not last:
             measured = learner.measure(held)
+            progress.measured(float(measured["loss"]))
             numbers |= {f"eval_{k}": v["estimate"] if isinstance(v, dict) else v for k, v in measured.items()}
         job.progress(step=progress.step, total_steps=len(batches), **numbers)
-        if stop or last or progress.step % checkpoint_every == 0:
+        enough = 0 < patience <= progress.stale
+        if stop or last or enough or progress.step % checkpoint_every == 0:
             checkpoint()
-        if stop and not last:
+        if stop and not last and not enough:
             raise Stopped
         started = time.perf_counter()  # measuring and writing are no part of a step's speed
 

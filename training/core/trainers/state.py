@@ -29,7 +29,10 @@ KEPT = 2
 
 @dataclass
 class Progress:
-    """Where the run stands. `consumed` counts examples, not steps: the last batch of an epoch may be short."""
+    """Where the run stands. `consumed` counts examples, not steps: the last batch of an epoch may be short.
+
+    `best_loss` is the lowest loss measured on held-out rows so far, and `stale` how many measurements there were since.
+    """
 
     step: int = 0
     consumed: int = 0
@@ -37,6 +40,13 @@ class Progress:
     tokens: int = 0
     iteration: int = 0  # rollouts that were learned from, in a run on the policy's own answers
     controllers: dict[str, dict[str, Any]] = field(default_factory=dict)  # what its stages remember, by slot
+    best_loss: float | None = None
+    stale: int = 0
+
+    def measured(self, loss: float) -> None:
+        """Take note of a loss on held-out rows."""
+        better = self.best_loss is None or loss < self.best_loss
+        self.best_loss, self.stale = (loss, 0) if better else (self.best_loss, self.stale + 1)
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
