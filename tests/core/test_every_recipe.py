@@ -55,7 +55,7 @@ def test_two_steps_change_the_model_and_nothing_else(do, policy, name, lora_rank
     assert result.model == "model" and (folder / "model" / "attune.json").exists()
     assert (folder / "model" / "adapter_config.json").exists() == bool(lora_rank)
     assert not list(folder.glob("model/*.bin")) and not list(folder.glob("model/*.pt"))
-    if RECIPES[name].makes == "reward":
+    if (RECIPES[name].starts or RECIPES[name].makes) == "reward":
         made = load_reward(str(folder / "model"))
     else:
         made, _ = load_policy(str(folder / "model"))
@@ -72,9 +72,13 @@ def test_what_does_not_train_answers_for_every_row(do, policy, reward, name):
     found = RECIPES[name]
     knobs = {k: v for k, v in SMALL[found.kind].items() if k in found.fill()}
     more = {"model": policy, "reference": str(policy), "scorers": {"reward": str(reward)}}
-    if found.view == "pairs":
+    rows = ROWS[found.view](5)
+    if name == "shift-report":
+        rows[0]["domain"] = "here"
+        knobs["familiar"] = "here"
+    elif found.view == "pairs":
         more = {"model": reward}
-    _, result = do(name, rows=ROWS[found.view](5), **more, **knobs)
+    _, result = do(name, rows=rows, **more, **knobs)
     assert result.metrics and result.model is None
     assert any(count == 5 for count in result.counts.values())
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
-from tests.core.worlds import principle_rows
+from tests.core.worlds import principle_rows, prompt_rows
 from training.core.backbone import answer_ids, load_policy, load_tokenizer, start_reward
 from training.core.collate import collate_labelled, encode, encode_prompt, pad
 from training.core.heads import yes_no
@@ -94,3 +97,19 @@ def test_the_principles_are_the_columns_and_are_chosen_when_scoring(do, policy):
     assert columns.score[0] == pytest.approx(sum(columns.values[0]) / 2)
     (alone,) = RewardScorer(path, device=device, principles=["kind"]).score([ASK], ["so."])
     assert alone == pytest.approx(columns.values[0][1], abs=1e-5)
+
+
+def test_a_sampled_answer_is_scored_by_the_principles_that_the_run_names(do, policy):
+    spec, _ = do("principle-reward", into="judge", model=policy, max_steps=1, batch_size=4)
+    scorers = {"reward": f"{spec.output}/model"}
+    few = {"samples_per_prompt": 2, "max_new_tokens": 4}
+    with pytest.raises(RunError, match="Name at least one"):
+        do("sample", into="none", model=policy, rows=prompt_rows(2), scorers=scorers, **few)
+    told, _ = do(
+        "sample", into="told", model=policy, rows=prompt_rows(2), scorers=scorers, principles="clear; kind", **few
+    )
+    rows = [json.loads(line) for line in (Path(told.output) / "samples.jsonl").read_text().splitlines()]
+    judge = RewardScorer(scorers["reward"], device=torch.device("cpu"), principles=["clear", "kind"])
+    for row in rows:
+        expected = judge.score([row["prompt"]] * 2, [answer["text"] for answer in row["completions"]])
+        assert [answer["scores"].get("reward") for answer in row["completions"]] == pytest.approx(expected, abs=1e-5)

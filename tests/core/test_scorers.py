@@ -9,7 +9,8 @@ from tests.core.worlds import prompt_rows
 from training.core.backbone import load_reward, load_tokenizer
 from training.core.collate import encode_conversation
 from training.core.job import RunError
-from training.core.scorers import RewardScorer, load_scorers
+from training.core.scorers import RewardScorer
+from training.core.scoring import load_scorers
 
 CPU = torch.device("cpu")
 

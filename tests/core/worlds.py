@@ -27,13 +27,21 @@ def pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
             "chosen": [{"role": "assistant", "content": f"thanks {sentence(draw)}"}],
             "rejected": [{"role": "assistant", "content": sentence(draw)}],
             "strength": draw.choice([1 / 3, 2 / 3, 1.0]),
+            "position": number % 2,
+            "traces": [
+                {"text": "<think>thanks</think><answer>A</answer>", "first": "chosen"},
+                {"text": "<think>no</think><answer>A</answer>", "first": "rejected"},
+            ],
         }
         for number in range(count)
     ]
 
 
 def demonstration_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
-    return [{"prompt": row["prompt"], "completion": row["chosen"]} for row in pair_rows(count, seed=seed)]
+    return [
+        {"prompt": row["prompt"], "completion": row["chosen"], "samples": [row["rejected"][0]["content"], "no"]}
+        for row in pair_rows(count, seed=seed)
+    ]
 
 
 def safer_pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
@@ -79,6 +87,19 @@ def principle_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def people_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """People of whom every other one prefers thanks and the others do not: three choices to know them by, two more."""
+    rows = []
+    for number in range(count):
+        pairs = pair_rows(5, seed=seed * 1000 + number)
+        for place, pair in enumerate(pairs):
+            pair |= {"prompt": f"{pair['prompt'][0]['content']} {place}"}
+            if number % 2:
+                pair |= {"chosen": pair["rejected"], "rejected": pair["chosen"]}
+        rows.append({"annotator": f"person {number}", "context": pairs[:3], "target": pairs[3:]})
+    return rows
+
+
 def prompt_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return [{"id": str(i), "prompt": row["prompt"]} for i, row in enumerate(pair_rows(count, seed=seed))]
 
@@ -88,6 +109,7 @@ ROWS = {
     "safer_pairs": safer_pair_rows,
     "ratings": rating_rows,
     "principles": principle_rows,
+    "people": people_rows,
     "demonstrations": demonstration_rows,
     "prompts": prompt_rows,
 }

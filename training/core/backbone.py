@@ -243,18 +243,20 @@ def start_reward(
     if model.head.reads_prompt and model.pooling != "last":
         raise RunError("A gate reads the prompt alone, which only a causal model can. Start from one.")
     if isinstance(model.head, YesNoHead) and not is_reward(path) and model.pooling == "last":
-        # A language model can answer yes and no already.
+        # A language model can answer in these words already.
         policy, _ = load_policy(path, **load)
-        rows = policy.get_output_embeddings().weight[list(answer_ids(tokenizer))]  # type: ignore[operator, union-attr]
+        rows = policy.get_output_embeddings().weight[list(answer_ids(tokenizer, model.head.said))]  # type: ignore[operator, union-attr]
         model.head.start_from(rows)
     return model.eval(), tokenizer
 
 
-def answer_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
-    """Return the first tokens of the answers Yes and No, as they stand right behind an opened assistant's turn."""
-    first = [tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in ("Yes", "No")]
+def answer_ids(tokenizer: PreTrainedTokenizerBase, said: tuple[str, str] = ("Yes", "No")) -> tuple[int, int]:
+    """Return the first tokens of two answers, as they stand right behind an opened assistant's turn."""
+    first = [tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in said]
     if first[0] == first[1]:
-        raise RunError("This tokenizer begins Yes and No with the same token, so that they cannot be told apart.")
+        raise RunError(
+            f"This tokenizer begins {said[0]} and {said[1]} with the same token, so that they cannot be told apart."
+        )
     return first[0], first[1]
 
 

@@ -86,7 +86,26 @@ class Labelled:
         return Labelled(self.tokens.to(device), self.labels.to(device), self.weight.to(device))
 
 
-Batch = Pairs | Demonstrations | Labelled
+@dataclass(frozen=True)
+class People:
+    """U people with C pairs to know them by and Q pairs to be told right, of which each belongs to one person.
+
+    The sequences are, in this order: C chosen, C rejected, Q chosen, Q rejected.
+    """
+
+    tokens: Tokens  # 2·C + 2·Q sequences
+    known_of: Tensor  # (C,) whose pair it is, from 0 to U - 1
+    asked_of: Tensor  # (Q,)
+    row: Tensor  # (U,) the person's line in the data
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def to(self, device: torch.device) -> People:
+        return People(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+Batch = Pairs | Demonstrations | Labelled | People
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.core.batch import Batch, Demonstrations, Labelled, Pairs, Tokens
+from training.core.batch import Batch, Demonstrations, Labelled, Pairs, People, Tokens
+from training.core.judging import question
 from training.core.principles import asked
 from training.core.records import (
     SATISFIED,
+    Comparison,
     Judged,
     Message,
     Pair,
+    Person,
     Rated,
     Record,
     Refused,
@@ -114,11 +117,23 @@ class Example:
     value: float  # the pair's strength, or the example's weight
     domain: str = ""
     labels: Mapping[str, float] = field(default_factory=dict)  # what people gave it, by name
+    # Where the sides are asked about in different words, what stands before each of them besides the prompt.
+    openings: tuple[list[int], ...] = ()
+
+    @property
+    def sequences(self) -> list[tuple[list[int], list[int]]]:
+        """What stands before each completion, and the completion."""
+        if not self.openings:
+            return [(self.prompt, completion) for completion in self.completions]
+        return [
+            (self.prompt + opening, completion)
+            for opening, completion in zip(self.openings, self.completions, strict=True)
+        ]
 
     @property
     def length(self) -> int:
         """The longest sequence, which decides what the example costs in a padded batch."""
-        return len(self.prompt) + max(map(len, self.completions))
+        return max(len(before) + len(completion) for before, completion in self.sequences)
 
 
 def encode(
@@ -136,12 +151,14 @@ def encode(
     examples = []
     for line, record in records:
         try:
-            prompt, completions, value = _encoded(tokenizer, record)
-            if len(set(map(tuple, completions))) < len(completions):
+            prompt, openings, completions, value = _encoded(tokenizer, record)
+            before = openings or ([],) * len(completions)
+            sides = [(*opening, *completion) for opening, completion in zip(before, completions, strict=True)]
+            if isinstance(record, Pair) and len(set(sides)) < len(sides):
                 raise Refused("identical")
-            room = max_length - max(map(len, completions))
+            room = max_length - max(map(len, sides))
             kept = prompt[:1] if prompt and prompt[0] in opening else []
-            if room <= len(kept):
+            if room <= len(kept) and (prompt or room < 0):
                 raise Refused("too_long")
         except Refused as refusal:
             tally.refuse(str(refusal), line)
@@ -158,29 +175,52 @@ def encode(
                 value=value,
                 domain=record.domain,
                 labels=_labels(record),
+                openings=openings,
             )
         )
     return examples
 
 
-def _encoded(tokenizer: PreTrainedTokenizerBase, record: Record) -> tuple[list[int], tuple[list[int], ...], float]:
-    """Return a record's prompt and completions as ids, and its strength or weight."""
+Encoded = tuple[list[int], tuple[list[int], ...], tuple[list[int], ...], float]
+
+
+def _encoded(tokenizer: PreTrainedTokenizerBase, record: Record) -> Encoded:
+    """Return a record's prompt, openings and completions as ids, and its strength or weight."""
+    if isinstance(record, Comparison):
+        # As of a judged principle: what is to be said is one token, and the head knows which.
+        for text in (record.chosen, record.rejected):
+            encode_completion(tokenizer, text)
+        orders = [(record.chosen, record.rejected), (record.rejected, record.chosen)]
+        openings = tuple(encode_prompt(tokenizer, question(record.prompt, *o, reasoned=False)) for o in orders)
+        return [], openings, ([], []), record.strength
     if isinstance(record, Judged):
         # The answer is part of what is asked; what is to be said is one token, and the head knows which.
         encode_completion(tokenizer, record.completion)
-        return encode_prompt(tokenizer, asked(record.prompt, record.completion, record.principle)), ([],), 1.0
-    texts = (record.chosen, record.rejected) if isinstance(record, Pair) else (record.completion,)
+        return encode_prompt(tokenizer, asked(record.prompt, record.completion, record.principle)), (), ([],), 1.0
+    if isinstance(record, Person):
+        shown = [(pair.prompt, text) for pair in (*record.context, *record.target) for text in _texts(pair)]
+        openings = tuple(encode_prompt(tokenizer, prompt) for prompt, _ in shown)
+        return [], openings, tuple(encode_completion(tokenizer, text) for _, text in shown), 1.0
+    texts = _texts(record) if isinstance(record, Pair) else (record.completion,)
     value = record.strength if isinstance(record, Pair) else record.weight
     completions = tuple(encode_completion(tokenizer, text) for text in texts)
-    return encode_prompt(tokenizer, record.prompt), completions, value
+    return encode_prompt(tokenizer, record.prompt), (), completions, value
+
+
+def _texts(pair: Pair) -> tuple[str, str]:
+    return pair.chosen, pair.rejected
 
 
 def _labels(record: Record) -> dict[str, float]:
     """Return the numbers that a record has besides its texts and its weight."""
+    if isinstance(record, Person):
+        return {"context": float(len(record.context))}
     if isinstance(record, Rated):
         return dict(record.labels)
     if isinstance(record, Judged):
         return {SATISFIED: record.label}
+    if isinstance(record, Comparison):
+        return {"both": float(record.both), "chosen_first": float(record.chosen_first)}
     if isinstance(record, SaferPair):
         names = ("chosen_is_safe", "rejected_is_safe", "chosen_severity", "rejected_severity")
         return {name: float(getattr(record, name)) for name in names}
@@ -206,7 +246,7 @@ def collate_pairs(
     examples: Sequence[Example], pad_id: int, reference: Tensor | None = None, names: Sequence[str] = ()
 ) -> Pairs:
     """Return P pairs as one batch of 2·P sequences; `reference` (P, 2) holds the reference's log-probabilities."""
-    sides = [(example.prompt, example.completions[side]) for side in (0, 1) for example in examples]
+    sides = [example.sequences[side] for side in (0, 1) for example in examples]
     extra = {name: torch.tensor([example.labels[name] for example in examples]) for name in examples[0].labels}
     return Pairs(
         tokens=pad(sides, pad_id),
@@ -238,12 +278,36 @@ def collate_labelled(
     )
 
 
+def collate_people(
+    examples: Sequence[Example], pad_id: int, reference: Tensor | None = None, names: Sequence[str] = ()
+) -> People:
+    """Return U people with their pairs as one batch."""
+    known: list[list[tuple[list[int], list[int]]]] = [[], []]
+    asked_about: list[list[tuple[list[int], list[int]]]] = [[], []]
+    known_of, asked_of = [], []
+    for number, example in enumerate(examples):
+        sequences, context = example.sequences, 2 * int(example.labels["context"])
+        for side in (0, 1):
+            known[side] += sequences[side:context:2]
+            asked_about[side] += sequences[context + side :: 2]
+        known_of += [number] * (context // 2)
+        asked_of += [number] * ((len(sequences) - context) // 2)
+    return People(
+        tokens=pad([*known[0], *known[1], *asked_about[0], *asked_about[1]], pad_id),
+        known_of=torch.tensor(known_of),
+        asked_of=torch.tensor(asked_of),
+        row=torch.tensor([example.line for example in examples]),
+    )
+
+
 Collate = Callable[[Sequence[Example], int, Tensor | None, Sequence[str]], Batch]
 
 COLLATE: dict[str, Collate] = {
     "pairs": collate_pairs,
     "safer_pairs": collate_pairs,
+    "comparisons": collate_pairs,
     "demonstrations": collate_demonstrations,
     "ratings": collate_labelled,
     "principles": collate_labelled,
+    "people": collate_people,
 }

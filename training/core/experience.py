@@ -24,7 +24,7 @@ from training.core.policy import completion_logits
 from training.core.prompts import Prompt
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
-from training.core.scorers import RewardScorer
+from training.core.scorers import Scorer
 from training.core.trainers.offline import called
 
 
@@ -36,7 +36,7 @@ class Experience:
         job: Job,
         models: Models,
         tokenizer: PreTrainedTokenizerBase,
-        scorers: dict[str, RewardScorer],
+        scorers: dict[str, Scorer],
         *,
         needs: frozenset[str],
         n: int,

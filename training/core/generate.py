@@ -10,10 +10,11 @@ from typing import Any
 from training.core.distributed import wait
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
+from training.core.principles import listed
 from training.core.prompts import prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Sampler, batches, unfinished
-from training.core.scorers import load_scorers
+from training.core.scoring import load_scorers
 from training.core.selection import REWARD, select
 from training.recipes.spec import RunResult
 
@@ -26,7 +27,12 @@ def run_sample(job: Job) -> RunResult:
     sampler = Sampler(job, spec.model)
     tally = Tally()
     prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=sampler.prompt_room)
-    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=spec.trust_remote_code)
+    scorers = load_scorers(
+        spec.scorers,
+        device=job.device,
+        trust_remote_code=spec.trust_remote_code,
+        principles=listed(job.knobs["principles"]),
+    )
     part = PartFile(job.folder / "samples.jsonl", rank=job.rank)
     for portion in unfinished(job, part, batches(job, prompts, size=job.knobs["rows_at_once"] // sampler.n)):
         for prompt, draws in zip(portion, sampler.draw(portion, seed=spec.seed), strict=True):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from training.core.backbone import RewardModel
-from training.core.batch import Demonstrations, Labelled, LossOutput, Pairs
-from training.core.heads import EnsembleHead, GaussianHead
+from training.core.batch import Demonstrations, Labelled, LossOutput, Pairs, People
+from training.core.heads import EnsembleHead, GaussianHead, LatentHead, on_sphere
+from training.core.losses.latent import divergence
 from training.core.masked import masked_mean
 from training.core.policy import pair_logps, token_logps
 
@@ -139,6 +140,67 @@ def yes_no(model: RewardModel, batch: Labelled, loss: Loss) -> LossOutput:
             "accuracy_of_yes": torch.where(labels == 1, right, missing),
             "accuracy_of_no": torch.where(labels == 0, right, missing),
             "said_yes": said,
+        },
+    )
+
+
+def verdicts(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
+    """Return the loss of log p(A) - log p(B) in both orders of a pair, (P,).
+
+    The batch has the chosen answer first in its first half and second in its other one. A pair that is learned from in
+    one order only weighs nothing in the other.
+    """
+    tokens = batch.tokens
+    first, second = model.outputs(tokens.input_ids, tokens.attention_mask)[:, 0].chunk(2)  # (P,) each
+    both, seen = batch.extra["both"], batch.extra["chosen_first"]
+    weight = torch.where(both > 0, 0.5, seen)
+    values = loss(first, second, weight, 1 - torch.where(both > 0, 0.5, seen))
+    believed = (first.detach().sigmoid() + 1 - second.detach().sigmoid()) / 2
+    return LossOutput(
+        loss=values,
+        weight=torch.ones_like(values),
+        metrics={
+            "accuracy": _wins(believed, torch.full_like(believed, 0.5)),
+            # 0 where the order in which two answers are read says nothing.
+            "inconsistency": (first.detach().sigmoid() + second.detach().sigmoid() - 1).abs(),
+            "said_first": ((first.detach() > 0).float() + (second.detach() > 0).float()) / 2,
+        },
+    )
+
+
+def people(model: RewardModel, batch: People, loss: Loss) -> LossOutput:
+    """Return the loss of each person's gaps between chosen and rejected answers, given the pairs it is known by, (U,).
+
+    In training z is drawn from the posterior, when measuring it is its mean. The draw is a function of the person's
+    line and of the head's weights as they stand, so that it is new in each step and the same in however many parts the
+    step is computed, and after a crash.
+    """
+    head = model.head
+    assert isinstance(head, LatentHead)
+    tokens = batch.tokens
+    (states,) = model.states(tokens.input_ids, tokens.attention_mask)
+    known, asked = len(batch.known_of), len(batch.asked_of)
+    chosen, rejected, better, worse = states.split([known, known, asked, asked])
+    mean, log_variance = head.posterior(chosen, rejected, batch.known_of, len(batch))
+    z = mean
+    if torch.is_grad_enabled():
+        stamp = int(head.mean.weight.detach().flatten()[:1].float().cpu().view(torch.int32))
+        noise = [
+            torch.randn(mean.shape[1], generator=torch.Generator().manual_seed(abs(stamp) * 65_537 + line))
+            for line in batch.row.tolist()
+        ]
+        z = mean + (log_variance / 2).exp() * torch.stack(noise).to(mean.device)
+    who = on_sphere(z)[batch.asked_of]
+    gaps = head.decode(better, who) - head.decode(worse, who)
+    right = _wins(gaps, torch.zeros_like(gaps))
+    counts = torch.bincount(batch.asked_of, minlength=len(batch))
+    return LossOutput(
+        loss=loss(gaps, batch.asked_of, mean, log_variance),
+        weight=torch.ones(len(batch), device=gaps.device),
+        metrics={
+            "accuracy": right.new_zeros(len(batch)).index_add(0, batch.asked_of, right) / counts,
+            # Near 0 nothing of the person is read any more: lower kl_weight.
+            "kl": divergence(mean, log_variance).detach(),
         },
     )
 

@@ -35,6 +35,9 @@ REASONS = {
     "unlabelled": "have no label that can be learned from",
     "no_consensus": "are judgements that not everybody who judged the answer agrees with",
     "repeated": "say what another row says already",
+    "unlike": "have answers that are no correction of each other, so that there is nothing to rewrite",
+    "no_samples": "have no answers of the policy beside them that say something else",
+    "no_trace": "have no reasoning that comes to what the person said",
     "audit": "belong to the audit slice, which is never trained on",
 }
 
@@ -49,6 +52,16 @@ class Pair:
     strength: float = 1.0
     audit: bool = False
     domain: str = ""
+    chosen_first: bool = True  # whether the chosen one stood first on the screen
+    # Judgements of it that were thought aloud, each with whether it calls the chosen one A.
+    traces: tuple[tuple[str, bool], ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison(Pair):
+    """A pair that is judged by reading both answers at once."""
+
+    both: bool = True  # whether in both orders, or only in the one in which it was seen
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class Demonstration:
     weight: float = 1.0
     audit: bool = False
     domain: str = ""
+    samples: tuple[str, ...] = ()  # what the policy answers to the same prompt now
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,23 @@ class Judged:
     domain: str = ""
 
 
-Record = Pair | Demonstration | Rated | Judged
+@dataclass(frozen=True)
+class Person:
+    """What one person preferred: pairs to get to know the person by, and pairs to be told right, of other prompts."""
+
+    annotator: str
+    context: tuple[Pair, ...]
+    target: tuple[Pair, ...]
+    audit: bool = False
+    domain: str = ""
+
+    @property
+    def prompt(self) -> list[Message]:
+        """What the rows are split by: people who are measured on are never trained on."""
+        return [{"role": "user", "content": self.annotator}]
+
+
+Record = Pair | Demonstration | Rated | Judged | Person
 
 
 @dataclass
@@ -219,7 +249,19 @@ def parse_pair(row: dict[str, Any]) -> Pair:
         strength=_number(row, "strength"),
         audit=bool(row.get("audit")),
         domain=str(row.get("domain") or ""),
+        chosen_first=row.get("position") != 1,
+        traces=_traces(row.get("traces") or []),
     )
+
+
+def _traces(value: Any) -> tuple[tuple[str, bool], ...]:
+    """Return reasoning about a pair: a list of {"text", "first"}, where `first` says which answer it calls A."""
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise Refused("malformed")
+    told = [(one.get("text"), one.get("first")) for one in value]
+    if not all(isinstance(text, str) and first in ("chosen", "rejected") for text, first in told):
+        raise Refused("malformed")
+    return tuple((str(text), first == "chosen") for text, first in told)
 
 
 def parse_demonstration(row: dict[str, Any]) -> Demonstration:
@@ -230,7 +272,14 @@ def parse_demonstration(row: dict[str, Any]) -> Demonstration:
         weight=_number(row, "weight"),
         audit=bool(row.get("audit")),
         domain=str(row.get("domain") or ""),
+        samples=_samples(row.get("samples") or []),
     )
+
+
+def _samples(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise Refused("malformed")
+    return tuple(text for text in value if text.strip())
 
 
 def parse_safer_pair(row: dict[str, Any]) -> SaferPair:
@@ -291,6 +340,23 @@ def parse_judged(row: dict[str, Any]) -> Judged:
     )
 
 
+def parse_person(row: dict[str, Any]) -> Person:
+    """Return the record of a row of the view `people`; a pair about a prompt of the targets is no context."""
+    if not isinstance(row.get("annotator"), str) or not row["annotator"]:
+        raise Refused("malformed")
+    sides = []
+    for name in ("context", "target"):
+        told = row.get(name)
+        if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+            raise Refused("malformed")
+        sides.append([parse_pair(one) for one in told])
+    asked = {prompt_hash(pair.prompt) for pair in sides[1]}
+    context = tuple(pair for pair in sides[0] if prompt_hash(pair.prompt) not in asked)
+    if not context or not sides[1]:
+        raise Refused("unlabelled")
+    return Person(row["annotator"], context, tuple(sides[1]), audit=bool(row.get("audit")))
+
+
 def _finite(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
         raise Refused("malformed")
@@ -312,6 +378,7 @@ PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
     "safer_pairs": parse_safer_pair,
     "ratings": parse_rated,
     "principles": parse_judged,
+    "people": parse_person,
 }
 
 

@@ -16,7 +16,7 @@ from training.core.decode import Draw, generate, prompt_seed, stop_ids
 from training.core.job import Job, RunError, Stopped
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt
-from training.core.scorers import RewardScorer
+from training.core.scorers import Scorer
 from training.core.selection import REWARD
 
 
@@ -77,7 +77,7 @@ class Sampler:
     def text(self, draw: Draw) -> str:
         return text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids)
 
-    def answers(self, prompt: Prompt, draws: Sequence[Draw], scorers: dict[str, RewardScorer]) -> list[Answer]:
+    def answers(self, prompt: Prompt, draws: Sequence[Draw], scorers: dict[str, Scorer]) -> list[Answer]:
         """Return the draws of one prompt with their texts and scores."""
         texts = [self.text(draw) for draw in draws]
         found = {name: scorer.columns([prompt.messages] * len(texts), texts) for name, scorer in scorers.items()}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from training.core.backbone import load_reward, load_tokenizer, pad_id_of
 from training.core.collate import encode_completion, encode_prompt, pad
-from training.core.heads import GatedHead, YesNoHead
+from training.core.heads import GatedHead, VerdictHead, YesNoHead
 from training.core.job import RunError
+from training.core.judging import question
 from training.core.principles import asked
-from training.core.records import Message, Refused
+from training.core.records import Message, Refused, canonical
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,18 @@ class Columns:
         if self.scale is None:
             return [[] for _ in self.values]
         return [[v * s for v, s in zip(row, self.scale, strict=True)] if row else [] for row in self.values]
+
+
+class Scorer(Protocol):
+    """Whatever gives answers scores."""
+
+    def score(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
+        """Return one number for each text, higher is better; None where it cannot be read."""
+        ...
+
+    def columns(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
+        """Return every named score of each text, and the one that they come to."""
+        ...
 
 
 class RewardScorer:
@@ -57,7 +72,8 @@ class RewardScorer:
         self.rows_at_once = rows_at_once
         self.principles = tuple(principles)
         self.longest: int = self.model.backbone.config.get_text_config().max_position_embeddings  # type: ignore
-        if isinstance(self.model.head, YesNoHead) and not self.principles:
+        self.by_principle = isinstance(self.model.head, YesNoHead) and not isinstance(self.model.head, VerdictHead)
+        if self.by_principle and not self.principles:
             raise RunError("This model judges by principles. Name at least one that it is to judge by.")
 
     def score(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
@@ -70,8 +86,10 @@ class RewardScorer:
     @torch.inference_mode()
     def columns(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
         """Return every named score of each text, its spread, and the one score that they come to."""
-        if isinstance(self.model.head, YesNoHead):
+        if self.by_principle:
             return self._by_principle(prompts, texts)
+        if isinstance(self.model.head, VerdictHead):
+            return self._among_rivals(prompts, texts)
         encoded = {}
         for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
             try:
@@ -96,6 +114,65 @@ class RewardScorer:
                 found[index] = None if value is None or row is None else [*row, value]
         scores = [None if row is None else fmean(row) for row in found]
         return Columns(self.principles, found, [None] * len(texts), scores)
+
+    @torch.inference_mode()
+    def compare(
+        self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]
+    ) -> list[tuple[float, float] | None]:
+        """Return for each pair how likely the first answer is the better one, and how much the order said of it.
+
+        The former is ½ [p(A | first, second) + 1 - p(A | second, first)]; the latter is
+        |p(A | first, second) + p(A | second, first) - 1|, 0 for a judge that does not mind the order. None where an
+        answer cannot be read or both are too long together. `seconds` may be anchors: answers known to be good.
+        """
+        if not isinstance(self.model.head, VerdictHead):
+            raise RunError("Only a pairwise judge compares two answers. Train the recipe pairwise-generative.")
+        encoded: dict[int, tuple[list[int], list[int]]] = {}
+        for index, (messages, one, other) in enumerate(zip(prompts, firsts, seconds, strict=True)):
+            try:
+                for text in (one, other):
+                    encode_completion(self.tokenizer, text)
+                for side, both in enumerate(((one, other), (other, one))):
+                    ids = encode_prompt(self.tokenizer, question(messages, *both, reasoned=False))
+                    if len(ids) > self.longest:
+                        raise Refused("too_long")
+                    encoded[2 * index + side] = (ids, [])
+            except Refused:
+                encoded.pop(2 * index, None)
+        logits = self._read(encoded, 2 * len(firsts)).score
+        found: list[tuple[float, float] | None] = []
+        for ahead, behind in zip(logits[::2], logits[1::2], strict=True):
+            if ahead is None or behind is None:
+                found.append(None)
+                continue
+            p, q = _sigmoid(ahead), _sigmoid(behind)
+            found.append(((p + 1 - q) / 2, abs(p + q - 1)))
+        return found
+
+    def _among_rivals(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
+        """Score each answer by how likely it is better than another one of its prompt, on average; alone it has none.
+
+        An answer is not held against one of the same words.
+        """
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index, messages in enumerate(prompts):
+            groups[canonical(messages)].append(index)
+        duels = [
+            (i, j)
+            for group in groups.values()
+            for place, i in enumerate(group)
+            for j in group[place + 1 :]
+            if texts[i].strip() != texts[j].strip()
+        ]
+        found = self.compare([prompts[i] for i, _ in duels], [texts[i] for i, _ in duels], [texts[j] for _, j in duels])
+        shares: dict[int, list[float]] = defaultdict(list)
+        for (i, j), told in zip(duels, found, strict=True):
+            if told is not None:
+                shares[i].append(told[0])
+                shares[j].append(1 - told[0])
+        scores = [fmean(shares[index]) if shares[index] else None for index in range(len(texts))]
+        values = [None if score is None else [score] for score in scores]
+        return Columns(("win_share",), values, [None] * len(texts), scores)
 
     def _fitting(self, messages: list[Message], text: str) -> tuple[list[int], list[int]]:
         prompt, completion = encode_prompt(self.tokenizer, messages), encode_completion(self.tokenizer, text)
@@ -141,15 +218,5 @@ class RewardScorer:
         return sorted(told, key=lambda part: -abs(part["contribution"]))
 
 
-def load_scorers(
-    paths: Mapping[str, str],
-    *,
-    device: torch.device,
-    trust_remote_code: bool = False,
-    principles: Sequence[str] = (),
-) -> dict[str, RewardScorer]:
-    """Return the scorers of a spec, by name."""
-    return {
-        name: RewardScorer(path, device=device, trust_remote_code=trust_remote_code, principles=principles)
-        for name, path in paths.items()
-    }
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0

@@ -50,6 +50,11 @@ class YesNoHead(Trained):
     """Whether an answer satisfies a principle that is asked about. arXiv:2509.21319."""
 
 
+@part("head", "verdict", target="training.core.heads:verdict")
+class VerdictHead(Trained):
+    """Which of two answers is better that are read together. arXiv:2504.04950."""
+
+
 @part("head", "gaussian", target="training.core.heads:gaussian")
 class GaussianHead(OnFrozen):
     """Members that each give a mean and a deviation, on a trained reward model. arXiv:2409.15360, section 4.2."""
@@ -72,3 +77,12 @@ class GatedHead(OnFrozen):
     gate_temperature: float = knob(10.0, "what the gate's logits are divided by; higher mixes more evenly", low=0.01)
     nuisance: str = knob("", "attribute that must not count, such as verbosity; it is taken out of the others")
     debias_limit: float = knob(0.03, "rank correlation with the nuisance that may be left", low=0.0, high=1.0)
+
+
+@part("head", "latent", target="training.core.heads:latent")
+class LatentHead(OnFrozen):
+    """The score that one person would give, known by a few choices, on a trained reward model. arXiv:2408.10075."""
+
+    stands_on: ClassVar[str] = "bradley-terry"
+    width: int = knob(64, "width of the hidden layers; the paper has 512", low=1, high=8192)
+    latent_size: int = knob(8, "numbers that say what a person is like; the paper has 512", low=1, high=8192)

@@ -68,6 +68,62 @@ class YesNo:
     needs: ClassVar[tuple[str, ...]] = ()
 
 
+@part("objective", "verdicts", target="training.core.objectives:verdicts")
+class Verdicts:
+    """How much likelier one answer is called the better one than the other, in both orders. arXiv:2504.04950."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("objective", "people", target="training.core.objectives:people")
+class People:
+    """Gaps between the answers of each person's pairs, given other choices of the person. arXiv:2408.10075."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("records", "compared", target="training.core.judging:compared")
+class Compared:
+    """Pairs read as one text, in both orders or as people saw them. arXiv:2504.04950."""
+
+    gives: ClassVar[str] = "comparisons"
+    orders: str = knob(
+        "both",
+        "learn from a pair in both orders, or only in the one in which it was seen, with people's own leaning",
+        choices=("both", "as_seen"),
+    )
+
+
+@part("records", "traced", target="training.core.judging:traced")
+class Traced:
+    """Reasoning about pairs that comes to what the person said. arXiv:2505.16265."""
+
+    gives: ClassVar[str] = "demonstrations"
+    traces: str = knob(
+        "longest", "which of a pair's right traces are imitated: the longest, or all", choices=("longest", "all")
+    )
+    thoughts: bool = knob(True, "imitate the thoughts too; without them the judge only names the better answer")
+
+
+@part("records", "against-samples", target="training.core.imitation:against_samples")
+class AgainstSamples:
+    """Demonstrations, each preferred to what the policy answers now. arXiv:2310.06147, section 3."""
+
+    gives: ClassVar[str] = "pairs"
+    samples: int = knob(4, "answers of the policy that each demonstration is held against", low=1, high=64)
+
+
+@part("records", "rewrites", target="training.core.rewriting:rewrites")
+class Rewrites:
+    """Rejected answers to be rewritten into chosen ones, and chosen ones to be left alone. arXiv:2409.00162."""
+
+    gives: ClassVar[str] = "demonstrations"
+    identity: bool = knob(True, "learn to leave a good answer as it is; without it every answer is changed")
+    most_changed: float = knob(
+        1.0, "share of words by which the two answers of a pair may differ; 1 takes every pair", low=0.0, high=1.0
+    )
+
+
 @part("records", "priorities", target="training.core.priorities:hierarchical")
 class Priorities:
     """Pairs out of ratings, by the order in which the attributes matter. HERON, arXiv:2309.02632."""
@@ -128,6 +184,20 @@ class Entailment:
     """Cross-entropy of yes and no. arXiv:2509.21319."""
 
     balance: float = knob(1.0, "weight of a no; above 1 where most answers are yes", low=0.0)
+
+
+@part("loss", "verdict", target="training.core.losses.verdict:verdict")
+class Verdict:
+    """Cross-entropy of the verdict in each order, and what the orders must agree on. arXiv:2504.04950."""
+
+    consistency: float = knob(0.0, "weight of the squared disagreement between the two orders", low=0.0)
+
+
+@part("loss", "latent", target="training.core.losses.latent:latent")
+class Latent:
+    """Ranking given what a person is like, and how far that may be from anybody. arXiv:2408.10075, eq. 4."""
+
+    kl_weight: float = knob(0.001, "pull of each person to the average one; too high, and all are alike", low=0.0)
 
 
 @part("loss", "discriminator", target="training.core.losses.discriminator:discriminator")

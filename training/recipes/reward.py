@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
-from training.recipes.heads import AttributesHead, CostHead, EnsembleHead, GatedHead, GaussianHead, LogitHead, YesNoHead
+from training.recipes.heads import (
+    AttributesHead,
+    CostHead,
+    EnsembleHead,
+    GatedHead,
+    GaussianHead,
+    LatentHead,
+    LogitHead,
+    VerdictHead,
+    YesNoHead,
+)
 from training.recipes.losses import (
+    NLL,
+    AgainstSamples,
     BradleyTerry,
+    Compared,
     Consensus,
     Cost,
     Discriminator,
     Entailment,
     Gaussian,
+    Imitation,
+    Latent,
     MemberScores,
     MemberTargets,
     PairCosts,
     PairScores,
+    People,
     Pointwise,
     Priorities,
     Regression,
+    Rewrites,
+    Traced,
+    Verdict,
+    Verdicts,
     YesNo,
 )
 from training.recipes.offline import Fit
@@ -42,6 +62,16 @@ class RewardBenchmark:
         choices=("pairs", "rm-bench", "reward-bench", "judge-bench", "llmbar", "hhh"),
     )
     principles: str = knob("", "what a principle model is asked about; several with semicolons between them")
+    rows_at_once: int = knob(32, "answers scored side by side; lower it when memory runs out", low=1, advanced=True)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
+
+
+@part("evaluate", "shift-report", target="training.core.evaluate.shift:shift_report")
+class ShiftReport:
+    """What an explicit and an implicit reward lose of their accuracy on other kinds of data. arXiv:2409.03650."""
+
+    familiar: str = knob("", "domain of the pairs that are like those trained on; all others are a shift")
+    beta: float = knob(0.1, "beta of the policy's training; it scales the implicit reward", low=0.0001)
     rows_at_once: int = knob(32, "answers scored side by side; lower it when memory runs out", low=1, advanced=True)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
 
@@ -145,6 +175,62 @@ DISCRIMINATOR = Recipe(
     source="arXiv:2401.15043",
 )
 
+PAIRWISE = Recipe(
+    "pairwise-generative",
+    title="Pairwise judge",
+    summary="Learns from judged pairs to name the better of two answers by reading both, whichever stands first.",
+    kind="fit",
+    view="pairs",
+    makes="reward",
+    parts=(Compared(), VerdictHead(), Verdicts(), Verdict(), Fit(learning_rate=1e-5)),
+    source="arXiv:2504.04950",
+)
+
+JUDGE = Recipe(
+    "reasoning-judge",
+    title="Judge that reasons",
+    summary="Teaches a policy to think about two answers before it names the better one, from traces that were right.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(Traced(), Imitation(), NLL(), Fit(learning_rate=1e-5)),
+    source="arXiv:2505.16265",
+)
+
+REWRITER = Recipe(
+    "seq2seq-reward",
+    title="Rewriting reward model",
+    summary="Learns to turn worse answers into better ones, and rewards each word that it would have left as it is.",
+    kind="fit",
+    view="pairs",
+    makes="reward",
+    starts="policy",
+    parts=(Rewrites(), Imitation(), NLL(), Fit(learning_rate=1e-5)),
+    source="arXiv:2409.00162",
+)
+
+IMITATED = Recipe(
+    "demonstration-reward",
+    title="Reward model from demonstrations",
+    summary="Learns what people's own answers have that the policy's lack, without anybody comparing answers.",
+    kind="fit",
+    view="demonstrations",
+    makes="reward",
+    parts=(AgainstSamples(), PairScores(), BradleyTerry(), Fit(learning_rate=1e-5)),
+    source="arXiv:2310.06147",
+)
+
+LATENT_USER = Recipe(
+    "latent-user",
+    title="Reward model for people",
+    summary="Learns from a few choices of a person what that person wants, also of people it has not met before.",
+    kind="fit",
+    view="people",
+    makes="reward",
+    parts=(LatentHead(), People(), Latent(), Fit(learning_rate=1e-3)),
+    source="arXiv:2408.10075",
+)
+
 REWARD_ACCURACY = Recipe(
     "reward-accuracy",
     title="Reward model accuracy",
@@ -163,4 +249,14 @@ REWARD_BENCHMARK = Recipe(
     view="pairs",
     parts=(RewardBenchmark(),),
     source="arXiv:2410.16184",
+)
+
+SHIFT_REPORT = Recipe(
+    "shift-report",
+    title="Explicit against implicit reward",
+    summary="Measures what a reward model, and the one that a policy implies, lose where the data is of another kind.",
+    kind="evaluate",
+    view="pairs",
+    parts=(ShiftReport(),),
+    source="arXiv:2409.03650",
 )

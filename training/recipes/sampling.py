@@ -29,6 +29,7 @@ class ChosenPair:
         "best against worst by the reward model, closest to equal, random, or what an ensemble disagrees on most",
         choices=RULES,
     )
+    principles: str = knob("", "what a principle model scores by; several with semicolons between them", advanced=True)
     audit_share: float = knob(
         0.1, "share of prompts whose pair is random whatever the rule, and never trained on", low=0.0, high=1.0
     )

@@ -13,8 +13,9 @@ from typing import Any
 
 from training.core.evaluate.calibration import brier, calibration_error, length_bias, reliability
 from training.core.job import Job, RunError, Stopped
+from training.core.principles import listed
 from training.core.records import Message, Refused, completion_of, messages_of
-from training.core.scorers import RewardScorer
+from training.core.scoring import scorer_of
 from training.core.stats import mean_t, wilson
 from training.recipes.spec import RunResult, write_json
 
@@ -48,8 +49,8 @@ def benchmark(job: Job) -> RunResult:
     cases, refused = read_cases(Path(spec.data), knobs["layout"])
     if not cases:
         raise RunError(f"None of the {refused} rows can be read in the layout {knobs['layout']}. Is it another one?")
-    principles = [line.strip() for line in knobs["principles"].split(";") if line.strip()]
-    scorer = RewardScorer(
+    principles = listed(knobs["principles"])
+    scorer = scorer_of(
         spec.model,
         device=job.device,
         rows_at_once=knobs["rows_at_once"],

@@ -14,7 +14,7 @@ from training.core.part_file import PartFile
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
-from training.core.scorers import load_scorers
+from training.core.scoring import load_scorers
 from training.core.selection import REWARD
 from training.core.stats import bootstrap_mean, mean_t
 from training.recipes.spec import RunResult

@@ -27,7 +27,7 @@ from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash
 from training.core.rollout import Models, Rollout
 from training.core.sampler import room_for_prompt
-from training.core.scorers import load_scorers
+from training.core.scoring import load_scorers
 from training.core.stages.kl import terminal
 from training.core.stats import mean_t
 from training.core.trainers.learner import Learner

@@ -1,0 +1,115 @@
+"""Judges that read both answers: what they are asked, what they learn from, and what they say in either order."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.core.worlds import pair_rows, prompt_rows
+from training.core.backbone import load_tokenizer
+from training.core.collate import collate_pairs, encode, encode_prompt
+from training.core.job import RunError
+from training.core.judging import compared, question, traced, verdict
+from training.core.records import Refused, Tally, parse_pair
+from training.core.scorers import RewardScorer
+
+ASK = [{"role": "user", "content": "why?"}]
+
+
+def pair(*traces, **more):
+    told = [{"text": text, "first": first} for text, first in traces]
+    return parse_pair({"prompt": ASK, "chosen": "good", "rejected": "bad", "traces": told, **more})
+
+
+def test_a_judge_is_asked_in_one_turn_and_reads_both_answers():
+    (turn,) = question([*ASK, {"role": "assistant", "content": "so"}], "one", "other", reasoned=True)
+    assert turn["role"] == "user"
+    told = ["User: why?", "Assistant: so", "Answer A: one", "Answer B: other", "<think>"]
+    assert [turn["content"].index(text) for text in told] == sorted(turn["content"].index(text) for text in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<think>x</think><answer>A</answer>", "A"),
+        ("<answer>A</answer> no, <answer> B </answer>", "B"),
+        ("<think><answer>A</answer></think> I cannot say", None),
+        ("A", None),
+        ("<answer>C</answer>", None),
+    ],
+)
+def test_the_last_verdict_after_the_thoughts_counts(text, said):
+    assert verdict(text) == said
+
+
+def test_only_traces_that_come_to_what_the_person_said_are_imitated_and_the_longest_of_them():
+    traces = [
+        ("<think>short</think><answer>A</answer>", "chosen"),
+        ("<think>the longer one</think><answer>B</answer>", "rejected"),
+        ("<think>the longest of all, and wrong</think><answer>B</answer>", "chosen"),
+    ]
+    tally = Tally()
+    rows = [(1, pair(*traces)), (2, pair(traces[2]))]
+    ((line, record),) = traced(rows, tally, traces="longest", thoughts=True)
+    assert line == 1 and record.completion == traces[1][0] and tally.counts["refused_no_trace"] == 1
+    assert "Answer A: bad" in record.prompt[0]["content"], "in this trace the rejected answer is A"
+    every = traced(rows, Tally(), traces="all", thoughts=False)
+    assert [one.completion for _, one in every] == ["<answer>A</answer>", "<answer>B</answer>"]
+
+
+@pytest.mark.parametrize("traces", ["text", [1], [{"text": "x"}], [{"text": "x", "first": "A"}]])
+def test_traces_in_another_form_are_refused(traces):
+    with pytest.raises(Refused, match="malformed"):
+        parse_pair({"prompt": ASK, "chosen": "good", "rejected": "bad", "traces": traces})
+
+
+def test_a_pair_becomes_both_orders_with_the_place_in_which_it_was_seen(policy):
+    tokenizer = load_tokenizer(str(policy))
+    rows = [(1, pair()), (2, pair(position=1))]
+    examples = encode(compared(rows, Tally(), orders="as_seen"), tokenizer, Tally(), max_length=512)
+    batch = collate_pairs(examples, 0)
+    asked = [encode_prompt(tokenizer, question(ASK, *o, reasoned=False)) for o in (("good", "bad"), ("bad", "good"))]
+    both = zip(batch.tokens.input_ids, batch.tokens.attention_mask, strict=True)
+    assert [ids[: int(mask.sum())].tolist() for ids, mask in both] == [asked[0], asked[0], asked[1], asked[1]]
+    assert not batch.tokens.completion_mask.any()
+    assert batch.extra["both"].tolist() == [0, 0] and batch.extra["chosen_first"].tolist() == [1, 0]
+    tally = Tally()
+    assert encode(compared(rows, Tally(), orders="both"), tokenizer, tally, max_length=40) == []
+    assert tally.counts["refused_too_long"] == 2, "half of a judge's question is no question"
+
+
+def test_a_pairwise_judge_compares_in_both_orders_and_ranks_among_rivals(do, policy):
+    spec, _ = do("pairwise-generative", model=policy, max_steps=2, batch_size=4)
+    scorer = RewardScorer(f"{spec.output}/model", device=torch.device("cpu"))
+    told, turned, nothing = scorer.compare([ASK] * 3, ["one", "other", " "], ["other", "one", "x"])
+    assert told is not None and turned is not None and nothing is None
+    assert told[0] + turned[0] == pytest.approx(1, abs=1e-5) and told[1] == pytest.approx(turned[1], abs=1e-5)
+    raw = []
+    for both in (("one", "other"), ("other", "one")):
+        ids = torch.tensor([encode_prompt(scorer.tokenizer, question(ASK, *both, reasoned=False))])
+        raw.append(scorer.model.outputs(ids, torch.ones_like(ids)).sigmoid().item())
+    assert told == pytest.approx(((raw[0] + 1 - raw[1]) / 2, abs(raw[0] + raw[1] - 1)), abs=1e-5)
+    others = [{"role": "user", "content": "what?"}]
+    shares = scorer.score([ASK, others, ASK, ASK], ["one", "alone", "other", "one"])
+    assert shares[1] is None
+    assert [shares[i] for i in (0, 2, 3)] == pytest.approx([told[0], turned[0], told[0]], abs=1e-5)
+    plain, _ = do("bradley-terry", into="plain", model=policy, max_steps=1, batch_size=4)
+    with pytest.raises(RunError, match="pairwise-generative"):
+        RewardScorer(f"{plain.output}/model", device=torch.device("cpu")).compare([ASK], ["a"], ["b"])
+
+
+def test_a_pairwise_judge_scores_what_a_sample_run_draws(do, policy):
+    spec, _ = do("pairwise-generative", into="judge", model=policy, max_steps=1, batch_size=4)
+    drawn = {"samples_per_prompt": 3, "max_new_tokens": 4, "scorers": {"reward": f"{spec.output}/model"}}
+    _, result = do("sample", into="drawn", model=policy, rows=prompt_rows(2), **drawn)
+    assert math.isclose(result.metrics["mean_reward"], 0.5, abs_tol=0.01), "win shares of a group are ½ on average"
+
+
+def test_a_judge_learns_from_the_traces_of_its_rows(do, policy):
+    _, result = do("reasoning-judge", model=policy, rows=pair_rows(6), max_steps=1, batch_size=4)
+    assert result.counts["trained_on"] + result.counts["held_out"] == 6
+    rows = [{**row, "traces": []} for row in pair_rows(3)]
+    with pytest.raises(RunError, match="no reasoning that comes to what the person said"):
+        do("reasoning-judge", into="none", model=policy, rows=rows)

@@ -1,0 +1,73 @@
+"""Rewards from rewriting: what is learned from a pair, and what each token of an answer is given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.core.worlds import pair_rows, prompt_rows
+from training.core.backbone import load_policy
+from training.core.collate import encode_completion, encode_prompt
+from training.core.records import Tally, parse_pair
+from training.core.rewriting import REQUEST, RewriteScorer, asked, credit_of, rewrites
+from training.core.scoring import scorer_of
+
+ASK = [{"role": "user", "content": "why?"}]
+
+
+def pair(chosen: str, rejected: str):
+    return parse_pair({"prompt": ASK, "chosen": chosen, "rejected": rejected})
+
+
+def test_the_credit_ends_where_an_answer_departs_from_what_would_have_been_written():
+    """Five tokens, the third and the fifth not its own: + + - 0 -, each a fifth."""
+    assert credit_of([True, True, False, True, False]) == pytest.approx([0.2, 0.2, -0.2, 0.0, -0.2])
+    assert credit_of([True] * 4) == [0.25] * 4 and credit_of([]) == []
+
+
+def test_a_pair_teaches_to_correct_the_worse_answer_and_to_leave_the_better_one():
+    rows = [(3, pair("a b c d", "a b x d"))]
+    both = rewrites(rows, Tally(), identity=True, most_changed=1.0)
+    assert [(line, one.prompt[-2]["content"], one.completion) for line, one in both] == [
+        (3, "a b x d", "a b c d"),
+        (3, "a b c d", "a b c d"),
+    ]
+    assert both[0][1].prompt[-1] == {"role": "user", "content": REQUEST}
+    assert len(rewrites(rows, Tally(), identity=False, most_changed=1.0)) == 1
+
+
+def test_answers_that_say_different_things_are_no_correction():
+    """One of four words differs: a quarter of the words, which a limit of 0.25 takes and one of 0.2 does not."""
+    rows = [(1, pair("a b c d", "a b x d")), (2, pair("p q r s", "a b x d"))]
+    tally = Tally()
+    assert [line for line, _ in rewrites(rows, tally, identity=False, most_changed=0.25)] == [1]
+    assert tally.counts["refused_unlike"] == 1 and "nothing to rewrite" in tally.notes()[0]
+    assert rewrites(rows, Tally(), identity=False, most_changed=0.2) == []
+
+
+def test_each_token_s_credit_is_the_model_s_own_opinion_of_it_whatever_shares_its_batch(policy):
+    scorer = RewriteScorer(str(policy), device=torch.device("cpu"), rows_at_once=8)
+    texts = ["so", "well, because of it", " "]
+    first, second, nothing = scorer.credit([ASK] * 3, texts)
+    assert nothing is None and first is not None and second is not None
+    model, tokenizer = load_policy(str(policy))
+    before, completion = encode_prompt(tokenizer, asked(ASK, "so")), encode_completion(tokenizer, "so")
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([before + completion])).logits[0, len(before) - 1 : -1].float()
+    own = logits.gather(1, torch.tensor(completion)[:, None])[:, 0]
+    assert first.soft == pytest.approx((own - logits.max(-1).values).tolist(), abs=1e-4)
+    assert list(first.hard) == credit_of((own == logits.max(-1).values).tolist())
+    assert "".join(second.tokens).startswith(texts[1]) and len(second.preferred) == len(second.tokens)
+    assert -1 <= second.score <= 1
+    columns = scorer.columns([ASK] * 3, texts)
+    assert columns.score == [first.score, second.score, None] and columns.names == ("rewrite",)
+
+
+def test_a_rewriting_model_is_found_by_its_folder_and_scores_what_is_sampled(do, policy):
+    spec, result = do("seq2seq-reward", into="made", model=policy, rows=pair_rows(6), max_steps=1, batch_size=4)
+    assert result.counts["trained_on"] + result.counts["held_out"] == 12, "each pair is learned from twice"
+    path = f"{spec.output}/model"
+    assert isinstance(scorer_of(path, device=torch.device("cpu")), RewriteScorer)
+    drawn = {"samples_per_prompt": 2, "max_new_tokens": 4, "scorers": {"reward": path}}
+    _, sampled = do("sample", into="drawn", model=policy, rows=prompt_rows(2), **drawn)
+    assert abs(sampled.metrics["mean_reward"]) <= 1 + 1e-9

@@ -1,0 +1,51 @@
+"""The scorer for a model's folder: which kind it is, is written in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from training.core.backbone import NOTE_FILE
+from training.core.rewriting import RewriteScorer
+from training.core.scorers import RewardScorer, Scorer
+
+REWRITES = "seq2seq-reward"  # the recipe whose models are language models
+
+
+def scorer_of(
+    path: str,
+    *,
+    device: torch.device,
+    rows_at_once: int = 32,
+    trust_remote_code: bool = False,
+    principles: Sequence[str] = (),
+) -> Scorer:
+    """Return the scorer that the model in `path` is; a principle model is asked about `principles`."""
+    note = Path(path) / NOTE_FILE
+    made_by = json.loads(note.read_text())["recipe"] if note.exists() else ""
+    if made_by == REWRITES:
+        return RewriteScorer(path, device=device, rows_at_once=rows_at_once, trust_remote_code=trust_remote_code)
+    return RewardScorer(
+        path,
+        device=device,
+        rows_at_once=rows_at_once,
+        trust_remote_code=trust_remote_code,
+        principles=principles,
+    )
+
+
+def load_scorers(
+    paths: Mapping[str, str],
+    *,
+    device: torch.device,
+    trust_remote_code: bool = False,
+    principles: Sequence[str] = (),
+) -> dict[str, Scorer]:
+    """Return the scorers of a spec, by name."""
+    return {
+        name: scorer_of(path, device=device, trust_remote_code=trust_remote_code, principles=principles)
+        for name, path in paths.items()
+    }
