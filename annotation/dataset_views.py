@@ -222,6 +222,7 @@ VIEWS: dict[str, View] = {
                 "payload": "the judgement in the kind's own form",
                 "verdict": "the judgement in words, in terms of the canonical order",
                 "behaviour": f"how the page was used, or null; of these what was measured: {_BEHAVIOUR}",
+                "flagged": "true when the person asked a reviewer to look at the item",
                 "suggestion": 'null, or what a model said of the item: {"payload", "by", "score", "verdict", '
                 '"agreement"}, the last the share of points on which the judgement says the same',
                 **PROVENANCE,

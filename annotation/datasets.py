@@ -153,7 +153,7 @@ def _people(
 # Plain tuples instead of model instances, which would take twice the time.
 _COLUMNS = (
     *("id", "task_id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
-    "behaviour",
+    *("behaviour", "flagged"),
     *("user__pseudonym", "user__is_simulated"),
     *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__prompt__content_hash"),
 )
@@ -176,6 +176,7 @@ def _judgements(
         active_seconds,
         guideline,
         behaviour,
+        flagged,
         pseudonym,
         simulated,
         external_id,
@@ -212,6 +213,7 @@ def _judgements(
                 "payload": payload,
                 "verdict": feedback_kind.verdict(payload, options=options),
                 "behaviour": behaviour,
+                "flagged": flagged,
                 "suggestion": suggestions.column(feedback_kind, meta, payload, options=options),
                 **provenance,
             }

@@ -237,6 +237,7 @@ class SubmitIn(serializers.Serializer):
     )
     active_seconds = serializers.FloatField(min_value=0, max_value=1_000_000, required=False, allow_null=True)
     behaviour = BehaviourField(required=False, allow_null=True)
+    flagged = serializers.BooleanField(required=False, help_text="Asks a reviewer to look at the item.")
 
 
 class SubmitOut(serializers.Serializer):
@@ -269,6 +270,7 @@ class FeedbackOut(serializers.Serializer):
     guideline_version = serializers.IntegerField()
     seconds = serializers.FloatField(allow_null=True)
     active_seconds = serializers.FloatField(allow_null=True)
+    flagged = serializers.BooleanField()
     created_at = serializers.DateTimeField()
 
     def get_description(self, feedback: Feedback) -> str:

@@ -80,6 +80,7 @@ def submit(request: Request, key: str) -> Response:
         client_key=envelope.get("client_key", assignment.key),
         active_seconds=envelope.get("active_seconds"),
         behaviour=envelope.get("behaviour"),
+        flagged=envelope.get("flagged", False),
     )
     return Response({"feedback": feedback.pk, "version": feedback.version})
 

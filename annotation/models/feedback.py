@@ -42,6 +42,8 @@ class Feedback(models.Model):
     behaviour = models.JSONField(null=True, blank=True)
     # A reviewer's own answer, given after they saw all others: it is no vote, and agreement leaves it out.
     is_review = models.BooleanField(default=False)
+    # Whoever judged asks a reviewer to look at the item: it counts as every judgement does.
+    flagged = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = FeedbackQuerySet.as_manager()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Count, Exists, F, Max, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -52,6 +52,22 @@ def conflicts(campaign: Campaign, *, limit: int = 50) -> list[Conflict]:
     apart = sorted((share, task) for task, share in shares.items() if share is not None and share < 1)[:limit]
     tasks = Task.objects.in_bulk([task for _share, task in apart])
     return [Conflict(tasks[task], len(points[task]), share) for share, task in apart]
+
+
+def flagged(campaign: Campaign, *, limit: int = 50) -> list[tuple[Task, int]]:
+    """Return items without a decision that somebody flagged, and how many did, the newest first. Two statements."""
+    decided = Adjudication.objects.filter(task=OuterRef("task"), is_current=True)
+    counts = list(
+        Feedback.objects.current()
+        .filter(campaign=campaign, flagged=True)
+        .exclude(Exists(decided))
+        .values("task_id")
+        .annotate(flags=Count("id"), last=Max("id"))
+        .order_by("-last")
+        .values_list("task_id", "flags")[:limit]
+    )
+    tasks = Task.objects.in_bulk([task for task, _flags in counts])
+    return [(tasks[task], flags) for task, flags in counts]
 
 
 def judgements(task: Task) -> list[Feedback]:

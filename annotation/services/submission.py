@@ -69,11 +69,13 @@ def submit(
     client_key: str,
     active_seconds: float | None = None,
     behaviour: Any = None,
+    flagged: bool = False,
 ) -> Feedback:
     """Return the judgement, stored; the one stored before when this person sent the same `client_key` before.
 
     On an item already judged a new key writes a new version that supersedes the old one. After the lease is lost the
     judgement counts if the item still has a free seat; else `LeaseLost`, and `data` is kept as the draft.
+    With `flagged` the item is in front of a reviewer, and the judgement counts as any other.
     Of the measures in `behaviour` (see `annotation.behaviour`) those that can be true are stored; none is refused.
     Raises `Invalid` and `CampaignClosed`. SQL: 6 statements, inside one transaction; and one before it where the
     campaign asks about images, to see which the item has.
@@ -85,7 +87,7 @@ def submit(
     payload = kind(campaign.kind).parse(data, options=options, shown_order=assignment.shown_order)
     try:
         with transaction.atomic():
-            outcome = _store(assignment, payload, data, client_key, active_seconds, behaviour)
+            outcome = _store(assignment, payload, data, client_key, active_seconds, behaviour, flagged)
     except IntegrityError:
         # Two items with one key at the same moment hold two different locks; only the constraint tells.
         raise _key_used_twice() from None
@@ -144,6 +146,7 @@ def _store(
     key: str,
     active_seconds: float | None,
     behaviour: Any,
+    flagged: bool,
 ) -> Feedback | AnnotationError:
     """Return the stored judgement, or the error to raise once the transaction is committed."""
     # The task's lock comes first, as everywhere: it orders this against a second submit, the sweeper and claims.
@@ -172,6 +175,7 @@ def _store(
         seconds=round((now - held.created_at).total_seconds(), 3),
         active_seconds=_plausible(active_seconds),
         behaviour=plausible(behaviour, shown_order=held.shown_order),
+        flagged=flagged,
     )
     try:
         refuse_closed(held.campaign)

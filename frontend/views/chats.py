@@ -50,6 +50,7 @@ MODULES = [
         "activity",
         "behaviour",
         "copying",
+        "database",
         "diff",
         "draft",
         "form",

@@ -34,6 +34,8 @@ def shown_item(
     asks_each_turn = "turns" in inputs
     if values is None:
         values = feedback_kind.initial(judged.payload, shown_order=order) if judged else dict(assignment.draft or {})
+        if judged and judged.flagged:
+            values["flagged"] = "yes"
     return {
         "key": assignment.key,
         # One key per view of an item: sending the same view twice stores one judgement.

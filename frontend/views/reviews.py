@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import Http404, HttpResponse
@@ -13,6 +15,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from annotation.access import Action
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
+from annotation.feedback.fields import letters
+from annotation.feedback.points import Point
 from annotation.models import Assignment, Campaign, Cause, Feedback, Task
 from annotation.permissions import LARGEST_ID, may
 from annotation.services import returning, reviews
@@ -23,6 +27,8 @@ from frontend.views.items import shown_item
 from frontend.views.quality import page_tabs
 from frontend.views.work import comments, excerpt, sent
 
+# Of a kind that asks more than so much, only what people answered differently is listed.
+FEW_QUESTIONS = 12
 _OF_THE_PAGE = ("decision", "judgement", "review_cause", "review_note")
 
 
@@ -33,7 +39,8 @@ def review_queue(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the items on which people differ, the widest apart first."""
     rows = [(one, excerpt(one.task.content["messages"])) for one in reviews.conflicts(campaign)]
     reader = may(request.user, campaign, Action.READ)
-    context = {"rows": rows, "tabs": page_tabs(request, campaign, reader=reader)}
+    flagged = [(task, flags, excerpt(task.content["messages"])) for task, flags in reviews.flagged(campaign)]
+    context = {"rows": rows, "flagged": flagged, "tabs": page_tabs(request, campaign, reader=reader)}
     return campaign_page_of(request, campaign, "campaigns/reviews.html", context, tab="reviews")
 
 
@@ -92,7 +99,8 @@ def _page(
     order = list(range(len(task.content["completions"])))
     as_if_held = Assignment(key="", task=task, campaign=campaign, user=request.user, shown_order=order)
     rows = []
-    for judged in reviews.judgements(task):
+    everybody = reviews.judgements(task)
+    for judged in everybody:
         waiting = getattr(judged, "returned", None)
         rows.append(
             {
@@ -104,14 +112,50 @@ def _page(
             }
         )
     reader = may(request.user, campaign, Action.READ)
+    taken_over = next((judged for judged in everybody if str(judged.pk) == request.GET.get("from")), None)
+    if values is None and taken_over is not None:
+        values = feedback_kind.initial(taken_over.payload, shown_order=order)
     item = shown_item(campaign, as_if_held, values=values or {})
+    questions = _by_question(campaign, everybody, order)
+    shown = [one for one in questions if one["differs"] or len(questions) <= FEW_QUESTIONS]
     context = {
         "item": item,
         "values": item["values"],
         "task": task,
         "rows": rows,
+        "questions": shown,
+        "alike": len(questions) - len(shown),
+        "taken_over": bool(values),
         "standing": reviews.decision(task),
         "causes": Cause.choices,
         "tabs": page_tabs(request, campaign, reader=reader),
     }
     return campaign_page_of(request, campaign, "campaigns/review.html", context, tab="reviews", status=status)
+
+
+def _by_question(campaign: Campaign, judged: Sequence[Feedback], order: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what each person said to each question, in the order of `judged`: where they differ first."""
+    feedback_kind = kind(campaign.kind)
+    titles = {one.name: one.title for one in feedback_kind.dimensions(campaign.options)}
+    said: dict[tuple[str, int], dict[int, Point]] = defaultdict(dict)
+    for one in judged:
+        for point in feedback_kind.points(one.payload):
+            said[point.dimension, point.place][one.pk] = point
+    places = {place for _name, place in said}
+    found = []
+    for (name, place), by_person in said.items():
+        title = titles.get(name, name)
+        if len(places) > 1 and len(order) > 1:
+            title = f"{title} ({letters(order)[place] if place < len(order) else place + 1})"
+        words = {
+            pk: feedback_kind.point_in_words(point, options=campaign.options, shown_order=order)
+            for pk, point in by_person.items()
+        }
+        found.append(
+            {
+                "title": title,
+                "said": [words.get(one.pk, "") for one in judged],
+                "differs": len({point.value for point in by_person.values()}) > 1,
+            }
+        )
+    return sorted(found, key=lambda row: not row["differs"])

@@ -49,6 +49,7 @@ MODULES = [
         "behaviour",
         "changes",
         "copying",
+        "database",
         "diff",
         "draft",
         "form",
@@ -197,6 +198,7 @@ def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             client_key=request.POST.get("client_key", "") or secrets.token_urlsafe(16),
             active_seconds=seconds_in(request.POST.get("active_seconds", "")),
             behaviour=measures_in(request.POST.get("behaviour", "")),
+            flagged=bool(request.POST.get("flagged")),
         )
     except Invalid as error:
         return screen(request, campaign, assignment, values=sent(request), invalid=error)

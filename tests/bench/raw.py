@@ -42,9 +42,9 @@ WITH closed AS (
 )
 INSERT INTO annotation_feedback
     (campaign_id, task_id, assignment_id, user_id, kind, payload, shown_order, version, is_current, client_key,
-     guideline_version, is_review, created_at)
+     guideline_version, is_review, flagged, created_at)
 VALUES (%(campaign)s, %(task)s, %(lease)s, %(user)s, 'pairwise',
-    '{"verdict": "prefer", "preference": 2, "comment": ""}', '[0, 1]', 1, true, %(key)s, 1, false, now())
+    '{"verdict": "prefer", "preference": 2, "comment": ""}', '[0, 1]', 1, true, %(key)s, 1, false, false, now())
 """
 
 

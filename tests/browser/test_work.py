@@ -145,11 +145,14 @@ def test_undo_opens_the_last_one_and_its_change_is_a_new_version(page: Page, per
     expect(page.locator("input[value='1']")).to_be_checked()
     expect(page.get_by_label("Comment")).to_have_value("too quick")
     page.keyboard.press("7")
+    page.keyboard.press("f")
+    expect(page.get_by_role("checkbox", name="Flag")).to_be_checked()
     page.keyboard.press("Enter")
     expect(page.locator("#item")).to_have_attribute("data-key-of-item", second)
     expect(page.locator("input[value='6']")).to_be_checked()
     eventually(lambda: Feedback.objects.count() == 2)
     assert [page_value(one) for one in Feedback.objects.order_by("id")] == ["1", "7"]
+    assert [one.flagged for one in Feedback.objects.order_by("id")] == [False, True]
     assert judged(person) == 1
     expect(page.locator("#progress-done")).to_have_text("1")
 
@@ -523,6 +526,12 @@ def test_differences_and_raw_text_come_and_go(open_context, sign_in, person: Use
     assert page.locator("[data-answers]").inner_text() == text
     page.keyboard.press("r")
     expect(page.locator(".answer .text__raw").first).to_contain_text("says **this**")
+    words = page.locator(".answer__length")
+    expect(words.first).to_be_hidden()
+    page.keyboard.press("h")
+    assert [int(text.split()[0]) for text in words.all_inner_texts()] == [
+        len(text.split()) for text in page.locator(".answer .text__raw").all_inner_texts()
+    ]
 
 
 CODE = "def f(a):\n    return a < 1 and '<b>'\n"

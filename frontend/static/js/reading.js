@@ -3,13 +3,14 @@
 
 import { mark, unmark } from "./diff.js";
 
-const chosen = { linked: true, zoom: true, diff: false, raw: false, show: "both" };
+const chosen = { linked: true, zoom: true, diff: false, raw: false, length: false, show: "both" };
 
 export function readingAids(item) {
   const answers = [...item.querySelectorAll("[data-answer]")];
   const apply = () => {
     item.toggleAttribute("data-raw", chosen.raw);
     item.toggleAttribute("data-diff", chosen.diff);
+    item.toggleAttribute("data-length", chosen.length); // not shown at first: a number beside it makes the longer one win
     const show = answers.some((answer) => answer.dataset.answer === chosen.show) ? chosen.show : "both";
     item.querySelector("[data-answers]").dataset.show = show;
     for (const answer of answers) answer.toggleAttribute("data-shown", show === answer.dataset.answer);
@@ -29,7 +30,7 @@ export function readingAids(item) {
     const toggle = event.target.closest("[data-toggle]");
     const show = event.target.closest("button[data-show]");
     if (toggle) chosen[toggle.dataset.toggle] = !chosen[toggle.dataset.toggle];
-    else if (show) chosen.show = show.dataset.show;
+    else if (show) chosen.show = chosen.show === show.dataset.show ? "both" : show.dataset.show;
     else return;
     apply();
   });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from annotation.datasets import rows
 from annotation.errors import Invalid
 from annotation.models import Adjudication, Campaign, Event, Feedback, Membership, Returned, Role, Task, User
 from annotation.services import queue, returning, reviews
-from tests.factories import judge, make_campaign, make_user
+from tests.factories import judge, make_campaign, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -141,3 +142,51 @@ def test_a_reviewer_does_all_of_it_on_the_page_and_is_given_no_items(campaign: C
     assert client.get(f"/campaigns/{campaign.pk}/reviews/99999999999999999999/").status_code == 404
     assert client.get(f"/work/{campaign.pk}/").status_code == 403
     assert queue.next_task(user=reviewer, campaign=campaign) is None
+
+
+def test_what_is_flagged_is_in_front_of_a_reviewer_and_counts_all_the_same(
+    campaign: Campaign, reviewer: User, people: list[User], django_assert_num_queries: Any
+):
+    """By page and over REST; until a decision stands, and in the export of judgements."""
+    assert reviews.flagged(campaign) == []
+    agreed, client = item(campaign, 0), Client()
+    judged = Feedback.objects.current().get(task=agreed, user=people[1])
+    client.force_login(people[1])
+    again = {"preference": "3", "client_key": "again", "flagged": True}
+    assert (
+        client.post(f"/api/assignments/{judged.assignment.key}/submit/", again, "application/json").status_code == 200
+    )
+    with django_assert_num_queries(2):
+        assert reviews.flagged(campaign) == [(agreed, 1)]
+    amended = client.get(f"/work/{campaign.pk}/undo/").content.decode()
+    assert 'name="flagged" value="yes" data-key="f" aria-keyshortcuts="f" checked' in amended
+    exported = list(rows(campaign, "judgements", Filters()))
+    assert [row["annotator"] for row in exported if row["flagged"]] == [people[1].pseudonym]
+    client.force_login(reviewer)
+    assert "Flagged by who judged them" in client.get(f"/campaigns/{campaign.pk}/reviews/").content.decode()
+    assert ">flagged<" in client.get(f"/campaigns/{campaign.pk}/reviews/{agreed.pk}/").content.decode()
+    reviews.accept(feedback=reviews.judgements(agreed)[0], cause="subjective", actor=reviewer)
+    assert reviews.flagged(campaign) == []
+
+
+def test_questions_on_which_people_differ_come_first_and_an_answer_is_taken_over(
+    lead: User, people: list[User], reviewer: User
+):
+    options = {"attributes": ["Clear", "Right"], "comment": "optional"}
+    campaign = make_campaign(lead=lead, annotators=people, kind="ratings", options=options, overlap=2)
+    Membership.objects.create(campaign=campaign, user=reviewer, role=Role.REVIEWER)
+    task = make_task(campaign, completions=("Only one.",))
+    for person, right in zip(people[:2], ("1", "4"), strict=True):
+        judge(person, campaign, data={"clear_1": "3", "right_1": right, "comment": f"because of {right}"})
+    client = Client()
+    client.force_login(reviewer)
+    page = f"/campaigns/{campaign.pk}/reviews/{task.pk}/"
+    html = client.get(page).content.decode()
+    questions = html[html.index("By question") :]
+    assert questions.index("Right") < questions.index("Clear") and questions.count("differs</span>") == 1
+    taken = Feedback.objects.get(user=people[1])
+    own = client.get(page, {"from": taken.pk}).content.decode()
+    own = own[own.index('id="own" open') :]
+    for name, value in (("clear_1", "3"), ("right_1", "4")):
+        assert re.search(rf'name="{name}" value="{value}"[^>]* checked', own), name
+    assert "because of 4" in own
