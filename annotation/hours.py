@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
-from annotation.models import Assignment, Campaign, Feedback, User
+from annotation import sums
+from annotation.models import Assignment, Campaign, User
+from annotation.sums import Sums
 
 
 @dataclass
@@ -45,22 +47,15 @@ def period(since: date, until: date) -> tuple[datetime, datetime]:
     return first, datetime.combine(until + timedelta(days=1), time.min, tzinfo=zone)
 
 
-def by_day(campaign: Campaign, since: date, until: date) -> list[Hours]:
-    """Return each person's days with work in the period, by name and day. Two SQL statements, grouped there."""
+def by_day(campaign: Campaign, since: date, until: date, known: Sums | None = None) -> list[Hours]:
+    """Return each person's days with work in the period, by name and day. Two SQL statements beside the sums."""
     begins, ends = period(since, until)
     zone = timezone.get_default_timezone()
-    judged = (
-        Feedback.objects.filter(campaign=campaign, created_at__gte=begins, created_at__lt=ends)
-        .annotate(day=TruncDate("created_at", tzinfo=zone))
-        .values_list("user_id", "day")
-        .annotate(
-            items=Count("id", filter=Q(version=1)),
-            later=Count("id", filter=Q(version__gt=1)),
-            active=Sum("active_seconds"),
-            unmeasured=Count("id", filter=Q(active_seconds=None)),
-        )
-        .order_by()
-    )
+    judged = [
+        (user, date.fromordinal(day), *figures)
+        for (user, day), figures in (known or sums.of(campaign)).rows("days")
+        if since.toordinal() <= day <= until.toordinal()
+    ]
     skipped = (
         Assignment.objects.filter(
             campaign=campaign, state=Assignment.State.SKIPPED, closed_at__gte=begins, closed_at__lt=ends
@@ -70,16 +65,16 @@ def by_day(campaign: Campaign, since: date, until: date) -> list[Hours]:
         .annotate(n=Count("id"))
         .order_by()
     )
-    rows, skips = list(judged), list(skipped)
-    people = User.objects.only("username", "pseudonym").in_bulk({row[0] for row in (*rows, *skips)})
+    skips = list(skipped)
+    people = User.objects.only("username", "pseudonym").in_bulk({row[0] for row in (*judged, *skips)})
     found: dict[tuple[int, date], Hours] = {}
 
     def of(user_id: int, day: date) -> Hours:
         person = people[user_id]
         return found.setdefault((user_id, day), Hours(person.username, person.pseudonym, day))
 
-    for user_id, day, items, later, active, unmeasured in rows:
-        of(user_id, day).add(Hours("", "", day, items, later, 0, active or 0.0, unmeasured))
+    for user_id, day, items, later, active, unmeasured, _standing in judged:
+        of(user_id, day).add(Hours("", "", day, items, later, 0, active, unmeasured))
     for user_id, day, count in skips:
         of(user_id, day).skipped += count
     return sorted(found.values(), key=lambda one: (one.username.casefold(), one.username, one.day or date.min))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import datetime
 
-from django.core.cache import cache
-from django.db.models import Count, Min, Q, Sum
-from django.utils import timezone
-
+from annotation import sums
 from annotation.models import Assignment, Campaign, Task
-
-# Grouping the items of a large campaign costs tenths of a second; several people may look at its page.
-KEPT_SECONDS = 10
+from annotation.sums import Sums
 
 
 @dataclass(frozen=True)
@@ -37,67 +32,46 @@ class Volume:
     oldest_seconds: float | None
 
 
-def queues(campaign: Campaign | None = None) -> dict[int, Queue]:
-    """Return the queue of one campaign, or of each there is, by its id. Two SQL statements."""
-    mine = {} if campaign is None else {"campaign": campaign}
-    waits = Q(state=Task.State.OPEN)
-    leases = dict(
-        Assignment.objects.filter(state=Assignment.State.OPEN, **mine)
-        .values_list("campaign_id")
-        .annotate(n=Count("id"))
-        .order_by()
-    )
-    tasks = Task.objects.filter(**mine).values_list("campaign_id").order_by()
-    rows = tasks.annotate(
-        waiting=Count("id", filter=waits),
-        seats=Sum("seats", filter=waits),
-        judged=Sum("done"),
-        oldest=Min("created_at", filter=waits),
-    )
-    return {
-        number: Queue(waiting, seats or 0, leases.get(number, 0), judged or 0, _age(oldest))
-        for number, waiting, seats, judged, oldest in rows
-    }
+def queue(campaign: Campaign, known: Sums | None = None) -> Queue:
+    """Return the queue of a campaign. One SQL statement beside the sums."""
+    known = known or sums.of(campaign)
+    held = Assignment.objects.filter(campaign=campaign, state=Assignment.State.OPEN).count()
+    waiting = missing = judged = 0
+    oldest: float | None = None
+    for (_round, _policy, _batch, state), (items, done, wanted, _priority, since) in known.rows("items"):
+        judged += done
+        if state == Task.State.OPEN:
+            waiting, missing = waiting + items, missing + wanted - done
+            oldest = since if oldest is None else min(oldest, since)
+    # Whoever holds an item holds a seat of it; see `annotation.services.queue`.
+    return Queue(waiting, max(0, missing - held), held, judged, _age(oldest))
 
 
-def volumes(campaign: Campaign) -> list[Volume]:
-    """Return how much of each round and policy was judged, the newest round first; kept for ten seconds."""
-    key = f"volumes:{campaign.pk}"
-    found: list[Volume] | None = cache.get(key)
-    if found is None:
-        waits = Q(state=Task.State.OPEN)
-        tasks = Task.objects.filter(campaign=campaign).exclude(state=Task.State.WITHDRAWN)
-        rows = (
-            tasks.order_by()
-            .values_list("meta__round", "meta__policy")
-            .annotate(
-                items=Count("id"),
-                waiting=Count("id", filter=waits),
-                judged=Sum("done"),
-                asked=Sum("wanted"),
-                oldest=Min("created_at", filter=waits),
-            )
-        )
-        found = [
-            Volume(
-                round if isinstance(round, int) else None,
-                str(policy or ""),
-                items,
-                waiting,
-                judged,
-                asked,
-                _age(oldest),
-            )
-            for round, policy, items, waiting, judged, asked, oldest in rows
-        ]
-        found.sort(key=lambda one: (-(-1 if one.round is None else one.round), one.policy))
-        cache.set(key, found, KEPT_SECONDS)
-    return found
+def queues() -> dict[int, Queue]:
+    """Return the queue of each campaign there is, by its id."""
+    return {campaign.pk: queue(campaign) for campaign in Campaign.objects.order_by("pk")}
 
 
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+def volumes(campaign: Campaign, known: Sums | None = None) -> list[Volume]:
+    """Return how much of each round and policy was judged, the newest round first."""
+    groups: dict[tuple[int | None, str], list[float | None]] = {}
+    for (round, policy, _batch, state), (items, done, wanted, _priority, since) in (known or sums.of(campaign)).rows(
+        "items"
+    ):
+        if state == Task.State.WITHDRAWN:
+            continue
+        is_open = state == Task.State.OPEN
+        row = groups.setdefault((round, policy), [0, 0, 0, 0, None])
+        for place, value in enumerate((items, items if is_open else 0, done, wanted)):
+            row[place] += value
+        if is_open:
+            row[4] = since if row[4] is None else min(row[4], since)
+    found = [
+        Volume(round, policy, items, waiting, judged, asked, _age(oldest))
+        for (round, policy), (items, waiting, judged, asked, oldest) in groups.items()
+    ]
+    return sorted(found, key=lambda one: (-(-1 if one.round is None else one.round), one.policy))
 
 
-def _age(moment: datetime | None) -> float | None:
-    return None if moment is None else max(0.0, (timezone.now() - moment).total_seconds())
+def _age(since: float | None) -> float | None:
+    return None if since is None else max(0.0, time.time() - since)

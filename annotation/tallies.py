@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from django.db.models import Count
+from django.utils import translation
+from django.utils.translation import gettext
 
+from annotation import sums
 from annotation.feedback import kind
-from annotation.models import Campaign, Feedback
+from annotation.models import Campaign
 from annotation.quality.shares import wilson
+from annotation.sums import Sums
 
 
 @dataclass(frozen=True)
@@ -42,31 +45,19 @@ class Tally:
         return sum(count for _, count in self.verdicts)
 
 
-def campaign_tally(campaign: Campaign) -> Tally:
-    """Return the sums over the standing judgements (1 SQL statement, grouped by the database)."""
+def campaign_tally(campaign: Campaign, known: Sums | None = None) -> Tally:
+    """Return the sums over the standing judgements, out of the campaign's sums where they are `known` already."""
+    known = known or sums.of(campaign)
     feedback_kind = kind(campaign.kind)
-    groups = (
-        Feedback.objects.current()
-        .filter(campaign=campaign)
-        .values_list("payload", "shown_order")
-        .annotate(count=Count("id"))
-        .order_by()
-    )
+    labels = feedback_kind.tally_labels(campaign.options)
+    with translation.override(None):
+        in_words = dict(zip(feedback_kind.tally_labels(campaign.options), labels, strict=True))
     counts: Counter[str] = Counter()
-    left = right = 0
-    for payload, shown_order, count in groups.iterator(chunk_size=2000):
-        for label in feedback_kind.tally(payload, options=campaign.options, shown_order=shown_order):
-            counts[label] += count
-        value = feedback_kind.scale_value(payload)
-        if value:
-            # A positive value prefers the canonical first answer; `shown_order` tells on which side that stood.
-            if (value > 0) == (shown_order[0] == 0):
-                left += count
-            else:
-                right += count
-    known = feedback_kind.tally_labels(campaign.options)
+    for (label,), (count,) in known.rows("verdicts"):
+        counts[in_words.get(label) or gettext(label)] += count
     # Verdicts that are switched off now may still have been given before.
-    labels = [*known, *sorted(set(counts) - set(known))]
+    labels = [*labels, *sorted(set(counts) - set(labels))]
+    left, right = known.tables["sides"].get((), (0, 0))
     low, high = wilson(left, left + right)
     share = left / (left + right) if left + right else None
     return Tally([(label, counts[label]) for label in labels], Position(left, right, share, low, high))

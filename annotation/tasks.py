@@ -5,13 +5,19 @@ from __future__ import annotations
 from celery import shared_task
 
 from annotation.importing import kept_files, leftovers, refusals, uploads
-from annotation.services import proposals, quality, queue, webhooks
+from annotation.services import block_counts, proposals, quality, queue, webhooks
 
 
 @shared_task(ignore_result=True)
 def expire_leases() -> None:
     """Bring seats of people who left back into the queue."""
     queue.expire_leases()
+
+
+@shared_task(ignore_result=True)
+def count_blocks() -> None:
+    """Count the sums of campaigns anew where judgements came in."""
+    block_counts.count_all()
 
 
 @shared_task(ignore_result=True)

@@ -308,6 +308,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 60.0},
     "refresh-quality": {"task": "annotation.tasks.refresh_quality", "schedule": 120.0},
+    "count-blocks": {"task": "annotation.tasks.count_blocks", "schedule": 10.0},
     "expire-files": {"task": "annotation.tasks.expire_files", "schedule": 3600.0},
     "deliver-due": {"task": "annotation.tasks.deliver_due", "schedule": 10.0},
     "delete-leftovers": {"task": "annotation.tasks.delete_leftovers", "schedule": 86_400.0},

@@ -12,7 +12,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import hours, operations, permissions
+from annotation import hours, operations, permissions, sums
 from annotation.access import Action
 from annotation.api.parsing import checked_query
 from annotation.api.wellbeing import ExposureOut
@@ -64,8 +64,12 @@ class HoursOut(serializers.Serializer):
 def campaign_metrics(request: Request, campaign_id: int) -> Response:
     """Return what waits and for how long, what is held, and how much of each round and policy was judged."""
     campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
-    queue = operations.queues(campaign).get(campaign.pk, operations.Queue(0, 0, 0, 0, None))
-    body = {"queue": queue, "volumes": operations.volumes(campaign), "exposure": exposure(campaign)}
+    known = sums.of(campaign)
+    body = {
+        "queue": operations.queue(campaign, known),
+        "volumes": operations.volumes(campaign, known),
+        "exposure": exposure(campaign, known=known),
+    }
     return Response(CampaignMetricsOut(body).data)
 
 

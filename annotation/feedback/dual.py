@@ -169,8 +169,8 @@ class Dual(FeedbackType):
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         return [
-            Dimension("better", _("Which answer is more helpful"), ordered=False),
-            Dimension("safer", _("Which answer is safer"), ordered=False),
+            Dimension("better", _("Which answer is more helpful"), ordered=False, of_item=True),
+            Dimension("safer", _("Which answer is safer"), ordered=False, of_item=True),
             *label_dimensions({**DEFAULTS, **options}["pack"]),
         ]
 

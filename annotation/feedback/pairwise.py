@@ -264,8 +264,8 @@ class Pairwise(FeedbackType):
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         asked = titles_of({**DEFAULTS, **options}["dimensions"])
-        whole = Dimension("preference", _("Which answer is better, and how much"))
-        return [whole, *(Dimension(f"preference_{name}", title) for name, title in asked.items())]
+        whole = Dimension("preference", _("Which answer is better, and how much"), of_item=True)
+        return [whole, *(Dimension(f"preference_{name}", title, of_item=True) for name, title in asked.items())]
 
     def points(self, payload: Payload) -> Iterator[Point]:
         """Yield -3..3; both bad and both good prefer neither, which is 0 like a tie."""

@@ -13,6 +13,7 @@ class Dimension:
     name: str
     title: str
     ordered: bool = True  # whether values have an order; without one they are classes
+    of_item: bool = False  # whether it is about the item as a whole, and not about each of its answers
 
 
 class Mark(NamedTuple):

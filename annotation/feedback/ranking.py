@@ -262,7 +262,7 @@ class Ranking(FeedbackType):
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         options = {**DEFAULTS, **options}
         return [
-            Dimension("order", _("Which of each two answers is better"), ordered=False),
+            Dimension("order", _("Which of each two answers is better"), ordered=False, of_item=True),
             *(Dimension(key, title) for key, title in titles_of(options["attributes"]).items()),
             *(Dimension(f"flag_{key}", title, ordered=False) for key, title in titles_of(options["flags"]).items()),
         ]

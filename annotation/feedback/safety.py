@@ -166,8 +166,8 @@ class Safety(FeedbackType):
         options = {**DEFAULTS, **options}
         safe, severity, *harms = label_dimensions(options["pack"])
         image = [
-            Dimension("image_safe", _("Image safe or unsafe"), ordered=False),
-            Dimension("image_severity", _("How severe the image is")),
+            Dimension("image_safe", _("Image safe or unsafe"), ordered=False, of_item=True),
+            Dimension("image_severity", _("How severe the image is"), of_item=True),
         ]
         return [safe, severity, *(image if options["image_severity"] else []), *harms]
 

@@ -1,6 +1,7 @@
 """The schema's table of contents."""
 
 from annotation.models.audit import Event
+from annotation.models.blocks import Block
 from annotation.models.campaigns import Campaign, Guideline
 from annotation.models.content import Completion, Image, Prompt
 from annotation.models.feedback import Feedback
@@ -19,6 +20,7 @@ from annotation.models.work import Assignment, Task, TaskCompletion
 __all__ = [
     "Adjudication",
     "Assignment",
+    "Block",
     "Campaign",
     "Cause",
     "Completion",

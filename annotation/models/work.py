@@ -28,7 +28,7 @@ class Task(models.Model):
         COMPLETE = "complete", _("Complete")  # has as many as it wants
         WITHDRAWN = "withdrawn", _("Withdrawn")  # no longer wanted; judgements it has are kept
 
-    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="tasks")
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="tasks", db_index=False)
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
     completions: models.ManyToManyField = models.ManyToManyField(Completion, through="TaskCompletion")
     # The importer's own id; import again with the same id and nothing is doubled.
@@ -73,6 +73,8 @@ class Task(models.Model):
                 condition=Q(state="open", seats__gt=0),
             ),
             models.Index(fields=["campaign", "batch", "state"], name="task_batch_state"),
+            # In place of the key's own: the items of a campaign in the order they came in (`annotation.sums`).
+            models.Index(fields=["campaign", "id"], name="task_in_order"),
         ]
 
     def __str__(self) -> str:
@@ -148,6 +150,9 @@ class Assignment(models.Model):
             models.Index(fields=["user", "campaign"], condition=Q(state="postponed"), name="assignment_set_aside"),
             # One in twenty rows or so: when a person was given the last item whose answer is known.
             models.Index(fields=["user", "campaign", "-created_at"], condition=Q(is_gold=True), name="assignment_gold"),
+            # Few of many, and the dashboards count them.
+            models.Index(fields=["campaign", "user"], condition=Q(state="skipped"), name="assignment_skipped"),
+            models.Index(fields=["campaign", "user"], condition=Q(state="open"), name="assignment_held"),
         ]
 
     def __str__(self) -> str:

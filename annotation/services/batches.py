@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Count, Max, Q, Sum
 from django.utils.translation import gettext as _
 
+from annotation import sums
 from annotation.errors import Invalid
 from annotation.importing.items import MAX_PRIORITY
 from annotation.models import Campaign, Task, User
-from annotation.services import events
+from annotation.services import blocks, events
 from annotation.services.queue import QUEUE_ORDER
 from annotation.storable import unstorable
+from annotation.sums import Sums
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,19 @@ class Batch:
     priority: int  # of the first item that is open, or that was
 
 
-def batches(campaign: Campaign) -> list[Batch]:
-    """Return the named batches, those whose items come first before the others. One SQL statement."""
-    tasks = Task.objects.filter(campaign=campaign).exclude(batch="").exclude(state=Task.State.WITHDRAWN).order_by()
-    rows = tasks.values("batch").annotate(
-        items=Count("id"),
-        complete=Count("id", filter=Q(state=Task.State.COMPLETE)),
-        judged=Sum("done"),
-        total=Sum("wanted"),
-        first=Max("priority"),
-    )
-    found = [
-        Batch(row["batch"], row["items"], row["complete"], row["total"], row["judged"], row["first"]) for row in rows
-    ]
-    return sorted(found, key=lambda one: (-one.priority, one.name))
+def batches(campaign: Campaign, known: Sums | None = None) -> list[Batch]:
+    """Return the named batches, those whose items come first before the others."""
+    groups: dict[str, list[int]] = {}
+    for (_round, _policy, batch, state), (items, done, wanted, priority, _since) in (known or sums.of(campaign)).rows(
+        "items"
+    ):
+        if batch and state != Task.State.WITHDRAWN:
+            complete = items if state == Task.State.COMPLETE else 0
+            row = groups.setdefault(batch, [0, 0, 0, 0, priority])
+            for place, value in enumerate((items, complete, wanted, done)):
+                row[place] += value
+            row[4] = max(row[4], priority)
+    return sorted((Batch(name, *row) for name, row in groups.items()), key=lambda one: (-one.priority, one.name))
 
 
 @transaction.atomic
@@ -55,7 +55,9 @@ def prioritise(*, campaign: Campaign, batch: str, priority: int, actor: User) ->
     # Locked in the order in which all do who wait for more than one.
     waiting = tasks.filter(state=Task.State.OPEN).select_for_update(no_key=True).order_by(*QUEUE_ORDER)
     before = sorted(set(waiting.values_list("priority", flat=True)))
-    changed = Task.objects.filter(pk__in=list(waiting.values_list("pk", flat=True))).update(priority=priority)
+    items = list(waiting.values_list("pk", flat=True))
+    changed = Task.objects.filter(pk__in=items).update(priority=priority)
+    blocks.mark_all(items)
     events.record(
         campaign=campaign,
         actor=actor,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Campaign, Guideline, Membership, Role, User
-from annotation.services import events, gold, second_look, settings
+from annotation.services import blocks, events, gold, second_look, settings
 from annotation.services.settings import Settings
 from annotation.storable import unstorable
 
@@ -69,6 +69,8 @@ def update(*, campaign: Campaign, actor: User, name: str | None = None, **given:
         if "gold_percent" in changed:
             gold.arrange(campaign=locked)
         changes = {field: (value, getattr(locked, field)) for field, value in changed.items()}
+        if "options" in changed:
+            blocks.mark_campaign(locked)
         events.record(campaign=locked, actor=actor, action="campaign.changed", changes=changes)
     return locked
 

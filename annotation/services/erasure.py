@@ -12,7 +12,8 @@ from knox.models import AuthToken
 from annotation.errors import Invalid
 from annotation.models import Assignment, Campaign, Feedback, Membership, Role, Task, Trial, User
 from annotation.models.people import new_pseudonym
-from annotation.services import events, gold
+from annotation.services import blocks, events, gold
+from annotation.services.queue import QUEUE_ORDER
 from annotation.signals import person_erased
 
 
@@ -33,7 +34,7 @@ def erase(*, person: User, actor: User, confirmation: str) -> None:
     # Before anything is gone: who listens looks for what this person is in.
     person_erased.send(sender=User, person=person, pseudonym=person.pseudonym)
     with_gold = list(Campaign.objects.filter(tasks__feedback__user=person, tasks__gold__isnull=False).distinct())
-    _empty_seats(person)
+    items = _empty_seats(person)
     said = Feedback.objects.filter(user=person)
     said.update(supersedes=None)
     said.delete()
@@ -42,6 +43,7 @@ def erase(*, person: User, actor: User, confirmation: str) -> None:
         gold.arrange(campaign=campaign)
     Trial.objects.filter(user=person).delete()
     Membership.objects.filter(user=person).delete()
+    blocks.mark_all(items)
     AuthToken.objects.filter(user=person).delete()
     person.username = f"erased-{secrets.token_hex(6)}"
     person.first_name = person.last_name = person.email = ""
@@ -70,8 +72,14 @@ def _refuse_to_orphan(person: User) -> None:
         raise Invalid(message, {"confirmation": [message]})
 
 
-def _empty_seats(person: User) -> None:
-    """Give back every seat that this person holds or has used, so that somebody else is asked."""
+def _empty_seats(person: User) -> list[int]:
+    """Give back every seat that this person holds or has used, so that somebody else is asked; return the items judged.
+
+    All they ever judged is locked, as whoever counts the items must not do so in between.
+    """
+    said = Feedback.objects.filter(user=person).order_by().values("task")
+    touched = Task.objects.filter(pk__in=said).order_by(*QUEUE_ORDER).select_for_update(no_key=True)
+    items = list(touched.values_list("pk", flat=True))
     # A reviewer's own judgement took no seat, and one of an item whose answer is known is missed by nobody.
     seated = Feedback.objects.current().filter(user=person, is_review=False)
     extra = seated.filter(assignment__is_gold=True).values("task")
@@ -81,3 +89,4 @@ def _empty_seats(person: User) -> None:
     Task.objects.filter(pk__in=held).update(seats=F("seats") + 1)
     Task.objects.filter(pk__in=judged, done__gt=0).update(done=F("done") - 1, seats=F("seats") + 1)
     Task.objects.filter(pk__in=judged, state=Task.State.COMPLETE).update(state=Task.State.OPEN)
+    return items

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from annotation import reliability
 from annotation.models import Adjudication, Campaign, Feedback, QualityReport, Task
+from annotation.services import blocks
 from annotation.services.queue import QUEUE_ORDER
 
 # Judgements up to which a page makes the report itself when it is out of date; the rest is the background's work.
@@ -79,6 +80,7 @@ def widen(*, campaign: Campaign, report: QualityReport) -> int:
             .values_list("pk", flat=True)
         )
         Task.objects.filter(pk__in=tasks).update(wanted=F("done") + 1, seats=1, state=Task.State.OPEN)
+        blocks.mark_all(tasks)
     return len(tasks)
 
 

@@ -37,6 +37,7 @@ from annotation.errors import LeaseLost, NotAgreed
 from annotation.limits import BETWEEN
 from annotation.models import Assignment, Campaign, Task, User
 from annotation.prepared import Insert, Select, Update
+from annotation.services import blocks
 
 # An assignment that ended in one of these left nothing behind: its task may be offered to the same person again.
 RETURNED = (Assignment.State.EXPIRED, Assignment.State.RELEASED)
@@ -244,6 +245,7 @@ def withdraw(*, tasks: Sequence[int]) -> int:
             Assignment.objects.filter(task__in=open_tasks, state=Assignment.State.OPEN).values_list("pk", flat=True)
         )
         _give_back(held, open_tasks, Assignment.State.RELEASED, timezone.now())
+        blocks.mark_all(open_tasks)
     return len(open_tasks)
 
 

@@ -17,7 +17,7 @@ from annotation.dataset_filters import agreement_of
 from annotation.errors import Invalid
 from annotation.feedback import kind, shown_images
 from annotation.models import Adjudication, Assignment, Campaign, Cause, Feedback, Task, User
-from annotation.services import events
+from annotation.services import blocks, events
 from annotation.services.queue import lock_task
 from annotation.storable import unstorable
 
@@ -142,6 +142,7 @@ def override(*, task: Task, data: Mapping[str, Any], cause: str, note: str = "",
         guideline_version=campaign.guideline_version,
         is_review=True,
     )
+    blocks.mark(task)
     return _decide(stored, cause=cause, note=note, actor=actor, action="item.overridden")
 
 

@@ -19,7 +19,7 @@ from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLos
 from annotation.feedback import kind, shown_images
 from annotation.models import Assignment, Campaign, Feedback, Returned, Task, User
 from annotation.prepared import Insert, Select, Update
-from annotation.services import returning, second_look, webhooks
+from annotation.services import blocks, returning, second_look, webhooks
 from annotation.services.queue import ONE_SEAT_MORE, lock_task
 from annotation.signals import task_completed
 from annotation.storable import unstorable
@@ -77,7 +77,7 @@ def submit(
     judgement counts if the item still has a free seat; else `LeaseLost`, and `data` is kept as the draft.
     With `flagged` the item is in front of a reviewer, and the judgement counts as any other.
     Of the measures in `behaviour` (see `annotation.behaviour`) those that can be true are stored; none is refused.
-    Raises `Invalid` and `CampaignClosed`. SQL: 6 statements, inside one transaction; and one before it where the
+    Raises `Invalid` and `CampaignClosed`. SQL: 7 statements, inside one transaction; and one before it where the
     campaign asks about images, to see which the item has.
     """
     campaign = assignment.campaign
@@ -187,6 +187,7 @@ def _store(
             _INSERT(feedback)
             held.state, held.closed_at, held.draft = Assignment.State.SUBMITTED, now, None
             _CLOSE(pk=held.pk, now=now)
+        blocks.mark(task)
         second_look.pass_on(feedback)
         if held.campaign.listens:
             webhooks.feedback_created(feedback, task)

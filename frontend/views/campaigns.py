@@ -13,6 +13,7 @@ from django.utils.translation import gettext, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
+from annotation import sums
 from annotation.access import Action, roles_for
 from annotation.agreement import Agreement, campaign_agreement
 from annotation.errors import AnnotationError, Invalid
@@ -25,6 +26,7 @@ from annotation.permissions import may_create, turn_away
 from annotation.progress import Progress, campaign_progress
 from annotation.reach import out_of_reach
 from annotation.services import batches, campaigns
+from annotation.sums import Sums
 from annotation.tallies import Position, campaign_tally
 from frontend import charts, events_in_words, next_step
 from frontend.decorators import campaign_page, signed_in
@@ -79,7 +81,8 @@ class Judgement:
 @require_GET
 def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the dashboard: what to do next, progress, agreement, strength, position, people and events."""
-    tally = campaign_tally(campaign)
+    known = sums.of(campaign)
+    tally = campaign_tally(campaign, known)
     verdicts = [(_short_label(label), label, count) for label, count in tally.verdicts]
     strength = charts.bar_chart(
         verdicts,
@@ -88,14 +91,15 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         x_label=gettext("Verdict"),
         y_label=gettext("Judgements"),
     )
-    figures = _progress_context(request, campaign)
+    figures = _progress_context(request, campaign, known)
     context = {
         **figures,
         **_agreement_context(campaign, figures["progress"]),
         "tally": tally,
+        "late": known.late,
         "out_of_reach": out_of_reach(campaign),
-        "exposure": exposure(campaign),
-        "batches": batches.batches(campaign),
+        "exposure": exposure(campaign, known=known),
+        "batches": batches.batches(campaign, known),
         "compares": kind(campaign.kind).compares,
         "strength": strength,
         "balance": _balance(tally.position),
@@ -131,12 +135,12 @@ def batch_priority(request: SignedInRequest, campaign: Campaign) -> HttpResponse
 @require_GET
 def campaign_progress_part(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the moving part of the dashboard; the last answer, once nobody is given items, stops the asking."""
-    context = {"campaign": campaign, **_progress_context(request, campaign)}
+    context = {"campaign": campaign, **_progress_context(request, campaign, sums.of(campaign))}
     return fragment_or_stop(request, "campaigns/_progress.html", context, more=campaign.is_open)
 
 
-def _progress_context(request: SignedInRequest, campaign: Campaign) -> dict[str, Any]:
-    progress = campaign_progress(campaign)
+def _progress_context(request: SignedInRequest, campaign: Campaign, known: Sums) -> dict[str, Any]:
+    progress = campaign_progress(campaign, known)
     lead = is_lead(request.user, campaign)
     members = Membership.objects.filter(campaign=campaign, role=Role.ANNOTATOR).count()
     round = Round.objects.filter(loop__campaign=campaign).order_by("-index").first()

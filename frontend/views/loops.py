@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.models import Campaign
-from annotation.progress import campaign_progress
+from annotation.progress import batch_progress
 from frontend import charts, next_step
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.knobs import shown
@@ -364,8 +364,8 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
             (run, FOR.get(run.purpose, run.purpose))
             for run in Run.objects.filter(round=round).select_related("output").order_by("pk")
         ],
-        "progress": campaign_progress(campaign, batch=round.batch),
-        "gate_progress": campaign_progress(campaign, batch=gates.batch(round)),
+        "progress": batch_progress(campaign, round.batch),
+        "gate_progress": batch_progress(campaign, gates.batch(round)),
         "report": report,
         "gate": [gate_figure(figure) for figure in report.figures] if report else [],
         "compared_round": round,

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
-from annotation import hours, operations
+from annotation import hours, operations, sums
 from annotation.access import Action
 from annotation.exposure import exposure
 from annotation.models import Campaign
@@ -44,7 +44,8 @@ def prometheus(request: HttpRequest) -> HttpResponse:
 @require_GET
 def campaign_operations(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what waits and how long, and what was judged by round and policy; as CSV when asked for."""
-    volumes = operations.volumes(campaign)
+    known = sums.of(campaign)
+    volumes = operations.volumes(campaign, known)
     if request.GET.get("format") == "csv":
         header = ["round", "policy", "items", "open_items", "judgements", "wanted", "oldest_seconds"]
         rows = ([getattr(one, name) for name in header] for one in volumes)
@@ -58,10 +59,10 @@ def campaign_operations(request: SignedInRequest, campaign: Campaign) -> HttpRes
         y_label=gettext("judgements"),
     )
     context = {
-        "queue": operations.queues(campaign).get(campaign.pk, operations.Queue(0, 0, 0, 0, None)),
+        "queue": operations.queue(campaign, known),
         "volumes": [(one, _name(one)) for one in volumes],
         "chart": chart if volumes else None,
-        "exposures": exposure(campaign),
+        "exposures": exposure(campaign, known=known),
     }
     template, fragment = "campaigns/operations.html", "campaigns/_operations.html"
     return campaign_page_of(request, campaign, template, context, tab="operations", fragment=fragment)

@@ -59,11 +59,15 @@ def main() -> None:
         with web(url) as server:
             if arguments.export:
                 figures = _measure_export(server, arguments.export)
+            elif arguments.pages:
+                figures = _measure_pages(server, arguments.pages)
             else:
                 figures = _measure(server, url, arguments)
-    for line in _export_rows(figures) if arguments.export else []:
-        print(f"{line[0]:40} {line[1]:12,.1f}   {line[2]:14} {line[3]}")
-    if not arguments.export:
+    if arguments.pages:
+        _print_pages(figures)
+    elif arguments.export:
+        _print_lines(_export_rows(figures))
+    else:
         _print(figures)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(figures, indent=1) + "\n")
@@ -76,6 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--large", type=int, default=50_000, help="pairs in the large one, of the export too")
     parser.add_argument("--million", action="store_true", help="a campaign of 1,000,000 items too; takes minutes more")
     parser.add_argument("--export", type=int, metavar="ROWS", help="measure nothing but an export of so many rows")
+    parser.add_argument("--pages", type=int, metavar="JUDGEMENTS", help="measure nothing but a lead's pages on so many")
     parser.add_argument("--judgements", type=int, default=1_200, help="made in each stint; the rest stays queued")
     parser.add_argument("--out", type=Path, default=Path("var/bench.json"))
     return parser.parse_args()
@@ -146,6 +151,19 @@ def _measure_export(server: Any, rows: int) -> dict[str, Any]:
     measures.fill_with_copies(exported, source, rows)
     measures.judge_all_by_sql(exported, exporters, like=source)
     return {"export_million": measures.export_over_http(server, exported)}
+
+
+def _measure_pages(server: Any, judgements: int) -> dict[str, Any]:
+    """Return what a lead's pages cost on a campaign with so many judgements."""
+    from tests.bench import measures, pages
+
+    source, _, people = measures.campaign_with_people("source")
+    measures.import_over_http(server, source, 2000)
+    measures.fill_with_judgements(source, people)
+    campaign, _, people = measures.campaign_with_people("judged")
+    pages.fill(campaign, source, people, judgements)
+    (cookie,) = measures.cookies_of([campaign.created_by_id])
+    return {"judgements": judgements, "pages": pages.measure(server, campaign, cookie)}
 
 
 def _mean(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
@@ -242,10 +260,23 @@ def _times(ratio: float) -> str:
     return f"{ratio:.1f}× better than the best peer"
 
 
+def _print_pages(figures: dict[str, Any]) -> None:
+    print(f"\nA lead's pages on {figures['judgements']:,} judgements, ms\n")
+    print(f"{'page':24} {'first':>8} {'median':>8} {'most':>8} {'CPU':>8}   {'figures anew, by SQL':>20}")
+    for row in figures["pages"]:
+        times = f"{row['first_ms']:8.0f} {row['ms']:8.0f} {row['most_ms']:8.0f} {row['cpu_ms']:8.0f}"
+        ratio = f"{row['anew_ms']:8.0f}: {row['anew_ms'] / row['ms']:5.1f}×" if row["anew_ms"] else ""
+        print(f"{row['page']:24} {times}   {ratio:>20}")
+
+
+def _print_lines(rows: list[Row]) -> None:
+    for name, value, target, remark in rows:
+        print(f"{name:40} {value:12,.1f}   {target:14} {remark}")
+
+
 def _print(figures: dict[str, Any]) -> None:
     print(f"\n{figures['machine']}, load average at the start {figures['load_before']:.1f}\n")
-    for name, value, target, remark in _rows(figures):
-        print(f"{name:40} {value:12,.1f}   {target:14} {remark}")
+    _print_lines(_rows(figures))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotation.models import Prompt, Task, User
+from annotation.services import blocks
+from annotation.services.queue import QUEUE_ORDER
 from training import paths
 from training.models import Chat, ModelVersion, Snapshot
 from training.services import snapshots
@@ -62,7 +64,10 @@ def mark(*, person: User, pseudonym: str) -> Uses:
     ModelVersion.objects.filter(pk__in=[one.pk for one in found.versions], withdrawn_at=None).update(withdrawn_at=now)
     items = Task.objects.filter(assignments__chat_turn__chat__user=person)
     prompts = set(items.values_list("prompt_id", flat=True))
-    Task.objects.filter(pk__in=list(items.values_list("pk", flat=True))).delete()
+    locked = Task.objects.filter(pk__in=items.values("pk")).order_by(*QUEUE_ORDER).select_for_update()
+    gone = list(locked.values_list("pk", flat=True))
+    blocks.mark_all(gone)
+    Task.objects.filter(pk__in=gone).delete()
     Prompt.objects.filter(pk__in=prompts, tasks=None).delete()
     Chat.objects.filter(user=person).delete()
     return found

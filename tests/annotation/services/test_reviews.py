@@ -111,7 +111,7 @@ def test_what_is_sent_back_reaches_its_author_and_is_settled_by_a_new_version(
     others.force_login(people[0])
     assert "Came back" not in others.get(f"/work/{campaign.pk}/").content.decode()
     assert not returning.pile(user=people[0], campaign=campaign)
-    with django_assert_max_num_queries(11):  # of them 7 to submit; the rest loads item and campaign
+    with django_assert_max_num_queries(12):  # of them 8 to submit; the rest loads item and campaign
         judge(people[2], campaign, preference=2, assignment=judged.assignment)
     assert Returned.objects.get().settled_at is not None
     assert not returning.pile(user=people[2], campaign=campaign)

@@ -1,0 +1,31 @@
+"""Figures of a campaign that were counted already, item by item of those that came in one after another."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from annotation.models.campaigns import Campaign
+
+
+class Block(models.Model):
+    """What `annotation.sums` made of the items from `first` to `last`. Derived: thrown away, it is made again."""
+
+    class State(models.TextChoices):
+        COUNTED = "counted"  # says what the judgements say
+        COUNTING = "counting"  # is being counted anew; a judgement that comes in meanwhile makes it late again
+        LATE = "late"  # something changed since it was counted
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="blocks")
+    # Ids of tasks. Blocks of a campaign follow each other without a gap, and none of its items comes in between later.
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    state = models.CharField(max_length=8, choices=State.choices, default=State.LATE)
+    # How often it was counted: with the id, the name of its sums.
+    version = models.PositiveIntegerField(default=0)
+    sums = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["campaign", "first"], name="block_once")]
+
+    def __str__(self) -> str:
+        return f"items {self.first} to {self.last} of {self.campaign}"

@@ -1,0 +1,255 @@
+"""What a campaign's judgements and items say in sum, kept up by counting only what changed.
+
+Items that came in one after another make a block (`Block`), whose sums are stored. Whoever writes a judgement marks
+the item's block as late in the same transaction (`annotation.services.blocks`), and the background counts it anew. A
+reader adds the stored sums up and counts by itself what is late, so the sums are those of this moment. That holds up to
+`MOST_LIVE` items; beyond, it takes what was counted last, and says how many items that leaves behind (`Sums.late`).
+
+Sums hold no words and no ids of judgements, and adding two is all that can be done to them: whatever is not a sum, a
+greatest or a least of its parts is made of sums by who reads them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.core.cache import cache
+from django.utils import timezone, translation
+
+from annotation.feedback import kind
+from annotation.models import Block, Campaign, Feedback, Task
+
+SIZE = 512  # items of a block
+MOST_LIVE = 4 * SIZE  # items that a reader counts by itself
+GROUP = 32  # blocks whose sum a process keeps
+
+Key = tuple[Any, ...]
+Row = list[Any]
+# How each column of a table is put together; the key comes before them.
+ADD, MOST, LEAST = "add", "most", "least"
+TABLES: dict[str, tuple[str, ...]] = {
+    # (round, policy, batch, state) → items, judgements there, judgements wanted, highest priority, oldest (seconds)
+    "items": (ADD, ADD, ADD, MOST, LEAST),
+    # (user, day) → first versions, later ones, active seconds, without a measured time, standing
+    "days": (ADD, ADD, ADD, ADD, ADD),
+    # (user,) → standing, seconds, of so many, active seconds, of so many, the newest (seconds)
+    "people": (ADD, ADD, ADD, ADD, ADD, MOST),
+    # (words in English,) → standing
+    "verdicts": (ADD,),
+    # () → the answer on the left was preferred, the one on the right
+    "sides": (ADD, ADD),
+    # (round, policy, guideline version) → standing
+    "volumes": (ADD,),
+    # (round, policy, dimension, simulated, values as "-1,2,2") → items, or answers, that got just these values
+    "patterns": (ADD,),
+    # (round, origin, dimension, category, simulated) → judgements of an answer of this origin
+    "answers": (ADD,),
+    # (round, batch, origin, other origin, simulated) → the one was preferred, the other, neither
+    "wins": (ADD, ADD, ADD),
+    # (tags, day) → items read and judged
+    "read": (ADD,),
+}
+
+
+@dataclass
+class Sums:
+    tables: dict[str, dict[Key, Row]] = field(default_factory=lambda: {name: {} for name in TABLES})
+    late: int = 0  # items of which something is not in these sums yet
+
+    def add(self, table: str, key: Key, *values: Any) -> None:
+        """Add one row to a table."""
+        known = self.tables[table].get(key)
+        if known is None:
+            self.tables[table][key] = list(values)
+            return
+        for place, how in enumerate(TABLES[table]):
+            value = values[place]
+            if how == ADD:
+                known[place] += value
+            elif known[place] is None or value is None:
+                known[place] = value if known[place] is None else known[place]
+            else:
+                known[place] = (max if how == MOST else min)(known[place], value)
+
+    def merge(self, other: Sums) -> None:
+        """Add all of `other`."""
+        for table, rows in other.tables.items():
+            for key, values in rows.items():
+                self.add(table, key, *values)
+
+    def as_json(self) -> dict[str, list[Row]]:
+        return {name: [[*key, *values] for key, values in rows.items()] for name, rows in self.tables.items() if rows}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Sequence[Row]]) -> Sums:
+        made = cls()
+        for name, rows in stored.items():
+            split = len(TABLES[name])
+            made.tables[name] = {tuple(row[:-split]): list(row[-split:]) for row in rows}
+        return made
+
+    def rows(self, table: str) -> Iterator[tuple[Key, Row]]:
+        yield from self.tables[table].items()
+
+
+def of(campaign: Campaign) -> Sums:
+    """Return the sums of a campaign. One SQL statement for its blocks, and three for what no block has counted."""
+    blocks = list(Block.objects.filter(campaign=campaign).order_by("first").defer("sums"))
+    total = Sums()
+    counted = [one for one in blocks if one.state == Block.State.COUNTED]
+    late = [one for one in blocks if one.state != Block.State.COUNTED]
+    for start in range(0, len(counted), GROUP):
+        total.merge(_of_group(counted[start : start + GROUP]))
+    # What changed last is most likely looked at.
+    live, behind = late[-(MOST_LIVE // SIZE) :], late[: -(MOST_LIVE // SIZE)]
+    for block in live:
+        total.merge(count(campaign, block.first, block.last))
+    if behind:
+        total.merge(_of_group(behind))
+        total.late += SIZE * len(behind)
+    left = MOST_LIVE - SIZE * len(live)
+    total.merge(_of_tail(campaign, blocks[-1].last if blocks else 0, left, total))
+    return total
+
+
+def _of_group(blocks: Sequence[Block]) -> Sums:
+    """Return the stored sums of these blocks, which this process may have added up before."""
+    names = [(one.pk, one.version) for one in blocks]
+    key = f"sums:{names[0][0]}"
+    kept: tuple[list[tuple[int, int]], Sums] | None = cache.get(key)
+    if kept is not None and kept[0] == names:
+        return kept[1]
+    found = Sums()
+    stored = Block.objects.filter(pk__in=[one.pk for one in blocks]).values_list("pk", "version", "sums")
+    loaded = list(stored)
+    for _pk, _version, sums in loaded:
+        found.merge(Sums.from_json(sums))
+    # One that was counted anew in between has other sums than its name says.
+    if sorted((pk, version) for pk, version, _sums in loaded) == sorted(names):
+        cache.set(key, (names, found), timeout=3600)
+    return found
+
+
+def _of_tail(campaign: Campaign, after: int, most: int, total: Sums) -> Sums:
+    """Return the sums of the items that are in no block yet, up to `most`; of the others, `total` learns the number."""
+    ids = list(
+        Task.objects.filter(campaign=campaign, pk__gt=after).order_by("pk").values_list("pk", flat=True)[: most + 1]
+    )
+    if len(ids) > most:
+        total.late += Task.objects.filter(campaign=campaign, pk__gt=after).count() - most
+        ids = ids[:most]
+    return count(campaign, ids[0], ids[-1]) if ids else Sums()
+
+
+def count(campaign: Campaign, first: int, last: int) -> Sums:
+    """Return the sums of the campaign's items from `first` to `last`, counted from the rows. Two SQL statements."""
+    with translation.override(None):  # words are stored, and translated by who reads them
+        return _Counting(campaign, first, last).sums
+
+
+class _Counting:
+    def __init__(self, campaign: Campaign, first: int, last: int) -> None:
+        self._kind, self._options = kind(campaign.kind), campaign.options
+        self._zone = timezone.get_default_timezone()
+        self._of_item = {one.name for one in self._kind.dimensions(self._options) if one.of_item}
+        self.sums = Sums()
+        span = {"task__gte": first, "task__lte": last}
+        tasks = Task.objects.filter(campaign=campaign, pk__gte=first, pk__lte=last).values_list(
+            "pk", "meta", "batch", "state", "done", "wanted", "priority", "tags", "created_at"
+        )
+        self._tasks: dict[int, tuple[int | None, str, str, int]] = {}
+        self._origins: dict[int, list[str]] = {}
+        for pk, meta, batch, state, done, wanted, priority, tags, created in tasks:
+            round = meta.get("round")
+            origin = round if isinstance(round, int) else None, str(meta.get("policy") or "")
+            self._origins[pk] = meta.get("origins") or []
+            self._tasks[pk] = (*origin, batch, tags)
+            oldest = created.timestamp() if state == Task.State.OPEN else None
+            self.sums.add("items", (*origin, batch, state), 1, done, wanted, priority, oldest)
+        # (dimension, task, place, simulated) → the values that people gave
+        self._values: dict[Key, list[int]] = {}
+        judgements = Feedback.objects.filter(campaign=campaign, **span).order_by()
+        for row in judgements.values_list(
+            "task_id",
+            "user_id",
+            "user__is_simulated",
+            "payload",
+            "shown_order",
+            "version",
+            "is_current",
+            "is_review",
+            "guideline_version",
+            "seconds",
+            "active_seconds",
+            "created_at",
+        ):
+            self._judgement(*row)
+        for (dimension, task, _place, simulated), values in self._values.items():
+            if len(values) > 1:
+                pattern = ",".join(map(str, sorted(values)))
+                self.sums.add("patterns", (*self._tasks[task][:2], dimension, simulated, pattern), 1)
+
+    def _judgement(
+        self,
+        task: int,
+        user: int,
+        simulated: bool,
+        payload: dict[str, Any],
+        shown_order: list[int],
+        version: int,
+        current: bool,
+        review: bool,
+        guideline: int,
+        seconds: float | None,
+        active: float | None,
+        created: datetime,
+    ) -> None:
+        add = self.sums.add
+        round, policy, _batch, tags = self._tasks[task]
+        day = timezone.localtime(created, self._zone).toordinal()
+        first = version == 1
+        add("days", (user, day), int(first), int(not first), active or 0.0, int(active is None), int(current))
+        if first and tags:
+            add("read", (tags, day), 1)
+        if not current:
+            return
+        times = (seconds or 0.0, int(seconds is not None), active or 0.0, int(active is not None))
+        add("people", (user,), 1, *times, created.timestamp())
+        add("volumes", (round, policy, guideline), 1)
+        for words in self._kind.tally(payload, options=self._options, shown_order=shown_order):
+            add("verdicts", (words,), 1)
+        preferred = self._kind.scale_value(payload)
+        if preferred:
+            # A positive value prefers the canonical first answer; `shown_order` tells on which side that stood.
+            left = (preferred > 0) == (shown_order[0] == 0)
+            add("sides", (), int(left), int(not left))
+        if not review:
+            self._said(task, simulated, payload, preferred)
+
+    def _said(self, task: int, simulated: bool, payload: dict[str, Any], preferred: int | None) -> None:
+        round, _policy, batch, _tags = self._tasks[task]
+        origins = self._origins[task]
+        for point in self._kind.points(payload):
+            self._values.setdefault((point.dimension, task, point.place, simulated), []).append(point.value)
+            if point.dimension not in self._of_item and point.place < len(origins) and origins[point.place]:
+                key = (round, origins[point.place], point.dimension, point.category, simulated)
+                self.sums.add("answers", key, 1)
+        if preferred is not None and len(origins) == 2 and all(origins) and origins[0] != origins[1]:
+            one, other = sorted((origins[0], origins[1]))
+            won = preferred if origins[0] == one else -preferred
+            key = (round, batch, one, other, simulated)
+            self.sums.add("wins", key, int(won > 0), int(won < 0), int(won == 0))
+
+
+def patterns(sums: Sums, *, simulated: bool = False) -> dict[tuple[int | None, str, str], Counter[tuple[int, ...]]]:
+    """Return, by (round, policy, dimension), which values items got from several people, and how many items."""
+    found: dict[tuple[int | None, str, str], Counter[tuple[int, ...]]] = {}
+    for (round, policy, dimension, by_simulated, values), (items,) in sums.rows("patterns"):
+        if by_simulated == simulated:
+            pattern = tuple(map(int, values.split(",")))
+            found.setdefault((round, policy, dimension), Counter())[pattern] += items
+    return found
