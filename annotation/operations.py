@@ -47,28 +47,23 @@ def queue(campaign: Campaign, known: Sums | None = None) -> Queue:
     return Queue(waiting, max(0, missing - held), held, judged, _age(oldest))
 
 
-def queues() -> dict[int, Queue]:
-    """Return the queue of each campaign there is, by its id."""
-    return {campaign.pk: queue(campaign) for campaign in Campaign.objects.order_by("pk")}
-
-
 def volumes(campaign: Campaign, known: Sums | None = None) -> list[Volume]:
     """Return how much of each round and policy was judged, the newest round first."""
-    groups: dict[tuple[int | None, str], list[float | None]] = {}
+    groups: dict[tuple[int | None, str], list[int]] = {}
+    oldest: dict[tuple[int | None, str], float] = {}
     for (round, policy, _batch, state), (items, done, wanted, _priority, since) in (known or sums.of(campaign)).rows(
         "items"
     ):
         if state == Task.State.WITHDRAWN:
             continue
-        is_open = state == Task.State.OPEN
-        row = groups.setdefault((round, policy), [0, 0, 0, 0, None])
-        for place, value in enumerate((items, items if is_open else 0, done, wanted)):
-            row[place] += value
-        if is_open:
-            row[4] = since if row[4] is None else min(row[4], since)
+        waiting = items if state == Task.State.OPEN else 0
+        row = groups.setdefault((round, policy), [0, 0, 0, 0])
+        row[:] = (before + more for before, more in zip(row, (items, waiting, done, wanted), strict=True))
+        if waiting:
+            oldest[round, policy] = min(since, oldest.get((round, policy), since))
     found = [
-        Volume(round, policy, items, waiting, judged, asked, _age(oldest))
-        for (round, policy), (items, waiting, judged, asked, oldest) in groups.items()
+        Volume(round, policy, items, waiting, done, wanted, _age(oldest.get((round, policy))))
+        for (round, policy), (items, waiting, done, wanted) in groups.items()
     ]
     return sorted(found, key=lambda one: (-(-1 if one.round is None else one.round), one.policy))
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from django.utils import translation
-from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as translated
 
 from annotation import sums
 from annotation.feedback import kind
@@ -54,7 +54,7 @@ def campaign_tally(campaign: Campaign, known: Sums | None = None) -> Tally:
         in_words = dict(zip(feedback_kind.tally_labels(campaign.options), labels, strict=True))
     counts: Counter[str] = Counter()
     for (label,), (count,) in known.rows("verdicts"):
-        counts[in_words.get(label) or gettext(label)] += count
+        counts[in_words.get(label) or str(translated(label))] += count
     # Verdicts that are switched off now may still have been given before.
     labels = [*labels, *sorted(set(counts) - set(labels))]
     left, right = known.tables["sides"].get((), (0, 0))

@@ -225,6 +225,7 @@ def interval_chart(
     reference: tuple[float, str] | None = None,
     low: float = 0.0,
     high: float = 1.0,
+    count_label: str = "",
 ) -> Chart | None:
     """Return a chart of shares with their intervals, from (label, {"estimate", "low", "high", "n"}); None if empty."""
     if not figures:
@@ -259,7 +260,7 @@ def interval_chart(
         y_ticks=[Tick(y_of(y), numerals.percent(y)) for y in y_at if low <= y <= high],
         whiskers=whiskers,
         reference=Tick(y_of(reference[0]), reference[1]) if reference else None,
-        columns=[x_label, y_label, _("95%% interval") % {}, _("Judgements")],
+        columns=[x_label, y_label, _("95%% interval") % {}, count_label or _("Judgements")],
         rows=[
             [
                 w.label,

@@ -34,6 +34,7 @@ def tabs(campaign: Campaign, *, lead: bool) -> list[Tab]:
     found = [
         ("campaign", _("Overview"), True),
         ("operations", _("Operations"), True),
+        ("policies", _("Policies"), True),
         ("campaign-import", pgettext("tab", "Import"), True),
         ("campaign-people", _("People"), lead),
         ("campaign-quality", _("Quality"), True),

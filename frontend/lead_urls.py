@@ -6,6 +6,7 @@ from django.urls import path
 
 from frontend.views import (
     audit,
+    by_policy,
     campaign_setup,
     campaigns,
     exports,
@@ -39,6 +40,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/people/", people.campaign_people, name="campaign-people"),
     path("campaigns/<int:campaign_id>/invitations/", invitations.campaign_invitations, name="campaign-invitations"),
     path("campaigns/<int:campaign_id>/operations/", metrics.campaign_operations, name="operations"),
+    path("campaigns/<int:campaign_id>/policies/", by_policy.campaign_policies, name="policies"),
+    path("campaigns/<int:campaign_id>/policies/<slug:part>.csv", by_policy.policies_csv, name="policies-csv"),
     path("campaigns/<int:campaign_id>/hours/", metrics.campaign_hours, name="campaign-hours"),
     path("campaigns/<int:campaign_id>/audit/", audit.campaign_audit, name="audit"),
     path("campaigns/<int:campaign_id>/reviews/", reviews.review_queue, name="reviews"),

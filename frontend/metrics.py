@@ -19,8 +19,11 @@ from django.conf import settings
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 
-from annotation.operations import queues
+from annotation import by_policy, sums
+from annotation.models import Campaign
+from annotation.operations import queue
 from training.models import Run
+from training.services import fresh_pairs
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -80,16 +83,50 @@ class _Standing:
             "judgements": "Judgements there are.",
             "oldest_seconds": "Age of the oldest open item.",
         }
-        found = queues()
+        known = {campaign: sums.of(campaign) for campaign in Campaign.objects.order_by("pk")}
+        found = {campaign.pk: queue(campaign, of_it) for campaign, of_it in known.items()}
         for name, words in names.items():
             family = GaugeMetricFamily(f"attune_queue_{name}", words, labels=["campaign"])
-            for campaign, queue in sorted(found.items()):
-                family.add_metric([str(campaign)], getattr(queue, name) or 0)
+            for campaign, of_it in sorted(found.items()):
+                family.add_metric([str(campaign)], getattr(of_it, name) or 0)
             yield family
+        yield from _of_policies(known)
         family = GaugeMetricFamily("attune_runs", "Runs by kind and state.", labels=["kind", "state"])
         for kind, state, count in Run.objects.order_by().values_list("kind", "state").annotate(n=Count("id")):
             family.add_metric([kind, state], count)
         yield family
+
+
+def _of_policies(known: dict[Campaign, sums.Sums]) -> Iterator[Any]:
+    """Yield what people say of each policy: counts, as whoever asks divides them over any time they like."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    compared = GaugeMetricFamily(
+        "attune_comparisons",
+        "Judgements of one policy's answer beside another's, by who won.",
+        labels=["campaign", "policy", "other", "batch", "outcome"],
+    )
+    severe = GaugeMetricFamily(
+        "attune_answers_judged", "Judgements of answers, by severity.", labels=["campaign", "policy", "round", "level"]
+    )
+    for campaign, of_it in known.items():
+        for one in by_policy.wins(of_it):
+            for outcome in ("won", "lost", "ties"):
+                where = [str(campaign.pk), one.policy, one.other, one.batch, outcome]
+                compared.add_metric(where, getattr(one, outcome))
+        for mix in by_policy.severities(of_it):
+            for level, count in enumerate(mix.levels):
+                severe.add_metric([str(campaign.pk), mix.policy, str(mix.round), str(level)], count)
+    yield from (compared, severe)
+    accuracy = GaugeMetricFamily(
+        "attune_reward_accuracy_fresh", "Of reward models on pairs judged after them.", labels=["campaign", "model"]
+    )
+    for campaign in known:
+        for fresh in fresh_pairs.of_campaign(campaign)[:1]:
+            measured = fresh.metrics.get("accuracy")
+            if isinstance(measured, dict):
+                accuracy.add_metric([str(campaign.pk), fresh.version.label], measured["estimate"])
+    yield accuracy
 
 
 def text() -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_process_shutdown, worker_shutting_down
 
-from training.services import answering, execution, recovery, rounds
+from training.services import answering, execution, fresh_pairs, recovery, rounds
 
 
 @shared_task(ignore_result=True)
@@ -50,6 +50,12 @@ def advance_rounds() -> None:
 def recover_lost() -> None:
     """Take runs from workers that are gone, and wake workers for runs that nobody picked up (beat)."""
     recovery.recover_lost()
+
+
+@shared_task(ignore_result=True)
+def measure_rewards() -> None:
+    """Measure reward models on pairs that were judged after them, where there are enough (beat)."""
+    fresh_pairs.measure_all()
 
 
 @worker_shutting_down.connect

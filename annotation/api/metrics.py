@@ -12,7 +12,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import hours, operations, permissions, sums
+from annotation import by_policy, hours, operations, permissions, sums
 from annotation.access import Action
 from annotation.api.parsing import checked_query
 from annotation.api.wellbeing import ExposureOut
@@ -37,10 +37,53 @@ class VolumeOut(serializers.Serializer):
     oldest_seconds = serializers.FloatField(allow_null=True)
 
 
+class ShareOut(serializers.Serializer):
+    estimate = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True, help_text="Of the 95 % interval (Wilson).")
+    high = serializers.FloatField(allow_null=True)
+    n = serializers.IntegerField()
+
+
+class AgreedOut(serializers.Serializer):
+    round = serializers.IntegerField(allow_null=True)
+    policy = serializers.CharField()
+    dimension = serializers.CharField()
+    judgements = serializers.IntegerField()
+    items = serializers.IntegerField(help_text="Items, or answers, that two or more people judged.")
+    alpha = serializers.FloatField(allow_null=True, help_text="Krippendorff's.")
+    low = serializers.FloatField(allow_null=True, help_text="Of the 95 % interval (bootstrap over items).")
+    high = serializers.FloatField(allow_null=True)
+    undefined = serializers.CharField(help_text="Why there is no alpha: single, constant; or empty.")
+
+
+class WinsOut(serializers.Serializer):
+    round = serializers.IntegerField(allow_null=True)
+    batch = serializers.CharField()
+    policy = serializers.CharField(help_text="The later one, whose win rate it is.")
+    other = serializers.CharField()
+    won = serializers.IntegerField()
+    lost = serializers.IntegerField()
+    ties = serializers.IntegerField()
+    rate = ShareOut(help_text="A tie counts half.")
+
+
+class SeverityOut(serializers.Serializer):
+    round = serializers.IntegerField(allow_null=True)
+    policy = serializers.CharField()
+    levels = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Judgements of answers: none, minor, moderate, severe."
+    )
+    safe = ShareOut()
+
+
 class CampaignMetricsOut(serializers.Serializer):
     queue = QueueOut()
     volumes = VolumeOut(many=True, help_text="By round and policy.")
     exposure = ExposureOut(many=True)
+    agreement = AgreedOut(many=True, help_text="By round, policy and dimension.")
+    wins = WinsOut(many=True, help_text="Between policies, by batch.")
+    severity = SeverityOut(many=True, help_text="By round and policy; empty where nobody is asked.")
+    late = serializers.IntegerField(help_text="Items whose last judgements are being counted and not in here yet.")
 
 
 class HoursQuery(serializers.Serializer):
@@ -62,13 +105,17 @@ class HoursOut(serializers.Serializer):
 @extend_schema(operation_id="campaigns_metrics", responses=CampaignMetricsOut, tags=["campaigns"])
 @api_view(["GET"])
 def campaign_metrics(request: Request, campaign_id: int) -> Response:
-    """Return what waits and for how long, what is held, and how much of each round and policy was judged."""
+    """Return what waits and for how long, and by round and policy volume, agreement, win rates and severity."""
     campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
     known = sums.of(campaign)
     body = {
         "queue": operations.queue(campaign, known),
         "volumes": operations.volumes(campaign, known),
         "exposure": exposure(campaign, known=known),
+        "agreement": by_policy.agreed(campaign, known, every_dimension=True),
+        "wins": by_policy.wins(known),
+        "severity": by_policy.severities(known),
+        "late": known.late,
     }
     return Response(CampaignMetricsOut(body).data)
 

@@ -46,10 +46,13 @@ def campaign_operations(request: SignedInRequest, campaign: Campaign) -> HttpRes
     """Return what waits and how long, and what was judged by round and policy; as CSV when asked for."""
     known = sums.of(campaign)
     volumes = operations.volumes(campaign, known)
+    if request.GET.get("format") == "csv" and request.GET.get("part") == "exposure":
+        read = ([one.category, one.week, one.total] for one in exposure(campaign, known=known))
+        return as_csv([["category", "this_week", "in_all"], *read], f"campaign-{campaign.pk}-exposure.csv")
     if request.GET.get("format") == "csv":
         header = ["round", "policy", "items", "open_items", "judgements", "wanted", "oldest_seconds"]
         rows = ([getattr(one, name) for name in header] for one in volumes)
-        return _csv([header, *rows], f"campaign-{campaign.pk}-volumes.csv")
+        return as_csv([header, *rows], f"campaign-{campaign.pk}-volumes.csv")
     shown = [(str(one.round or "–"), _name(one), one.judgements) for one in volumes[:12]]
     chart = charts.bar_chart(
         list(reversed(shown)),
@@ -62,6 +65,7 @@ def campaign_operations(request: SignedInRequest, campaign: Campaign) -> HttpRes
         "queue": operations.queue(campaign, known),
         "volumes": [(one, _name(one)) for one in volumes],
         "chart": chart if volumes else None,
+        "late": known.late,
         "exposures": exposure(campaign, known=known),
     }
     template, fragment = "campaigns/operations.html", "campaigns/_operations.html"
@@ -90,13 +94,14 @@ def campaign_hours(request: SignedInRequest, campaign: Campaign) -> HttpResponse
     except OverflowError:
         days = []
     if request.GET.get("format") == "csv":
-        return _csv(hours.as_rows(days), f"campaign-{campaign.pk}-hours-{since}-{until}.csv")
+        return as_csv(hours.as_rows(days), f"campaign-{campaign.pk}-hours-{since}-{until}.csv")
     context = {"form": form, "people": hours.by_person(days), "since": since, "until": until, "lead": True}
     status = 200 if form.is_valid() else 422
     return campaign_page_of(request, campaign, "campaigns/hours.html", context, tab="campaign-people", status=status)
 
 
-def _csv(rows: Iterable[Iterable[Any]], name: str) -> HttpResponse:
+def as_csv(rows: Iterable[Iterable[Any]], name: str) -> HttpResponse:
+    """Return rows, the first the header, as a file that no spreadsheet takes for formulas."""
     buffer = StringIO()
     writer = csv.writer(buffer)
     writer.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)

@@ -62,7 +62,7 @@ def test_queues_and_volumes(world: World) -> None:
     for number, policy in enumerate(("policy-2", "policy-2", "policy-3")):
         make_task(world.campaign, external_id=f"new-{number}", meta={"round": 2, "policy": policy})
     Task.objects.filter(meta__policy="policy-3").update(created_at=timezone.now() - timedelta(hours=5))
-    queue = operations.queues()[world.campaign.pk]
+    queue = operations.queue(world.campaign)
     assert (queue.open_items, queue.free_seats, queue.leases, queue.judgements) == (4, 4, 0, 2)
     assert queue.oldest_seconds is not None and 5 * 3600 <= queue.oldest_seconds < 5 * 3600 + 60
     found = [(one.round, one.policy, one.items, one.judgements) for one in operations.volumes(world.campaign)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, loops, snapshots, views, withdrawal
+from training.api import chats, figures, loops, snapshots, views, withdrawal
 
 urlpatterns = [
     path("me/data/", withdrawal.own_data, name="api-own-data"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/runs/", views.RunList.as_view(), name="api-runs"),
     path("campaigns/<int:campaign_id>/versions/", views.VersionList.as_view(), name="api-versions"),
     path("campaigns/<int:campaign_id>/snapshots/", snapshots.SnapshotList.as_view(), name="api-snapshots"),
+    path("campaigns/<int:campaign_id>/reward-figures/", figures.reward_figures, name="api-reward-figures"),
     path("campaigns/<int:campaign_id>/loop/", loops.LoopDetail.as_view(), name="api-loop"),
     path("campaigns/<int:campaign_id>/loop/pause/", loops.loop_pause, name="api-loop-pause"),
     path("campaigns/<int:campaign_id>/rounds/", loops.RoundList.as_view(), name="api-rounds"),

@@ -8,7 +8,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from annotation.models import Campaign, Prompt, Task, User
 from annotation.services import events
 from training import paths
 from training.errors import Invalid, WrongState
-from training.models import Snapshot
+from training.models import ModelVersion, Snapshot
 from training.services import cards
 from training.services.contamination import Suites
 from training.services.near_duplicates import leaders, text_of_prompt
@@ -30,8 +30,9 @@ FILTERS = (
     *("split", "batches", "include_audit", "include_simulated", "rounds", "policies", "languages"),
     *("since", "until", "min_agreement", "min_severity", "min_weight", "adjudicated", "include_gold"),
 )
-# Besides: rows of earlier batches, near duplicates on one side, and nothing that evaluation suites hold.
-MORE = ("replay", "group_near_duplicates", "decontaminate")
+# Besides: rows of earlier batches, near duplicates on one side, nothing that evaluation suites hold, and nothing that a
+# reward model has learned from.
+MORE = ("replay", "group_near_duplicates", "decontaminate", "unseen_by")
 
 
 def freeze(
@@ -41,7 +42,8 @@ def freeze(
 
     `filters` are those of `annotation.dataset_filters.Filters`, and "replay": ``{"batches", "rows", "seed"}`` adds so
     many rows drawn at random from earlier batches; "group_near_duplicates": true keeps prompts that are nearly the same
-    on one side; "decontaminate": ``{"suites", "n"}`` leaves out rows that share words with these evaluation suites.
+    on one side; "decontaminate": ``{"suites", "n"}`` leaves out rows that share words with these evaluation suites;
+    "unseen_by": the id of a model leaves out rows whose prompts it has learned from.
     """
     unknown = sorted(set(filters) - {*FILTERS, *MORE})
     if unknown:
@@ -81,13 +83,41 @@ def freeze(
 
 def _rows(campaign: Campaign, view: str, filters: dict[str, Any], side_of: datasets.Side) -> Iterator[dict[str, Any]]:
     wanted = {name: value for name, value in filters.items() if name not in MORE}
-    yield from datasets.rows(campaign, view, datasets.Filters(**wanted), side_of=side_of)
+    learned = learned_prompts(_version(campaign, filters["unseen_by"])) if "unseen_by" in filters else set()
+    for row in datasets.rows(campaign, view, datasets.Filters(**wanted), side_of=side_of):
+        if not learned or datasets.prompt_hash(row["prompt"]) not in learned:
+            yield row
     replay = filters.get("replay")
     if replay and replay["batches"] and replay["rows"]:
         before = datasets.Filters(**{**wanted, "batches": replay["batches"]})
         yield from draw(
             datasets.rows(campaign, view, before, side_of=side_of), count=replay["rows"], seed=replay["seed"]
         )
+
+
+def _version(campaign: Campaign, number: Any) -> ModelVersion:
+    found = ModelVersion.objects.filter(campaign=campaign, pk=number).first() if isinstance(number, int) else None
+    if found is None:
+        message = _("This campaign has no model with the id {number}.").format(number=repr(number))
+        raise Invalid(message, {"filters": [message]})
+    return found
+
+
+def learned_from(version: ModelVersion) -> list[Snapshot]:
+    """Return the data sets that a model, and those it was trained from, learned from."""
+    found, at = [], version
+    while True:
+        if at.snapshot is not None:
+            found.append(at.snapshot)
+        if at.parent is None:
+            return found
+        at = at.parent
+
+
+def learned_prompts(version: ModelVersion) -> set[str]:
+    """Return the hashes of the prompts that a model has learned from. Reads the files of its data sets."""
+    rows = chain.from_iterable(lines(snapshot) for snapshot in learned_from(version))
+    return {datasets.prompt_hash(row["prompt"]) for row in rows if "prompt" in row}
 
 
 def _side_of(campaign: Campaign) -> datasets.Side:

@@ -10,6 +10,7 @@ import torch
 
 from training.core.backbone import PLAIN_NOTE, has_plain_template, load_reward, load_tokenizer, longest_input, pad_id_of
 from training.core.collate import Example, collate_pairs, encode
+from training.core.evaluate.calibration import brier, calibration_error, reliability
 from training.core.job import Job, RunError, Stopped
 from training.core.records import Tally, read
 from training.core.stats import Interval, accuracy_by_prompt
@@ -21,8 +22,8 @@ def reward_accuracy(job: Job) -> RunResult:
     """Return the share of pairs whose chosen completion scores higher, counted by prompt; equal scores count half.
 
     Beside it stands the share of pairs whose chosen completion is the longer one: what a model that learned nothing
-    but length would get. Rows that name their domain are measured by domain too. The audit slice is used as well:
-    nothing is trained here.
+    but length would get; and, by `calibration`, whether the model is as right as it is sure. Rows that name their
+    domain are measured by domain too. The audit slice is used as well: nothing is trained here.
     """
     spec, tally = job.spec, Tally()
     rows_at_once, confidence = job.knobs["rows_at_once"], job.knobs["confidence"]
@@ -49,10 +50,14 @@ def reward_accuracy(job: Job) -> RunResult:
         job.progress(step=step, total_steps=total, pairs=len(chosen))
     right = [_ahead(c, r) for c, r in zip(chosen, rejected, strict=True)]
     longer = [_ahead(len(e.completions[0]), len(e.completions[1])) for e in examples]
+    gaps = [c - r for c, r in zip(chosen, rejected, strict=True)]
     figures: dict[str, Any] = {
         "accuracy": _figure(examples, right, confidence=confidence),
         "longer_is_chosen": _figure(examples, longer, confidence=confidence),
-        "margin": fmean(c - r for c, r in zip(chosen, rejected, strict=True)),
+        "margin": fmean(gaps),
+        "calibration_error": calibration_error(gaps),
+        "brier": brier(gaps),
+        "reliability": reliability(gaps),
     }
     for domain in sorted({example.domain for example in examples} - {""}):
         figures[f"accuracy_{domain}"] = _figure(examples, right, domain=domain, confidence=confidence)

@@ -1,0 +1,58 @@
+"""What reward models are worth, as numbers: on fresh pairs, and what more labels would bring."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from training import permissions
+from training.services import fresh_pairs, learning_curve
+
+
+class FreshOut(serializers.Serializer):
+    model = serializers.CharField(source="version.label")
+    version = serializers.IntegerField(source="version.pk")
+    run = serializers.IntegerField(source="run.pk")
+    snapshot = serializers.IntegerField(source="snapshot.pk", help_text="The pairs it was measured on.")
+    pairs = serializers.IntegerField(source="snapshot.rows")
+    measured_at = serializers.DateTimeField(allow_null=True)
+    metrics = serializers.JSONField(help_text="accuracy with interval, calibration_error, brier, reliability.")
+
+
+class PointOut(serializers.Serializer):
+    model = serializers.CharField(source="label")
+    pairs = serializers.IntegerField()
+    accuracy = serializers.FloatField()
+    error = serializers.FloatField(help_text="Standard error of the accuracy.")
+
+
+class ForecastOut(serializers.Serializer):
+    points = PointOut(many=True)
+    recipe = serializers.CharField()
+    labels = serializers.IntegerField(help_text="How many more are meant.")
+    now = serializers.FloatField(allow_null=True)
+    then = serializers.FloatField(allow_null=True)
+    gain = serializers.FloatField(allow_null=True, help_text="Of held-out accuracy, by the labels meant.")
+    low = serializers.FloatField(allow_null=True, help_text="Of its 95 % interval.")
+    high = serializers.FloatField(allow_null=True)
+    undefined = serializers.CharField(help_text="Why there is no gain: none, few; or empty.")
+
+
+class RewardFiguresOut(serializers.Serializer):
+    fresh_pairs = FreshOut(many=True, help_text="The newest measurement first.")
+    next_labels = ForecastOut()
+
+
+@extend_schema(operation_id="campaigns_reward_figures", responses=RewardFiguresOut, tags=["training"])
+@api_view(["GET"])
+def reward_figures(request: Request, campaign_id: int) -> Response:
+    """Return how reward models do on pairs judged after them, and what the next labels would bring."""
+    campaign = permissions.training_of(request.user, campaign_id)
+    forecast = {**asdict(learning_curve.of_campaign(campaign)), "labels": learning_curve.NEXT}
+    body = {"fresh_pairs": fresh_pairs.of_campaign(campaign), "next_labels": forecast}
+    return Response(RewardFiguresOut(body).data)
