@@ -33,9 +33,10 @@ class Volume:
 
 
 def queue(campaign: Campaign, known: Sums | None = None) -> Queue:
-    """Return the queue of a campaign. One SQL statement beside the sums."""
+    """Return the queue of a campaign. Two SQL statements beside the sums."""
     known = known or sums.of(campaign)
-    held = Assignment.objects.filter(campaign=campaign, state=Assignment.State.OPEN).count()
+    leases = Assignment.objects.filter(campaign=campaign, state=Assignment.State.OPEN)
+    held = leases.count()
     waiting = missing = judged = 0
     oldest: float | None = None
     for (_round, _policy, _batch, state), (items, done, wanted, _priority, since) in known.rows("items"):
@@ -44,7 +45,8 @@ def queue(campaign: Campaign, known: Sums | None = None) -> Queue:
             waiting, missing = waiting + items, missing + wanted - done
             oldest = since if oldest is None else min(oldest, since)
     # Whoever holds an item holds a seat of it; see `annotation.services.queue`.
-    return Queue(waiting, max(0, missing - held), held, judged, _age(oldest))
+    taken = leases.filter(task__state=Task.State.OPEN).count()
+    return Queue(waiting, max(0, missing - taken), held, judged, _age(oldest))
 
 
 def volumes(campaign: Campaign, known: Sums | None = None) -> list[Volume]:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from annotation import gold, rotation
 from annotation.feedback import kind
 from annotation.models import Assignment, Campaign, Feedback, Gold, QualityReport, Task, User
-from annotation.services import events
+from annotation.services import blocks, events
 from annotation.services.queue import QUEUE_ORDER
 
 
@@ -79,6 +79,7 @@ def arrange(*, campaign: Campaign, tasks: Iterable[int] | None = None) -> None:
     )
     # Seats that were given back while it was parked.
     free.filter(done__lt=F("wanted")).update(state=Task.State.OPEN)
+    blocks.mark_all(locked)
 
 
 def as_given(stored: Gold) -> dict[str, Any]:

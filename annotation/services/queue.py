@@ -290,6 +290,7 @@ def _claim(
         is_gold = look is _FIRST_GOLD
         if is_gold:
             _TAKE_ANY_SEAT(pk=task.pk)
+            blocks.mark(task)
         else:
             _TAKE_SEAT(pk=task.pk)
             task.seats -= 1

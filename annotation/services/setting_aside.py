@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from annotation import limits
 from annotation.errors import CampaignClosed, LeaseLost, TooMany
 from annotation.models import Assignment, Campaign, Task, User
+from annotation.services import blocks
 from annotation.services.queue import ONE_SEAT_MORE, lock_task, new_lease, release
 from annotation.services.submission import check_draft, refuse_closed
 
@@ -128,6 +129,8 @@ def _reopen(assignment: Assignment) -> Assignment:
     own = Assignment.objects.filter(user=held.user_id, campaign=campaign, state=_OPEN)
     taken = set(own.values_list("slot", flat=True))
     Task.objects.filter(pk=task.pk).update(**ONE_SEAT_MORE)
+    if held.is_gold:
+        blocks.mark(task)  # it may want one judgement more
     lease = new_lease(campaign, min({0, 1} - taken, default=0))
     for name, value in lease.items():
         setattr(held, name, value)

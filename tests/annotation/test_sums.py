@@ -16,7 +16,7 @@ from annotation import operations, sums
 from annotation.errors import AnnotationError
 from annotation.models import Assignment, Block, Campaign, Feedback, Membership, Role, Task
 from annotation.progress import campaign_progress
-from annotation.services import batches, block_counts, campaigns, erasure, queue, reviews, submission
+from annotation.services import batches, block_counts, campaigns, erasure, gold, queue, reviews, submission
 from annotation.sums import Sums
 from annotation.tallies import campaign_tally
 from tests.factories import judge, make_campaign, make_task, make_user
@@ -35,6 +35,7 @@ steps = st.one_of(
     st.tuples(st.just("erase"), people, some),
     st.tuples(st.just("more"), st.integers(1, 4), some),
     st.tuples(st.just("prioritise"), some, some),
+    st.tuples(st.just("gold"), some, some),
     st.tuples(st.just("count"), some, some),
     st.tuples(st.just("count"), some, some),
 )
@@ -46,6 +47,7 @@ class World:
     def __init__(self) -> None:
         self.lead = make_user()
         self.campaign = make_campaign(lead=self.lead)
+        campaigns.update(campaign=self.campaign, actor=self.lead, gold_percent=20)
         self.people = [self._somebody() for _ in range(PEOPLE)]
         self.more(ITEMS, 1)
 
@@ -88,6 +90,9 @@ class World:
     def prioritise(self, which: int, priority: int) -> None:
         batch = _pick(self.campaign.tasks.all(), which).batch
         batches.prioritise(campaign=self.campaign, batch=batch, priority=priority, actor=self.lead)
+
+    def gold(self, which: int, _: int) -> None:
+        gold.set_gold(task=_pick(self.campaign.tasks.all(), which), value={"preference": 2}, actor=self.lead)
 
     def count(self, *_: int) -> None:
         block_counts.count_late(campaign=self.campaign)
