@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0020_gold_and_trials'),
+        ('annotation', '0021_flags_of_judgements'),
     ]
 
     operations = [
