@@ -87,6 +87,15 @@ def principle_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def critique_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Critiques with points: thanks get a 5, their lack a 2. Each prompt has two criticised answers."""
+    rows: list[dict[str, Any]] = []
+    for pair in pair_rows((count + 1) // 2, seed=seed):
+        for side, score, said in (("chosen", 5, "kind"), ("rejected", 2, "cold")):
+            rows.append({"prompt": pair["prompt"], "completion": pair[side], "critique": said, "score": score})
+    return [{**row, "annotator": "a"} for row in rows[:count]]
+
+
 def people_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """People of whom every other one prefers thanks and the others do not: three choices to know them by, two more."""
     rows = []
@@ -110,6 +119,7 @@ ROWS = {
     "ratings": rating_rows,
     "principles": principle_rows,
     "people": people_rows,
+    "critiques": critique_rows,
     "demonstrations": demonstration_rows,
     "prompts": prompt_rows,
 }

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from training.core.batch import Tokens
-from training.core.heads import HEADS, POOLING, Head, ScalarHead, Scores, YesNoHead, prompt_end, scalar
+from training.core.heads import HEADS, POOLING, CritiqueHead, Head, ScalarHead, Scores, YesNoHead, prompt_end, scalar
 from training.core.job import RunError
 from training.core.shared_prompt import can_share, shared_ends
 from training.recipes.spec import write_json
@@ -242,12 +242,30 @@ def start_reward(
         model.backbone.requires_grad_(False)
     if model.head.reads_prompt and model.pooling != "last":
         raise RunError("A gate reads the prompt alone, which only a causal model can. Start from one.")
-    if isinstance(model.head, YesNoHead) and not is_reward(path) and model.pooling == "last":
-        # A language model can answer in these words already.
-        policy, _ = load_policy(path, **load)
-        rows = policy.get_output_embeddings().weight[list(answer_ids(tokenizer, model.head.said))]  # type: ignore[operator, union-attr]
-        model.head.start_from(rows)
+    if isinstance(model.head, CritiqueHead) and model.pooling != "last":
+        raise RunError("A critique is written word by word, which only a causal model can. Start from one.")
+    if isinstance(model.head, YesNoHead | CritiqueHead) and _is_new(model.head, path) and model.pooling == "last":
+        # A language model can answer in these words, or write, already.
+        words = _output_layer(path, **load)
+        if isinstance(model.head, YesNoHead):
+            words = words[list(answer_ids(tokenizer, model.head.said))]
+        model.head.start_from(words)
     return model.eval(), tokenizer
+
+
+def _is_new(head: Head, path: str) -> bool:
+    """Return whether the head was made now, and is not the one that the folder has."""
+    return not is_reward(path) or json.loads((Path(path) / NOTE_FILE).read_text())["head"] != head.kind
+
+
+def _output_layer(path: str, **load: Any) -> Tensor:
+    """Return the output layer (V, D) of the language model in `path`, or of the one that a reward model is made of."""
+    if is_reward(path):
+        base = json.loads((Path(path) / NOTE_FILE).read_text())["base"]
+        path = _beside(base, path)
+    policy, _ = load_policy(path, **load)
+    weight: Tensor = policy.get_output_embeddings().weight.detach()  # type: ignore[operator, union-attr]
+    return weight
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, said: tuple[str, str] = ("Yes", "No")) -> tuple[int, int]:

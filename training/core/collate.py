@@ -22,6 +22,8 @@ from training.core.principles import asked
 from training.core.records import (
     SATISFIED,
     Comparison,
+    Criticised,
+    CriticisedPair,
     Judged,
     Message,
     Pair,
@@ -31,6 +33,7 @@ from training.core.records import (
     Refused,
     SaferPair,
     Tally,
+    critique_asked,
     prompt_hash,
 )
 from training.errors import TrainingError
@@ -193,6 +196,13 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, record: Record) -> Encoded:
         orders = [(record.chosen, record.rejected), (record.rejected, record.chosen)]
         openings = tuple(encode_prompt(tokenizer, question(record.prompt, *o, reasoned=False)) for o in orders)
         return [], openings, ([], []), record.strength
+    if isinstance(record, CriticisedPair):
+        # What is learned to be written is the critique; prompt and answer only stand before it.
+        for text in _texts(record):
+            encode_completion(tokenizer, text)
+        openings = tuple(encode_prompt(tokenizer, critique_asked(record.prompt, text)) for text in _texts(record))
+        critiques = (record.chosen_critique, record.rejected_critique)
+        return [], openings, tuple(encode_completion(tokenizer, text) for text in critiques), record.strength
     if isinstance(record, Judged):
         # The answer is part of what is asked; what is to be said is one token, and the head knows which.
         encode_completion(tokenizer, record.completion)
@@ -201,6 +211,7 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, record: Record) -> Encoded:
         shown = [(pair.prompt, text) for pair in (*record.context, *record.target) for text in _texts(pair)]
         openings = tuple(encode_prompt(tokenizer, prompt) for prompt, _ in shown)
         return [], openings, tuple(encode_completion(tokenizer, text) for _, text in shown), 1.0
+    assert not isinstance(record, Criticised), "critiques are paired before they are encoded"
     texts = _texts(record) if isinstance(record, Pair) else (record.completion,)
     value = record.strength if isinstance(record, Pair) else record.weight
     completions = tuple(encode_completion(tokenizer, text) for text in texts)
@@ -306,6 +317,7 @@ COLLATE: dict[str, Collate] = {
     "pairs": collate_pairs,
     "safer_pairs": collate_pairs,
     "comparisons": collate_pairs,
+    "criticised_pairs": collate_pairs,
     "demonstrations": collate_demonstrations,
     "ratings": collate_labelled,
     "principles": collate_labelled,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from training.core.families.base import Head, Scores
+from training.core.families.critique import CritiqueHead, critique
 from training.core.families.ensembles import EnsembleHead, GaussianHead, ensemble, gaussian
 from training.core.families.gated import MIXED, GatedHead, debias, gated
 from training.core.families.latent import LatentHead, latent, on_sphere
@@ -37,6 +38,7 @@ HEADS: dict[str, Callable[..., Head]] = {
         VerdictHead,
         GatedHead,
         LatentHead,
+        CritiqueHead,
     )
 }
 
@@ -46,6 +48,7 @@ __all__ = [
     "POOLING",
     "AttributesHead",
     "CostHead",
+    "CritiqueHead",
     "EnsembleHead",
     "GatedHead",
     "GaussianHead",
@@ -58,6 +61,7 @@ __all__ = [
     "YesNoHead",
     "attributes",
     "cost",
+    "critique",
     "debias",
     "ensemble",
     "gated",

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from training.core.backbone import RewardModel
 from training.core.batch import Demonstrations, Labelled, LossOutput, Pairs, People
-from training.core.heads import EnsembleHead, GaussianHead, LatentHead, on_sphere
+from training.core.heads import POOLING, CritiqueHead, EnsembleHead, GaussianHead, LatentHead, on_sphere
 from training.core.losses.latent import divergence
 from training.core.masked import masked_mean
 from training.core.policy import pair_logps, token_logps
@@ -164,6 +165,34 @@ def verdicts(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
             # 0 where the order in which two answers are read says nothing.
             "inconsistency": (first.detach().sigmoid() + second.detach().sigmoid() - 1).abs(),
             "said_first": ((first.detach() > 0).float() + (second.detach() > 0).float()) / 2,
+        },
+    )
+
+
+def critiques(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
+    """Return the loss of the scores behind people's critiques and of the critiques' own words, (P,).
+
+    The words of prompt, answer and request are not learned: `completion_mask` is the critique alone.
+    """
+    head, tokens = model.head, batch.tokens
+    assert isinstance(head, CritiqueHead)
+    hidden = model.backbone(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+    scores = head.combined(head(POOLING[model.pooling](hidden, tokens.attention_mask)))
+    predicts = tokens.completion_mask.roll(-1, dims=1).clone()  # the state at t - 1 predicts the token at t
+    predicts[:, -1] = False
+    targets = tokens.input_ids[:, 1:][predicts[:, :-1]]
+    said = -cross_entropy(head.words(hidden[predicts]), targets, reduction="none")
+    logps = torch.zeros(tokens.input_ids.shape, device=said.device).masked_scatter(tokens.completion_mask, said)
+    nll = -masked_mean(logps, tokens.completion_mask)
+    (chosen, rejected), (chosen_nll, rejected_nll) = scores.chunk(2), nll.chunk(2)
+    values = loss(chosen, rejected, chosen_nll, rejected_nll)
+    return LossOutput(
+        loss=values,
+        weight=torch.ones_like(values),
+        metrics={
+            "accuracy": _wins(chosen, rejected),
+            "margin": (chosen - rejected).detach(),
+            "critique_nats": (chosen_nll + rejected_nll).detach() / 2,
         },
     )
 

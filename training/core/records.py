@@ -35,6 +35,7 @@ REASONS = {
     "unlabelled": "have no label that can be learned from",
     "no_consensus": "are judgements that not everybody who judged the answer agrees with",
     "repeated": "say what another row says already",
+    "no_rival": "have no other answer to the same prompt beside them that was given more or fewer points",
     "unlike": "have answers that are no correction of each other, so that there is nothing to rewrite",
     "no_samples": "have no answers of the policy beside them that say something else",
     "no_trace": "have no reasoning that comes to what the person said",
@@ -112,6 +113,35 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Criticised:
+    """A completion with what somebody wrote about it, and the points it was given."""
+
+    prompt: list[Message]
+    completion: str
+    critique: str
+    score: float
+    annotator: str = ""
+    audit: bool = False
+    domain: str = ""
+
+
+@dataclass(frozen=True)
+class CriticisedPair(Pair):
+    """Two completions of one prompt with a critique each."""
+
+    chosen_critique: str = ""
+    rejected_critique: str = ""
+
+
+CRITICISE = "Write a critique of your answer: what is good about it, and what is not."
+
+
+def critique_asked(prompt: list[Message], completion: str) -> list[Message]:
+    """Return the conversation at whose end a critique of the completion is written."""
+    return [*prompt, {"role": "assistant", "content": completion}, {"role": "user", "content": CRITICISE}]
+
+
+@dataclass(frozen=True)
 class Person:
     """What one person preferred: pairs to get to know the person by, and pairs to be told right, of other prompts."""
 
@@ -127,7 +157,7 @@ class Person:
         return [{"role": "user", "content": self.annotator}]
 
 
-Record = Pair | Demonstration | Rated | Judged | Person
+Record = Pair | Demonstration | Rated | Judged | Person | Criticised
 
 
 @dataclass
@@ -357,6 +387,24 @@ def parse_person(row: dict[str, Any]) -> Person:
     return Person(row["annotator"], context, tuple(sides[1]), audit=bool(row.get("audit")))
 
 
+def parse_criticised(row: dict[str, Any]) -> Criticised:
+    """Return the record of a row of the view `critiques`; a critique without points does not say which is better."""
+    critique = row.get("critique")
+    if not isinstance(critique, str):
+        raise Refused("malformed")
+    if not critique.strip() or row.get("score") is None:
+        raise Refused("unlabelled")
+    return Criticised(
+        prompt=messages_of(row.get("prompt")),
+        completion=completion_of(row.get("completion")),
+        critique=critique.strip(),
+        score=_finite(row["score"]),
+        annotator=str(row.get("annotator") or ""),
+        audit=bool(row.get("audit")),
+        domain=str(row.get("domain") or ""),
+    )
+
+
 def _finite(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
         raise Refused("malformed")
@@ -379,6 +427,7 @@ PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
     "ratings": parse_rated,
     "principles": parse_judged,
     "people": parse_person,
+    "critiques": parse_criticised,
 }
 
 

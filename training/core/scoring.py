@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from training.core.backbone import NOTE_FILE
+from training.core.critiques import CritiqueScorer
+from training.core.heads import CritiqueHead
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer, Scorer
 
@@ -25,8 +27,10 @@ def scorer_of(
 ) -> Scorer:
     """Return the scorer that the model in `path` is; a principle model is asked about `principles`."""
     note = Path(path) / NOTE_FILE
-    made_by = json.loads(note.read_text())["recipe"] if note.exists() else ""
-    if made_by == REWRITES:
+    told = json.loads(note.read_text()) if note.exists() else {}
+    if told.get("head") == CritiqueHead.kind:
+        return CritiqueScorer(path, device=device, rows_at_once=rows_at_once, trust_remote_code=trust_remote_code)
+    if told.get("recipe") == REWRITES:
         return RewriteScorer(path, device=device, rows_at_once=rows_at_once, trust_remote_code=trust_remote_code)
     return RewardScorer(
         path,

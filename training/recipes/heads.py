@@ -55,6 +55,11 @@ class VerdictHead(Trained):
     """Which of two answers is better that are read together. arXiv:2504.04950."""
 
 
+@part("head", "critique", target="training.core.heads:critique")
+class CritiqueHead(Trained):
+    """A score behind a critique that it writes itself. arXiv:2502.10391."""
+
+
 @part("head", "gaussian", target="training.core.heads:gaussian")
 class GaussianHead(OnFrozen):
     """Members that each give a mean and a deviation, on a trained reward model. arXiv:2409.15360, section 4.2."""

@@ -75,6 +75,21 @@ class Verdicts:
     needs: ClassVar[tuple[str, ...]] = ()
 
 
+@part("objective", "critiques", target="training.core.objectives:critiques")
+class Critiques:
+    """Scores read behind a critique, and the critique's own words. arXiv:2502.10391."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("records", "criticised-pairs", target="training.core.critiques:criticised_pairs")
+class CriticisedPairs:
+    """Pairs out of single answers with a critique and points each. arXiv:2502.10391."""
+
+    gives: ClassVar[str] = "criticised_pairs"
+    one_person: bool = knob(True, "pair answers only by the points of one and the same person")
+
+
 @part("objective", "people", target="training.core.objectives:people")
 class People:
     """Gaps between the answers of each person's pairs, given other choices of the person. arXiv:2408.10075."""
@@ -191,6 +206,14 @@ class Verdict:
     """Cross-entropy of the verdict in each order, and what the orders must agree on. arXiv:2504.04950."""
 
     consistency: float = knob(0.0, "weight of the squared disagreement between the two orders", low=0.0)
+
+
+@part("loss", "critique", target="training.core.losses.critique:critique")
+class Critique:
+    """Ranking behind critiques, and the likelihood of the critiques. arXiv:2502.10391, eq. 2 and 3."""
+
+    critique_weight: float = knob(1.0, "weight of writing the critique beside ranking by it", low=0.0)
+    center: float = knob(0.01, "pull of the scores of a pair to 0", low=0.0, advanced=True)
 
 
 @part("loss", "latent", target="training.core.losses.latent:latent")

@@ -6,6 +6,7 @@ from training.recipes.base import Recipe, knob, part
 from training.recipes.heads import (
     AttributesHead,
     CostHead,
+    CritiqueHead,
     EnsembleHead,
     GatedHead,
     GaussianHead,
@@ -21,6 +22,9 @@ from training.recipes.losses import (
     Compared,
     Consensus,
     Cost,
+    CriticisedPairs,
+    Critique,
+    Critiques,
     Discriminator,
     Entailment,
     Gaussian,
@@ -207,6 +211,17 @@ REWRITER = Recipe(
     starts="policy",
     parts=(Rewrites(), Imitation(), NLL(), Fit(learning_rate=1e-5)),
     source="arXiv:2409.00162",
+)
+
+CRITIQUE = Recipe(
+    "critique-reward",
+    title="Reward model that criticises",
+    summary="Learns to write what is good and bad about an answer before it scores it, from critiques with points.",
+    kind="fit",
+    view="critiques",
+    makes="reward",
+    parts=(CriticisedPairs(), CritiqueHead(), Critiques(), Critique(), Fit(learning_rate=1e-6)),
+    source="arXiv:2502.10391",
 )
 
 IMITATED = Recipe(

@@ -1,0 +1,135 @@
+"""Critique, then score: what is asked, which critiques make a pair, and how an answer is scored by its own critique.
+
+MM-RLHF, arXiv:2502.10391, section 3.2.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.core.backbone import RewardModel
+from training.core.collate import encode_completion, encode_prompt, turn_of
+from training.core.decode import generate
+from training.core.heads import CritiqueHead
+from training.core.job import RunError
+from training.core.records import Criticised, CriticisedPair, Message, Refused, Tally, critique_asked, prompt_hash
+from training.core.scorers import Columns, RewardScorer
+
+MOST_TOKENS = 256  # of a critique
+
+
+def criticised_pairs(
+    records: Sequence[tuple[int, Criticised]], tally: Tally, *, one_person: bool
+) -> list[tuple[int, CriticisedPair]]:
+    """Return pairs of criticised answers to one prompt, the one with the higher score preferred.
+
+    With `one_person` both scores are one annotator's: what is a 4 to one is a 3 to another. Equal scores say nothing of
+    which is better. The strength is the gap over the widest there is, 4.
+    """
+    groups: dict[tuple[str, str], list[tuple[int, Criticised]]] = defaultdict(list)
+    for line, record in records:
+        groups[prompt_hash(record.prompt), record.annotator if one_person else ""].append((line, record))
+    kept = []
+    for group in groups.values():
+        found = [
+            (first, second) if first[1].score > second[1].score else (second, first)
+            for first, second in itertools.combinations(group, 2)
+            if first[1].score != second[1].score and first[1].completion.strip() != second[1].completion.strip()
+        ]
+        if not found:
+            for line, _ in group:
+                tally.refuse("no_rival", line)
+        for (line, better), (_, worse) in found:
+            kept.append(
+                (
+                    line,
+                    CriticisedPair(
+                        prompt=better.prompt,
+                        chosen=better.completion,
+                        rejected=worse.completion,
+                        strength=(better.score - worse.score) / 4,
+                        audit=better.audit or worse.audit,
+                        domain=better.domain,
+                        chosen_critique=better.critique,
+                        rejected_critique=worse.critique,
+                    ),
+                )
+            )
+    return kept
+
+
+class Writer(nn.Module):
+    """A critique model as a language model: its backbone with the head's output layer, for `generate`."""
+
+    def __init__(self, model: RewardModel) -> None:
+        super().__init__()
+        assert isinstance(model.head, CritiqueHead)
+        self.backbone, self.head = model.backbone, model.head
+        self.config: Any = model.backbone.config
+
+    def forward(self, *, logits_to_keep: int = 0, **inputs: Tensor) -> SimpleNamespace:
+        hidden = self.backbone(**inputs).last_hidden_state
+        return SimpleNamespace(logits=self.head.words(hidden[:, -logits_to_keep:]))
+
+
+class CritiqueScorer(RewardScorer):
+    """Writes a critique of each answer, and scores the answer by it: never by one that somebody else wrote."""
+
+    def __init__(self, path: str, *, max_new_tokens: int = MOST_TOKENS, **more: Any) -> None:
+        super().__init__(path, **more)
+        if not isinstance(self.model.head, CritiqueHead):
+            raise RunError(f"{path} writes no critiques. Train the recipe critique-reward.")
+        self.max_new_tokens = max_new_tokens
+        self.writer = Writer(self.model).to(self.device)
+
+    @torch.inference_mode()
+    def criticise(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[tuple[str, float] | None]:
+        """Return the critique of each answer, most likely token by token, and the score it comes to.
+
+        None where an answer cannot be read or leaves no room for a critique. A critique that did not come to its end
+        is scored as if it had.
+        """
+        end = turn_of(self.tokenizer).end_id
+        room = self.longest - self.max_new_tokens
+        asked: dict[int, list[int]] = {}
+        for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
+            try:
+                encode_completion(self.tokenizer, text)
+                ids = encode_prompt(self.tokenizer, critique_asked(messages, text))
+            except Refused:
+                continue
+            if room > 0:
+                asked[index] = ids[-room:]
+        written: dict[int, str] = {}
+        encoded: dict[int, tuple[list[int], list[int]]] = {}
+        order = sorted(asked, key=lambda index: len(asked[index]))
+        for start in range(0, len(order), self.rows_at_once):
+            indices = order[start : start + self.rows_at_once]
+            draws = generate(
+                self.writer,
+                [asked[index] for index in indices],
+                n=1,
+                temperature=0,
+                max_new_tokens=self.max_new_tokens,
+                stop=frozenset((end,)),
+                seeds=[0] * len(indices),
+            )
+            for index, (draw,) in zip(indices, draws, strict=True):
+                ids = draw.ids[:-1] if draw.ended else draw.ids
+                written[index] = str(self.tokenizer.decode(ids, skip_special_tokens=True))
+                encoded[index] = (asked[index], [*ids, end])
+        scores = self._read(encoded, len(texts)).score
+        return [None if score is None else (written[index], score) for index, score in enumerate(scores)]
+
+    def columns(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
+        """Return the scores by the model's own critiques as the one column there is."""
+        scores = [None if told is None else told[1] for told in self.criticise(prompts, texts)]
+        values = [None if score is None else [score] for score in scores]
+        return Columns(self.model.head.names, values, [None] * len(texts), scores)
