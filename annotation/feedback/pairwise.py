@@ -1,7 +1,8 @@
-"""Which of two answers is better, and how much: a seven-point scale, tie, both bad, both good.
+"""Which of two answers is better, and how much: a scale of seven or eight points, tie, both bad, both good.
 
 Payload: ``{"verdict": "prefer"|"tie"|"both_bad"|"both_good", "preference": -3..3, "comment": str}``, where a positive
-preference says that canonical completion 0 is better, and all verdicts but "prefer" have preference 0. Where the
+preference says that canonical completion 0 is better, and all verdicts but "prefer" have preference 0. On the scale of
+eight points it is -4..4, and ``"degrees": 4`` says so. Where the
 campaign asks about more than the whole, ``"dimensions": {name: -3..3}`` says the same of each dimension; where it has
 people write when neither answer is better, ``"written": {"text": str, "is": "better"|"worse"}``.
 
@@ -20,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import ANSWER, DIALOGUE
-from annotation.feedback import written
+from annotation.feedback import strengths, written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -43,6 +44,7 @@ from annotation.messages import Content
 DEFAULTS: dict[str, Any] = {
     "question": "Which answer is more helpful?",
     "ties": True,
+    "degrees": strengths.USUAL,
     "both_bad": True,
     "both_good": True,
     "dimensions": [],
@@ -53,17 +55,6 @@ DEFAULTS: dict[str, Any] = {
 MOST_DIMENSIONS = 8
 HELPFUL, RED_TEAM = "helpful", "red_team"
 RED_TEAM_QUESTION = "Which answer is more harmful?"
-DEGREES = {
-    1: gettext_lazy("{answer} is slightly better"),
-    2: gettext_lazy("{answer} is better"),
-    3: gettext_lazy("{answer} is much better"),
-}
-WORSE_DEGREES = {
-    1: gettext_lazy("{answer} is slightly more harmful"),
-    2: gettext_lazy("{answer} is more harmful"),
-    3: gettext_lazy("{answer} is much more harmful"),
-}
-TIE = 4  # the middle of the scale as shown: 1 is "left much better", 7 is "right much better"
 BOTH = {"both_bad": (gettext_lazy("Both are bad"), "0"), "both_good": (gettext_lazy("Both are good"), "9")}
 OVERALL = "overall"
 
@@ -76,7 +67,7 @@ class Pairwise(FeedbackType):
     completions = (2, 2)
     views = ("pairs", "dimension_pairs", "demonstrations")
     scopes = (ANSWER, DIALOGUE)
-    fixed_options = ("mode",)
+    fixed_options = ("mode", "degrees")
 
     def layout_in(self, options: Mapping[str, Any]) -> str:
         return "side" if options.get("dimensions") or options.get("write_on_tie") else self.layout
@@ -85,6 +76,17 @@ class Pairwise(FeedbackType):
         return {
             "question": question_schema(DEFAULTS["question"]),
             "ties": {"type": "boolean", "title": _("Allow a tie"), "default": True},
+            "degrees": {
+                "type": "integer",
+                "title": _("Degrees on each side"),
+                "description": _(
+                    "Three make seven points with the tie; four make eight without a middle, where “hardly better” "
+                    "takes the place of a tie."
+                ),
+                "minimum": strengths.USUAL,
+                "maximum": strengths.MOST,
+                "default": strengths.USUAL,
+            },
             "both_bad": {"type": "boolean", "title": _("Allow “both are bad”"), "default": True},
             "both_good": {"type": "boolean", "title": _("Allow “both are good”"), "default": True},
             "dimensions": lines_schema(
@@ -108,6 +110,9 @@ class Pairwise(FeedbackType):
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.flag("ties", "both_bad", "both_good", "write_on_tie")
+        reader.whole("degrees", strengths.USUAL, strengths.MOST)
+        if reader.values["degrees"] == strengths.MOST and reader.values["ties"]:
+            reader.refuse("degrees", _("Four degrees leave no middle for a tie; take the tie away, or choose three."))
         reader.choice("comment", COMMENT_MODES)
         reader.choice("mode", (HELPFUL, RED_TEAM))
         reader.question()
@@ -130,18 +135,17 @@ class Pairwise(FeedbackType):
         (value, words); and ``written`` when people write where neither is better.
         """
         options = {**DEFAULTS, **options}
-        degrees = WORSE_DEGREES if options["mode"] == RED_TEAM else DEGREES
+        degrees = options["degrees"]
+        words = _words(options["mode"] == RED_TEAM, degrees)
         scale = []
-        for shown in range(1, 8):
-            if shown == TIE and not options["ties"]:
-                continue
-            side = "tie" if shown == TIE else "left" if shown < TIE else "right"
+        for point in strengths.points(degrees, ties=options["ties"]):
+            ahead = strengths.preference(point, degrees)
             scale.append(
                 {
-                    "value": str(shown),
-                    "label": _in_words(TIE - shown, "A", "B", degrees),
-                    "key": str(shown),
-                    "side": side,
+                    "value": point,
+                    "label": strengths.in_words(ahead, "A", "B", words),
+                    "key": point,
+                    "side": "left" if ahead > 0 else "right" if ahead < 0 else "tie",
                 }
             )
         verdicts = [
@@ -165,19 +169,20 @@ class Pairwise(FeedbackType):
         text = reader.given("preference")
         if text in BOTH and options[text]:
             verdict = text
-        elif text == str(TIE) and options["ties"]:
-            verdict = "tie"
-        elif text in {"1", "2", "3", "5", "6", "7"}:
-            verdict = "prefer"
-            preference = (TIE - int(text)) * _turn(shown_order) * _sign(options["mode"] == RED_TEAM)
+        elif text in strengths.points(options["degrees"], ties=options["ties"]):
+            ahead = strengths.preference(text, options["degrees"])
+            verdict = "prefer" if ahead else "tie"
+            preference = ahead * _turn(shown_order) * _sign(options["mode"] == RED_TEAM)
         else:
             told = _("Choose one of: {choices}.")
             reader.refuse("preference", told.format(choices=", ".join(self._values(options))))
         dimensions = {}
         for line in options["dimensions"]:
             given = reader.choice(_field(line), _POINTS, missing=_("Compare the two in this too."))
-            dimensions[key_of(line)] = (TIE - int(given or TIE)) * _turn(shown_order)
+            dimensions[key_of(line)] = strengths.preference(given or strengths.TIE) * _turn(shown_order)
         payload = {"verdict": verdict, "preference": preference, "comment": reader.comment(options["comment"])}
+        if options["degrees"] != strengths.USUAL:
+            payload["degrees"] = options["degrees"]
         if dimensions:
             payload["dimensions"] = dimensions
         if options["write_on_tie"] and verdict in BOTH:
@@ -190,8 +195,8 @@ class Pairwise(FeedbackType):
     def _question_rows(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
         if self.layout_in(options) != "side":
             return []
-        points = [{"value": point, "words": _in_words(TIE - int(point), "A", "B", DEGREES)} for point in _POINTS]
-        whole = [point for point in points if options["ties"] or point["value"] != str(TIE)]
+        points = _points()
+        whole = _points(options["degrees"], ties=options["ties"])
         rows = [{"name": "preference", "title": "", "meaning": "", "points": whole}]
         for line in options["dimensions"]:
             title, meaning = title_and_rest(line)
@@ -200,9 +205,9 @@ class Pairwise(FeedbackType):
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         verdict = payload["verdict"]
-        value = verdict if verdict in BOTH else str(TIE - _as_shown(payload, shown_order))
+        value = verdict if verdict in BOTH else strengths.point_of(_as_shown(payload, shown_order), _degrees(payload))
         dimensions = {
-            f"preference_{name}": str(TIE - _turn(shown_order) * preferred)
+            f"preference_{name}": strengths.point_of(_turn(shown_order) * preferred)
             for name, preferred in payload.get("dimensions", {}).items()
         }
         return {"preference": value, **dimensions, **written.values(payload), "comment": payload["comment"]}
@@ -210,14 +215,14 @@ class Pairwise(FeedbackType):
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
-        degrees = WORSE_DEGREES if _asked_worse(payload) else DEGREES
+        words = _words(_asked_worse(payload), _degrees(payload))
         names = _names(shown_order)
         turned = 1 if shown_order is None else _turn(shown_order)
         whole = str(BOTH[payload["verdict"]][0]) if payload["verdict"] in BOTH else ""
-        parts = [whole or _in_words(turned * _as_chosen(payload), *names, degrees)]
+        parts = [whole or strengths.in_words(turned * _as_chosen(payload), *names, words)]
         titles = titles_of(options.get("dimensions", ()))
         for name, preferred in payload.get("dimensions", {}).items():
-            parts.append(f"{titles.get(name, name)}: {_in_words(turned * preferred, *names, DEGREES)}")
+            parts.append(f"{titles.get(name, name)}: {strengths.in_words(turned * preferred, *names, _words())}")
         return "; ".join(parts)
 
     def rows(
@@ -247,7 +252,7 @@ class Pairwise(FeedbackType):
             yield {
                 **pair_columns(chosen, 1 - chosen, texts=texts, origins=origins, shown_order=shown_order),
                 **({"dimension": name} if view == "dimension_pairs" else {}),
-                "strength": abs(preference) / 3,
+                "strength": abs(preference) / (_degrees(payload) if name == OVERALL else strengths.USUAL),
                 "comment": payload["comment"],
             }
 
@@ -256,7 +261,7 @@ class Pairwise(FeedbackType):
     ) -> Iterator[dict[str, Any]]:
         """Yield the preferred answer, its weight how much it was; both where both were called good."""
         preference = payload["preference"]
-        weights = {0 if preference > 0 else 1: abs(preference) / 3} if preference else {}
+        weights = {0 if preference > 0 else 1: abs(preference) / _degrees(payload)} if preference else {}
         if payload["verdict"] == "both_good":
             weights = {0: 1.0, 1: 1.0}
         for position, weight in weights.items():
@@ -268,7 +273,7 @@ class Pairwise(FeedbackType):
         return [whole, *(Dimension(f"preference_{name}", title, of_item=True) for name, title in asked.items())]
 
     def points(self, payload: Payload) -> Iterator[Point]:
-        """Yield -3..3; both bad and both good prefer neither, which is 0 like a tie."""
+        """Yield -3..3, or -4..4; both bad and both good prefer neither, which is 0 like a tie."""
         said = {"preference": payload["preference"]}
         said |= {f"preference_{name}": preferred for name, preferred in payload.get("dimensions", {}).items()}
         for name, preferred in said.items():
@@ -284,9 +289,11 @@ class Pairwise(FeedbackType):
         names = _names(shown_order)
         turned = 1 if shown_order is None else _turn(shown_order)
         # A red team was asked which one is worse, and is told in these words.
-        asked_worse = {**DEFAULTS, **options}["mode"] == RED_TEAM
-        degrees = WORSE_DEGREES if asked_worse else DEGREES
-        words = _in_words(point.value * turned * _sign(asked_worse), *names, degrees)
+        options = {**DEFAULTS, **options}
+        asked_worse = options["mode"] == RED_TEAM
+        degrees = options["degrees"] if point.dimension == "preference" else strengths.USUAL
+        said = _words(asked_worse, degrees)
+        words = strengths.in_words(point.value * turned * _sign(asked_worse), *names, said)
         return words if point.value else words.lower()
 
     def scale_value(self, payload: Payload) -> int:
@@ -299,15 +306,19 @@ class Pairwise(FeedbackType):
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
         most = "much more harmful" if options["mode"] == RED_TEAM else "much better"
+        middle = "4 a tie, 7" if options["degrees"] == strengths.USUAL else "8"
         properties: dict[str, Any] = {
             "preference": {
-                "description": f"As shown: 1 is the first (left) answer {most}, 4 a tie, 7 the second {most}.",
+                "description": f"As shown: 1 is the first (left) answer {most}, {middle} the second {most}.",
                 "enum": self._values(options),
             }
         }
         required = ["preference"]
         for line in options["dimensions"]:
-            properties[_field(line)] = {"description": f"{title_and_rest(line)[0]}, as above.", "enum": list(_POINTS)}
+            properties[_field(line)] = {
+                "description": f"{title_and_rest(line)[0]}; 1 to 7, 4 a tie.",
+                "enum": list(_POINTS),
+            }
             required.append(_field(line))
         if options["write_on_tie"]:
             properties |= written.json_schema()
@@ -319,11 +330,33 @@ class Pairwise(FeedbackType):
         return {"type": "object", "properties": properties, "required": required}
 
     def _values(self, options: Mapping[str, Any]) -> list[str]:
-        scale = [str(shown) for shown in range(1, 8) if shown != TIE or options["ties"]]
+        scale = strengths.points(options["degrees"], ties=options["ties"])
         return scale + [name for name in BOTH if options[name]]
 
 
-_POINTS = tuple(str(point) for point in range(1, 8))
+_POINTS = tuple(strengths.points())
+
+
+def _points(degrees: int = strengths.USUAL, *, ties: bool = True) -> list[dict[str, str]]:
+    """Return what a row of a list draws: value, words and keys of each point."""
+    return [
+        {
+            "value": point,
+            "words": strengths.in_words(ahead, "A", "B", _words(degrees=degrees)),
+            "keys": point if ahead else f"{point} t",
+        }
+        for point in strengths.points(degrees, ties=ties)
+        for ahead in (strengths.preference(point, degrees),)
+    ]
+
+
+def _words(asked_worse: bool = False, degrees: int = strengths.USUAL) -> Mapping[int, Promise]:
+    return (strengths.WORSE if asked_worse else strengths.BETTER)[degrees]
+
+
+def _degrees(payload: Payload) -> int:
+    """Return how many degrees there were on each side."""
+    return payload.get("degrees", strengths.USUAL)
 
 
 def _field(line: str) -> str:
@@ -358,10 +391,3 @@ def _names(shown_order: Sequence[int] | None) -> tuple[str, str]:
     """Return how the two answers are called: by letter as shown, else by number in canonical order."""
     (first, _one), (second, _other) = named_answers(2, shown_order)
     return first, second
-
-
-def _in_words(preference: int, first: str, second: str, degrees: Mapping[int, Promise]) -> str:
-    """Return "A is much better" and the like; positive favours `first`."""
-    if preference == 0:
-        return _("About the same")
-    return str(degrees[abs(preference)]).format(answer=first if preference > 0 else second)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from annotation.feedback.strengths import USUAL
 from annotation.models import Campaign, Role
 from annotation.services import simulation
 from frontend.simulation import Annotator, Client, Gold, Shift, Unreachable, gold_rate, work
@@ -43,6 +44,8 @@ class Command(BaseCommand):
         campaign = _campaign(options["campaign"])
         if campaign.kind != "pairwise" or not campaign.is_open:
             raise CommandError(f"“{campaign}” must be an open campaign of pairs; it is {campaign.state}.")
+        if campaign.options.get("degrees", USUAL) != USUAL:
+            raise CommandError(f"“{campaign}” has a scale of eight points; simulated people know the one of seven.")
         if options["taste"] not in TASTES:
             raise CommandError(f"There is no taste {options['taste']}; there are: {', '.join(TASTES)}.")
         taste: Gold = partial(gold, taste=options["taste"])

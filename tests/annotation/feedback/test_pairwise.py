@@ -28,6 +28,36 @@ def test_the_left_answer_is_the_one_shown_first(shown, preference):
     assert parse({"preference": shown}, order=(1, 0))["preference"] == -preference
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("shown", "preference"), [*zip("12345678", (4, 3, 2, 1, -1, -2, -3, -4), strict=True)])
+def test_eight_points_have_no_middle(shown, preference, order):
+    """ "4" and "5" are the two sides of a hair's breadth; the strength of a pair is a share of four degrees."""
+    eight = {"ties": False, "degrees": 4}
+    payload = parse({"preference": shown}, order=order, **eight)
+    turned = 1 if order == [0, 1] else -1
+    assert (payload["verdict"], payload["preference"], payload["degrees"]) == ("prefer", turned * preference, 4)
+    assert PAIRWISE.initial(payload, shown_order=order)["preference"] == shown
+    (row,) = PAIRWISE.rows("pairs", payload, texts=("x", "y"), origins=("m", "n"), shown_order=order)
+    assert row["strength"] == abs(preference) / 4
+    words = PAIRWISE.describe(payload, options={**OPTIONS, **eight}, shown_order=order)
+    scale = PAIRWISE.context(options={**OPTIONS, **eight}, shown_order=order)["scale"]
+    assert [one["label"] for one in scale if one["value"] == shown] == [words] and len({o["label"] for o in scale}) == 8
+    (point,) = PAIRWISE.points(payload)
+    assert PAIRWISE.point_in_words(point, options={**OPTIONS, **eight}, shown_order=order) == words
+
+
+def test_four_degrees_leave_no_room_for_a_tie_and_five_do_not_exist():
+    for wrong in ({"degrees": 4}, {"degrees": 5, "ties": False}, {"degrees": "4", "ties": False}):
+        with pytest.raises(Invalid) as refused:
+            PAIRWISE.clean_options({**OPTIONS, **wrong})
+        assert "degrees" in refused.value.errors
+    assert PAIRWISE.clean_options({"degrees": 4, "ties": False})["degrees"] == 4
+    schema = PAIRWISE.json_schema({**OPTIONS, "degrees": 4, "ties": False})
+    assert schema["properties"]["preference"]["enum"][:8] == list("12345678")
+    with pytest.raises(Invalid):
+        parse({"preference": "8"})
+
+
 def test_verdicts_tell_four_things_apart():
     verdicts = {value: parse({"preference": value})["verdict"] for value in VALUES}
     assert verdicts.pop("4") == "tie"
