@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from annotation.importing import kept_files, leftovers, refusals, uploads
-from annotation.services import block_counts, proposals, quality, queue, webhooks
+from annotation.services import block_counts, passwords, proposals, quality, queue, webhooks
 
 
 @shared_task(ignore_result=True)
@@ -44,6 +44,12 @@ def delete_leftovers() -> None:
 def propose_principles(proposal_id: int) -> None:
     """Find the principles that a critique speaks of."""
     proposals.fill(proposal_id=proposal_id)
+
+
+@shared_task(ignore_result=True)
+def send_password_links(email: str, host: str, secure: bool, language: str) -> None:
+    """Send a link to whoever has this address, if anybody."""
+    passwords.send_links(email=email, host=host, secure=secure, language=language)
 
 
 @shared_task(ignore_result=True)

@@ -58,6 +58,8 @@ WORDS = {
     "run.retried": _("{target} was tried again"),
     "webhook.added": _("{target} is told what happens"),
     "webhook.removed": _("{target} is told nothing more"),
+    "account.email_changed": _("The e-mail address of an account was changed"),
+    "account.password_reset": _("A lost password was replaced by a link sent by e-mail"),
     "person.erased": _("The data of a person was erased"),
     "snapshot.frozen": _("{target} was frozen"),
     "token.made": _("A token was made: {target}"),

@@ -161,11 +161,15 @@ ATTUNE_OIDC = {
     # Whether somebody who is unknown here gets an account; without it they need one first, and connect it.
     "creates": env.bool("OIDC_CREATES_ACCOUNTS", default=True),
 }
-# Invitations can be sent when this names a server: smtp+tls://user:password@host:587. Otherwise they are handed over.
+# Invitations, and links for lost passwords, are sent when this names a server: smtp+tls://user:password@host:587.
+# Otherwise invitations are handed over, and links stand in the log of the worker.
 _mail = env.str("EMAIL_URL", default="")
 ATTUNE_SENDS_MAIL = bool(_mail)
 if _mail:
     vars().update(env.email_url_config(_mail))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+PASSWORD_RESET_TIMEOUT = 60 * 60 * 4
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="attune@localhost")
 OTP_TOTP_ISSUER = "Attune"

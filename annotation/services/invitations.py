@@ -109,6 +109,8 @@ def accept_with_new_account(*, secret: str, username: str, password: str) -> Use
         errors["password"] = list(error.messages)
     if errors:
         raise Invalid(" ".join(text for texts in errors.values() for text in texts), errors)
+    if (invited := find(secret)) is not None:
+        user.email = invited.email  # the link came to it, so it is theirs
     user.set_password(password)
     user.save(force_insert=True)
     accept(secret=secret, user=user)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
@@ -12,13 +13,14 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from annotation import attempts
 from annotation.errors import Invalid
-from annotation.models import TokenGrant
-from annotation.services import second_factor, tokens
+from annotation.models import TokenGrant, User
+from annotation.services import passwords, second_factor, tokens
 from frontend.decorators import signed_in
 from frontend.forms.tokens import TokenForm
 from frontend.http import SignedInRequest, say
@@ -37,6 +39,24 @@ class SignInForm(AuthenticationForm):
         if attempts.is_locked(self.cleaned_data.get("username", ""), self.request):
             raise ValidationError(attempts.locked_message(), code="locked")
         return super().clean()
+
+
+class EmailForm(forms.Form):
+    """Where a link for a lost password goes. Asks for the password, as whoever has the address can set another one."""
+
+    email = forms.EmailField(label=gettext_lazy("E-mail address"), required=False, max_length=254)
+    current = forms.CharField(
+        label=gettext_lazy("Your password"), widget=forms.PasswordInput({"autocomplete": "current-password"})
+    )
+
+    def __init__(self, user: User, data: Any = None) -> None:
+        super().__init__(data, initial={"email": user.email}, prefix="email")
+        self._user = user
+
+    def clean_current(self) -> str:
+        if not self._user.check_password(self.cleaned_data["current"]):
+            raise ValidationError(_("That is not your password."))
+        return ""
 
 
 class SignIn(LoginView):
@@ -74,6 +94,11 @@ def profile(request: SignedInRequest) -> HttpResponse:
         revoked = _is_id(grant) and tokens.revoke(user=request.user, grant_id=int(grant))
         say(request, _("The token was revoked.") if revoked else _("That token had been revoked already."))
         return redirect("profile")
+    email_form = EmailForm(request.user, request.POST if action == "email" else None)
+    if action == "email" and email_form.is_valid():
+        passwords.set_email(user=request.user, email=email_form.cleaned_data["email"])
+        say(request, _("Your e-mail address was changed."))
+        return redirect("profile")
     form = TokenForm(request.POST if action == "make" else None)
     if action == "make" and form.is_valid():
         try:
@@ -87,11 +112,12 @@ def profile(request: SignedInRequest) -> HttpResponse:
         "grants": grants,
         "made": made,
         "token_form": form,
+        "email_form": email_form,
         "campaigns": _roles(request),
         "oidc": provider_name(),
         "identities": request.user.identities.count() if provider_name() else 0,
     }
-    return render(request, "account/profile.html", context, status=422 if form.errors else 200)
+    return render(request, "account/profile.html", context, status=422 if form.errors or email_form.errors else 200)
 
 
 def _is_id(text: str) -> bool:

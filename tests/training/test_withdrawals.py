@@ -12,7 +12,7 @@ from django.test import Client
 from annotation import datasets, personal_data
 from annotation.errors import Invalid
 from annotation.models import Assignment, Event, Feedback, Task, User
-from annotation.services import erasure, queue
+from annotation.services import erasure, events, queue
 from tests.factories import judge, make_assignment, make_campaign, make_user
 from training.models import ModelVersion, Snapshot
 from training.services import snapshots, withdrawals
@@ -60,6 +60,8 @@ def test_all_of_it_comes_as_files_without_secrets(world, annotator):
 
 
 def test_erased_is_erased_and_marked(world, lead, annotator):
+    name = annotator.username
+    events.record(campaign=world[0], actor=lead, action="member.added", target=name)
     campaign, alone, both, first, second, clean = world
     held = make_assignment(annotator, campaign)
     before = {task.pk: (task.done, task.seats, task.state) for task in Task.objects.all()}
@@ -84,6 +86,8 @@ def test_erased_is_erased_and_marked(world, lead, annotator):
     campaign.memberships.create(user=newcomer, role="annotator")
     assert sum(queue.next_task(user=newcomer, campaign=campaign) is not None for _ in range(1)) == 1
     assert Event.objects.filter(action="person.erased").count() == 1
+    assert not Event.objects.filter(target=name).exists()
+    assert Event.objects.get(target=gone.pseudonym).action == "member.added"
     again = snapshots.freeze(campaign=campaign, view="pairs", filters={}, actor=lead)
     assert again.pk == alone.pk, "without them, the rows are those of the one that never had them"
 
