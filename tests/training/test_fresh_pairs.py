@@ -32,7 +32,7 @@ def world(monkeypatch: Any) -> World:
 
 def more(world: World, prompts: list[str]) -> None:
     for prompt in prompts:
-        make_task(world.campaign, prompt=prompt)
+        make_task(world.campaign, prompt=prompt, external_id=prompt)
         judge(world.annotator, world.campaign)
 
 
