@@ -29,6 +29,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("login", "get", {}, (200, 302, 302, 302, 302, 302, 302)),
     ("second-step", "get", {}, (302,) * 7),
     ("second-factor", "get", {}, SIGNED_IN),
+    ("lost-password", "get", {}, (200,) * 7),
+    ("password_reset_confirm", "get", {}, (200,) * 7),
     # There is no provider here; what it does is tested with one.
     ("oidc", "get", {}, (404,) * 7),
     ("oidc-callback", "get", {}, (404,) * 7),
@@ -72,6 +74,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("invitation", "get", {}, (404,) * 7),  # there is none; taken in its own test
     ("password", "get", {}, SIGNED_IN),
     ("operations", "get", {}, READERS),
+    ("policies", "get", {}, READERS),
+    ("policies-csv", "get", {}, READERS),
     ("campaign-hours", "get", {}, LEADS),
     ("audit", "get", {}, LEADS),
     ("server-audit", "get", {}, (302, 404, 404, 404, 404, 404, 200)),
@@ -123,8 +127,9 @@ def arguments(world: World) -> dict[str, Any]:
         "campaign_id": world.campaign.pk,
         "event_id": Event.objects.filter(campaign=world.campaign)[0].pk,
         "token": "unknown",
-        "part": "people",
+        "part": "agreement",  # of the two pages that have parts
         "secret": "unknown",
+        "uidb64": "MQ",
         "task_id": world.campaign.tasks.first().pk,
         "recipe_name": "bradley-terry",
         "run_id": (run := start_run(world)).pk,

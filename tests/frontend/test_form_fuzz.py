@@ -152,6 +152,7 @@ def tried() -> Tried:
         "event_id": 1,
         "token": "unknown",
         "secret": "unknown",
+        "uidb64": "MQ",
         "pseudonym": world.annotator.pseudonym,
         "part": "agreement",
         "task_id": world.campaign.tasks.earliest("id").pk,
