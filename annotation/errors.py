@@ -31,6 +31,12 @@ class NotAgreed(AnnotationError):
     status = 409
 
 
+class NotQualified(AnnotationError):
+    """The person has to pass the campaign's test first, or was paused and waits for a lead."""
+
+    status = 409
+
+
 class TooMany(AnnotationError):
     """The person has as many of these as one may have at a time."""
 

@@ -151,6 +151,11 @@ def assignment_for(user: User | AnonymousUser, key: str) -> Assignment:
 def _enter(campaign: Campaign, memberships: list[Membership]) -> None:
     """Set on the campaign what it is to the person of these memberships."""
     campaign.agreed = campaign.wellbeing == Campaign.Wellbeing.NONE or any(one.agreed_at for one in memberships)
+    # Whoever leads a campaign knows its answers.
+    qualifying = not campaign.test_tries or any(one.qualified_at or one.role == Role.LEAD for one in memberships)
+    campaign.qualified = qualifying
+    campaign.paused_at = max((one.paused_at for one in memberships if one.paused_at), default=None)
+    campaign.warned_at = max((one.warned_at for one in memberships if one.warned_at), default=None)
     skills = {skill for one in memberships for skill in one.skills}
     campaign.returned = sum(one.returned for one in memberships)
     campaign.declined = tuple(sorted({category for one in memberships for category in one.declined}))

@@ -14,7 +14,8 @@ from django.db.models import Field, Model, QuerySet
 from annotation.models import User
 
 # What opens doors is not told again, not even to whose doors they are.
-_SECRET = ("password", "secret", "digest", "token", "key")
+# Nor which items are gold: that is about the items, and would tell everybody their answers.
+_SECRET = ("password", "secret", "digest", "token", "key", "is_gold")
 CHUNK = 1000
 
 

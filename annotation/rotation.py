@@ -83,8 +83,10 @@ def first_gold(user: Any, campaign: Any, barred: Any, order: Any, *, states: Seq
     came_to = Case(When(in_the_way=0, then=asked), default=Value("barred"), output_field=CharField())
     is_open = Exists(Campaign.objects.filter(pk=campaign, state=Campaign.State.OPEN))
     of_gold = Q(gold__purpose__in=MIXED, gold__retired_at__isnull=True)
+    # Who gave the answer knows it.
+    not_theirs = Q(gold__created_by__isnull=True) | ~Q(gold__created_by=user)
     return (
-        Task.objects.filter(of_gold, is_open, campaign=campaign)
+        Task.objects.filter(of_gold, not_theirs, is_open, campaign=campaign)
         .exclude(state=Task.State.WITHDRAWN)
         .alias(in_the_way=F("tags").bitand(barred))
         .alias(came_to=came_to)

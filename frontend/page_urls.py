@@ -18,6 +18,7 @@ from frontend.views import (
     proposals,
     readability,
     second_factor,
+    trials,
     wellbeing,
     work,
 )
@@ -46,6 +47,8 @@ urlpatterns = [
     path("work/<int:campaign_id>/wellbeing/", wellbeing.choices, name="work-wellbeing"),
     path("work/<int:campaign_id>/leave/", wellbeing.leave, name="work-leave"),
     path("work/<int:campaign_id>/stop/", wellbeing.stop, name="work-stop"),
+    path("work/<int:campaign_id>/trial/", trials.trial, name="work-trial"),
+    path("work/<int:campaign_id>/seen/", trials.seen, name="work-seen"),
     path("work/<int:campaign_id>/skip/", work.skip, name="work-skip"),
     path("work/<int:campaign_id>/draft/", work.draft, name="work-draft"),
     path("work/<int:campaign_id>/propose/", proposals.propose, name="work-propose"),

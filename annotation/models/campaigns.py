@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -103,6 +105,11 @@ class Campaign(models.Model):
 
     # Whether who is asking was told what may come and agreed; set by `annotation.permissions.campaign_for`.
     agreed: bool = True
+    # Whether who is asking passed the campaign's test, or needs none; set there as well, like the next two.
+    qualified: bool = True
+    # Since when they are given nothing, and since when they have something to be told of their attention.
+    paused_at: datetime | None = None
+    warned_at: datetime | None = None
     # Which items are not for who is asking, as `annotation.routing.barred` counts them; set there as well.
     barred: int = 0
     # How many judgements of who is asking a reviewer sent back; set there as well.

@@ -6,7 +6,7 @@ the queue passes them by, and are handed out by `annotation.rotation` and `servi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -35,6 +35,16 @@ def set_gold(*, task: Task, value: Any, actor: User) -> Gold:
     arrange(campaign=campaign, tasks=[task.pk])
     _record(campaign, actor, "gold.set", task, {"gold": (before, _kept(stored))})
     return stored
+
+
+def from_judgement(
+    *, judged: Feedback, actor: User, tolerance: Mapping[str, float | None] | None = None, purpose: str = ""
+) -> Gold:
+    """Make what a judgement says the right answer to its item; raises `Invalid` where gold cannot be what it says."""
+    task = judged.task
+    answer = kind(judged.kind).initial(judged.payload, shown_order=range(answers_of(task)))
+    given = {"answer": answer, "tolerance": tolerance, **({"purpose": purpose} if purpose else {})}
+    return set_gold(task=task, value=given, actor=actor)
 
 
 @transaction.atomic

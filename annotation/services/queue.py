@@ -33,7 +33,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation import limits, rotation
-from annotation.errors import LeaseLost, NotAgreed
+from annotation.errors import LeaseLost, NotAgreed, NotQualified
 from annotation.limits import BETWEEN
 from annotation.models import Assignment, Campaign, Task, User
 from annotation.prepared import Insert, Select, Update
@@ -129,7 +129,7 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
     With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
     that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Nor
     does one of which this person had enough for now; see `annotation.limits`. Raises `NotAgreed` for who was not
-    told yet what they may have to read.
+    told yet what they may have to read, and `NotQualified` for who has a test to pass or was paused.
 
     SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction;
     2 more where the campaign mixes in items whose answer is known.
@@ -140,6 +140,15 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
         expected = str(campaign.get_wellbeing_display())
         told = _("In this campaign {expected}. Read what it is about and agree to it before you take an item.")
         raise NotAgreed(told.format(expected=expected[:1].lower() + expected[1:]))
+    if campaign.paused_at:
+        raise NotQualified(
+            _(
+                "Your work here is paused, because attention checks among your last items had other answers. A lead "
+                "looks at it and lets you go on; what you judged is kept."
+            )
+        )
+    if not campaign.qualified:
+        raise NotQualified(_("Pass the test of this campaign first; it begins with practice."))
     place = 1 if ahead else 0
     for _again in range(5):
         held = _HELD.all(user=user.pk, campaign=campaign.pk)

@@ -19,7 +19,7 @@ from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLos
 from annotation.feedback import kind, shown_images
 from annotation.models import Assignment, Campaign, Feedback, Returned, Task, User
 from annotation.prepared import Insert, Select, Update
-from annotation.services import blocks, returning, second_look, webhooks
+from annotation.services import attention, blocks, returning, second_look, webhooks
 from annotation.services.queue import ONE_SEAT_MORE, lock_task
 from annotation.signals import task_completed
 from annotation.storable import unstorable
@@ -189,6 +189,7 @@ def _store(
             _CLOSE(pk=held.pk, now=now)
         blocks.mark(task)
         second_look.pass_on(feedback)
+        attention.look(feedback)
         if held.campaign.listens:
             webhooks.feedback_created(feedback, task)
     except (LeaseLost, CampaignClosed) as lost:

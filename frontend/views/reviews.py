@@ -127,6 +127,7 @@ def _page(
         "alike": len(questions) - len(shown),
         "taken_over": bool(values),
         "standing": reviews.decision(task),
+        "may_give_gold": reader and may(request.user, campaign, Action.IMPORT),
         "causes": Cause.choices,
         "tabs": page_tabs(request, campaign, reader=reader),
     }

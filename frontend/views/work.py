@@ -30,7 +30,7 @@ from annotation.feedback.fields import shortened
 from annotation.messages import Message, in_words
 from annotation.models import Assignment, Campaign, Feedback
 from annotation.permissions import assignment_for
-from annotation.services import queue, returning, setting_aside, submission, wellbeing
+from annotation.services import attention, queue, returning, setting_aside, submission, wellbeing
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.views.items import shown_item
@@ -84,12 +84,14 @@ def work(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         return _submit(request, campaign)
     if not campaign.agreed:
         return warning(request, campaign)
+    if "ahead" in request.GET and halted(campaign):
+        return HttpResponse(status=204)
     if key := request.GET.get("item"):
         assignment = own(request, campaign, key)
         if assignment.state in (Assignment.State.SUBMITTED, Assignment.State.OPEN):
             return screen(request, campaign, assignment)
         say(request, _("That item was handed back; this is your next one."), level=messages.INFO)
-    if "look" in request.GET:
+    if "look" in request.GET and not halted(campaign):
         get_token(request)  # a script whose token is out of date comes here for a new one
         return screen(request, campaign, None)
     if "ahead" in request.GET:
@@ -228,9 +230,27 @@ def warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     return page(request, "work/warning.html", context, fragment="work/_warning.html")
 
 
+def halted(campaign: Campaign) -> bool:
+    """Return whether something stands before this person's next item: a test, a word on their attention, a pause."""
+    return campaign.paused_at is not None or campaign.warned_at is not None or not campaign.qualified
+
+
+def halt(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Return what stands in the place of an item: that they are paused, what they missed, or the way to the test."""
+    checks = attention.last_checks(request.user, campaign) if campaign.paused_at or campaign.warned_at else []
+    context = {
+        **campaign_context(campaign),
+        "checks": len(checks),
+        "missed": sum(one.is_missed for one in checks),
+    }
+    return page(request, "work/halt.html", context, fragment="work/_halt.html")
+
+
 def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if not campaign.agreed:  # the lead said what may come only after this person had begun
         return warning(request, campaign)
+    if halted(campaign):
+        return halt(request, campaign)
     return screen(request, campaign, queue.next_task(user=request.user, campaign=campaign))
 
 

@@ -1,0 +1,159 @@
+"""Gold whose answer can be told from outside: what a campaign's own items and judgements show of it.
+
+The report is for leads, as evidence; nothing acts on it. See `annotation.quality.leaks` for what each check means.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+from django.db.models import Count
+
+from annotation import gold
+from annotation.feedback import kind
+from annotation.messages import text_of
+from annotation.models import Assignment, Campaign, Feedback, Gold, Task
+from annotation.quality import leaks
+from annotation.rotation import MIXED
+
+# Newest judgements that are looked at, and other items whose texts are compared with gold.
+NEWEST = 20_000
+ITEMS = 20_000
+SHOWN = 20
+
+
+def report(campaign: Campaign) -> dict[str, Any]:
+    """Return ``twins``, ``elsewhere``, ``findings`` and ``change``, each with its evidence. Five SQL statements."""
+    known = {
+        one.task_id: one
+        for one in Gold.objects.filter(task__campaign=campaign, retired_at=None, purpose__in=MIXED)
+        .select_related("task")
+        .order_by("task_id")
+    }
+    seen, people = _seen(campaign, known)
+    findings = [
+        leaks.same_side(seen),
+        leaks.comes_first(seen, people=people, percent=campaign.gold_percent),
+        leaks.answered_faster(seen),
+        _always_the_same(campaign, list(known.values())),
+    ]
+    change = leaks.later_over_earlier(seen)
+    return {
+        "gold": len(known),
+        "judgements": len(seen),
+        "twins": _twins(campaign, known),
+        "elsewhere": _elsewhere(campaign, known),
+        "findings": [asdict(one) for one in findings],
+        "change": {**asdict(change), "leaks": change.leaks},
+    }
+
+
+def _seen(campaign: Campaign, known: dict[int, Gold]) -> tuple[list[leaks.Seen], int]:
+    """Return the first judgements of gold, the oldest first, and how many people judged anything."""
+    feedback_kind = kind(campaign.kind)
+    rows = list(
+        Feedback.objects.filter(campaign=campaign, version=1, is_review=False)
+        .order_by("-id")
+        .values_list("task_id", "user_id", "payload", "shown_order", "active_seconds", "seconds", "task__content")[
+            :NEWEST
+        ]
+    )[::-1]
+    paces: dict[int, list[float]] = defaultdict(list)
+    found = []
+    places: Counter[int] = Counter()
+    for task, user, payload, order, active, seconds, content in rows:
+        place = places[user]
+        places[user] += 1
+        time = seconds if active is None else active
+        pace = time / max(1, _words(content)) if time is not None else None
+        if task not in known:
+            if pace is not None:
+                paces[user].append(pace)
+            continue
+        compared = gold.compare(feedback_kind, _answer(known[task]), payload, options=campaign.options)
+        right = sum(part.is_hit for part in compared) / len(compared) if compared else None
+        value = feedback_kind.scale_value(known[task].payload)
+        first = None if not value or len(order) != 2 else order[0] == (0 if value > 0 else 1)
+        if right is not None:
+            found.append((task, user, place, right, first, pace))
+    usual = {user: median(of_one) for user, of_one in paces.items() if len(of_one) >= leaks.LEAST}
+    return [
+        leaks.Seen(
+            task, user, place, right, first, pace / usual[user] if pace is not None and usual.get(user) else None
+        )
+        for task, user, place, right, first, pace in found
+    ], len(places)
+
+
+def _always_the_same(campaign: Campaign, known: Sequence[Gold]) -> leaks.Finding:
+    """Return how much gold is right for who always gives the answer that gold has most often."""
+    feedback_kind = kind(campaign.kind)
+    verdicts = [feedback_kind.verdict(one.payload, options=campaign.options) for one in known]
+    # Where two answers are compared the side is drawn, so that always the same one is right in half of them.
+    drawn = any(feedback_kind.scale_value(one.payload) for one in known)
+    if not known or drawn:
+        return leaks.always_the_same([], 0.5)
+    commonest = Counter(map(str, verdicts)).most_common(1)[0][0]
+    example = next(one for one, verdict in zip(known, verdicts, strict=True) if str(verdict) == commonest)
+    hits = []
+    for one in known:
+        compared = gold.compare(feedback_kind, _answer(one), example.payload, options=campaign.options)
+        hits.append(bool(compared) and all(part.is_hit for part in compared))
+    return leaks.always_the_same(hits, 1 / max(1, len(set(map(str, verdicts)))))
+
+
+def _twins(campaign: Campaign, known: dict[int, Gold]) -> list[dict[str, Any]]:
+    """Return the other items whose text is nearly that of gold: who judged one of them knows the other."""
+    others = (
+        Task.objects.filter(campaign=campaign)
+        .exclude(pk__in=known)
+        .order_by("-id")
+        .values_list("pk", "external_id", "content")[:ITEMS]
+    )
+    names = {pk: one.task.external_id for pk, one in known.items()}
+    texts = {pk: _text(one.task.content) for pk, one in known.items()}
+    found = []
+    if known:
+        named: dict[Any, str] = {}
+
+        def coming() -> Any:
+            for pk, external_id, content in others.iterator(chunk_size=1000):
+                named[pk] = external_id
+                yield pk, _text(content)
+
+        for one, other, alike in leaks.twins(texts, coming())[:SHOWN]:
+            found.append({"gold": names[one], "item": named[other], "task": one, "alike": round(alike, 3)})
+    return found
+
+
+def _elsewhere(campaign: Campaign, known: dict[int, Gold]) -> list[dict[str, Any]]:
+    """Return gold whose id is an item's of another campaign too that people of this one judged: how many, of each."""
+    names = {one.task.external_id: pk for pk, one in known.items()}
+    mine = Assignment.objects.filter(campaign=campaign).order_by().values("user").distinct()
+    judged = (
+        Feedback.objects.current()
+        .filter(task__external_id__in=names, user__in=mine)
+        .exclude(campaign=campaign)
+        .order_by()
+        .values_list("task__external_id")
+        .annotate(people=Count("user", distinct=True))
+    )
+    rows = [{"gold": name, "task": names[name], "people": people} for name, people in judged]
+    return sorted(rows, key=lambda row: (-int(row["people"]), str(row["gold"])))[:SHOWN]
+
+
+def _answer(stored: Gold) -> gold.GoldAnswer:
+    return gold.GoldAnswer(stored.payload, stored.tolerance)
+
+
+def _text(content: dict[str, Any]) -> str:
+    asked = [text_of(one["content"]) for one in content["messages"]]
+    return "\n".join([*asked, *sorted(text_of(one.get("parts") or one["text"]) for one in content["completions"])])
+
+
+def _words(content: dict[str, Any]) -> int:
+    return len(_text(content).split())
