@@ -57,6 +57,11 @@ PROVENANCE = {
     "guideline": "version of the guideline in force",
     "turn": "which turn of the assistant in its dialogue it is about, from 1; null when about a last answer or a whole",
 }
+# Where people are told apart: how much a row should count in training.
+WEIGHT = {
+    "annotator_weight": "how much this person's judgements tell by the quality report of that moment, 1 in the mean, 0 "
+    "for answers by chance; 1 for who is not in it yet, null before there is a report"
+}
 # Here "read" is in canonical order, as everything in a row.
 _BEHAVIOUR = "; ".join(f"{name}: {meaning}" for name, meaning in MEASURES.items())
 _ONE_ANSWER = {
@@ -78,6 +83,7 @@ VIEWS: dict[str, View] = {
                 "chosen_origin": "who wrote the chosen answer",
                 "rejected_origin": "who wrote the rejected answer",
                 "comment": "what the person added",
+                **WEIGHT,
                 **PROVENANCE,
             },
         ),
@@ -94,6 +100,7 @@ VIEWS: dict[str, View] = {
                 "chosen_origin": "who wrote the chosen answer",
                 "rejected_origin": "who wrote the rejected answer",
                 "comment": "what the person added",
+                **WEIGHT,
                 **PROVENANCE,
             },
         ),

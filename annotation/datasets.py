@@ -16,7 +16,7 @@ import orjson
 from django.db.models import Exists, OuterRef, QuerySet
 from django.urls import reverse
 
-from annotation import aggregates, dataset_views, derived_rows, dialogues, suggestions
+from annotation import aggregates, dataset_views, derived_rows, dialogues, reliability, suggestions
 from annotation.dataset_filters import SPLITS, Filters, agreement_of
 from annotation.feedback import FeedbackType, kind
 from annotation.messages import (
@@ -166,6 +166,8 @@ def _judgements(
     illustrated = _Illustrated(campaign, site)
     sources = dataset_views.MADE_OF.get(view_name, (view_name,))
     made = derived_rows.BY_ROW.get(view_name)
+    weighted = "annotator_weight" in dataset_views.view(view_name).columns
+    weight_of = reliability.weight_by_person(campaign) if weighted else None
     for (
         id_,
         _task,
@@ -203,6 +205,8 @@ def _judgements(
             "guideline": guideline,
             "turn": content.get("turn") if len(texts) == 1 else None,
         }
+        if weighted:
+            provenance["annotator_weight"] = weight_of.get(pseudonym, 1.0) if weight_of is not None else None
         if view_name == "judgements":
             yield {
                 "kind": kind_name,

@@ -15,7 +15,7 @@ from annotation import gold
 from annotation.agreement import Agreement, agreement, agreement_of_pairs
 from annotation.feedback import FeedbackType, kind
 from annotation.messages import text_of
-from annotation.models import Campaign, Feedback, Gold
+from annotation.models import Campaign, Feedback, Gold, QualityReport
 from annotation.quality import bias, pace
 from annotation.quality.labels import USUAL, Reliability, dawid_skene
 from annotation.quality.shares import share
@@ -256,6 +256,14 @@ def weights_of(model: Reliability[Any, str], judgements: Mapping[Any, int]) -> d
 def _shared(votes: Mapping[Any, Mapping[str, str]]) -> dict[str, int]:
     """Return on how much each person judged somebody else said something too."""
     return Counter(person for said in votes.values() if len(said) > 1 for person in said)
+
+
+def weight_by_person(campaign: Campaign) -> dict[str, float] | None:
+    """Return each person's weight by pseudonym, as the report that is stored has it; None before there is one."""
+    report = QualityReport.objects.filter(campaign=campaign).first()
+    if report is None:
+        return None
+    return {one["annotator"]: round(one["weight"], 6) for one in report.figures["people"]}
 
 
 def _unsure(model: Reliability[Any, str]) -> list[dict[str, Any]]:

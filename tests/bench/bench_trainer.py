@@ -146,7 +146,7 @@ def test_reward(tmp_path, capsys):
     formula = partial(bradley_terry, strength_as="none", margin_scale=1.0)
 
     def our_loss(number: int):
-        return pair_scores(model, collate_pairs(groups[number], 0), formula).loss.mean()
+        return pair_scores(model, collate_pairs(groups[number], 0), formula, annotator_weights=False).loss.mean()
 
     def their_loss(number: int):
         rows = [trainer.train_dataset[number * BATCH + i] for i in range(BATCH)]
@@ -211,7 +211,7 @@ def dpo_ratio(name: str, tmp_path, capsys, *, model, precomputed: bool) -> float
             with torch.no_grad():
                 table = pair_logps(reference, tokens)
         batch = collate_pairs(groups[number], 0, table.reshape(2, -1).T)
-        return pair_logratios(model, batch, formula).loss.mean()
+        return pair_logratios(model, batch, formula, annotator_weights=False).loss.mean()
 
     def their_loss(number: int):
         return trainer.compute_loss(their_model, their_batch(number))

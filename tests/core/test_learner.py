@@ -7,13 +7,14 @@ from functools import partial
 import pytest
 import torch
 
-from tests.core.worlds import make_spec
+from tests.core.worlds import ROWS, make_spec
 from training.core.batch import LossOutput
+from training.core.collate import collate_pairs
 from training.core.job import Job, RunError
 from training.core.objectives import pair_logratios
 from training.core.run import open_job
 from training.core.trainers.learner import Learner
-from training.core.trainers.offline import START, named, prepare
+from training.core.trainers.offline import START, called, named, prepare
 from training.core.trainers.reference import reference_logps
 from training.core.trainers.state import Progress, trainable
 from training.recipes.base import knobs_of
@@ -34,7 +35,7 @@ def learner_of(tmp_path, policy, name: str, *, micro_batch: int = 8, objective=N
         job=job,
         model=model,
         optimizer=torch.optim.AdamW(trainable(model).values(), lr=1e-3),
-        objective=objective or named(parts["objective"].target),
+        objective=objective or called(parts["objective"]),
         loss=partial(named(parts["loss"].target), **{k.name: k.default for k in knobs_of(parts["loss"])}),
         examples=rows.examples,
         pad_id=0,
@@ -62,6 +63,33 @@ def test_gradients_do_not_depend_on_the_micro_batch(tmp_path, policy, name):
             torch.testing.assert_close(gradient, whole[key], atol=2e-6, rtol=1e-4)
 
 
+def test_the_loss_counts_each_pair_as_much_as_who_judged_it_is_reliable(tmp_path, policy):
+    """Four pairs with weights 2, 1, 0.5 and 0: the mean is over 3.5, and the last one is not even read.
+
+    By hand from each pair's own loss: (2 a + b + c / 2) / 3.5. Without the knob it is the plain mean of four.
+    """
+    rows = ROWS["pairs"](4)
+    for row, weight in zip(rows, (2.0, 1.0, 0.5, 0.0), strict=True):
+        row["annotator_weight"] = weight
+    torch.manual_seed(0)
+    model, tokenizer = START["reward"](str(policy))
+
+    def loss_of(*, annotator_weights: bool) -> tuple[float, list[float]]:
+        folder = tmp_path / str(annotator_weights)
+        more = {"annotator_weights": annotator_weights, "eval_share": 0.0}
+        job = open_job(make_spec(folder, "bradley-terry", model=policy, rows=rows, **more))
+        parts = job.recipe.parts_with(job.knobs)
+        batch = collate_pairs(prepare(job, tokenizer, max_length=512, eval_share=0.0).examples, 0)
+        out = called(parts["objective"])(model, batch, called(parts["loss"]))
+        return ((out.loss * out.weight).sum() / out.weight.sum()).item(), out.loss.tolist()
+
+    mean, each = loss_of(annotator_weights=False)
+    assert len(each) == 4 and mean == pytest.approx(sum(each) / 4, rel=1e-5)
+    weighted, three = loss_of(annotator_weights=True)
+    a, b, c = three
+    assert weighted == pytest.approx((2 * a + b + 0.5 * c) / 3.5, rel=1e-5)
+
+
 def test_before_the_first_step_dpo_s_loss_is_ln_2_and_its_margin_0(tmp_path, policy):
     learner = learner_of(tmp_path, policy, "dpo", micro_batch=4)
     numbers, _ = learner.step(range(4), rate=0.0, clip=0.0)
@@ -75,7 +103,7 @@ def test_full_memory_halves_the_micro_batch_until_it_fits_and_says_so(tmp_path, 
     def small_device(model, batch, loss) -> LossOutput:
         if len(batch) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return pair_logratios(model, batch, loss)
+        return pair_logratios(model, batch, loss, annotator_weights=False)
 
     learner = learner_of(tmp_path, policy, "dpo", micro_batch=7, objective=small_device)
     found = gradients(learner, 7)
@@ -97,7 +125,7 @@ def test_a_row_that_does_not_fit_alone_fails_with_advice(tmp_path, policy):
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_reaches_the_weights(tmp_path, policy):
     def broken(model, batch, loss) -> LossOutput:
-        out = pair_logratios(model, batch, loss)
+        out = pair_logratios(model, batch, loss, annotator_weights=False)
         return LossOutput(out.loss * float("nan"), out.weight)
 
     learner = learner_of(tmp_path, policy, "dpo", objective=broken)

@@ -66,7 +66,7 @@ def test_dpo(policy, arguments):
         plain = collate_pairs(examples, pad_id_of(tokenizer))
         table = logps(reference, plain.tokens).reshape(2, len(examples)).T
         batch = collate_pairs(examples, pad_id_of(tokenizer), table)
-        ours = pair_logratios(model, batch, FORMULA).loss.mean()
+        ours = pair_logratios(model, batch, FORMULA, annotator_weights=False).loss.mean()
 
     data = Dataset.from_list([{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in ROWS])
     trainer = DPOTrainer(
@@ -106,7 +106,8 @@ def test_reward_with_margin(policy, arguments):
     ours = RewardModel(classifier.model, head, pooling="last", base=str(policy))
     loss = partial(bradley_terry, strength_as="margin", margin_scale=3.0)
     with torch.no_grad():
-        mine = pair_scores(ours, collate_pairs(examples, pad_id_of(tokenizer)), loss).loss.mean()
+        batch = collate_pairs(examples, pad_id_of(tokenizer))
+        mine = pair_scores(ours, batch, loss, annotator_weights=False).loss.mean()
 
     data = Dataset.from_list(
         [

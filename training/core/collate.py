@@ -120,6 +120,7 @@ class Example:
     value: float  # the pair's strength, or the example's weight
     domain: str = ""
     labels: Mapping[str, float] = field(default_factory=dict)  # what people gave it, by name
+    annotator_weight: float = 1.0  # of a pair
     # Where the sides are asked about in different words, what stands before each of them besides the prompt.
     openings: tuple[list[int], ...] = ()
 
@@ -179,6 +180,7 @@ def encode(
                 domain=record.domain,
                 labels=_labels(record),
                 openings=openings,
+                annotator_weight=record.annotator_weight if isinstance(record, Pair) else 1.0,
             )
         )
     return examples
@@ -263,7 +265,11 @@ def collate_pairs(
         tokens=pad(sides, pad_id),
         strength=torch.tensor([example.value for example in examples], dtype=torch.float32),
         reference_logps=None if reference is None else reference.T.reshape(-1),
-        extra=extra | {"row": torch.tensor([example.line for example in examples])},
+        extra=extra
+        | {
+            "row": torch.tensor([example.line for example in examples]),
+            "annotator_weight": torch.tensor([one.annotator_weight for one in examples], dtype=torch.float32),
+        },
     )
 
 

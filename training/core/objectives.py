@@ -25,20 +25,25 @@ Loss = Callable[..., Tensor]
 Objective = Callable[[nn.Module, Any, Loss], LossOutput]
 
 
-def pair_scores(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
+def pair_scores(model: RewardModel, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
     """Return the loss of (chosen scores, rejected scores, strength), each (P,)."""
     scores = model.pair_scores(batch.tokens)
     chosen, rejected = scores.chunk(2)
     values = loss(chosen, rejected, batch.strength)
     return LossOutput(
         loss=values,
-        weight=torch.ones_like(values),
+        weight=_weights(batch, annotator_weights),
         metrics={
             "accuracy": _wins(chosen, rejected),
             "margin": (chosen - rejected).detach(),
             "score": (chosen + rejected).detach() / 2,
         },
     )
+
+
+def _weights(batch: Pairs, annotator_weights: bool) -> Tensor:
+    """Return how much each pair counts in the loop's weighted mean, (P,): as who judged it is reliable, or 1."""
+    return batch.extra["annotator_weight"] if annotator_weights else torch.ones_like(batch.strength)
 
 
 def pair_costs(model: RewardModel, batch: Pairs, loss: Loss) -> LossOutput:
@@ -263,7 +268,7 @@ def pointwise(model: RewardModel, batch: Labelled, loss: Loss) -> LossOutput:
     )
 
 
-def pair_logratios(model: nn.Module, batch: Pairs, loss: Loss) -> LossOutput:
+def pair_logratios(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
     """Return the loss of the two log-ratios against the frozen reference, log π(y|x) - log π_ref(y|x), each (P,)."""
     assert batch.reference_logps is not None
     own = pair_logps(model, batch.tokens)
@@ -271,7 +276,7 @@ def pair_logratios(model: nn.Module, batch: Pairs, loss: Loss) -> LossOutput:
     values = loss(chosen, rejected)
     return LossOutput(
         loss=values,
-        weight=torch.ones_like(values),
+        weight=_weights(batch, annotator_weights),
         metrics={
             "accuracy": _wins(chosen, rejected),
             "margin": (chosen - rejected).detach(),

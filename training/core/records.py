@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ REASONS = {
     "unlike": "have answers that are no correction of each other, so that there is nothing to rewrite",
     "no_samples": "have no answers of the policy beside them that say something else",
     "no_trace": "have no reasoning that comes to what the person said",
+    "weightless": "count nothing by the weight of who judged them",
     "audit": "belong to the audit slice, which is never trained on",
 }
 
@@ -56,6 +57,8 @@ class Pair:
     chosen_first: bool = True  # whether the chosen one stood first on the screen
     # Judgements of it that were thought aloud, each with whether it calls the chosen one A.
     traces: tuple[tuple[str, bool], ...] = ()
+    # How reliable who judged it is, 1 in the mean and 0 for who answers by chance; see `annotation.reliability`.
+    annotator_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,7 @@ def parse_pair(row: dict[str, Any]) -> Pair:
         domain=str(row.get("domain") or ""),
         chosen_first=row.get("position") != 1,
         traces=_traces(row.get("traces") or []),
+        annotator_weight=_weight(row.get("annotator_weight")),
     )
 
 
@@ -292,6 +296,26 @@ def _traces(value: Any) -> tuple[tuple[str, bool], ...]:
     if not all(isinstance(text, str) and first in ("chosen", "rejected") for text, first in told):
         raise Refused("malformed")
     return tuple((str(text), first == "chosen") for text, first in told)
+
+
+def _weight(value: Any) -> float:
+    """Return a weight, which may be 0; 1 where none is known."""
+    if value is None:
+        return 1.0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise Refused("malformed")
+    return float(value)
+
+
+def weighted(records: Sequence[tuple[int, Record]], tally: Tally) -> list[tuple[int, Record]]:
+    """Return the records that count at all: a batch of nothing but weight 0 has no mean."""
+    kept = []
+    for line, record in records:
+        if isinstance(record, Pair) and record.annotator_weight == 0:
+            tally.refuse("weightless", line)
+        else:
+            kept.append((line, record))
+    return kept
 
 
 def parse_demonstration(row: dict[str, Any]) -> Demonstration:

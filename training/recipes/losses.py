@@ -16,6 +16,9 @@ class PairScores:
     """Scores of the chosen and the rejected completion. arXiv:1706.03741."""
 
     needs: ClassVar[tuple[str, ...]] = ()
+    annotator_weights: bool = knob(
+        False, "count each pair as much as who judged it is reliable; rows without a weight count once"
+    )
 
 
 @part("objective", "pair-logratios", target="training.core.objectives:pair_logratios")
@@ -23,6 +26,9 @@ class PairLogratios:
     """Log-ratios of both completions against a frozen reference policy. arXiv:2305.18290."""
 
     needs: ClassVar[tuple[str, ...]] = ("reference",)
+    annotator_weights: bool = knob(
+        False, "count each pair as much as who judged it is reliable; rows without a weight count once"
+    )
 
 
 @part("objective", "imitation", target="training.core.objectives:imitation")

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.utils import translation
 
-from annotation import dataset_views
+from annotation import dataset_views, reliability
 from annotation.agreement import campaign_agreement
-from annotation.models import Campaign, Event, Guideline
+from annotation.models import Campaign, Event, Guideline, QualityReport
+from annotation.quality.labels import USUAL
 from training.models import Snapshot
 from training.services.contamination import Overlap, Suites
 
@@ -70,6 +71,7 @@ def facts(campaign: Campaign, tally: Tally) -> dict[str, Any]:
             "guidelines": [
                 {"version": one.version, "sha256": hashlib.sha256(one.text.encode()).hexdigest()} for one in guidelines
             ],
+            "weights": _weights(campaign),
             "agreement": [{"dimension": name, **dataclasses.asdict(found)} for name, found in agreement.items()],
             **{name: dict(sorted(count.items())) for name, count in tally.counts.items()},
             "contaminated": {
@@ -77,6 +79,22 @@ def facts(campaign: Campaign, tally: Tally) -> dict[str, Any]:
                 "rows": [dataclasses.asdict(one) for one in tally.dropped],
             },
         }
+
+
+def _weights(campaign: Campaign) -> dict[str, Any] | None:
+    """Return where the column `annotator_weight` comes from: which judgements, by which model, and what came out."""
+    report = QualityReport.objects.filter(campaign=campaign).first()
+    if report is None:
+        return None
+    return {
+        "method": "information of one judgement about the true label, over its mean; Dawid and Skene 1979 by EM, "
+        f"{USUAL:g} judgements like everybody's before a person's own; 0 for who is right less often than by chance",
+        "dimension": report.figures["dimension"],
+        "judgements": report.judgements,
+        "last_feedback": report.last_feedback,
+        "made_at": report.made_at.isoformat(),
+        "people": reliability.weight_by_person(campaign),
+    }
 
 
 def readme(snapshot: Snapshot, files: dict[str, int]) -> str:
@@ -117,6 +135,15 @@ def readme(snapshot: Snapshot, files: dict[str, int]) -> str:
     lines += [f"- Guideline version {one['version']}, sha256 `{one['sha256']}`" for one in _versions(card)]
     lines += [f"- Policy {name}: {count} rows" for name, count in card.get("policies", {}).items()]
     lines += [f"- Round {name}: {count} rows" for name, count in card.get("rounds", {}).items()]
+    weights = card.get("weights")
+    if weights and "annotator_weight" in view.columns:
+        lines += ["", "## How much each counts", ""]
+        lines += [f"`annotator_weight`: {weights['method']}."]
+        lines += [
+            f"Of {weights['judgements']} judgements up to {weights['last_feedback']}, on {weights['made_at']}:",
+            "",
+        ]
+        lines += [f"- {person}: {weight:g}" for person, weight in sorted(weights["people"].items())]
     lines += ["", "## How far they agreed", "", *_agreement(card.get("agreement", []))]
     contaminated = card.get("contaminated", {})
     if contaminated.get("count"):

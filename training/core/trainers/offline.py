@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from training.core import backbone, distributed
 from training.core.collate import Example, encode
 from training.core.job import Job, RunError, Stopped
-from training.core.records import Tally, held_out, label_names, read
+from training.core.records import Tally, held_out, label_names, read, weighted
 from training.core.trainers.learner import Learner
 from training.core.trainers.plan import batches_done, plan
 from training.core.trainers.reference import reference_logps
@@ -183,9 +183,11 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, *, max_length: int, ev
     spec, view, tally = job.spec, job.recipe.view, Tally()
     assert spec.data is not None
     records = read(spec.data, view, tally)
-    chosen = job.recipe.parts_with(job.knobs).get("records")
-    if chosen is not None:
+    parts = job.recipe.parts_with(job.knobs)
+    if (chosen := parts.get("records")) is not None:
         records = called(chosen)(records, tally)
+    if getattr(parts.get("objective"), "annotator_weights", False):
+        records = weighted(records, tally)
     examples = encode(records, tokenizer, tally, max_length=max_length)
     if spec.eval_data:
         apart = Tally()
