@@ -13,16 +13,19 @@ from django.db.models import Count, Exists, F, Max, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from annotation.access import Action, roles_for
 from annotation.dataset_filters import agreement_of
 from annotation.errors import Invalid
 from annotation.feedback import kind, shown_images
-from annotation.models import Adjudication, Assignment, Campaign, Cause, Feedback, Task, User
+from annotation.models import Adjudication, Assignment, Campaign, Cause, Feedback, Membership, Task, User
 from annotation.services import blocks, events
 from annotation.services.queue import lock_task
 from annotation.storable import unstorable
 
 LOOKED_AT = 4_000  # newest judgements among which conflicts are looked for
 MOST_NOTE = 2_000
+# In these an item is the person's own: whoever has it on screen or judged it decides nothing about it.
+_OWN = (Assignment.State.OPEN, Assignment.State.SUBMITTED)
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,19 @@ class Conflict:
     agreement: float
 
 
-def conflicts(campaign: Campaign, *, limit: int = 50) -> list[Conflict]:
-    """Return items without a decision on which people differ, the widest apart first. Two statements."""
+def conflicts(campaign: Campaign, *, reviewer: User | None = None, limit: int = 50) -> list[Conflict]:
+    """Return items without a decision on which people differ, the widest apart first. Two statements.
+
+    None that the `reviewer` judged or holds: nobody decides between others and themselves.
+    """
     feedback_kind = kind(campaign.kind)
     decided = Adjudication.objects.filter(task=OuterRef("task"), is_current=True)
-    rows = (
-        Feedback.objects.current()
-        .filter(campaign=campaign, task__done__gte=2, is_review=False, task__gold=None)
-        .exclude(Exists(decided))
-        .order_by("-id")
-        .values_list("task_id", "payload")[:LOOKED_AT]
-    )
+    found = Feedback.objects.current().filter(campaign=campaign, task__done__gte=2, is_review=False, task__gold=None)
+    found = found.exclude(Exists(decided))
+    if reviewer is not None:
+        found = found.exclude(Exists(Assignment.objects.filter(task=OuterRef("task"), user=reviewer, state__in=_OWN)))
     points: dict[int, list[list[Any]]] = defaultdict(list)
-    for task, payload in rows:
+    for task, payload in found.order_by("-id").values_list("task_id", "payload")[:LOOKED_AT]:
         points[task].append(list(feedback_kind.points(payload)))
     shares = {task: agreement_of(of_task) for task, of_task in points.items()}
     apart = sorted((share, task) for task, share in shares.items() if share is not None and share < 1)[:limit]
@@ -70,6 +73,44 @@ def flagged(campaign: Campaign, *, limit: int = 50) -> list[tuple[Task, int]]:
     return [(tasks[task], flags) for task, flags in counts]
 
 
+def causes(campaign: Campaign) -> dict[str, int]:
+    """Return how often each cause was named, of the decisions that stand; most often first."""
+    named = Adjudication.objects.filter(campaign=campaign, is_current=True).order_by().values_list("cause")
+    counts = dict(named.annotate(n=Count("pk")))
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def look(*, task: Task, reviewer: User) -> None:
+    """Note that this person sees what others said of the item: it is not handed to them any more.
+
+    Raises `Invalid` for who has it on screen: they judge it blind first, or hand it back.
+    """
+    if not Membership.objects.filter(
+        campaign=task.campaign_id, user=reviewer, role__in=roles_for(Action.JUDGE)
+    ).exists():
+        return
+    now = timezone.now()
+    seen, _is_new = Assignment.objects.get_or_create(
+        task=task,
+        user=reviewer,
+        defaults={
+            "campaign_id": task.campaign_id,
+            "shown_order": list(range(len(task.content["completions"]))),
+            "state": Assignment.State.SKIPPED,
+            "skip_reason": "other",
+            "skip_note": "They saw in review what others said.",
+            "expires_at": now,
+            "closed_at": now,
+        },
+    )
+    if seen.state == Assignment.State.OPEN:
+        raise Invalid(_("You hold this item yourself: judge it or hand it back first."))
+    if seen.state not in (Assignment.State.SUBMITTED, Assignment.State.SKIPPED):
+        Assignment.objects.filter(pk=seen.pk, state=seen.state).update(
+            state=Assignment.State.SKIPPED, skip_reason="other"
+        )
+
+
 def judgements(task: Task) -> list[Feedback]:
     """Return what stands of an item, the oldest first; a reviewer's own last."""
     return list(
@@ -89,6 +130,8 @@ def decision(task: Task) -> Adjudication | None:
 def accept(*, feedback: Feedback, cause: str, note: str = "", actor: User) -> Adjudication:
     """Let a judgement stand for its item; raises `Invalid`. All others are kept, and exports give both as asked."""
     lock_task(feedback.task_id)
+    if Feedback.objects.current().filter(task=feedback.task_id, user=actor, is_review=False).exists():
+        raise Invalid(_("You judged this item yourself; let another reviewer decide."))
     if not Feedback.objects.current().filter(pk=feedback.pk).exists():
         raise Invalid(_("There is a newer version of this judgement; look at that one."))
     return _decide(feedback, cause=cause, note=note, actor=actor, action="item.accepted")

@@ -110,6 +110,11 @@ def gold_item(request: SignedInRequest, campaign: Campaign, task_id: int) -> Htt
     stored = Gold.objects.filter(task=task).first()
     if stored is not None:
         stored.task = task
+    try:
+        reviews.look(task=task, reviewer=request.user)
+    except Invalid as error:
+        complain(request, error)
+        return redirect("gold", campaign.pk)
     values: dict[str, Any] | None = None
     errors: dict[str, list[str]] = {}
     if request.method == "POST":
@@ -173,7 +178,6 @@ def _item_page(
     feedback_kind = kind(campaign.kind)
     order = list(range(golds.answers_of(task)))
     judged = reviews.judgements(task)
-    # Whoever judged the item themselves is not shown it with everybody's answers before; leads are told.
     asked_for = request.GET.get("judgement", "")
     source = next((one for one in judged if str(one.pk) == asked_for), None)
     payload = source.payload if source else stored.payload if stored else None

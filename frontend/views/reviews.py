@@ -37,10 +37,11 @@ _OF_THE_PAGE = ("decision", "judgement", "review_cause", "review_note")
 @require_GET
 def review_queue(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the items on which people differ, the widest apart first."""
-    rows = [(one, excerpt(one.task.content["messages"])) for one in reviews.conflicts(campaign)]
+    rows = [(one, excerpt(one.task.content["messages"])) for one in reviews.conflicts(campaign, reviewer=request.user)]
     reader = may(request.user, campaign, Action.READ)
     flagged = [(task, flags, excerpt(task.content["messages"])) for task, flags in reviews.flagged(campaign)]
-    context = {"rows": rows, "flagged": flagged, "tabs": page_tabs(request, campaign, reader=reader)}
+    named = [(Cause(cause).label, n) for cause, n in reviews.causes(campaign).items()]
+    context = {"rows": rows, "flagged": flagged, "causes": named, "tabs": page_tabs(request, campaign, reader=reader)}
     return campaign_page_of(request, campaign, "campaigns/reviews.html", context, tab="reviews")
 
 
@@ -53,6 +54,11 @@ def review_item(request: SignedInRequest, campaign: Campaign, task_id: int) -> H
     if task is None:
         raise Http404(_("There is no such item."))
     task.campaign = campaign
+    try:
+        reviews.look(task=task, reviewer=request.user)
+    except Invalid as error:
+        complain(request, error)
+        return redirect("reviews", campaign.pk)
     values: dict[str, Any] | None = None
     status = 200
     if request.method == "POST":

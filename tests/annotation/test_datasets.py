@@ -13,6 +13,7 @@ from django.utils import translation
 from annotation import dataset_views, datasets
 from annotation.errors import Invalid
 from annotation.feedback import KINDS
+from annotation.services import quality
 from tests.factories import judge, make_campaign, make_task, make_user
 
 pytestmark = pytest.mark.django_db
@@ -60,8 +61,12 @@ def test_a_pair_carries_what_a_trainer_and_an_auditor_need(campaign, annotator):
         "guideline": 1,
         "turn": None,
         "comment": "",
+        "annotator_weight": None,
     }
     assert set(row) == set(dataset_views.VIEWS["pairs"].columns)
+    quality.refresh(campaign=campaign)
+    (row,) = rows(campaign)
+    assert row["annotator_weight"] == 1.0, "one person is the mean"
 
 
 def test_every_judgement_stands_in_judgements_and_preferences_only_in_pairs(campaign, annotator):
@@ -193,7 +198,7 @@ def test_rows_are_read_in_pieces_and_an_amendment_meanwhile_comes_once(campaign,
     with CaptureQueriesContext(connection) as captured:
         coming = datasets.rows(campaign, "pairs")
         first = next(coming)
-    assert len(captured) == 3, "whether there are images, the end, and the first piece"
+    assert len(captured) == 4, "whether there are images, people's weights, the end, and the first piece"
     judge(annotator, campaign, preference=-3, assignment=judged[0].assignment)
     assert [row["task"] for row in (first, *coming)] == [one.task.external_id for one in judged]
     assert len(rows(campaign)) == 5

@@ -52,7 +52,7 @@ def test_a_lead_makes_gold_of_a_judgement_edits_it_and_retires_it(client: Client
     assert copied.task.content["completions"][0]["text"] == task.content["completions"][0]["text"]
 
     assert client.post(f"{path}{task.pk}/", {"decision": "retire"}).status_code == 302
-    assert "retired" in client.get(path).content.decode()
+    assert "no longer in use" in client.get(path).content.decode()
     assert client.post(f"{path}{task.pk}/", {"decision": "remove"}).status_code == 302
     assert not Gold.objects.filter(task=task).exists()
     client.force_login(people[0])

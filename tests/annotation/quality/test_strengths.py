@@ -88,8 +88,9 @@ def test_people_and_strengths_are_those_of_another_optimiser_on_real_comparisons
     best = minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-8, "maxiter": 2000})
     ours = aware(games)
     mine = [ours.strengths[name].value for name in names] + [ours.rationality[person].value for person in people]
-    assert np.abs(np.array(mine) - best.x).max() < 1e-5
-    assert loss(np.array(mine))[0] <= best.fun + 1e-6
+    # BFGS itself ends some 3e-8 from the point where its gradient is 0, and ours 2e-8.
+    assert np.abs(np.array(mine) - best.x).max() < 1e-6
+    assert loss(np.array(mine))[0] <= best.fun + 1e-9
     # The intervals against the inverse of a numerical Hessian, for the person who judged most.
     busiest = max(people, key=lambda person: ours.rationality[person].n)
     at, step = len(names) + people.index(busiest), 1e-4

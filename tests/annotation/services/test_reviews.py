@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from rest_framework.test import APIClient
 
 from annotation.agreement import campaign_agreement
 from annotation.dataset_filters import Filters
@@ -190,3 +191,49 @@ def test_questions_on_which_people_differ_come_first_and_an_answer_is_taken_over
     for name, value in (("clear_1", "3"), ("right_1", "4")):
         assert re.search(rf'name="{name}" value="{value}"[^>]* checked', own), name
     assert "because of 4" in own
+
+
+def test_nobody_is_handed_what_they_judged_or_saw_whether_to_judge_or_to_review(campaign: Campaign, lead: User):
+    first, second, _third = (item(campaign, number) for number in range(3))
+    Task.objects.filter(campaign=campaign).update(wanted=5, seats=2, state=Task.State.OPEN)
+    judged = judge(lead, campaign, preference=1)
+    assert judged.task == first
+    held = queue.next_task(user=lead, campaign=campaign)
+    assert held is not None and held.task == second
+    client = Client()
+    client.force_login(lead)
+    address = f"/campaigns/{campaign.pk}/reviews/"
+    assert client.get(f"{address}{second.pk}/").status_code == 302, "who holds it would see what others said"
+    assert [one.task for one in reviews.conflicts(campaign, reviewer=lead)] == [item(campaign, 2)]
+    with pytest.raises(Invalid, match="another reviewer"):
+        reviews.accept(feedback=reviews.judgements(first)[0], cause="edge", actor=lead)
+    queue.release(assignment=held)
+    assert client.get(f"{address}{second.pk}/").status_code == 200
+    third = queue.next_task(user=lead, campaign=campaign)
+    assert third is not None and third.task == item(campaign, 2), "what they saw in review is not handed to them"
+
+
+def test_rest_does_all_of_it_too(campaign: Campaign, reviewer: User, people: list[User]):
+    task = item(campaign, 2)
+    api, other = APIClient(), APIClient()
+    api.force_authenticate(reviewer)
+    other.force_authenticate(people[0])
+    path = f"/api/campaigns/{campaign.pk}/reviews/"
+    listed = api.get(path).json()
+    assert [one["task"] for one in listed["results"]] == [task.pk, item(campaign, 1).pk] and listed["causes"] == {}
+    assert other.get(path).status_code == 403
+    shown = api.get(f"{path}{task.pk}/").json()
+    assert [one["annotator"] for one in shown["judgements"]] == [one.pseudonym for one in people]
+    assert shown["decision"] is None and shown["judgements"][0]["answer"]["preference"] == "2"
+    first, second, _third = (one["judgement"] for one in shown["judgements"])
+    back = api.post(f"{path}{task.pk}/return/", {"judgement": first, "note": "Look again."}, format="json")
+    assert back.json()["judgements"][0]["returned"] == "Look again."
+    accepted = {"judgement": second, "cause": "edge", "note": "B is right."}
+    assert api.post(f"{path}{task.pk}/accept/", accepted, format="json").json()["judgement"] == second
+    overridden = {"answer": {"preference": "1"}, "cause": "guideline"}
+    decided = api.post(f"{path}{task.pk}/override/", overridden, format="json").json()
+    assert decided["reviewer"] == reviewer.pseudonym and decided["judgement"] not in (first, second)
+    assert api.get(path).json()["causes"] == {"guideline": 1}
+    wrong = {"answer": {"preference": "1"}, "cause": "whim"}
+    assert api.post(f"{path}{task.pk}/override/", wrong, format="json").status_code == 400
+    assert api.post(f"{path}{item(campaign, 1).pk}/accept/", accepted, format="json").status_code == 404
