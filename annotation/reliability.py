@@ -57,7 +57,8 @@ def report(campaign: Campaign) -> dict[str, Any]:
     reliability, rationality, pace and signs of each; how often one is right is not defined (None) of who shares no item
     with anybody, because there the model knows what is usual and nothing about the person.
     `policies`: ranked by Bradley and Terry's model. `bias`: what else decides. `unsure`: items to ask again.
-    `gold`: how often each person is right where the answer is known.
+    `gold`: how often each person is right where the answer is known. A person's `position`: how often they preferred
+    what stood first on their screen, and whether what stood there was balanced.
     """
     feedback_kind = kind(campaign.kind)
     standing = Feedback.objects.current().filter(campaign=campaign)
@@ -216,6 +217,7 @@ def _people(
     if newest and len({name for game in newest for name in game[:2]}) <= MOST:
         rationality = aware(newest).rationality
     weights = weights_of(model, {person: found.judgements for person, found in shown.items()})
+    positions = _positions(feedback_kind, judged)
     people = []
     for person, found in sorted(shown.items(), key=lambda pair: (-pair[1].judgements, str(pair[0]))):
         known = shared.get(str(person), 0) > 0
@@ -230,11 +232,35 @@ def _people(
                 "information": model.information(str(person)) if known else None,
                 "weight": weights.get(str(person), 1.0),
                 "rationality": asdict(beta) if beta else None,
+                "position": positions.get(str(person)),
                 "pace": _plain(asdict(found)),
                 "worth_a_look": found.worth_a_look or (beta is not None and beta.high < 0),
             }
         )
     return people
+
+
+def _positions(feedback_kind: FeedbackType, judged: Sequence[Judged]) -> dict[str, dict[str, Any]]:
+    """Return, by person, how often they preferred what stood first, and in how many items the row's first one did.
+
+    The second is what was drawn for them: it says whether their screens were balanced at all.
+    """
+    chosen: dict[str, list[bool]] = defaultdict(list)
+    drawn: dict[str, list[bool]] = defaultdict(list)
+    for one in judged:
+        value = feedback_kind.scale_value(one.payload)
+        if value is None or len(one.shown_order) != 2:
+            continue
+        drawn[one.person].append(one.shown_order[0] == 0)
+        if value:
+            chosen[one.person].append((value > 0) == (one.shown_order[0] == 0))
+    return {
+        person: {
+            "first": asdict(share(sum(chosen[person]), len(chosen[person]))),
+            "drawn": asdict(share(sum(of_one), len(of_one))),
+        }
+        for person, of_one in drawn.items()
+    }
 
 
 def weights_of(model: Reliability[Any, str], judgements: Mapping[Any, int]) -> dict[str, float]:

@@ -42,6 +42,7 @@ def campaign_quality(request: SignedInRequest, campaign: Campaign) -> HttpRespon
         "agreement_chart": _agreement_chart(figures, titles),
         "pairs": figures.get("pairs", ()),
         "people": figures.get("people", ()),
+        **_positions(figures),
         "gold": figures.get("gold", ()),
         "gold_chart": _gold_chart(figures),
         "signs": _signs(),
@@ -79,6 +80,13 @@ def quality_csv(request: SignedInRequest, campaign: Campaign, part: str) -> Http
     response = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="campaign-{campaign.pk}-{part}.csv"'
     return response
+
+
+def _positions(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether people's sides are known, and how often the row's first answer was drawn to stand first."""
+    found = [one["position"]["drawn"] for one in figures.get("people", ()) if one.get("position")]
+    n = sum(one["n"] for one in found)
+    return {"positions": n > 0, "drawn": sum(one["estimate"] * one["n"] for one in found) / n if n else None}
 
 
 def _figures(stored: QualityReport | None, *, reader: bool) -> dict[str, Any]:

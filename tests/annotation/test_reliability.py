@@ -72,6 +72,12 @@ class TestReport:
         assert (contrary["percent"], contrary["kappa"]) == (0.0, -1.0)
         assert good["rationality"]["low"] > 0 > upside["rationality"]["high"]
         assert upside["worth_a_look"] and not good["worth_a_look"]
+        sides = good["position"]
+        assert sides["first"]["n"] == sides["drawn"]["n"] == 30 and sides["drawn"]["low"] < 0.5 < sides["drawn"]["high"]
+        said = Feedback.objects.filter(user=people["good"]).values_list("payload", "shown_order")
+        assert sides["first"]["estimate"] == pytest.approx(
+            sum((payload["preference"] > 0) == (order[0] == 0) for payload, order in said) / 30
+        )
         total = sum(one["weight"] * one["judgements"] for one in found["people"])
         assert total / 120 == pytest.approx(1)
         assert [one["name"] for one in found["policies"]] == ["policy-2", "policy-1"]
