@@ -16,15 +16,17 @@ from annotation.errors import Invalid
 from annotation.feedback.base import FeedbackType, Payload
 
 NAME = "suggestion"  # in a row that is imported, and in `Task.meta`
-PARTS = ("answer", "by", "score")
+PARTS = ("answer", "by", "score", "critiques")
 MAX_BY = 120
+MAX_CRITIQUE = 8000
 
 
 def read(feedback_kind: FeedbackType, value: Any, *, options: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """Return ``{"payload", "by", "score"}`` of ``{"answer": {…}, "by"?: str, "score"?: number}``; raises `Invalid`.
+    """Return ``{"payload", "by", "score"}`` of ``{"answer": {…}, "by"?: str, "score"?: number, "critiques"?: […]}``.
 
     The answer has the fields of a judgement with the item's answers in canonical order: ``_1`` is the first one of its
-    row. Texts that only explain may be left out.
+    row. Texts that only explain may be left out. The critiques are what the model wrote about each
+    answer, in plain text, in the order of the row; where there are some they are kept as well. Raises `Invalid`.
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("answer"), Mapping):
         raise _invalid(_('Give it as an object: {"answer": {…the fields of a judgement…}, "by": "a model"}.'))
@@ -37,9 +39,25 @@ def read(feedback_kind: FeedbackType, value: Any, *, options: Mapping[str, Any],
         isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)
     ):
         raise _invalid(_("Its score is no number."))
+    critiques = value.get("critiques")
+    if critiques is not None and not _are_critiques(critiques, count=count):
+        raise _invalid(
+            _("Give its critiques as a list of one text for each answer, of at most {n} characters.").format(
+                n=MAX_CRITIQUE
+            )
+        )
     told = _("Its answer does not fit. {reasons}")
     payload = feedback_kind.parse_given(value["answer"], options=options, count=count, told=told)
-    return {"payload": payload, "by": by, "score": score}
+    written = {"critiques": [text.strip() for text in critiques]} if critiques else {}
+    return {"payload": payload, "by": by, "score": score, **written}
+
+
+def _are_critiques(value: Any, *, count: int) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(isinstance(text, str) and len(text) <= MAX_CRITIQUE for text in value)
+    )
 
 
 def in_words(
@@ -49,7 +67,14 @@ def in_words(
     suggested = meta.get(NAME)
     if not suggested:
         return ""
-    return feedback_kind.describe(suggested["payload"], options=options, shown_order=shown_order)
+    words = feedback_kind.describe(suggested["payload"], options=options, shown_order=shown_order)
+    critiques = suggested.get("critiques") or []
+    told = [
+        f"{chr(ord('A') + place)}: {critiques[index]}" if len(critiques) > 1 else critiques[index]
+        for place, index in enumerate(shown_order)
+        if index < len(critiques) and critiques[index]
+    ]
+    return ". ".join([words, " ".join(told)]) if told else words
 
 
 def column(

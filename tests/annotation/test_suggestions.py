@@ -43,6 +43,9 @@ def test_every_kind_takes_an_answer_of_its_own(name: str) -> None:
         ({"answer": {"preference": "2"}, "score": "high"}, "no number"),
         ({"answer": {"preference": "2"}, "score": float("inf")}, "no number"),
         ({"answer": {"preference": "11"}}, "preference: Choose one of"),
+        ({"answer": {"preference": "2"}, "critiques": "good"}, "one text for each answer"),
+        ({"answer": {"preference": "2"}, "critiques": ["good"]}, "one text for each answer"),
+        ({"answer": {"preference": "2"}, "critiques": ["good", "x" * 8001]}, "one text for each answer"),
     ],
 )
 def test_what_does_not_fit_is_told(value: object, sentence: str) -> None:
@@ -57,7 +60,7 @@ def line(number: int, **more: object) -> str:
 def test_it_comes_with_a_row_shows_after_the_answer_and_goes_out_with_it(client: Client, lead, annotator) -> None:
     campaign = make_campaign(lead=lead, annotators=[annotator])
     client.force_login(lead)
-    said = {"answer": {"preference": "1"}, "by": "judge-7b"}
+    said = {"answer": {"preference": "1"}, "by": "judge-7b", "critiques": ["It is <clear>.", "It rambles."]}
     rows = [line(1, suggestion=said), line(2, suggestion={"answer": {"preference": "12"}}), line(3, suggestion="B")]
     client.post(f"/campaigns/{campaign.pk}/import/", {"text": "\n".join(rows)})
     assert Task.objects.filter(campaign=campaign).values_list("external_id", flat=True)[::1] == ["i1"]
@@ -65,7 +68,7 @@ def test_it_comes_with_a_row_shows_after_the_answer_and_goes_out_with_it(client:
 
     client.force_login(annotator)
     before = client.get(f"/work/{campaign.pk}/").content.decode()
-    assert "judge-7b" not in before and "A model had said" not in before
+    assert "judge-7b" not in before and "A model had said" not in before and "It rambles." not in before
     assignment = Assignment.objects.get(user=annotator)
     judge(annotator, campaign, assignment=assignment, data={"preference": "7"})
     first = "A" if assignment.shown_order[0] == 0 else "B"
@@ -73,6 +76,8 @@ def test_it_comes_with_a_row_shows_after_the_answer_and_goes_out_with_it(client:
         seen = client.get(page).content.decode()
         assert f"A model had said: {first} is much better" in seen
         assert "judge-7b" not in seen
+        told = ["It is &lt;clear&gt;.", "It rambles."][:: 1 if first == "A" else -1]
+        assert f"A: {told[0]} B: {told[1]}" in seen, "each critique stands with the answer as it is on the screen"
     (row,) = datasets.rows(campaign, "judgements")
     assert row["suggestion"]["by"] == "judge-7b"
     assert row["suggestion"]["verdict"] == "Answer 1 is much better"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -9,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from tests.core.worlds import critique_rows, make_spec
 from training.core.backbone import load_policy, load_tokenizer, start_reward
 from training.core.collate import collate_pairs, encode, encode_completion, encode_prompt
-from training.core.critiques import CritiqueScorer, criticised_pairs
+from training.core.critiques import CritiqueScorer, criticised_pairs, main, preference, suggested
 from training.core.heads import critique as head
 from training.core.job import RunError
 from training.core.objectives import critiques
@@ -100,6 +102,22 @@ def test_it_writes_the_critiques_it_was_taught_and_scores_by_its_own(model):
         score = scorer.model.scores(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.long)).item()
     assert told[0][1] == pytest.approx(score, abs=1e-3), "the score is read behind its own critique"
     assert isinstance(scorer_of(model, device=CPU), CritiqueScorer)
+
+
+def test_a_critique_comes_beside_a_row_to_be_imported(model, tmp_path):
+    """The first answer a hair better, by 2 and by 10: σ is 0.52, 0.88 and nearly 1."""
+    assert [preference(gap) for gap in (0.0, 0.1, 2.0, 10.0, -0.1, -2.0, -1e9)] == [4, 3, 2, 1, 5, 6, 7]
+    rows = critique_rows(4)
+    row = {"id": "x", "prompt": "why?", "completions": [rows[0]["completion"][0]["content"], "no"]}
+    (tmp_path / "rows").write_text(json.dumps(row) + "\n" + json.dumps({**row, "completions": ["so", " "]}) + "\n")
+    main(model, str(tmp_path / "rows"), str(tmp_path / "out"))
+    told, unread = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    scorer = CritiqueScorer(model, device=CPU)
+    one, other = scorer.criticise([ASK] * 2, row["completions"])
+    assert told["suggestion"]["critiques"] == [one[0], other[0]] and told["id"] == "x" and "suggestion" not in unread
+    assert told["suggestion"]["answer"] == {"preference": str(preference(told["suggestion"]["score"]))}
+    with pytest.raises(RunError, match="two answers"):
+        suggested(scorer, [{"prompt": "why?", "completions": ["one"]}], by="x")
 
 
 def test_what_writes_no_critiques_is_told_so(reward):

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from tests.experiments.frame import Card
-from tests.experiments.world import KINDS, PLAIN, do, word_policy
+from tests.experiments.world import KINDS, PLAIN, do, lively
 from training.core.scorers import RewardScorer
 
 CARD = Card(
@@ -59,22 +58,6 @@ def rows(count: int, *, seed: int, told: bool, noise: float = 0.05) -> list[dict
             }
         )
     return found
-
-
-def lively(folder: Path, *, seed: int) -> Path:
-    """Write the word policy with weights of the size that lets attention tell words apart from the start.
-
-    Its own start at 0.02, right for wide models, leaves all keys of so narrow a one alike: after 1400 steps nothing was
-    learned. A pretrained model, which is what the paper starts from, has no such start.
-    """
-    word_policy(folder, seed=seed)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    torch.manual_seed(seed)
-    for weight in model.parameters():
-        if weight.dim() == 2:
-            torch.nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
-    model.save_pretrained(folder)
-    return folder
 
 
 @lru_cache

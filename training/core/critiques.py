@@ -1,13 +1,20 @@
 """Critique, then score: what is asked, which critiques make a pair, and how an answer is scored by its own critique.
 
 MM-RLHF, arXiv:2502.10391, section 3.2.
+
+``python -m training.core.critiques MODEL rows.jsonl out.jsonl`` puts what the model says beside rows of two answers
+that are to be imported (`suggestion`): people see the verdict and the critiques after they have answered, never before.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
+import math
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +26,16 @@ from training.core.collate import encode_completion, encode_prompt, turn_of
 from training.core.decode import generate
 from training.core.heads import CritiqueHead
 from training.core.job import RunError
-from training.core.records import Criticised, CriticisedPair, Message, Refused, Tally, critique_asked, prompt_hash
+from training.core.records import (
+    Criticised,
+    CriticisedPair,
+    Message,
+    Refused,
+    Tally,
+    critique_asked,
+    messages_of,
+    prompt_hash,
+)
 from training.core.scorers import Columns, RewardScorer
 
 MOST_TOKENS = 256  # of a critique
@@ -133,3 +149,48 @@ class CritiqueScorer(RewardScorer):
         scores = [None if told is None else told[1] for told in self.criticise(prompts, texts)]
         values = [None if score is None else [score] for score in scores]
         return Columns(self.model.head.names, values, [None] * len(texts), scores)
+
+
+def suggested(scorer: CritiqueScorer, rows: Sequence[dict[str, Any]], *, by: str) -> list[dict[str, Any]]:
+    """Return rows {"prompt", "completions": [one, other], …} with a `suggestion` each, as the importer reads it.
+
+    The preference is on the form's scale, 1 the first answer much better to 7 the second one, by the probability that
+    Bradley and Terry's model gives the first: over 0.9 much, over 0.75 better, over 0.5 slightly. A row of which an
+    answer cannot be read comes back as it is.
+    """
+    texts = [[str(one) for one in row["completions"]] for row in rows]
+    if any(len(pair) != 2 for pair in texts):
+        raise RunError("Every row needs two answers in its completions.")
+    prompts = [messages_of(row["prompt"]) for row in rows]
+    found = scorer.criticise([p for p in prompts for _ in (0, 1)], [text for pair in texts for text in pair])
+    told = []
+    for row, one, other in zip(rows, found[::2], found[1::2], strict=True):
+        if one is None or other is None:
+            told.append(row)
+            continue
+        gap = one[1] - other[1]
+        said = {"answer": {"preference": str(preference(gap))}, "by": by, "score": gap, "critiques": [one[0], other[0]]}
+        told.append({**row, "suggestion": said})
+    return told
+
+
+def preference(gap: float) -> int:
+    """Return the place on the form's scale, 1 to 7, of the first answer's score less the other's."""
+    sure = 1 / (1 + math.exp(-min(abs(gap), 50.0)))
+    if sure <= 0.5:
+        return 4
+    degree = 1 if sure <= 0.75 else 2 if sure <= 0.9 else 3
+    return 4 - degree if gap > 0 else 4 + degree
+
+
+def main(model: str, rows: str, out: str) -> None:
+    scorer = CritiqueScorer(model, device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    given = [json.loads(line) for line in Path(rows).read_text(encoding="utf-8").splitlines() if line.strip()]
+    told = suggested(scorer, given, by=Path(model).resolve().parent.name)
+    Path(out).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in told), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("Give three: the folder of a critique model, a file of rows, and the file to write.")
+    main(*sys.argv[1:])
