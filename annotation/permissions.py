@@ -96,8 +96,8 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *needs: Action | 
     Who may do what is in `annotation.access`. Without `needs` any role will do.
 
     Raises Http404 for strangers, so that they cannot find out what exists, and PermissionDenied for a member whose
-    role does not suffice. One SQL statement. `campaign.agreed` tells whether this person may be given items yet, and
-    `campaign.barred` which are not for them.
+    role does not suffice. One SQL statement. `campaign.agreed` tells whether this person may be given items yet,
+    `campaign.held_back` whether the lead wants no more for now, and `campaign.barred` which items are not for them.
     """
     if not user.is_authenticated:
         raise Http404(_("There is no such campaign."))
@@ -157,6 +157,7 @@ def _enter(campaign: Campaign, memberships: list[Membership]) -> None:
     campaign.paused_at = max((one.paused_at for one in memberships if one.paused_at), default=None)
     campaign.warned_at = max((one.warned_at for one in memberships if one.warned_at), default=None)
     skills = {skill for one in memberships for skill in one.skills}
+    campaign.held_back = any(one.held_back_at for one in memberships)
     campaign.returned = sum(one.returned for one in memberships)
     campaign.declined = tuple(sorted({category for one in memberships for category in one.declined}))
     if campaign.tags:

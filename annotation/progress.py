@@ -71,6 +71,8 @@ class MyProgress:
     left_this_week: int | None = None
     # Until when this person rests from what is unpleasant to read; None when they need not.
     rest_until: datetime | None = None
+    # Whether the lead lets this person judge nothing more here for now.
+    held_back: bool = False
 
     @property
     def limit_reached(self) -> bool:
@@ -79,6 +81,8 @@ class MyProgress:
     @property
     def left_now(self) -> int | None:
         """Return how many more items this person may have in this day and week; None where there is no limit."""
+        if self.held_back:
+            return 0
         return min((left for left in (self.left_today, self.left_this_week) if left is not None), default=None)
 
     @property
@@ -167,6 +171,7 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
         quota_reached=bool(full),
         left_this_week=left_this_week,
         rest_until=rest_until(user, campaign) if campaign.is_open else None,
+        held_back=campaign.held_back,
     )
 
 

@@ -55,7 +55,7 @@ def out_of_reach(campaign: Campaign) -> list[OutOfReach]:
     if not any(groups):
         return []
     skills: dict[int, set[str]] = {}
-    judging = Membership.objects.filter(campaign=campaign, role__in=roles_for(Action.JUDGE))
+    judging = Membership.objects.filter(campaign=campaign, role__in=roles_for(Action.JUDGE), held_back_at=None)
     for person, known_skills in judging.values_list("user_id", "skills"):
         skills.setdefault(person, set()).update(known_skills)
     found = []

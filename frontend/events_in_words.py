@@ -34,6 +34,8 @@ WORDS = {
     "loop.created": _("The loop was set up"),
     "loop.paused": _("The loop was paused"),
     "member.added": _("{target} was added"),
+    "member.held_back": _("{target} may judge nothing more for now"),
+    "member.let_go_on": _("{target} may judge again"),
     "member.skills": _("What {target} can do was changed"),
     "member.removed": _("{target} was removed"),
     "person.admitted": _("{target} may judge without the test"),

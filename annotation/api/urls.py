@@ -104,6 +104,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/wellbeing/", wellbeing.Wellbeing.as_view(), name="api-wellbeing"),
     path("campaigns/<int:campaign_id>/exposure/", wellbeing.campaign_exposure, name="api-exposure"),
     path("campaigns/<int:campaign_id>/skills/", people.Skills.as_view(), name="api-skills"),
+    path("campaigns/<int:campaign_id>/held-back/", people.HeldBackPeople.as_view(), name="api-held-back"),
     path("campaigns/<int:campaign_id>/out-of-reach/", people.waiting_items, name="api-out-of-reach"),
     path("campaigns/<int:campaign_id>/quality/", quality.report, name="api-quality"),
     path("campaigns/<int:campaign_id>/agreement/", figures.agreement, name="api-agreement"),

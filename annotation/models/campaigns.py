@@ -110,6 +110,8 @@ class Campaign(models.Model):
     # Since when they are given nothing, and since when they have something to be told of their attention.
     paused_at: datetime | None = None
     warned_at: datetime | None = None
+    # Whether the lead lets who is asking judge nothing more for now; set there as well.
+    held_back: bool = False
     # Which items are not for who is asking, as `annotation.routing.barred` counts them; set there as well.
     barred: int = 0
     # How many judgements of who is asking a reviewer sent back; set there as well.

@@ -45,6 +45,8 @@ class Membership(models.Model):
     skills = models.JSONField(default=list, blank=True)
     # Categories of items this person does not want to be given. Shown to nobody else.
     declined = models.JSONField(default=list, blank=True, editable=False)
+    # Since when the lead lets this person judge nothing more here; null: they may.
+    held_back_at = models.DateTimeField(null=True, blank=True, editable=False)
     # How many of this person's judgements here a reviewer sent back and wait for a new version.
     returned = models.PositiveIntegerField(default=0, editable=False)
     # When this person passed the campaign's test.

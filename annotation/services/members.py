@@ -66,6 +66,33 @@ def hand_back(*, campaign: Campaign, user: User) -> int:
 
 
 @transaction.atomic
+def hold_back(*, campaign: Campaign, username: str, held_back: bool, actor: User) -> None:
+    """Let a person judge nothing more here, or go on again; raises `Invalid`. They keep their roles.
+
+    Items on their screen go back to the queue, drafts are kept, and what is sent late counts as any late judgement.
+    """
+    held = Membership.objects.select_for_update(no_key=True).filter(campaign=campaign, role__in=roles_for(Action.JUDGE))
+    mine = [] if unstorable(username) else list(held.filter(user__username=username).select_related("user"))
+    if not mine:
+        message = _("{name} does not judge in this campaign.").format(name=repr(username))
+        raise Invalid(message, {"username": [message]})
+    before = any(one.held_back_at for one in mine)
+    if before == held_back:
+        return
+    since = timezone.now() if held_back else None
+    Membership.objects.filter(pk__in=[one.pk for one in mine]).update(held_back_at=since)
+    if held_back:
+        hand_back(campaign=campaign, user=mine[0].user)
+    action = "member.held_back" if held_back else "member.let_go_on"
+    events.record(campaign=campaign, actor=actor, action=action, target=username)
+
+
+def is_held_back(user: User, campaign: Campaign) -> bool:
+    """Return whether the lead lets this person judge nothing more here for now; for who did not come by a gate."""
+    return Membership.objects.filter(user=user, campaign=campaign, held_back_at__isnull=False).exists()
+
+
+@transaction.atomic
 def remove(*, campaign: Campaign, username: str, actor: User, role: Role | str | None = None) -> None:
     """Take a role from a person, or all of them. Their judgements stay; what they hold goes back to the queue."""
     locked = lock(campaign)  # orders this against another removal, so that one lead always stays

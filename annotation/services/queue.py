@@ -128,8 +128,9 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
 
     With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
     that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Nor
-    does one of which this person had enough for now; see `annotation.limits`. Raises `NotAgreed` for who was not
-    told yet what they may have to read, and `NotQualified` for who has a test to pass or was paused.
+    does one of which this person had enough for now, see `annotation.limits`, or whose lead holds them back. Raises
+    `NotAgreed` for who was not told yet what they may have to read, and `NotQualified` for who has a test to pass or was
+    paused by attention checks.
 
     SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction;
     2 more where the campaign mixes in items whose answer is known.
@@ -149,6 +150,8 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
         )
     if not campaign.qualified:
         raise NotQualified(_("Pass the test of this campaign first; it begins with practice."))
+    if campaign.held_back:
+        return None
     place = 1 if ahead else 0
     for _again in range(5):
         held = _HELD.all(user=user.pk, campaign=campaign.pk)

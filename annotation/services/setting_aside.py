@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from annotation import limits
 from annotation.errors import CampaignClosed, LeaseLost, TooMany
 from annotation.models import Assignment, Campaign, Task, User
-from annotation.services import blocks
+from annotation.services import blocks, members
 from annotation.services.queue import ONE_SEAT_MORE, lock_task, new_lease, release
 from annotation.services.submission import check_draft, refuse_closed
 
@@ -119,6 +119,8 @@ def _reopen(assignment: Assignment) -> Assignment:
     if not campaign.is_open:
         told = _("This campaign hands out no items now. What you set aside is kept, with what you typed.")
         raise CampaignClosed(told)
+    if members.is_held_back(held.user, campaign):
+        raise TooMany(_("The lead lets you judge nothing more here for now. It is kept, with what you typed."))
     if limits.is_enough(held.user, campaign, held=0):
         told = _("You have judged as many items as one person does here for now. It is kept for another day.")
         raise TooMany(told)

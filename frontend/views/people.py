@@ -53,6 +53,9 @@ def campaign_people(request: SignedInRequest, campaign: Campaign) -> HttpRespons
     elif action == "skills":
         _set_skills(request, campaign)
         return redirect("campaign-people", campaign.pk)
+    elif action in ("hold-back", "let-go-on"):
+        _hold_back(request, campaign, held_back=action == "hold-back")
+        return redirect("campaign-people", campaign.pk)
     elif action == "create" and person.is_valid():
         try:
             account = people.create_annotator(
@@ -96,6 +99,19 @@ def _remove(request: SignedInRequest, campaign: Campaign) -> None:
         complain(request, error)
     else:
         text = gettext("{username} was removed. Their judgements stay, and what they held went back to the queue.")
+        say(request, text.format(username=username))
+
+
+def _hold_back(request: SignedInRequest, campaign: Campaign, *, held_back: bool) -> None:
+    username = request.POST.get("username", "")
+    try:
+        members.hold_back(campaign=campaign, username=username, held_back=held_back, actor=request.user)
+    except AnnotationError as error:
+        complain(request, error)
+    else:
+        text = gettext("{username} may judge again.")
+        if held_back:
+            text = gettext("{username} is given nothing more for now. What they held went back to the queue.")
         say(request, text.format(username=username))
 
 

@@ -81,6 +81,8 @@ def refuse_unless_allowed(*, campaign: Campaign, user: User) -> LoopSettings:
     if campaign.barred & routing.bits(campaign.tags, needs=campaign.requires):
         told = _("This needs skills that you were not given here: {skills}.")
         raise WrongState(told.format(skills=", ".join(campaign.requires)))
+    if campaign.held_back:
+        raise TooMany(_("The lead lets you judge nothing more here for now. What you judged is stored."))
     if limits.is_enough(user, campaign, held=0):
         raise TooMany(_("You have judged as many items as one person does here for now. Come back another day."))
     if campaign.rest_after and set(campaign.about) and (until := limits.rest_until(user, campaign)):

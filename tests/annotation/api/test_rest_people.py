@@ -78,6 +78,8 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-exposure", "get", None, READERS),
     ("api-skills", "get", None, LEADS),
     ("api-skills", "post", {"username": "annotator", "skills": ["lang:de"]}, LEADS),
+    ("api-held-back", "get", None, LEADS),
+    ("api-held-back", "post", {"username": "annotator", "held_back": False}, LEADS),
     ("api-out-of-reach", "get", None, READERS),
     ("api-next", "post", {}, (401, 404, 200, 403, 403, 200, 200)),
     # The assignment is the annotator's: to everybody else, the lead included, it does not exist.
