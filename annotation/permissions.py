@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import NoReturn
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import BigIntegerField, CharField, Exists, OuterRef
+from django.db.models import BigIntegerField, CharField, Exists, OuterRef, QuerySet
 from django.http import Http404
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation import routing
@@ -17,6 +19,8 @@ from annotation.models import Assignment, Campaign, Image, Membership, Role, Use
 from annotation.prepared import Select
 
 LARGEST_ID = 2**63 - 1
+# So long who led a deleted campaign may bring it back.
+KEPT = timedelta(days=30)
 # To submit needs none of these, and the texts of an item are most of what it holds; they are read when asked for.
 _LARGE = (
     *("task__content", "task__meta", "task__created_at"),
@@ -25,7 +29,7 @@ _LARGE = (
 # Asked with every request of an annotator, so their SQL is written once.
 _MEMBERSHIPS = Select(
     lambda user, campaign: (
-        Membership.objects.filter(user=user, campaign=campaign)
+        Membership.objects.filter(user=user, campaign=campaign, campaign__deleted_at=None)
         .select_related("campaign")
         .defer("created_at", "campaign__created_at")
     ),
@@ -33,13 +37,17 @@ _MEMBERSHIPS = Select(
     campaign=BigIntegerField(),
 )
 _ANY_ASSIGNMENT = Select(
-    lambda key, user: Assignment.objects.filter(key=key, user=user).select_related("task", "campaign").defer(*_LARGE),
+    lambda key, user: (
+        Assignment.objects.filter(key=key, user=user, campaign__deleted_at=None)
+        .select_related("task", "campaign")
+        .defer(*_LARGE)
+    ),
     key=CharField(),
     user=BigIntegerField(),
 )
 _ASSIGNMENT = Select(
     lambda key, user: (
-        Assignment.objects.filter(key=key, user=user)
+        Assignment.objects.filter(key=key, user=user, campaign__deleted_at=None)
         .filter(
             Exists(
                 Membership.objects.filter(
@@ -102,7 +110,7 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *needs: Action | 
     if not user.is_authenticated:
         raise Http404(_("There is no such campaign."))
     if user.is_superuser:
-        campaign = Campaign.objects.filter(pk=campaign_id).first()
+        campaign = Campaign.objects.kept().filter(pk=campaign_id).first()
         if campaign is None:
             raise Http404(_("There is no such campaign."))
         _refuse_outside_scope(user, needs)
@@ -120,6 +128,28 @@ def campaign_for(user: User | AnonymousUser, campaign_id: int, *needs: Action | 
         _refuse_outside_scope(user, [need for need in needs if _suffices(held, need)])
     campaign = memberships[0].campaign
     _enter(campaign, memberships)
+    return campaign
+
+
+def deleted_campaigns(user: User | AnonymousUser) -> QuerySet[Campaign]:
+    """Return the deleted campaigns that this person may bring back, those deleted last first.
+
+    That is whoever led them, for `KEPT` after the deletion, and an admin at any time.
+    """
+    if not user.is_authenticated or not _in_scope(user, Action.CONFIGURE):
+        return Campaign.objects.none()
+    deleted = Campaign.objects.filter(deleted_at__isnull=False).order_by("-deleted_at")
+    if user.is_superuser:
+        return deleted
+    led = Membership.objects.filter(user=user, campaign=OuterRef("pk"), role__in=sorted(roles_for(Action.CONFIGURE)))
+    return deleted.filter(Exists(led), deleted_at__gte=timezone.now() - KEPT)
+
+
+def deleted_campaign_for(user: User | AnonymousUser, campaign_id: int) -> Campaign:
+    """Return a deleted campaign that this person may bring back; Http404 for everybody else."""
+    campaign = deleted_campaigns(user).filter(pk=min(campaign_id, LARGEST_ID)).first()
+    if campaign is None:
+        raise Http404(_("There is no such campaign."))
     return campaign
 
 

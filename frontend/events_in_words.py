@@ -19,6 +19,8 @@ WORDS = {
     "campaign.closed": _("The campaign was closed"),
     "member.left": _("{target} left the campaign"),
     "campaign.created": _("The campaign was created"),
+    "campaign.deleted": _("The campaign was deleted"),
+    "campaign.restored": _("The campaign was brought back"),
     "campaign.opened": _("The campaign was opened"),
     "campaign.paused": _("The campaign was paused"),
     "invitation.made": _("A link that invites people was made"),

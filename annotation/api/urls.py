@@ -42,6 +42,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/agree/", work.agree, name="api-agree"),
     path("campaigns/<int:campaign_id>/leave/", work.leave, name="api-leave"),
     path("campaigns/<int:campaign_id>/hand-back/", work.hand_back, name="api-hand-back"),
+    path("campaigns/<int:campaign_id>/restore/", views.restore_campaign, name="api-campaign-restore"),
     path("campaigns/<int:campaign_id>/open/", views.open_campaign, name="api-campaign-open"),
     path("campaigns/<int:campaign_id>/pause/", views.pause_campaign, name="api-campaign-pause"),
     path("campaigns/<int:campaign_id>/close/", views.close_campaign, name="api-campaign-close"),

@@ -14,16 +14,20 @@ from annotation.models.people import Role, User
 
 
 class CampaignQuerySet(models.QuerySet["Campaign"]):
+    def kept(self) -> CampaignQuerySet:
+        """Return those that nobody deleted."""
+        return self.filter(deleted_at=None)
+
     def visible_to(self, user: User) -> CampaignQuerySet:
         """Return the campaigns in which `user` holds any role; all of them for a superuser."""
         if user.is_superuser:
-            return self.all()
-        return self.filter(memberships__user=user).distinct()
+            return self.kept()
+        return self.kept().filter(memberships__user=user).distinct()
 
     def with_role(self, user: User, *roles: Role) -> CampaignQuerySet:
         if user.is_superuser:
-            return self.all()
-        return self.filter(memberships__user=user, memberships__role__in=roles).distinct()
+            return self.kept()
+        return self.kept().filter(memberships__user=user, memberships__role__in=roles).distinct()
 
 
 class Campaign(models.Model):
@@ -92,6 +96,8 @@ class Campaign(models.Model):
     guideline_version = models.PositiveIntegerField(default=1)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="campaigns_created")
     created_at = models.DateTimeField(auto_now_add=True)
+    # Since when no gate lets anybody in; all of it is kept, and comes back as it was. Null: it is there.
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = CampaignQuerySet.as_manager()
 

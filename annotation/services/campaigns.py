@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.errors import CampaignClosed, Invalid
@@ -93,6 +94,34 @@ def pause_campaign(*, campaign: Campaign, actor: User) -> Campaign:
 def close_campaign(*, campaign: Campaign, actor: User) -> Campaign:
     """End the campaign for good: nothing is handed out, submitted or imported any more."""
     return _move(campaign, actor, Campaign.State.CLOSED, "campaign.closed")
+
+
+@transaction.atomic
+def delete(*, campaign: Campaign, actor: User) -> None:
+    """Take a campaign out of everybody's sight; nothing of it is erased, and `restore` brings it back as it was.
+
+    Data sets, runs and models made of it refer to it, so that it can be gone from sight only; what one person said is
+    erased by `services.erasure`. Raises `Invalid` while people may be at work on it.
+    """
+    locked = lock(campaign)
+    if locked.state not in (Campaign.State.DRAFT, Campaign.State.CLOSED):
+        raise Invalid(_("People may be at work on this campaign. Close it first; then it can be deleted."))
+    if locked.deleted_at is None:
+        locked.deleted_at = timezone.now()
+        locked.save(update_fields=["deleted_at"])
+        locked.invitations.filter(revoked_at=None).update(revoked_at=locked.deleted_at)
+        events.record(campaign=locked, actor=actor, action="campaign.deleted", target=locked.name)
+
+
+@transaction.atomic
+def restore(*, campaign: Campaign, actor: User) -> Campaign:
+    """Return the campaign, which is there again as it was; links that invited into it have ended."""
+    locked = lock(campaign)
+    if locked.deleted_at is not None:
+        locked.deleted_at = None
+        locked.save(update_fields=["deleted_at"])
+        events.record(campaign=locked, actor=actor, action="campaign.restored", target=locked.name)
+    return locked
 
 
 @transaction.atomic

@@ -48,7 +48,7 @@ def pass_on(feedback: Feedback) -> Task | None:
     name = campaign.options.get("rated_in")
     if not name:
         return None
-    target = Campaign.objects.filter(name=name).exclude(state=Campaign.State.CLOSED).first()
+    target = Campaign.objects.kept().filter(name=name).exclude(state=Campaign.State.CLOSED).first()
     if target is None:
         _record(campaign, feedback, told("There is no open campaign called “{name}”.", name=name))
         return None

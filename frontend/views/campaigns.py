@@ -1,4 +1,4 @@
-"""A lead's campaigns: the list, the form with its live preview, the dashboard, and open, pause, close."""
+"""A lead's campaigns: the list, and the dashboard of each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext, pgettext
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import sums
@@ -22,10 +22,10 @@ from annotation.feedback import kind
 from annotation.messages import in_words
 from annotation.models import Campaign, Feedback, Membership, Role, Task, User
 from annotation.overlap import region_agreement
-from annotation.permissions import may_create, turn_away
+from annotation.permissions import KEPT, deleted_campaigns, may_create, turn_away
 from annotation.progress import Progress, campaign_progress
 from annotation.reach import out_of_reach
-from annotation.services import batches, campaigns
+from annotation.services import batches
 from annotation.sums import Sums
 from annotation.tallies import Position, campaign_tally
 from frontend import charts, events_in_words, next_step
@@ -36,6 +36,7 @@ from frontend.stop_polling import fragment_or_stop
 from training.models import Loop, Round
 
 RECENT = 12
+MOST_DELETED = 50
 
 
 @signed_in
@@ -45,7 +46,7 @@ def campaign_list(request: SignedInRequest) -> HttpResponse:
     user = request.user
     mine = led_by(user)
     creates = may_create(user)
-    if not creates and not mine.exists():
+    if not creates and not mine.exists() and not deleted_campaigns(user).exists():
         turn_away(user, gettext("These pages are for leads and engineers."))
     done = Count("tasks", filter=Q(tasks__state=Task.State.COMPLETE))
     rows = mine.annotate(
@@ -53,15 +54,16 @@ def campaign_list(request: SignedInRequest) -> HttpResponse:
         complete=done,
         has_loop=Exists(Loop.objects.filter(campaign=OuterRef("pk"))),
     ).order_by("-id")
-    return render(request, "campaigns/list.html", {"campaigns": rows, "may_create": creates})
+    deleted = [(one, (one.deleted_at or timezone.now()) + KEPT) for one in deleted_campaigns(user)[:MOST_DELETED]]
+    return render(request, "campaigns/list.html", {"campaigns": rows, "may_create": creates, "deleted": deleted})
 
 
 def led_by(user: User) -> QuerySet[Campaign]:
     """Return the campaigns whose lead pages this person may open."""
     if user.is_superuser:
-        return Campaign.objects.all()
+        return Campaign.objects.kept()
     member = Membership.objects.filter(user=user, campaign=OuterRef("pk"), role__in=roles_for(Action.READ))
-    return Campaign.objects.filter(Exists(member))
+    return Campaign.objects.kept().filter(Exists(member))
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         **_agreement_context(campaign, figures["progress"]),
         "tally": tally,
         "late": known.late,
+        "days_kept": KEPT.days,
         "out_of_reach": out_of_reach(campaign),
         "exposure": exposure(campaign, known=known),
         "batches": batches.batches(campaign, known),
@@ -247,31 +250,3 @@ def _recent(campaign: Campaign) -> list[Judgement]:
         )
         for one in found
     ]
-
-
-CHANGES = {
-    "open": (campaigns.open_campaign, _("The campaign is open: people get items from now on.")),
-    "pause": (
-        campaigns.pause_campaign,
-        _("The campaign is paused: nobody is given a new item; open ones may be sent."),
-    ),
-    "close": (campaigns.close_campaign, _("The campaign is closed. Everything is kept and can be exported.")),
-}
-
-
-@campaign_page(Action.CONFIGURE)
-@require_POST
-def campaign_state(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Open, pause or close the campaign, and go back to its dashboard."""
-    change = CHANGES.get(request.POST.get("action", ""))
-    if change is None:
-        complain(request, Invalid(gettext("A campaign can be opened, paused or closed.")))
-        return redirect("campaign", campaign.pk)
-    service, sentence = change
-    try:
-        service(campaign=campaign, actor=request.user)
-    except AnnotationError as error:
-        complain(request, error)
-    else:
-        say(request, sentence)
-    return redirect("campaign", campaign.pk)

@@ -64,6 +64,9 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("campaign", "get", {}, READERS),
     ("campaign-progress", "get", {}, READERS),
     ("campaign-state", "post", {"action": "pause"}, LEADS_POST),
+    ("campaign-delete", "post", {}, LEADS_POST),
+    # It is not deleted; a campaign that is has a test of its own.
+    ("campaign-restore", "post", {}, (302, 404, 404, 404, 404, 404, 404)),
     ("campaign-priority", "post", {"batch": "x", "priority": "1"}, LEADS_POST),
     ("campaign-edit", "get", {}, LEADS),
     ("campaign-import", "get", {}, READERS),

@@ -34,7 +34,8 @@ def test_whom_the_lead_holds_back_is_given_nothing_until_they_may_again(lead, an
     page = of_annotator.get(reverse("work", args=[campaign.pk])).content.decode()
     assert "No more for you here just now" in page and "ask them why" in page and "data-start" not in page
     assert of_annotator.get("/").context["left"] == 0
-    assert of_annotator.post(f"/api/campaigns/{campaign.pk}/next/", {}, content_type="application/json").status_code == 204
+    taken = of_annotator.post(f"/api/campaigns/{campaign.pk}/next/", {}, content_type="application/json")
+    assert taken.status_code == 204
     with pytest.raises(TooMany, match="what you typed"):
         setting_aside.take_up(assignment=aside)
     # What was on the screen when it happened may still be sent, as after any lease that ended.

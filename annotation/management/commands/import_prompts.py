@@ -114,10 +114,12 @@ def _opened(name: str | None) -> AbstractContextManager[BinaryIO | None]:
 
 def campaign_called(name: str) -> Campaign:
     """Return the campaign of this name, else of this id; raises `CommandError` that lists what there is."""
-    campaign = Campaign.objects.filter(name=name).first()
+    campaign = Campaign.objects.kept().filter(name=name).first()
     if campaign is None and name.isascii() and name.isdigit():
-        campaign = Campaign.objects.filter(pk=int(name)).first()
+        campaign = Campaign.objects.kept().filter(pk=int(name)).first()
     if campaign is None:
-        names = ", ".join(repr(name) for name in Campaign.objects.order_by("name").values_list("name", flat=True)[:20])
+        names = ", ".join(
+            repr(name) for name in Campaign.objects.kept().order_by("name").values_list("name", flat=True)[:20]
+        )
         raise CommandError(f"There is no campaign {name!r}; there are: {names or 'none'}.")
     return campaign

@@ -149,10 +149,10 @@ class Command(BaseCommand):
 
 
 def _campaign(name: str) -> Campaign:
-    found = Campaign.objects.filter(name=name).first()
+    found = Campaign.objects.kept().filter(name=name).first()
     if found is None and name.isdecimal() and len(name) < 19:
-        found = Campaign.objects.filter(pk=int(name)).first()
+        found = Campaign.objects.kept().filter(pk=int(name)).first()
     if found is None:
-        names = ", ".join(f"“{campaign}”" for campaign in Campaign.objects.order_by("name")[:20]) or "none"
+        names = ", ".join(f"“{campaign}”" for campaign in Campaign.objects.kept().order_by("name")[:20]) or "none"
         raise CommandError(f"There is no campaign “{name}”; there are: {names}.")
     return found

@@ -31,6 +31,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-campaigns", "post", {"name": "Another one"}, (401, 404, 403, 403, 403, 201, 422)),
     ("api-campaign", "get", None, MEMBERS),
     ("api-campaign", "patch", {"description": "New words"}, LEADS),
+    # It is open, and people may be at work on it; what deleting does is tested where it is closed.
+    ("api-campaign", "delete", None, (401, 404, 403, 403, 403, 422, 422)),
+    ("api-campaign-restore", "post", {}, (401, 404, 404, 404, 404, 404, 404)),
     ("api-campaign-settings", "get", None, READERS),
     ("api-campaign-templates", "get", None, (401, 200, 200, 200, 200, 200, 200)),
     ("api-agree", "post", {}, (401, 404, 204, 403, 403, 204, 204)),

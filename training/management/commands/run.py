@@ -134,9 +134,9 @@ def _create(
     actor: str | None,
 ) -> Run:
     """Return the queued run; CommandError names what does not exist."""
-    found = Campaign.objects.filter(name=campaign).first()
+    found = Campaign.objects.kept().filter(name=campaign).first()
     if found is None and campaign.isdecimal():
-        found = Campaign.objects.filter(pk=int(campaign)).first()
+        found = Campaign.objects.kept().filter(pk=int(campaign)).first()
     if found is None:
         raise CommandError(f"There is no campaign {campaign}.")
     person = None if actor is None else User.objects.filter(username=actor).first()
