@@ -60,6 +60,12 @@ def _are_critiques(value: Any, *, count: int) -> bool:
     )
 
 
+def as_given(feedback_kind: FeedbackType, stored: Mapping[str, Any], *, count: int) -> dict[str, Any]:
+    """Return a stored suggestion as it could be given: the inverse of `read`."""
+    answer = feedback_kind.initial(stored["payload"], shown_order=range(count))
+    return {"answer": answer, "by": stored["by"], "score": stored["score"]}
+
+
 def in_words(
     feedback_kind: FeedbackType, meta: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]
 ) -> str:

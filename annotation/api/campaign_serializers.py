@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
+from annotation.importing.handed_on import MOST
 from annotation.models import Campaign
 from annotation.services import settings
 
@@ -105,6 +106,12 @@ class CampaignIn(CampaignSettings):
         min_value=settings.FORMAT,
         max_value=settings.FORMAT,
         help_text="Format of settings that were read from another campaign; may be left out.",
+    )
+    gold = serializers.ListField(
+        required=False,
+        child=serializers.DictField(child=serializers.JSONField(allow_null=True)),
+        max_length=MOST,
+        help_text="Items with a right answer, as rows of an import; one that does not fit, and nothing is made.",
     )
 
 

@@ -101,9 +101,12 @@ def restore_campaign(request: Request, campaign_id: int) -> Response:
 @extend_schema(operation_id="campaigns_settings", responses=OpenApiTypes.OBJECT, tags=["campaigns"])
 @api_view(["GET"])
 def campaign_settings(request: Request, campaign_id: int) -> Response:
-    """Return the campaign's settings; with a name added, they create another campaign. For leads and engineers."""
+    """Return the campaign's settings and its items with a right answer; with a name added, they create another one.
+
+    For leads and engineers.
+    """
     campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
-    return Response(settings.settings_of(campaign))
+    return Response(settings.whole_of(campaign))
 
 
 @extend_schema(operation_id="campaigns_templates", responses=TemplateOut(many=True), tags=["campaigns"])

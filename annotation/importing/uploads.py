@@ -19,8 +19,11 @@ KEPT = timedelta(hours=24)
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
-def keep(*, campaign: Campaign, user: User, file: BinaryIO, name: str) -> str:
-    """Store a file for a day and return the token under which this person finds it again, for this campaign only."""
+def keep(*, campaign: Campaign | None, user: User, file: BinaryIO, name: str) -> str:
+    """Store a file for a day and return the token under which this person finds it again.
+
+    For this campaign only; without one, for a campaign that is still to be made.
+    """
     kept_files.expire(FOLDER, KEPT)
     token = secrets.token_hex(16)
     # The end of the name tells the format.
@@ -30,7 +33,7 @@ def keep(*, campaign: Campaign, user: User, file: BinaryIO, name: str) -> str:
     return token
 
 
-def find(*, campaign: Campaign, user: User, token: str) -> str | None:
+def find(*, campaign: Campaign | None, user: User, token: str) -> str | None:
     """Return the path in the storage of an upload; None when it has expired, or is somebody else's."""
     if not _TOKEN.fullmatch(token):
         return None
@@ -57,5 +60,5 @@ def discard(path: str) -> None:
     default_storage.delete(path)
 
 
-def _start(campaign: Campaign, user: User, token: str) -> str:
-    return f"{campaign.pk}-{user.pk}-{token}-"
+def _start(campaign: Campaign | None, user: User, token: str) -> str:
+    return f"{campaign.pk if campaign else 0}-{user.pk}-{token}-"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 from django.core.exceptions import ValidationError
@@ -12,7 +14,8 @@ from django.utils.translation import gettext as _
 from annotation.errors import CampaignClosed, Invalid
 from annotation.feedback import kind as feedback_kind
 from annotation.models import Campaign, Guideline, Membership, Role, User
-from annotation.services import blocks, events, gold, second_look, settings
+from annotation.services import blocks, events, intake, second_look, settings
+from annotation.services import gold as golds
 from annotation.services.settings import Settings
 from annotation.storable import unstorable
 
@@ -27,11 +30,14 @@ def create(
     kind: str = "pairwise",
     guideline: str = "",
     began_as: str = "",
+    gold: Sequence[Any] = (),
     **given: Unpack[Settings],
 ) -> Campaign:
     """Return a new campaign in DRAFT, with the first version of its guideline and `actor` as its lead.
 
     `began_as` says in its events what it was made from: a built-in template with its version, or another campaign.
+    `gold` are rows of items with a right answer, as another campaign hands them on; one that does not fit raises
+    `Invalid`, and then there is no campaign.
     """
     given["options"] = given.get("options") or {}
     campaign = Campaign(name=name.strip(), kind=kind, created_by=actor, **settings.cleaned(kind, given))
@@ -43,7 +49,19 @@ def create(
     Membership.objects.create(campaign=campaign, user=actor, role=Role.LEAD)
     detail = {"began_as": began_as} if began_as else {}
     events.record(campaign=campaign, actor=actor, action="campaign.created", target=campaign.name, detail=detail)
+    _import_gold(campaign, gold, actor)
     return campaign
+
+
+def _import_gold(campaign: Campaign, rows: Sequence[Any], actor: User) -> None:
+    if not rows:
+        return
+    lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+    report = intake.import_lines(campaign=campaign, lines=lines, actor=actor)
+    if report.errors:
+        first = report.errors[0]
+        message = _("Item {n} of the gold does not fit. {reason}").format(n=first.line, reason=first.reason)
+        raise Invalid(message, {"gold": [message]})
 
 
 @transaction.atomic
@@ -68,7 +86,7 @@ def update(*, campaign: Campaign, actor: User, name: str | None = None, **given:
             second_look.check(locked.options, own_name=locked.name, actor=actor)
         locked.save(update_fields=list(changed))
         if "gold_percent" in changed:
-            gold.arrange(campaign=locked)
+            golds.arrange(campaign=locked)
         changes = {field: (value, getattr(locked, field)) for field, value in changed.items()}
         if "options" in changed:
             blocks.mark_campaign(locked)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from annotation.errors import Invalid
 from annotation.feedback import kind as feedback_kind
+from annotation.importing.handed_on import gold_rows
 from annotation.models import Campaign
 from annotation.routing import read_tags
 from annotation.storable import unstorable
@@ -73,8 +74,13 @@ def settings_of(campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def whole_of(campaign: Campaign) -> dict[str, Any]:
+    """Return a campaign as a file that makes another one: its settings, and its items with a right answer."""
+    return {**settings_of(campaign), "gold": list(gold_rows(campaign))}
+
+
 def settings_from(text: str | bytes) -> dict[str, Any]:
-    """Return what `campaigns.create` takes, without a name, out of a file that `settings_of` made; raises `Invalid`.
+    """Return what `campaigns.create` takes, without a name, out of a file that `whole_of` made; raises `Invalid`.
 
     Only the file's form is checked here; what its values may be, `create` says.
     """
@@ -88,7 +94,7 @@ def settings_from(text: str | bytes) -> dict[str, Any]:
         raise Invalid(wrong)
     if read.pop("attune_campaign") != FORMAT:
         raise Invalid(_("These settings were written by a later version of Attune; update this one first."))
-    shapes = {"kind": str, "guideline": str, **{name: _shape(name) for name in NAMES}}
+    shapes = {"kind": str, "guideline": str, "gold": list, **{name: _shape(name) for name in NAMES}}
     unknown = sorted(set(read) - set(shapes))
     if unknown:
         told = _("The file has settings that this version does not know: {names}.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from io import BytesIO
+from typing import Any, cast
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -16,17 +17,20 @@ from annotation.campaign_templates import templates
 from annotation.dialogues import EACH_TURN, scope_of
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import KINDS, kind, shown_images
+from annotation.importing import uploads
+from annotation.importing.handed_on import gold_count, gold_rows
 from annotation.models import Campaign
 from annotation.permissions import campaign_for, may_create, turn_away
 from annotation.services import campaigns
-from annotation.services.settings import settings_from, settings_of
+from annotation.services.settings import settings_from, settings_of, whole_of
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.campaigns import CampaignForm, initial_from
 from frontend.http import SignedInRequest, complain, page, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.views.campaigns import led_by
 
-MAX_SETTINGS = 1_000_000
+MAX_SETTINGS = 32_000_000  # gold may have images in it
+GOLD_NAME = "gold.json"
 
 # An item that shows what the options do: short enough to be seen beside the form, long enough to look like work.
 EXAMPLE: dict[str, Any] = {
@@ -66,7 +70,9 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
         values = _values(form)
         try:
             began_as = request.POST.get("began_as", "")[:200]
-            campaign = campaigns.create(actor=request.user, kind=form.kind.name, began_as=began_as, **values)
+            campaign = campaigns.create(
+                actor=request.user, kind=form.kind.name, began_as=began_as, gold=_gold_rows(request), **values
+            )
         except AnnotationError as error:
             _take_errors(form, error)
         else:
@@ -74,7 +80,8 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
             say(request, text.format(campaign=campaign.name))
             return redirect("campaign-import", campaign.pk)
     status = 422 if form.errors else 200
-    return _new_page(request, form, began_as=request.POST.get("began_as", start.began_as), status=status)
+    began_as = request.POST.get("began_as", start.began_as)
+    return _new_page(request, form, began_as=began_as, gold=_gold_offered(request, start), status=status)
 
 
 @signed_in
@@ -90,6 +97,7 @@ def campaign_from_file(request: SignedInRequest) -> HttpResponse:
         if file.size is None or file.size > MAX_SETTINGS:
             raise Invalid(_("This file is too large to be settings of a campaign."))
         settings = settings_from(file.read())
+        gold = settings.get("gold") or []
         kind(settings.get("kind", "pairwise")).clean_options(settings.get("options", {}))
     except Invalid as error:
         complain(request, error)
@@ -100,14 +108,18 @@ def campaign_from_file(request: SignedInRequest) -> HttpResponse:
         options=settings.get("options"),
         initial=initial_from(settings),
     )
-    return _new_page(request, form, began_as=f"file {file.name}"[:200])
+    token = ""
+    if gold:
+        kept = BytesIO(json.dumps(gold).encode())
+        token = uploads.keep(campaign=None, user=request.user, file=kept, name=GOLD_NAME)
+    return _new_page(request, form, began_as=f"file {file.name}"[:200], gold=GoldOffer(len(gold), token=token))
 
 
 @campaign_page(Action.READ)
 @require_GET
 def campaign_settings_file(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the campaign's settings as a file that makes another one."""
-    text = json.dumps(settings_of(campaign), ensure_ascii=False, indent=2) + "\n"
+    """Return the campaign's settings and gold as a file that makes another one."""
+    text = json.dumps(whole_of(campaign), ensure_ascii=False, indent=2) + "\n"
     response = HttpResponse(text, content_type="application/json")
     response.headers["Content-Disposition"] = f'attachment; filename="campaign-{campaign.pk}.json"'
     return response
@@ -120,6 +132,46 @@ class Start:
     settings: dict[str, Any]
     name: str = ""
     began_as: str = ""
+    like: Campaign | None = None
+
+
+@dataclass(frozen=True)
+class GoldOffer:
+    """Items with a right answer that may come along: out of a file that is kept, or of another campaign."""
+
+    count: int = 0
+    token: str = ""
+    of: int | None = None
+    wanted: bool = True
+
+
+def _gold_offered(request: SignedInRequest, start: Start) -> GoldOffer:
+    """Return what the form offers to take along; sent again, what was offered before."""
+    if request.method == "POST":
+        count = request.POST.get("gold_count", "")
+        of = request.POST.get("gold_of", "")
+        return GoldOffer(
+            count=int(count) if count.isdecimal() and len(count) < 5 else 0,
+            token=request.POST.get("gold_token", "")[:40],
+            of=int(of) if of.isdecimal() and len(of) < 19 else None,
+            wanted="with_gold" in request.POST,
+        )
+    return GoldOffer(gold_count(start.like), of=start.like.pk) if start.like else GoldOffer()
+
+
+def _gold_rows(request: SignedInRequest) -> list[Any]:
+    """Return the items with a right answer that the person who sent the form wants to take along."""
+    if "with_gold" not in request.POST:
+        return []
+    offer = _gold_offered(request, Start({}))
+    if offer.of is not None:
+        return list(gold_rows(campaign_for(request.user, offer.of, Action.READ)))
+    path = uploads.find(campaign=None, user=request.user, token=offer.token)
+    file = uploads.read(path) if path else None
+    if file is None:
+        raise Invalid(_("The file is no longer here: a day has passed. Choose it again, or go on without its gold."))
+    with file:
+        return cast(list[Any], json.load(file))
 
 
 def _start(request: SignedInRequest) -> Start:
@@ -131,13 +183,16 @@ def _start(request: SignedInRequest) -> Start:
     if like.isdecimal():
         campaign = campaign_for(request.user, int(like), Action.READ)
         name = _("Copy of {campaign}").format(campaign=campaign.name)[:120]
-        return Start(settings_of(campaign), name, f"campaign {campaign.pk}")
+        return Start(settings_of(campaign), name, f"campaign {campaign.pk}", like=campaign)
     return Start({})
 
 
-def _new_page(request: SignedInRequest, form: CampaignForm, *, began_as: str, status: int = 200) -> HttpResponse:
+def _new_page(
+    request: SignedInRequest, form: CampaignForm, *, began_as: str, gold: GoldOffer, status: int = 200
+) -> HttpResponse:
     context = {
         "form": form,
+        "gold": gold,
         "kinds": KINDS.values(),
         "templates": templates().values(),
         "began_as": began_as,

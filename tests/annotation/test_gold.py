@@ -12,8 +12,9 @@ from annotation.errors import Invalid
 from annotation.feedback import KINDS, kind
 from annotation.feedback.likeness import MEASURES
 from annotation.models import Gold, User
+from annotation.services import campaigns, intake
 from annotation.services import gold as golds
-from annotation.services import intake
+from annotation.services.settings import settings_from, whole_of
 from tests.annotation.feedback.examples import EXAMPLES
 from tests.factories import judge, make_campaign, make_task
 
@@ -57,6 +58,20 @@ def test_the_right_answer_is_right_and_comes_back_as_it_was_given(name: str):
     assert gold.read(one, given, options=options, count=2) == read
     names = [like.name for like in one.likenesses(options)]
     assert len(names) == len(set(names)) and {part.name for part in found} <= set(names)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.django_db
+def test_another_campaign_takes_it_over(name: str, lead):
+    campaign = make_campaign(lead=lead, kind=name)
+    count = min(2, kind(name).completions[1])
+    answer = {field: value for field, value in EXAMPLES[name].items() if count > 1 or not field.endswith("_2")}
+    task = make_task(campaign, completions=["One way.", "Another way."][:count])
+    golds.set_gold(task=task, value={"answer": answer}, actor=lead)
+    read = settings_from(json.dumps(whole_of(campaign)))
+    copy = campaigns.create(name="A copy", actor=lead, **read)
+    (taken,) = copy.tasks.all()
+    assert taken.external_id == task.external_id and whole_of(copy) == whole_of(campaign)
 
 
 @pytest.mark.parametrize("name", sorted(set(KINDS) - set(GOLDEN)))

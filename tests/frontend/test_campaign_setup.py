@@ -9,8 +9,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from annotation.campaign_templates import templates
-from annotation.models import Campaign, Event
-from annotation.services.settings import settings_of
+from annotation.models import Campaign, Event, Image, Task
+from annotation.services import gold as golds
+from annotation.services import intake
+from annotation.services.settings import settings_of, whole_of
+from tests.annotation.pictures import data_uri, picture
 from tests.factories import make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +76,72 @@ def test_settings_leave_as_a_file_and_come_back(client: Client, lead) -> None:
     assert page.status_code == 200
     made = client.post("/campaigns/new/", {**filled(page), "name": "Second"})
     assert made.status_code == 302
-    assert settings_of(Campaign.objects.get(name="Second")) == json.loads(file.content)
+    assert whole_of(Campaign.objects.get(name="Second")) == json.loads(file.content)
+
+
+@pytest.mark.parametrize("way", ["copy", "file"])
+def test_gold_goes_along_with_its_images_unless_it_is_left_out(client: Client, lead, way: str) -> None:
+    campaign = make_campaign("First", lead=lead, kind="pairwise", options={"question": "Which bird is right?"})
+    shown = {"type": "image", "image": data_uri(picture()), "alt": "A wren"}
+    right = {"answer": {"preference": "1"}, "tolerance": {"preference": 1}}
+    rows = [
+        {
+            "id": "bird",
+            "prompt": [{"role": "user", "content": [shown, {"type": "text", "text": "What is this?"}]}],
+            "completions": [{"text": "A wren.", "origin": "m-1"}, {"text": "A robin.", "origin": "m-2"}],
+            "gold": right,
+            "suggestion": {"answer": {"preference": "2"}, "by": "judge-7b"},
+            "requires": ["birds"],
+            "about": ["animals"],
+            "domain": "zoology",
+            "meta": {"source": "walk"},
+            "wanted": 2,
+        },
+        {"id": "plain", "prompt": "And this?", "completions": ["A tit.", "A rook."]},
+    ]
+    assert intake.import_lines(campaign=campaign, lines=map(json.dumps, rows), actor=lead).created == 2
+    campaign.refresh_from_db()
+    client.force_login(lead)
+    if way == "copy":
+        page = client.get(f"/campaigns/new/?like={campaign.pk}")
+    else:
+        file = client.get(f"/campaigns/{campaign.pk}/settings.json").content
+        upload = SimpleUploadedFile("settings.json", file, content_type="application/json")
+        page = client.post("/campaigns/from-file/", {"settings": upload})
+    offered = page.context["gold"]
+    hidden = {"gold_count": 1, "gold_token": offered.token, "gold_of": offered.of or ""}
+    assert "With its 1 item that has a right answer" in page.content.decode()
+    # A form that does not fit yet comes back with the offer.
+    again = client.post("/campaigns/new/", {**filled(page), **hidden, "name": "", "with_gold": "1"})
+    assert again.status_code == 422 and again.context["gold"].of == offered.of
+    made = client.post("/campaigns/new/", {**filled(page), **hidden, "name": "With", "with_gold": "1"})
+    assert made.status_code == 302, made.context["form"].errors
+    (item,) = Task.objects.filter(campaign__name="With")
+    (original,) = campaign.tasks.filter(external_id="bird")
+    assert item.external_id == "bird" and item.meta == original.meta and item.wanted == 2
+    assert golds.as_given(item.gold) == golds.as_given(original.gold) and item.prompt.domain == "zoology"
+    assert item.campaign.tags == original.campaign.tags and item.tags == original.tags
+    assert [part["type"] for part in item.content["messages"][0]["content"]] == ["image", "text"]
+    assert Image.objects.filter(campaign=item.campaign).count() == 1
+    without = client.post("/campaigns/new/", {**filled(page), **hidden, "name": "Without"})
+    assert without.status_code == 302 and not Task.objects.filter(campaign__name="Without").exists()
+
+
+def test_gold_that_does_not_fit_makes_no_campaign(client: Client, lead) -> None:
+    make_campaign(lead=lead)
+    client.force_login(lead)
+    row = {"prompt": "Why?", "completions": ["a", "b"], "gold": {"answer": {"preference": "8"}}}
+    body = {"name": "Strange", "gold": [row]}
+    refused = client.post("/api/campaigns/", body, content_type="application/json")
+    assert refused.status_code == 422 and "Item 1 of the gold" in refused.json()["errors"]["gold"][0]
+    assert not Campaign.objects.filter(name="Strange").exists()
+    row["gold"] = {"answer": {"preference": "7"}}
+    made = client.post("/api/campaigns/", {**body, "gold": [row]}, content_type="application/json")
+    assert made.status_code == 201 and Task.objects.get(campaign__name="Strange").gold
+    # Of a file that was not kept, or is somebody else's, nothing can come along.
+    sent = {**filled(client.get("/campaigns/new/?kind=pairwise")), "name": "Other", "with_gold": "1", "gold_token": "0"}
+    told = client.post("/campaigns/new/", sent)
+    assert told.status_code == 422 and "no longer here" in told.content.decode()
 
 
 @pytest.mark.parametrize("content", [b"", b"no json", b'{"attune_campaign": 1, "options": {"colour": "red"}}'])
