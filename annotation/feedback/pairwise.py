@@ -9,6 +9,10 @@ people write when neither answer is better, ``"written": {"text": str, "is": "be
 In red-team mode people choose the more harmful answer (Y. Bai et al., 2022). The sign is turned as it is
 stored, and the payload says ``"asked": "worse"``: a positive preference means the better answer everywhere, so that
 every export, figure and reward model learns from the less harmful one.
+
+Dimensions may stand in an order of priority, as S. Yang et al., "Zhongjing" (2023) order safety, professionalism and
+fluency: the first in which the answers differ decides, and ties pass down. Then the whole goes by them and is asked
+last; one that does not is refused, with the dimension that decides in the reason.
 """
 
 from __future__ import annotations
@@ -48,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "both_bad": True,
     "both_good": True,
     "dimensions": [],
+    "priorities": False,
     "write_on_tie": False,
     "comment": "optional",
     "mode": "helpful",
@@ -68,6 +73,9 @@ class Pairwise(FeedbackType):
     views = ("pairs", "dimension_pairs", "demonstrations")
     scopes = (ANSWER, DIALOGUE)
     fixed_options = ("mode", "degrees")
+
+    def has_rules_in(self, options: Mapping[str, Any]) -> bool:
+        return bool(options.get("priorities"))
 
     def layout_in(self, options: Mapping[str, Any]) -> str:
         return "side" if options.get("dimensions") or options.get("write_on_tie") else self.layout
@@ -95,6 +103,12 @@ class Pairwise(FeedbackType):
                 _("What is compared besides the whole, one per line: its name, a colon, and what it means. Or none."),
                 least=0,
             ),
+            "priorities": {
+                "type": "boolean",
+                "title": _("The dimensions are in order of priority"),
+                "description": _("The first in which the answers differ decides which one is better as a whole."),
+                "default": False,
+            },
             "write_on_tie": written.option_schema(),
             "comment": comment_schema(),
             "mode": {
@@ -109,7 +123,7 @@ class Pairwise(FeedbackType):
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
-        reader.flag("ties", "both_bad", "both_good", "write_on_tie")
+        reader.flag("ties", "both_bad", "both_good", "priorities", "write_on_tie")
         reader.whole("degrees", strengths.USUAL, strengths.MOST)
         if reader.values["degrees"] == strengths.MOST and reader.values["ties"]:
             reader.refuse("degrees", _("Four degrees leave no middle for a tie; take the tie away, or choose three."))
@@ -120,6 +134,8 @@ class Pairwise(FeedbackType):
         if OVERALL in titles_of(reader.values["dimensions"]):
             told = _("The whole is asked about anyway; call no dimension {name}.")
             reader.refuse("dimensions", told.format(name=repr(OVERALL)))
+        if reader.values["priorities"] is True and not reader.values["dimensions"]:
+            reader.refuse("priorities", _("Name the dimensions first, the one that comes before all others on top."))
         if reader.values["mode"] == RED_TEAM and reader.values["question"] == DEFAULTS["question"]:
             reader.values["question"] = RED_TEAM_QUESTION
         if reader.values["mode"] == RED_TEAM:
@@ -131,8 +147,8 @@ class Pairwise(FeedbackType):
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``scale`` (value, label, key, side), ``verdicts`` (value, label, key), ``comment``.
 
-        What takes more than a bar below the answers has ``rows``, the whole first: name, title, meaning, and points
-        (value, words); and ``written`` when people write where neither is better.
+        What takes more than a bar below the answers has ``rows``, the whole first, or last where it goes by the others:
+        name, title, meaning, and points (value, words); and ``written`` when people write where neither is better.
         """
         options = {**DEFAULTS, **options}
         degrees = options["degrees"]
@@ -185,6 +201,8 @@ class Pairwise(FeedbackType):
             payload["degrees"] = options["degrees"]
         if dimensions:
             payload["dimensions"] = dimensions
+        if options["priorities"] and verdict and not reader.errors:
+            self._check_priorities(reader, payload, options["dimensions"], shown_order)
         if options["write_on_tie"] and verdict in BOTH:
             payload["written"] = written.read(reader, verdict.removeprefix("both_"))
         reader.finish()
@@ -192,15 +210,32 @@ class Pairwise(FeedbackType):
             payload["asked"] = "worse"
         return payload
 
+    def _check_priorities(
+        self, reader: Fields, payload: Payload, lines: Sequence[str], shown_order: Sequence[int]
+    ) -> None:
+        """Refuse a whole that the first dimension in which the answers differ speaks against; "both" say no order."""
+        decides = next((line for line in lines if payload["dimensions"][key_of(line)]), None)
+        if decides is None or payload["verdict"] in BOTH:
+            return
+        preferred = payload["dimensions"][key_of(decides)]
+        if preferred * payload["preference"] <= 0:
+            told = _(
+                "The rule here: what comes first decides. In “{dimension}” you prefer {letter}; change one of them."
+            )
+            letter = "A" if preferred * _turn(shown_order) > 0 else "B"
+            reader.refuse("preference", told.format(dimension=title_and_rest(decides)[0], letter=letter))
+
     def _question_rows(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
         if self.layout_in(options) != "side":
             return []
         points = _points()
         whole = _points(options["degrees"], ties=options["ties"])
-        rows = [{"name": "preference", "title": "", "meaning": "", "points": whole}]
+        rows: list[dict[str, Any]] = []
         for line in options["dimensions"]:
             title, meaning = title_and_rest(line)
             rows.append({"name": _field(line), "title": title, "meaning": meaning, "points": points})
+        last = len(rows) if options["priorities"] else 0
+        rows.insert(last, {"name": "preference", "title": "", "meaning": "", "points": whole})
         return rows
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:

@@ -184,6 +184,43 @@ def test_the_registry_suggests_the_near_name():
 ASKED = {"dimensions": ["Accuracy: what is true", "Clarity: easy to follow"]}
 
 
+RANKED = {"dimensions": ["Safety: safe to follow", "Craft: goes into detail", "Style: clear"], "priorities": True}
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+@pytest.mark.parametrize(
+    ("safety", "craft", "whole", "prefers"),
+    [
+        ("2", "6", "1", ""),  # A wins on what comes first
+        ("2", "6", "6", "A"),  # B wins by craft, and must not
+        ("2", "4", "4", "A"),  # a tie is no way out where something decides
+        ("4", "5", "2", "B"),  # a tie passes down, and craft decides
+        ("4", "5", "7", ""),
+        ("4", "4", "1", ""),  # nothing decides, so the whole is free
+        ("2", "6", "both_bad", ""),  # says nothing about which is better
+    ],
+)
+def test_where_dimensions_have_priorities_the_first_that_differs_decides(order, safety, craft, whole, prefers):
+    options = PAIRWISE.clean_options(RANKED)
+    said = {"preference": whole, "preference_safety": safety, "preference_craft": craft, "preference_style": "4"}
+    if not prefers:
+        assert PAIRWISE.parse(said, options=options, shown_order=order)["verdict"]
+        return
+    with pytest.raises(Invalid) as refused:
+        PAIRWISE.parse(said, options=options, shown_order=order)
+    (reason,) = refused.value.errors["preference"]
+    assert f"you prefer {prefers};" in reason and ("Safety" if safety != "4" else "Craft") in reason
+
+
+def test_priorities_need_dimensions_and_put_the_whole_last():
+    with pytest.raises(Invalid) as refused:
+        PAIRWISE.clean_options({"priorities": True})
+    assert "priorities" in refused.value.errors
+    options = PAIRWISE.clean_options(RANKED)
+    names = [row["name"] for row in PAIRWISE.context(options=options, shown_order=[0, 1])["rows"]]
+    assert names[0] == "preference_safety" and names[-1] == "preference" and PAIRWISE.has_rules_in(options)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_dimensions_are_compared_beside_the_whole(order):
     options = PAIRWISE.clean_options(ASKED)
