@@ -121,6 +121,16 @@ class TemplateOut(serializers.Serializer):
     title = serializers.CharField()
     summary = serializers.CharField()
     source = serializers.CharField()  # type: ignore[assignment]
+    views = serializers.ListField(child=serializers.CharField(), help_text="Which rows its judgements become.")
+    layouts = serializers.ListField(
+        child=serializers.CharField(), help_text="In whose columns these can be exported besides."
+    )
+    gold = serializers.ListField(
+        child=serializers.CharField(), help_text="What is compared with the right answer; empty where there is none."
+    )
+    submit_schema = serializers.DictField(
+        child=serializers.JSONField(), help_text="JSON Schema of a judgement, which the answer of gold has too."
+    )
     settings = serializers.DictField(child=serializers.JSONField())
 
 

@@ -85,7 +85,7 @@ class CampaignDetail(APIView):
     def delete(self, request: Request, campaign_id: int) -> Response:
         """Take a campaign that is closed, or was never opened, out of sight; it can be brought back for 30 days."""
         campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
-        campaigns.delete(campaign=campaign, actor=caller(request))
+        campaigns.delete_campaign(campaign=campaign, actor=caller(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -94,7 +94,7 @@ class CampaignDetail(APIView):
 def restore_campaign(request: Request, campaign_id: int) -> Response:
     """Bring back a campaign that was deleted in the last 30 days; for who led it, and at any time for admins."""
     campaign = permissions.deleted_campaign_for(request.user, campaign_id)
-    campaigns.restore(campaign=campaign, actor=caller(request))
+    campaigns.restore_campaign(campaign=campaign, actor=caller(request))
     return Response(_detail(campaign, caller(request)))
 
 

@@ -12,6 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.utils import translation
+
+from annotation import dataset_views
+from annotation.export_formats import formats_of
+from annotation.feedback import kind
+
 FOLDER = Path(__file__).parent
 # Settings of a campaign that a template may leave out, and has then as they usually are.
 MORE_SETTINGS = (
@@ -37,6 +43,32 @@ class CampaignTemplate:
     summary: str
     source: str
     settings: dict[str, Any]
+
+    @property
+    def views(self) -> list[str]:
+        """Return which rows its judgements become."""
+        return [view.name for view in dataset_views.views_of(kind(self.settings["kind"]).views)]
+
+    @property
+    def layouts(self) -> list[str]:
+        """Return in whose columns these rows can be exported besides."""
+        return [one.name for one in formats_of(self.views)]
+
+    @property
+    def gold(self) -> list[str]:
+        """Return what a judgement is compared in with the right answer; none where there is no right answer."""
+        one = kind(self.settings["kind"])
+        return [] if one.no_gold else [like.name for like in one.likenesses(self._options)]
+
+    @property
+    def submit_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a judgement, which the answer of gold has too."""
+        with translation.override(None):  # a document for programs
+            return kind(self.settings["kind"]).json_schema(self._options)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return kind(self.settings["kind"]).clean_options(self.settings["options"])
 
     @property
     def label(self) -> str:

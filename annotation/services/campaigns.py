@@ -115,8 +115,8 @@ def close_campaign(*, campaign: Campaign, actor: User) -> Campaign:
 
 
 @transaction.atomic
-def delete(*, campaign: Campaign, actor: User) -> None:
-    """Take a campaign out of everybody's sight; nothing of it is erased, and `restore` brings it back as it was.
+def delete_campaign(*, campaign: Campaign, actor: User) -> None:
+    """Take a campaign out of everybody's sight; nothing is erased, and `restore_campaign` brings it back as it was.
 
     Data sets, runs and models made of it refer to it, so that it can be gone from sight only; what one person said is
     erased by `services.erasure`. Raises `Invalid` while people may be at work on it.
@@ -132,7 +132,7 @@ def delete(*, campaign: Campaign, actor: User) -> None:
 
 
 @transaction.atomic
-def restore(*, campaign: Campaign, actor: User) -> Campaign:
+def restore_campaign(*, campaign: Campaign, actor: User) -> Campaign:
     """Return the campaign, which is there again as it was; links that invited into it have ended."""
     locked = lock(campaign)
     if locked.deleted_at is not None:

@@ -49,7 +49,7 @@ def campaign_state(request: SignedInRequest, campaign: Campaign) -> HttpResponse
 def campaign_delete(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Take the campaign out of everybody's sight, and go to the list, where it can be brought back."""
     try:
-        campaigns.delete(campaign=campaign, actor=request.user)
+        campaigns.delete_campaign(campaign=campaign, actor=request.user)
     except AnnotationError as error:
         complain(request, error)
         return redirect("campaign", campaign.pk)
@@ -62,6 +62,6 @@ def campaign_delete(request: SignedInRequest, campaign: Campaign) -> HttpRespons
 @require_POST
 def campaign_restore(request: SignedInRequest, campaign_id: int) -> HttpResponse:
     """Bring a deleted campaign back, and go to it."""
-    campaign = campaigns.restore(campaign=deleted_campaign_for(request.user, campaign_id), actor=request.user)
+    campaign = campaigns.restore_campaign(campaign=deleted_campaign_for(request.user, campaign_id), actor=request.user)
     say(request, gettext("{campaign} is there again, as it was.").format(campaign=campaign.name))
     return redirect("campaign", campaign.pk)
