@@ -62,6 +62,10 @@ class FeedbackType(ABC):
         """Return the options of a campaign that set none."""
         return copy.deepcopy(dict(self.defaults))
 
+    def shown_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return checked options as a form shows them, in the reader's language; `clean_options` reads them again."""
+        return dict(options)
+
     def options_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the options, for forms and for the REST document."""
         return {"type": "object", "additionalProperties": False, "properties": self.option_properties()}

@@ -91,6 +91,9 @@ class Critique(FeedbackType):
             **needed.option_properties("Weaknesses if Score is 1 or 2", _TEXTS, _QUESTIONS),
         }
 
+    def shown_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return needed.shown({**DEFAULTS, **options}, _TEXTS, _QUESTIONS)
+
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()

@@ -79,6 +79,9 @@ class Dual(FeedbackType):
             **needed.option_properties("Comment if Severity is severe", TEXTS, QUESTIONS),
         }
 
+    def shown_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return needed.shown({**DEFAULTS, **options}, TEXTS, QUESTIONS)
+
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         for name in ("question", "safer_question", "better_question"):

@@ -96,6 +96,10 @@ class Principles(FeedbackType):
             ),
         }
 
+    def shown_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {**DEFAULTS, **options}
+        return rules.shown(options, titles_of(options["principles"]), _VALUES)
+
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()

@@ -71,6 +71,10 @@ class Ratings(FeedbackType):
             ),
         }
 
+    def shown_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        options = {**DEFAULTS, **options}
+        return rules.shown(options, titles_of(options["attributes"]), scales.VALUES)
+
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)
         reader.question()

@@ -58,7 +58,6 @@ IMAGE = "image"
 # What may be asked for in words after certain answers.
 TEXTS = {"comment": "Comment"}
 _SAFE = needed.Question("Safe", {SAFE: SAFE, UNSAFE: UNSAFE})
-# Rules are written in the same words whoever reads them.
 _SEVERITY = needed.Question("Severity", {"minor": "1", "moderate": "2", "severe": "3"})
 QUESTIONS = {"safe": _SAFE, "severity": _SEVERITY}
 
@@ -86,6 +85,9 @@ class Safety(FeedbackType):
             "comment": comment_schema(),
             **needed.option_properties("Comment if Safe is unsafe", TEXTS, QUESTIONS),
         }
+
+    def shown_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return needed.shown({**DEFAULTS, **options}, TEXTS, QUESTIONS)
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         reader = Options(options, DEFAULTS)

@@ -27,6 +27,10 @@ class Wrapped(FeedbackType):
         """Return the options that are the inner kind's."""
         return {name: options[name] for name in options if name != self._option}
 
+    def shown_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        own = {name: options[name] for name in options if name == self._option}
+        return {**self._inner.shown_options(self.without_own(options)), **own}
+
     def layout_in(self, options: Mapping[str, Any]) -> str:
         return self._inner.layout_in(options)
 

@@ -255,7 +255,7 @@ class CampaignForm(forms.Form):
     def __init__(self, *args: Any, kind_name: str = "pairwise", options: dict[str, Any] | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.kind = KINDS.get(kind_name) or kind("pairwise")
-        values = {**self.kind.default_options(), **(options or {})}
+        values = self.kind.shown_options({**self.kind.default_options(), **(options or {})})
         self.option_names: list[str] = []
         for name, schema in self.kind.options_schema().get("properties", {}).items():
             self.fields[self.OPTION + name] = option_field(name, schema, values.get(name))

@@ -58,10 +58,10 @@ function row(rule, known, { what, first, second }, write) {
   const one = element("div", { className: "rules-form__rule" });
   if (rule.shape !== "never") {
     const label = rule.texts ? words.wanted : words.asked;
-    one.append(select(label, whats(rule, known), what, "what"), element("span", { textContent: words.if }));
+    one.append(select(label, whats(rule, known), what, "what"), element("span", { textContent: rule.words.if[0] }));
   }
-  one.append(asked(rule.shape === "never" ? words.first : words.depends, known, first, "first"));
-  if (rule.shape === "never") one.append(element("span", { textContent: words.and }), asked(words.second, known, second, "second"));
+  one.append(asked(rule, rule.shape === "never" ? words.first : words.depends, known, first, "first"));
+  if (rule.shape === "never") one.append(element("span", { textContent: rule.words.and[0] }), asked(rule, words.second, known, second, "second"));
   const remove = element("button", { type: "button", className: "button button--quiet button--small", textContent: words.remove });
   remove.addEventListener("click", () => {
     const next = one.parentElement.nextElementSibling.nextElementSibling;
@@ -79,7 +79,7 @@ function row(rule, known, { what, first, second }, write) {
 }
 
 // A question, and the answers that count: a box for each, drawn anew when another question is chosen.
-function asked(label, known, { title, values }, name) {
+function asked(rule, label, known, { title, values }, name) {
   const place = element("span", { className: "rules-form__condition" });
   place.dataset.part = name;
   const question = select(label, known.map(([one]) => one), title, "title");
@@ -97,7 +97,7 @@ function asked(label, known, { title, values }, name) {
   };
   question.addEventListener("change", () => draw([]));
   draw(values);
-  place.append(question, element("span", { textContent: words.is }), boxes);
+  place.append(question, element("span", { textContent: rule.words.is[0] }), boxes);
   return place;
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
@@ -27,7 +28,7 @@ def accepted(name: str, data: dict[str, Any], options: dict[str, Any]) -> Any:
 def test_a_comment_is_needed_when_any_answer_is_what_the_rule_says(name: str):
     options = {"needed_if": ["comment IF safe is Unsafe"]}
     silent = {**EXAMPLES[name], "comment": ""}
-    told = "The rule here: “comment IF safe is Unsafe”. Write this, or change the answer it depends on."
+    told = "The rule here: “Comment if Safe is unsafe”. Write this, or change the answer it depends on."
     assert refused(name, silent, options) == {"comment": [told]}
     assert accepted(name, {**silent, "comment": "It names an address."}, options)
     assert accepted(name, {**silent, "safe_1": "safe"}, options)
@@ -83,3 +84,19 @@ def test_each_turn_of_a_dialogue_has_its_own_comment():
     said = {"turn_1_safe_1": "safe", "turn_2_safe_1": "unsafe", "turn_2_harm_1_drugs": "1"}
     errors = refused("safety", said, options)
     assert list(errors) == ["turn_2_comment"] and errors["turn_2_comment"][0].startswith("Turn 2: The rule here")
+
+
+@pytest.mark.parametrize("typed", ["Kommentar wenn Sicherheit ist unsicher", "Comment if Safe is unsafe"])
+def test_a_rule_is_read_and_shown_in_the_readers_language_and_stored_in_one(typed: str):
+    safety = kind("safety")
+    silent = {**EXAMPLES["safety"], "comment": ""}
+    with translation.override("de"):
+        options = safety.clean_options({"needed_if": typed})
+        assert options["needed_if"] == ["Comment if Safe is unsafe"]
+        assert safety.shown_options(options)["needed_if"] == ["Kommentar wenn Sicherheit ist unsicher"]
+        rule = safety.option_properties()["needed_if"]
+        assert rule["x-rule"]["questions"]["Schwere"] == ["gering", "mäßig", "schwer"]
+        assert "Kommentar wenn Sicherheit ist unsicher" in rule["description"]
+        told = refused("safety", silent, options)["comment"][0]
+        assert "„Kommentar wenn Sicherheit ist unsicher“" in told
+    assert safety.shown_options(options)["needed_if"] == ["Comment if Safe is unsafe"]

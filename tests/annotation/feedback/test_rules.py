@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from annotation.errors import Invalid
 from annotation.feedback import kind
@@ -117,3 +118,26 @@ def test_principles_have_rules_too():
     with pytest.raises(Invalid) as refused:
         principles.parse({"clear_1": "no", "concise_1": "yes"}, options=options, shown_order=(0,))
     assert set(refused.value.errors) == {"if_needed_asks_back_1", "concise_1"}
+
+
+def test_rules_are_stored_in_english_in_one_spelling_and_shown_in_the_readers_language():
+    options = RATINGS.clean_options(RULED)
+    assert options["ask_if"][1] == "Complexity if Correctness is 2 or 3 or 4"
+    principles = kind("principles")
+    with translation.override("de"):
+        shown = RATINGS.shown_options(options)
+        assert shown["ask_if"][0] == "Correctness wenn Helpfulness ist 3 oder 4"
+        assert shown["never_both"] == ["Helpfulness ist 4 und Complexity ist 0 oder 1"]
+        assert RATINGS.clean_options(shown) == options
+        # A title of the lead's own is nobody's to translate, also where it is a word of ours, and may hold such words.
+        both = "Safe ist nein und Klar und kurz ist ja"
+        titled = {"principles": ["Safe", "Klar und kurz: beides"], "never_both": both}
+        read = principles.clean_options(titled)
+        assert read["never_both"] == ["Safe is no and Klar und kurz is yes"]
+        assert principles.shown_options(read)["never_both"] == [both]
+        with pytest.raises(Invalid) as refused:
+            principles.parse({"safe_1": "no", "klar_und_kurz_1": "yes"}, options=read, shown_order=(0,))
+        assert f"„{both}“" in str(refused.value.errors)
+    # What was saved before there was one spelling, or before a question went, is shown as it is.
+    old = {**options, "ask_if": ["Beauty if Helpfulness is 3"]}
+    assert RATINGS.shown_options(old)["ask_if"] == ["Beauty if Helpfulness is 3"]
