@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from annotation.feedback import rule_words
 from annotation.feedback.fields import MAX_QUESTION, Fields, Options, key_of
-from annotation.feedback.rules import MOST_RULES, Condition, Say, clean_lines, condition, in_local_words, told
+from annotation.feedback.rules import MOST_RULES, Condition, Say, clean_lines, condition, each_said, in_local_words
 
 DEFAULTS: dict[str, Any] = {"needed_if": []}
 
@@ -73,7 +73,7 @@ def shown(options: Mapping[str, Any], texts: Mapping[str, str], questions: Mappi
     def say(line: str) -> str:
         return _in_words(_read(line, texts, questions), texts, questions, rule_words.local)
 
-    return {**options, "needed_if": told(options["needed_if"], say)}
+    return {**options, "needed_if": each_said(options["needed_if"], say)}
 
 
 def option_properties(example: str, texts: Mapping[str, str], questions: Mapping[str, Question]) -> dict[str, Any]:

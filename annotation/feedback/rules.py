@@ -86,10 +86,14 @@ def shown(options: Mapping[str, Any], titles: Mapping[str, str], answers: Mappin
     def never(line: str) -> str:
         return _never_in_words(_never(line, titles, answers), titles, answers, rule_words.local)
 
-    return {**options, "ask_if": told(options["ask_if"], ask), "never_both": told(options["never_both"], never)}
+    return {
+        **options,
+        "ask_if": each_said(options["ask_if"], ask),
+        "never_both": each_said(options["never_both"], never),
+    }
 
 
-def told(lines: Sequence[str], say: Callable[[str], str]) -> list[str]:
+def each_said(lines: Sequence[str], say: Callable[[str], str]) -> list[str]:
     """Return lines as `say` says them; one that is no rule any more, because its question has gone, as it is."""
     said = []
     for line in lines:

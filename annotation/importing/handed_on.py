@@ -19,7 +19,7 @@ _DIALOGUE = ("turn", "between", "dialogues")
 
 def gold_count(campaign: Campaign) -> int:
     """Return how many items with a right answer go on with the campaign."""
-    return min(MOST, Gold.objects.filter(task__campaign=campaign).count())
+    return min(MOST, Gold.objects.filter(task__campaign=campaign, retired_at=None).count())
 
 
 def gold_rows(campaign: Campaign) -> Iterator[dict[str, Any]]:
@@ -28,7 +28,11 @@ def gold_rows(campaign: Campaign) -> Iterator[dict[str, Any]]:
     As they were imported: with their ids, with what they ask of people and are about, and with what a model said.
     """
     album = _Images(campaign)
-    stored = Gold.objects.filter(task__campaign=campaign).select_related("task", "task__prompt").order_by("task_id")
+    stored = (
+        Gold.objects.filter(task__campaign=campaign, retired_at=None)
+        .select_related("task", "task__prompt")
+        .order_by("task_id")
+    )
     for one in stored[:MOST].iterator(chunk_size=200):
         yield album.in_full(_item(campaign, one).as_row())
 
@@ -54,7 +58,9 @@ def _item(campaign: Campaign, stored: Gold) -> Item:
         meta={name: value for name, value in task.meta.items() if name not in ("origins", suggestions.NAME)},
         requires=tuple(routing.names(campaign.tags, task.tags, routing.NEEDS)),
         about=tuple(routing.names(campaign.tags, task.tags, routing.ABOUT)),
-        gold=gold.as_given(feedback_kind, gold.GoldAnswer(stored.payload, stored.tolerance), count=count),
+        gold=gold.as_given(
+            feedback_kind, gold.GoldAnswer(stored.payload, stored.tolerance, stored.purpose), count=count
+        ),
         suggestion=suggestions.as_given(feedback_kind, suggested, count=count) if suggested else None,
         dialogue={name: content[name] for name in _DIALOGUE if name in content},
     )

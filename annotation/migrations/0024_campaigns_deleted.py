@@ -6,11 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-<<<<<<<< HEAD:annotation/migrations/0024_campaigns_deleted.py
         ('annotation', '0023_people_held_back'),
-========
-        ('annotation', '0021_people_held_back'),
->>>>>>>> 8e5629f (Let gold go along with a campaign: in its copy, in its file, and over REST):annotation/migrations/0022_campaigns_deleted.py
     ]
 
     operations = [

@@ -169,12 +169,13 @@ def test_a_template_is_opened_previewed_judged_and_exported(client: Client, lead
     assert made.status_code == 302, made.context["form"].errors
     campaign = Campaign.objects.get(name="Made of it")
 
-    # Gold has the fields of a judgement: where a kind has any, what is said below is taken as the right answer.
+    # Gold has the fields of a judgement: where a kind has any, what is said below is the right answer of another item.
     kind = KINDS[campaign.kind]
+    rows = [{**row, "id": "first", "priority": 1}]
     if not kind.no_gold:
-        row = {**row, "gold": {"answer": said}}
-    report = intake.import_lines(campaign=campaign, lines=[json.dumps(row)], actor=lead)
-    assert report.created == 1, report.errors
+        rows.append({**row, "id": "known", "gold": {"answer": said}})
+    report = intake.import_lines(campaign=campaign, lines=map(json.dumps, rows), actor=lead)
+    assert report.created == len(rows), report.errors
     assert Gold.objects.filter(task__campaign=campaign).exists() == (not kind.no_gold)
     campaigns.open_campaign(campaign=campaign, actor=lead)
     Membership.objects.create(campaign=campaign, user=annotator, role="annotator")
