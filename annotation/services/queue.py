@@ -129,8 +129,8 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
     With `ahead`, the item behind that one, so that a page can have it ready. `assignment.task` is loaded. A campaign
     that is paused or being set up hands out nothing new, a closed one nothing at all; ask `campaign.state` why. Nor
     does one of which this person had enough for now, see `annotation.limits`, or whose lead holds them back. Raises
-    `NotAgreed` for who was not told yet what they may have to read, and `NotQualified` for who has a test to pass or was
-    paused by attention checks.
+    `NotAgreed` for who was not told yet what they may have to read, and `NotQualified` for who has a test to pass or
+    was paused by attention checks.
 
     SQL: 1 statement for an item already held (2 when its lease is renewed), 4 for a new one, inside one transaction;
     2 more where the campaign mixes in items whose answer is known.
