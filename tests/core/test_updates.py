@@ -69,9 +69,11 @@ def test_ppo_clips_ratio_and_value_by_hand(models, written):
     assert out.metrics["clip_share"].tolist() == [1.0] * 4
 
 
-def test_the_kl_term_in_the_loss_is_k3_and_has_a_gradient(models, written):
+def test_the_kl_term_in_the_loss_is_what_it_is_called_and_has_a_gradient(models, written):
     told = replace(written, reference_logps=written.logps + 0.3 * written.mask, advantages=written.advantages * 0)
-    out = updates.clipped(models, told, clip=0.2, kl_weight=2.0)
+    out = updates.clipped(models, told, clip=0.2, kl_weight=2.0, kl_estimate="k2")
+    torch.testing.assert_close(out.loss, torch.full((4,), 0.09))
+    out = updates.clipped(models, told, clip=0.2, kl_weight=2.0, kl_estimate="k3")
     expected = 2.0 * (torch.tensor(0.3).exp() - 0.3 - 1)
     torch.testing.assert_close(out.loss, expected.expand(4))
     mean_of(out).backward()

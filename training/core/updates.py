@@ -30,18 +30,20 @@ def ppo(models: Models, rollout: Rollout, *, clip: float, value_clip: float, val
     return _of_tokens(rollout, policy + value_weight * errors, metrics)
 
 
-def clipped(models: Models, rollout: Rollout, *, clip: float, kl_weight: float) -> LossOutput:
+def clipped(models: Models, rollout: Rollout, *, clip: float, kl_weight: float, kl_estimate: str) -> LossOutput:
     """Clipped policy loss with a KL term in the loss instead of a critic. GRPO, arXiv:2402.03300, eq. 3 and 4.
 
-    The term is k3 = e^d - d - 1 with d = log π_ref - log π of the token drawn, which has a gradient and is never below
-    0. The mean is over all tokens of the step (DAPO, arXiv:2503.14476), where the paper takes that of each completion
+    With d = log π_ref - log π of the token drawn the term is k3 = e^d - d - 1, as in the paper, or k2 = d² / 2. Both
+    are estimates of KL(π ‖ π_ref), but what counts in a loss is the gradient: in expectation that of k2 is the gradient
+    of KL(π ‖ π_ref), and that of k3 the one of KL(π_ref ‖ π), which comes to another policy (tests/experiments, card
+    24). The mean is over all tokens of the step (DAPO, arXiv:2503.14476), where the paper takes that of each completion
     first and so lets a long wrong answer off lightly.
     """
     loss, metrics = _clipped(models, rollout, clip=clip)
     if kl_weight:
         assert rollout.reference_logps is not None
         d = rollout.reference_logps - metrics["logps"]
-        loss = loss + kl_weight * (d.exp() - d - 1)
+        loss = loss + kl_weight * (d.exp() - d - 1 if kl_estimate == "k3" else d**2 / 2)
     return _of_tokens(rollout, loss, metrics)
 
 

@@ -247,7 +247,12 @@ class Clipped(Update):
 
     needs: ClassVar[tuple[str, ...]] = ("advantages", "reference_logps")
     clip: float = knob(0.2, "how far a token's probability may change in one step, as a share", low=0.0, high=1.0)
-    kl_weight: float = knob(0.04, "weight of the KL term (k3) in the loss", low=0.0)
+    kl_weight: float = knob(0.04, "weight of the KL term in the loss", low=0.0)
+    kl_estimate: str = knob(
+        "k3",
+        "the KL term: k3 as in the paper, or k2, whose gradient is that of the reward-side price",
+        choices=("k3", "k2"),
+    )
 
 
 @part("update", "reinforce", target="training.core.updates:reinforce")
