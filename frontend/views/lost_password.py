@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.contrib.auth.forms import PasswordResetForm
@@ -11,12 +12,15 @@ from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError
 
 from annotation.attempts import address_of
 from annotation.models import User
 from annotation.services import events, passwords
 from annotation.tasks import send_password_links
 from frontend.http import say
+
+log = logging.getLogger(__name__)
 
 
 class Ask(PasswordResetView):
@@ -26,7 +30,11 @@ class Ask(PasswordResetView):
         """Hand the request on and say the same to everybody."""
         email = form.cleaned_data["email"]
         if passwords.may_ask(email, address=address_of(self.request)):
-            send_password_links.delay(email, self.request.get_host(), self.request.is_secure(), get_language() or "en")
+            asked = (email, self.request.get_host(), self.request.is_secure(), get_language() or "en")
+            try:
+                send_password_links.delay(*asked)
+            except OperationalError as error:  # who asks is told the same, and may ask again
+                log.error("The broker cannot be reached (%s); no link for a lost password is sent.", error)
         return render(self.request, "account/reset_sent.html", {"email": email})
 
 

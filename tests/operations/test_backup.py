@@ -80,7 +80,8 @@ def restored(folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder / 'copy.sqlite3'}"
         return
     known: dict[str, Any] = connection.settings_dict
-    options = {"host": known["HOST"], "port": known["PORT"], "username": known["USER"]}
+    host = known["HOST"] or known["OPTIONS"].get("host", "")
+    options = {"host": host, "port": known["PORT"], "username": known["USER"]}
     server = [f"--{name}={value}" for name, value in options.items() if value]
     environment = {**os.environ, "PGPASSWORD": known["PASSWORD"] or ""}
     copy_name, dump = f"attune_restored_{secrets.token_hex(4)}", folder / "attune.dump"
@@ -94,7 +95,7 @@ def restored(folder: Path) -> Iterator[str]:
     try:
         run("pg_restore", f"--dbname={copy_name}", "--clean", "--if-exists", str(dump))
         who = f"{known['USER']}:{known['PASSWORD']}@" if known["USER"] else ""
-        yield f"postgres://{who}/{copy_name}?host={known['HOST']}" + (f"&port={known['PORT']}" if known["PORT"] else "")
+        yield f"postgres://{who}/{copy_name}?host={host}" + (f"&port={known['PORT']}" if known["PORT"] else "")
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f'DROP DATABASE IF EXISTS "{copy_name}" WITH (FORCE)')
