@@ -37,7 +37,7 @@ class VolumeOut(serializers.Serializer):
     oldest_seconds = serializers.FloatField(allow_null=True)
 
 
-class ShareOut(serializers.Serializer):
+class RateOut(serializers.Serializer):
     estimate = serializers.FloatField(allow_null=True)
     low = serializers.FloatField(allow_null=True, help_text="Of the 95 % interval (Wilson).")
     high = serializers.FloatField(allow_null=True)
@@ -64,7 +64,7 @@ class WinsOut(serializers.Serializer):
     won = serializers.IntegerField()
     lost = serializers.IntegerField()
     ties = serializers.IntegerField()
-    rate = ShareOut(help_text="A tie counts half.")
+    rate = RateOut(help_text="A tie counts half.")
 
 
 class SeverityOut(serializers.Serializer):
@@ -73,7 +73,7 @@ class SeverityOut(serializers.Serializer):
     levels = serializers.ListField(
         child=serializers.IntegerField(), help_text="Judgements of answers: none, minor, moderate, severe."
     )
-    safe = ShareOut()
+    safe = RateOut()
 
 
 class CampaignMetricsOut(serializers.Serializer):

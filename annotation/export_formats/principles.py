@@ -1,6 +1,8 @@
-"""Principles answered yes or no: HelpSteer3's columns, and the same as a question to a generative judge.
+"""Principles answered yes or no: one row each, and the same as a question to a generative judge.
 
 Z. Wang et al., "RLBFF", arXiv:2509.21319: does the response fulfil the principle, yes or no; "partly" is left out.
+HelpSteer3 has a configuration ``principle`` of such rows. `context` and `response` are as in its other configurations;
+`principle`, `fulfillment` and `evidence` are our words for what the paper describes, not read off its files.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ FULFILLED = {"yes": "Yes", "no": "No"}
 
 
 def row(said: Row) -> Row | None:
-    """Return the row of HelpSteer3; None for "partly" and "does not apply"."""
+    """Return the row as HelpSteer3 has them; None for "partly" and "does not apply"."""
     if said["answer"] not in FULFILLED:
         return None
     return {

@@ -61,10 +61,14 @@ def main() -> None:
                 figures = _measure_export(server, arguments.export)
             elif arguments.pages:
                 figures = _measure_pages(server, arguments.pages)
+            elif arguments.webhooks:
+                figures = _measure_webhooks(arguments.webhooks)
             else:
                 figures = _measure(server, url, arguments)
     if arguments.pages:
         _print_pages(figures)
+    elif arguments.webhooks:
+        _print_lines([_webhook_row(figures)])
     elif arguments.export:
         _print_lines(_export_rows(figures))
     else:
@@ -80,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--large", type=int, default=50_000, help="pairs in the large one, of the export too")
     parser.add_argument("--million", action="store_true", help="a campaign of 1,000,000 items too; takes minutes more")
     parser.add_argument("--export", type=int, metavar="ROWS", help="measure nothing but an export of so many rows")
+    parser.add_argument("--webhooks", type=int, metavar="MESSAGES", help="measure nothing but so many webhooks")
     parser.add_argument("--pages", type=int, metavar="JUDGEMENTS", help="measure nothing but a lead's pages on so many")
     parser.add_argument("--judgements", type=int, default=1_200, help="made in each stint; the rest stays queued")
     parser.add_argument("--out", type=Path, default=Path("var/bench.json"))
@@ -164,6 +169,18 @@ def _measure_pages(server: Any, judgements: int) -> dict[str, Any]:
     pages.fill(campaign, source, people, judgements)
     (cookie,) = measures.cookies_of([campaign.created_by_id])
     return {"judgements": judgements, "pages": pages.measure(server, campaign, cookie)}
+
+
+def _measure_webhooks(messages: int) -> dict[str, Any]:
+    from tests.bench import hooks, measures
+
+    campaign, _, _ = measures.campaign_with_people("told")
+    return hooks.measure(campaign, messages)
+
+
+def _webhook_row(figures: dict[str, Any]) -> Row:
+    ratio = figures["per_second"] / figures["bare_per_second"]
+    return ("Webhooks by one worker, messages/s", figures["per_second"], "", f"{ratio:.0%} of bare requests")
 
 
 def _mean(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
