@@ -10,6 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import api_view
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,7 +25,7 @@ from annotation.permissions import LARGEST_ID
 from annotation.services import gold
 
 
-class ShareOut(serializers.Serializer):
+class HitsOut(serializers.Serializer):
     """A share with its 95 % interval; null where there are no cases."""
 
     estimate = serializers.FloatField(allow_null=True)
@@ -68,7 +69,7 @@ class GoldOut(serializers.Serializer):
     def get_gold(self, one: known.Known) -> dict[str, Any]:
         return gold.as_given(one.gold)
 
-    @extend_schema_field(ShareOut)
+    @extend_schema_field(HitsOut)
     def get_right(self, one: known.Known) -> dict[str, Any]:
         return asdict(one.right)
 
@@ -87,13 +88,12 @@ class GoldQuery(serializers.Serializer):
     search = serializers.CharField(max_length=200, required=False, help_text="In the item's id or text.")
 
 
-class GoldList(APIView):
-    @extend_schema(
-        operation_id="gold_list",
-        parameters=[GoldQuery],
-        responses=GoldOut(many=True),
-        tags=["campaigns"],
-    )
+class GoldList(GenericAPIView):
+    pagination_class = IdCursorPagination
+    serializer_class = GoldOut
+    queryset = Gold.objects.none()  # for the document alone
+
+    @extend_schema(operation_id="gold_list", parameters=[GoldQuery], responses=GoldOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the items whose answer is known, the newest first, with how often people are right about each."""
         campaign = permissions.campaign_for(request.user, campaign_id, Action.IMPORT)
@@ -104,9 +104,8 @@ class GoldList(APIView):
             retired=asked["retired"],
             search=asked.get("search", ""),
         )
-        pages = IdCursorPagination()
-        rows = pages.paginate_queryset(found, request, self)
-        return pages.get_paginated_response(GoldOut(known.with_results(campaign, rows), many=True).data)
+        rows = self.paginate_queryset(found) or []
+        return self.get_paginated_response(GoldOut(known.with_results(campaign, rows), many=True).data)
 
 
 @extend_schema(operation_id="gold_leaks", responses=OpenApiTypes.OBJECT, tags=["campaigns"])

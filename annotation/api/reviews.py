@@ -80,7 +80,7 @@ class ReturnIn(serializers.Serializer):
     note = serializers.CharField(max_length=returning.MOST, help_text="What is to be looked at again.")
 
 
-@extend_schema(operation_id="reviews_list", responses=ConflictsOut, tags=["reviews"])
+@extend_schema(operation_id="reviews_list", responses=ConflictsOut, tags=["campaigns"])
 @api_view(["GET"])
 def conflicts(request: Request, campaign_id: int) -> Response:
     """Return items without a decision on which people differ, the widest apart first; none that you judged yourself."""
@@ -89,7 +89,7 @@ def conflicts(request: Request, campaign_id: int) -> Response:
     return Response(ConflictsOut({"results": found, "causes": reviews.causes(campaign)}).data)
 
 
-@extend_schema(operation_id="reviews_read", responses=ReviewOut, tags=["reviews"])
+@extend_schema(operation_id="reviews_read", responses=ReviewOut, tags=["campaigns"])
 @api_view(["GET"])
 def item(request: Request, campaign_id: int, task_id: int) -> Response:
     """Return what everybody said of an item, under pseudonyms, and what stands; you are not handed it any more."""
@@ -98,7 +98,7 @@ def item(request: Request, campaign_id: int, task_id: int) -> Response:
     return Response(_shown(task))
 
 
-@extend_schema(operation_id="reviews_accept", request=AcceptIn, responses=DecisionOut, tags=["reviews"])
+@extend_schema(operation_id="reviews_accept", request=AcceptIn, responses=DecisionOut, tags=["campaigns"])
 @api_view(["POST"])
 def accept(request: Request, campaign_id: int, task_id: int) -> Response:
     """Let a judgement stand for its item; all others are kept."""
@@ -108,7 +108,7 @@ def accept(request: Request, campaign_id: int, task_id: int) -> Response:
     return Response(DecisionOut(reviews.accept(feedback=judged, actor=caller(request), **asked)).data)
 
 
-@extend_schema(operation_id="reviews_override", request=OverrideIn, responses=DecisionOut, tags=["reviews"])
+@extend_schema(operation_id="reviews_override", request=OverrideIn, responses=DecisionOut, tags=["campaigns"])
 @api_view(["POST"])
 def override(request: Request, campaign_id: int, task_id: int) -> Response:
     """Let your own answer stand for the item; it is no vote, and agreement leaves it out."""
@@ -118,7 +118,7 @@ def override(request: Request, campaign_id: int, task_id: int) -> Response:
     return Response(DecisionOut(decided).data)
 
 
-@extend_schema(operation_id="reviews_return", request=ReturnIn, responses=ReviewOut, tags=["reviews"])
+@extend_schema(operation_id="reviews_return", request=ReturnIn, responses=ReviewOut, tags=["campaigns"])
 @api_view(["POST"])
 def give_back(request: Request, campaign_id: int, task_id: int) -> Response:
     """Send a judgement back to its author with a note; it stands until they send a new version."""
