@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from annotation.importing import folders, mapping
+from annotation.importing.attachments import FolderFiles
 from annotation.models import Task
 from annotation.services import intake
 from tests.annotation.importing.shared_data import DATA
@@ -61,6 +63,11 @@ FOLDERS = {
     "hanna-critique-study": (["user_study.csv"], ["prompt=Input.story_id", "completions=Input.explanation"], 1),
     # A text that is judged alone stands as its own prompt.
     "hate-offensive-votes": (["labeled_data.csv.gz"], ["prompt=tweet", "completions=tweet", "labels=class"], 1),
+    "jailbreak-prompts-dated": (
+        ["jailbreak_prompts_2022-12_2023-03.csv.gz"],
+        ["prompt=prompt", "completions=prompt", "labels=date,platform"],
+        1,
+    ),
     "openai-moderation-1680": (["samples-1680.jsonl.gz"], ["prompt=prompt", "completions=prompt", "labels=S,H"], 1),
 }
 HERE = {name: value for name, value in FOLDERS.items() if (DATA / name).is_dir()}
@@ -100,3 +107,14 @@ def test_single_answers_come_in_by_one_line(name: str, lead) -> None:
     tasks = Task.objects.filter(campaign=campaign)
     assert all(len(task.content["completions"]) == 1 for task in tasks)
     assert all(task.content["messages"][-1]["role"] == "user" for task in tasks)
+
+
+@pytest.mark.parametrize("folder", [folder for folder in [DATA / "images-small"] if folder.is_dir()])
+def test_images_come_in_by_the_names_in_their_manifest(folder: Path, lead) -> None:
+    campaign = make_campaign(lead=lead, kind="ratings")
+    rows = islice(folders.rows_of_files([folder / "manifest.jsonl"]), 4)
+    columns = mapping.of_words(["prompt=group", "completions=file"])
+    report = intake.import_rows(campaign=campaign, rows=rows, actor=None, columns=columns, files=FolderFiles([folder]))
+    assert (report.created, report.failed) == (4, 0), report.errors
+    shown = [task.content["completions"][0]["parts"] for task in Task.objects.filter(campaign=campaign)]
+    assert all(part["type"] == "image" for (part,) in shown)
