@@ -68,7 +68,7 @@ def test_safety_asks_for_categories_only_when_something_is_unsafe(work, person: 
     page.keyboard.type("priv")
     expect(page.locator(".harm:not([hidden])")).to_have_count(1)
     press(page, "Enter 3 / ")
-    page.keyboard.type("animal")
+    page.keyboard.type("an")  # "and" is in many meanings; a name comes first
     press(page, "Enter 1 Enter")
     assert stored(person)["labels"] == [{"safe": False, "harms": {"privacy_violation": 3, "animal_abuse": 1}}]
 

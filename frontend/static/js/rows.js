@@ -89,13 +89,18 @@ function answered(row) {
   return [...row.querySelectorAll("input:checked")].length > 0;
 }
 
-// Shows the rows that have the letters typed; Enter marks the first and gives the keys back.
+// Shows the rows with a word that begins as typed, else those that have the letters anywhere. Enter marks the first one,
+// a name before a meaning, and gives the keys back.
 function search(field, mark) {
   const group = field.closest("[data-needs-one]");
   const categories = [...group.querySelectorAll("[data-words]")];
+  const typed = () => field.value.trim().toLowerCase();
+  const has = (row, isThere) => typed().split(/\s+/).every((part) => isThere(row.dataset.words, part));
+  const begins = (words, part) => words.split(/[^\p{L}\p{N}]+/u).some((word) => word.startsWith(part));
   const narrow = () => {
-    const letters = field.value.trim().toLowerCase().split(/\s+/);
-    for (const row of categories) row.hidden = !letters.every((part) => row.dataset.words.includes(part));
+    const beginning = categories.filter((row) => has(row, begins));
+    const found = beginning.length ? beginning : categories.filter((row) => has(row, (words, part) => words.includes(part)));
+    for (const row of categories) row.hidden = !found.includes(row);
     group.querySelector("[data-none-found]").hidden = categories.some((row) => !row.hidden);
   };
   field.addEventListener("input", (event) => {
@@ -105,7 +110,8 @@ function search(field, mark) {
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
-    const first = categories.find((row) => !row.hidden);
+    const found = categories.filter((row) => !row.hidden);
+    const first = found.find((row) => row.dataset.words.startsWith(typed())) ?? found[0];
     if (!first) return;
     field.value = "";
     field.blur();
