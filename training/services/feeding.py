@@ -42,7 +42,8 @@ def kinds_that_feed(view: str) -> list[str]:
 def feedings(campaign: Campaign) -> list[Feeding]:
     """Return every recipe with what this campaign has for it, those that can be started first."""
     judged = Filters(include_audit=False).judgements(campaign).count()
-    found = [_feeding(campaign, recipe, judged) for recipe in RECIPES.values()]
+    has_reward = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD).exists()
+    found = [_feeding(campaign, recipe, judged, has_reward=has_reward) for recipe in RECIPES.values()]
     return sorted(found, key=lambda feeding: not feeding.can_start)
 
 
@@ -51,12 +52,12 @@ def feeding(campaign: Campaign, name: str) -> Feeding | None:
     return next((one for one in feedings(campaign) if one.recipe.name == name), None)
 
 
-def _feeding(campaign: Campaign, recipe: Recipe, judged: int) -> Feeding:
+def _feeding(campaign: Campaign, recipe: Recipe, judged: int, *, has_reward: bool) -> Feeding:
     view = dataset_views.VIEWS.get(recipe.view)
     reads = translation.gettext(view.title) if view else recipe.view
     if recipe.kind != Run.Kind.FIT:
         return Feeding(recipe, False, reads, _beside_training(recipe))
-    if recipe.scorers and not _has_reward(campaign):
+    if recipe.scorers and not has_reward:
         told = _("It learns from scores, and nothing here gives any: train a reward model first.")
         return Feeding(recipe, False, reads, told)
     if recipe.scorers:
@@ -67,10 +68,6 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int) -> Feeding:
         return Feeding(recipe, True, reads, _("Nobody has judged here yet; it can start once somebody has."))
     said = ngettext("{n} judgement so far.", "{n} judgements so far.", judged)
     return Feeding(recipe, True, reads, said.format(n=judged))
-
-
-def _has_reward(campaign: Campaign) -> bool:
-    return ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD).exists()
 
 
 def _beside_training(recipe: Recipe) -> str:
