@@ -25,6 +25,11 @@ from frontend.http import SignedInRequest
 from frontend.lead_pages import Tab, campaign_page_of, is_lead, tabs
 
 PARTS = ("agreement", "pairs", "people", "gold", "policies", "bias")
+# Which columns come first, as PostgreSQL keeps the parts of a report in an order of its own.
+FIRST = (
+    *("annotator", "by", "name", "dimension", "one", "other", "judgements", "items"),
+    *("percent", "low", "high", "kappa"),
+)
 
 
 @campaign_page(Action.MEASURE)
@@ -72,7 +77,8 @@ def quality_csv(request: SignedInRequest, campaign: Campaign, part: str) -> Http
         shares = [{"name": name, **one} for name, one in found.items() if name != "effects"]
         found = [*shares, *({"name": f"effect of {name}", **one} for name, one in found["effects"].items())]
     rows = [_flat(one) for one in found]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    known = dict.fromkeys(name for row in rows for name in row)
+    columns = [*(name for name in FIRST if name in known), *(name for name in known if name not in FIRST)]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\r\n")
     writer.writeheader()
