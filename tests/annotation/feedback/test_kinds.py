@@ -76,6 +76,10 @@ def rows(kind, payload, order):
         yield from kind.rows(view, payload, texts=TEXTS, origins=["one", "two"], shown_order=order)
 
 
+# What `annotation.datasets` adds to rows besides their provenance.
+BY_DATASETS = {"prompt", "annotator_weight"}
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_rows_have_the_columns_that_the_view_announces(kind, order):
     options, example = asked_for_all(kind)
@@ -84,7 +88,7 @@ def test_rows_have_the_columns_that_the_view_announces(kind, order):
         found = list(kind.rows(view, payload, texts=TEXTS, origins=["one", "two"], shown_order=order))
         assert found
         for row in found:
-            assert set(row) == set(VIEWS[view].columns) - set(PROVENANCE) - {"prompt"}
+            assert set(row) == set(VIEWS[view].columns) - set(PROVENANCE) - BY_DATASETS
     assert list(kind.rows("judgements", payload, texts=TEXTS, origins=["", ""], shown_order=order)) == []
 
 
