@@ -61,7 +61,8 @@ def pages_of(world: World) -> list[str]:
     ]
     asked = world.client("lead")
     answers = {path: asked.get(path) for path in found}
-    whole = [path for path, answer in answers.items() if answer.status_code == 200 and b"<html" in answer.content]
+    shown = {path: answer for path, answer in answers.items() if answer.status_code == 200 and not answer.streaming}
+    whole = [path for path, answer in shown.items() if b"<html" in answer.content]
     return [*whole, *(f"/campaigns/new/?kind={kind}" for kind in sorted(KINDS)), "/campaigns/new/?template=safe-rlhf"]
 
 
