@@ -16,6 +16,7 @@ from tests.factories import PASSWORD, make_assignment
 EVERYBODY = (200, 200, 200, 200, 200, 200, 200)
 MEMBERS = (401, 404, 200, 200, 200, 200, 200)
 READERS = (401, 404, 403, 403, 200, 200, 200)
+REVIEWERS = (401, 404, 403, 200, 403, 200, 200)
 LEADS = (401, 404, 403, 403, 403, 200, 200)
 HOOK = {"url": "https://example.org/hook", "events": ["batch.completed"]}
 MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
@@ -60,6 +61,25 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-gold", "get", None, (401, 404, 403, 403, 204, 204, 204)),
     ("api-gold", "put", {"answer": {"preference": "1"}}, READERS),
     ("api-gold", "delete", None, (401, 404, 403, 403, 204, 204, 204)),
+    ("api-reviews", "get", None, REVIEWERS),
+    ("api-review", "get", None, REVIEWERS),
+    # What is decided, and how, is tested where there is something to decide: here the body lacks it.
+    ("api-review-accept", "post", {}, (401, 404, 403, 400, 403, 400, 400)),
+    ("api-review-override", "post", {}, (401, 404, 403, 400, 403, 400, 400)),
+    ("api-review-return", "post", {}, (401, 404, 403, 400, 403, 400, 400)),
+    ("api-trial", "get", None, (401, 404, 200, 403, 403, 200, 200)),
+    ("api-trial-answer", "post", {}, (401, 404, 400, 403, 403, 400, 400)),
+    ("api-trials", "get", None, READERS),
+    ("api-checks", "get", None, READERS),
+    ("api-checks-seen", "post", {}, (401, 404, 204, 403, 403, 204, 204)),
+    # Nobody of that name is paused, or has a test to pass.
+    ("api-lift", "post", {}, (401, 404, 403, 403, 403, 422, 422)),
+    ("api-admit", "post", {}, (401, 404, 403, 403, 403, 422, 422)),
+    ("api-gold-list", "get", None, READERS),
+    ("api-gold-leaks", "get", None, READERS),
+    # The item has no gold, and no judgement is named.
+    ("api-gold-retire", "post", {}, (401, 404, 403, 403, 404, 404, 404)),
+    ("api-gold-from-judgement", "post", {}, (401, 404, 403, 403, 400, 400, 400)),
     ("api-feedback", "get", None, READERS),
     ("api-progress", "get", None, READERS),
     ("api-my-progress", "get", None, MEMBERS),
@@ -117,6 +137,8 @@ def test_everybody_gets_what_is_theirs(
         path.replace("<int:invitation_id>", "999999")
         .replace("<int:webhook_id>", "999999")
         .replace("<int:grant_id>", "999999")
+        .replace("<slug:pseudonym>", "p-000000000000")
+        .replace("<int:feedback_id>", "999999")
         .replace("<int:task_id>", str(held.task_id))
     )
     more: dict[str, Any] = {"data": body, "content_type": "application/x-ndjson"}
