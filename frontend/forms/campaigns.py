@@ -55,6 +55,7 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
         return forms.IntegerField(
             label=title,
             initial=value,
+            required="default" not in schema,
             min_value=schema.get("minimum"),
             max_value=schema.get("maximum"),
             help_text=help_text,
@@ -280,9 +281,10 @@ class CampaignForm(forms.Form):
         return cleaned
 
     def _completed(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the options with what is usual for choices that were left out."""
+        """Return the options with what is usual for choices and numbers that were left out."""
         usual = self.kind.default_options()
-        left_out = {n for n in given if given[n] == "" and isinstance(self.fields[self.OPTION + n], forms.ChoiceField)}
+        picked = forms.ChoiceField | forms.IntegerField
+        left_out = {n for n in given if given[n] in ("", None) and isinstance(self.fields[self.OPTION + n], picked)}
         return {n: usual[n] if n in left_out else value for n, value in given.items()}
 
     def options_so_far(self) -> dict[str, Any]:

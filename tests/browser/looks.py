@@ -48,6 +48,11 @@ def everywhere(page: Page, name: str = "page", *, looks: Sequence[tuple[str, str
     return found
 
 
+def unfold(page: Page) -> None:
+    """Open everything that is folded away, and stay at the top."""
+    page.evaluate("document.querySelectorAll('main details').forEach(one => one.open = true); scrollTo(0, 0)")
+
+
 @contextmanager
 def _looked_at(page: Page) -> Iterator[None]:
     size = page.viewport_size

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page
 from annotation.feedback import KINDS
 from annotation.models import Task
 from frontend.lead_urls import urlpatterns as lead_pages
-from tests.browser.looks import OUTERMOST, everywhere
+from tests.browser.looks import OUTERMOST, everywhere, unfold
 from tests.frontend.lead_world import (
     World,
     finish_run,
@@ -77,10 +77,6 @@ def test_pages_are_accessible(
     assert len(paths) > 30 and f"/campaigns/{world.campaign.pk}/quality/" in paths
     for path in paths:
         page.goto(path)
-        for folded in page.locator("details:not([open]) > summary").all():
-            if folded.is_visible():
-                folded.click()
-        # A fold below scrolls the page, and what then lies half under the bar at the top is not too small for a finger.
-        page.evaluate("scrollTo(0, 0)")
+        unfold(page)
         found += everywhere(page, path, looks=OUTERMOST)
     assert found == []

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.models import Campaign, User
-from tests.browser.looks import ALL, OUTERMOST, SCREENS, everywhere
+from tests.browser.looks import ALL, OUTERMOST, SCREENS, everywhere, unfold
 from tests.factories import PASSWORD, judge, make_campaign, make_task
 
 EVERY = (*ALL, *OUTERMOST)
@@ -57,8 +57,7 @@ def test_pages_are_accessible(
     paths = ["/", "/profile/", work, f"{work}undo/", f"{work}history/", f"/work/{campaign.pk + 1}/", "/no/such/page/"]
     for path in paths:
         page.goto(path)
-        for folded in page.locator("details:not([open]) > summary").all():
-            folded.click()
+        unfold(page)
         found += everywhere(page, path, looks=EVERY)
     page.goto(work)
     for key in ("?", "g", "s"):

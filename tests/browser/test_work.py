@@ -677,4 +677,4 @@ def test_the_scripts_of_the_page_weigh_little(page: Page) -> None:
     sources = page.evaluate("performance.getEntriesByType('resource').map(r => r.name).filter(n => n.endsWith('.js'))")
     weight = sum(len(gzip.compress(page.request.get(source).body())) for source in sources)
     assert len(sources) >= 10
-    assert weight < 30_000
+    assert weight < 35_000  # of the 100 kB that the whole page may have

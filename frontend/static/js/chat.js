@@ -12,7 +12,7 @@ import { readingAids } from "./reading.js";
 import { announce, clearNotice, dismissible, notice, parse, saved, word } from "./screen.js";
 import { signedOut } from "./status.js";
 import { steps } from "./steps.js";
-import { forget, load, read, write } from "./store.js";
+import { forget, isWhole, load, read, write } from "./store.js";
 import { timer } from "./timer.js";
 
 const LONGEST_WAIT = 30000;
@@ -155,7 +155,7 @@ document.addEventListener("htmx:responseError", ({ detail }) => detail.xhr.statu
 
 document.documentElement.classList.add("has-script");
 listenForKeys();
-await load();
+if (!isWhole()) await load();
 forgetOldDrafts(user);
 timer(activity);
 open();

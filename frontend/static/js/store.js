@@ -6,12 +6,21 @@
 import { everything, put, remove } from "./database.js";
 
 const memory = new Map();
+// "1" while IndexedDB has what localStorage had no room for. It is there from the start: to change it takes no room.
+const ELSEWHERE = "attune:elsewhere";
+mark("0", { unlessThere: true });
 
-// Brings back what only IndexedDB has. Wait for it before anything is read that was typed.
+// Whether localStorage has everything that was typed here, so that nobody has to wait for `load`.
+export function isWhole() {
+  return read(ELSEWHERE) === 0;
+}
+
+// Brings back what only IndexedDB has. Where localStorage is not whole, wait for it before anything is read.
 export async function load() {
   for (const [name, value] of await everything()) {
     if ((value.at ?? 0) > (read(name)?.at ?? -1)) memory.set(name, value);
   }
+  mark(memory.size ? "1" : "0");
 }
 
 export function read(name) {
@@ -28,7 +37,10 @@ export function read(name) {
 export function write(name, value, late) {
   const isKept = writeNow(name, JSON.stringify(value));
   if (isKept) memory.delete(name); // what another tab removes later must not come back from here
-  else memory.set(name, value);
+  else {
+    memory.set(name, value);
+    mark("1");
+  }
   if (typeof value === "object") put(name, value).then((isThere) => isThere && !isKept && late?.());
   return isKept;
 }
@@ -45,6 +57,14 @@ export function forget(name) {
 
 export function names(prefix) {
   return [...new Set([...memory.keys(), ...kept()])].filter((name) => name.startsWith(prefix));
+}
+
+function mark(text, { unlessThere = false } = {}) {
+  try {
+    if (!unlessThere || localStorage.getItem(ELSEWHERE) === null) localStorage.setItem(ELSEWHERE, text);
+  } catch {
+    // full from before, or forbidden: then localStorage is not whole
+  }
 }
 
 function writeNow(name, text) {

@@ -16,7 +16,7 @@ import { rows } from "./rows.js";
 import { announce, clearNotice, dismissible, isNoticed, notice, parse, progress, saved, shownProgress, word } from "./screen.js";
 import { steps } from "./steps.js";
 import { renewGuidelines, report, signedOut } from "./status.js";
-import { forget, load } from "./store.js";
+import { forget, isWhole, load } from "./store.js";
 import { timer } from "./timer.js";
 
 const PATIENCE = 500; // milliseconds until "your answer is kept" replaces an item that was sent
@@ -237,7 +237,7 @@ function soon(work) {
 
 document.documentElement.classList.add("has-script");
 listenForKeys();
-await load();
+if (!isWhole()) await load(); // a key pressed while somebody waits would be lost
 forgetOldDrafts(user);
 report(outbox);
 timer(activity);

@@ -41,6 +41,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-snapshot-diff", "get", {"older": "@snapshot"}, READERS),
     ("api-snapshot-overlaps", "get", {"suite": "no/such/suite"}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-snapshot-push", "post", {"repository": "team/pairs"}, (401, 404, 403, 403, 409, 409, 409)),
+    ("api-reward-figures", "get", None, READERS),
     ("api-loop", "get", None, READERS),
     ("api-loop", "patch", {"settings": {"overlap": 3}}, LEADS),
     ("api-loop", "post", {"policy": "org/model", "prompts_path": "x"}, (401, 404, 403, 403, 403, 422, 422)),
