@@ -132,6 +132,7 @@ def _page(
         "questions": shown,
         "alike": len(questions) - len(shown),
         "taken_over": bool(values),
+        "typed": request.POST,  # of what was refused
         "standing": reviews.decision(task),
         "may_give_gold": reader and may(request.user, campaign, Action.IMPORT),
         "causes": Cause.choices,

@@ -132,7 +132,9 @@ def test_a_reviewer_does_all_of_it_on_the_page_and_is_given_no_items(campaign: C
     assert all(one.user.pseudonym in page and one.user.username not in page for one in judged)
     assert "model-a" not in page, "who wrote an answer is nobody's business here"
     about = {"review_cause": "edge", "review_note": "Because."}
-    assert client.post(address, {"decision": "accept", **about}).status_code == 422
+    refused = client.post(address, {"decision": "accept", **about})
+    assert refused.status_code == 422
+    assert ">Because.</textarea>" in refused.content.decode() and 'value="edge" selected' in refused.content.decode()
     assert client.post(address, {"decision": "accept", "judgement": "9" * 30, **about}).status_code == 422
     assert client.post(address, {"decision": "return", "judgement": judged[0].pk, **about}).status_code == 302
     assert client.post(address, {"decision": "accept", "judgement": judged[0].pk, **about}).status_code == 302
