@@ -16,7 +16,7 @@ from training.core.job import RunError, Stopped
 from training.core.run import KINDS, open_job
 from training.recipes import RECIPES, RecipeError
 from training.recipes.base import PARTS
-from training.recipes.onpolicy import check_slots
+from training.recipes.slots import check_slots
 
 NAMES = [r.name for r in RECIPES.values() if r.view == "prompts" and r.makes == "policy"]
 SMALL = {

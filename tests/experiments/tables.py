@@ -21,7 +21,7 @@ from training.core.policy import completion_logits, token_logps
 from training.core.rollout import Models, Rollout
 from training.core.trainers.offline import called
 from training.core.trainers.onpolicy import made, staged
-from training.recipes.onpolicy import AFTER_COMBINING, check_slots
+from training.recipes.slots import AFTER_COMBINING, check_slots
 
 
 class TablePolicy(nn.Module):

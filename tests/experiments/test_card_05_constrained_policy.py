@@ -12,7 +12,7 @@ from tests.experiments.frame import Card
 from tests.experiments.tables import climb, table_models
 from tests.experiments.world import Bandit
 from training.recipes.combine import First
-from training.recipes.onpolicy import LeaveOneOut, PIDLagrangian, Reinforce
+from training.recipes.stages import LeaveOneOut, PIDLagrangian, Reinforce
 
 CARD = Card(
     5,

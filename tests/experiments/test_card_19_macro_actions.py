@@ -10,7 +10,7 @@ import torch
 from tests.experiments.frame import Card
 from tests.experiments.tables import climb, table_models
 from training.recipes.combine import First
-from training.recipes.onpolicy import GAE, FixedKL, Ngram, PPOUpdate
+from training.recipes.stages import GAE, FixedKL, Ngram, PPOUpdate
 
 CARD = Card(
     19,

@@ -11,7 +11,7 @@ import torch
 from tests.experiments.frame import Card
 from tests.experiments.tables import climb, table_models
 from training.recipes.combine import First
-from training.recipes.onpolicy import Best, Imitate
+from training.recipes.stages import Best, Imitate
 
 CARD = Card(
     22,

@@ -10,7 +10,7 @@ from tests.experiments.frame import Card
 from tests.experiments.tables import climb, table_models
 from tests.experiments.world import Bandit
 from training.recipes.combine import First
-from training.recipes.onpolicy import (
+from training.recipes.stages import (
     GAE,
     BatchMean,
     Clipped,

@@ -8,7 +8,7 @@ import torch
 from tests.experiments.frame import Card
 from tests.experiments.tables import climb, table_models
 from training.recipes.combine import First, WeightedSum
-from training.recipes.onpolicy import Clipped, GroupNorm, GroupNormEach
+from training.recipes.stages import Clipped, GroupNorm, GroupNormEach
 
 CARD = Card(
     31,

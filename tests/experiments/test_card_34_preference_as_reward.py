@@ -10,7 +10,7 @@ import torch
 from tests.experiments.frame import Card
 from tests.experiments.tables import climb, table_models
 from training.recipes.combine import First
-from training.recipes.onpolicy import BatchMean, FixedKL, Preference, Reinforce
+from training.recipes.stages import BatchMean, FixedKL, Preference, Reinforce
 
 CARD = Card(
     34,

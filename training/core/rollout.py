@@ -42,7 +42,6 @@ class Rollout:
     segments: Tensor | None = None  # (B, T) number of the macro action each token belongs to, -1 outside
     advantages: Tensor | None = None  # (B, T)
     returns: Tensor | None = None  # (B, T) what the critic should have said
-    weight: Tensor | None = None  # (B,) how much a completion counts; None: all alike
     metrics: dict[str, float] = field(default_factory=dict)  # figures of the stages, for the run's chart
 
     def __len__(self) -> int:

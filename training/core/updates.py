@@ -52,7 +52,7 @@ def reinforce(models: Models, rollout: Rollout) -> LossOutput:
     assert rollout.advantages is not None
     logps = token_logps(models.policy, rollout.tokens, temperature=models.temperature)
     loss = -masked_sum(rollout.advantages.detach() * logps, rollout.mask)
-    return LossOutput(loss=loss, weight=_weight(rollout), metrics={"policy_loss": loss.detach()})
+    return LossOutput(loss=loss, weight=torch.ones_like(loss), metrics={"policy_loss": loss.detach()})
 
 
 def imitate(models: Models, rollout: Rollout, *, prior_weight: float) -> LossOutput:
@@ -94,15 +94,10 @@ def _clipped(models: Models, rollout: Rollout, *, clip: float) -> tuple[Tensor, 
 def _of_tokens(rollout: Rollout, losses: Tensor, metrics: dict[str, Tensor]) -> LossOutput:
     """Return losses of tokens as those of completions, which weigh as much as they have tokens."""
     metrics.pop("logps", None)
-    weight = rollout.mask.sum(1) * _weight(rollout)
-    return LossOutput(loss=masked_mean(losses, rollout.mask), weight=weight, metrics=metrics)
+    return LossOutput(loss=masked_mean(losses, rollout.mask), weight=rollout.mask.sum(1), metrics=metrics)
 
 
 def _spread(rollout: Rollout, values: Tensor) -> Tensor:
     """Put the numbers of the completions' tokens (N,) where the tokens are, (B, T)."""
     out = torch.zeros(rollout.mask.shape, dtype=values.dtype, device=values.device)
     return out.masked_scatter(rollout.mask, values)
-
-
-def _weight(rollout: Rollout) -> Tensor:
-    return torch.ones(len(rollout), device=rollout.logps.device) if rollout.weight is None else rollout.weight

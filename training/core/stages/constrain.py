@@ -12,15 +12,14 @@ from torch import Tensor
 from training.core.job import RunError
 from training.core.rollout import Rollout
 
-REWARD, COST = "reward", "cost"
+COST = "cost"
 
 
 class Lagrangian:
-    """r ← (r - λ c) / (1 + λ), with λ rising while the mean cost is above the limit. arXiv:2310.12773, eq. 9.
+    """r ← (r - λ c) / (1 + λ), λ following how far the cost is above its limit. arXiv:2310.12773, eq. 9.
 
-    λ is e^ν and ν climbs (mean cost - limit) · λ, where the mean is over the last `cost_window` completions, none left
-    out by a filter (this slot stands before it). As in the authors' code λ starts moving after the first step and stays
-    below `multiplier_limit`; there the run says that the limit may be out of reach.
+    How far: the mean over the last `cost_window` completions, none left out by a filter (this slot stands before it),
+    less the limit. Where λ comes to its highest value the limit may be out of reach.
 
     The paper has a critic for the reward and one for the cost and combines advantages; advantages are linear in the
     rewards, so one critic of the combined reward is the same but for the steps it lags behind when λ changes. The
@@ -28,73 +27,80 @@ class Lagrangian:
     by charging it to reward and cost with opposite signs.
     """
 
-    def __init__(
-        self,
-        *,
-        cost_limit: float,
-        multiplier: float,
-        multiplier_rate: float,
-        multiplier_limit: float,
-        cost_window: int,
-    ) -> None:
-        self.limit = cost_limit
-        self.log = math.log(multiplier)
-        self.rate = multiplier_rate
-        self.highest = multiplier_limit
-        self.costs: deque[float] = deque(maxlen=cost_window)
-
-    @property
-    def multiplier(self) -> float:
-        return min(math.exp(self.log), self.highest)
+    def __init__(self, controller: Climbing | PID, *, limit: float, window: int) -> None:
+        self.controller = controller
+        self.limit = limit
+        self.costs: deque[float] = deque(maxlen=window)
 
     def __call__(self, rollout: Rollout) -> Rollout:
         cost = _cost(rollout)
+        assert rollout.reward is not None
         self.costs.extend(cost.tolist())
-        self._observe(sum(self.costs) / len(self.costs) - self.limit)
-        return _combined(rollout, cost, self.multiplier, self.limit)
-
-    def _observe(self, excess: float) -> None:
-        self.log = min(self.log + self.rate * excess * self.multiplier, math.log(self.highest))
+        multiplier = self.controller.follow(sum(self.costs) / len(self.costs) - self.limit)
+        mean = float(cost.mean())
+        return replace(rollout, reward=(rollout.reward - multiplier * cost) / (1 + multiplier)).told(
+            cost=mean, multiplier=multiplier, cost_above_limit=mean - self.limit
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"log": self.log, "costs": list(self.costs)}
+        return {"state": self.controller.state, "costs": list(self.costs)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.log = state["log"]
+        self.controller.state = state["state"]
         self.costs.extend(state["costs"])
 
 
-class PIDLagrangian:
-    """As `Lagrangian`, with λ = max(0, k_p e + k_i Σ e), e = mean cost - limit. arXiv:2007.03964, algorithm 2.
+class Climbing:
+    """λ = e^ν, and ν climbs rate · excess · λ up to `highest`. arXiv:2310.12773, eq. 10; `state` is ν.
 
-    On tight limits the multiplicative rule swings: it goes on pushing long after the cost has come down (card 5). A
-    proportional term answers at once, and the sum, which never falls below 0, holds what is needed to stay there.
+    As in the authors' code λ moves in the first step already.
     """
 
-    def __init__(
-        self, *, cost_limit: float, proportional: float, integral: float, multiplier_limit: float, cost_window: int
-    ) -> None:
-        self.limit = cost_limit
+    def __init__(self, *, start: float, rate: float, highest: float) -> None:
+        self.state = math.log(start)
+        self.rate = rate
+        self.highest = highest
+
+    def follow(self, excess: float) -> float:
+        """Return λ after it was seen how far the mean cost is above the limit."""
+        before = min(math.exp(self.state), self.highest)
+        self.state = min(self.state + self.rate * excess * before, math.log(self.highest))
+        return min(math.exp(self.state), self.highest)
+
+
+class PID:
+    """λ = max(0, k_p e + k_i Σ e) up to `highest`. arXiv:2007.03964, algorithm 2; `state` is the sum, never below 0.
+
+    On tight limits the multiplicative rule swings: it goes on pushing long after the cost has come down (card 5). A
+    proportional term answers at once, and the sum holds what is needed to stay there.
+    """
+
+    def __init__(self, *, proportional: float, integral: float, highest: float) -> None:
+        self.state = 0.0
         self.proportional = proportional
         self.integral = integral
-        self.highest = multiplier_limit
-        self.costs: deque[float] = deque(maxlen=cost_window)
-        self.sum = 0.0
+        self.highest = highest
 
-    def __call__(self, rollout: Rollout) -> Rollout:
-        cost = _cost(rollout)
-        self.costs.extend(cost.tolist())
-        excess = sum(self.costs) / len(self.costs) - self.limit
-        self.sum = min(max(self.sum + self.integral * excess, 0.0), self.highest)
-        multiplier = min(max(self.proportional * excess + self.sum, 0.0), self.highest)
-        return _combined(rollout, cost, multiplier, self.limit)
+    def follow(self, excess: float) -> float:
+        """Return λ after it was seen how far the mean cost is above the limit."""
+        self.state = min(max(self.state + self.integral * excess, 0.0), self.highest)
+        return min(max(self.proportional * excess + self.state, 0.0), self.highest)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"sum": self.sum, "costs": list(self.costs)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.sum = state["sum"]
-        self.costs.extend(state["costs"])
+def climbing(
+    *, cost_limit: float, multiplier: float, multiplier_rate: float, multiplier_limit: float, cost_window: int
+) -> Lagrangian:
+    """Return the stage of Safe RLHF, whose weight of the cost climbs by factors. arXiv:2310.12773."""
+    controller = Climbing(start=multiplier, rate=multiplier_rate, highest=multiplier_limit)
+    return Lagrangian(controller, limit=cost_limit, window=cost_window)
+
+
+def pid(
+    *, cost_limit: float, proportional: float, integral: float, multiplier_limit: float, cost_window: int
+) -> Lagrangian:
+    """Return the stage whose weight of the cost follows at once and settles. arXiv:2007.03964."""
+    controller = PID(proportional=proportional, integral=integral, highest=multiplier_limit)
+    return Lagrangian(controller, limit=cost_limit, window=cost_window)
 
 
 def _cost(rollout: Rollout) -> Tensor:
@@ -105,11 +111,3 @@ def _cost(rollout: Rollout) -> Tensor:
             f"Train the recipe cost-model, and give it as the scorer {COST}."
         )
     return rollout.scores.named(COST).float()
-
-
-def _combined(rollout: Rollout, cost: Tensor, multiplier: float, limit: float) -> Rollout:
-    assert rollout.reward is not None
-    mean = float(cost.mean())
-    return replace(rollout, reward=(rollout.reward - multiplier * cost) / (1 + multiplier)).told(
-        cost=mean, multiplier=multiplier, cost_above_limit=mean - limit
-    )

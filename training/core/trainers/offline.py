@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -24,10 +23,10 @@ from training.core.trainers.reference import reference_logps
 from training.core.trainers.state import (
     Progress,
     fingerprint,
-    finished_numbers,
     rate_at,
     restore,
     save_checkpoint,
+    tail_means,
     trainable,
 )
 from training.recipes.base import knobs_of
@@ -164,7 +163,8 @@ def fit(
     if job.is_main:
         save_model(job, model, tokenizer)
     distributed.wait(job)
-    return RunResult(model="model", metrics=_trained(job) | figures, counts=rows.counts(), notes=learner.notes)
+    steps = tail_means(job.folder) | {"steps": learner.progress.step}
+    return RunResult(model="model", metrics=steps | figures, counts=rows.counts(), notes=learner.notes)
 
 
 def named(target: str) -> Callable[..., Any]:
@@ -263,14 +263,3 @@ def save_model(job: Job, model: torch.nn.Module, tokenizer: PreTrainedTokenizerB
     backbone.save(model, tokenizer, part, recipe=job.recipe.name, base=job.spec.model)
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
-
-
-def _trained(job: Job) -> dict[str, Any]:
-    """Return the run's figures from its own lines: means over the last tenth of the steps."""
-    lines = finished_numbers(job.folder)
-    tail = lines[-max(1, len(lines) // 10) :]
-    kept = [k for k in tail[-1] if not k.startswith("eval_")] if tail else []
-    figures = {k: fmean(line[k] for line in tail) for k in kept if all(k in line for line in tail)}
-    for name in ("step", "total_steps", "time", "lr"):
-        figures.pop(name, None)
-    return figures | {"steps": len(lines)}

@@ -33,9 +33,17 @@ from training.core.stats import mean_t
 from training.core.trainers.learner import Learner
 from training.core.trainers.offline import called, named, save_model
 from training.core.trainers.plan import plan
-from training.core.trainers.state import Progress, fingerprint, finished_numbers, rate_at, restore, save_checkpoint
+from training.core.trainers.state import (
+    Progress,
+    fingerprint,
+    finished_numbers,
+    rate_at,
+    restore,
+    save_checkpoint,
+    tail_means,
+)
 from training.core.trainers.state import trainable as trainable_of
-from training.recipes.onpolicy import AFTER_COMBINING, check_slots
+from training.recipes.slots import AFTER_COMBINING, check_slots
 from training.recipes.spec import RunResult
 
 HELD_OUT_AT_MOST = 256  # prompts that the policy before and after is measured on
@@ -172,7 +180,7 @@ def improve(
             distributed.wait(job)
         if stop and not last:
             raise Stopped
-    metrics = _last(job) | (_measured(experience, held, spec.model, trust) if held else {})
+    metrics = tail_means(job.folder) | (_measured(experience, held, spec.model, trust) if held else {})
     if job.is_main:
         save_model(job, policy, tokenizer)
     distributed.wait(job)
@@ -195,11 +203,13 @@ def staged(rollout: Rollout, stages: dict[str, Callable[[Rollout], Rollout]]) ->
 
 
 def made(part: Any) -> Callable[[Rollout], Rollout]:
-    """Return what a part names, ready to be called: a function with its knobs, or an object that remembers."""
-    if inspect.isclass(named(part.target)):
-        stage: Callable[[Rollout], Rollout] = called(part)()
-        return stage
-    return called(part)
+    """Return what a part names, ready to be called: a function with its knobs, or an object that remembers.
+
+    What takes knobs alone makes such an object; what takes a rollout as well is the stage itself.
+    """
+    parameters = inspect.signature(named(part.target)).parameters.values()
+    stage: Callable[..., Any] = called(part)
+    return stage() if all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters) else stage
 
 
 def _updated(models: nn.Module, batch: Rollout, update: Callable[..., Any]) -> LossOutput:
@@ -260,11 +270,3 @@ def _measured(experience: Experience, held: Sequence[Prompt], before: str, trust
         "eval_reward": mean_t(after),
         "eval_reward_gain": mean_t(gains),
     }
-
-
-def _last(job: Job) -> dict[str, Any]:
-    """Return the means of the run's figures over its last tenth."""
-    lines = finished_numbers(job.folder)
-    tail = lines[-max(1, len(lines) // 10) :]
-    kept = [name for name in tail[-1] if name not in ("step", "total_steps", "time", "lr")] if tail else []
-    return {name: fmean(line[name] for line in tail) for name in kept if all(name in line for line in tail)}

@@ -15,6 +15,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from training.core.job import RunError
 from training.recipes.spec import RunSpec, write_json
 
 KEPT = 2
+NO_FIGURES = ("step", "total_steps", "time", "lr")  # of a line: where the run stood
 
 
 @dataclass
@@ -204,3 +206,11 @@ def finished_numbers(folder: Path) -> list[dict[str, Any]]:
     """Return the lines of ``metrics.jsonl``."""
     path = folder / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def tail_means(folder: Path) -> dict[str, float]:
+    """Return the means of a run's own figures over the last tenth of its lines; measurements are told apart."""
+    lines = finished_numbers(folder)
+    tail = lines[-max(1, len(lines) // 10) :]
+    kept = [n for n in tail[-1] if n not in NO_FIGURES and not n.startswith("eval_")] if tail else []
+    return {name: fmean(line[name] for line in tail) for name in kept if all(name in line for line in tail)}

@@ -1,0 +1,261 @@
+"""Parts of the loop on the policy's own answers: what is done with a rollout, and the loop itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from training.recipes.base import knob, part
+
+
+class Stage:
+    """What the parts of these slots read and write, where they do not say otherwise."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward",)
+    gives: ClassVar[tuple[str, ...]] = ("reward",)
+
+
+@part("shape", "preference", target="training.core.stages.shape:preference")
+class Preference(Stage):
+    """The chance of being preferred to what the reference answers (PAR). arXiv:2502.18770."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "reference_rewards")
+    reward_scale: float = knob(1.0, "how steep the reward is around the reference's answers", low=0.0)
+
+
+@part("shape", "centred-log-sigmoid", target="training.core.stages.shape:centred_log_sigmoid")
+class CentredLogSigmoid(Stage):
+    """The logarithm of the chance to beat the reference's better answers. arXiv:2402.00742."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "reference_rewards")
+
+
+@part("shape", "length-penalty", target="training.core.stages.shape:length_penalty")
+class LengthPenalty(Stage):
+    """A price on each token beyond a number that is free. arXiv:2405.07863, section 4."""
+
+    free_tokens: int = knob(300, "tokens that cost nothing", low=0)
+    token_price: float = knob(0.01, "reward that each further token costs", low=0.0)
+
+
+@part("shape", "normalised", target="training.core.stages.shape:Normalised")
+class Normalised(Stage):
+    """Rewards on one scale for the whole run, cut off far out. PPO-max, arXiv:2307.04964, section 5.3."""
+
+    centre: bool = knob(True, "take the running mean away as well; else only the scale changes")
+    reward_limit: float = knob(10.0, "standard deviations beyond which a reward counts no more", low=0.0)
+
+
+@part("constrain", "lagrangian", target="training.core.stages.constrain:climbing")
+class Lagrangian(Stage):
+    """Reward less λ times cost, where λ rises while the cost is above its limit. Safe RLHF, arXiv:2310.12773, eq. 9."""
+
+    scorers: ClassVar[tuple[str, ...]] = ("cost",)
+    needs: ClassVar[tuple[str, ...]] = ("reward", "scores")
+    cost_limit: float = knob(0.0, "mean cost to stay below; 0 is the border of safe")
+    multiplier: float = knob(1.0, "weight λ of the cost at the start", low=0.0001)
+    multiplier_rate: float = knob(0.1, "how fast λ follows the cost", low=0.0)
+    multiplier_limit: float = knob(20.0, "highest weight λ of the cost", low=0.0001)
+    cost_window: int = knob(128, "answers whose mean cost is held against the limit", low=1)
+
+
+@part("constrain", "pid-lagrangian", target="training.core.stages.constrain:pid")
+class PIDLagrangian(Stage):
+    """As Lagrangian, with a controller that does not swing about tight limits. arXiv:2007.03964."""
+
+    scorers: ClassVar[tuple[str, ...]] = ("cost",)
+    needs: ClassVar[tuple[str, ...]] = ("reward", "scores")
+    cost_limit: float = knob(0.0, "mean cost to stay below; 0 is the border of safe")
+    proportional: float = knob(0.5, "weight λ for each unit of cost above the limit now", low=0.0)
+    integral: float = knob(0.01, "what λ gains in a step for each unit of cost above the limit", low=0.0)
+    multiplier_limit: float = knob(20.0, "highest weight λ of the cost", low=0.0001)
+    cost_window: int = knob(128, "answers whose mean cost is held against the limit", low=1)
+
+
+@part("filter", "best", target="training.core.stages.filter:best")
+class Best(Stage):
+    """The best answer to each prompt. arXiv:2304.06767."""
+
+    leaves: ClassVar[int] = 1
+
+
+@part("filter", "best-and-random", target="training.core.stages.filter:best_and_random")
+class BestAndRandom(Stage):
+    """The best answer to each prompt and one of the others. PF-PPO, arXiv:2409.06957."""
+
+
+@part("filter", "best-and-worst", target="training.core.stages.filter:best_and_worst")
+class BestAndWorst(Stage):
+    """The best answer to each prompt and the worst. PF-PPO, arXiv:2409.06957."""
+
+
+@part("kl", "fixed", target="training.core.stages.kl:fixed")
+class FixedKL(Stage):
+    """A price on each nat by which a token is likelier than under the reference. arXiv:1909.08593."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "reference_logps")
+    gives: ClassVar[tuple[str, ...]] = ("token_reward",)
+    kl: float = knob(0.05, "reward that one nat away from the reference costs", low=0.0)
+
+
+@part("kl", "adaptive", target="training.core.stages.kl:Adaptive")
+class AdaptiveKL(Stage):
+    """A price on leaving the reference that follows a target. arXiv:1909.08593, section 2.2."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "reference_logps")
+    gives: ClassVar[tuple[str, ...]] = ("token_reward",)
+    kl: float = knob(0.05, "reward that one nat away from the reference costs at first", low=0.0001)
+    kl_target: float = knob(6.0, "nats a completion that the policy is to be away from the reference", low=0.0001)
+    kl_horizon: int = knob(10_000, "answers in which the price may change by a fifth", low=1)
+
+
+class Segment(Stage):
+    """What the parts of this slot read and write."""
+
+    needs: ClassVar[tuple[str, ...]] = ("token_reward",)
+    gives: ClassVar[tuple[str, ...]] = ("segments",)
+
+
+@part("segment", "ngram", target="training.core.stages.segment:ngram")
+class Ngram(Segment):
+    """Macro actions of so many tokens. MA-RLHF, arXiv:2410.02743."""
+
+    tokens_each: int = knob(5, "tokens of a macro action; 1 is PPO on tokens", low=1)
+
+
+@part("segment", "whole", target="training.core.stages.segment:whole")
+class Whole(Segment):
+    """The whole answer as one action. MA-RLHF, arXiv:2410.02743."""
+
+
+@part("segment", "perplexity", target="training.core.stages.segment:perplexity")
+class Perplexity(Segment):
+    """Macro actions that end where the reference begins to be surprised. MA-RLHF, arXiv:2410.02743."""
+
+    needs: ClassVar[tuple[str, ...]] = ("token_reward", "reference_logps")
+
+
+class Advantage(Stage):
+    """What the parts of this slot read and write."""
+
+    needs: ClassVar[tuple[str, ...]] = ("token_reward",)
+    gives: ClassVar[tuple[str, ...]] = ("advantages",)
+
+
+@part("advantage", "gae", target="training.core.stages.advantage:gae")
+class GAE(Advantage):
+    """Against what a critic expected, over tokens or macro actions. arXiv:1506.02438."""
+
+    needs: ClassVar[tuple[str, ...]] = ("token_reward", "values")
+    gives: ClassVar[tuple[str, ...]] = ("advantages", "returns")
+    gamma: float = knob(1.0, "what a reward one action later is worth", low=0.0, high=1.0, advanced=True)
+    gae_lambda: float = knob(0.95, "1 trusts the rewards alone, 0 the critic alone", low=0.0, high=1.0)
+    whiten: bool = knob(True, "bring the advantages of a step to mean 0 and deviation 1")
+
+
+@part("advantage", "leave-one-out", target="training.core.stages.advantage:leave_one_out")
+class LeaveOneOut(Advantage):
+    """Against the mean of the other answers to the prompt. RLOO, arXiv:2402.14740."""
+
+    compares_in_groups: ClassVar[bool] = True
+
+
+@part("advantage", "group-norm", target="training.core.stages.advantage:group_norm")
+class GroupNorm(Advantage):
+    """Against the answers to the same prompt, in units of their spread. GRPO, arXiv:2402.03300."""
+
+    compares_in_groups: ClassVar[bool] = True
+    scale_by_group: bool = knob(True, "divide by the spread of the prompt's rewards; off is Dr. GRPO")
+
+
+@part("advantage", "group-norm-each", target="training.core.stages.advantage:group_norm_each")
+class GroupNormEach(Advantage):
+    """Each score against the answers to the same prompt, then their weighted sum. GDPO, arXiv:2601.05242."""
+
+    needs: ClassVar[tuple[str, ...]] = ("token_reward", "scores")
+    compares_in_groups: ClassVar[bool] = True
+    score_weights: str = knob("reward=1", "each score that counts as name=weight, with commas between them")
+
+
+@part("advantage", "batch-mean", target="training.core.stages.advantage:batch_mean")
+class BatchMean(Advantage):
+    """Against the mean of all answers of the step. CGPO, arXiv:2409.20370, eq. 12."""
+
+
+class Update(Stage):
+    """What the parts of this slot read."""
+
+    needs: ClassVar[tuple[str, ...]] = ("advantages",)
+    gives: ClassVar[tuple[str, ...]] = ()
+
+
+@part("update", "ppo", target="training.core.updates:ppo")
+class PPOUpdate(Update):
+    """Clipped policy and value losses. PPO, arXiv:1707.06347."""
+
+    needs: ClassVar[tuple[str, ...]] = ("advantages", "returns", "values")
+    clip: float = knob(0.2, "how far a token's probability may change in one step, as a share", low=0.0, high=1.0)
+    value_clip: float = knob(0.2, "how far the critic may change its mind in one step", low=0.0, advanced=True)
+    value_weight: float = knob(0.5, "weight of the critic's loss", low=0.0, advanced=True)
+
+
+@part("update", "clipped", target="training.core.updates:clipped")
+class Clipped(Update):
+    """Clipped policy loss without a critic, with a KL term in the loss. GRPO, arXiv:2402.03300."""
+
+    needs: ClassVar[tuple[str, ...]] = ("advantages", "reference_logps")
+    clip: float = knob(0.2, "how far a token's probability may change in one step, as a share", low=0.0, high=1.0)
+    kl_weight: float = knob(0.04, "weight of the KL term in the loss", low=0.0)
+    kl_estimate: str = knob(
+        "k3",
+        "the KL term: k3 as in the paper, or k2, whose gradient is that of the reward-side price",
+        choices=("k3", "k2"),
+    )
+
+
+@part("update", "reinforce", target="training.core.updates:reinforce")
+class Reinforce(Update):
+    """The policy gradient with the answer as one action. arXiv:2402.14740."""
+
+
+@part("update", "imitate", target="training.core.updates:imitate")
+class Imitate(Update):
+    """Imitates the answers that were kept, held to the start by a KL term. SuperHF, arXiv:2310.16763."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reference",)
+    prior_weight: float = knob(0.35, "weight of KL(start ‖ policy)", low=0.0)
+
+
+@part("trainer", "on-policy", target="training.core.trainers.onpolicy:improve")
+class Improve:
+    """Samples, scores, learns, and samples again. InstructGPT, arXiv:2203.02155."""
+
+    scorers: ClassVar[tuple[str, ...]] = ("reward",)
+    iterations: int = knob(100, "times the policy answers prompts and learns from its answers", low=1)
+    prompts_per_iteration: int = knob(32, "prompts answered each time", low=1, high=65_536)
+    samples_per_prompt: int = knob(4, "answers drawn to each prompt", low=1, high=256)
+    temperature: float = knob(1.0, "sampling temperature; every log-probability is under it", low=0.05, high=5.0)
+    max_new_tokens: int = knob(256, "longest answer, in tokens", low=1, high=8192)
+    passes: int = knob(1, "times the answers are gone through before new ones are drawn", low=1, high=64)
+    batch_size: int = knob(64, "answers that make one step, over all devices", low=1, high=65_536)
+    micro_batch: int = knob(8, "answers computed at once; changes memory and speed, not the result", low=1)
+    learning_rate: float = knob(1e-6, "highest learning rate of the policy", low=0.0, high=1.0)
+    critic_learning_rate: float = knob(1e-5, "highest learning rate of the critic", low=0.0, high=1.0)
+    critic_warmup: int = knob(0, "iterations in which only the critic learns", low=0)
+    lora_rank: int = knob(0, "rank of a LoRA adapter; 0 trains all weights", low=0, high=1024)
+    missing_end_penalty: float = knob(0.0, "reward taken from an answer that did not come to an end", low=0.0)
+    reference_answers: int = knob(4, "answers of the reference a prompt, where a shape compares with them", low=1)
+    eval_share: float = knob(0.1, "share of prompts held out to measure on", low=0.0, high=0.9)
+    warmup: float = knob(
+        0.05, "share of the iterations in which the learning rate rises", low=0.0, high=1.0, advanced=True
+    )
+    schedule: str = knob(
+        "constant",
+        "how the learning rate falls after the warm-up",
+        choices=("cosine", "linear", "constant"),
+        advanced=True,
+    )
+    weight_decay: float = knob(0.0, "share of the weights taken away per unit of learning rate", low=0.0, advanced=True)
+    gradient_clip: float = knob(1.0, "longest gradient; 0 never shortens it", low=0.0, advanced=True)
+    rows_at_once: int = knob(64, "answers decoded side by side; lower it when memory runs out", low=1, advanced=True)
+    bf16: bool = knob(False, "compute in bfloat16, with the trained weights kept in float32", advanced=True)
+    checkpoint_every: int = knob(10, "iterations between checkpoints", low=1, advanced=True)
