@@ -51,6 +51,7 @@ urlpatterns = [
     path("work/<int:campaign_id>/seen/", trials.seen, name="work-seen"),
     path("work/<int:campaign_id>/skip/", work.skip, name="work-skip"),
     path("work/<int:campaign_id>/draft/", work.draft, name="work-draft"),
+    path("work/<int:campaign_id>/beat/", work.beat, name="work-beat"),
     path("work/<int:campaign_id>/propose/", proposals.propose, name="work-propose"),
     path("work/<int:campaign_id>/readability/", readability.readability, name="work-readability"),
     path("work/<int:campaign_id>/undo/", work.undo, name="work-undo"),

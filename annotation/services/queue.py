@@ -19,6 +19,7 @@ from django.db.models import (
     BigIntegerField,
     Case,
     CharField,
+    DateTimeField,
     Exists,
     F,
     IntegerField,
@@ -121,6 +122,20 @@ ONE_SEAT_MORE: dict[str, Any] = {
 }
 _TAKE_ANY_SEAT = Update(lambda pk: (Task.objects.filter(pk=pk), ONE_SEAT_MORE), pk=BigIntegerField())
 _INSERT = Insert(Assignment)
+_HOLD = Update(
+    lambda user, campaign, key, until: (
+        Assignment.objects.filter(
+            Exists(Assignment.objects.filter(key=key, user=user, state=Assignment.State.OPEN)),
+            user=user,
+            campaign=campaign,
+            state=Assignment.State.OPEN,
+        ),
+        {"expires_at": until},
+    ),
+    **_WHO_AND_WHERE,
+    key=CharField(),
+    until=DateTimeField(),
+)
 
 
 def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignment | None:
@@ -199,13 +214,26 @@ def extend(*, assignment: Assignment) -> Assignment:
     try:
         _renew(assignment, assignment.campaign, always=True)
     except _Overtaken:
-        raise LeaseLost(
-            _(
-                "The time for this item ran out and it went back to the queue. Your answer is kept; submit it, and it "
-                "counts if the item still needs one."
-            )
-        ) from None
+        raise LeaseLost(_lost()) from None
     return assignment
+
+
+def hold(*, user: User, campaign: Campaign, key: str) -> None:
+    """Give this person's leases in the campaign their full time again: of item `key`, and of the one fetched ahead.
+
+    Raises `LeaseLost` when item `key` has gone back. One statement, which locks no task: the state of an assignment
+    does not change by it.
+    """
+    until = timezone.now() + timedelta(seconds=campaign.lease_seconds)
+    if "\x00" in key or not _HOLD(user=user.pk, campaign=campaign.pk, key=key, until=until):
+        raise LeaseLost(_lost())
+
+
+def _lost() -> str:
+    return _(
+        "The time for this item ran out and it went back to the queue. Your answer is kept; submit it, and it "
+        "counts if the item still needs one."
+    )
 
 
 def release(*, assignment: Assignment) -> None:

@@ -129,6 +129,17 @@ def draft(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     return HttpResponse(status=204)
 
 
+@require_POST
+@annotator_page
+def beat(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Renew the lease of somebody who reads, and of the item fetched for them; 204, or 409 when it has gone back."""
+    try:
+        queue.hold(user=request.user, campaign=campaign, key=request.POST.get("assignment", ""))
+    except AnnotationError as error:
+        return HttpResponse(str(error), status=error.status)
+    return HttpResponse(status=204)
+
+
 @never_cache
 @require_GET
 @annotator_page

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from annotation.models import Campaign, Feedback, Membership, User
 from annotation.services.intake import import_lines
@@ -62,6 +62,29 @@ def test_both_images_are_there_in_equal_boxes(page: Page) -> None:
     assert first and second
     assert (first["width"], first["height"], first["y"]) == (second["width"], second["height"], second["y"])
     assert page.evaluate("[...document.querySelectorAll('#item img')].every(i => i.width && i.height && i.alt)")
+
+
+def test_text_appears_with_its_images_and_not_before(
+    open_context, sign_in, person: User, campaign: Campaign, faults: list[str]
+) -> None:
+    context = open_context()
+    sign_in(context, person, path="/")
+    page = context.new_page()
+    held: list[Route] = []
+    page.route("**/images/**", lambda route: held.append(route))
+    page.goto(f"/work/{campaign.pk}/", wait_until="domcontentloaded")
+    text = page.get_by_text("Draw this again, higher.").first
+    eventually(lambda: page.evaluate("document.documentElement.classList.contains('has-script')"))
+    eventually(lambda: len(held) == 3, seconds=3)
+    assert not text.is_visible()
+    for route in held:
+        route.continue_()
+    expect(text).to_be_visible(timeout=2_000)
+    page.unroute("**/images/**")
+    page.route("**/images/**", lambda route: route.abort())
+    page.reload()
+    expect(text).to_be_visible(timeout=2_000)
+    faults.clear()  # the images that could not be had
 
 
 def test_zoom_is_linked_by_keys_and_comes_apart_when_told(page: Page) -> None:

@@ -539,6 +539,21 @@ CODE = "def f(a):\n    return a < 1 and '<b>'\n"
 FORMULA = "\n\nSo $x^2$ is\n\n$$\n\\frac{1}{2} + \\sqrt{y}\n$$"
 
 
+def test_in_one_column_tab_turns_the_answers_over_and_goes_on(open_context, sign_in, person: User, long_pair) -> None:
+    page = sign_in(open_context(viewport={"width": 600, "height": 800}), person, path=f"/work/{long_pair.pk}/")
+    page.wait_for_load_state("networkidle")
+    a, b = page.locator("[data-answer='0']"), page.locator("[data-answer='1']")
+    expect(b).to_be_visible()
+    for key, shown, hidden in (("Tab", a, b), ("Tab", b, a), ("Shift+Tab", a, b), ("Tab", b, a)):
+        page.keyboard.press(key)
+        expect(shown.locator("[data-scroll]")).to_be_focused()
+        expect(hidden).to_be_hidden()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('[data-judge]') !== null"), "nobody is caught"
+    page.keyboard.press("Shift+Tab")
+    expect(b.locator("[data-scroll]")).to_be_focused()
+
+
 @pytest.fixture
 def code_pair(person: User) -> Campaign:
     campaign = make_campaign("Code", annotators=[person])

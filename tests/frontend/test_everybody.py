@@ -46,6 +46,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("work-seen", "post", {}, (302, 404, 302, 403, 403, 302, 302)),
     ("work-skip", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
     ("work-draft", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
+    ("work-beat", "post", {"assignment": "nobody's"}, (302, 404, 409, 403, 403, 409, 409)),
     ("work-propose", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
     ("work-readability", "post", {"assignment": "nobody's"}, (302, 404, 404, 403, 403, 404, 404)),
     ("work-undo", "get", {}, (302, 404, 200, 403, 403, 302, 302)),

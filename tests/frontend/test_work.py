@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
+import time_machine
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation.models import Assignment, Campaign, Feedback, User
 from annotation.services import campaigns, members, queue, submission
@@ -191,6 +194,28 @@ def test_a_draft_is_kept_and_comes_back(browser: Client, campaign: Campaign, ann
     assert "half a thou</textarea>" in html
     assert inputs_of(html)["client_key"] == "key-1"
     assert 'name="active_seconds" value="7.5"' in html
+
+
+def test_who_only_reads_holds_on_to_the_item_and_to_the_one_ahead(
+    browser: Client, campaign: Campaign, annotator: User, lead: User, django_assert_num_queries
+) -> None:
+    held = make_assignment(annotator, campaign)
+    ahead = queue.next_task(user=annotator, campaign=campaign, ahead=True)
+    others = make_assignment(lead, campaign)
+    assert ahead is not None
+    begun = {one.pk: one.expires_at for one in (held, ahead, others)}
+    with time_machine.travel(timezone.now() + timedelta(seconds=20)):
+        beat = {"assignment": held.key}
+        assert browser.post(address("work-beat", campaign), beat, **FRAGMENT).status_code == 204
+        with django_assert_num_queries(4):  # session, person, membership, and one for both leases
+            assert browser.post(address("work-beat", campaign), beat, **FRAGMENT).status_code == 204
+    now = dict(Assignment.objects.values_list("pk", "expires_at"))
+    assert [now[pk] > begun[pk] for pk in (held.pk, ahead.pk, others.pk)] == [True, True, False]
+    queue.release(assignment=held)
+    for key in (held.key, others.key, "a\x00b"):
+        lost = browser.post(address("work-beat", campaign), {"assignment": key}, **FRAGMENT)
+        assert lost.status_code == 409
+        assert "went back to the queue" in lost.content.decode()
 
 
 @pytest.mark.parametrize("draft", ["", "[1]", "no json", '{"a": "\\u0000"}'])

@@ -1,6 +1,7 @@
 // Seconds in which the page was visible and used: a pause of more than IDLE does not count.
 
 const IDLE = 30000;
+const GONE = 600000; // a page in sight that nobody has touched for so long is not being read
 
 export class Activity {
   #counted = 0;
@@ -28,6 +29,11 @@ export class Activity {
 
   get isActive() {
     return !document.hidden && performance.now() - this.#used < IDLE;
+  }
+
+  // Somebody may be reading.
+  get isPresent() {
+    return !document.hidden && performance.now() - this.#used < GONE;
   }
 
   #touch() {

@@ -39,8 +39,8 @@ export class Draft extends EventTarget {
     return fieldsOf(this.#form);
   }
 
-  // Tells the server that somebody is at work on this item, which renews the lease.
-  beat() {
+  // Sends what was typed once more, after the server was away.
+  again() {
     return this.#send();
   }
 

@@ -21,9 +21,20 @@ export function viewers(item) {
   return [...alone, ...views];
 }
 
+let fetched = []; // held, so that the browser does not let go of what is about to be shown
+
 // Asks for the images of an item that is not on screen yet, so that they are there with it.
-export function fetchImages(item) {
-  for (const { src } of item.querySelectorAll("img")) new Image().src = src;
+export async function fetchImages(item) {
+  const images = [...item.querySelectorAll("img")].map(({ src }) => Object.assign(new Image(), { src }));
+  fetched = images;
+  await together(item, images);
+}
+
+// Ends the wait of texts for images (see work.css) when all are there, or cannot be had.
+export async function together(item, images = [...item.querySelectorAll("img")]) {
+  if (!("waits" in item.dataset)) return;
+  await Promise.allSettled(images.map((image) => image.decode()));
+  delete item.dataset.waits;
 }
 
 function enlarge(link) {

@@ -3,6 +3,8 @@
 
 import { mark, unmark } from "./diff.js";
 
+const NARROW = matchMedia("(max-width: 56.249rem), (max-height: 34.999rem)"); // as in work.css
+const STOPS = "a[href], button, input, summary, [tabindex='0']";
 const chosen = { linked: true, zoom: true, diff: false, raw: false, length: false, show: "both" };
 
 export function readingAids(item) {
@@ -34,8 +36,35 @@ export function readingAids(item) {
     else return;
     apply();
   });
+  if (answers.length > 1) tabs(item, answers);
   link(answers.map((answer) => answer.querySelector("[data-scroll]")).filter(Boolean)); // turns scroll together as it is
   apply();
+}
+
+// In one column the answers are tabs: Tab shows the next one, Shift and Tab the one before, and past the last or the
+// first it goes on as ever, so that nobody is caught. Links and buttons within an answer come before the next answer.
+function tabs(item, answers) {
+  const only = (answer) => {
+    if (!answer.hasAttribute("data-shown")) item.querySelector(`button[data-show="${answer.dataset.answer}"]`).click();
+    answer.querySelector("[data-scroll]").focus();
+  };
+  const pressed = (event) => {
+    if (!item.isConnected) document.removeEventListener("keydown", pressed);
+    else if (event.key === "Tab" && NARROW.matches && !document.querySelector("[popover]:popover-open, dialog[open]")) turn(event);
+  };
+  const turn = (event) => {
+    const { target, shiftKey } = event;
+    const inside = answers.findIndex((answer) => answer.contains(target));
+    if (inside < 0 && (shiftKey || !(target === document.body || target.matches("#item-title, #main")))) return;
+    const stops = inside < 0 ? [] : [...answers[inside].querySelectorAll(STOPS)].filter((one) => one.checkVisibility());
+    if (stops.length && target !== stops.at(shiftKey ? 0 : -1)) return;
+    const shown = answers.findIndex((answer) => answer.hasAttribute("data-shown"));
+    const next = answers[(inside < 0 ? shown : inside) + (shiftKey ? -1 : 1)];
+    if (!next?.querySelector("[data-scroll]") || item.inert) return;
+    event.preventDefault();
+    only(next);
+  };
+  document.addEventListener("keydown", pressed);
 }
 
 // Scrolls both in proportion, so that the ends of a long and a short answer meet. One's own echo is ignored.

@@ -6,9 +6,9 @@ import { copyButtons } from "./copying.js";
 import { changes } from "./changes.js";
 import { Draft, forgetOldDrafts } from "./draft.js";
 import { clearErrors, complete } from "./form.js";
-import { fetchImages, viewers } from "./images.js";
+import { fetchImages, together, viewers } from "./images.js";
 import { listenForKeys } from "./keys.js";
-import { get, quiet } from "./net.js";
+import { get, post, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
 import { readingAids } from "./reading.js";
 import { review } from "./review.js";
@@ -20,12 +20,12 @@ import { forget, isWhole, load } from "./store.js";
 import { timer } from "./timer.js";
 
 const PATIENCE = 500; // milliseconds until "your answer is kept" replaces an item that was sent
-const BEAT = 120000;
+const BEAT = 60000;
 const LOOK = 10000;
 const LONGEST_STOP = 3000;
 
 const root = document.getElementById("work");
-const { user, url, undoUrl, draftUrl, guidelineUrl } = root.dataset;
+const { user, url, undoUrl, draftUrl, beatUrl, guidelineUrl } = root.dataset;
 const activity = new Activity();
 const outbox = new Outbox(user);
 let draft = null; // of the item on screen
@@ -56,6 +56,7 @@ function open(item) {
   draft.restore();
   copyButtons(item);
   readingAids(item);
+  together(item);
   const views = viewers(item);
   if (item.querySelector("[data-regions]")) import("./regions.js").then(({ regions }) => regions(item, views));
   rows(item);
@@ -206,10 +207,18 @@ root.addEventListener("click", (event) => {
 });
 for (const event of ["focus", "online"]) {
   addEventListener(event, () => {
-    if (isNoticed("connection") && !outbox.waiting().length) draft?.beat();
+    if (isNoticed("connection") && !outbox.waiting().length) draft?.again();
   });
 }
-setInterval(() => draft && activity.isActive && draft.beat(), BEAT);
+// Who only reads holds on to the item as well as who types. Nothing is written but how long the lease lasts.
+setInterval(async () => {
+  if (!draft || awaiting || !activity.isPresent) return;
+  const item = screenItem();
+  if ("amends" in item.dataset) return; // judged already: there is no lease
+  const result = await post(beatUrl, { assignment: item.dataset.keyOfItem });
+  if (result.kind === "conflict" && item === screenItem()) notice("lease", result.text, dismissible("warn"));
+  else if (result.kind === "signed-out") signedOut();
+}, BEAT);
 setInterval(async () => {
   // New items of a round arrive while somebody looks at the empty screen.
   if (document.hidden || !("doneScreen" in screenItem().dataset) || Number(screenItem().dataset.available)) return;
