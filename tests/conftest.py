@@ -6,11 +6,14 @@ import importlib
 from pathlib import Path
 
 import pytest
+from django.core.cache import cache
 from django.db import connections, transaction
 from django.test import TransactionTestCase
+from django.utils import timezone
 
 from annotation.models import User
 from tests.factories import make_user
+from training.services import presence
 
 append_only = importlib.import_module("annotation.migrations.0013_events_are_only_added")
 # Filled by migrating, the same for every test.
@@ -73,6 +76,12 @@ def unhashed_static_files(settings) -> None:
     """Serve scripts and styles under their plain names: tests run without `collectstatic`."""
     backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
     settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
+
+
+@pytest.fixture(autouse=True)
+def workers_are_there() -> None:
+    """Let pages believe that workers were seen just now: a test that wants it otherwise forgets it."""
+    cache.set(presence.LOOKED_AT, dict.fromkeys(presence.NEEDED, timezone.now()), None)
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_process_shutdown, worker_shutting_down
+from celery.signals import celeryd_after_setup, heartbeat_sent, worker_process_shutdown, worker_shutting_down
 
-from training.services import answering, execution, fresh_pairs, recovery, rounds
+from training.services import answering, execution, fresh_pairs, presence, recovery, rounds
 
 
 @shared_task(ignore_result=True)
@@ -56,6 +56,22 @@ def recover_lost() -> None:
 def measure_rewards() -> None:
     """Measure reward models on pairs that were judged after them, where there are enough (beat)."""
     fresh_pairs.measure_all()
+
+
+_here: dict[str, Any] = {}  # the worker of this process: its name and its queues
+
+
+@celeryd_after_setup.connect
+def remember_queues(sender: str, instance: Any, **_: Any) -> None:
+    """Learn which queues this worker serves."""
+    _here.update(node=sender, queues=sorted(instance.app.amqp.queues.consume_from))
+
+
+@heartbeat_sent.connect
+def note_presence(**_: Any) -> None:
+    """Leave word that this worker is there, for the pages of leads; also while its child is busy with a run."""
+    if _here:
+        presence.note_now_and_then(**_here)
 
 
 @worker_shutting_down.connect

@@ -16,6 +16,7 @@ from annotation.messages import Content, Part, images_of, in_words
 from annotation.models import Membership, User
 from frontend import markdown as renderer
 from frontend import numerals
+from training.services import presence
 
 register = template.Library()
 
@@ -49,6 +50,15 @@ def runs_campaigns(user: User | AnonymousUser) -> bool:
     if user.is_superuser:
         return True
     return Membership.objects.filter(user=user, role__in=roles_for(Action.READ)).exists()
+
+
+@register.simple_tag
+def workers_away(user: User | AnonymousUser) -> list[presence.Away]:
+    """Return the queues without a worker, for who runs campaigns; nothing for others (no query while all are there)."""
+    if not isinstance(user, User):
+        return []
+    away = presence.away()
+    return away if away and runs_campaigns(user) else []
 
 
 @register.filter

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 from annotation.models import Campaign, User
 from tests.browser.looks import SCREENS
 from tests.factories import PASSWORD, make_user
+from training.services import presence
 
 # The driver runs an event loop in this thread, and Django would refuse the tests' own queries because of it.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -74,6 +75,7 @@ def open_context(chromium: Browser, live_server, faults: list[str]) -> Iterator[
         return context
 
     cache.clear()  # sessions of the test before are cached in this process
+    presence.note(node="test", queues=presence.NEEDED)
     yield open_one
     for context in opened:
         context.close()

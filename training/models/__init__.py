@@ -7,5 +7,6 @@ from training.models.loops import Loop, Round
 from training.models.runs import Run
 from training.models.samples import Sample
 from training.models.versions import ModelVersion
+from training.models.workers import Presence
 
-__all__ = ["Chat", "ChatTurn", "GateReport", "Loop", "ModelVersion", "Round", "Run", "Sample", "Snapshot"]
+__all__ = ["Chat", "ChatTurn", "GateReport", "Loop", "ModelVersion", "Presence", "Round", "Run", "Sample", "Snapshot"]
