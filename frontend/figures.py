@@ -59,6 +59,11 @@ WORDS = {
         _("What a rule that knows nothing but length would get. A reward model should beat it."),
         is_share=True,
     ),
+    "models_agree": Words(
+        _("Pairs of answers that all models put in one order"),
+        _("Where models disagree, none of them can be trusted: ask people."),
+        is_share=True,
+    ),
     "loss": Words(_("Loss"), _("What training makes smaller; only comparable between runs of one recipe.")),
     "eval_loss": Words(_("Loss on held-out rows"), _("If it rises while the training loss falls, the model overfits.")),
     "margins": Words(_("Margin"), _("Mean score of the preferred answer minus that of the other one.")),

@@ -60,7 +60,8 @@ def model_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         if rows:
             current = next((v for v, _figures in rows if v.state == ModelVersion.State.PROMOTED), None)
             groups.append({"kind": kind, "title": _plural(kind), "rows": rows, "current": current})
-    return campaign_page_of(request, campaign, "models/list.html", {"groups": groups}, tab="models")
+    scores = any(version.kind == ModelVersion.Kind.REWARD for version in found)
+    return campaign_page_of(request, campaign, "models/list.html", {"groups": groups, "scores": scores}, tab="models")
 
 
 def _plural(kind: ModelVersion.Kind) -> str:

@@ -113,7 +113,14 @@ def prompt_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return [{"id": str(i), "prompt": row["prompt"]} for i, row in enumerate(pair_rows(count, seed=seed))]
 
 
+def answer_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """One prompt with `count` answers, as the reward explorer reads them."""
+    rows = pair_rows(count, seed=seed)
+    return [{"prompt": rows[0]["prompt"], "completions": [row["chosen"][0]["content"] for row in rows]}]
+
+
 ROWS = {
+    "answers": answer_rows,
     "pairs": pair_rows,
     "safer_pairs": safer_pair_rows,
     "ratings": rating_rows,

@@ -110,6 +110,10 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("run-cancel", "post", {}, READERS_POST),
     ("run-retry", "post", {}, READERS_POST),
     ("models", "get", {}, READERS),
+    ("explorer", "get", {"q": ""}, READERS),
+    # The run in this world is another one's.
+    ("explored", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
+    ("explored-progress", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model", "get", {}, READERS),
     ("model-promote", "post", {}, LEADS_POST),
     ("model-roll-back", "post", {}, LEADS_POST),

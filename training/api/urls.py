@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, figures, loops, snapshots, views, withdrawal
+from training.api import chats, explorer, figures, loops, snapshots, views, withdrawal
 
 urlpatterns = [
     path("me/data/", withdrawal.own_data, name="api-own-data"),
@@ -23,6 +23,8 @@ urlpatterns = [
     path("chats/<int:chat_id>/messages/", chats.chat_say, name="api-chat-say"),
     path("chats/<int:chat_id>/choose/", chats.chat_choose, name="api-chat-choose"),
     path("chats/<int:chat_id>/end/", chats.chat_end, name="api-chat-end"),
+    path("campaigns/<int:campaign_id>/explorations/", explorer.ExplorationList.as_view(), name="api-explorations"),
+    path("explorations/<int:run_id>/", explorer.exploration, name="api-exploration"),
     path("runs/<int:run_id>/", views.run_detail, name="api-run"),
     path("runs/<int:run_id>/cancel/", views.run_cancel, name="api-run-cancel"),
     path("runs/<int:run_id>/retry/", views.run_retry, name="api-run-retry"),

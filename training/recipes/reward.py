@@ -80,6 +80,14 @@ class ShiftReport:
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
 
 
+@part("evaluate", "reward-explorer", target="training.core.evaluate.explore:explore")
+class RewardExplorer:
+    """What several reward models say about answers to one prompt, and what each score is made of. arXiv:2406.12845."""
+
+    principles: str = knob("", "what a principle model is asked about; several with semicolons between them")
+    rows_at_once: int = knob(32, "answers scored side by side; lower it when memory runs out", low=1, advanced=True)
+
+
 BRADLEY_TERRY = Recipe(
     "bradley-terry",
     title="Reward model",
@@ -274,4 +282,14 @@ SHIFT_REPORT = Recipe(
     view="pairs",
     parts=(ShiftReport(),),
     source="arXiv:2409.03650",
+)
+
+REWARD_EXPLORER = Recipe(
+    "reward-explorer",
+    title="Reward explorer",
+    summary="Scores answers that somebody types or picks by every reward model, with spread, critique and attributes.",
+    kind="evaluate",
+    view="answers",
+    parts=(RewardExplorer(),),
+    source="arXiv:2406.12845",
 )
