@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -72,11 +72,13 @@ def order_of(user: User, campaign: Campaign) -> int:
     return random.Random(f"gold/{campaign.pk}/{user.pk}").randrange(1, PRIME)
 
 
-def first_gold(user: Any, campaign: Any, barred: Any, order: Any, *, states: Sequence[str]) -> QuerySet[Task]:
+def first_gold(
+    user: Any, campaign: Any, barred: Any, order: Any, *, states: Sequence[str], before: Callable[..., dict[str, Any]]
+) -> QuerySet[Task]:
     """Return the queryset behind a claim of gold: in the person's own order, none twice, none that is not for them.
 
-    A seat is no condition: `services.queue` makes one. `states` as in `services.queue`. Items that somebody else is
-    being given right now are passed by.
+    A seat is no condition: `services.queue` makes one. `states` and `before` as in `services.queue`. Items that
+    somebody else is being given right now are passed by.
     """
     mine = Assignment.objects.alias(who=F("user_id") + 0).filter(task=OuterRef("pk"), who=user)
     asked = Coalesce(Subquery(mine.values("state")), Value(Assignment.State.RELEASED), output_field=CharField())
@@ -96,6 +98,7 @@ def first_gold(user: Any, campaign: Any, barred: Any, order: Any, *, states: Seq
             returned_key=Subquery(mine.values("key")),
             returned_order=Subquery(mine.values("shown_order")),
             returned_draft=Subquery(mine.values("draft")),
+            **before(user, campaign),
         )
         .order_by(Mod(F("pk") * order, Value(PRIME), output_field=BigIntegerField()), "pk")
         .select_for_update(skip_locked=True, no_key=True, of=("self",))[:1]

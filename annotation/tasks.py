@@ -54,7 +54,7 @@ def send_password_links(email: str, host: str, secure: bool, language: str) -> N
 
 @shared_task(ignore_result=True)
 def deliver(delivery_id: int) -> None:
-    """Send one message to its webhook (queue `default`)."""
+    """Send one message to its webhook, and others that are due (queue `default`)."""
     webhooks.deliver(delivery_id)
 
 

@@ -14,6 +14,8 @@ import http.client
 import ipaddress
 import socket
 import ssl
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -99,33 +101,64 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300
 
 
-def post(url: str, *, body: str, headers: dict[str, str]) -> Answer:
-    """Send one message and return the answer. Follows no redirect, asks no proxy, and never raises.
+def post(url: str, *, body: str, headers: Mapping[str, str]) -> Answer:
+    """Send one message and return the answer; as `Line.post`."""
+    with closing(Line(url)) as line:
+        return line.post(body=body, headers=headers)
 
-    The name is looked up once, and the connection goes to the address that was checked: a name that leads elsewhere a
-    moment later leads nowhere.
+
+class Line:
+    """One receiver's address with a connection that is kept between messages. Not for two threads at once.
+
+    The name is looked up once for each connection, and that goes to the address that was checked: a name that leads
+    elsewhere a moment later leads nowhere.
     """
-    try:
-        check_url(url)
-        parts = urlsplit(url)
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: http.client.HTTPConnection | None = None
+
+    def post(self, *, body: str, headers: Mapping[str, str]) -> Answer:
+        """Send one message and return the answer. Follows no redirect, asks no proxy, and never raises.
+
+        A receiver may close a kept connection at any moment: what was sent on one is sent once more on a new one.
+        """
+        kept = self._connection is not None
+        answer = self._try(body, headers)
+        return self._try(body, headers) if kept and answer.status is None else answer
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _try(self, body: str, headers: Mapping[str, str]) -> Answer:
+        try:
+            connection = self._connection or self._connect()
+        except Invalid as refused:
+            return Answer(None, str(refused))
+        except (OSError, UnicodeError, ValueError) as error:
+            return Answer(None, f"{type(error).__name__}: {error}"[:300])
+        self._connection = connection
+        try:
+            parts = urlsplit(self._url)
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("POST", path, body=body.encode(), headers=dict(headers))
+            response = connection.getresponse()
+            response.read(MOST_READ)
+            if not response.isclosed():  # it has more to say, which nobody reads
+                self.close()
+            return Answer(response.status, "" if 200 <= response.status < 300 else (response.reason or "")[:300])
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return Answer(None, f"{type(error).__name__}: {error}"[:300])
+
+    def _connect(self) -> http.client.HTTPConnection:
+        check_url(self._url)
+        parts = urlsplit(self._url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        address = _checked_address(host, port)
-        connection = _Pinned(host, port, address, encrypted=parts.scheme == "https")
-    except Invalid as refused:
-        return Answer(None, str(refused))
-    except (OSError, UnicodeError, ValueError) as error:
-        return Answer(None, f"{type(error).__name__}: {error}"[:300])
-    try:
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, body=body.encode(), headers=headers)
-        response = connection.getresponse()
-        response.read(MOST_READ)
-        return Answer(response.status, "" if 200 <= response.status < 300 else (response.reason or "")[:300])
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(None, f"{type(error).__name__}: {error}"[:300])
-    finally:
-        connection.close()
+        return _Pinned(host, port, _checked_address(host, port), encrypted=parts.scheme == "https")
 
 
 def _checked_address(host: str, port: int) -> str:
@@ -144,5 +177,7 @@ class _Pinned(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.create_connection((self._address, self.port), TIMEOUT)
+        # Head and body are two writes: the second must not wait until the first is acknowledged.
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._encrypted:
             self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)

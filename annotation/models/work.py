@@ -128,6 +128,8 @@ class Assignment(models.Model):
     is_gold = models.BooleanField(default=False, editable=False)
     # Permutation: shown_order[i] is the canonical position of what stands in place i on the screen.
     shown_order = models.JSONField()
+    # How this person's screens lean after this one, so that the next can make up for it; see `annotation.placement`.
+    leaning = models.SmallIntegerField(default=0, editable=False)
     expires_at = models.DateTimeField()
     skip_reason = models.CharField(max_length=40, blank=True)
     skip_note = models.TextField(blank=True)

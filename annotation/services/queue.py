@@ -7,7 +7,6 @@ The rule that makes all of this safe: the state of an assignment changes only wh
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from django.db.models import (
     DateTimeField,
     Exists,
     F,
+    Func,
     IntegerField,
     OuterRef,
     QuerySet,
@@ -33,10 +33,10 @@ from django.db.models.functions import Coalesce, Concat, Greatest, StrIndex
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotation import limits, rotation
+from annotation import limits, placement, rotation
 from annotation.errors import LeaseLost, NotAgreed, NotQualified
 from annotation.limits import BETWEEN
-from annotation.models import Assignment, Campaign, Task, User
+from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.prepared import Insert, Select, Update
 from annotation.services import blocks
 
@@ -44,6 +44,8 @@ from annotation.services import blocks
 RETURNED = (Assignment.State.EXPIRED, Assignment.State.RELEASED)
 # What somebody set aside is offered to them again by itself only when nothing else is left.
 RETURNED_OR_SET_ASIDE = (*RETURNED, Assignment.State.POSTPONED)
+# Who has or had it on their screen and did not give it back.
+HAVING = (Assignment.State.OPEN, Assignment.State.SUBMITTED)
 SWEEP = 500
 # Who waits for the locks of several tasks takes them in this order, or two could wait for each other.
 QUEUE_ORDER = (F("priority").desc(), F("id").asc())
@@ -83,10 +85,27 @@ def _first_open_task(
             returned_key=Subquery(mine.values("key")),
             returned_order=Subquery(mine.values("shown_order")),
             returned_draft=Subquery(mine.values("draft")),
+            **what_went_before(user, campaign),
         )
         .order_by(*QUEUE_ORDER)
         .select_for_update(skip_locked=skip_locked, no_key=True)[:1]
     )
+
+
+def what_went_before(user: Any, campaign: Any) -> dict[str, Any]:
+    """Return what `placement` leans against, to be read with a claim: of the item, and of the person's last judgement.
+
+    The index of a person's judgements is asked for its newest row; what they hold besides is known already. Both are
+    greatest ids and not first rows of an order: on a table it takes to be small, PostgreSQL would read and sort it.
+    """
+    greatest = Func(F("id"), function="MAX", output_field=BigIntegerField())  # `Max` would group, and read all rows
+    having = Assignment.objects.filter(task=OuterRef(OuterRef("pk")), state__in=HAVING).annotate(last=greatest)
+    judged = Feedback.objects.filter(user=user, campaign=campaign).annotate(last=greatest)
+    newest = Feedback.objects.filter(pk=Subquery(judged.values("last")))
+    return {
+        "order_before": Subquery(Assignment.objects.filter(pk=Subquery(having.values("last"))).values("shown_order")),
+        "leaning_before": Subquery(newest.values("assignment__leaning")),
+    }
 
 
 # What every item costs: the SQL of these is written once.
@@ -104,7 +123,10 @@ _FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_FOR_WHOM)
 _FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_FOR_WHOM)
 _LAST_OPEN = Select(partial(_first_open_task, skip_locked=False, states=RETURNED_OR_SET_ASIDE), **_FOR_WHOM)
 _FIRST_GOLD = Select(
-    partial(rotation.first_gold, states=RETURNED), **_WHO_AND_WHERE, barred=BigIntegerField(), order=BigIntegerField()
+    partial(rotation.first_gold, states=RETURNED, before=what_went_before),
+    **_WHO_AND_WHERE,
+    barred=BigIntegerField(),
+    order=BigIntegerField(),
 )
 _LOCKED = Select(
     lambda pk: (
@@ -187,16 +209,22 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
                 claimed = None
                 if rotation.is_due(user, campaign, held=held):
                     who["order"] = rotation.order_of(user, campaign)
-                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_GOLD, for_whom=who)
+                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_GOLD, for_whom=who, held=held)
                 if claimed is None:
-                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_FREE, for_whom=for_whom)
+                    claimed = _claim(
+                        user=user, campaign=campaign, slot=free, look=_FIRST_FREE, for_whom=for_whom, held=held
+                    )
                 if claimed is None and not ahead:
                     # Whatever is left may only be locked, and a lock does not mean that the last seat goes: look once
                     # more and wait. And it is time for what this person set aside. The price is a fifth statement,
                     # paid at the very end of a campaign only.
-                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_LAST_OPEN, for_whom=for_whom)
+                    claimed = _claim(
+                        user=user, campaign=campaign, slot=free, look=_LAST_OPEN, for_whom=for_whom, held=held
+                    )
                 elif claimed is None and connection.features.has_select_for_update_skip_locked:
-                    claimed = _claim(user=user, campaign=campaign, slot=free, look=_FIRST_OPEN, for_whom=for_whom)
+                    claimed = _claim(
+                        user=user, campaign=campaign, slot=free, look=_FIRST_OPEN, for_whom=for_whom, held=held
+                    )
                 if claimed is None:
                     return None
                 assignment = claimed
@@ -301,19 +329,18 @@ def lock_task(task_id: int) -> Task:
 
 
 def shown_order(*, task: Task, user: User) -> list[int]:
-    """Return in which order this person sees the answers of this task: the same whenever it is asked.
-
-    Turns of a dialogue keep their order.
-    """
-    order = list(range(len(task.content["completions"])))
-    if "between" in task.content:
-        return order
-    random.Random(f"{task.pk}/{user.pk}").shuffle(order)
-    return order
+    """Return in which order this person sees the answers outside the queue: the same whenever it is asked."""
+    return placement.first_order(task.content, seed=f"{task.pk}/{user.pk}")
 
 
 def _claim(
-    *, user: User, campaign: Campaign, slot: int, look: Select[Task], for_whom: dict[str, Any]
+    *,
+    user: User,
+    campaign: Campaign,
+    slot: int,
+    look: Select[Task],
+    for_whom: dict[str, Any],
+    held: Sequence[Assignment],
 ) -> Assignment | None:
     """Return a new lease on the first open task that `look` finds, locked; None when it finds none.
 
@@ -328,17 +355,28 @@ def _claim(
         if task is None:
             return None
         is_gold = look is _FIRST_GOLD
+        returned = vars(task)  # where annotations of a query end up
+        leaning = held[-1].leaning if held else returned["leaning_before"] or 0
+        if returned["returned_id"] is None:
+            order = placement.order_for(
+                task.content,
+                before=returned["order_before"],
+                people=task.wanted - task.seats,
+                leaning=leaning,
+                seed=f"{task.pk}/{user.pk}",
+            )
+        else:
+            order = returned["returned_order"]
         if is_gold:
             _TAKE_ANY_SEAT(pk=task.pk)
             blocks.mark(task)
         else:
             _TAKE_SEAT(pk=task.pk)
             task.seats -= 1
-        lease = {**new_lease(campaign, slot), "is_gold": is_gold}
-        returned = vars(task)  # where annotations of a query end up
+        leaning = placement.leaning_after(task.content, order, leaning)
+        lease = {**new_lease(campaign, slot), "is_gold": is_gold, "leaning": leaning}
         if returned["returned_id"] is None:
-            assignment = Assignment(task=task, campaign=campaign, user=user, **lease)
-            assignment.shown_order = shown_order(task=task, user=user)
+            assignment = Assignment(task=task, campaign=campaign, user=user, shown_order=order, **lease)
             _INSERT(assignment)
             return assignment
         # The person had it before and it went back unjudged: the same assignment opens again, draft and all.
@@ -348,7 +386,7 @@ def _claim(
             campaign=campaign,
             user=user,
             key=returned["returned_key"],
-            shown_order=returned["returned_order"],
+            shown_order=order,
             draft=returned["returned_draft"],
             **lease,
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime
 import logging
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import orjson
@@ -17,7 +20,7 @@ from kombu.exceptions import OperationalError
 from annotation.errors import Invalid, TooMany
 from annotation.models import Campaign, Delivery, Feedback, Task, User, Webhook
 from annotation.services import events
-from annotation.webhooks import EVENTS, check_url, post, secret_of, signature
+from annotation.webhooks import EVENTS, Line, check_url, secret_of, signature
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,12 @@ BACKOFF = (5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 # A try that nobody finished, because its worker died, is taken up again after this.
 LOST = datetime.timedelta(minutes=2)
 KEPT = datetime.timedelta(days=30)
-AT_ONCE = 200
+AT_ONCE = 1000
+TOGETHER = 100  # messages of one turn
+LINES = 4  # connections to one receiver at the same time
+THREADS = 16
+# After this a turn begins no more tries: with the last one's own time limits it ends well before `LOST`.
+LANE_SECONDS = 60.0
 # Of the audit trail: what begins with this is told as that.
 _TOLD = {
     "round.": "round.state",
@@ -126,16 +134,69 @@ def batch_completed(campaign: Campaign, batch: str) -> None:
         emit(campaign, "batch.completed", {"campaign": campaign.pk, "batch": batch})
 
 
-def deliver(delivery_id: int) -> None:
-    """Try one message now, if it is due and nobody else tries it. Safe to run twice, and at once."""
+def deliver(delivery_id: int) -> int:
+    """Try this message now, and others that are due; return how many. Safe to run twice, and at once.
+
+    Up to `TOGETHER` messages are claimed in one statement and their outcomes stored in one: a commit for each of both
+    is what a message cost most. Each receiver is sent its own over up to `LINES` kept connections, and all receivers
+    at the same time, so that a slow one holds up nobody else's. The threads only send; the database is asked here.
+    """
+    claimed = _claim(delivery_id)
+    by_receiver: dict[int, list[Delivery]] = {}
+    for one in claimed:
+        by_receiver.setdefault(one.webhook_id, []).append(one)
+    lanes = [of_one[start::LINES] for of_one in by_receiver.values() for start in range(min(LINES, len(of_one)))]
+    if len(lanes) == 1:
+        _send(lanes[0])
+    elif lanes:
+        with ThreadPoolExecutor(min(THREADS, len(lanes))) as pool:
+            list(pool.map(_send, lanes))
+    Delivery.objects.bulk_update(claimed, ["attempts", "status_code", "error", "state", "next_at", "done_at"])
+    gone = [one.webhook for one in claimed if one.status_code == 410 and one.state == Delivery.State.FAILED]
+    if gone:  # these receivers want nothing more
+        Webhook.objects.filter(pk__in={one.pk for one in gone}).update(is_active=False)
+        for campaign in {one.campaign_id: one.campaign for one in gone}.values():
+            _note(campaign)
+    return len(claimed)
+
+
+def _claim(delivery_id: int) -> list[Delivery]:
+    """Return this message, if it is due, and others that are, and keep everybody else from trying them for a while."""
     now = timezone.now()
-    due = Delivery.objects.filter(pk=delivery_id, state=Delivery.State.WAITING, next_at__lte=now)
-    if not due.update(next_at=now + LOST):
-        return
-    delivery = Delivery.objects.select_related("webhook__campaign").get(pk=delivery_id)
-    webhook = delivery.webhook
-    timestamp = int(now.timestamp())
-    signed = signature(secret_of(webhook.salt), message_id=delivery.message_id, timestamp=timestamp, body=delivery.body)
+    due = Delivery.objects.filter(state=Delivery.State.WAITING, next_at__lte=now)
+    with transaction.atomic():
+        first = list(due.filter(pk=delivery_id).select_for_update(skip_locked=True).values_list("pk", flat=True))
+        others = due.filter(webhook__is_active=True).exclude(pk=delivery_id).order_by("next_at", "pk")
+        locked = others.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)
+        claimed = [*first, *locked[: TOGETHER - len(first)]]
+        Delivery.objects.filter(pk__in=claimed).update(next_at=now + LOST)
+    return list(Delivery.objects.filter(pk__in=claimed).select_related("webhook__campaign").order_by("pk"))
+
+
+def _send(lane: list[Delivery]) -> None:
+    """Send messages to one receiver, one after the other, and note on each what became of it; stores nothing.
+
+    Once the receiver cannot be reached, or time is up, the rest of the lane waits for a later turn without a try: each
+    could take its whole time limit, and another worker would take up what this one still has in hand.
+    """
+    ends = time.monotonic() + LANE_SECONDS
+    with closing(Line(lane[0].webhook.url)) as line:
+        for place, delivery in enumerate(lane):
+            if time.monotonic() > ends:
+                for left in lane[place:]:
+                    left.next_at = timezone.now()
+                return
+            _try(delivery, line)
+            if delivery.status_code is None:
+                for left in lane[place + 1 :]:
+                    left.next_at = delivery.next_at
+                return
+
+
+def _try(delivery: Delivery, line: Line) -> None:
+    timestamp = int(timezone.now().timestamp())
+    secret = secret_of(delivery.webhook.salt)
+    signed = signature(secret, message_id=delivery.message_id, timestamp=timestamp, body=delivery.body)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "Attune-Webhooks/1",
@@ -143,7 +204,7 @@ def deliver(delivery_id: int) -> None:
         "webhook-timestamp": str(timestamp),
         "webhook-signature": signed,
     }
-    answer = post(webhook.url, body=delivery.body, headers=headers)
+    answer = line.post(body=delivery.body, headers=headers)
     delivery.attempts += 1
     delivery.status_code, delivery.error = answer.status, answer.error
     delivery.done_at = timezone.now()
@@ -154,17 +215,13 @@ def deliver(delivery_id: int) -> None:
     else:
         delivery.done_at = None
         delivery.next_at = timezone.now() + datetime.timedelta(seconds=BACKOFF[delivery.attempts - 1])
-    delivery.save(update_fields=["attempts", "status_code", "error", "state", "next_at", "done_at"])
-    if answer.status == 410:  # gone: the receiver wants nothing more
-        Webhook.objects.filter(pk=webhook.pk).update(is_active=False)
-        _note(webhook.campaign)
 
 
 def deliver_due() -> int:
     """Try what is due and return how many that were: new tries, and what a lost message never woke anybody for."""
     due = Delivery.objects.filter(state=Delivery.State.WAITING, next_at__lte=timezone.now(), webhook__is_active=True)
     found = list(due.order_by("next_at").values_list("pk", flat=True)[:AT_ONCE])
-    for delivery_id in found:
+    for delivery_id in found[::TOGETHER]:
         _wake(delivery_id)
     return len(found)
 

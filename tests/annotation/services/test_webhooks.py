@@ -21,9 +21,12 @@ pytestmark = pytest.mark.django_db
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.server.got.append((dict(self.headers), body))
+        self.server.ports.append(self.client_address[1])
         status = self.server.answers.pop(0) if self.server.answers else 204
         self.send_response(status)
         if status in (301, 302):
@@ -39,7 +42,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 def receiver(settings):
     settings.ATTUNE_WEBHOOKS_PRIVATE = True
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.got, server.answers = [], []
+    server.got, server.answers, server.ports = [], [], []
     server.url = f"http://127.0.0.1:{server.server_port}/hook?a=1"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -130,6 +133,24 @@ def test_what_fails_is_tried_again_later_and_later_and_then_given_up(campaign, r
     webhooks.deliver(delivery.pk)
     delivery.refresh_from_db()
     assert delivery.state == "delivered"
+
+
+def test_many_go_out_together_over_few_connections_and_one_that_is_down_holds_up_nobody(
+    campaign, receiver, monkeypatch
+):
+    """Thirty messages in three turns, over four connections each; the receiver that is down is tried once a lane."""
+    monkeypatch.setattr(webhooks, "TOGETHER", 10)
+    down, _ = add(campaign, "http://127.0.0.1:9/", "round.state")
+    add(campaign, receiver.url, "batch.completed")
+    for number in range(30):
+        webhooks.emit(campaign, "round.state" if number < 6 else "batch.completed", {"n": number})
+    first = Delivery.objects.earliest("id")
+    assert [webhooks.deliver(first.pk) for _ in range(4)] == [10, 10, 10, 0]
+    assert sorted(json.loads(body)["data"]["n"] for _, body in receiver.got) == list(range(6, 30))
+    assert len(set(receiver.ports)) <= 3 * webhooks.LINES < len(receiver.got)
+    of_down = Delivery.objects.filter(webhook=down)
+    assert of_down.filter(state="waiting", next_at__gt=timezone.now()).count() == 6
+    assert sum(of_down.values_list("attempts", flat=True)) == webhooks.LINES
 
 
 def test_a_receiver_that_is_gone_is_told_nothing_more(campaign, receiver):
