@@ -17,7 +17,7 @@ from annotation.export_formats import FORMATS, Format
 from annotation.feedback.taxonomies import PACKS
 from training.recipes import RECIPES
 from training.recipes.base import Knob, knobs_of
-from training.recipes.loop import LoopSettings
+from training.recipes.loop import WAYS, LoopSettings
 
 # One word alone is translated for settings apart from the rest of the pages.
 SETTING = "setting"
@@ -32,7 +32,9 @@ def label(name: str) -> str:
 
 
 def choice(value: object) -> str:
-    """Return a choice of a setting in words."""
+    """Return a choice of a setting in words; a recipe is called by its title."""
+    if value in WAYS:
+        return translation.gettext(RECIPES[str(value)].title)
     return translation.pgettext(SETTING, _choice(value))
 
 
@@ -46,7 +48,7 @@ def messages() -> Iterator[tuple[str | None, str]]:
     for knob in [*knobs_of(LoopSettings()), *(knob for recipe in RECIPES.values() for knob in recipe.knobs())]:
         yield SETTING, _label(knob.name)
         yield None, _explanation(knob)
-        yield from ((SETTING, _choice(value)) for value in knob.choices)
+        yield from ((SETTING, _choice(value)) for value in knob.choices if value not in WAYS)
     for recipe in RECIPES.values():
         yield None, recipe.title
         yield None, recipe.summary

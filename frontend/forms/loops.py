@@ -19,7 +19,10 @@ GROUPS = (
     (_("The policy's answers"), ("temperature", "max_new_tokens")),
     (_("Live chat"), ("chat",)),
     (_("When a round goes on"), ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),
-    (_("Training"), ("reference", "replay", "learning_rate", "epochs", "batch_size", "beta")),
+    (
+        _("Training"),
+        ("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size", "beta"),
+    ),
     (_("The reward model"), ("refresh_reward", "reward_learning_rate", "reward_epochs")),
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
 )

@@ -156,7 +156,8 @@ def _behind(version: ModelVersion) -> dict[str, Any]:
         lineage = versions.lineage(version)
         people = Counter(
             row["annotator"]
-            for row in (snapshots.lines(version.snapshot) if version.snapshot else ())
+            for one in {one.snapshot for one in (version, *versions.scored_by(version)) if one.snapshot is not None}
+            for row in snapshots.lines(one)
             if row.get("annotator")
         )
     except OSError:

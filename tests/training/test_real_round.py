@@ -53,7 +53,10 @@ def go(round: Round) -> Round:
 
 
 def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: User, tmp_path: Path) -> None:
-    """Sample, judge by a known taste, freeze, reward model, DPO, gate, promotion, and the next round's pairs."""
+    """Sample, judge by a known taste, freeze, reward model, RLOO, gate, promotion, and the next round's pairs.
+
+    Learning from the pairs themselves (DPO) goes its whole way in `tests/walks/test_online_round.py`.
+    """
     base = tmp_path / "tiny"
     program = f"from training.core.tiny import save_tiny; save_tiny({str(base)!r})"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
@@ -72,8 +75,9 @@ def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: U
             "gate_human_pairs": 4,
             "gate_minimum_win_rate": 0.0,
             "gate_maximum_kl": 1000,
+            "policy_recipe": "rloo",
+            "iterations": 2,
             "learning_rate": 0.001,
-            "epochs": 2,
         },
         actor=lead,
     )
@@ -100,6 +104,7 @@ def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: U
     assert 0 <= figures["reward_win_rate"]["estimate"] <= 1
     lineage = versions.lineage(candidate)
     assert lineage["judgements"] == round.snapshot.rows
+    assert lineage["scored_by"] == [{"id": reward.pk, "label": reward.label}]
 
     following = Round.objects.get(loop=loop, index=2)
     assert go(following).state == Round.State.LABELLING, str(following.note)

@@ -24,7 +24,18 @@ from tests.training.chat_world import talk
 from training import paths
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
-from training.services import chats, execution, gates, promotion, rounds, runs, snapshots, steps, versions
+from training.services import (
+    chats,
+    execution,
+    gates,
+    promotion,
+    rounds,
+    runs,
+    snapshots,
+    steps,
+    versions,
+    withdrawals,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -177,6 +188,71 @@ def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, a
     assert lineage["judgements"] == 12
     assert lineage["all_judgements"] == 16
     assert set(lineage["feedback_ids"]) <= set(Feedback.objects.values_list("pk", flat=True))
+
+
+def test_a_candidate_learns_on_its_own_answers_by_the_reward_model(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    """Failed, resumed, cancelled and turned down: until the gate lets a candidate pass the old policy serves."""
+
+    def serving() -> str:
+        found = versions.current(campaign, ModelVersion.Kind.POLICY)
+        assert found is not None
+        return found.label
+
+    with pytest.raises(Invalid, match="cannot be the one that decides"):
+        rounds.configure(loop=loop, settings={"policy_recipe": "rloo", "gate_human_pairs": 0}, actor=lead)
+    with pytest.raises(Invalid, match="learns from an ensemble"):
+        rounds.configure(loop=loop, settings={"policy_recipe": "ppo-worst-case"}, actor=lead)
+    with pytest.raises(Invalid, match="goes by one opinion"):
+        rounds.configure(loop=loop, settings={"policy_recipe": "rloo", "selection": "bald"}, actor=lead)
+    chosen = {"policy_recipe": "rloo", "iterations": 3, "learning_rate": 0.01, "max_new_tokens": 12}
+    rounds.configure(loop=loop, settings={**chosen, "refresh_reward": False}, actor=lead)
+    go(round)
+    judge_all(campaign, annotator, first)
+    assert go(round).state == State.STALLED
+    assert "rloo learns from scores, and there is no reward model" in str(round.note)
+
+    rounds.configure(loop=loop, settings={"refresh_reward": True}, actor=lead)
+    rounds.resume(round=round, actor=lead)
+    assert go(round, "--fail", "rloo").state == State.STALLED
+    assert "failed twice" in str(round.note) and serving() == "policy-0"
+    run = Run.objects.get(round=round, purpose="policy")
+    reward = ModelVersion.objects.get(campaign=campaign, kind="reward")
+    assert run.recipe["name"] == "rloo" and run.snapshot is None
+    assert {name: run.recipe["knobs"][name] for name in ("iterations", "max_new_tokens")} == {
+        "iterations": 3,
+        "max_new_tokens": 12,
+    }
+    assert run.inputs["scorers"] == {"reward": reward.path}
+    asked = [json.loads(line) for line in Path(paths.resolve(run.inputs["data"])).read_text().splitlines()]
+    assert len(asked) > 90 and {split(prompt_hash(row["prompt"])) for row in asked} == {"train"}
+    rounds.cancel(round=round, actor=lead)
+    assert serving() == "policy-0"
+
+    second = rounds.start_round(loop=loop, actor=lead)
+    go(second)
+    judge_all(campaign, annotator, first)
+    go(second)
+    judge_all(campaign, annotator, lambda task: 3 if task.meta.get("candidate") == 1 else -3)
+    assert go(second).state == State.REJECTED
+    assert serving() == "policy-0"
+
+    third = rounds.start_round(loop=loop, actor=lead)
+    go(third)
+    judge_all(campaign, annotator, first)
+    assert go(third).state == State.GATING
+    judge_all(campaign, annotator, lambda task: -3 if task.meta.get("candidate") == 1 else 3)
+    assert go(third).state == State.PROMOTED, str(third.note)
+    candidate = third.candidate
+    assert candidate is not None and serving() == candidate.label
+    # People's judgements reached it through the reward model, which the lineage and a withdrawal know.
+    told = versions.lineage(candidate)
+    newest = ModelVersion.objects.get(campaign=campaign, kind="reward", state="promoted")
+    assert told["scored_by"] == [{"id": newest.pk, "label": newest.label}]
+    assert newest.snapshot is not None and told["judgements"] == newest.snapshot.rows > 8
+    pseudonym = next(iter(snapshots.lines(newest.snapshot)))["annotator"]
+    assert candidate in withdrawals.uses(pseudonym).versions
 
 
 def test_a_round_learns_from_chats_with_its_own_policy_and_replays_those_with_earlier_ones(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.recipes.base import fill, knob, knobs_of, part
-from training.recipes.sampling import RULES
+from training.recipes.base import RecipeError, fill, knob, knobs_of, part
+from training.recipes.sampling import OF_ENSEMBLES, RULES
+
+OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
+OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
+WAYS = ("dpo", *OF_ONE, *OF_SEVERAL)  # how a round's candidate may learn
 
 
 @part("loop", "online", target="training.services.rounds:advance")
@@ -31,9 +35,17 @@ class LoopSettings:
     deadline_hours: float = knob(
         72.0, "hours after which a round goes on with the minimum share", low=0.01, high=8760.0
     )
+    policy_recipe: str = knob(
+        "dpo",
+        "how a candidate learns: dpo from the pairs themselves, any other on its own answers, by the reward model",
+        choices=WAYS,
+    )
+    iterations: int = knob(
+        0, "times a policy that learns on its own answers draws new ones; 0 takes the recipe's own", low=0, high=100_000
+    )
     reference: str = knob(
         "previous",
-        "which policy DPO's log-ratios refer to; data is the one that wrote the pairs, so nothing is replayed",
+        "which policy the new one is held to; data is the one that wrote the pairs, so nothing is replayed",
         choices=("initial", "previous", "data"),
     )
     replay: float = knob(0.5, "earlier rounds' pairs mixed in, as a share of this round's", low=0.0, high=10.0)
@@ -47,8 +59,10 @@ class LoopSettings:
     gate_minimum_win_rate: float = knob(0.5, "the candidate's win rate must be at least this", low=0.0, high=1.0)
     gate_maximum_kl: float = knob(60.0, "nats per completion the candidate may move from the current policy", low=0.0)
     learning_rate: float = knob(0.0, "learning rate of the policy recipe; 0 takes the recipe's own", low=0.0, high=1.0)
-    epochs: int = knob(0, "times the policy goes through a round's pairs; 0 takes the recipe's own", low=0, high=1000)
-    batch_size: int = knob(0, "pairs that make one step of the policy; 0 takes the recipe's own", low=0, high=65_536)
+    epochs: int = knob(0, "times DPO goes through a round's pairs; 0 takes the recipe's own", low=0, high=1000)
+    batch_size: int = knob(
+        0, "pairs or answers that make one step of the policy; 0 takes the recipe's own", low=0, high=65_536
+    )
     beta: float = knob(
         0.0, "how strongly DPO holds the policy to its reference; 0 takes the recipe's own", low=0.0, advanced=True
     )
@@ -72,4 +86,26 @@ class LoopSettings:
 
 def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
     """Return the settings, `values` checked and the rest by default; RecipeError names every one that does not fit."""
-    return LoopSettings(**fill("A loop", knobs_of(LoopSettings()), values))
+    settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), values))
+    if settings.policy_recipe == "dpo":
+        return settings
+    errors = {}
+    if not settings.gate_human_pairs:
+        errors["gate_human_pairs"] = [
+            f"{settings.policy_recipe} climbs the reward model, which then cannot be the one that decides. Have people "
+            "compare some pairs."
+        ]
+    several = settings.selection in OF_ENSEMBLES
+    if settings.policy_recipe in OF_SEVERAL and not several:
+        errors["policy_recipe"] = [
+            f"{settings.policy_recipe} learns from an ensemble. Choose the selection disagreement or bald, which train "
+            "one."
+        ]
+    if settings.policy_recipe in OF_ONE and several:
+        errors["policy_recipe"] = [
+            f"{settings.policy_recipe} goes by one opinion, and the selection {settings.selection} trains an ensemble. "
+            f"Choose another selection, or one of {', '.join(OF_SEVERAL)}."
+        ]
+    if errors:
+        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
+    return settings

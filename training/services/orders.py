@@ -79,18 +79,23 @@ def reward(round: Round, settings: LoopSettings) -> Run | None:
         return _order(round, "reward", recipe=recipe, knobs=knobs, parent=base, snapshot=snapshot)
 
 
-def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot) -> Run:
-    """Order the candidate: the current policy, trained on the round's pairs."""
-    knobs = _decided(
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        beta=settings.beta,
-    )
-    # Without a reference a recipe takes the policy that it starts from: the one before this round, and, as nothing is
-    # replayed then, the one that wrote the data.
-    inputs = {"reference": initial_policy(round.loop).path} if settings.reference == "initial" else {}
-    return _order(round, "policy", recipe="dpo", knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
+def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: str) -> Run:
+    """Order the candidate: the current policy, trained on the round's pairs or on its own answers to prompts in `data`.
+
+    Without a reference a recipe takes the policy that it starts from: the one before this round, and, as nothing is
+    replayed then, the one that wrote the data.
+    """
+    inputs: dict[str, Any] = {}
+    if settings.reference == "initial":
+        inputs["reference"] = initial_policy(round.loop).path
+    decided = {"learning_rate": settings.learning_rate, "batch_size": settings.batch_size}
+    if settings.policy_recipe == "dpo":
+        knobs = _decided(**decided, epochs=settings.epochs, beta=settings.beta)
+        return _order(round, "policy", recipe="dpo", knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
+    knobs = _decided(**decided, iterations=settings.iterations)
+    knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
+    inputs |= {"data": data, "scorers": scorers(round)}
+    return _order(round, "policy", recipe=settings.policy_recipe, knobs=knobs, parent=round.policy, inputs=inputs)
 
 
 def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str) -> Run:

@@ -89,6 +89,11 @@ def choose(loop: Loop, *, index: int, count: int) -> dict[str, list[dict[str, st
     return {name: found[name] for name in order[:count]}
 
 
+def all_to_learn_on(loop: Loop) -> dict[str, list[dict[str, str]]]:
+    """Return every prompt that is not held out, for a policy that learns on its own answers."""
+    return read(loop.prompts_path).train
+
+
 def choose_held_out(loop: Loop, *, index: int, count: int) -> dict[str, list[dict[str, str]]]:
     """Return `count` held-out prompts for the gate of round `index`; all there are when fewer."""
     found = read(loop.prompts_path).held_out

@@ -21,7 +21,7 @@ from annotation.services import events, withdrawal
 from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Snapshot
 from training.recipes.loop import LoopSettings, loop_settings
-from training.services import gates, orders, promotion, prompts, sampling, snapshots
+from training.services import gates, orders, promotion, prompts, sampling, snapshots, versions
 from training.services.orders import Stuck, run_of, succeeded
 
 State = Round.State
@@ -155,16 +155,34 @@ def freeze(round: Round) -> bool:
             return False
         if run.output is not None and run.output.state == ModelVersion.State.CANDIDATE:
             promotion.promote(version=run.output, actor=None)
-    with transaction.atomic():
+    data = ""
+    note = told_many(
+        "{policy} learns from {n} pair.", "{policy} learns from {n} pairs.", snapshot.rows, policy=round.policy.label
+    )
+    if settings.policy_recipe != "dpo":
+        reward = versions.current(round.loop.campaign, ModelVersion.Kind.REWARD)
+        if reward is None:
+            raise Stuck(
+                told(
+                    "{recipe} learns from scores, and there is no reward model. Let the loop train one anew each "
+                    "round, or put one into use, and resume the round.",
+                    recipe=settings.policy_recipe,
+                )
+            )
+        chosen = prompts.all_to_learn_on(round.loop)
+        data = prompts.write(round, "learning", chosen)
         note = told_many(
-            "{policy} learns from {n} pair.",
-            "{policy} learns from {n} pairs.",
-            snapshot.rows,
+            "{policy} learns by {recipe} from its own answers to {n} prompt, as {reward} scores them.",
+            "{policy} learns by {recipe} from its own answers to {n} prompts, as {reward} scores them.",
+            len(chosen),
             policy=round.policy.label,
+            recipe=settings.policy_recipe,
+            reward=reward.label,
         )
+    with transaction.atomic():
         if not move(round, State.TRAINING, note):
             return False
-        orders.policy(round, settings, snapshot=snapshot)
+        orders.policy(round, settings, snapshot=snapshot, data=data)
     return True
 
 

@@ -112,16 +112,18 @@ def current(campaign: Campaign, kind: str) -> ModelVersion | None:
 def lineage(version: ModelVersion) -> dict[str, Any]:
     """Return where a version came from, down to the judgements it was trained on.
 
-    ``{"version", "base", "ancestors", "recipe", "run", "round", "snapshot", "judgements", "annotators",
-    "feedback_ids", "all_judgements"}``; the figures are of its own snapshot, `all_judgements` counts those of its
-    ancestors too. Reads the snapshot's file: about a second for 100,000 rows.
+    ``{"version", "base", "ancestors", "recipe", "run", "round", "snapshot", "scored_by", "judgements", "annotators",
+    "feedback_ids", "all_judgements"}``; the figures are of its own snapshot and of the models whose scores it learned
+    from, `all_judgements` counts those of its ancestors too. Reads the snapshots' files: about a second for 100,000
+    rows.
     """
     ancestors = ancestry(version)
     run = Run.objects.filter(output=version).select_related("round").first()
-    own, annotators = _judgements(version)
+    scoring = scored_by(version)
+    own, annotators = _behind(version)
     everything = set(own)
     for ancestor in ancestors:
-        everything |= _judgements(ancestor)[0]
+        everything |= _behind(ancestor)[0]
     snapshot = version.snapshot
     base = ancestors[-1] if ancestors else version
     return {
@@ -135,6 +137,7 @@ def lineage(version: ModelVersion) -> dict[str, Any]:
         "snapshot": None
         if snapshot is None
         else {"id": snapshot.pk, "view": snapshot.view, "rows": snapshot.rows, "sha256": snapshot.sha256},
+        "scored_by": [{"id": one.pk, "label": one.label} for one in scoring],
         "judgements": len(own),
         "annotators": len(annotators),
         "feedback_ids": sorted(own),
@@ -150,6 +153,36 @@ def ancestry(version: ModelVersion) -> list[ModelVersion]:
         found.append(at)
         at = at.parent
     return found
+
+
+def scored_by(version: ModelVersion) -> list[ModelVersion]:
+    """Return the models whose scores a version learned from: people's judgements reach it through them."""
+    run = Run.objects.filter(output=version).first()
+    paths_of = list((run.inputs.get("scorers") or {}).values()) if run is not None else []
+    if not paths_of:
+        return []
+    return list(ModelVersion.objects.filter(campaign=version.campaign_id, path__in=paths_of).order_by("pk"))
+
+
+def taught_by(scoring: list[ModelVersion]) -> list[ModelVersion]:
+    """Return the versions that learned from the scores of these models."""
+    known = {(one.campaign_id, one.path) for one in scoring}
+    runs = Run.objects.filter(campaign__in={campaign for campaign, _ in known}, kind=Run.Kind.FIT)
+    return [
+        run.output
+        for run in runs.exclude(output=None).select_related("output__campaign")
+        if run.output is not None
+        and any((run.campaign_id, path) in known for path in (run.inputs.get("scorers") or {}).values())
+    ]
+
+
+def _behind(version: ModelVersion) -> tuple[set[int], set[str]]:
+    """Return ids and pseudonyms of a version's own snapshot and of those of the models whose scores taught it."""
+    ids, people = _judgements(version)
+    for scoring in scored_by(version):
+        more, others = _judgements(scoring)
+        ids, people = ids | more, people | others
+    return ids, people
 
 
 def _judgements(version: ModelVersion) -> tuple[set[int], set[str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from annotation.models import Prompt, Task, User
@@ -15,6 +16,7 @@ from annotation.services.queue import QUEUE_ORDER
 from training import paths
 from training.models import Chat, ModelVersion, Snapshot
 from training.services import snapshots
+from training.services.versions import taught_by
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Uses:
 
 
 def uses(pseudonym: str) -> Uses:
-    """Return every data set with rows of this person, and every model trained on one or made from such a model.
+    """Return every data set with rows of this person, every model trained on one, and all that such models made.
+
+    A model makes another one as what it starts from, or as the reward that it is taught by.
 
     Data sets tell by their cards; those from before there were cards, by their files.
     """
@@ -44,7 +48,9 @@ def uses(pseudonym: str) -> Uses:
     wave = ModelVersion.objects.filter(snapshot__in=[one.pk for one, _ in found])
     while new := [one for one in wave.select_related("campaign") if one.pk not in versions]:
         versions |= {one.pk: one for one in new}
-        wave = ModelVersion.objects.filter(parent__in=new)
+        # Who was made from such a model, and who was taught by its scores.
+        taught = [one.pk for one in taught_by(new)]
+        wave = ModelVersion.objects.filter(Q(parent__in=new) | Q(pk__in=taught))
     return Uses(found, sorted(versions.values(), key=lambda one: one.pk))
 
 
