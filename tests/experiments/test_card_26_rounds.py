@@ -1,4 +1,4 @@
-"""Card 26: rounds of judgements on what the policy answers now, against as many judgements on what it answered first."""
+"""Card 26: rounds of judgements on what the policy answers now, against as many on what it answered first."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def start() -> TablePolicy:
 
 
 def reached(seed: int, *, rounds: int, gold=turning) -> float:
-    """Return the gold of the policy after all labels and all steps, in so many rounds; its reference stays the first."""
+    """Return the gold after all labels and all steps, in so many rounds; the reference stays the first policy."""
     generator = torch.Generator().manual_seed(seed)
     policy, reference = start(), start().requires_grad_(False)
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.05)
