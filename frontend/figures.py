@@ -59,6 +59,42 @@ WORDS = {
         _("What a rule that knows nothing but length would get. A reward model should beat it."),
         is_share=True,
     ),
+    "longer_is_chosen": Words(
+        _("Pairs in which the longer answer was preferred"),
+        _("What a rule that knows nothing but length would get on the same pairs."),
+        is_share=True,
+    ),
+    "calibration_error": Words(
+        _("Calibration error"), _("How far the model's certainty is from how often it is right; 0 is best.")
+    ),
+    "brier": Words(_("Brier score"), _("Mean squared error of its probabilities; a coin has 0.25, less is better.")),
+    **{
+        f"lost_{name}": Words(
+            label, _("Accuracy lost from the one side to the other; below 0 it is gained."), is_share=True
+        )
+        for name, label in (
+            ("prompt", _("Lost on new prompts")),
+            ("annotator", _("Lost on new people")),
+            ("generator", _("Lost on new writers")),
+            ("time", _("Lost on later judgements")),
+            ("position", _("Lost where the better answer stood second")),
+            ("length", _("Lost where the better answer is the shorter one")),
+        )
+    },
+    "explicit_lost": Words(
+        _("Lost by the reward model"), _("Accuracy lost where the data is of another kind."), is_share=True
+    ),
+    "implicit_lost": Words(
+        _("Lost by the reward that the policy implies"),
+        _("Accuracy lost where the data is of another kind."),
+        is_share=True,
+    ),
+    "implicit_loses_more": Words(
+        _("By how much the implied reward loses more"),
+        _("Above 3 points it should not label new answers."),
+        is_share=True,
+    ),
+    "best_n": Words(_("n with the best answers"), _("By the judging model; choosing among more makes it no better.")),
     "models_agree": Words(
         _("Pairs of answers that all models put in one order"),
         _("Where models disagree, none of them can be trusted: ask people."),

@@ -68,6 +68,7 @@ def spec_of(run: Run) -> RunSpec:
         scorers={name: paths.resolve(path) for name, path in inputs.get("scorers", {}).items()},
         data=_resolved(inputs.get("data")),
         eval_data=_resolved(inputs.get("eval_data")),
+        known=[paths.resolve(path) for path in inputs.get("known", ())],
         seed=run.seed,
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
     )

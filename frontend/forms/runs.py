@@ -20,6 +20,7 @@ OTHER = "other"
 LARGEST_SEED = 2**31 - 1
 SCORERS = {
     "reward": (_("Reward model"), _("Scores every answer the policy tries; higher is better.")),
+    "gold": (_("Judging model"), _("Says what the chosen answers are worth; take another one than chooses.")),
     "cost": (_("Cost model"), _("Says how unsafe an answer is; its mean is kept below the limit you set.")),
 }
 
@@ -55,7 +56,8 @@ class RunForm(KnobForm):
         self.rewards = {str(v.pk): v for v in versions if v.kind == ModelVersion.Kind.REWARD}
         for name in recipe.scorers:
             self.fields[name] = self._scorer(name)
-        versions = [v for v in versions if v.kind in (recipe.makes, ModelVersion.Kind.POLICY)]
+        kinds = (recipe.makes, ModelVersion.Kind.POLICY.value) if recipe.makes else (recipe.starts,)
+        versions = [v for v in versions if v.kind in kinds]
         self.versions = {str(version.pk): version for version in versions}
         self.snapshots = {str(snapshot.pk): snapshot for snapshot in snapshots}
         models = [(key, f"{v.label} ({v.get_state_display()})") for key, v in self.versions.items()]

@@ -193,7 +193,7 @@ def _number(value: float | None) -> str:
 
 def _spread(said: dict[str, Any], place: int) -> str:
     """Return how unsure the model is: what the head itself says, or how far apart its members are."""
-    members = said["members"][place]
+    members = said["values"][place] if said["members"][place] else None
     if members:
         return span(_number(min(members)), _number(max(members)))
     own = said["spread"][place]

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation.access import Action
 from annotation.models import Campaign
 from annotation.told import of
+from frontend import measured
 from frontend.decorators import campaign_page, signed_in
 from frontend.figures import Figure, figures, number, words_of
 from frontend.http import SignedInRequest, complain, say
@@ -24,7 +25,8 @@ from training.errors import TrainingError
 from training.models import GateReport, ModelVersion, Run
 from training.permissions import version_for
 from training.recipes import RECIPES
-from training.services import promotion, snapshots, versions
+from training.recipes.base import Recipe
+from training.services import feeding, promotion, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
@@ -101,6 +103,8 @@ def _detail_page(
         "recipe": recipe,
         "knobs": version.recipe.get("knobs", {}),
         "figures": figures(version.metrics),
+        "measured": measured.of_version(version),
+        "measures": _measures(version),
         "children": version.children.order_by("number"),
         "needs_reason": _needs_reason(version, report, serving),
         "error": error,
@@ -108,6 +112,18 @@ def _detail_page(
         **_behind(version),
     }
     return campaign_page_of(request, version.campaign, "models/detail.html", context, tab="models", status=status)
+
+
+def _measures(version: ModelVersion) -> list[Recipe]:
+    """Return the recipes by which people may have this version measured here."""
+    found = [recipe for recipe in RECIPES.values() if recipe.kind == Run.Kind.EVALUATE and recipe.starts]
+    return [
+        recipe
+        for recipe in found
+        if recipe.starts == version.kind
+        and (offer := feeding.feeding(version.campaign, recipe.name)) is not None
+        and offer.can_start
+    ]
 
 
 def _needs_reason(version: ModelVersion, report: GateReport | None, serving: ModelVersion | None) -> str:

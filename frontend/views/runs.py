@@ -14,9 +14,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.models import Campaign
-from frontend import charts
+from frontend import charts, measured
 from frontend.decorators import campaign_page, signed_in
-from frontend.figures import figures
 from frontend.forms.runs import RunForm
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, sent
@@ -97,6 +96,8 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         versions=_starting_points(campaign, recipe),
         snapshots=list(Snapshot.objects.filter(campaign=campaign, view=recipe.view).order_by("-id")[:20]),
     )
+    if request.GET.get("model", "") in form.versions:
+        form.fields["model"].initial = request.GET["model"]
     if request.method == "POST" and form.is_valid():
         try:
             run = _start(request, campaign, recipe, form)
@@ -117,7 +118,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
 
     Those that may score its answers are among them.
     """
-    kinds = {recipe.makes, ModelVersion.Kind.POLICY.value}
+    kinds = {recipe.makes, ModelVersion.Kind.POLICY.value} if recipe.makes else {recipe.starts}
     if recipe.scorers:
         kinds.add(ModelVersion.Kind.REWARD.value)
     return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))
@@ -127,9 +128,8 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
     snapshot = form.snapshot
     if snapshot is None:
         # Audit items measure the models and must stay unseen by them.
-        snapshot = snapshots.freeze(
-            campaign=campaign, view=recipe.view, filters={"include_audit": False}, actor=request.user
-        )
+        filters = {"include_audit": False} if recipe.makes else {}
+        snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=request.user)
         if not snapshot.rows:
             message = gettext("There are no {view} yet. Judge some items first, or import more.").format(
                 view=recipe.view
@@ -183,8 +183,9 @@ def _progress(run: Run) -> dict[str, Any]:
     rate = run.progress.get("tokens_per_second")
     return {
         "run": run,
-        "charts": _charts(lines),
-        "figures": figures(result.get("metrics", {})),
+        "charts": _charts(lines) + measured.charts_of(run),
+        "curve": measured.curve_of(run),
+        "figures": measured.figures_of(run),
         "counts": [(name.replace("_", " "), count) for name, count in (result.get("counts") or {}).items()],
         "notes": result.get("notes") or [],
         "percent": round(100 * run.step / run.total_steps) if run.total_steps else None,

@@ -155,7 +155,9 @@ class Recipe:
     parts: tuple[Any, ...] = ()
     version: int = 1
     source: str = ""
-    starts: str = ""  # the kind of model it trains, where that is not what it makes: a policy that serves as a reward
+    # The kind of model it trains, where that is not what it makes, such as a policy that serves as a reward; of what
+    # does not train, the kind that people may have measured by hand.
+    starts: str = ""
 
     def __post_init__(self) -> None:
         if self.name in RECIPES:

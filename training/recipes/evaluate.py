@@ -1,4 +1,4 @@
-"""The recipe that sets a candidate policy against the current one on prompts nobody trained on."""
+"""Recipes that measure policies on prompts: a candidate against the current one, and the best of n."""
 
 from __future__ import annotations
 
@@ -19,6 +19,31 @@ class Compare:
         64, "completions decoded side by side; lower it when memory runs out", low=1, advanced=True
     )
 
+
+@part("evaluate", "best-of-n", target="training.core.evaluate.best_of:run_best_of")
+class BestOf:
+    """What choosing the best of n by a reward model gives, exactly. arXiv:2310.02743, eq. 1."""
+
+    scorers = ("reward", "gold")
+    samples_per_prompt: int = knob(16, "completions drawn per prompt: the largest n", low=1, high=64)
+    temperature: float = knob(1.0, "sampling temperature of the policy", low=0.05, high=5.0)
+    max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
+    rows_at_once: int = knob(
+        64, "completions decoded side by side; lower it when memory runs out", low=1, advanced=True
+    )
+
+
+BEST_OF = Recipe(
+    "best-of-n",
+    title="Best of n",
+    summary="Draws many answers and tells what the best of n by one reward model is worth by another one.",
+    kind="evaluate",
+    view="prompts",
+    parts=(BestOf(),),
+    source="arXiv:2310.02743",
+    starts="policy",
+)
 
 COMPARE = Recipe(
     "compare",

@@ -74,6 +74,7 @@ class RewardBenchmark:
 class ShiftReport:
     """What an explicit and an implicit reward lose of their accuracy on other kinds of data. arXiv:2409.03650."""
 
+    scorers = ("reward",)
     familiar: str = knob("", "domain of the pairs that are like those trained on; all others are a shift")
     beta: float = knob(0.1, "beta of the policy's training; it scales the implicit reward", low=0.0001)
     rows_at_once: int = knob(32, "answers scored side by side; lower it when memory runs out", low=1, advanced=True)
@@ -262,6 +263,7 @@ REWARD_ACCURACY = Recipe(
     view="pairs",
     parts=(RewardAccuracy(),),
     source="arXiv:2403.13787",
+    starts="reward",
 )
 
 REWARD_BENCHMARK = Recipe(
@@ -282,6 +284,7 @@ SHIFT_REPORT = Recipe(
     view="pairs",
     parts=(ShiftReport(),),
     source="arXiv:2409.03650",
+    starts="policy",
 )
 
 REWARD_EXPLORER = Recipe(

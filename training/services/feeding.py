@@ -56,7 +56,9 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, *, has_reward: boo
     view = dataset_views.VIEWS.get(recipe.view)
     reads = translation.gettext(view.title) if view else recipe.view
     if recipe.kind != Run.Kind.FIT:
-        return Feeding(recipe, False, reads, _beside_training(recipe))
+        lacking = _beside_training(campaign, recipe, has_reward=has_reward)
+        said = _("It trains nothing but measures a model of your choice; its figures stand on the model's page.")
+        return Feeding(recipe, not lacking, reads, lacking or said)
     if recipe.scorers and not has_reward:
         told = _("It learns from scores, and nothing here gives any: train a reward model first.")
         return Feeding(recipe, False, reads, told)
@@ -70,12 +72,25 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, *, has_reward: boo
     return Feeding(recipe, True, reads, said.format(n=judged))
 
 
-def _beside_training(recipe: Recipe) -> str:
+def _beside_training(campaign: Campaign, recipe: Recipe, *, has_reward: bool) -> str:
+    """Return why a recipe that trains nothing is not started by hand here; empty where it may be."""
+    if recipe.starts:
+        if (recipe.starts == ModelVersion.Kind.REWARD or recipe.scorers) and not has_reward:
+            return _("It needs a reward model: train one first.")
+        if recipe.starts == ModelVersion.Kind.POLICY and not _policies(campaign):
+            return _("It needs a policy: train or register one first.")
+        return "" if recipe.view in views_in(campaign) else _refusal(campaign, recipe)
+    if recipe.view == "answers":
+        return _("It trains nothing: the reward explorer, under Models, starts it with what you type or pick.")
     if recipe.kind == Run.Kind.SAMPLE:
         return _("It trains nothing: a round of the loop starts it by itself, with the policy and reward model in use.")
     if recipe.view == "prompts":
         return _("It trains nothing: a round of the loop starts it by itself, to compare a candidate with the policy.")
     return _("It trains nothing but measures a model; it is started by REST or from the command line.")
+
+
+def _policies(campaign: Campaign) -> bool:
+    return ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.POLICY).exists()
 
 
 def _refusal(campaign: Campaign, recipe: Recipe) -> str:

@@ -29,7 +29,7 @@ from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.base import RecipeError, from_json
 from training.recipes.base import recipe as find_recipe
 from training.recipes.spec import RunResult
-from training.services import messages, versions
+from training.services import messages, snapshots, versions
 
 # Attempts without a new checkpoint after which a run is not tried again by itself.
 MAX_ATTEMPTS = 3
@@ -66,6 +66,12 @@ def create(
         versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
     if snapshot is not None:
         inputs.setdefault("data", snapshot.path)
+    if found.kind == Run.Kind.EVALUATE and parent is not None:
+        # What the model learned from tells what is new to it; what it was trained from is its reference.
+        files = [one.path for one in snapshots.learned_from(parent)]
+        inputs.setdefault("known", [path for path in files if Path(paths.resolve(path)).is_file()])
+        if parent.parent is not None:
+            inputs.setdefault("reference", parent.parent.path)
     title = translation.gettext(found.title)
     if not inputs.get("model"):
         reason = _("Choose a version, or enter a folder or hub name.")

@@ -11,6 +11,7 @@ import torch
 from training.core.backbone import PLAIN_NOTE, has_plain_template, load_reward, load_tokenizer, longest_input, pad_id_of
 from training.core.collate import Example, collate_pairs, encode
 from training.core.evaluate.calibration import brier, calibration_error, reliability
+from training.core.evaluate.splits import known_of, lines, splits
 from training.core.job import Job, RunError, Stopped
 from training.core.records import Tally, read
 from training.core.stats import Interval, accuracy_by_prompt
@@ -23,7 +24,8 @@ def reward_accuracy(job: Job) -> RunResult:
 
     Beside it stands the share of pairs whose chosen completion is the longer one: what a model that learned nothing
     but length would get; and, by `calibration`, whether the model is as right as it is sure. Rows that name their
-    domain are measured by domain too. The audit slice is used as well: nothing is trained here.
+    domain are measured by domain too, and every model on what is new to it (`evaluate.splits`). The audit slice is
+    used as well: nothing is trained here.
     """
     spec, tally = job.spec, Tally()
     rows_at_once, confidence = job.knobs["rows_at_once"], job.knobs["confidence"]
@@ -62,6 +64,14 @@ def reward_accuracy(job: Job) -> RunResult:
     for domain in sorted({example.domain for example in examples} - {""}):
         figures[f"accuracy_{domain}"] = _figure(examples, right, domain=domain, confidence=confidence)
         figures[f"longer_is_chosen_{domain}"] = _figure(examples, longer, domain=domain, confidence=confidence)
+    every = lines(spec.data)
+    figures |= splits(
+        [every[e.line] for e in examples],
+        [e.prompt_hash for e in examples],
+        right,
+        known_of(spec.known),
+        confidence=confidence,
+    )
     kept = {"kept": len(examples), "prompts": len({example.prompt_hash for example in examples})}
     return RunResult(
         metrics=figures,

@@ -1,0 +1,142 @@
+"""What evaluation runs measured of a model, for its page and theirs: figures, splits, best-of-n curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from frontend import charts
+from frontend.figures import Figure, figures, number
+from frontend.numerals import span
+from training import paths
+from training.models import ModelVersion, Run
+from training.recipes import RECIPES
+from training.recipes.base import Recipe
+
+SHOWN = 6  # measurements that a model's page shows
+# The sides of each split as `training.core.evaluate.splits` names them.
+SPLITS = (
+    (gettext_lazy("Prompts"), (("prompt_seen", gettext_lazy("seen")), ("prompt_new", gettext_lazy("new")))),
+    (gettext_lazy("People"), (("annotator_seen", gettext_lazy("seen")), ("annotator_new", gettext_lazy("new")))),
+    (gettext_lazy("Writers"), (("generator_seen", gettext_lazy("seen")), ("generator_new", gettext_lazy("new")))),
+    (gettext_lazy("Time"), (("time_before", gettext_lazy("before")), ("time_after", gettext_lazy("after")))),
+    (
+        gettext_lazy("Place of the better answer"),
+        (("position_first", gettext_lazy("first")), ("position_second", gettext_lazy("second"))),
+    ),
+    (
+        gettext_lazy("Length of the better answer"),
+        (("length_longer", gettext_lazy("longer")), ("length_shorter", gettext_lazy("shorter"))),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row of the best-of-n table, as text."""
+
+    n: int
+    kl: str
+    reward: str
+    reward_interval: str
+    gold: str
+    gold_interval: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One evaluation run of a model."""
+
+    run: Run
+    recipe: Recipe
+    figures: list[Figure]
+    charts: list[charts.Chart]
+    curve: list[Point]
+    notes: list[str]
+
+
+def of_version(version: ModelVersion) -> list[Measured]:
+    """Return what was measured of a model by runs of its own, the newest first."""
+    runs = Run.objects.filter(parent=version, kind=Run.Kind.EVALUATE, state=Run.State.SUCCEEDED).order_by("-pk")
+    return [
+        Measured(
+            run,
+            RECIPES[run.recipe["name"]],
+            figures_of(run),
+            charts_of(run),
+            curve_of(run),
+            run.result.get("notes") or [],
+        )
+        for run in runs[:SHOWN]
+        if run.recipe.get("name") in RECIPES
+    ]
+
+
+def figures_of(run: Run) -> list[Figure]:
+    """Return a run's figures but those that stand in the tables of its charts."""
+    drawn = {f"accuracy_{name}" for _title, sides in SPLITS for name, _words in sides}
+    return [one for one in figures((run.result or {}).get("metrics", {})) if one.name not in drawn]
+
+
+def charts_of(run: Run) -> list[charts.Chart]:
+    """Return the charts of a run's result: accuracy on each side of each split, and best-of-n curves."""
+    metrics = (run.result or {}).get("metrics", {})
+    found = [_split(title, sides, metrics) for title, sides in SPLITS]
+    points = _points(run)
+    if points:
+        series = [
+            (label, [(point["kl"], point[name]["estimate"]) for point in points if name in point])
+            for name, label in (("reward", _("By the model that chooses")), ("gold", _("By the judging model")))
+        ]
+        found.append(
+            charts.line_chart(
+                series,
+                title=_("Best of n"),
+                x_label=_("nats from the policy"),
+                y_label=_("gain, standard deviations"),
+            )
+        )
+    return [chart for chart in found if chart is not None]
+
+
+def _split(title: Any, sides: Any, metrics: Mapping[str, Any]) -> charts.Chart | None:
+    told = [(str(words), metrics[f"accuracy_{name}"]) for name, words in sides if f"accuracy_{name}" in metrics]
+    return charts.interval_chart(
+        told,
+        title=str(title),
+        caption=_("Accuracy where this differs from what the model learned from, or from pair to pair."),
+        x_label=str(title),
+        y_label=_("accuracy"),
+        reference=(0.5, _("guessing")),
+        count_label=_("Prompts"),
+    )
+
+
+def curve_of(run: Run) -> list[Point]:
+    """Return the rows of a best-of-n curve; none of a run that measured another thing."""
+    return [
+        Point(point["n"], number(point["kl"]), *_told(point.get("reward")), *_told(point.get("gold")))
+        for point in _points(run)
+    ]
+
+
+def _told(gain: Mapping[str, float] | None) -> tuple[str, str]:
+    if gain is None:
+        return "–", "–"
+    return number(gain["estimate"]), span(number(gain["low"]), number(gain["high"]))
+
+
+def _points(run: Run) -> list[dict[str, Any]]:
+    name = (run.result or {}).get("files", {}).get("curve")
+    if name is None:
+        return []
+    try:
+        found: list[dict[str, Any]] = json.loads((paths.run_folder(run.pk) / name).read_text())["points"]
+    except FileNotFoundError:  # somebody cleared a disk: the figures are in the row
+        return []
+    return found

@@ -1,0 +1,78 @@
+"""Measurements of a model: started from its page, and shown there with splits and best-of-n curves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.urls import reverse
+
+from tests.frontend.lead_world import World, finish_run, judge_all, make_loop, make_world, start_run
+from training import launch, paths
+from training.models import Run
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world() -> World:
+    world = make_world()
+    judge_all(world)
+    return world
+
+
+def share(estimate: float) -> dict[str, float]:
+    return {"estimate": estimate, "low": estimate - 0.1, "high": estimate + 0.1, "n": 40}
+
+
+def test_a_reward_model_is_measured_on_what_is_new_to_it(world: World) -> None:
+    version = finish_run(start_run(world)).output
+    assert version is not None and version.snapshot is not None
+    client, page = world.client("engineer"), reverse("model", args=[version.pk])
+    address = reverse("run-new", args=[world.campaign.pk, "reward-accuracy"])
+    assert f"{address}?model={version.pk}" in client.get(page).content.decode()
+    form = client.get(address, {"model": version.pk}).context["form"]
+    assert [name for name, _ in form.fields["model"].choices] == [str(version.pk), "other"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    assert client.post(address, values).status_code == 302
+    run = Run.objects.latest("pk")
+    assert (run.kind, run.parent, run.output) == ("evaluate", version, None)
+    assert launch.spec_of(run).known == [paths.resolve(version.snapshot.path)]
+    metrics = {"accuracy": share(0.8), "accuracy_time_before": share(0.9), "accuracy_time_after": share(0.6)}
+    finish_run(run, metrics={**metrics, "lost_time": share(0.3)})
+    html = client.get(page).content.decode()
+    assert "Lost on later judgements" in html and "60%" in html and "50% to 70%" in html
+    assert "Accuracy time after" not in html  # it stands in the chart's own table
+    assert "50% to 70%" in client.get(reverse("run", args=[run.pk])).content.decode()
+
+
+def test_the_best_of_n_is_a_curve_on_the_policy_s_page(world: World) -> None:
+    finish_run(start_run(world))
+    loop = make_loop(world)
+    policy = loop.campaign.model_versions.get(kind="policy")
+    client = world.client("lead")
+    address = reverse("run-new", args=[world.campaign.pk, "best-of-n"])
+    form = client.get(address).context["form"]
+    assert {"reward", "gold"} <= set(form.fields)
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    assert client.post(address, values).status_code == 302
+    run = Run.objects.latest("pk")
+    assert run.parent == policy and set(launch.spec_of(run).scorers) == {"reward", "gold"}
+    folder = paths.run_folder(run.pk)
+    folder.mkdir(parents=True, exist_ok=True)
+    points = [
+        {"n": 1, "kl": 0.0, "reward": share(0.0), "gold": share(0.0)},
+        {"n": 2, "kl": 0.193, "reward": share(0.6), "gold": share(0.3)},
+    ]
+    (folder / "curve.json").write_text(json.dumps({"points": points}))
+    finish_run(run, metrics={"best_n": 2}, files={"curve": "curve.json"})
+    html = client.get(reverse("model", args=[policy.pk])).content.decode()
+    assert "By the judging model" in html and "0.193" in html and "0.2 to 0.4" in html and "polyline" in html
+
+
+def test_what_cannot_be_measured_here_says_why(world: World) -> None:
+    client = world.client("lead")
+    refused = client.get(reverse("run-new", args=[world.campaign.pk, "best-of-n"]))
+    assert refused.status_code == 404 and "train one first" in refused.content.decode()
+    explorer = client.get(reverse("run-new", args=[world.campaign.pk, "reward-explorer"]))
+    assert "under Models" in explorer.content.decode()
