@@ -9,15 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 
-from annotation.agreement import Pattern, bootstrap, krippendorff_alpha
+from annotation.agreement import Pattern, alpha_with_interval
 from annotation.feedback import kind
 from annotation.models import Campaign
 from annotation.quality.shares import Share, share
 from annotation.sums import Sums
-
-Patterns = tuple[tuple[Pattern, int], ...]
 
 
 @dataclass(frozen=True)
@@ -82,19 +79,11 @@ def agreed(campaign: Campaign, known: Sums, *, every_dimension: bool = False) ->
     for (round, policy), count in judgements.items():
         for dimension in dimensions if every_dimension else dimensions[:1]:
             counted = patterns.get((round, policy, dimension.name), Counter())
-            alpha, low, high = _alpha(tuple(sorted(counted.items())), dimension.ordered)
+            alpha, low, high = alpha_with_interval(tuple(sorted(counted.items())), dimension.ordered)
             undefined = "" if alpha is not None else "constant" if counted else "single"
             items = counted.total()
             found.append(Agreed(round, policy, dimension.name, count, items, alpha, low, high, undefined))
     return sorted(found, key=lambda one: (-_number(one.round), one.policy))
-
-
-@lru_cache(maxsize=512)
-def _alpha(patterns: Patterns, ordered: bool) -> tuple[float | None, float | None, float | None]:
-    """Return alpha with its interval. What people said of an earlier round moves no more, and is reckoned once."""
-    counted = dict(patterns)
-    alpha = krippendorff_alpha(counted, ordered=ordered)
-    return (alpha, *(bootstrap(counted, ordered=ordered) if alpha is not None else (None, None)))
 
 
 def wins(known: Sums) -> list[Wins]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from annotation import sums
 from annotation.limits import full_batches, judged_since, midnight, monday, rest_until
-from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
+from annotation.models import Assignment, Block, Campaign, Feedback, Gold, Task, User
 from annotation.prepared import Rows
 from annotation.rotation import MIXED
 from annotation.routing import open_to
@@ -120,6 +120,24 @@ def campaign_progress(campaign: Campaign, known: Sums | None = None) -> Progress
         given_to=len(people),
         people=people,
     )
+
+
+def items_of(campaigns: Sequence[Campaign]) -> dict[int, tuple[int, int]]:
+    """Return by campaign how many items it has, and how many of them are complete.
+
+    Two statements for all small ones together, which have no block yet; a large one's are in the sums that are kept.
+    """
+    ids = [campaign.pk for campaign in campaigns]
+    large = set(Block.objects.filter(campaign__in=ids).order_by().values_list("campaign_id", flat=True).distinct())
+    complete = Count("id", filter=Q(state=Task.State.COMPLETE))
+    small = Task.objects.filter(campaign__in=set(ids) - large).order_by().values_list("campaign_id")
+    found = {pk: (items, done) for pk, items, done in small.annotate(items=Count("id"), done=complete)}
+    for campaign in campaigns:
+        if campaign.pk in large:
+            rows = [(key[3], row[0]) for key, row in sums.of(campaign).rows("items")]
+            done = sum(items for state, items in rows if state == Task.State.COMPLETE)
+            found[campaign.pk] = (sum(items for _state, items in rows), done)
+    return {pk: found.get(pk, (0, 0)) for pk in ids}
 
 
 def batch_progress(campaign: Campaign, batch: str) -> Progress:

@@ -1,9 +1,10 @@
 """What a campaign's judgements and items say in sum, kept up by counting only what changed.
 
 Items that came in one after another make a block (`Block`), whose sums are stored. Whoever writes a judgement marks
-the item's block as late in the same transaction (`annotation.services.blocks`), and the background counts it anew. A
-reader adds the stored sums up and counts by itself what is late, so the sums are those of this moment. That holds up to
-`MOST_LIVE` items; beyond, it takes what was counted last, and says how many items that leaves behind (`Sums.late`).
+the item's block as late in the same transaction (`annotation.services.blocks`), and the background counts it anew; it
+also puts `GROUP` blocks together into a wide one (`WideBlock`), which names what it was made of. A reader adds the
+stored sums up and counts by itself what is late, so the sums are those of this moment. That holds up to `MOST_LIVE`
+items; beyond, it takes what was counted last, and says how many items that leaves behind (`Sums.late`).
 
 Sums hold no words and no ids of judgements, and adding two is all that can be done to them: whatever is not a sum, a
 greatest or a least of its parts is made of sums by who reads them.
@@ -12,7 +13,7 @@ greatest or a least of its parts is made of sums by who reads them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,11 +22,11 @@ from django.core.cache import cache
 from django.utils import timezone, translation
 
 from annotation.feedback import kind
-from annotation.models import Block, Campaign, Feedback, Task
+from annotation.models import Block, Campaign, Feedback, Task, WideBlock
 
 SIZE = 512  # items of a block
 MOST_LIVE = 4 * SIZE  # items that a reader counts by itself
-GROUP = 32  # blocks whose sum a process keeps
+GROUP = 32  # blocks that a wide one puts together
 
 Key = tuple[Any, ...]
 Row = list[Any]
@@ -46,12 +47,16 @@ TABLES: dict[str, tuple[str, ...]] = {
     "volumes": (ADD,),
     # (round, policy, dimension, simulated, values as "-1,2,2") → items, or answers, that got just these values
     "patterns": (ADD,),
+    # (dimension, simulated, values and categories as in `pattern_of`) → items, or answers, of which just this was said
+    "said": (ADD,),
     # (round, origin, dimension, category, simulated) → judgements of an answer of this origin
     "answers": (ADD,),
     # (round, batch, origin, other origin, simulated) → the one was preferred, the other, neither
     "wins": (ADD, ADD, ADD),
     # (tags, day) → items read and judged
     "read": (ADD,),
+    # () → standing judgements of items that are never trained on
+    "audit": (ADD,),
 }
 
 
@@ -96,42 +101,71 @@ class Sums:
         yield from self.tables[table].items()
 
 
+# One block as a reader lists it: id, version, state, first and last item.
+_Listed = tuple[int, int, str, int, int]
+
+
 def of(campaign: Campaign) -> Sums:
     """Return the sums of a campaign. One SQL statement for its blocks, and three for what no block has counted."""
-    blocks = list(Block.objects.filter(campaign=campaign).order_by("first").defer("sums"))
-    total = Sums()
-    counted = [one for one in blocks if one.state == Block.State.COUNTED]
-    late = [one for one in blocks if one.state != Block.State.COUNTED]
-    for start in range(0, len(counted), GROUP):
-        total.merge(_of_group(counted[start : start + GROUP]))
+    blocks: list[_Listed] = list(
+        Block.objects.filter(campaign=campaign).order_by("first").values_list("pk", "version", "state", "first", "last")
+    )
+    late = [one for one in blocks if one[2] != Block.State.COUNTED]
     # What changed last is most likely looked at.
-    live, behind = late[-(MOST_LIVE // SIZE) :], late[: -(MOST_LIVE // SIZE)]
-    for block in live:
-        total.merge(count(campaign, block.first, block.last))
-    if behind:
-        total.merge(_of_group(behind))
-        total.late += SIZE * len(behind)
+    live = late[-(MOST_LIVE // SIZE) :]
+    total = _stored(campaign, blocks, without={one[0] for one in live})
+    for _pk, _version, _state, first, last in live:
+        total.merge(count(campaign, first, last))
+    total.late += SIZE * (len(late) - len(live))
     left = MOST_LIVE - SIZE * len(live)
-    total.merge(_of_tail(campaign, blocks[-1].last if blocks else 0, left, total))
+    total.merge(_of_tail(campaign, blocks[-1][4] if blocks else 0, left, total))
     return total
 
 
-def _of_group(blocks: Sequence[Block]) -> Sums:
-    """Return the stored sums of these blocks, which this process may have added up before."""
-    names = [(one.pk, one.version) for one in blocks]
-    key = f"sums:{names[0][0]}"
-    kept: tuple[list[tuple[int, int]], Sums] | None = cache.get(key)
-    if kept is not None and kept[0] == names:
+def standing(known: Sums) -> int:
+    """Return how many judgements stand."""
+    return sum(row[0] for _key, row in known.rows("people"))
+
+
+def _stored(campaign: Campaign, blocks: Sequence[_Listed], *, without: Collection[int]) -> Sums:
+    """Return the stored sums of these blocks but some, which this process may have added up before.
+
+    A block is known by its id and how often it was counted, so nothing that is kept can be out of date unnoticed.
+    """
+    groups = groups_of([(pk, version) for pk, version, _state, _first, _last in blocks])
+    wanted = [[name for name in group if name[0] not in without] for group in groups]
+    key = f"sums:{campaign.pk}"
+    kept: tuple[list[list[Name]], Sums] | None = cache.get(key)
+    if kept is not None and kept[0] == wanted:
         return kept[1]
     found = Sums()
-    stored = Block.objects.filter(pk__in=[one.pk for one in blocks]).values_list("pk", "version", "sums")
-    loaded = list(stored)
-    for _pk, _version, sums in loaded:
+    wide = dict(WideBlock.objects.filter(campaign=campaign).values_list("place", "names")) if blocks else {}
+    whole = [place for place, names in enumerate(wanted) if wide.get(place) == [list(name) for name in names]]
+    stored = WideBlock.objects.filter(campaign=campaign, place__in=whole).values_list("place", "names", "sums")
+    for place, names, sums in stored if whole else ():
+        if names == wide[place]:
+            found.merge(Sums.from_json(sums))
+        else:  # put together anew in between
+            whole.remove(place)
+    done = set(whole)
+    left = [name for place, names in enumerate(wanted) if place not in done for name in names]
+    loaded = Block.objects.filter(pk__in=[pk for pk, _version in left]).values_list("pk", "version", "sums")
+    names_loaded = []
+    for pk, version, sums in loaded if left else ():
         found.merge(Sums.from_json(sums))
+        names_loaded.append((pk, version))
     # One that was counted anew in between has other sums than its name says.
-    if sorted((pk, version) for pk, version, _sums in loaded) == sorted(names):
-        cache.set(key, (names, found), timeout=3600)
+    if sorted(names_loaded) == sorted(left):
+        cache.set(key, (wanted, found), timeout=3600)
     return found
+
+
+Name = tuple[int, int]  # id and version of a block
+
+
+def groups_of(names: Sequence[Name]) -> list[Sequence[Name]]:
+    """Return what belongs to each wide block; blocks are only ever added behind the last, so none changes its place."""
+    return [names[start : start + GROUP] for start in range(0, len(names), GROUP)]
 
 
 def _of_tail(campaign: Campaign, after: int, most: int, total: Sums) -> Sums:
@@ -159,19 +193,19 @@ class _Counting:
         self.sums = Sums()
         span = {"task__gte": first, "task__lte": last}
         tasks = Task.objects.filter(campaign=campaign, pk__gte=first, pk__lte=last).values_list(
-            "pk", "meta", "batch", "state", "done", "wanted", "priority", "tags", "created_at"
+            "pk", "meta", "batch", "state", "done", "wanted", "priority", "tags", "is_audit", "created_at"
         )
-        self._tasks: dict[int, tuple[int | None, str, str, int]] = {}
+        self._tasks: dict[int, tuple[int | None, str, str, int, bool]] = {}
         self._origins: dict[int, list[str]] = {}
-        for pk, meta, batch, state, done, wanted, priority, tags, created in tasks:
+        for pk, meta, batch, state, done, wanted, priority, tags, audit, created in tasks:
             round = meta.get("round")
             origin = round if isinstance(round, int) else None, str(meta.get("policy") or "")
             self._origins[pk] = meta.get("origins") or []
-            self._tasks[pk] = (*origin, batch, tags)
+            self._tasks[pk] = (*origin, batch, tags, audit)
             oldest = created.timestamp() if state == Task.State.OPEN else None
             self.sums.add("items", (*origin, batch, state), 1, done, wanted, priority, oldest)
-        # (dimension, task, place, simulated) → the values that people gave
-        self._values: dict[Key, list[int]] = {}
+        # (dimension, task, place, simulated) → what people said, as values and as categories
+        self._values: dict[Key, list[tuple[int, str]]] = {}
         judgements = Feedback.objects.filter(campaign=campaign, **span).order_by()
         for row in judgements.values_list(
             "task_id",
@@ -188,9 +222,10 @@ class _Counting:
             "created_at",
         ):
             self._judgement(*row)
-        for (dimension, task, _place, simulated), values in self._values.items():
-            if len(values) > 1:
-                pattern = ",".join(map(str, sorted(values)))
+        for (dimension, task, _place, simulated), said in self._values.items():
+            self.sums.add("said", (dimension, simulated, pattern_of(said)), 1)
+            if len(said) > 1:
+                pattern = ",".join(str(value) for value, _category in sorted(said))
                 self.sums.add("patterns", (*self._tasks[task][:2], dimension, simulated, pattern), 1)
 
     def _judgement(
@@ -209,7 +244,7 @@ class _Counting:
         created: datetime,
     ) -> None:
         add = self.sums.add
-        round, policy, _batch, tags = self._tasks[task]
+        round, policy, _batch, tags, audit = self._tasks[task]
         day = timezone.localtime(created, self._zone).toordinal()
         first = version == 1
         add("days", (user, day), int(first), int(not first), active or 0.0, int(active is None), int(current))
@@ -220,6 +255,8 @@ class _Counting:
         times = (seconds or 0.0, int(seconds is not None), active or 0.0, int(active is not None))
         add("people", (user,), 1, *times, created.timestamp())
         add("volumes", (round, policy, guideline), 1)
+        if audit:
+            add("audit", (), 1)
         for words in self._kind.tally(payload, options=self._options, shown_order=shown_order):
             add("verdicts", (words,), 1)
         preferred = self._kind.scale_value(payload)
@@ -231,10 +268,12 @@ class _Counting:
             self._said(task, simulated, payload, preferred)
 
     def _said(self, task: int, simulated: bool, payload: dict[str, Any], preferred: int | None) -> None:
-        round, _policy, batch, _tags = self._tasks[task]
+        round, _policy, batch, _tags, _audit = self._tasks[task]
         origins = self._origins[task]
         for point in self._kind.points(payload):
-            self._values.setdefault((point.dimension, task, point.place, simulated), []).append(point.value)
+            self._values.setdefault((point.dimension, task, point.place, simulated), []).append(
+                (point.value, point.category)
+            )
             if point.dimension not in self._of_item and point.place < len(origins) and origins[point.place]:
                 key = (round, origins[point.place], point.dimension, point.category, simulated)
                 self.sums.add("answers", key, 1)
@@ -243,6 +282,25 @@ class _Counting:
             won = preferred if origins[0] == one else -preferred
             key = (round, batch, one, other, simulated)
             self.sums.add("wins", key, int(won > 0), int(won < 0), int(won == 0))
+
+
+_BETWEEN = "\x1f"  # in no category
+
+
+def pattern_of(said: Sequence[tuple[int, str]]) -> str:
+    """Return what was said of one item, or answer, whoever said it: each value with its category, in order."""
+    return _BETWEEN.join(f"{value}:{category}" for value, category in sorted(said))
+
+
+def said(sums: Sums, *, simulated: bool = False) -> dict[str, Counter[tuple[tuple[int, str], ...]]]:
+    """Return by dimension what was said of an item or answer, by however many people, and of how many."""
+    found: dict[str, Counter[tuple[tuple[int, str], ...]]] = {}
+    for (dimension, by_simulated, pattern), (units,) in sums.rows("said"):
+        if by_simulated == simulated:
+            votes = [vote.partition(":") for vote in pattern.split(_BETWEEN)]
+            of_all = tuple((int(value), category) for value, _colon, category in votes)
+            found.setdefault(dimension, Counter())[of_all] += units
+    return found
 
 
 def patterns(sums: Sums, *, simulated: bool = False) -> dict[tuple[int | None, str, str], Counter[tuple[int, ...]]]:

@@ -29,3 +29,21 @@ class Block(models.Model):
 
     def __str__(self) -> str:
         return f"items {self.first} to {self.last} of {self.campaign}"
+
+
+class WideBlock(models.Model):
+    """The sums of blocks that follow each other, put together, so that a reader adds up a few rows instead of hundreds.
+
+    Derived, and true only of the blocks it names: whoever reads it compares `names` with what stands there now.
+    """
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="+")
+    place = models.PositiveIntegerField()  # which in the campaign's row of wide blocks, from 0
+    names = models.JSONField()  # [[id, version], …] of its blocks, in their order
+    sums = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["campaign", "place"], name="wide_block_once")]
+
+    def __str__(self) -> str:
+        return f"blocks {self.place} of {self.campaign}"

@@ -59,6 +59,10 @@ class Feedback(models.Model):
         indexes = [
             models.Index(fields=["campaign", "id"], condition=Q(is_current=True), name="feedback_export"),
             models.Index(fields=["user", "campaign", "-id"], name="feedback_history"),
+            # Few of many, and reviewers list them.
+            models.Index(
+                fields=["campaign", "-id"], condition=Q(is_current=True, flagged=True), name="feedback_flagged"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -42,6 +42,18 @@ def batches(campaign: Campaign, known: Sums | None = None) -> list[Batch]:
     return sorted((Batch(name, *row) for name, row in groups.items()), key=lambda one: (-one.priority, one.name))
 
 
+def names(campaign: Campaign, *, most: int) -> list[str]:
+    """Return the names of batches in alphabetical order, up to `most`. One look into an index for each.
+
+    DISTINCT would read the index from end to end, which takes a third of a second for half a million items.
+    """
+    found: list[str] = []
+    tasks = Task.objects.filter(campaign=campaign).order_by("batch").values_list("batch", flat=True)
+    while len(found) < most and (name := tasks.filter(batch__gt=found[-1] if found else "").first()) is not None:
+        found.append(name)
+    return found
+
+
 @transaction.atomic
 def prioritise(*, campaign: Campaign, batch: str, priority: int, actor: User) -> int:
     """Give the open items of a batch this priority, higher first, and return how many there are; raises `Invalid`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from annotation import sums
-from annotation.models import Block, Campaign, Task
+from annotation.models import Block, Campaign, Task, WideBlock
 from annotation.services.queue import QUEUE_ORDER
 
 _COUNTING, _COUNTED = Block.State.COUNTING, Block.State.COUNTED
@@ -22,7 +22,9 @@ def count_late(*, campaign: Campaign, most: int = 100_000) -> int:
     """Make blocks of the items that came in, count what is late, and return how many blocks were counted."""
     _close(campaign)
     late = Block.objects.filter(campaign=campaign).exclude(state=_COUNTED).order_by("first")
-    return sum(_count(campaign, block) for block in late.defer("sums")[:most])
+    counted = sum(_count(campaign, block) for block in late.defer("sums")[:most])
+    _put_together(campaign)
+    return counted
 
 
 def count_all() -> int:
@@ -49,6 +51,29 @@ def _close(campaign: Campaign) -> None:
             after = ids[-1]
             made.append(Block(campaign=campaign, first=ids[0], last=after))
         Block.objects.bulk_create(made)
+
+
+def _put_together(campaign: Campaign) -> None:
+    """Make wide blocks of those whose parts have all been counted, where they are not made of just these already.
+
+    Two at once store the same, or what each names: names and sums are read in one statement.
+    """
+    blocks = Block.objects.filter(campaign=campaign).order_by("first")
+    listed = list(blocks.values_list("pk", "version"))
+    late = set(blocks.exclude(state=_COUNTED).values_list("pk", flat=True))
+    known = dict(WideBlock.objects.filter(campaign=campaign).values_list("place", "names"))
+    for place, names in enumerate(sums.groups_of(listed)):
+        if len(names) < sums.GROUP or known.get(place) == [list(name) for name in names]:
+            continue
+        if late.intersection(pk for pk, _version in names):
+            continue
+        together, made_of = sums.Sums(), []
+        for pk, version, of_one in blocks.filter(pk__in=[pk for pk, _ in names]).values_list("pk", "version", "sums"):
+            together.merge(sums.Sums.from_json(of_one))
+            made_of.append([pk, version])
+        WideBlock.objects.update_or_create(
+            campaign=campaign, place=place, defaults={"names": made_of, "sums": together.as_json()}
+        )
 
 
 def _count(campaign: Campaign, block: Block) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Exists, F, Max, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from annotation import reliability
+from annotation import reliability, sums
 from annotation.models import Adjudication, Campaign, Feedback, QualityReport, Task
 from annotation.services import blocks
 from annotation.services.queue import QUEUE_ORDER
@@ -47,18 +47,19 @@ def refresh(*, campaign: Campaign) -> QualityReport:
 def refresh_all() -> int:
     """Make every report that is out of date anew, and return how many."""
     known = {one.campaign_id: one for one in QualityReport.objects.defer("figures")}
-    extents = (
-        Feedback.objects.current().order_by().values_list("campaign_id").annotate(count=Count("id"), last=Max("id"))
-    )
-    late = [pk for pk, count, last in extents if not is_fresh(known.get(pk), count, last)]
-    for campaign in Campaign.objects.filter(pk__in=late).order_by("pk"):
-        widen(campaign=campaign, report=refresh(campaign=campaign))
-    return len(late)
+    made = 0
+    for campaign in Campaign.objects.order_by("pk"):
+        count, last = _extent(campaign)
+        if last and not is_fresh(known.get(campaign.pk), count, last):
+            widen(campaign=campaign, report=refresh(campaign=campaign))
+            made += 1
+    return made
 
 
 def _extent(campaign: Campaign) -> tuple[int, int]:
-    found = Feedback.objects.current().filter(campaign=campaign).aggregate(count=Count("id"), last=Max("id"))
-    return found["count"], found["last"] or 0
+    """Return how many judgements stand, out of the sums that are kept, and the newest one's id, out of an index."""
+    newest = Feedback.objects.current().filter(campaign=campaign).order_by("-id").values_list("id", flat=True).first()
+    return (sums.standing(sums.of(campaign)), newest) if newest else (0, 0)
 
 
 def widen(*, campaign: Campaign, report: QualityReport) -> int:

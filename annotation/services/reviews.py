@@ -23,6 +23,7 @@ from annotation.services.queue import lock_task
 from annotation.storable import unstorable
 
 LOOKED_AT = 4_000  # newest judgements among which conflicts are looked for
+AT_ONCE = 100  # items on which people differ that are asked about in one statement
 MOST_NOTE = 2_000
 # In these an item is the person's own: whoever has it on screen or judged it decides nothing about it.
 _OWN = (Assignment.State.OPEN, Assignment.State.SUBMITTED)
@@ -38,23 +39,37 @@ class Conflict:
 
 
 def conflicts(campaign: Campaign, *, reviewer: User | None = None, limit: int = 50) -> list[Conflict]:
-    """Return items without a decision on which people differ, the widest apart first. Two statements.
+    """Return items without a decision on which people differ, the widest apart first. A few statements.
 
-    None that the `reviewer` judged or holds: nobody decides between others and themselves.
+    None that the `reviewer` judged or holds: nobody decides between others and themselves. The newest judgements are
+    read off their index, and only of items on which people differ is asked whether they are for this reviewer: as one
+    statement PostgreSQL would ask that of each of a million judgements.
     """
     feedback_kind = kind(campaign.kind)
-    decided = Adjudication.objects.filter(task=OuterRef("task"), is_current=True)
-    found = Feedback.objects.current().filter(campaign=campaign, task__done__gte=2, is_review=False, task__gold=None)
-    found = found.exclude(Exists(decided))
-    if reviewer is not None:
-        found = found.exclude(Exists(Assignment.objects.filter(task=OuterRef("task"), user=reviewer, state__in=_OWN)))
+    newest = Feedback.objects.current().filter(campaign=campaign).order_by("-id")
     points: dict[int, list[list[Any]]] = defaultdict(list)
-    for task, payload in found.order_by("-id").values_list("task_id", "payload")[:LOOKED_AT]:
-        points[task].append(list(feedback_kind.points(payload)))
-    shares = {task: agreement_of(of_task) for task, of_task in points.items()}
-    apart = sorted((share, task) for task, share in shares.items() if share is not None and share < 1)[:limit]
-    tasks = Task.objects.in_bulk([task for _share, task in apart])
-    return [Conflict(tasks[task], len(points[task]), share) for share, task in apart]
+    for task, payload, review in newest.values_list("task_id", "payload", "is_review")[:LOOKED_AT]:
+        if not review:
+            points[task].append(list(feedback_kind.points(payload)))
+    shares = {task: agreement_of(of_task) for task, of_task in points.items() if len(of_task) > 1}
+    apart = sorted((share, task) for task, share in shares.items() if share is not None and share < 1)
+    found: list[Conflict] = []
+    for start in range(0, len(apart), AT_ONCE):
+        chunk = apart[start : start + AT_ONCE]
+        tasks = _for_review([task for _share, task in chunk], reviewer)
+        found += [Conflict(tasks[task], len(points[task]), share) for share, task in chunk if task in tasks]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def _for_review(tasks: list[int], reviewer: User | None) -> dict[int, Task]:
+    """Return those of these items that nobody has decided about and that this reviewer may."""
+    decided = Adjudication.objects.filter(task=OuterRef("pk"), is_current=True)
+    found = Task.objects.filter(pk__in=tasks, gold=None).exclude(Exists(decided))
+    if reviewer is not None:
+        found = found.exclude(Exists(Assignment.objects.filter(task=OuterRef("pk"), user=reviewer, state__in=_OWN)))
+    return {task.pk: task for task in found}
 
 
 def flagged(campaign: Campaign, *, limit: int = 50) -> list[tuple[Task, int]]:

@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from annotation.api.export_shapes import LARGEST_ROUND
 from annotation.errors import Invalid
-from annotation.models import Campaign, Task
+from annotation.models import Campaign
+from annotation.services import batches
 
 LARGEST_MENU = 200
 
@@ -61,8 +62,7 @@ class ExportForm(forms.Form):
 
     def __init__(self, *args: Any, campaign: Campaign, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = Task.objects.filter(campaign=campaign).exclude(batch="").order_by("batch").values_list("batch")
-        found = [name for (name,) in names.distinct()[:LARGEST_MENU]]
+        found = batches.names(campaign, most=LARGEST_MENU)
         self.fields["batch"].choices = [("", _("All")), *((name, name) for name in found)]  # type: ignore[attr-defined]
 
     def query(self) -> dict[str, str]:

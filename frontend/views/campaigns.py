@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -20,10 +20,10 @@ from annotation.errors import AnnotationError, Invalid
 from annotation.exposure import exposure
 from annotation.feedback import kind
 from annotation.messages import in_words
-from annotation.models import Campaign, Feedback, Membership, Role, Task, User
+from annotation.models import Campaign, Feedback, Membership, Role, User
 from annotation.overlap import region_agreement
 from annotation.permissions import KEPT, deleted_campaigns, may_create, turn_away
-from annotation.progress import Progress, campaign_progress
+from annotation.progress import Progress, campaign_progress, items_of
 from annotation.reach import out_of_reach
 from annotation.services import batches
 from annotation.sums import Sums
@@ -48,14 +48,11 @@ def campaign_list(request: SignedInRequest) -> HttpResponse:
     creates = may_create(user)
     if not creates and not mine.exists() and not deleted_campaigns(user).exists():
         turn_away(user, gettext("These pages are for leads and engineers."))
-    done = Count("tasks", filter=Q(tasks__state=Task.State.COMPLETE))
-    rows = mine.annotate(
-        items=Count("tasks"),
-        complete=done,
-        has_loop=Exists(Loop.objects.filter(campaign=OuterRef("pk"))),
-    ).order_by("-id")
+    rows = list(mine.annotate(has_loop=Exists(Loop.objects.filter(campaign=OuterRef("pk")))).order_by("-id"))
+    counts = items_of(rows)
+    shown = [(campaign, *counts[campaign.pk]) for campaign in rows]
     deleted = [(one, (one.deleted_at or timezone.now()) + KEPT) for one in deleted_campaigns(user)[:MOST_DELETED]]
-    return render(request, "campaigns/list.html", {"campaigns": rows, "may_create": creates, "deleted": deleted})
+    return render(request, "campaigns/list.html", {"campaigns": shown, "may_create": creates, "deleted": deleted})
 
 
 def led_by(user: User) -> QuerySet[Campaign]:
@@ -96,7 +93,7 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
     figures = _progress_context(request, campaign, known)
     context = {
         **figures,
-        **_agreement_context(campaign, figures["progress"]),
+        **_agreement_context(campaign, figures["progress"], known),
         "tally": tally,
         "late": known.late,
         "days_kept": KEPT.days,
@@ -156,10 +153,10 @@ def _progress_context(request: SignedInRequest, campaign: Campaign, known: Sums)
     }
 
 
-def _agreement_context(campaign: Campaign, progress: Progress) -> dict[str, Any]:
+def _agreement_context(campaign: Campaign, progress: Progress, known: Sums) -> dict[str, Any]:
     """Return the agreement of people; of simulated ones, and said so, where only those have judged."""
     simulated = bool(progress.people) and all(person.is_simulated for person in progress.people if person.done)
-    found = campaign_agreement(campaign, simulated=simulated)
+    found = campaign_agreement(campaign, simulated=simulated, known=known)
     titles = {one.name: one.title for one in kind(campaign.kind).dimensions(campaign.options)}
     first = next(iter(found.values()), None)
     return {

@@ -171,14 +171,15 @@ class TestCampaign:
         assert "counted apart" in found.reason_undefined
         assert campaign_agreement(campaign, simulated=True)["preference"].alpha == 1
 
-    def test_of_many_judgements_the_items_made_last_count(self, lead, annotator, monkeypatch):
-        monkeypatch.setattr("annotation.agreement.MOST", 6)
+    def test_of_many_judgements_the_sums_that_are_kept_say_the_same(self, lead, annotator, monkeypatch):
+        monkeypatch.setattr("annotation.agreement.MOST", 9)
         campaign = make_campaign(lead=lead, annotators=[annotator], tasks=5, overlap=2)
         for number in range(5):
             judge(lead, campaign, preference=3 if number % 2 else -3)
             judge(annotator, campaign, preference=3 if number % 2 and number > 1 else -3)
         found = campaign_agreement(campaign)["preference"]
-        assert (found.items, found.judgements, found.alpha) == (3, 6, 1)
+        assert (found.items, found.judgements, found.people) == (5, 10, 2)
+        assert found.alpha == pytest.approx(4 / 7) and found.kappa is None, "kappa is the quality report's"
 
     def test_one_person_is_no_agreement(self, lead):
         campaign = make_campaign(lead=lead, tasks=3)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from annotation import operations, sums
+from annotation import agreement, operations, sums
 from annotation.errors import AnnotationError
-from annotation.models import Assignment, Block, Campaign, Feedback, Membership, Role, Task
+from annotation.models import Assignment, Block, Campaign, Feedback, Membership, Role, Task, WideBlock
 from annotation.progress import campaign_progress
 from annotation.services import batches, block_counts, campaigns, erasure, gold, queue, reviews, submission
 from annotation.sums import Sums
@@ -85,7 +87,8 @@ class World:
     def more(self, items: int, which: int) -> None:
         for number in range(which, which + items):
             meta = {"round": number % 2, "policy": f"policy-{number % 3}"} if number % 4 else {}
-            make_task(self.campaign, wanted=1 + number % 3, meta=meta, batch=f"batch-{number % 3}")
+            task = make_task(self.campaign, wanted=1 + number % 3, meta=meta, batch=f"batch-{number % 3}")
+            Task.objects.filter(pk=task.pk).update(is_audit=number % 5 == 0)
 
     def prioritise(self, which: int, priority: int) -> None:
         batch = _pick(self.campaign.tasks.all(), which).batch
@@ -129,6 +132,7 @@ def plainly(campaign: Campaign) -> dict[str, Any]:
         "volumes": Counter((one.task.meta.get("round"), one.task.meta.get("policy", "")) for one in standing),
         "patterns": patterns,
         "wins": (first, second),
+        "audit": sum(one.task.is_audit for one in standing),
     }
 
 
@@ -155,6 +159,7 @@ def figures(known: Sums) -> dict[str, Any]:
         "volumes": volumes,
         "patterns": Counter({key: count for key, (count,) in known.rows("patterns")}),
         "wins": (sum(row[0] for row in wins), sum(row[1] for row in wins)),
+        "audit": sum(count for _key, (count,) in known.rows("audit")),
     }
 
 
@@ -173,7 +178,8 @@ def _rounded(known: Sums) -> dict[str, Any]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_sums_are_those_of_the_rows_whatever_happened(moves: list[tuple[str, int, int]], monkeypatch: Any) -> None:
-    monkeypatch.setattr(sums, "SIZE", 3)
+    monkeypatch.setattr(sums, "SIZE", 2)
+    monkeypatch.setattr(sums, "GROUP", 2)
     monkeypatch.setattr(sums, "MOST_LIVE", 3000)
     world = World()
     for name, one, other in moves:
@@ -188,6 +194,12 @@ def test_sums_are_those_of_the_rows_whatever_happened(moves: list[tuple[str, int
     assert campaign_tally(world.campaign).total == expected["verdicts"]
     held = Assignment.objects.filter(campaign=world.campaign, state=Assignment.State.OPEN).count()
     free = sum(Task.objects.filter(campaign=world.campaign, state=Task.State.OPEN).values_list("seats", flat=True))
+    plain = agreement.campaign_agreement(world.campaign)["preference"]
+    monkeypatch.setattr(agreement, "MOST", 0)
+    kept = agreement.campaign_agreement(world.campaign)["preference"]
+    if plain.items:  # who judged alone is no part of the one, and kappa no part of the other
+        assert replace(kept, people=0, kappa=None) == replace(plain, people=0, kappa=None)
+    monkeypatch.setattr(agreement, "MOST", 10_000)
     queue_now = operations.queue(world.campaign)
     assert (queue_now.free_seats, queue_now.leases) == (free, held)
 
@@ -239,7 +251,28 @@ def test_what_was_counted_is_read_in_four_statements_and_kept(judged: Campaign) 
         sums.of(judged)
     with CaptureQueriesContext(connection) as second:
         sums.of(judged)
-    assert (len(first), len(second)) == (5, 4)
+    assert (len(first), len(second)) == (6, 4)
+
+
+def test_blocks_are_put_together_and_a_wide_one_is_believed_only_of_what_it_names(
+    judged: Campaign, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(sums, "GROUP", 2)
+    block_counts.count_late(campaign=judged)
+    (wide,) = WideBlock.objects.filter(campaign=judged)
+    before = sums.of(judged)
+    # Spoiled on purpose, so that it shows whether the wide one is read: it is, while it names what stands there.
+    WideBlock.objects.filter(pk=wide.pk).update(sums={})
+    assert _rounded(sums.of(judged)) == _rounded(before), "this process had it already"
+    cache.clear()
+    assert sums.standing(sums.of(judged)) == 0
+    said = Feedback.objects.filter(campaign=judged).latest("pk")
+    judge(said.user, judged, assignment=said.assignment, preference=-1)
+    assert sums.standing(sums.of(judged)) == 6, "one of its blocks is late, so each is read by itself"
+    block_counts.count_late(campaign=judged)
+    assert sums.standing(sums.of(judged)) == 6
+    wide.refresh_from_db()
+    assert sums.standing(Sums.from_json(wide.sums)) == 6
 
 
 def test_other_options_read_judgements_otherwise(judged: Campaign) -> None:

@@ -9,10 +9,9 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from annotation import dataset_views
-from annotation.dataset_filters import Filters
+from annotation import dataset_views, sums
 from annotation.feedback import KINDS, kind
-from annotation.models import Campaign
+from annotation.models import Campaign, Feedback, Gold
 from training.models import ModelVersion, Run
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
@@ -41,10 +40,21 @@ def kinds_that_feed(view: str) -> list[str]:
 
 def feedings(campaign: Campaign) -> list[Feeding]:
     """Return every recipe with what this campaign has for it, those that can be started first."""
-    judged = Filters(include_audit=False).judgements(campaign).count()
+    judged = _usable(campaign)
     has_reward = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD).exists()
     found = [_feeding(campaign, recipe, judged, has_reward=has_reward) for recipe in RECIPES.values()]
     return sorted(found, key=lambda feeding: not feeding.can_start)
+
+
+def _usable(campaign: Campaign) -> int:
+    """Return how many judgements a data set for training would be made of, without the audit slice and known answers.
+
+    Out of the sums that are kept; items whose answer is known are few and counted.
+    """
+    known = sums.of(campaign)
+    (audit,) = known.tables["audit"].get((), (0,))
+    of_gold = Feedback.objects.current().filter(task__in=Gold.objects.filter(task__campaign=campaign).values("task"))
+    return max(0, sums.standing(known) - audit - of_gold.filter(task__is_audit=False).count())
 
 
 def feeding(campaign: Campaign, name: str) -> Feeding | None:
