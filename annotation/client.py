@@ -124,6 +124,22 @@ class Client:
         answer = self._json("POST", f"/api/campaigns/{campaign}/import/", body, query=query, content_type=LINES)
         return ImportReport(answer["created"], answer["existing"], answer["failed"], answer["errors"])
 
+    def import_file(self, campaign: int, path: Path, *, mapping: Mapping[str, Any] | None = None) -> ImportReport:
+        """Import a file of any size, sent in parts. Call it again after an interruption: it goes on from there."""
+        stat = path.stat()
+        named: dict[str, Any] = {"name": path.name, "size": stat.st_size, "key": str(stat.st_mtime_ns)}
+        address = f"/api/campaigns/{campaign}/upload/"
+        state = self._json("GET", address, query=named)
+        with path.open("rb") as file:
+            while state["there"] < stat.st_size:
+                file.seek(state["there"])
+                part = file.read(state["part_bytes"])
+                query = {**named, "at": state["there"]}
+                state = self._json("PUT", address, part, query=query, content_type="application/octet-stream")
+        query = {"upload": state["upload"], **({"mapping": json.dumps(mapping)} if mapping else {})}
+        answer = self._json("POST", f"/api/campaigns/{campaign}/import/", b"", query=query, content_type=LINES)
+        return ImportReport(answer["created"], answer["existing"], answer["failed"], answer["errors"])
+
     # --- Judging --------------------------------------------------------------------------------------------------
 
     def next_item(self, campaign: int) -> Item | None:

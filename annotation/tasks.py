@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from annotation.importing import kept_files, leftovers, refusals, uploads
+from annotation.importing import kept_files, leftovers, partial, refusals, uploads
 from annotation.services import block_counts, passwords, proposals, quality, queue, webhooks
 
 
@@ -30,6 +30,7 @@ def refresh_quality() -> None:
 def expire_files() -> None:
     """Delete uploads that nobody imported, and old files of refused rows."""
     kept_files.expire(uploads.FOLDER, uploads.KEPT)
+    kept_files.expire(partial.FOLDER, uploads.KEPT)
     kept_files.expire(refusals.FOLDER, refusals.KEPT)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from typing import BinaryIO, cast
@@ -14,21 +14,24 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import api_view, parser_classes, renderer_classes
 from rest_framework.exceptions import ValidationError
-from rest_framework.parsers import MultiPartParser
+from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from annotation import permissions
 from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.exchange import LINES_TYPE, LinesRenderer
-from annotation.api.parsing import BODY_PARSERS, checked_query
+from annotation.api.parsing import BODY_PARSERS, OctetsParser, checked_query
 from annotation.api.serializers import ImportOut, ImportQuery
+from annotation.api.upload_serializers import PartQuery, UploadOut, UploadQuery
 from annotation.errors import Invalid
-from annotation.importing import attachments, formats, mapping, refusals
+from annotation.importing import attachments, formats, mapping, partial, refusals, uploads
 from annotation.importing.attachments import Files
 from annotation.importing.rows import Row
+from annotation.models import Campaign, User
 from annotation.permissions import LARGEST_ID
 
 BINARY = {"type": "string", "format": "binary"}
@@ -55,11 +58,13 @@ def import_rows(request: Request, campaign_id: int) -> Response:
     accepted. 207: the bad rows are reported with number and reason, the good ones are kept; `refused` is where all of
     them can be fetched, to be mended and sent again. 422: there was no good row, in the shape of every error, with
     `errors` by line number. A row whose id is already there counts as existing and changes nothing, so an import that
-    broke off can simply be sent again.
+    broke off can simply be sent again. A large file is better uploaded in parts first (`upload/`), so that a broken
+    connection costs one part; then name it in `upload`. It is kept for a day, so that it can be imported again.
     """
     campaign = permissions.campaign_for(request.user, campaign_id, Action.IMPORT)
-    columns = mapping.of_json(checked_query(ImportQuery, request)["mapping"])
-    rows, files = _opened(request)
+    asked = checked_query(ImportQuery, request)
+    columns = mapping.of_json(asked["mapping"])
+    rows, files = _uploaded(campaign, caller(request), asked["upload"]) if asked["upload"] else _opened(request)
     report, event = refusals.import_and_keep(
         campaign=campaign, rows=rows, actor=caller(request), columns=columns, files=files
     )
@@ -72,6 +77,57 @@ def import_rows(request: Request, campaign_id: int) -> Response:
         raise Invalid(f"{message}, and {refused} the lines themselves.", reasons)
     code = status.HTTP_207_MULTI_STATUS if report.failed else status.HTTP_200_OK
     return Response(ImportOut({**asdict(report), "refused": refused}).data, status=code)
+
+
+class Upload(APIView):
+    """A large file, sent in parts before it is imported; for leads and engineers."""
+
+    parser_classes: Sequence[type[BaseParser]] = [OctetsParser]
+
+    @extend_schema(
+        operation_id="campaigns_upload_read", parameters=[UploadQuery], responses=UploadOut, tags=["campaigns"]
+    )
+    def get(self, request: Request, campaign_id: int) -> Response:
+        """Return how much of a file is there: begin, and after any interruption go on, at that byte."""
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.IMPORT)
+        asked, user = checked_query(UploadQuery, request), caller(request)
+        token = partial.token_of(campaign=campaign, user=user, **asked)
+        there = partial.there(campaign=campaign, user=user, token=token, size=asked["size"])
+        return _upload(token, asked["size"], there)
+
+    @extend_schema(
+        operation_id="campaigns_upload_part",
+        parameters=[PartQuery],
+        request={"application/octet-stream": BINARY},
+        responses=UploadOut,
+        tags=["campaigns"],
+    )
+    def put(self, request: Request, campaign_id: int) -> Response:
+        """Store the part of a file that begins at byte `at`, at most 64 MiB; sending one again changes nothing.
+
+        409: it does not follow on what is there; `errors.at` says where to go on. A part that was cut off on its way
+        is not stored. What has arrived is kept for a day. When the last part is there, import the file by its token.
+        """
+        campaign = permissions.campaign_for(request.user, campaign_id, Action.IMPORT)
+        asked, user = checked_query(PartQuery, request), caller(request)
+        body = BytesIO() if isinstance(request.data, Mapping) else cast(BinaryIO, request.data)
+        there = partial.add(campaign=campaign, user=user, body=body, **asked)
+        asked.pop("at")
+        return _upload(partial.token_of(campaign=campaign, user=user, **asked), asked["size"], there)
+
+
+def _upload(token: str, size: int, there: int) -> Response:
+    told = {"upload": token, "size": size, "there": there, "part_bytes": partial.PART_BYTES}
+    return Response(UploadOut(told).data)
+
+
+def _uploaded(campaign: Campaign, user: User, token: str) -> tuple[Iterator[Row], Files]:
+    path = uploads.find(campaign=campaign, user=user, token=token)
+    file = uploads.read(path) if path else None
+    if path is None or file is None:
+        reason = "There is no such upload, or it is not whole yet, or a day has passed; upload the file again."
+        raise Invalid(reason, {"upload": [reason]})
+    return attachments.opened(file, name=uploads.name_of(path))
 
 
 @extend_schema(

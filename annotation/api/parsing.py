@@ -80,6 +80,12 @@ def _body_of(content_type: str) -> type[BodyParser]:
 BODY_PARSERS = [_body_of(kind) for kind in [*BY_CONTENT_TYPE, *ZIP_TYPES, "text/plain", "application/octet-stream"]]
 
 
+class OctetsParser(BodyParser):
+    """A body of any kind, to be stored as it is."""
+
+    media_type = "*/*"
+
+
 def checked(serializer: type[Serializer], data: Any, *, partial: bool = False) -> dict[str, Any]:
     """Return the validated values of `data`; a name nobody knows is an error, not a silent loss."""
     reader = _reader(serializer, partial)

@@ -69,6 +69,12 @@ class ImportQuery(serializers.Serializer):
             '"uid" puts rows with the same value there into one item.'
         ),
     )
+    upload = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=64,
+        help_text="The token of a file that was uploaded in parts and is whole; then the request has no body.",
+    )
 
 
 class ImportOut(serializers.Serializer):

@@ -17,7 +17,7 @@ WINDOW = 60
 # By the name of the address; everything else is "read" or "write" by its method.
 BY_NAME = {
     **dict.fromkeys(["api-next", "api-submit", "api-skip", "api-draft"], "judge"),
-    **dict.fromkeys(["api-export", "api-import"], "transfer"),
+    **dict.fromkeys(["api-export", "api-import", "api-upload"], "transfer"),
     "api-token": "token",
 }
 

@@ -48,6 +48,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/close/", views.close_campaign, name="api-campaign-close"),
     path("campaigns/<int:campaign_id>/import/", imports.import_rows, name="api-import"),
     path("campaigns/<int:campaign_id>/import/<int:event_id>/refused/", imports.refused_rows, name="api-import-refused"),
+    path("campaigns/<int:campaign_id>/upload/", imports.Upload.as_view(), name="api-upload"),
     path("campaigns/<int:campaign_id>/export/", exchange.export, name="api-export"),
     path("campaigns/<int:campaign_id>/export/offer/", exchange.export_offer, name="api-export-offer"),
     path("campaigns/<int:campaign_id>/export/schema/", exchange.export_schema, name="api-export-schema"),

@@ -19,13 +19,13 @@ KEPT = timedelta(hours=24)
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
-def keep(*, campaign: Campaign | None, user: User, file: BinaryIO, name: str) -> str:
+def keep(*, campaign: Campaign | None, user: User, file: BinaryIO, name: str, token: str = "") -> str:
     """Store a file for a day and return the token under which this person finds it again.
 
-    For this campaign only; without one, for a campaign that is still to be made.
+    For this campaign only; without one, for a campaign that is still to be made. The token is made up unless given.
     """
     kept_files.expire(FOLDER, KEPT)
-    token = secrets.token_hex(16)
+    token = token or secrets.token_hex(16)
     # The end of the name tells the format.
     safe = get_valid_filename(f"x{name[-60:]}")[1:] or "file"
     file.seek(0)

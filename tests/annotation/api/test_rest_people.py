@@ -45,6 +45,9 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-campaign-close", "post", {}, LEADS),
     ("api-import", "post", pair_line(99), READERS),
     # There is no such import here; what it refused is tested where there is one.
+    # Of which file is not said.
+    ("api-upload", "get", None, (401, 404, 403, 403, 400, 400, 400)),
+    ("api-upload", "put", {}, (401, 404, 403, 403, 400, 400, 400)),
     ("api-import-refused", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     # There is no image here either.
     ("api-image", "get", None, (401, 404, 404, 404, 404, 404, 404)),
