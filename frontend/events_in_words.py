@@ -23,6 +23,7 @@ WORDS = {
     "campaign.restored": _("The campaign was brought back"),
     "campaign.opened": _("The campaign was opened"),
     "campaign.paused": _("The campaign was paused"),
+    "items.overlap": _("How many people judge the items was changed"),
     "invitation.made": _("A link that invites people was made"),
     "invitation.revoked": _("A link that invites people was revoked"),
     "gold.retired": _("The right answer to {target} was retired: people are asked for it no more"),

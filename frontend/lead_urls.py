@@ -37,6 +37,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/state/", campaign_state.campaign_state, name="campaign-state"),
     path("campaigns/<int:campaign_id>/delete/", campaign_state.campaign_delete, name="campaign-delete"),
     path("campaigns/<int:campaign_id>/restore/", campaign_state.campaign_restore, name="campaign-restore"),
+    path("campaigns/<int:campaign_id>/overlap/", campaign_setup.campaign_overlap, name="campaign-overlap"),
     path("campaigns/<int:campaign_id>/priority/", campaigns.batch_priority, name="campaign-priority"),
     path("campaigns/<int:campaign_id>/edit/", campaign_setup.campaign_edit, name="campaign-edit"),
     path("campaigns/<int:campaign_id>/import/", imports.campaign_import, name="campaign-import"),

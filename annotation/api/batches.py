@@ -1,9 +1,10 @@
-"""The batches of a campaign, and which comes first."""
+"""The batches of a campaign, which comes first, and how many people judge the items that are there."""
 
 from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -12,8 +13,8 @@ from annotation import permissions
 from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
-from annotation.importing.items import MAX_PRIORITY
-from annotation.services import batches
+from annotation.importing.items import MAX_PRIORITY, MAX_WANTED
+from annotation.services import batches, overlap
 
 
 class TaskBatchOut(serializers.Serializer):
@@ -28,6 +29,30 @@ class TaskBatchOut(serializers.Serializer):
 class PriorityIn(serializers.Serializer):
     batch = serializers.CharField(max_length=60)
     priority = serializers.IntegerField(min_value=-MAX_PRIORITY, max_value=MAX_PRIORITY)
+
+
+class OverlapIn(serializers.Serializer):
+    wanted = serializers.IntegerField(
+        min_value=1, max_value=MAX_WANTED, allow_null=True, help_text="People per item; null: as the settings say."
+    )
+    batch = serializers.CharField(max_length=60, default="", allow_blank=True, help_text="Only the items of this one.")
+
+
+class OverlapOut(serializers.Serializer):
+    changed = serializers.IntegerField(help_text="Items.")
+
+
+@extend_schema(operation_id="campaigns_overlap", request=OverlapIn, responses=OverlapOut, tags=["campaigns"])
+@api_view(["POST"])
+def change_overlap(request: Request, campaign_id: int) -> Response:
+    """Have another number of people judge the items that are there already; for leads.
+
+    More people open complete items again; fewer take nothing away. Items with a right answer, and those that a reviewer
+    decided, stay as they are.
+    """
+    campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
+    changed = overlap.change(campaign=campaign, actor=caller(request), **checked(OverlapIn, request.data))
+    return Response(OverlapOut({"changed": changed}).data)
 
 
 class Batches(APIView):

@@ -103,6 +103,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/hours/", metrics.campaign_hours, name="api-hours"),
     path("campaigns/<int:campaign_id>/events/", audit.CampaignEvents.as_view(), name="api-events"),
     path("campaigns/<int:campaign_id>/batches/", batches.Batches.as_view(), name="api-batches"),
+    path("campaigns/<int:campaign_id>/overlap/", batches.change_overlap, name="api-overlap"),
     path("campaigns/<int:campaign_id>/wellbeing/", wellbeing.Wellbeing.as_view(), name="api-wellbeing"),
     path("campaigns/<int:campaign_id>/exposure/", wellbeing.campaign_exposure, name="api-exposure"),
     path("campaigns/<int:campaign_id>/skills/", people.Skills.as_view(), name="api-skills"),

@@ -10,6 +10,7 @@ from typing import Any, cast
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation.access import Action
@@ -21,7 +22,7 @@ from annotation.importing import uploads
 from annotation.importing.handed_on import gold_count, gold_rows
 from annotation.models import Campaign
 from annotation.permissions import campaign_for, may_create, turn_away
-from annotation.services import campaigns
+from annotation.services import batches, campaigns, overlap
 from annotation.services.settings import settings_from, settings_of, whole_of
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.campaigns import CampaignForm, initial_from
@@ -225,9 +226,31 @@ def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         else:
             say(request, _("Saved. People see it with their next item."))
             return redirect("campaign-edit", campaign.pk)
-    context = {"form": form, "lead": True, **preview_context(form)}
+    context = {"form": form, "lead": True, "batches": batches.batches(campaign), **preview_context(form)}
     status = 422 if form.errors else 200
     return campaign_page_of(request, campaign, "campaigns/edit.html", context, tab="campaign-edit", status=status)
+
+
+@campaign_page(Action.CONFIGURE)
+@require_POST
+def campaign_overlap(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
+    """Have another number of people judge the items that are here already, or those of one batch."""
+    typed = request.POST.get("wanted", "").strip()
+    try:
+        # Whatever is no number is out of the range as well.
+        wanted = int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 4 else 0
+        changed = overlap.change(
+            campaign=campaign,
+            wanted=wanted if typed else None,
+            batch=request.POST.get("batch", ""),
+            actor=request.user,
+        )
+    except AnnotationError as error:
+        complain(request, error)
+    else:
+        text = ngettext("{n} item was changed.", "{n} items were changed.", changed)
+        say(request, text.format(n=changed))
+    return redirect("campaign-edit", campaign.pk)
 
 
 def _values(form: CampaignForm) -> dict[str, Any]:

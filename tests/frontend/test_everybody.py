@@ -71,6 +71,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     # It is not deleted; a campaign that is has a test of its own.
     ("campaign-restore", "post", {}, (302, 404, 404, 404, 404, 404, 404)),
     ("campaign-priority", "post", {"batch": "x", "priority": "1"}, LEADS_POST),
+    ("campaign-overlap", "post", {"wanted": "2"}, LEADS_POST),
     ("campaign-edit", "get", {}, LEADS),
     ("campaign-import", "get", {}, READERS),
     ("import-errors", "get", {}, (302, 404, 403, 403, 404, 404, 404)),

@@ -98,6 +98,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-batches", "get", None, READERS),
     # There is no such batch here; what changes is tested where there is one.
     ("api-batches", "post", {"batch": "x", "priority": 1}, (401, 404, 403, 403, 403, 422, 422)),
+    ("api-overlap", "post", {"wanted": 2}, LEADS),
     ("api-wellbeing", "get", None, (401, 404, 200, 403, 403, 200, 200)),
     # An admin may judge everywhere, but what one declines is kept with a role.
     ("api-wellbeing", "post", {"declined": []}, (401, 404, 200, 403, 403, 200, 422)),
