@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import SCOPES
-from annotation.feedback import needed
+from annotation.feedback import needed, starters
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     Fields,
@@ -49,6 +49,7 @@ DEFAULTS: dict[str, Any] = {
     "score": True,
     "passages": True,
     "review": True,
+    **starters.DEFAULTS,
     **needed.DEFAULTS,
 }
 # What may be asked for in words after certain scores; both together have a least length anyway.
@@ -88,6 +89,7 @@ class Critique(FeedbackType):
                 "default": True,
             },
             "review": review_schema(),
+            **starters.option_properties(parts=True),
             **needed.option_properties("Weaknesses if Score is 1 or 2", _TEXTS, _QUESTIONS),
         }
 
@@ -99,6 +101,7 @@ class Critique(FeedbackType):
         reader.question()
         reader.whole("minimum", 1, LONGEST_MINIMUM)
         reader.flag("score", "passages", "review")
+        starters.clean(reader)
         needed.clean(reader, _TEXTS, _QUESTIONS)
         if reader.values["needed_if"] and not reader.values["score"]:
             reader.refuse("needed_if", _("A score is not asked for here; ask for one, or leave this empty."))
@@ -117,7 +120,12 @@ class Critique(FeedbackType):
                 {
                     "letter": letter,
                     "texts": [
-                        {"name": f"{part}_{place}", "label": str(label), "passages_name": f"passages_{part}_{place}"}
+                        {
+                            "name": f"{part}_{place}",
+                            "label": str(label),
+                            "passages_name": f"passages_{part}_{place}",
+                            "starters": starters.for_part(options["starters"], part),
+                        }
                         for part, label in PARTS.items()
                     ],
                     "score_name": f"score_{place}",

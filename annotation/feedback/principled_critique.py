@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from annotation.extraction.checks import MAX_STATEMENT, MOST
+from annotation.feedback import starters
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     Fields,
@@ -49,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
     "principles": PRINCIPLES["principles"],
     "least_principles": 1,
     "review": True,
+    **starters.DEFAULTS,
 }
 
 
@@ -94,6 +96,7 @@ class PrincipledCritique(FeedbackType):
                 "default": DEFAULTS["least_principles"],
             },
             "review": review_schema(),
+            **starters.option_properties(parts=False),
         }
 
     def clean_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +106,7 @@ class PrincipledCritique(FeedbackType):
         reader.lines("principles", most=MOST_PRINCIPLES, least=0)
         reader.whole("least_principles", 0, MOST)
         reader.flag("review")
+        starters.clean(reader)
         return reader.finish(_("Some options of the critique do not fit; see errors."))
 
     @staticmethod
@@ -116,6 +120,7 @@ class PrincipledCritique(FeedbackType):
         return {
             "question": options["question"],
             "minimum_words": options["minimum_words"],
+            "starters": starters.for_part(options["starters"], ""),
             "max_text": self.MAX_TEXT,
             "max_statement": MAX_STATEMENT,
             "max_evidence": MAX_EVIDENCE,

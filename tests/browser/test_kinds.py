@@ -134,9 +134,15 @@ def test_a_tick_is_kept_as_a_draft_and_so_is_its_absence(work, person: User) -> 
 
 
 def test_a_critique_that_is_too_short_is_told_before_it_is_sent(work, person: User) -> None:
-    page = work(campaign_of("critique", person, [ANSWER]))
-    press(page, "n")
-    page.keyboard.type("It asks the right things.")
+    page = work(campaign_of("critique", person, [ANSWER], starters=["+ It asks", "- It leaves out", "It says"]))
+    good = page.get_by_label("What is good about it")
+    expect(page.get_by_role("button", name="It leaves out")).to_have_count(1)  # among the weaknesses alone
+    press(page, "j k 2")  # the second one of the marked text
+    expect(good).to_have_value("It says ")
+    good.fill("")
+    press(page, "Escape 1")
+    page.keyboard.type("the right things.")
+    expect(good).to_have_value("It asks the right things.")
     press(page, "Control+Enter")
     expect(page.get_by_text("Write at least 40 characters")).to_be_visible()
     assert not Feedback.objects.exists()

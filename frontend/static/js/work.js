@@ -62,6 +62,7 @@ function open(item) {
   rows(item);
   changes(item);
   if (item.querySelector("[data-readability]")) import("./readability.js").then(({ readability }) => readability(item));
+  if (item.querySelector("[data-starter]")) import("./starters.js").then(({ starters }) => starters(item));
   if (item.querySelector("[data-propose]")) import("./proposals.js").then(({ proposals }) => proposals(item));
   steps(form);
   form.addEventListener("input", () => clearErrors(form));
