@@ -30,6 +30,9 @@ WORDS = {
     "gold.removed": _("The right answer to {target} was taken away"),
     "item.accepted": _("A reviewer let a judgement of {target} stand"),
     "item.overridden": _("A reviewer decided {target} themselves"),
+    "judgements.exported": _("What people said was exported: {target}"),
+    "judgements.listed": _("What people said was read over REST"),
+    "judgements.seen": _("Somebody looked at what others said of {target}"),
     "judgement.returned": _("A reviewer sent {target} back"),
     "gold.set": _("The right answer to {target} was set"),
     "guideline.written": _("The guideline was rewritten: {target}"),
@@ -122,5 +125,7 @@ def _target(target: str) -> str:
 
 def last(campaign: Campaign, count: int) -> list[tuple[Event, str]]:
     """Return the campaign's last events, the newest first, each with its sentence (1 query)."""
-    found = Event.objects.filter(campaign=campaign).select_related("actor").order_by("-id")[:count]
+    # That somebody looked at something is for the page of all changes: there it would hide what was changed.
+    found = Event.objects.filter(campaign=campaign).exclude(action__startswith="judgements.")
+    found = found.select_related("actor").order_by("-id")[:count]
     return [(event, in_words(event)) for event in found]

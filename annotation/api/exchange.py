@@ -21,11 +21,13 @@ from rest_framework.response import Response
 
 from annotation import dataset_views, datasets, parquet, permissions
 from annotation.access import Action
+from annotation.api.callers import caller
 from annotation.api.export_shapes import FILES, ExportOffer, ExportQuery, ExportSchemaOut, ExportSchemaQuery, filters_of
 from annotation.api.parsing import checked_query
 from annotation.export_formats import export_format, formats_of, source_of
 from annotation.feedback import kind
 from annotation.models import Adjudication, Campaign, Event, Feedback, Gold, Image, Prompt, QualityReport
+from annotation.services import disclosure
 
 # Rows are sent in pieces of about this size: one write per row would be slow, and a big piece would be late.
 PIECE_BYTES = 64 * 1024
@@ -89,6 +91,7 @@ def export(request: Request, campaign_id: int) -> HttpResponseBase:
     offered = [one.name for one in dataset_views.views_of(kind(campaign.kind).views)]
     view = source_of(layout, offered) if layout else asked["view"]
     rows = datasets.rows(campaign, view, filters, after_id=asked["after"], through_id=through, site=site)
+    disclosure.note(campaign=campaign, actor=caller(request), what="exported", target=layout.name if layout else view)
     if layout:
         rows = layout.convert(rows)
     if asked["skip"]:

@@ -22,7 +22,7 @@ from annotation.api.parsing import checked, checked_query
 from annotation.api.serializers import FeedbackOut, FeedbackQuery, TaskOut, TasksQuery
 from annotation.campaign_templates import templates
 from annotation.models import Campaign, Feedback, Membership, Task, User
-from annotation.services import campaigns, settings
+from annotation.services import campaigns, disclosure, settings
 
 
 def _with_my_roles(user: User) -> Prefetch:
@@ -180,5 +180,6 @@ class FeedbackList(APIView):
             feedback = feedback.filter(task__batch=asked["batch"])
         pager = self.pagination_class()
         page = pager.paginate_queryset(feedback, request, self)
+        disclosure.note(campaign=campaign, actor=caller(request), what="listed")
         rows = FeedbackOut(page, many=True, context={"options": campaign.options}).data
         return pager.get_paginated_response(rows)

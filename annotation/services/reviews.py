@@ -18,7 +18,7 @@ from annotation.dataset_filters import agreement_of
 from annotation.errors import Invalid
 from annotation.feedback import kind, shown_images
 from annotation.models import Adjudication, Assignment, Campaign, Cause, Feedback, Membership, Task, User
-from annotation.services import blocks, events
+from annotation.services import blocks, disclosure, events
 from annotation.services.queue import lock_task
 from annotation.storable import unstorable
 
@@ -96,14 +96,17 @@ def causes(campaign: Campaign) -> dict[str, int]:
 
 
 def look(*, task: Task, reviewer: User) -> None:
-    """Note that this person sees what others said of the item: it is not handed to them any more.
+    """Note that this person sees what others said of the item: it is not handed to them any more, and audited.
 
     Raises `Invalid` for who has it on screen: they judge it blind first, or hand it back.
     """
-    if not Membership.objects.filter(
-        campaign=task.campaign_id, user=reviewer, role__in=roles_for(Action.JUDGE)
-    ).exists():
-        return
+    if Membership.objects.filter(campaign=task.campaign_id, user=reviewer, role__in=roles_for(Action.JUDGE)).exists():
+        _hand_out_no_more(task, reviewer)
+    if Feedback.objects.current().filter(task=task).exclude(user=reviewer).exists():
+        disclosure.note(campaign=task.campaign, actor=reviewer, what="seen", target=f"item {task.external_id}")
+
+
+def _hand_out_no_more(task: Task, reviewer: User) -> None:
     now = timezone.now()
     seen, _is_new = Assignment.objects.get_or_create(
         task=task,

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.access import Action
 from annotation.errors import AnnotationError, Invalid
-from annotation.feedback import kind
+from annotation.feedback import kind, merging
 from annotation.feedback.fields import letters
 from annotation.feedback.points import Point
 from annotation.models import Assignment, Campaign, Cause, Feedback, Task
@@ -119,10 +119,18 @@ def _page(
         )
     reader = may(request.user, campaign, Action.READ)
     taken_over = next((judged for judged in everybody if str(judged.pk) == request.GET.get("from")), None)
+    filled = {judged.pk: feedback_kind.initial(judged.payload, shown_order=order) for judged in everybody}
+    questions = _by_question(campaign, everybody, order, filled)
     if values is None and taken_over is not None:
-        values = feedback_kind.initial(taken_over.payload, shown_order=order)
+        values = filled[taken_over.pk]
+    if request.method == "GET":
+        values = {**(values or {}), **_merged(request.GET.getlist("take"), questions, filled, begun=bool(values))}
     item = shown_item(campaign, as_if_held, values=values or {})
-    questions = _by_question(campaign, everybody, order)
+    for one in questions:
+        for cell in one["said"]:
+            query = request.GET.copy()
+            query.appendlist("take", cell["take"])
+            cell["href"] = f"?{query.urlencode()}#own"
     shown = [one for one in questions if one["differs"] or len(questions) <= FEW_QUESTIONS]
     context = {
         "item": item,
@@ -132,6 +140,11 @@ def _page(
         "questions": shown,
         "alike": len(questions) - len(shown),
         "taken_over": bool(values),
+        # For the script: what to fill in, and with what to begin.
+        "merging": {
+            "agreed": {} if values else merging.agreed(list(filled.values())),
+            "takes": {cell["take"]: cell["fields"] for one in questions for cell in one["said"] if cell["fields"]},
+        },
         "typed": request.POST,  # of what was refused
         "standing": reviews.decision(task),
         "may_give_gold": reader and may(request.user, campaign, Action.IMPORT),
@@ -141,8 +154,27 @@ def _page(
     return campaign_page_of(request, campaign, "campaigns/review.html", context, tab="reviews", status=status)
 
 
-def _by_question(campaign: Campaign, judged: Sequence[Feedback], order: Sequence[int]) -> list[dict[str, Any]]:
-    """Return what each person said to each question, in the order of `judged`: where they differ first."""
+def _merged(
+    asked: Sequence[str], questions: Sequence[dict[str, Any]], filled: dict[int, dict[str, Any]], *, begun: bool
+) -> dict[str, Any]:
+    """Return the answers that were taken over question by question, for who has no script; the last one counts.
+
+    Where nothing was `begun` with, what all agree on stands there already.
+    """
+    values = {} if begun or not asked else merging.agreed(list(filled.values()))
+    offered = {cell["take"]: cell["fields"] for one in questions for cell in one["said"] if cell["fields"]}
+    for name in asked[-100:]:
+        values |= offered.get(name, {})
+    return values
+
+
+def _by_question(
+    campaign: Campaign, judged: Sequence[Feedback], order: Sequence[int], filled: dict[int, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what each person said to each question, in the order of `judged`: where they differ first.
+
+    With it what to fill into the form to answer the question as they did, and the name of that; see `merging`.
+    """
     feedback_kind = kind(campaign.kind)
     titles = {one.name: one.title for one in feedback_kind.dimensions(campaign.options)}
     said: dict[tuple[str, int], dict[int, Point]] = defaultdict(dict)
@@ -162,7 +194,16 @@ def _by_question(campaign: Campaign, judged: Sequence[Feedback], order: Sequence
         found.append(
             {
                 "title": title,
-                "said": [words.get(one.pk, "") for one in judged],
+                "said": [
+                    {
+                        "words": words.get(one.pk, ""),
+                        "take": f"{name}.{place}.{one.pk}",
+                        "fields": merging.taken(name, place, giver=filled[one.pk], everybody=list(filled.values()))
+                        if one.pk in by_person
+                        else {},
+                    }
+                    for one in judged
+                ],
                 "differs": len({point.value for point in by_person.values()}) > 1,
             }
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from rest_framework.test import APIClient
 
 from annotation.agreement import campaign_agreement
@@ -14,7 +15,7 @@ from annotation.dataset_filters import Filters
 from annotation.datasets import rows
 from annotation.errors import Invalid
 from annotation.models import Adjudication, Campaign, Event, Feedback, Membership, Returned, Role, Task, User
-from annotation.services import queue, returning, reviews
+from annotation.services import queue, returning, reviews, submission
 from tests.factories import judge, make_campaign, make_task, make_user
 
 pytestmark = pytest.mark.django_db
@@ -239,3 +240,64 @@ def test_rest_does_all_of_it_too(campaign: Campaign, reviewer: User, people: lis
     wrong = {"answer": {"preference": "1"}, "cause": "whim"}
     assert api.post(f"{path}{task.pk}/override/", wrong, format="json").status_code == 400
     assert api.post(f"{path}{item(campaign, 1).pk}/accept/", accepted, format="json").status_code == 404
+
+
+def test_looking_at_what_others_said_is_noted_once_an_hour(
+    campaign: Campaign, reviewer: User, lead: User, client: Client
+) -> None:
+    task = item(campaign, 2)
+    client.force_login(reviewer)
+    for _ in range(2):
+        assert client.get(reverse("review", args=[campaign.pk, task.pk])).status_code == 200
+    api = APIClient()
+    api.force_authenticate(lead)
+    api.get(reverse("api-feedback", args=[campaign.pk]))
+    b"".join(api.get(reverse("api-export", args=[campaign.pk]), {"view": "pairs"}))
+    seen = Event.objects.filter(campaign=campaign, action__startswith="judgements.").order_by("id")
+    assert [(one.action, one.actor, one.target) for one in seen] == [
+        ("judgements.seen", reviewer, f"item {task.external_id}"),
+        ("judgements.listed", lead, ""),
+        ("judgements.exported", lead, "pairs"),
+    ]
+    client.force_login(lead)
+    assert "Somebody looked at what others said" in client.get(reverse("audit", args=[campaign.pk])).content.decode()
+    assert "looked at what" not in client.get(reverse("campaign", args=[campaign.pk])).content.decode()
+
+
+def test_an_answer_is_put_together_question_by_question(
+    lead: User, people: list[User], reviewer: User, client: Client
+) -> None:
+    made = make_campaign(lead=lead, kind="safety", annotators=people, tasks=1, overlap=2)
+    Membership.objects.create(campaign=made, user=reviewer, role=Role.REVIEWER)
+    said = (
+        {"safe_1": "unsafe", "harm_1_violence": "3", "safe_2": "safe", "comment": "One."},
+        {"safe_1": "unsafe", "harm_1_violence": "1", "harm_1_drugs": "2", "safe_2": "unsafe", "harm_2_drugs": "1"},
+    )
+    given, swapped = [], {"1": "2", "2": "1"}
+    for person, answer in zip(people[:2], said, strict=True):
+        held = queue.next_task(user=person, campaign=made)
+        assert held is not None
+        # In canonical order, whichever way each of them saw it.
+        turned = answer
+        if held.shown_order == [1, 0]:
+            turned = {re.sub("_([12])", lambda m: f"_{swapped[m[1]]}", name): said for name, said in answer.items()}
+        given.append(submission.submit(assignment=held, data=turned, client_key=person.username))
+    client.force_login(reviewer)
+    address = reverse("review", args=[made.pk, item(made, 0).pk])
+    first, second = given
+    html = client.get(address).content.decode()
+    assert f"?take=safe.1.{second.pk}#own" in html
+    taken = {"take": [f"harm_violence.0.{first.pk}", f"safe.1.{second.pk}", "safe.7.1", "nonsense"]}
+    html = client.get(address, taken).content.decode()
+    own = html[html.index('id="own"') :]
+    checked = set(re.findall(r'name="(safe_\d|harm_\d_\w+)" value="(\w+)"[^>]* checked', own))
+    assert {one for one in checked if one[1] != "0"} == {
+        ("safe_1", "unsafe"),  # as both said
+        ("harm_1_violence", "3"),
+        ("safe_2", "unsafe"),
+        ("harm_2_drugs", "1"),
+    }
+    html = client.get(address, {"from": second.pk, "take": f"safe.0.{first.pk}"}).content.decode()
+    own = html[html.index('id="own"') :]
+    checked = set(re.findall(r'name="(safe_\d|harm_\d_\w+)" value="(\w+)"[^>]* checked', own))
+    assert ("harm_1_violence", "3") in checked and ("harm_1_drugs", "2") not in checked
