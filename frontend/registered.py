@@ -16,14 +16,27 @@ from annotation.campaign_templates import templates
 from annotation.export_formats import FORMATS, Format
 from annotation.feedback.taxonomies import PACKS
 from training.recipes import RECIPES
+from training.recipes.assembled import choices
 from training.recipes.base import Knob, knobs_of
 from training.recipes.loop import WAYS, LoopSettings
+from training.recipes.slots import ORDER
 
 # One word alone is translated for settings apart from the rest of the pages.
 SETTING = "setting"
 SPELLING = {"kl": "KL", "lora": "LoRA", "bf16": "bfloat16"}
 # Choices whose name alone does not say what they do.
 CHOICES = {"best_worst": "best against worst", "bald": "most to learn (BALD)"}
+# The slots of a recipe on the policy's own answers, in their order: what each is called and what it is for.
+SLOTS = {
+    "combine": ("Combine", "How several scores of an answer become one reward."),
+    "shape": ("Shape", "What is made of the reward before it is climbed."),
+    "constrain": ("Constrain", "What has to stay within a limit meanwhile."),
+    "filter": ("Filter", "Which of the answers to a prompt are learned from."),
+    "kl": ("KL price", "What it costs to leave the reference, as part of the reward."),
+    "segment": ("Segment", "What counts as one action: a token, or several."),
+    "advantage": ("Advantage", "What an answer is held against: a critic, or the other answers."),
+    "update": ("Update", "What the policy learns from that."),
+}
 
 
 def label(name: str) -> str:
@@ -43,12 +56,44 @@ def explanation(knob: Knob) -> str:
     return translation.gettext(_explanation(knob))
 
 
+def slot(name: str) -> str:
+    """Return what a slot of a recipe on the policy's own answers is called."""
+    return translation.pgettext(SETTING, SLOTS[name][0])
+
+
+def slot_help(name: str) -> str:
+    """Return what a slot is for, as a sentence."""
+    return translation.gettext(SLOTS[name][1])
+
+
+def part_choice(part: type) -> str:
+    """Return what a part does, in a line, with its name."""
+    told = translation.gettext(_purpose(part))
+    return f"{part.name}: {told}"  # type: ignore[attr-defined]
+
+
+def _purpose(part: type) -> str:
+    """Return the first sentence of a part's docstring, which every part has, without its source."""
+    first = (part.__doc__ or "").strip().split("\n")[0]
+    return first.split(" arXiv:")[0].rstrip(" ,.")
+
+
 def messages() -> Iterator[tuple[str | None, str]]:
     """Yield every (context, message) of the registries that a page shows."""
     for knob in [*knobs_of(LoopSettings()), *(knob for recipe in RECIPES.values() for knob in recipe.knobs())]:
         yield SETTING, _label(knob.name)
         yield None, _explanation(knob)
         yield from ((SETTING, _choice(value)) for value in knob.choices if value not in WAYS)
+    for title, purpose in SLOTS.values():
+        yield SETTING, title
+        yield None, purpose
+    for slot_name in ORDER:
+        for part in choices(slot_name).values():
+            yield None, _purpose(part)
+            for knob in knobs_of(part()):
+                yield SETTING, _label(knob.name)
+                yield None, _explanation(knob)
+                yield from ((SETTING, _choice(value)) for value in knob.choices)
     for recipe in RECIPES.values():
         yield None, recipe.title
         yield None, recipe.summary

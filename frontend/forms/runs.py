@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -11,9 +11,12 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from frontend import registered
 from frontend.forms.knobs import KnobForm
 from training.models import ModelVersion, Snapshot
+from training.recipes.assembled import choices, chosen_in, may_be_empty
 from training.recipes.base import Recipe
+from training.recipes.slots import ORDER
 
 FRESH = "fresh"
 OTHER = "other"
@@ -23,6 +26,27 @@ SCORERS = {
     "gold": (_("Judging model"), _("Says what the chosen answers are worth; take another one than chooses.")),
     "cost": (_("Cost model"), _("Says how unsafe an answer is; its mean is kept below the limit you set.")),
 }
+
+
+class PartsForm(forms.Form):
+    """One choice for each slot of a recipe on the policy's own answers, with what each part does in a line."""
+
+    def __init__(self, given: Mapping[str, Any], *, recipe: Recipe) -> None:
+        super().__init__(prefix="part")  # a slot may be called as a setting is
+        names = {slot: self.add_prefix(slot) for slot in ORDER}
+        asked = {slot: str(given[name]) for slot, name in names.items() if name in given}
+        self.asked = bool(asked)
+        self.parts = {**chosen_in(recipe), **asked}
+        for slot in ORDER:
+            none = [("", gettext("nothing"))] if may_be_empty(slot) else []
+            parts = [(name, registered.part_choice(part)) for name, part in choices(slot).items()]
+            self.fields[slot] = forms.ChoiceField(
+                label=registered.slot(slot),
+                choices=[*none, *parts],
+                initial=self.parts[slot],
+                help_text=registered.slot_help(slot),
+                required=not none,
+            )
 
 
 class RunForm(KnobForm):

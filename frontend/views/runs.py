@@ -14,9 +14,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.models import Campaign
-from frontend import charts, measured
+from frontend import charts, measured, registered
 from frontend.decorators import campaign_page, signed_in
-from frontend.forms.runs import RunForm
+from frontend.forms.runs import PartsForm, RunForm
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.stop_polling import fragment_or_stop
@@ -24,7 +24,9 @@ from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run, Snapshot
 from training.permissions import run_for
 from training.recipes import RECIPES
-from training.recipes.base import Recipe
+from training.recipes.alarms import alarms
+from training.recipes.assembled import assembled, has_slots
+from training.recipes.base import Recipe, RecipeError
 from training.services import feeding, runs, snapshots, traces
 
 SHOWN = 50
@@ -39,6 +41,7 @@ CURVES = (
     (_("Length of answers"), _("tokens"), ("length",)),
     (_("Cost"), _("score"), ("cost",)),
     (_("Multiplier of the cost"), _("λ"), ("multiplier",)),
+    (_("Ratio of the new policy to the old"), _("ratio"), ("ratio",)),
     (_("Shares"), _("share"), ("ended_share", "clip_share", "groups_alike", "explained_variance")),
 )
 NEUTRAL_WORDS = {
@@ -56,6 +59,7 @@ NEUTRAL_WORDS = {
     "cost": _("Mean cost"),
     "multiplier": _("λ"),
     "ended_share": _("Answers that came to an end"),
+    "ratio": _("Mean ratio"),
     "clip_share": _("Tokens clipped"),
     "groups_alike": _("Groups that teach nothing"),
     "explained_variance": _("Variance the critic explains"),
@@ -89,7 +93,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         raise Http404(gettext("There is no such recipe."))
     if not offer.can_start:
         return campaign_page_of(request, campaign, "runs/refused.html", {"offer": offer}, tab="runs", status=404)
-    recipe = offer.recipe
+    recipe, parts, parts_form, wrong = _with_parts(request, offer.recipe)
     form = RunForm(
         sent(request),
         recipe=recipe,
@@ -98,9 +102,9 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     )
     if request.GET.get("model", "") in form.versions:
         form.fields["model"].initial = request.GET["model"]
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and not wrong and form.is_valid():
         try:
-            run = _start(request, campaign, recipe, form)
+            run = _start(request, campaign, recipe, form, parts)
         except Invalid as error:
             form.take_errors(error.errors or {"": [str(error)]})
         except (TrainingError, AnnotationError) as error:
@@ -108,9 +112,21 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         else:
             say(request, gettext("Run {number} waits for a worker.").format(number=run.pk))
             return redirect("run", run.pk)
-    context = {"recipe": recipe, "form": form}
-    status = 422 if form.errors else 200
+    context = {"recipe": recipe, "form": form, "parts_form": parts_form, "parts": parts, "wrong": wrong}
+    status = 422 if form.errors or wrong else 200
     return campaign_page_of(request, campaign, "runs/new.html", context, tab="runs", status=status)
+
+
+def _with_parts(request: SignedInRequest, usual: Recipe) -> tuple[Recipe, dict[str, str], PartsForm | None, str]:
+    """Return the recipe with the parts that were asked for, these, the form to choose them by, and what is wrong."""
+    if not has_slots(usual):
+        return usual, {}, None, ""
+    given = request.POST if request.method == "POST" else request.GET
+    form = PartsForm(given, recipe=usual)
+    try:
+        return assembled(usual.name, form.parts), form.parts, form, ""
+    except RecipeError as error:
+        return usual, form.parts, form, str(error)
 
 
 def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
@@ -124,7 +140,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
     return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))
 
 
-def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: RunForm) -> Run:
+def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: RunForm, parts: dict[str, str]) -> Run:
     snapshot = form.snapshot
     if snapshot is None:
         # Audit items measure the models and must stay unseen by them.
@@ -144,6 +160,7 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
         snapshot=snapshot,
         inputs=form.inputs,
         seed=form.cleaned_data["seed"],
+        parts=parts,
     )
 
 
@@ -155,6 +172,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     context = {
         **_progress(run),
         "knobs": run.recipe.get("knobs", {}),
+        "parts": [(registered.slot(slot), name) for slot, name in run.recipe.get("parts", {}).items()],
         "recipe": RECIPES.get(run.recipe.get("name", "")),
     }
     return campaign_page_of(request, run.campaign, "runs/detail.html", context, tab="runs")
@@ -187,7 +205,9 @@ def _progress(run: Run) -> dict[str, Any]:
         "curve": measured.curve_of(run),
         "figures": measured.figures_of(run),
         "counts": [(name.replace("_", " "), count) for name, count in (result.get("counts") or {}).items()],
+        # While it runs the alarms are those of the lines so far; in the end they are among its notes.
         "notes": result.get("notes") or [],
+        "alarms": [] if run.is_final else alarms(lines),
         "percent": round(100 * run.step / run.total_steps) if run.total_steps else None,
         "elapsed_seconds": _elapsed(run),
         "eta_seconds": run.progress.get("eta_seconds"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from training.core.backbone import load_policy
 from training.core.job import RunError, Stopped
 from training.core.run import KINDS, open_job
 from training.recipes import RECIPES, RecipeError
+from training.recipes.assembled import to_json
 from training.recipes.base import PARTS
 from training.recipes.slots import check_slots
 
@@ -144,17 +146,9 @@ def test_parts_that_do_not_go_together_are_refused_in_words(chosen, said):
         check_slots(slots(**chosen))
 
 
-def test_what_no_paper_combined_runs_when_the_check_lets_it(do, policy, reward, monkeypatch):
+def test_what_no_paper_combined_runs_when_the_check_lets_it(tmp_path, policy, reward):
     """Preference as reward, filtered, with macro actions: three papers in one recipe."""
-    found = RECIPES["ppo"]
-    more = slots(shape="preference", filter="best-and-worst", segment="ngram")
-    check_slots({**{p.slot: p for p in found.parts}, **more})
-    monkeypatch.setitem(RECIPES, "ppo", replace_parts(found, more))
-    _, result = do("ppo", model=policy, scorers={"reward": str(reward)}, **SMALL)
-    assert result.metrics["shape_saturated"] >= 0
-
-
-def replace_parts(found, more):
-    copy = object.__new__(type(found))
-    copy.__dict__.update(found.__dict__, parts=(*found.parts, *more.values()))
-    return copy
+    parts = {"shape": "preference", "filter": "best-and-worst", "segment": "ngram"}
+    spec = make_spec(tmp_path, "ppo", model=policy, scorers={"reward": str(reward)}, **SMALL)
+    spec = replace(spec, recipe=to_json("ppo", spec.recipe["knobs"], parts))
+    assert KINDS["fit"](open_job(spec)).metrics["shape_saturated"] >= 0

@@ -8,7 +8,7 @@ from django.urls import reverse
 from tests.frontend.lead_world import World, as_sent, finish_run, judge_all, make_world, set_running, start_run
 from training import paths
 from training.models import ModelVersion, Run, Snapshot
-from training.recipes import RECIPES
+from training.recipes import RECIPES, from_json
 from training.services import feeding, versions
 
 pytestmark = pytest.mark.django_db
@@ -202,3 +202,29 @@ def test_a_recipe_that_learns_from_scores_asks_which_model_gives_them(world: Wor
     run = Run.objects.get()
     assert run.inputs["scorers"] == {"reward": "org/reward", "cost": "org/cost"}
     assert run.recipe["knobs"]["cost_limit"] == -0.5 and run.snapshot and run.snapshot.view == "prompts"
+
+
+def test_a_recipe_with_other_parts_in_its_slots(world: World) -> None:
+    """One picker a slot; what does not go together is said before anything runs, and what does is kept with the run."""
+    reward = versions.register(campaign=world.campaign, kind="reward", path="org/reward", actor=world.lead)
+    client, page = world.client("lead"), new(world, "ppo")
+    html = client.get(page).content.decode()
+    assert all(f'name="part-{slot}"' in html for slot in ("combine", "shape", "filter", "kl", "advantage", "update"))
+    assert "preference: The chance of being preferred" in html and "Reward scale" not in html
+    chosen = {"part-shape": "preference", "part-filter": "best-and-worst", "part-segment": "ngram"}
+    with_parts = client.get(page, chosen)
+    assert "Reward scale" in with_parts.content.decode()
+    sent = {**as_sent(with_parts.context["form"]), "model": "other", "model_path": "org/base", **chosen}
+    refused = client.post(page, {**sent, "part-advantage": "leave-one-out"})
+    assert refused.status_code == 422 and "update/ppo needs returns" in refused.content.decode()
+    assert client.get(page, {"part-shape": "no-such"}).status_code == 422
+    assert not Run.objects.filter(recipe__name="ppo").exists()
+    response = client.post(page, {**sent, "reward": str(reward.pk), "reward_scale": "2"})
+    assert response.status_code == 302, response.content.decode()
+    run = Run.objects.get(recipe__name="ppo")
+    assert run.recipe["parts"]["segment"] == "ngram" and run.recipe["parts"]["constrain"] == ""
+    assert run.recipe["knobs"]["reward_scale"] == 2.0 and "tokens_each" in run.recipe["knobs"]
+    found, knobs = from_json(run.recipe)
+    assert [part.name for part in found.parts[:4]] == ["first", "preference", "best-and-worst", "fixed"]
+    assert knobs == run.recipe["knobs"]
+    assert "best-and-worst" in client.get(reverse("run", args=[run.pk])).content.decode()

@@ -51,6 +51,11 @@ def knob_json(knob: Knob) -> dict[str, Any]:
 class RunIn(serializers.Serializer):
     recipe = serializers.CharField(max_length=60)
     knobs = serializers.DictField(child=serializers.JSONField(), default=dict)
+    parts = serializers.DictField(
+        child=serializers.CharField(allow_blank=True, max_length=60),
+        default=dict,
+        help_text="Other parts in the slots of a recipe on the policy's own answers: slot → part, empty for none.",
+    )
     parent = serializers.IntegerField(  # type: ignore[assignment]
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the model version to start from."
     )

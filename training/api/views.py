@@ -19,8 +19,8 @@ from training import permissions
 from training.api import serializers as shapes
 from training.errors import Invalid
 from training.models import GateReport, ModelVersion, Run, Snapshot
+from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
-from training.recipes.base import recipe as find_recipe
 from training.services import promotion, runs, snapshots, traces, versions
 
 
@@ -64,7 +64,7 @@ class RunList(APIView):
 
 def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> Run:
     try:
-        recipe = find_recipe(given["recipe"])
+        recipe = assembled(given["recipe"], given["parts"])
         recipe.fill(given["knobs"])
     except RecipeError as error:
         raise Invalid(str(error), error.errors or {"recipe": [str(error)]}) from None
@@ -95,6 +95,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         snapshot=snapshot,
         inputs=inputs,
         seed=given["seed"],
+        parts=given["parts"],
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from training.recipes import combine, evaluate, loop, onpolicy, policy, reward, sampling
-from training.recipes.base import PARTS, RECIPES, Recipe, RecipeError, from_json, recipe
+from training.recipes.assembled import assembled, from_json
+from training.recipes.base import PARTS, RECIPES, Recipe, RecipeError, recipe
 
 __all__ = [
     "PARTS",
     "RECIPES",
     "Recipe",
     "RecipeError",
+    "assembled",
     "combine",
     "evaluate",
     "from_json",

@@ -204,13 +204,3 @@ def recipe(name: str) -> Recipe:
         hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(RECIPES))}."
         raise RecipeError(f"There is no recipe called {name}. {hint}")
     return found
-
-
-def from_json(stored: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
-    """Return the recipe and its filled knobs from what `Recipe.to_json` gave."""
-    found = recipe(stored["name"])
-    if stored.get("version") != found.version:
-        raise RecipeError(
-            f"This run was made with version {stored.get('version')} of {found.name}; this code has {found.version}."
-        )
-    return found, found.fill(stored.get("knobs"))

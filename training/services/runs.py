@@ -26,8 +26,8 @@ from annotation.told import Told, told
 from training import folder, launch, paths
 from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
-from training.recipes.base import RecipeError, from_json
-from training.recipes.base import recipe as find_recipe
+from training.recipes.assembled import assembled, from_json, to_json
+from training.recipes.base import RecipeError
 from training.recipes.spec import RunResult
 from training.services import messages, snapshots, versions
 
@@ -48,15 +48,18 @@ def create(
     seed: int = 0,
     round: Round | None = None,
     purpose: str = "",
+    parts: dict[str, str] | None = None,
 ) -> Run:
     """Return a queued run; a worker is woken once the transaction is committed.
+
+    `parts` puts others into the slots of a recipe on the policy's own answers than it has usually.
 
     The model comes from `parent` or ``inputs["model"]``, the data from `snapshot` or ``inputs["data"]``. A run of a
     round is made once per `purpose`: asked again, the one that is there comes back.
     """
     try:
-        found = find_recipe(recipe)
-        stored = found.to_json(knobs)
+        found = assembled(recipe, parts)
+        stored = to_json(recipe, knobs, parts)
     except RecipeError as error:
         raise Invalid(str(error), error.errors or {"recipe": [str(error)]}) from None
     inputs = dict(inputs or {})

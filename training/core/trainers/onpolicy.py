@@ -21,7 +21,7 @@ from training.core import backbone, distributed
 from training.core.batch import LossOutput
 from training.core.critic import Critic
 from training.core.experience import Experience
-from training.core.health import figures, health
+from training.core.health import figures
 from training.core.job import Job, RunError, Stopped
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash
@@ -43,6 +43,7 @@ from training.core.trainers.state import (
     tail_means,
 )
 from training.core.trainers.state import trainable as trainable_of
+from training.recipes.alarms import alarms
 from training.recipes.slots import AFTER_COMBINING, check_slots
 from training.recipes.spec import RunResult
 
@@ -188,7 +189,7 @@ def improve(
         model="model",
         metrics=metrics,
         counts=dict(tally.counts) | {"prompts": len(usable), "held_out": len(held)},
-        notes=learner.notes + health(finished_numbers(job.folder)),
+        notes=learner.notes + alarms(finished_numbers(job.folder)),
     )
 
 

@@ -13,8 +13,8 @@ from annotation.errors import AnnotationError
 from annotation.models import Campaign, User
 from training.errors import TrainingError
 from training.models import ModelVersion, Run, Snapshot
-from training.recipes.base import RecipeError
-from training.recipes.base import recipe as find_recipe
+from training.recipes.assembled import assembled
+from training.recipes.base import Recipe, RecipeError
 from training.services import execution, runs, snapshots, traces, versions
 
 FOLLOW_SECONDS = 1.0
@@ -37,6 +37,14 @@ class Command(BaseCommand):
         )
         parser.add_argument("--snapshot", type=int, help="id of the data; frozen now when left out")
         parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+        parser.add_argument(
+            "--scorer",
+            action="append",
+            default=[],
+            metavar="NAME=VERSION",
+            help="such as cost=reward-3; may be repeated",
+        )
+        parser.add_argument("--part", action="append", default=[], metavar="SLOT=PART", help="may be repeated")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--actor", help="username that the run is made for")
         parser.add_argument("--here", action="store_true", help="work in this process instead of waiting for a worker")
@@ -51,6 +59,8 @@ class Command(BaseCommand):
                 parent=options["parent"],
                 snapshot=options["snapshot"],
                 knob=options["knob"],
+                part=options["part"],
+                scorer=options["scorer"],
                 seed=options["seed"],
                 actor=options["actor"],
             )
@@ -130,6 +140,8 @@ def _create(
     parent: str | None,
     snapshot: int | None,
     knob: list[str],
+    part: list[str],
+    scorer: list[str],
     seed: int,
     actor: str | None,
 ) -> Run:
@@ -142,7 +154,9 @@ def _create(
     person = None if actor is None else User.objects.filter(username=actor).first()
     if actor is not None and person is None:
         raise CommandError(f"There is no person called {actor}.")
-    view = find_recipe(recipe).view
+    parts = dict(_pair(given, "--part SLOT") for given in part)
+    chosen = assembled(recipe, parts)
+    view = chosen.view
     data: Snapshot | None
     if snapshot is None:
         filters = {} if view == "prompts" else {"include_audit": False}
@@ -154,20 +168,30 @@ def _create(
     return runs.create(
         campaign=found,
         recipe=recipe,
-        knobs=dict(_pair(given) for given in knob),
+        knobs=dict(_pair(given, "--knob NAME") for given in knob),
         actor=person,
         parent=None if model else _parent(found, parent),
         snapshot=data,
-        inputs={"model": model} if model else {},
+        inputs=({"model": model} if model else {}) | _scorers(found, chosen, scorer),
         seed=seed,
+        parts=parts,
     )
 
 
-def _pair(given: str) -> tuple[str, str]:
+def _pair(given: str, form: str) -> tuple[str, str]:
     name, equals, value = given.partition("=")
     if not equals:
-        raise CommandError(f"Write --knob as NAME=VALUE, not {given}.")
+        raise CommandError(f"Write {form}=VALUE, not {given}.")
     return name.strip(), value.strip()
+
+
+def _scorers(campaign: Campaign, recipe: Recipe, given: list[str]) -> dict[str, Any]:
+    """Return the models that score, as inputs of the run; the reward model in use where none is named."""
+    named = {name: _parent(campaign, label).path for name, label in (_pair(one, "--scorer NAME") for one in given)}
+    in_use = versions.current(campaign, ModelVersion.Kind.REWARD)
+    if "reward" in recipe.scorers and in_use is not None:
+        named.setdefault("reward", in_use.path)
+    return {"scorers": named} if named and recipe.scorers else {}
 
 
 def _parent(campaign: Campaign, label: str | None) -> ModelVersion:

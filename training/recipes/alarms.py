@@ -1,0 +1,54 @@
+"""Signs of a run on a policy's own answers that goes wrong, in sentences that say what to try. Of its figures alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+
+def alarms(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each sign of a run that went wrong, with what to try; the thresholds are ours.
+
+    Signs after "Secrets of RLHF", arXiv:2307.04964, section 5.2: a policy that collapses is seen in KL, entropy and
+    length long before it is seen in the reward.
+    """
+    tail = lines[-max(1, len(lines) // 5) :]
+
+    def late(name: str) -> float | None:
+        values = [line[name] for line in tail if name in line]
+        return fmean(values) if values else None
+
+    said = []
+    first = lines[0].get("entropy") if lines else None
+    entropy, alike, clip = late("entropy"), late("groups_alike"), late("clip_share")
+    explained, ended, kl = late("explained_variance"), late("ended_share"), late("kl_per_token")
+    if first and entropy is not None and entropy < 0.1 * first:
+        said.append(
+            f"The policy has almost stopped varying: {entropy:.2f} nats per token, {first:.2f} at the start. Raise kl, "
+            "or lower learning_rate."
+        )
+    if kl is not None and kl > 1.0:
+        said.append(
+            f"The policy is {kl:.1f} nats per token from its reference, where a reward model knows little. Raise kl."
+        )
+    if alike is not None and alike > 0.8:
+        said.append(
+            f"In {alike:.0%} of the groups all rewards were alike, and nothing is learned from those. Raise "
+            "samples_per_prompt or temperature, or choose other prompts."
+        )
+    if clip is not None and clip > 0.3:
+        said.append(f"{clip:.0%} of the tokens were clipped. Lower learning_rate or passes.")
+    if explained is not None and explained < 0:
+        said.append("The critic was worse than none. Raise critic_warmup or critic_learning_rate.")
+    if ended is not None and ended < 0.5:
+        said.append(
+            f"Only {ended:.0%} of the answers came to an end. Raise max_new_tokens, or set missing_end_penalty above 0."
+        )
+    above = late("cost_above_limit")
+    if above is not None and above > 0:
+        said.append(
+            f"The mean cost is {above:.2g} above its limit. Give it more iterations, or raise multiplier_rate or "
+            "proportional; a limit may also be out of this policy's reach."
+        )
+    return said
