@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import orjson
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, TextField
+from django.db.models.functions import Cast
 from django.urls import reverse
 
 from annotation import aggregates, dataset_views, derived_rows, dialogues, reliability, suggestions
@@ -96,7 +98,7 @@ def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield line + "\n"
 
 
-def _by_id(found: QuerySet[Any], columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+def _by_id(found: QuerySet[Any], columns: Sequence[str]) -> Iterator[list[Sequence[Any]]]:
     """Yield lists of CHUNK rows of these columns, of which the first is the id, in the order of the ids.
 
     Not through one cursor: outside a transaction PostgreSQL would find all rows before it hands out the first, and
@@ -104,10 +106,35 @@ def _by_id(found: QuerySet[Any], columns: Sequence[str]) -> Iterator[list[tuple[
     that a judgement amended meanwhile does not come twice.
     """
     last, end = 0, found.order_by("-id").values_list("id", flat=True).first() or 0
-    rows = found.filter(id__lte=end).order_by("id").values_list(*columns)
+    texts = [place for place, name in enumerate(columns) if name.rpartition("__")[2] in _JSON]
+    meta = next((place for place in texts if columns[place].endswith("meta")), None)
+    picked = [Cast(name, TextField()) if place in texts else name for place, name in enumerate(columns)]
+    rows = found.filter(id__lte=end).order_by("id").values_list(*picked)
     while chunk := list(rows.filter(id__gt=last)[:CHUNK]):
-        yield chunk
+        yield [_read(row, texts, meta) for row in chunk]
         last = chunk[-1][0]
+
+
+# Columns of JSON. They are read as text and parsed here: by the field's own converter that takes most of an export.
+_JSON = {"payload", "shown_order", "behaviour", "content", "meta", "messages"}
+_LARGE = re.compile(r"\d{16}")
+
+
+def _read(row: tuple[Any, ...], texts: Sequence[int], meta: int | None) -> list[Any]:
+    values = list(row)
+    for place in texts:
+        text = values[place]
+        if text is None:
+            continue
+        # What was imported with an item may have whole numbers of more than 64 bits; elsewhere numbers are our own.
+        if place == meta and _LARGE.search(text):
+            values[place] = json.loads(text)
+            continue
+        try:
+            values[place] = orjson.loads(text)
+        except orjson.JSONDecodeError:  # half a character, which SQLite keeps
+            values[place] = json.loads(text)
+    return values
 
 
 class _Illustrated:
@@ -122,6 +149,12 @@ class _Illustrated:
 
     def content(self, content: Content) -> Content:
         return addressed(parts_of(content), self._address) if self._has_images else content
+
+    def answers(self, completions: Sequence[dict[str, Any]]) -> list[Content]:
+        """Return what the answers of an item say."""
+        if not self._has_images:
+            return [completion["text"] for completion in completions]
+        return [self.content(answer_of(completion)) for completion in completions]
 
     def prompt(self, messages: list[Message]) -> dict[str, Any]:
         """Return the columns of a prompt."""
@@ -188,7 +221,7 @@ def _judgements(
         _hash,
     ) in chain.from_iterable(_kept(chunk, filters, side_of) for chunk in _by_id(found, _COLUMNS)):
         feedback_kind = kind(kind_name)
-        texts = [illustrated.content(answer_of(completion)) for completion in content["completions"]]
+        texts = illustrated.answers(content["completions"])
         prompt = illustrated.prompt(content["messages"])
         origins = meta.get("origins") or [""] * len(texts)
         provenance = {
@@ -241,7 +274,7 @@ def _completions(content: dict[str, Any], texts: Sequence[Content], origins: Seq
     ]
 
 
-def _kept(chunk: list[tuple[Any, ...]], filters: Filters, side_of: Side) -> list[tuple[Any, ...]]:
+def _kept(chunk: list[Sequence[Any]], filters: Filters, side_of: Side) -> list[Sequence[Any]]:
     """Return the rows of `_COLUMNS` that pass what only a kind can tell, and the split. One statement at most."""
     if filters.split is not None:
         chunk = [row for row in chunk if side_of(row[-1]) == filters.split]
