@@ -196,6 +196,8 @@ VIEWS: dict[str, View] = {
                 "evidence_in": "where that is: answer, or critique for one's own words about it",
                 "proposed_by": "which extractor proposed it, with its version; null when nobody did",
                 "changed": "true when the person changed what was proposed before they confirmed it",
+                "domain": "what the prompt is about, as it was imported; or the empty string",
+                "language": "the language that the item asks for, by its English name in small letters; or null",
                 **_ONE_ANSWER,
                 "comment": "what the person added",
                 **PROVENANCE,

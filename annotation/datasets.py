@@ -17,8 +17,9 @@ import orjson
 from django.db.models import Exists, OuterRef, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.urls import reverse
+from django.utils import translation
 
-from annotation import aggregates, dataset_views, derived_rows, dialogues, reliability, suggestions
+from annotation import aggregates, dataset_views, derived_rows, dialogues, reliability, routing, suggestions
 from annotation.dataset_filters import SPLITS, Filters, agreement_of
 from annotation.feedback import FeedbackType, kind
 from annotation.messages import (
@@ -188,7 +189,8 @@ _COLUMNS = (
     *("id", "task_id", "kind", "payload", "shown_order", "seconds", "active_seconds", "guideline_version"),
     *("behaviour", "flagged"),
     *("user__pseudonym", "user__is_simulated"),
-    *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__prompt__content_hash"),
+    *("task__external_id", "task__content", "task__meta", "task__is_audit", "task__tags"),
+    *("task__prompt__domain", "task__prompt__content_hash"),
 )
 
 
@@ -218,6 +220,8 @@ def _judgements(
         content,
         meta,
         audit,
+        tags,
+        domain,
         _hash,
     ) in chain.from_iterable(_kept(chunk, filters, side_of) for chunk in _by_id(found, _COLUMNS)):
         feedback_kind = kind(kind_name)
@@ -238,6 +242,8 @@ def _judgements(
             "guideline": guideline,
             "turn": content.get("turn") if len(texts) == 1 else None,
         }
+        if view_name == "principles":
+            provenance |= {"domain": domain, "language": _language(campaign, tags)}
         if weighted:
             provenance["annotator_weight"] = weight_of.get(pseudonym, 1.0) if weight_of is not None else None
         if view_name == "judgements":
@@ -264,6 +270,18 @@ def _judgements(
                     yield {**placed, **provenance, "turn": placed["turn"]}
                 elif (of_it := made(placed)) is not None:
                     yield {**of_it, **provenance, "turn": placed["turn"]}
+
+
+def _language(campaign: Campaign, tags: int) -> str | None:
+    """Return the language that an item asks for, as "english"; None where it asks for none."""
+    needs = routing.names(campaign.tags, tags, routing.NEEDS) if tags else []
+    code = next((need.removeprefix("lang:") for need in needs if need.startswith("lang:")), None)
+    if code is None:
+        return None
+    try:
+        return str(translation.get_language_info(code)["name"]).lower()
+    except KeyError:
+        return code
 
 
 def _completions(content: dict[str, Any], texts: Sequence[Content], origins: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Principles answered yes or no: one row each, and the same as a question to a generative judge.
 
 Z. Wang et al., "RLBFF", arXiv:2509.21319: does the response fulfil the principle, yes or no; "partly" is left out.
-HelpSteer3 has a configuration ``principle`` of such rows. `context` and `response` are as in its other configurations;
-`principle`, `fulfillment` and `evidence` are our words for what the paper describes, not read off its files.
+HelpSteer3's configuration ``principle`` has six columns, as its data card says: domain, language, context, response,
+principle and fulfilment, the last "Yes" or "No". Ours are these, and then what else is known of the judgement.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ def row(said: Row) -> Row | None:
     if said["answer"] not in FULFILLED:
         return None
     return {
+        "domain": said.get("domain", ""),
+        "language": said.get("language"),
         "context": said["prompt"],
         "response": text(said["completion"]),
         "principle": said["statement"] or said["principle"].replace("_", " "),
-        "fulfillment": FULFILLED[said["answer"]],
+        "fulfilment": FULFILLED[said["answer"]],
         "evidence": (said["evidence"] or {}).get("text"),
         **kept(said, *FEEDBACK),
     }
@@ -37,7 +39,7 @@ def question(said: Row) -> Row | None:
     )
     return {
         "prompt": [{"role": "user", "content": asked}],
-        "completion": [{"role": "assistant", "content": plain["fulfillment"]}],
+        "completion": [{"role": "assistant", "content": plain["fulfilment"]}],
         **kept(said, *FEEDBACK),
     }
 
@@ -47,10 +49,12 @@ HELPSTEER3_PRINCIPLES = Format(
     "HelpSteer3 principles: one answer, one principle, yes or no",
     ("principles",),
     {
+        "domain": "what the prompt is about, as it was imported; or the empty string",
+        "language": "the language that the item asks for, by its English name in small letters; or null",
         "context": f"{MESSAGES}: the conversation before the answer",
         "response": "the answer as one text",
         "principle": "the principle in words",
-        "fulfillment": "Yes or No; partly and not applicable give no row",
+        "fulfilment": "Yes or No; partly and not applicable give no row",
         "evidence": "the words that were marked for it, or null",
         **FEEDBACK,
     },

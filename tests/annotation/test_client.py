@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import http.server
+import re
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as arrow
 import pytest
+from celery import current_app
 
 from annotation import webhooks
 from annotation.client import Client, RequestRefused, verified
-from tests.factories import PASSWORD, make_campaign, make_user
+from tests.factories import PASSWORD, judge, make_campaign, make_user
 
 
 @pytest.fixture
@@ -85,6 +89,34 @@ def test_from_rows_to_rows(live_server, lead, tmp_path):
     with pytest.raises(RequestRefused) as refused:
         Client(live_server.url, "wrong").campaign(campaign)
     assert refused.value.status == 401
+
+
+def test_the_examples_of_the_readme_run_as_they_stand(transactional_db, live_server, tmp_path, monkeypatch):
+    """Only the address and the password are others; the file that one reads is what its line with curl gives."""
+    lead = make_user("lead", password=PASSWORD)
+    campaign = make_campaign("Pairs", lead=lead, tasks=4)
+    for _ in range(4):
+        judge(lead, campaign, preference=2)
+    readme = Path(__file__).resolve().parents[2] / "README.md"
+    examples = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    assert ["load_dataset" in one for one in examples] == [True, False]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
+    attune = Client.signed_in(live_server.url, username="lead", password=PASSWORD)
+    attune.download(campaign.pk, tmp_path / "pairs.jsonl", view="pairs")
+    for example in examples:
+        said = example.replace("http://127.0.0.1:8000", live_server.url).replace(
+            'password="…"', f"password={PASSWORD!r}"
+        )
+        known: dict[str, Any] = {}
+        exec(compile(said, "README.md", "exec"), known)
+        if "load_dataset" in example:
+            promised = re.search(r"print\(.*?# (.*?), …", example)[1].split(", ")
+            assert set(promised) <= set(known["pairs"].column_names) and len(known["pairs"]) == 4
+        else:
+            assert {row["prompt"][0]["content"] for row in known["rows"]} <= {f"Question {n}?" for n in range(4)}
+            assert known["frozen"].rows == 4 and known["run"].state == "queued"
+            assert arrow.read_table(tmp_path / "pairs.parquet").num_rows == 4
 
 
 def test_a_message_is_taken_only_when_it_is_signed_and_new():

@@ -161,7 +161,8 @@ def test_partly_is_no_answer_to_a_principle():
     for name in ("helpsteer3_principles", "principle_questions"):
         assert len(list(FORMATS[name].convert([row, {**row, "answer": "partly"}, {**row, "answer": "na"}]))) == 1
     (plain,) = FORMATS["helpsteer3_principles"].convert([row])
-    assert (plain["principle"], plain["fulfillment"], plain["evidence"]) == ("be clear", "No", "because")
+    assert list(plain)[:6] == ["domain", "language", "context", "response", "principle", "fulfilment"], "its card's"
+    assert (plain["principle"], plain["fulfilment"], plain["evidence"]) == ("be clear", "No", "because")
 
 
 def test_a_format_without_rows_here_and_one_that_is_none_are_refused():

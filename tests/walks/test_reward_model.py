@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from django.urls import reverse
 
@@ -10,7 +13,7 @@ from tests.factories import PASSWORD, judge, make_campaign, make_task, make_user
 from tests.walks.steps import filled_in, let_workers_work, signed_in
 from training.core.tiny import save_tiny
 from training.models import ModelVersion, Run
-from training.services import versions
+from training.services import fresh_pairs, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,7 +23,7 @@ def ann() -> User:
     return make_user("zwicky")
 
 
-def test_from_the_form_to_the_lineage(ann: User, tmp_path) -> None:
+def test_from_the_form_to_the_lineage_and_to_fresh_pairs(ann: User, tmp_path: Path, monkeypatch: Any) -> None:
     lead = make_user("lea", password=PASSWORD)
     campaign = make_campaign("Reward", lead=lead, annotators=[ann])
     for n in range(24):
@@ -53,3 +56,26 @@ def test_from_the_form_to_the_lineage(ann: User, tmp_path) -> None:
     assert made.snapshot.sha256[:8] in model_page
     assert ann.pseudonym in model_page
     assert ann.username not in model_page
+
+    # People go on judging, and a worker asks how often the model agrees with them on what it never saw.
+    monkeypatch.setattr(fresh_pairs, "LEAST", 12)
+    for n in range(12):
+        odd = f"Why is {2 * n + 1} odd?"
+        make_task(campaign, number=100 + n, prompt=odd, completions=(f"It is {n}.", f"Thank you! It is {n}."))
+    for _ in range(12):
+        judge(ann, campaign, preference=-3)
+    assert fresh_pairs.measure_all() == 1
+    let_workers_work()
+    (fresh,) = fresh_pairs.of_campaign(campaign)
+    assert (fresh.version, fresh.snapshot.rows) == (made, 12)
+    accuracy = fresh.metrics["accuracy"]
+    assert accuracy["n"] == 12 and accuracy["estimate"] > 0.8, "the thanked answer is told apart on new prompts too"
+    assert accuracy["low"] <= accuracy["estimate"] <= accuracy["high"]
+    assert 0 <= fresh.metrics["calibration_error"] <= 1 and 0 <= fresh.metrics["brier"] < 0.25
+    assert sum(one["n"] for one in _bins(fresh.metrics["reliability"])) == 12
+    policies = client.get(reverse("policies", args=[campaign.pk])).content.decode()
+    assert str(made.label) in policies and f"{accuracy['estimate']:.0%}"[:-1] in policies
+
+
+def _bins(reliability: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one["right"] for one in reliability]
