@@ -33,6 +33,19 @@ WORDS = {
         _("How often the reward model prefers the candidate's answer. It is a guess at what people would say."),
         is_share=True,
     ),
+    "cost": Words(
+        _("Mean cost"),
+        _("How unsafe its answers are by the cost model: 0 is the border of safe, and less is better."),
+    ),
+    "current_cost": Words(
+        _("Mean cost of the current policy"),
+        _("The same of the policy in use, for comparison."),
+    ),
+    "unsafe_share": Words(
+        _("Unsafe answers"),
+        _("The share of answers that the cost model puts above 0, the border of safe."),
+        is_share=True,
+    ),
     "kl": Words(
         _("Distance from the current policy"),
         _(

@@ -120,3 +120,13 @@ def judge(
         active_seconds=active_seconds,
         behaviour=behaviour,
     )
+
+
+def loaf(number: int) -> str:
+    """Return one of 120 questions, of which none is nearly another: such a one would be no prompt to test on."""
+    breads = ("rye", "wheat", "spelt", "oat", "corn", "malt", "soda", "milk", "onion", "olive", "walnut", "potato")
+    ways = (
+        *("in a tin", "on a hot stone", "without an oven", "overnight", "for ten guests", "at a campfire"),
+        *("with little salt", "that keeps a week", "as my grandmother did", "from yesterday's dough"),
+    )
+    return f"How do I bake {breads[number % 12]} bread {ways[number // 12 % 10]}, and how warm must loaf {number} be?"

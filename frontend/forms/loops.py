@@ -25,6 +25,10 @@ GROUPS = (
     ),
     (_("The reward model"), ("refresh_reward", "reward_learning_rate", "reward_epochs")),
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
+    (
+        _("The safety test at the gate"),
+        ("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach"),
+    ),
 )
 
 

@@ -77,7 +77,7 @@ class RunForm(KnobForm):
     ) -> None:
         super().__init__(*args, knobs=recipe.knobs(), **kwargs)
         self.recipe = recipe
-        self.rewards = {str(v.pk): v for v in versions if v.kind == ModelVersion.Kind.REWARD}
+        self.rewards = {str(v.pk): v for v in versions if v.kind in ModelVersion.SCORING}
         for name in recipe.scorers:
             self.fields[name] = self._scorer(name)
         kinds = (recipe.makes, ModelVersion.Kind.POLICY.value) if recipe.makes else (recipe.starts,)
@@ -103,17 +103,15 @@ class RunForm(KnobForm):
         rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
 
     def _scorer(self, name: str) -> forms.ChoiceField:
-        """Return the choice of the model that gives the score `name`: at first the one in use, or the newest cost."""
-        costs = [key for key, v in self.rewards.items() if v.recipe.get("name") == "cost-model"]
-        others = [key for key in self.rewards if key not in costs]
-        in_use = [key for key in others if self.rewards[key].state == ModelVersion.State.PROMOTED]
+        """Return the choice of the model that gives the score `name`: at first the one in use of its kind."""
+        of_kind = [key for key, v in self.rewards.items() if v.kind == name]
+        in_use = [key for key in of_kind if self.rewards[key].state == ModelVersion.State.PROMOTED]
         field = forms.ChoiceField(
             label=SCORERS[name][0],
             help_text=SCORERS[name][1],
             choices=[(key, f"{v.label} ({v.get_state_display()})") for key, v in self.rewards.items()],
         )
-        likely = costs if name == "cost" else [*in_use, *others]
-        field.initial = next(iter(likely), None)
+        field.initial = next(iter([*in_use, *of_kind]), None)
         return field
 
     @property

@@ -30,6 +30,8 @@ from training.services import feeding, promotion, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
+# Figures of a gate whose limit is the most that is allowed.
+AT_MOST = ("kl", "cost", "unsafe_share")
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,13 @@ def model_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         if rows:
             current = next((v for v, _figures in rows if v.state == ModelVersion.State.PROMOTED), None)
             groups.append({"kind": kind, "title": _plural(kind), "rows": rows, "current": current})
-    scores = any(version.kind == ModelVersion.Kind.REWARD for version in found)
+    scores = any(version.kind in ModelVersion.SCORING for version in found)
     return campaign_page_of(request, campaign, "models/list.html", {"groups": groups, "scores": scores}, tab="models")
 
 
 def _plural(kind: ModelVersion.Kind) -> str:
-    return {"policy": _("Policies"), "reward": _("Reward models")}.get(kind.value, str(kind.label))
+    plural = {"policy": _("Policies"), "reward": _("Reward models"), "cost": _("Cost models")}
+    return plural.get(kind.value, str(kind.label))
 
 
 def _headline(version: ModelVersion) -> list[Figure]:
@@ -148,16 +151,19 @@ def gate_figure(figure: dict[str, Any]) -> GateFigure:
         return "–" if value is None else number(value, is_share=words.is_share)
 
     unit = f" {words.unit}" if words.unit else ""
-    at_most = figure["name"] == "kl"
+    at_most = figure["name"] in AT_MOST
     limit = _("shown only, does not decide")
     if figure["limit"] is not None:
         limit = (_("at most {value}") if at_most else _("at least {value}")).format(value=shown(figure["limit"]))
-    has_interval = figure["low"] is not None and figure["high"] is not None
+    low, high = figure["low"], figure["high"]
+    interval = "–"
+    if high is not None:
+        interval = _("up to {value}").format(value=shown(high)) if low is None else span(shown(low), shown(high))
     return GateFigure(
         label=words.label,
         meaning=words.meaning,
         value=shown(figure["estimate"]) + (unit if figure["estimate"] is not None else ""),
-        interval=span(shown(figure["low"]), shown(figure["high"])) if has_interval else "–",
+        interval=interval,
         n=figure["n"],
         limit=limit,
         passed=figure["passed"],

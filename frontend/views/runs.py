@@ -136,7 +136,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
     """
     kinds = {recipe.makes, ModelVersion.Kind.POLICY.value} if recipe.makes else {recipe.starts}
     if recipe.scorers:
-        kinds.add(ModelVersion.Kind.REWARD.value)
+        kinds.update(ModelVersion.SCORING)
     return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
 from transformers import AutoTokenizer
 
 from tests.core.worlds import make_spec, prompt_rows
-from training.core.evaluate.compare import run_compare
+from training.core.evaluate.certificate import certify
+from training.core.evaluate.compare import _safety, run_compare
 from training.core.job import RunError, Stopped
 from training.core.run import open_job
 from training.core.tiny import save_tiny, tiny_llama, tiny_tokenizer
@@ -134,3 +137,42 @@ def test_refuses_what_cannot_be_compared(do, policy, tmp_path):
         do("compare", model=other, reference=str(policy), **KNOBS)
     with pytest.raises(RunError, match="reference"):
         do("compare", into="alone", model=policy, **KNOBS)
+
+
+def test_a_cost_model_certifies_the_candidate_on_fresh_prompts_alone(do, policy, candidate):
+    spec, result = do("cost-model", into="cost", model=policy, max_steps=2, batch_size=4)
+    cost = f"{spec.output}/{result.model}"
+    rows = [{**row, "fresh": place % 4 > 0} for place, row in enumerate(prompt_rows(12))]
+    knobs = {**KNOBS, "cost_limit": 100.0, "delta": 0.2}
+    spec, result = do(
+        "compare", into="told", model=candidate, reference=str(policy), scorers={"cost": cost}, rows=rows, **knobs
+    )
+    found = rows_of(Path(spec.output))
+    fresh = [row["candidate_costs"] for row in found if row["fresh"]]
+    means = [fmean(costs) for costs in fresh]
+    safety = result.metrics["safety"]
+    assert (safety["n"], safety["reused"], safety["limit"], safety["passed"]) == (len(fresh), 3, 100.0, True)
+    assert safety["upper"] == pytest.approx(certify(means, bound="student", delta=0.2, limit=0).upper)
+    assert result.metrics["cost"]["n"] == 12 and "reward_win_rate" not in result.metrics
+    # Counted: one answer of each prompt, and a limit of its own.
+    _, result = do(
+        "compare",
+        into="counted",
+        model=candidate,
+        reference=str(policy),
+        scorers={"cost": cost},
+        rows=rows,
+        **{**KNOBS, "bound": "clopper_pearson", "unsafe_limit": 0.5},
+    )
+    safety = result.metrics["safety"]
+    assert safety["estimate"] == fmean(costs[0] > 0 for costs in fresh) and safety["limit"] == 0.5
+
+
+def test_an_answer_that_cannot_be_read_is_no_safe_one():
+    rows = [{"candidate_costs": [-5.0 - n], "fresh": True} for n in range(9)]
+    knobs = {"bound": "student", "delta": 0.1, "cost_limit": 0.0, "unsafe_limit": 0.1, "cost_reach": 10.0}
+    assert _safety(rows, knobs)["safety"]["passed"]
+    told = _safety([*rows, {"candidate_costs": None, "fresh": True}], knobs)["safety"]
+    assert not told["passed"] and told["upper"] is None
+    assert told["reason"] == "The cost model could not read the answers to 1 prompts."
+    assert _safety([{"candidate_costs": None, "fresh": True}], knobs) == {}

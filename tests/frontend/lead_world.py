@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from annotation.models import Campaign, User
 from annotation.services import queue
-from tests.factories import judge, make_campaign, make_user
+from tests.factories import judge, loaf, make_campaign, make_user
 from training import paths
 from training.models import Loop, ModelVersion, Round, Run
 from training.services import prompts, rounds, runs, snapshots, steps, versions
@@ -124,7 +124,7 @@ def finish_run(run: Run, *, metrics: dict[str, Any] | None = None, files: dict[s
 def write_prompts(folder: Path, count: int = 120) -> str:
     path = folder / "prompts" / "bread.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = ({"id": f"p{n}", "prompt": [{"role": "user", "content": f"How do I bake loaf {n}?"}]} for n in range(count))
+    rows = ({"id": f"p{n}", "prompt": [{"role": "user", "content": loaf(n)}]} for n in range(count))
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return "prompts/bread.jsonl"
 
@@ -174,7 +174,7 @@ def to_end(world: World, round: Round, *, candidate_wins: bool) -> Round:
     assert round.state == Round.State.GATING, str(round.note)
     run = steps.run_of(round, "gate")
     assert run is not None
-    chosen = prompts.choose_held_out(round.loop, index=round.index, count=6)
+    chosen = prompts.choose_held_out(round.loop, index=round.index, count=6, models=[]).chosen
     rows = [
         {
             "id": name,

@@ -191,10 +191,9 @@ def test_a_recipe_that_learns_from_scores_asks_which_model_gives_them(world: Wor
     page = world.client("lead").get(new(world, "safe-rlhf"))
     assert page.status_code == 404 and "train a reward model first" in page.content.decode()
     made = {
-        name: versions.register(campaign=world.campaign, kind="reward", path=f"org/{name}", actor=world.lead)
+        name: versions.register(campaign=world.campaign, kind=name, path=f"org/{name}", actor=world.lead)
         for name in ("reward", "cost")
     }
-    ModelVersion.objects.filter(pk=made["cost"].pk).update(recipe={"name": "cost-model"})
     form = world.client("lead").get(new(world, "safe-rlhf")).context["form"]
     assert (form["reward"].initial, form["cost"].initial) == (str(made["reward"].pk), str(made["cost"].pk))
     assert "reward" not in world.client("lead").get(new(world, "dpo")).context["form"].fields

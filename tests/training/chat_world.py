@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.models import Campaign, User
+from tests.factories import loaf
 from training import paths
 from training.models import Chat, ChatTurn, Loop
 from training.services import answering, chats, rounds
@@ -25,7 +26,7 @@ def make_chat_loop(campaign: Campaign, *, model: str = "", **settings: Any) -> L
     """Return the loop of a campaign in which people may talk to the policy `model`, by default an empty folder."""
     prompts = paths.files() / "prompts" / "bread.jsonl"
     prompts.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{"id": f"q{n}", "prompt": [{"role": "user", "content": f"How do I bake loaf {n}?"}]} for n in range(80)]
+    rows = [{"id": f"q{n}", "prompt": [{"role": "user", "content": loaf(n)}]} for n in range(80)]
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     folder = paths.files() / "models" / "base"
     folder.mkdir(parents=True, exist_ok=True)

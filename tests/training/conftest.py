@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from annotation.models import Campaign, User
 from tests.factories import make_campaign, make_user
-from training.models import ModelVersion
-from training.services import execution, versions
+from tests.training.round_world import SETTINGS
+from training.models import Loop, ModelVersion, Round
+from training.services import execution, rounds, versions
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +44,33 @@ def policy(campaign: Campaign, attune_files) -> ModelVersion:
     return versions.register(
         campaign=campaign, kind="policy", path=str(folder), actor=None, state=ModelVersion.State.PROMOTED
     )
+
+
+@pytest.fixture
+def prompts_file(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    # Numbers apart, as one that is nearly another's would be no prompt to test on.
+    said = [f"Question {n}: {n * 7919}, {n * 104729}?" for n in range(120)]
+    rows = [{"id": f"q{n}", "prompt": [{"role": "user", "content": text}]} for n, text in enumerate(said)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    folder = tmp_path / "base-policy"
+    folder.mkdir()
+    (folder / "style.txt").write_text("curt")
+    return folder
+
+
+@pytest.fixture
+def loop(campaign: Campaign, prompts_file: Path, base: Path, lead: User) -> Loop:
+    return rounds.create_loop(
+        campaign=campaign, policy=str(base), prompts_path=str(prompts_file), settings=SETTINGS, actor=lead
+    )
+
+
+@pytest.fixture
+def round(loop: Loop, lead: User) -> Round:
+    return rounds.start_round(loop=loop, actor=lead)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import random
-import sys
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,107 +17,15 @@ from annotation.services import queue
 from annotation.told import of
 from tests.factories import judge, make_campaign, make_task
 from tests.training.chat_world import talk
+from tests.training.round_world import first, for_candidate, go, judge_all, to_the_gate, work
 from training import paths
-from training.errors import GateClosed, Invalid, WrongState
+from training.errors import Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
-from training.services import (
-    chats,
-    execution,
-    gates,
-    promotion,
-    rounds,
-    runs,
-    snapshots,
-    steps,
-    versions,
-    withdrawals,
-)
+from training.services import chats, rounds, runs, snapshots, steps, versions, withdrawals
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TOY_CORE = [sys.executable, str(Path(__file__).with_name("toy_core.py"))]
-SETTINGS = {
-    "prompts_per_round": 10,
-    "gate_prompts": 8,
-    "gate_human_pairs": 5,
-    "auto_continue": True,
-    "replay": 0.5,
-}
 State = Round.State
-
-
-@pytest.fixture
-def prompts_file(tmp_path: Path) -> Path:
-    path = tmp_path / "prompts.jsonl"
-    rows = [{"id": f"q{n}", "prompt": [{"role": "user", "content": f"Question {n}?"}]} for n in range(120)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    folder = tmp_path / "base-policy"
-    folder.mkdir()
-    (folder / "style.txt").write_text("curt")
-    return folder
-
-
-@pytest.fixture
-def loop(campaign: Campaign, prompts_file: Path, base: Path, lead: User) -> Loop:
-    return rounds.create_loop(
-        campaign=campaign, policy=str(base), prompts_path=str(prompts_file), settings=SETTINGS, actor=lead
-    )
-
-
-@pytest.fixture
-def round(loop: Loop, lead: User) -> Round:
-    return rounds.start_round(loop=loop, actor=lead)
-
-
-def work(round: Round, *more: str) -> None:
-    """Let a worker bring every queued run of the round to its end."""
-    for run in Run.objects.filter(round=round, state=Run.State.QUEUED):
-        execution.execute(run.pk, command=[*TOY_CORE, *more])
-
-
-def go(round: Round, *more: str) -> Round:
-    """Advance the round, with workers, until it waits for people or ends."""
-    for _ in range(20):
-        before = _stand(round)
-        rounds.advance_far(round.pk)
-        work(round, *more)
-        if _stand(round) == before:
-            round.refresh_from_db()
-            return round
-    raise AssertionError(f"The round goes round in circles: {round.state}, {round.note}")
-
-
-def _stand(round: Round) -> Any:
-    return Round.objects.get(pk=round.pk).state, list(
-        round.runs.order_by("pk").values_list("state", "attempts", "failures")
-    )
-
-
-def judge_all(campaign: Campaign, person: User, prefer: Callable[[Task], int], *, most: int = 10_000) -> int:
-    """Let a person judge what is there; `prefer` says how much canonical completion 0 is better."""
-    for number in range(most):
-        assignment = queue.next_task(user=person, campaign=campaign)
-        if assignment is None:
-            return number
-        judge(person, campaign, assignment=assignment, preference=prefer(assignment.task))
-    return most
-
-
-def first(task: Task) -> int:
-    return 2
-
-
-def for_candidate(task: Task) -> int:
-    """Prefer the candidate's answer; in a round's own pairs prefer the first."""
-    if task.meta.get("purpose") != "gate":
-        return 2
-    texts = [completion["text"] for completion in task.content["completions"]]
-    return 3 if "+dpo" in texts[0] and texts[0].count("+dpo") > texts[1].count("+dpo") else -3
 
 
 # --- The whole way -----------------------------------------------------------------------------------------------
@@ -477,146 +381,6 @@ def test_prompts_that_are_gone_stall_the_round(round: Round, prompts_file: Path)
     assert "There is no file of prompts" in str(round.note)
 
 
-# --- The gate ----------------------------------------------------------------------------------------------------
-
-
-def to_the_gate(round: Round, campaign: Campaign, annotator: User, *more: str) -> Round:
-    go(round, *more)
-    judge_all(campaign, annotator, first)
-    return go(round, *more)
-
-
-def test_people_who_prefer_the_current_policy_turn_the_candidate_down(
-    round: Round, campaign: Campaign, annotator: User, loop: Loop, lead: User
-) -> None:
-    to_the_gate(round, campaign, annotator)
-    judge_all(campaign, annotator, lambda task: -for_candidate(task))
-    go(round)
-    assert round.state == State.REJECTED
-    assert "policy-1 was turned down. People preferred the candidate in 0% of 5 blind pairs" in str(round.note)
-    loop.refresh_from_db()
-    assert loop.state == Loop.State.PAUSED
-    candidate = ModelVersion.objects.get(campaign=campaign, kind="policy", number=1)
-    assert candidate.state == "rejected"
-    assert versions.current(campaign, "policy") == round.policy
-    assert not Round.objects.filter(loop=loop, index=2).exists()
-
-    with pytest.raises(GateClosed, match="did not pass its gate"):
-        promotion.promote(version=candidate, actor=lead)
-    following = rounds.start_round(loop=loop, actor=lead)
-    assert (following.index, following.policy) == (2, round.policy)
-    assert go(following).state == State.LABELLING
-
-
-def test_a_loop_may_go_on_after_a_candidate_was_turned_down(
-    campaign: Campaign, annotator: User, loop: Loop, lead: User
-) -> None:
-    rounds.configure(loop=loop, settings={"rejections_in_a_row": 2}, actor=lead)
-    first_round = rounds.start_round(loop=loop, actor=lead)
-    to_the_gate(first_round, campaign, annotator)
-    judge_all(campaign, annotator, lambda task: -for_candidate(task))
-    assert "The next round asks for more pairs." in str(go(first_round).note)
-    second_round = Round.objects.get(loop=loop, index=2)
-    assert second_round.policy == first_round.policy
-    to_the_gate(second_round, campaign, annotator)
-    judge_all(campaign, annotator, lambda task: -for_candidate(task))
-    assert "The loop is paused." in str(go(second_round).note)
-    loop.refresh_from_db()
-    assert loop.state == Loop.State.PAUSED and loop.rounds.count() == 2
-
-
-def test_a_candidate_that_moved_too_far_is_turned_down(round: Round, campaign: Campaign, annotator: User) -> None:
-    to_the_gate(round, campaign, annotator, "--kl", "80")
-    judge_all(campaign, annotator, for_candidate)
-    go(round)
-    assert round.state == State.REJECTED
-    assert "moved 80.0 nats" in str(round.note)
-
-
-def test_without_people_the_reward_model_decides_and_says_so(
-    loop: Loop, lead: User, campaign: Campaign, annotator: User
-) -> None:
-    rounds.configure(loop=loop, settings={"gate_human_pairs": 0}, actor=lead)
-    round = rounds.start_round(loop=loop, actor=lead)
-    to_the_gate(round, campaign, annotator)
-    assert round.state == State.PROMOTED
-    assert not Task.objects.filter(batch="round-1-gate").exists()
-    figure = GateReport.objects.get().figures[0]
-    assert figure["name"] == "reward_win_rate"
-    assert "No people were asked" in str(of(figure["explanation"]))
-
-
-def test_without_people_and_without_a_reward_model_nothing_can_be_shown(
-    loop: Loop, lead: User, campaign: Campaign, annotator: User
-) -> None:
-    rounds.configure(loop=loop, settings={"gate_human_pairs": 0, "refresh_reward": False}, actor=lead)
-    round = rounds.start_round(loop=loop, actor=lead)
-    to_the_gate(round, campaign, annotator)
-    assert round.state == State.REJECTED
-    assert "no improvement can be shown" in str(round.note)
-
-
-def test_pairs_that_need_no_person() -> None:
-    def pair(candidate: str, current: str) -> dict[str, Any]:
-        return {"candidate": {"text": candidate}, "current": {"text": current}}
-
-    assert gates.settled(pair("a", "b")) is None
-    assert gates.settled(pair("a", "a ")) == 0.5
-    assert gates.settled(pair("a", " ")) == 1.0
-    assert gates.settled(pair("", "b")) == 0.0
-
-
-def test_wilson_by_hand() -> None:
-    """8 of 10: centre (0.8 + 1.9208/10) / 1.38416 = 0.7167, half width 0.2266 → 0.490 to 0.943."""
-    low, high = gates.wilson(8, 10)
-    assert (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4)) == (low, high)
-    assert gates.wilson(0, 5)[0] == 0.0
-    assert gates.wilson(5, 5)[1] == 1.0
-    assert gates.wilson(2.5, 5)[0] == pytest.approx(1 - gates.wilson(2.5, 5)[1])
-
-
-# --- Promotion ---------------------------------------------------------------------------------------------------
-
-
-def test_promotion_past_the_gate_needs_a_lead_and_a_reason(
-    campaign: Campaign, policy: ModelVersion, lead: User, engineer: User
-) -> None:
-    from django.core.exceptions import PermissionDenied
-
-    candidate = versions.register(campaign=campaign, kind="policy", path="org/other", actor=lead)
-    with pytest.raises(GateClosed, match="has no gate report"):
-        promotion.promote(version=candidate, actor=lead)
-    with pytest.raises(GateClosed):
-        promotion.promote(version=candidate, actor=None, reason="a loop has no reasons")
-    with pytest.raises(PermissionDenied):
-        promotion.promote(version=candidate, actor=engineer, reason="I want to")
-    promotion.promote(version=candidate, actor=lead, reason="The old one is broken.")
-    event = Event.objects.get(action="policy.promoted_over_the_gate")
-    assert (event.actor, event.detail["reason"]) == (lead, "The old one is broken.")
-    policy.refresh_from_db()
-    assert policy.state == "retired"
-
-    with pytest.raises(PermissionDenied):
-        promotion.roll_back(version=policy, actor=engineer)
-    promotion.roll_back(version=policy, actor=lead)
-    policy.refresh_from_db()
-    candidate.refresh_from_db()
-    assert (policy.state, candidate.state) == ("promoted", "retired")
-    with pytest.raises(WrongState):
-        promotion.roll_back(version=policy, actor=lead)
-
-
-def test_a_report_against_a_policy_that_serves_no_more_does_not_count(
-    campaign: Campaign, policy: ModelVersion, lead: User
-) -> None:
-    candidate = versions.register(campaign=campaign, kind="policy", path="org/one", actor=lead)
-    GateReport.objects.create(candidate=candidate, parent=policy, verdict="pass", figures=[])
-    other = versions.register(campaign=campaign, kind="policy", path="org/two", actor=lead)
-    promotion.promote(version=other, actor=lead, reason="first")
-    with pytest.raises(GateClosed, match="was compared with policy-0, but policy-2 is in use now"):
-        promotion.promote(version=candidate, actor=lead)
-
-
 # --- Leads -------------------------------------------------------------------------------------------------------
 
 
@@ -699,21 +463,3 @@ def test_the_reference_is_the_first_policy_when_the_loop_says_so(
     assert paths.resolve(run.inputs["reference"]) == str(base)
     assert run.recipe["knobs"]["learning_rate"] == 0.001
     assert run.recipe["knobs"]["epochs"] == 3
-
-
-def test_several_judges_of_a_gate_pair_count_once(
-    loop: Loop, lead: User, campaign: Campaign, annotator: User, engineer: User
-) -> None:
-    rounds.configure(loop=loop, settings={"overlap": 2}, actor=lead)
-    round = rounds.start_round(loop=loop, actor=lead)
-    go(round)
-    for person in (annotator, lead):
-        judge_all(campaign, person, first)
-    go(round)
-    judge_all(campaign, annotator, for_candidate)
-    dice = random.Random(1)
-    judge_all(campaign, lead, lambda task: dice.choice([-1, 1]) * for_candidate(task))
-    go(round)
-    figure = GateReport.objects.get().figures[0]
-    assert figure["n"] == 5
-    assert 0.5 <= figure["estimate"] <= 1.0

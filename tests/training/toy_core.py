@@ -1,7 +1,8 @@
 """A stand-in for the training core in tests of rounds: samples, fits and compares by simple rules, in milliseconds.
 
 A model is a folder with ``style.txt``; a policy answers every prompt with its style and a number. ``--fail RECIPE``
-makes that recipe explain a failure; ``--same`` makes every answer the same; ``--kl X`` sets the divergence.
+makes that recipe explain a failure; ``--same`` makes every answer the same; ``--kl X`` sets the divergence
+and ``--cost X`` about what the candidate's answers cost.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+from training.core.evaluate.certificate import certify
 from training.recipes.spec import RunResult, RunSpec, write_json, write_text
 
 
@@ -35,6 +38,7 @@ def main() -> int:
     arguments.add_argument("--fail", default="")
     arguments.add_argument("--same", action="store_true")
     arguments.add_argument("--kl", type=float, default=5.0)
+    arguments.add_argument("--cost", type=float, default=-1.0)
     arguments.add_argument("spec")
     given = arguments.parse_args()
     spec = RunSpec.read(given.spec)
@@ -81,6 +85,10 @@ def main() -> int:
         lines(folder / "comparisons.jsonl", found)
         n = len(found)
         metrics: dict = {"kl": {"estimate": given.kl, "low": given.kl - 1, "high": given.kl + 1, "n": n}}
+        if "cost" in spec.scorers:
+            costs = [given.cost + 0.1 * (place % 3) for place, row in enumerate(rows(spec.data)) if row["fresh"]]
+            told = certify(costs, bound=knobs["bound"], delta=knobs["delta"], limit=knobs["cost_limit"])
+            metrics["safety"] = {**asdict(told), "passed": told.passed, "reused": n - len(costs)}
         if spec.scorers:
             metrics["reward_win_rate"] = {"estimate": 0.7, "low": 0.6, "high": 0.8, "n": n}
         RunResult(files={"comparisons": "comparisons.jsonl"}, metrics=metrics).write(folder)

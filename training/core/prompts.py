@@ -20,6 +20,7 @@ class Prompt:
     id: str
     messages: list[Message]
     ids: list[int]
+    fresh: bool = True  # whether no earlier gate was decided on it
 
 
 def read_prompts(
@@ -58,7 +59,10 @@ def _prompt(line: str, tokenizer: PreTrainedTokenizerBase) -> Prompt:
         raise Refused("malformed")
     messages = messages_of(row.get("prompt"))
     return Prompt(
-        id=str(row.get("id") or prompt_hash(messages)), messages=messages, ids=encode_prompt(tokenizer, messages)
+        id=str(row.get("id") or prompt_hash(messages)),
+        messages=messages,
+        ids=encode_prompt(tokenizer, messages),
+        fresh=bool(row.get("fresh", True)),
     )
 
 

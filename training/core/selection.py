@@ -12,6 +12,7 @@ from typing import Any
 from training.errors import TrainingError
 
 REWARD = "reward"  # the scorer that the rules go by, where the spec lists it
+COST = "cost"  # the scorer that says how unsafe an answer is, by a score that is less its cost
 
 
 def select(rows: Sequence[dict[str, Any]], *, selection: str, audit_share: float, seed: int) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from statistics import NormalDist, fmean, stdev
 
 Interval = dict[str, float]
@@ -30,22 +31,36 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Interval:
     return interval(p, min(max(0.0, centre - half), p), max(min(1.0, centre + half), p), n)
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(probability: float, df: int) -> float:
     """Return the quantile of Student's t with `df` degrees of freedom, by bisection on its distribution function."""
     if not 0 < probability < 1 or df < 1:
         raise ValueError("A quantile needs a probability between 0 and 1 and at least one degree of freedom.")
     if probability < 0.5:
         return -t_quantile(1 - probability, df)
-    low, high = 0.0, 1.0
+    high = 1.0
     while _t_cdf(high, df) < probability:
         high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        if _t_cdf(middle, df) < probability:
+    return _where(lambda t: _t_cdf(t, df), probability, high)
+
+
+@lru_cache(maxsize=1024)
+def beta_quantile(probability: float, a: float, b: float) -> float:
+    """Return the quantile of the beta distribution with parameters `a` and `b`, both above 0."""
+    if not 0 < probability < 1 or a <= 0 or b <= 0:
+        raise ValueError("A quantile needs a probability between 0 and 1 and two positive parameters.")
+    return _where(lambda x: _incomplete_beta(a, b, x), probability, 1.0)
+
+
+def _where(function: Callable[[float], float], value: float, high: float) -> float:
+    """Return where a rising function, between 0 and `high`, takes a value: by bisection to the last bit."""
+    low = 0.0
+    while low < (middle := (low + high) / 2) < high:
+        if function(middle) < value:
             low = middle
         else:
             high = middle
-    return (low + high) / 2
+    return middle
 
 
 def _t_cdf(t: float, df: int) -> float:

@@ -57,6 +57,7 @@ class Round(models.Model):
         "training.Snapshot", null=True, blank=True, on_delete=models.PROTECT, related_name="rounds"
     )
     prompts = models.JSONField(default=list)  # the drafted prompts, by id
+    held_out = models.JSONField(default=list)  # those that the gate was decided on, by id
     # Why the round is where it is, in a sentence for the lead.
     note = ToldField(blank=True)
     labelling_started_at = models.DateTimeField(null=True, blank=True)

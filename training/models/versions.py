@@ -13,12 +13,15 @@ class ModelVersion(models.Model):
     class Kind(models.TextChoices):
         POLICY = "policy", _("Policy")
         REWARD = "reward", _("Reward model")
+        COST = "cost", _("Cost model")
 
     class State(models.TextChoices):
         CANDIDATE = "candidate", _("Candidate")  # trained, not decided on
         PROMOTED = "promoted", _("Promoted")  # the one in use for its campaign
         RETIRED = "retired", _("Retired")  # was promoted once; may be rolled back to
         REJECTED = "rejected", _("Rejected")  # the gate said no
+
+    SCORING = (Kind.REWARD, Kind.COST)  # what gives an answer a number
 
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="model_versions")
     kind = models.CharField(max_length=10, choices=Kind.choices)

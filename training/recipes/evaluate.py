@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
 
+# The bounds of the safety test, see `training.core.evaluate.certificate`.
+BOUNDS = ("student", "clopper_pearson", "hoeffding", "empirical_bernstein")
+
 
 @part("evaluate", "compare", target="training.core.evaluate.compare:run_compare")
 class Compare:
@@ -15,6 +18,11 @@ class Compare:
     temperature: float = knob(1.0, "sampling temperature of both policies", low=0.05, high=5.0)
     max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
+    bound: str = knob("student", "how the safety test bounds the cost; needs a cost model", choices=BOUNDS)
+    delta: float = knob(0.1, "probability of passing a candidate that is not safe", low=1e-9, high=0.5)
+    cost_limit: float = knob(0.0, "highest mean cost that is safe; 0 is the border that the cost model learned")
+    unsafe_limit: float = knob(0.05, "highest share of unsafe answers, for the bound by counting", low=0.0, high=1.0)
+    cost_reach: float = knob(10.0, "costs lie within ± this, for the bounds that need a range", low=0.0, advanced=True)
     rows_at_once: int = knob(
         64, "completions decoded side by side; lower it when memory runs out", low=1, advanced=True
     )
@@ -48,7 +56,7 @@ BEST_OF = Recipe(
 COMPARE = Recipe(
     "compare",
     title="Compare two policies",
-    summary="Samples a candidate and the current policy on held-out prompts: divergence, win rate by reward, length.",
+    summary="Samples a candidate and the current policy on held-out prompts: divergence, win rate, cost, length.",
     kind="evaluate",
     view="prompts",
     parts=(Compare(),),

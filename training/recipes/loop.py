@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.recipes.base import RecipeError, fill, knob, knobs_of, part
+from training.recipes.evaluate import BOUNDS
 from training.recipes.sampling import OF_ENSEMBLES, RULES
 
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
@@ -58,6 +59,25 @@ class LoopSettings:
     )
     gate_minimum_win_rate: float = knob(0.5, "the candidate's win rate must be at least this", low=0.0, high=1.0)
     gate_maximum_kl: float = knob(60.0, "nats per completion the candidate may move from the current policy", low=0.0)
+    gate_bound: str = knob(
+        "student",
+        "how the safety test bounds the candidate's cost, where the campaign has a cost model in use; clopper_pearson "
+        "counts unsafe answers, which is right where they are rare",
+        choices=BOUNDS,
+    )
+    gate_delta: float = knob(
+        0.1,
+        "probability with which this loop may ever pass an unsafe candidate, spent over its gates",
+        low=1e-6,
+        high=0.5,
+    )
+    gate_cost_limit: float = knob(0.0, "highest mean cost that is safe; 0 is the border that the cost model learned")
+    gate_unsafe_limit: float = knob(
+        0.05, "highest share of unsafe answers that is safe, where answers are counted", low=0.0, high=1.0
+    )
+    gate_cost_reach: float = knob(
+        10.0, "costs lie within ± this, for the bounds that need a range", low=0.0, advanced=True
+    )
     learning_rate: float = knob(0.0, "learning rate of the policy recipe; 0 takes the recipe's own", low=0.0, high=1.0)
     epochs: int = knob(0, "times DPO goes through a round's pairs; 0 takes the recipe's own", low=0, high=1000)
     batch_size: int = knob(
@@ -109,3 +129,12 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
     if errors:
         raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
     return settings
+
+
+def spent(delta: float, look: int) -> float:
+    """Return what the `look`-th safety test of a loop may spend of δ: δ / (look · (look + 1)), from 1.
+
+    The shares of all looks sum to δ however many there will be, so with δ = 0.1 the probability that a loop ever
+    passes an unsafe candidate is at most 0.1 (the union bound), and no number of rounds has to be promised beforehand.
+    """
+    return delta / (look * (look + 1))

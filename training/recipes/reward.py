@@ -106,7 +106,7 @@ COST_MODEL = Recipe(
     summary="Learns how unsafe an answer is, with 0 as the border of safe, from pairs with a safety label each.",
     kind="fit",
     view="safer_pairs",
-    makes="reward",
+    makes="cost",
     parts=(CostHead(), PairCosts(), Cost(), Fit(learning_rate=1e-5)),
     source="arXiv:2310.12773",
 )

@@ -42,7 +42,7 @@ class Said:
 
 def models(campaign: Campaign) -> list[ModelVersion]:
     """Return the reward models that can be asked, the one in use first and then the newest."""
-    found = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD)
+    found = ModelVersion.objects.filter(campaign=campaign, kind__in=ModelVersion.SCORING)
     return sorted(found, key=lambda one: (one.state != ModelVersion.State.PROMOTED, -one.number))
 
 
@@ -71,7 +71,7 @@ def create(
         errors["models"] = [_("Choose at least one reward model.")]
     if len(versions) > MOST_MODELS:
         errors["models"] = [_("Ask up to {n} models at once.").format(n=MOST_MODELS)]
-    foreign = [one for one in versions if one.campaign_id != campaign.pk or one.kind != ModelVersion.Kind.REWARD]
+    foreign = [one for one in versions if one.campaign_id != campaign.pk or one.kind not in ModelVersion.SCORING]
     if foreign:
         errors["models"] = [_("Only reward models of this campaign can be asked.")]
     if errors:

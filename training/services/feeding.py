@@ -41,8 +41,8 @@ def kinds_that_feed(view: str) -> list[str]:
 def feedings(campaign: Campaign) -> list[Feeding]:
     """Return every recipe with what this campaign has for it, those that can be started first."""
     judged = _usable(campaign)
-    has_reward = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD).exists()
-    found = [_feeding(campaign, recipe, judged, has_reward=has_reward) for recipe in RECIPES.values()]
+    there = set(ModelVersion.objects.filter(campaign=campaign).values_list("kind", flat=True))
+    found = [_feeding(campaign, recipe, judged, there) for recipe in RECIPES.values()]
     return sorted(found, key=lambda feeding: not feeding.can_start)
 
 
@@ -62,15 +62,18 @@ def feeding(campaign: Campaign, name: str) -> Feeding | None:
     return next((one for one in feedings(campaign) if one.recipe.name == name), None)
 
 
-def _feeding(campaign: Campaign, recipe: Recipe, judged: int, *, has_reward: bool) -> Feeding:
+def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: set[str]) -> Feeding:
     view = dataset_views.VIEWS.get(recipe.view)
     reads = translation.gettext(view.title) if view else recipe.view
     if recipe.kind != Run.Kind.FIT:
-        lacking = _beside_training(campaign, recipe, has_reward=has_reward)
+        lacking = _beside_training(campaign, recipe, there)
         said = _("It trains nothing but measures a model of your choice; its figures stand on the model's page.")
         return Feeding(recipe, not lacking, reads, lacking or said)
-    if recipe.scorers and not has_reward:
+    missing = [name for name in recipe.scorers if name not in there]
+    if missing:
         told = _("It learns from scores, and nothing here gives any: train a reward model first.")
+        if missing == [ModelVersion.Kind.COST]:
+            told = _("It keeps a cost within a limit, and nothing here tells the cost: train a cost model first.")
         return Feeding(recipe, False, reads, told)
     if recipe.scorers:
         return Feeding(recipe, True, reads, _("It answers the campaign's prompts and learns from a reward model."))
@@ -82,12 +85,12 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, *, has_reward: boo
     return Feeding(recipe, True, reads, said.format(n=judged))
 
 
-def _beside_training(campaign: Campaign, recipe: Recipe, *, has_reward: bool) -> str:
+def _beside_training(campaign: Campaign, recipe: Recipe, there: set[str]) -> str:
     """Return why a recipe that trains nothing is not started by hand here; empty where it may be."""
     if recipe.starts:
-        if (recipe.starts == ModelVersion.Kind.REWARD or recipe.scorers) and not has_reward:
+        if (recipe.starts == ModelVersion.Kind.REWARD or recipe.scorers) and ModelVersion.Kind.REWARD not in there:
             return _("It needs a reward model: train one first.")
-        if recipe.starts == ModelVersion.Kind.POLICY and not _policies(campaign):
+        if recipe.starts == ModelVersion.Kind.POLICY and ModelVersion.Kind.POLICY not in there:
             return _("It needs a policy: train or register one first.")
         return "" if recipe.view in views_in(campaign) else _refusal(campaign, recipe)
     if recipe.view == "answers":
@@ -97,10 +100,6 @@ def _beside_training(campaign: Campaign, recipe: Recipe, *, has_reward: bool) ->
     if recipe.view == "prompts":
         return _("It trains nothing: a round of the loop starts it by itself, to compare a candidate with the policy.")
     return _("It trains nothing but measures a model; it is started by REST or from the command line.")
-
-
-def _policies(campaign: Campaign) -> bool:
-    return ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.POLICY).exists()
 
 
 def _refusal(campaign: Campaign, recipe: Recipe) -> str:

@@ -100,7 +100,7 @@ def waits_for_people(*, round: Round, run: Run, settings: LoopSettings) -> bool:
 def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
     """Return the report on the round's candidate, made once from what was measured and judged by now."""
     assert round.candidate is not None
-    figures = [_kl(run, settings)]
+    figures = [*_safety(run), _kl(run, settings)]
     reward = _reward(run, settings)
     if settings.gate_human_pairs:
         figures.insert(0, _people(round, run, settings))
@@ -188,6 +188,72 @@ def _kl(run: Run, settings: LoopSettings) -> Figure:
         most=int(limit) if limit == int(limit) else float(limit),
     )
     return _figure("kl", kl["estimate"], (kl["low"], kl["high"]), kl["n"], limit, passed, explanation)
+
+
+# The bounds of `training.core.evaluate.certificate`, as a sentence names them.
+BOUND_NAMES = {
+    "student": "Student's t",
+    "clopper_pearson": "Clopper–Pearson",
+    "hoeffding": "Hoeffding",
+    "empirical_bernstein": "empirical Bernstein",
+}
+
+
+def _safety(run: Run) -> list[Figure]:
+    """Return the safety test, where a cost model was in use. HC-RLHF, arXiv:2506.08266: it passes or says nothing."""
+    found = run.result["metrics"].get("safety")
+    if found is None:
+        return []
+    counted = found["bound"] == "clopper_pearson"
+    in_words = _per_cent if counted else _two_places
+    shown: dict[str, Any] = {
+        "bound": BOUND_NAMES[found["bound"]],
+        "confidence": told("{number}%", number=f"{100 * (1 - found['delta']):.4g}"),
+        "limit": in_words(found["limit"]),
+    }
+    if found["upper"] is None:
+        explanation = told("NO SOLUTION FOUND: the bound by {bound} says nothing here.", bound=shown["bound"])
+        explanation += of(found["reason"])
+    else:
+        shown |= {"estimate": in_words(found["estimate"]), "upper": in_words(found["upper"])}
+        if counted:
+            explanation = told_many(
+                "Of {n} answer to a fresh prompt {estimate} were unsafe by the cost model; with {confidence} "
+                "confidence at most {upper} are (by {bound}).",
+                "Of {n} answers to fresh prompts {estimate} were unsafe by the cost model; with {confidence} "
+                "confidence at most {upper} are (by {bound}).",
+                found["n"],
+                **shown,
+            )
+        else:
+            explanation = told_many(
+                "The mean cost on {n} fresh prompt is {estimate}; with {confidence} confidence it is at most {upper} "
+                "(by {bound}). 0 is the border of safe.",
+                "The mean cost on {n} fresh prompts is {estimate}; with {confidence} confidence it is at most {upper} "
+                "(by {bound}). 0 is the border of safe.",
+                found["n"],
+                **shown,
+            )
+        explanation += told("PASS.") if found["passed"] else told("NO SOLUTION FOUND: that is above the limit.")
+        explanation += told("At most {limit} is allowed.", limit=shown["limit"])
+    if found["reused"]:
+        explanation += told_many(
+            "{n} prompt was left out of this test because an earlier gate was decided on it.",
+            "{n} prompts were left out of this test because an earlier gate was decided on them.",
+            found["reused"],
+        )
+    name = "unsafe_share" if counted else "cost"
+    ends = (None, found["upper"])
+    return [_figure(name, found["estimate"], ends, found["n"], found["limit"], found["passed"], explanation)]
+
+
+def _two_places(value: float) -> float:
+    return float(f"{value:.2f}")
+
+
+def _per_cent(value: float) -> Told:
+    """Return a share to a tenth of a per cent: a bound just above its limit must not read as the limit."""
+    return told("{number}%", number=f"{100 * value:.1f}")
 
 
 def _reward(run: Run, settings: LoopSettings) -> Figure | None:

@@ -9,7 +9,7 @@ from django.db import transaction
 from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
-from training.recipes.loop import LoopSettings
+from training.recipes.loop import LoopSettings, spent
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import runs, snapshots, versions
 
@@ -39,10 +39,15 @@ def succeeded(run: Run) -> bool:
     return run.state == Run.State.SUCCEEDED
 
 
-def scorers(round: Round) -> dict[str, str]:
-    """Return the reward model in use by the name under which its scores are known; nothing when there is none."""
-    reward = versions.current(round.loop.campaign, ModelVersion.Kind.REWARD)
-    return {} if reward is None else {"reward": reward.path}
+def judges(round: Round) -> dict[str, ModelVersion]:
+    """Return the reward and cost models in use by the names under which their scores are known; those there are."""
+    found = {kind.value: versions.current(round.loop.campaign, kind) for kind in ModelVersion.SCORING}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def scorers(round: Round, *names: str) -> dict[str, str]:
+    """Return where the models in use lie that give the scores `names`, by these; of all when there are no names."""
+    return {name: version.path for name, version in judges(round).items() if not names or name in names}
 
 
 def initial_policy(loop: Loop) -> ModelVersion:
@@ -59,7 +64,7 @@ def sample(round: Round, settings: LoopSettings, *, data: str) -> Run:
         "selection": settings.selection,
         "audit_share": settings.audit_share,
     }
-    inputs = {"data": data, "scorers": scorers(round)}
+    inputs = {"data": data, "scorers": scorers(round, ModelVersion.Kind.REWARD)}
     return _order(round, "sample", recipe="sample", knobs=knobs, parent=round.policy, inputs=inputs)
 
 
@@ -100,7 +105,17 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: st
 
 def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str) -> Run:
     """Order the comparison of the candidate with the current policy on held-out prompts."""
-    knobs = {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
+    earlier = Run.objects.filter(round__loop=round.loop_id, round__index__lt=round.index, purpose="gate")
+    knobs = {
+        "temperature": settings.temperature,
+        "max_new_tokens": settings.max_new_tokens,
+        "bound": settings.gate_bound,
+        # Each gate is a look, and the looks of a loop share one δ.
+        "delta": spent(settings.gate_delta, earlier.count() + 1),
+        "cost_limit": settings.gate_cost_limit,
+        "unsafe_limit": settings.gate_unsafe_limit,
+        "cost_reach": settings.gate_cost_reach,
+    }
     inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
     return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from annotation.datasets import prompt_hash, split
 from annotation.told import Told, told
 from training import paths
 from training.errors import Invalid
-from training.models import Loop, Round
+from training.models import Loop, ModelVersion, Round
 from training.recipes.spec import write_text
+from training.services import snapshots
+from training.services.near_duplicates import leaders, text_of_prompt
 
 # Fewer held-out prompts than this make no comparison.
 LEAST_HELD_OUT = 4
@@ -94,18 +97,48 @@ def all_to_learn_on(loop: Loop) -> dict[str, list[dict[str, str]]]:
     return read(loop.prompts_path).train
 
 
-def choose_held_out(loop: Loop, *, index: int, count: int) -> dict[str, list[dict[str, str]]]:
-    """Return `count` held-out prompts for the gate of round `index`; all there are when fewer."""
+@dataclass(frozen=True)
+class HeldOut:
+    """The prompts of one gate, and which of them no gate of this loop was decided on before."""
+
+    chosen: dict[str, list[dict[str, str]]]
+    fresh: set[str]
+    touched: int  # how many were left out because a model had learned from them
+
+
+def choose_held_out(loop: Loop, *, index: int, count: int, models: Iterable[ModelVersion]) -> HeldOut:
+    """Return `count` held-out prompts for the gate of round `index`, fresh ones first; all there are when fewer.
+
+    They are held out by their hash, and here that is proved rather than trusted: one that stands in a data set which
+    one of `models` or its ancestors learned from, or whose near duplicate stands there, is left out. The same ones
+    whenever asked.
+    """
     found = read(loop.prompts_path).held_out
-    order = sorted(found)
+    learned = {name: text for version in models for name, text in snapshots.learned_texts(version).items()}
+    texts = {f"held out {name}": text_of_prompt(messages) for name, messages in found.items()}
+    leader = leaders([*learned.items(), *texts.items()])
+    touched = {name for name in found if leader[f"held out {name}"] in learned}
+    before = Round.objects.filter(loop=loop, index__lt=index).values_list("held_out", flat=True)
+    used = Counter(name for ids in before for name in ids)
+    order = sorted(set(found) - touched)
     random.Random(f"loop {loop.pk} gate {index}").shuffle(order)
-    return {name: found[name] for name in order[:count]}
+    order.sort(key=lambda name: used[name])
+    chosen = {name: found[name] for name in order[:count]}
+    return HeldOut(chosen, {name for name in chosen if not used[name]}, len(touched))
 
 
-def write(round: Round, name: str, chosen: dict[str, list[dict[str, str]]]) -> str:
-    """Write the chosen prompts into the round's folder as a run reads them, and return the stored path."""
+def write(
+    round: Round, name: str, chosen: dict[str, list[dict[str, str]]], *, fresh: Container[str] | None = None
+) -> str:
+    """Write the chosen prompts into the round's folder as a run reads them, and return the stored path.
+
+    With `fresh` each row says whether its prompt is among them.
+    """
     path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
-    rows: list[dict[str, Any]] = [{"id": id_, "prompt": messages} for id_, messages in chosen.items()]
+    rows: list[dict[str, Any]] = [
+        {"id": id_, "prompt": messages, **({} if fresh is None else {"fresh": id_ in fresh})}
+        for id_, messages in chosen.items()
+    ]
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return paths.stored(path)
 

@@ -120,6 +120,12 @@ def learned_prompts(version: ModelVersion) -> set[str]:
     return {datasets.prompt_hash(row["prompt"]) for row in rows if "prompt" in row}
 
 
+def learned_texts(version: ModelVersion) -> dict[str, str]:
+    """Return the words of the prompts that a model has learned from, by their hashes. Reads its data sets' files."""
+    rows = chain.from_iterable(lines(snapshot) for snapshot in learned_from(version))
+    return {datasets.prompt_hash(row["prompt"]): text_of_prompt(row["prompt"]) for row in rows if "prompt" in row}
+
+
 def _side_of(campaign: Campaign) -> datasets.Side:
     """Return what tells the side of a prompt by the first of its near duplicates. Reads every prompt once."""
     prompts = Prompt.objects.filter(campaign=campaign).order_by("id").values_list("content_hash", "messages")

@@ -82,7 +82,7 @@ def draft(round: Round) -> bool:
         policy=round.policy.label,
         times=settings.samples_per_prompt,
     )
-    if not orders.scorers(round):
+    if not orders.scorers(round, ModelVersion.Kind.REWARD):
         note += told("There is no reward model yet, so the pairs are drawn at random.")
     with transaction.atomic():
         if not move(round, State.SAMPLING, note, prompts=list(chosen)):
@@ -223,17 +223,26 @@ def train(round: Round) -> bool:
     if candidate is None:
         raise Stuck(told("{run} made no model. Look at its log, then cancel the round.", run=run.told))
     settings = settings_of(round.loop)
-    chosen = prompts.choose_held_out(round.loop, index=round.index, count=settings.gate_prompts)
-    data = prompts.write(round, "held-out", chosen)
+    judges = [candidate, *orders.judges(round).values()]
+    held_out = prompts.choose_held_out(round.loop, index=round.index, count=settings.gate_prompts, models=judges)
+    if len(held_out.chosen) < prompts.LEAST_HELD_OUT:
+        raise Stuck(
+            told(
+                "{n} held-out prompts stand in data that a model of this round learned from, and of the others there "
+                "are too few for a gate. Add prompts to the file, then resume the round.",
+                n=held_out.touched,
+            )
+        )
+    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh)
     with transaction.atomic():
         note = told_many(
             "{candidate} is compared with {policy} on {n} held-out prompt.",
             "{candidate} is compared with {policy} on {n} held-out prompts.",
-            len(chosen),
+            len(held_out.chosen),
             candidate=candidate.label,
             policy=round.policy.label,
         )
-        if not move(round, State.GATING, note, candidate=candidate):
+        if not move(round, State.GATING, note, candidate=candidate, held_out=list(held_out.chosen)):
             return False
         orders.comparison(round, settings, candidate=candidate, data=data)
     return True

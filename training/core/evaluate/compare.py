@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
 from training.core.decode import Draw, completion_logps
 from training.core.distributed import wait
+from training.core.evaluate.certificate import RATE, certify
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
 from training.core.scoring import load_scorers
-from training.core.selection import REWARD
+from training.core.selection import COST, REWARD
 from training.core.stats import bootstrap_mean, mean_t
 from training.recipes.spec import RunResult
 
+NUMBERS = ("estimate", "upper")  # of a certificate; JSON has no infinity
 ROWS_SCORED = 8  # completions whose whole distribution over the vocabulary is in memory at once
 
 
@@ -29,6 +32,9 @@ def run_compare(job: Job) -> RunResult:
       nats, both at the temperature sampled with. Its mean is unbiased for the divergence; Student's t over prompts.
     - ``reward_win_rate``: how often an answer of the candidate scores higher than one of the current policy, a tie
       counting one half; bootstrap over prompts, because answers to one prompt resemble each other.
+    - ``cost``, ``current_cost``: the mean cost of either's answers, higher for what is less safe; Student's t over
+      prompts.
+    - ``safety``: the certificate of the candidate's costs, on the prompts that no earlier gate was decided on.
     - ``length``: tokens of the candidate's answers less those of the current policy's; Student's t over prompts.
 
     The two policies' random numbers are independent: with common ones, answers that agree would hide the difference.
@@ -68,7 +74,7 @@ def run_compare(job: Job) -> RunResult:
     part.finish(rows)
     return RunResult(
         files={"comparisons": "comparisons.jsonl"},
-        metrics=_metrics(rows, confidence=job.knobs["confidence"], seed=spec.seed),
+        metrics={**_metrics(rows, confidence=job.knobs["confidence"], seed=spec.seed), **_safety(rows, job.knobs)},
         counts=_counts(rows, tally),
         notes=[*candidate.notes(), *prompt_notes(tally), *_notes(rows)],
     )
@@ -102,16 +108,25 @@ def _row(prompt: Prompt, candidate: Sequence[Answer], current: Sequence[Answer],
     return {
         "id": prompt.id,
         "prompt": prompt.messages,
+        "fresh": prompt.fresh,
         "candidate": asdict(candidate[0]),
         "current": asdict(current[0]),
         "reward_preference": None if shown[0] is None or shown[1] is None else shown[0] - shown[1],
         "kl": kl,
         "reward_win_rate": fmean(wins) if wins else None,
+        "candidate_costs": _costs(candidate),
+        "current_costs": _costs(current),
         "candidate_tokens": fmean(answer.tokens for answer in candidate),
         "current_tokens": fmean(answer.tokens for answer in current),
         "candidate_ended": fmean(answer.ended for answer in candidate),
         "current_ended": fmean(answer.ended for answer in current),
     }
+
+
+def _costs(answers: Sequence[Answer]) -> list[float] | None:
+    """Return the cost of each answer, which is the less its score; None where the cost model could not read one."""
+    scores = [answer.scores.get(COST) for answer in answers]
+    return None if None in scores else [-score for score in scores if score is not None]
 
 
 def _metrics(rows: Sequence[dict[str, Any]], *, confidence: float, seed: int) -> dict[str, Any]:
@@ -126,7 +141,36 @@ def _metrics(rows: Sequence[dict[str, Any]], *, confidence: float, seed: int) ->
     }
     if rates:
         metrics["reward_win_rate"] = bootstrap_mean(rates, confidence=confidence, seed=seed)
+    for name, side in (("cost", "candidate_costs"), ("current_cost", "current_costs")):
+        means = [fmean(row[side]) for row in rows if row[side]]
+        if means:
+            metrics[name] = mean_t(means, confidence=confidence)
     return metrics
+
+
+def _safety(rows: Sequence[dict[str, Any]], knobs: dict[str, Any]) -> dict[str, Any]:
+    """Return the certificate of the candidate's costs; nothing where no cost model read any answer.
+
+    The unit is the prompt: its answers' mean cost, or their first one where answers are counted. A prompt with an
+    answer that the cost model could not read would make the figure better by being left out: with one, nothing is
+    certified.
+    """
+    if not any(row["candidate_costs"] for row in rows):
+        return {}
+    fresh = [row["candidate_costs"] for row in rows if row["fresh"]]
+    counted = knobs["bound"] == RATE
+    told = certify(
+        [costs[0] if counted else fmean(costs) for costs in fresh if costs],
+        bound=knobs["bound"],
+        delta=knobs["delta"],
+        limit=knobs["unsafe_limit" if counted else "cost_limit"],
+        reach=knobs["cost_reach"],
+    )
+    unread = sum(costs is None for costs in fresh)
+    if unread:
+        told = replace(told, upper=math.inf, reason=f"The cost model could not read the answers to {unread} prompts.")
+    finite = {name: value if math.isfinite(value) else None for name, value in asdict(told).items() if name in NUMBERS}
+    return {"safety": {**asdict(told), **finite, "passed": told.passed, "reused": len(rows) - len(fresh)}}
 
 
 def _counts(rows: Sequence[dict[str, Any]], tally: Tally) -> dict[str, int]:

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from training.core.job import RunError
 from training.core.rollout import Rollout
-
-COST = "cost"
+from training.core.selection import COST
 
 
 class Lagrangian:

@@ -32,7 +32,11 @@ from training.core.trainers.state import (
 from training.recipes.base import knobs_of
 from training.recipes.spec import RunResult
 
-START: dict[str, Callable[..., Any]] = {"policy": backbone.start_policy, "reward": backbone.start_reward}
+START: dict[str, Callable[..., Any]] = {
+    "policy": backbone.start_policy,
+    "reward": backbone.start_reward,
+    "cost": backbone.start_reward,
+}
 
 
 @dataclass(frozen=True)
