@@ -65,10 +65,11 @@ def told_many(message: str, plural: str, n: int, **shown: Any) -> Told:
     return Told((Sentence(message, {"n": n, **shown}, plural),))
 
 
-def share(value: float) -> Told:
-    """Return a share of 1 as per cent, as it may stand in a sentence."""
+def share(value: float, *, places: int = 0) -> Told:
+    """Return a share of 1 as per cent, as it may stand in a sentence, with at most so many places."""
+    number = f"{100 * value:.{places}f}"
     # Translators: a share, such as 85%.
-    return told("{number}%", number=f"{100 * value:.0f}")
+    return told("{number}%", number=number.rstrip("0").rstrip(".") if places else number)
 
 
 def of(value: object) -> Told:

@@ -260,6 +260,6 @@ def test_counted_answers_are_told_as_shares() -> None:
     (figure,) = gates._safety(run)
     said = str(of(figure["explanation"]))
     assert figure["name"] == "unsafe_share"
-    assert "Of 100 answers to fresh prompts 1.0% were unsafe" in said
+    assert "Of 100 answers to fresh prompts 1% were unsafe" in said
     assert "at most 4.7% are (by Clopper–Pearson). PASS." in said
     assert gates._safety(Run(result={"metrics": {}})) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -205,10 +206,11 @@ def _safety(run: Run) -> list[Figure]:
     if found is None:
         return []
     counted = found["bound"] == "clopper_pearson"
-    in_words = _per_cent if counted else _two_places
+    # To a tenth of a per cent: a bound just above its limit must not read as the limit.
+    in_words = partial(share, places=1) if counted else _two_places
     shown: dict[str, Any] = {
         "bound": BOUND_NAMES[found["bound"]],
-        "confidence": told("{number}%", number=f"{100 * (1 - found['delta']):.4g}"),
+        "confidence": share(1 - found["delta"], places=2),
         "limit": in_words(found["limit"]),
     }
     if found["upper"] is None:
@@ -249,11 +251,6 @@ def _safety(run: Run) -> list[Figure]:
 
 def _two_places(value: float) -> float:
     return float(f"{value:.2f}")
-
-
-def _per_cent(value: float) -> Told:
-    """Return a share to a tenth of a per cent: a bound just above its limit must not read as the limit."""
-    return told("{number}%", number=f"{100 * value:.1f}")
 
 
 def _reward(run: Run, settings: LoopSettings) -> Figure | None:
