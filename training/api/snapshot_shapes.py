@@ -107,7 +107,7 @@ class OverlapsQuery(serializers.Serializer):
     n = serializers.ChoiceField(choices=[8, 13], default=13)
 
 
-class OverlapOut(serializers.Serializer):
+class SharedRowOut(serializers.Serializer):
     line = serializers.IntegerField()
     feedback = serializers.IntegerField(allow_null=True)
     task = serializers.CharField(allow_blank=True)
@@ -116,7 +116,7 @@ class OverlapOut(serializers.Serializer):
 
 
 class OverlapsOut(serializers.Serializer):
-    rows = OverlapOut(many=True, help_text="The first thousand.")
+    rows = SharedRowOut(many=True, help_text="The first thousand.")
     more = serializers.BooleanField()
 
 

@@ -12,12 +12,7 @@ from django.db import close_old_connections
 from hypothesis import HealthCheck, given, settings
 from knox.models import AuthToken
 from rest_framework.test import APIClient
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
+from schemathesis.checks import CHECKS as ALL_CHECKS
 
 from annotation.models import Assignment, Membership, Role, User
 from frontend.wsgi import application
@@ -25,7 +20,15 @@ from tests.factories import make_assignment, make_campaign, make_user
 from tests.training.chat_world import answered, make_chat_loop, say
 from training.models import Chat
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+def refused_for_a_value(_ctx: Any, response: Any, _case: schemathesis.Case) -> None:
+    """In place of `positive_data_acceptance`, for which a 400 is never right: whether a name is somebody's, or a file
+    is there, no schema can say. That a field is none, it can."""
+    assert b"There is no such field" not in response.content
+
+
+CHECKS = [check for check in ALL_CHECKS.get_all() if check.__name__ != "positive_data_acceptance"]
+CHECKS.append(refused_for_a_value)
 ENDS_THE_SESSION = {"token_delete"}
 TAGS = ["authentication", "campaigns", "chats", "training", "work"]
 
@@ -69,7 +72,7 @@ def test_every_answer_is_as_documented(document: Any, lead: User, tag: str) -> N
         if tag not in operation.tags or operation.definition.raw["operationId"] in ENDS_THE_SESSION:
             continue
 
-        @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def check(case: schemathesis.Case) -> None:
             # What is made up names nothing; most of the calls are about what is there.
