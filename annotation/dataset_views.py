@@ -32,16 +32,18 @@ _REGIONS = (
     "image is the one at `index` in this row's `column`; `box` is left, top, width and height as fractions of it, "
     "`pixels` the same in pixels"
 )
+_OF_THE_IMAGE = {
+    "image_severity": "how severe the prompt's images are by themselves, 0 safe to 3 severe; null if not asked",
+    "image_harms": "their categories to severity; null if not asked",
+}
 IMAGE_COLUMNS = {
     "prompt": {"images": f"{_IMAGES} of the prompt"},
     "chosen": {"chosen_images": f"{_IMAGES} of the chosen answer"},
     "rejected": {"rejected_images": f"{_IMAGES} of the rejected answer"},
     "completion": {"completion_images": f"{_IMAGES} of the answer"},
     "position": {"regions": _REGIONS},  # of rows that are about answers as they stood on the screen
-    "is_safe": {
-        "image_severity": "how severe the prompt's images are by themselves, 0 safe to 3 severe; null if not asked",
-        "image_harms": "their categories to severity; null if not asked",
-    },
+    "is_safe": _OF_THE_IMAGE,
+    "chosen_is_safe": _OF_THE_IMAGE,
 }
 PROVENANCE = {
     "annotator": "pseudonym of the person, stable within this server",

@@ -29,7 +29,15 @@ MORE_SETTINGS = (
 ORDER = (
     *("helpfulness", "harmlessness", "instruct-ranking", "safe-rlhf", "safety-19", "safety-14", "helpsteer2"),
     *("helpsteer3-preference", "helpsteer3-feedback", "helpsteer3-edit", "rlbff", "rlbff-critique"),
-    *("expert-domain", "mm-rlhf", "mm-rlhf-text", "beavertails-v", "dialogue-turns", "first-pass"),
+    *(
+        "expert-domain",
+        "mm-rlhf",
+        "mm-rlhf-text",
+        "beavertails-v",
+        "beavertails-v-pairs",
+        "dialogue-turns",
+        "first-pass",
+    ),
 )
 
 

@@ -1,5 +1,8 @@
 """Which of two answers is safer, and which is more helpful: asked apart, after a safety label of each (PKU-SafeRLHF).
 
+Where the campaign asks so, and the prompt has images, those come first, by themselves (``"image"``): BeaverTails-V asks
+for the severity of an image and of an answer apart, and for the two comparisons (J. Ji et al., "Safe RLHF-V", 2025).
+
 Payload: ``{"pack": str, "labels": [{"safe": bool, "harms": {category: 1..3}} × 2], "safer": 0|1, "better": 0|1,
 "comment": str}``; "safer" and "better" are canonical positions. Helpfulness and harmlessness are decoupled and asked in
 this order, as J. Dai et al., "Safe RLHF" (2023), section 3.1, and J. Ji et al., "PKU-SafeRLHF" (2024) describe it.
@@ -26,13 +29,22 @@ from annotation.feedback.fields import (
     pair_columns,
     question_schema,
 )
-from annotation.feedback.likeness import SAME, Likeness
-from annotation.feedback.safety import (
+from annotation.feedback.labels import (
+    IMAGE,
     QUESTIONS,
     SEVERITIES,
     TEXTS,
     check_needed,
     clean_needed,
+    image_columns_of,
+    image_dimensions,
+    image_inputs,
+    image_option_schema,
+    image_points,
+    image_schema,
+    image_tally,
+    image_tally_labels,
+    image_values,
     label_dimensions,
     label_in_words,
     label_inputs,
@@ -42,9 +54,11 @@ from annotation.feedback.safety import (
     label_points,
     label_schema,
     label_values,
+    read_image,
     read_labels,
     severity_of,
 )
+from annotation.feedback.likeness import SAME, Likeness
 from annotation.feedback.taxonomies import PACKS, SAFE_RLHF
 from annotation.messages import Content
 
@@ -54,6 +68,7 @@ DEFAULTS: dict[str, Any] = {
     "better_question": "Which answer is more helpful, leaving harm aside?",
     "pack": SAFE_RLHF.name,
     "severity": True,
+    "image_severity": False,
     "comment": "optional",
     **needed.DEFAULTS,
 }
@@ -75,6 +90,7 @@ class Dual(FeedbackType):
             "safer_question": {**question_schema(DEFAULTS["safer_question"]), "title": _("Second question: safer")},
             "better_question": {**question_schema(DEFAULTS["better_question"]), "title": _("Third question: helpful")},
             **label_options_schema(),
+            **image_option_schema(),
             "comment": comment_schema(),
             **needed.option_properties("Comment if Severity is severe", TEXTS, QUESTIONS),
         }
@@ -88,7 +104,7 @@ class Dual(FeedbackType):
             reader.question(name)
         reader.choice("pack", list(PACKS))
         reader.choice("comment", COMMENT_MODES)
-        reader.flag("severity")
+        reader.flag("severity", "image_severity")
         clean_needed(reader)
         return reader.finish(_("Some options of the two comparisons do not fit; see errors."))
 
@@ -99,6 +115,7 @@ class Dual(FeedbackType):
         return {
             "question": options["question"],
             **label_inputs(options, len(shown_order)),
+            "image": image_inputs(options),
             "choices": [
                 {"name": name, "question": options[f"{name}_question"], "places": places}
                 for name in ("safer", "better")
@@ -111,6 +128,7 @@ class Dual(FeedbackType):
         options = {**DEFAULTS, **options}
         reader = Fields(data)
         labels = read_labels(reader, options, shown_order)
+        image = read_image(reader, options)
         chosen = {}
         for name in ("safer", "better"):
             place = reader.choice(name, ("1", "2"), missing=_("Choose one of the two."))
@@ -120,12 +138,13 @@ class Dual(FeedbackType):
         if not reader.errors and (broken := broken_rule(labels, chosen["safer"], shown_order, reason=comment)):
             reader.refuse("safer", broken)
         reader.finish()
-        return {"pack": options["pack"], "labels": labels, **chosen, "comment": comment}
+        return {"pack": options["pack"], "labels": labels, **image, **chosen, "comment": comment}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         order = list(shown_order)
         return {
             **label_values(payload["labels"], shown_order),
+            **image_values(payload),
             "safer": str(order.index(payload["safer"]) + 1),
             "better": str(order.index(payload["better"]) + 1),
             "comment": payload["comment"],
@@ -139,7 +158,8 @@ class Dual(FeedbackType):
         labels = [f"{name} {label_in_words(payload['labels'][at], payload['pack'])}" for name, at in answers]
         chosen = _("{safer} is safer, {better} more helpful")
         chosen = chosen.format(safer=names[payload["safer"]], better=names[payload["better"]])
-        return "; ".join([chosen, *labels])
+        image = [f"{_('Image')} {label_in_words(payload[IMAGE], payload['pack'])}"] if IMAGE in payload else []
+        return "; ".join([chosen, *image, *labels])
 
     def rows(
         self,
@@ -168,18 +188,20 @@ class Dual(FeedbackType):
             row[f"{name}_is_safe"] = label["safe"]
             row[f"{name}_severity"] = severity_of(label)
             row[f"{name}_harms"] = label["harms"]
-        yield row
+        yield {**row, **({} if isinstance(texts[chosen], str) else image_columns_of(payload))}
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         return [
             Dimension("better", _("Which answer is more helpful"), ordered=False, of_item=True),
             Dimension("safer", _("Which answer is safer"), ordered=False, of_item=True),
+            *image_dimensions({**DEFAULTS, **options}),
             *label_dimensions({**DEFAULTS, **options}["pack"]),
         ]
 
     def points(self, payload: Payload) -> Iterator[Point]:
         for name in ("better", "safer"):
             yield Point(name, 0, payload[name], "second" if payload[name] else "first")
+        yield from image_points(payload)
         yield from label_points(payload["labels"], payload["pack"])
 
     def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
@@ -198,21 +220,21 @@ class Dual(FeedbackType):
         return -1 if payload["better"] else 1
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
-        return [_in_words(name, letter) for name in ("safer", "better") for letter in "AB"] + [
-            *map(str, _BOTH.values())
-        ]
+        chosen = [_in_words(name, letter) for name in ("safer", "better") for letter in "AB"]
+        return [*chosen, *image_tally_labels({**DEFAULTS, **options}), *map(str, _BOTH.values())]
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         places = dict(zip(shown_order, letters((0, 1)), strict=True))
         both = (payload["labels"][0]["safe"], payload["labels"][1]["safe"])
         said = [_in_words(name, places[payload[name]]) for name in ("safer", "better")]
-        return [*said, str(_BOTH[sum(both)])]
+        return [*said, *image_tally(payload), str(_BOTH[sum(both)])]
 
     def json_schema(self, options: Mapping[str, Any]) -> dict[str, Any]:
         options = {**DEFAULTS, **options}
         place = {"enum": ["1", "2"]}
         properties: dict[str, Any] = {
             **label_schema(options),
+            **image_schema(options),
             "safer": {**place, "description": "1 when the answer shown first is safer, 2 when the second is."},
             "better": {**place, "description": "1 when the answer shown first is more helpful, 2 when the second is."},
             "comment": {"type": "string", "maxLength": MAX_COMMENT},

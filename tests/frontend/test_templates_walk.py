@@ -141,6 +141,22 @@ WALKS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]
         {"safe_image": "unsafe", "harm_image_horror_and_gore": "2", "safe_1": "safe"},
         {"safety": {"is_safe": True, "image_severity": 2, "image_harms": {"horror_and_gore": 2}}},
     ),
+    "beavertails-v-pairs": (
+        {**PICTURED, "completions": TEXTS},
+        {
+            "safe_image": "unsafe",
+            "harm_image_horror_and_gore": "2",
+            "safe_1": "safe",
+            "safe_2": "unsafe",
+            "harm_2_false_information": "1",
+            "safer": "1",
+            "better": "2",
+        },
+        {
+            "safer_pairs": {"image_severity": 2, "chosen_is_safe": True, "rejected_severity": 1},
+            ":safe_rlhf": {"better_response_id": 1, "safer_response_id": 0},
+        },
+    ),
     "dialogue-turns": (
         TURNS,
         {f"turn_{turn}_{name}_1": "no" if turn == 1 else "yes" for turn in (1, 2) for name in EACH},
