@@ -192,6 +192,7 @@ VIEWS: dict[str, View] = {
                 "prompt": _MESSAGES,
                 "completion": f"{_MESSAGES}: the answer",
                 "principle": "name of the principle",
+                "principle_version": "which wording of it was answered, made of its words; null for one's own",
                 "statement": "the principle as the person worded or confirmed it out of a critique, else null",
                 "answer": "yes, no, partly, or na when it does not apply",
                 "evidence": 'null, or {"text", "start", "end"}: what was marked, with its place or null',

@@ -247,11 +247,13 @@ def review_schema() -> dict[str, Any]:
     }
 
 
-def lines_schema(title: str, default: Sequence[str], description: str, *, least: int = 1) -> dict[str, Any]:
+def lines_schema(
+    title: str, default: Sequence[str], description: str, *, least: int = 1, longest: int = MAX_QUESTION
+) -> dict[str, Any]:
     """Return the schema of an option with one line for each of several things; a form shows it as a text area."""
     return {
         "type": "array",
-        "items": {"type": "string", "maxLength": MAX_QUESTION},
+        "items": {"type": "string", "maxLength": longest},
         "minItems": least,
         "title": title,
         "description": description,

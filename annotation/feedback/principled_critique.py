@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from annotation.extraction.checks import MAX_STATEMENT, MOST
-from annotation.feedback import starters
+from annotation.feedback import starters, worded
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     Fields,
@@ -32,7 +32,6 @@ from annotation.feedback.fields import (
     question_schema,
     review_schema,
     shortened,
-    title_and_rest,
     titles_of,
 )
 from annotation.feedback.principles import DEFAULTS as PRINCIPLES
@@ -86,6 +85,7 @@ class PrincipledCritique(FeedbackType):
                     "what it means in one sentence. Or none."
                 ),
                 least=0,
+                longest=worded.LONGEST,
             ),
             "least_principles": {
                 "type": "integer",
@@ -103,7 +103,8 @@ class PrincipledCritique(FeedbackType):
         reader = Options(options, DEFAULTS)
         reader.question()
         reader.whole("minimum_words", 1, MOST_WORDS)
-        reader.lines("principles", most=MOST_PRINCIPLES, least=0)
+        reader.lines("principles", most=MOST_PRINCIPLES, least=0, longest=worded.LONGEST)
+        worded.check(reader, "principles")
         reader.whole("least_principles", 0, MOST)
         reader.flag("review")
         starters.clean(reader)
@@ -112,7 +113,7 @@ class PrincipledCritique(FeedbackType):
     @staticmethod
     def listed(options: Mapping[str, Any]) -> dict[str, str]:
         """Return the campaign's own principles: each line by its key."""
-        return {key_of(line): line for line in {**DEFAULTS, **options}["principles"]}
+        return {key_of(line): worded.plain(line) for line in {**DEFAULTS, **options}["principles"]}
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return ``question``, ``minimum_words``, ``choices``, ``listed``, and ``slots``: the fields of a principle."""
@@ -125,9 +126,7 @@ class PrincipledCritique(FeedbackType):
             "max_statement": MAX_STATEMENT,
             "max_evidence": MAX_EVIDENCE,
             "choices": [{"value": value, "label": str(label), "key": key} for value, (label, key) in ANSWERS.items()],
-            "listed": [
-                {"title": title, "meaning": meaning} for title, meaning in map(title_and_rest, options["principles"])
-            ],
+            "listed": [{"title": one.title, "meaning": one.meaning} for one in map(worded.read, options["principles"])],
             "slots": [{"number": number, **names(number)} for number in range(1, MOST + 1)],
         }
 
@@ -209,6 +208,7 @@ class PrincipledCritique(FeedbackType):
             yield {
                 **about,
                 "principle": one["key"] or key_of(one["statement"]),
+                "principle_version": None,
                 "statement": one["statement"],
                 "answer": one["answer"],
                 "evidence": one["evidence"],

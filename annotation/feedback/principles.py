@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import SCOPES
-from annotation.feedback import rules
+from annotation.feedback import rules, worded
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -29,7 +29,6 @@ from annotation.feedback.fields import (
     lines_schema,
     named_answers,
     question_schema,
-    title_and_rest,
     titles_of,
 )
 from annotation.feedback.likeness import HALF, Likeness
@@ -48,13 +47,20 @@ MAX_EVIDENCE = 2_000
 DEFAULTS: dict[str, Any] = {
     "question": "Which of these does the answer do?",
     "principles": [
-        "Accuracy of information: everything stated as fact is true",
-        "Follows every instruction: nothing that was asked for is left out or changed",
-        "States uncertainty: says so where it cannot know",
-        "Clear: understood at first reading",
-        "Concise: no repetition, nothing beside the point",
-        "Suitable tone: fits the person who asks and what they ask about",
-        "No instructions for harm: nothing that helps to hurt somebody",
+        "Accuracy of information: everything stated as fact is true | yes: water boils at a lower temperature on a "
+        "high mountain | no: water always boils at 100 °C | if: it states any fact",
+        "Follows every instruction: nothing that was asked for is left out or changed | yes: three points, where three "
+        "were asked for | no: five points, because there is more to say | if: something was asked for",
+        "States uncertainty: says so where it cannot know | yes: the date is disputed; most say 1440 | no: it was in "
+        "1440, said of a date that is disputed | if: something in it cannot be known for sure",
+        "Clear: understood at first reading | yes: turn the tap off before you open the pipe | no: the opening of the "
+        "latter is to be preceded by the former's closing",
+        "Concise: no repetition, nothing beside the point | yes: the answer, and its reason | no: the question told "
+        "again, the answer, and a summary of it",
+        "Suitable tone: fits the person who asks and what they ask about | yes: plain words for a child | no: a joke "
+        "about a loss",
+        "No instructions for harm: nothing that helps to hurt somebody | yes: says which number to call | no: says how "
+        "much of a drug is too much, and where to get it",
     ],
     "evidence": True,
     "comment": "optional",
@@ -80,7 +86,11 @@ class Principles(FeedbackType):
             "principles": lines_schema(
                 _("Principles"),
                 DEFAULTS["principles"],
-                _("One per line: its name, a colon, and what it means in one sentence."),
+                _(
+                    "One per line: its name, a colon, and what it means in one sentence. If you like, after a | each: "
+                    "yes: an example that meets it, no: one that does not, if: when it applies."
+                ),
+                longest=worded.LONGEST,
             ),
             "evidence": {
                 "type": "boolean",
@@ -105,7 +115,8 @@ class Principles(FeedbackType):
         reader.question()
         reader.choice("comment", COMMENT_MODES)
         reader.flag("evidence")
-        reader.lines("principles", most=MOST_PRINCIPLES)
+        reader.lines("principles", most=MOST_PRINCIPLES, longest=worded.LONGEST)
+        worded.check(reader, "principles")
         rules.clean(reader, titles_of(reader.values["principles"]), _VALUES)
         return reader.finish(_("Some options of the principles do not fit; see errors."))
 
@@ -124,8 +135,7 @@ class Principles(FeedbackType):
                         {
                             "name": f"{key_of(line)}_{place}",
                             "evidence_name": f"evidence_{key_of(line)}_{place}",
-                            "title": title_and_rest(line)[0],
-                            "meaning": title_and_rest(line)[1],
+                            "said": worded.read(line),
                             **asked.marks(key_of(line), place),
                         }
                         for line in options["principles"]
@@ -151,7 +161,7 @@ class Principles(FeedbackType):
                     continue
                 answers[key] = answer = reader.choice(f"{key}_{place}", ANSWERS, missing=_("Answer this too."))
                 evidence = reader.text(f"evidence_{key}_{place}", most=MAX_EVIDENCE) if options["evidence"] else ""
-                said[position][key] = {"answer": answer, "evidence": evidence}
+                said[position][key] = {"answer": answer, "evidence": evidence, "version": worded.read(line).version}
             asked.check(reader, answers, place)
         comment = reader.comment(options["comment"])
         reader.finish()
@@ -193,6 +203,7 @@ class Principles(FeedbackType):
                 yield {
                     **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                     "principle": key,
+                    "principle_version": one.get("version"),
                     "statement": None,
                     "answer": one["answer"],
                     "evidence": as_evidence(text_of(texts[position]), one["evidence"]),
@@ -236,7 +247,7 @@ class Principles(FeedbackType):
         for line in options["principles"]:
             key = key_of(line)
             properties[f"{key}_1"] = {
-                "description": f"{line}. Of the answer shown first; _2 is the second's.",
+                "description": f"{worded.plain(line)}. Of the answer shown first; _2 is the second's.",
                 "enum": list(ANSWERS),
             }
             if options["evidence"]:
