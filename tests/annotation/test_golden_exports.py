@@ -1,4 +1,4 @@
-"""Export files as they are: every view and every layout of a small fixed campaign, line by line beside a committed file.
+"""Export files as they are: every view and every layout of a small campaign, line by line beside a committed file.
 
 Whatever changes a column, its order or a value shows here as a line that differs, so that nobody changes it unawares.
 When it was meant: ``ATTUNE_GOLDEN=write pytest tests/annotation/test_golden_exports.py``, and read the difference.
@@ -23,7 +23,10 @@ from tests.factories import judge, make_assignment, make_campaign, make_task, ma
 FOLDER = Path(__file__).parent / "golden"
 # What no two runs have in common.
 CHANGING = {"feedback", "annotator", "seconds", "active_seconds", "created"}
-ANSWERS = ["It is **scattering**, in plain words:\n\n- short waves\n- long waves", "It reflects the sea, über alles. 海"]
+ANSWERS = [
+    "It is **scattering**, in plain words:\n\n- short waves\n- long waves",
+    "It reflects the sea, über alles. 海",
+]
 
 
 def exported(kind: str, person: User) -> dict[str, list[dict[str, Any]]]:
