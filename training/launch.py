@@ -22,6 +22,7 @@ from typing import IO, Any
 import psutil
 from django.conf import settings
 
+from annotation.models import Image
 from annotation.told import told
 from training import paths
 from training.errors import FolderBusy
@@ -68,10 +69,18 @@ def spec_of(run: Run) -> RunSpec:
         scorers={name: paths.resolve(path) for name, path in inputs.get("scorers", {}).items()},
         data=_resolved(inputs.get("data")),
         eval_data=_resolved(inputs.get("eval_data")),
+        images=_images(run),
         known=[paths.resolve(path) for path in inputs.get("known", ())],
         seed=run.seed,
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
     )
+
+
+def _images(run: Run) -> dict[str, str]:
+    """Return the file of each image that rows to train on may show, by its sha256; the core opens those they name."""
+    if run.kind != Run.Kind.FIT:
+        return {}
+    return {image.sha256: image.file.path for image in Image.objects.filter(campaign=run.campaign_id)}
 
 
 def _resolved(path: str | None) -> str | None:

@@ -7,7 +7,7 @@ A folder written here is one the Hugging Face libraries read: weights as safeten
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -29,6 +32,7 @@ from transformers import (
 from training.core.batch import Tokens
 from training.core.heads import HEADS, POOLING, CritiqueHead, Head, ScalarHead, Scores, YesNoHead, prompt_end, scalar
 from training.core.job import RunError
+from training.core.pictures import Pictures
 from training.core.shared_prompt import can_share, shared_ends
 from training.recipes.spec import write_json
 
@@ -111,12 +115,24 @@ def load_policy(
     if is_adapter(path):
         base = json.loads((Path(path) / ADAPTER_FILE).read_text())["base_model_name_or_path"]
         inner = _load(
-            AutoModelForCausalLM, _beside(base, path), trust_remote_code=trust_remote_code, dtype=dtype, weights=True
+            _policy_class(_beside(base, path), trust_remote_code),
+            _beside(base, path),
+            trust_remote_code=trust_remote_code,
+            dtype=dtype,
+            weights=True,
         )
         model = PeftModel.from_pretrained(inner, path, is_trainable=trainable)
     else:
-        model = _load(AutoModelForCausalLM, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
+        auto = _policy_class(path, trust_remote_code)
+        model = _load(auto, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
     return model.eval(), load_tokenizer(path, trust_remote_code=trust_remote_code)
+
+
+def _policy_class(path: str, trust_remote_code: bool) -> Any:
+    """Return what loads the language model in `path`: with its eyes, where it has some."""
+    config = _load(AutoConfig, path, trust_remote_code=trust_remote_code)
+    sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING
+    return AutoModelForImageTextToText if sees else AutoModelForCausalLM
 
 
 def _beside(base: str, path: str) -> str:
@@ -135,10 +151,14 @@ class RewardModel(nn.Module):
         self.base = base
 
     def states(
-        self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        completion_mask: Tensor | None = None,
+        images: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
         """Return what the head reads of each sequence (B, T): the state (B, D) that it is judged by, and more."""
-        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **(images or {})).last_hidden_state
         pooled = POOLING[self.pooling](hidden, attention_mask)
         if not self.head.reads_prompt:
             return (pooled,)
@@ -146,9 +166,15 @@ class RewardModel(nn.Module):
             raise RunError("This reward model has to be told where the prompt ends.")
         return pooled, prompt_end(hidden, attention_mask, completion_mask)
 
-    def outputs(self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None) -> Tensor:
+    def outputs(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        completion_mask: Tensor | None = None,
+        images: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Return the head's outputs (B, K), in the order of its names."""
-        return self.head(*self.states(input_ids, attention_mask, completion_mask))
+        return self.head(*self.states(input_ids, attention_mask, completion_mask, images))
 
     def read(self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None) -> Scores:
         """Return the outputs with their names and, where the head has one, their spread."""
@@ -161,9 +187,9 @@ class RewardModel(nn.Module):
 
     def pair_outputs(self, tokens: Tokens) -> Tensor:
         """Return the outputs (2·P, K) of P pairs, the chosen ones first; their prompt is read once where it can be."""
-        if self.pooling == "last" and not self.head.reads_prompt and can_share(self.backbone):
+        if self.pooling == "last" and not self.head.reads_prompt and not tokens.images and can_share(self.backbone):
             return self.head(shared_ends(self.backbone, tokens))
-        return self.outputs(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
+        return self.outputs(tokens.input_ids, tokens.attention_mask, tokens.completion_mask, tokens.images)
 
     def pair_scores(self, tokens: Tokens) -> Tensor:
         """Return the scores (2·P,) of P pairs, the chosen ones first."""
@@ -312,6 +338,8 @@ def _is_causal(config: PreTrainedConfig) -> bool:
     """Return whether tokens see only what is before them, so that only the last one has seen everything."""
     if config.is_encoder_decoder:
         raise RunError("Encoder-decoder models cannot be reward models here. Take a causal model or an encoder.")
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return True
     named = (config.architectures or [""])[0]
     if named.endswith(("ForCausalLM", "LMHeadModel")) and not named.startswith(("Bert", "Roberta")):
         return True
@@ -335,8 +363,16 @@ def add_lora(model: nn.Module, *, rank: int) -> PeftModel:
     return get_peft_model(model, config)  # type: ignore[arg-type]
 
 
-def save(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path, *, recipe: str, base: str) -> None:
-    """Write a policy or a reward model with its tokenizer, readable by `load_policy` or `load_reward`."""
+def save(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    recipe: str,
+    base: str,
+    pictures: Pictures | None = None,
+) -> None:
+    """Write a policy or a reward model with its tokenizer and processor, as `load_policy` or `load_reward` read it."""
     folder.mkdir(parents=True, exist_ok=True)
     note: dict[str, Any] = {"recipe": recipe, "base": base, "head": None}
     body = model
@@ -347,6 +383,8 @@ def save(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path, *, 
             note["settings"] = model.head.settings
         save_file({k: v.detach().cpu().contiguous() for k, v in model.head.state_dict().items()}, folder / HEAD_FILE)
     body.save_pretrained(folder)  # type: ignore[operator]
+    if pictures is not None:
+        pictures.processor.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(folder / NOTE_FILE, note)
 

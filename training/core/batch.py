@@ -20,16 +20,25 @@ class Tokens:
     input_ids: Tensor
     attention_mask: Tensor
     completion_mask: Tensor  # the completion up to and including its end token
+    # What a vision-language model wants besides, by its own names; empty where there are no images.
+    images: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     def rows(self, chosen: Sequence[int]) -> Tokens:
         """Return the sequences of these rows, in this order."""
-        return Tokens(*(getattr(self, f.name)[list(chosen)] for f in fields(self)))
+        assert not self.images, "images are one an image, not one a sequence"
+        some = list(chosen)
+        return Tokens(self.input_ids[some], self.attention_mask[some], self.completion_mask[some])
 
     def to(self, device: torch.device) -> Tokens:
-        return Tokens(*(getattr(self, f.name).to(device) for f in fields(self)))
+        return Tokens(
+            self.input_ids.to(device),
+            self.attention_mask.to(device),
+            self.completion_mask.to(device),
+            {name: value.to(device) for name, value in self.images.items()},
+        )
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,14 @@ from transformers import PreTrainedTokenizerBase
 
 from training.core.batch import Batch, Demonstrations, Labelled, Pairs, People, Tokens
 from training.core.judging import question
+from training.core.pictures import Pictures, batched
 from training.core.principles import asked
 from training.core.records import (
     SATISFIED,
     Comparison,
     Criticised,
     CriticisedPair,
+    Demonstration,
     Judged,
     Message,
     Pair,
@@ -34,6 +36,7 @@ from training.core.records import (
     SaferPair,
     Tally,
     critique_asked,
+    images_of,
     prompt_hash,
 )
 from training.errors import TrainingError
@@ -60,6 +63,11 @@ def _turn_of(tokenizer: PreTrainedTokenizerBase, template: str) -> Turn:
     question = [{"role": "user", "content": "?"}]
     opened = _render(tokenizer, question, opened=True)
     whole = _render(tokenizer, [*question, {"role": "assistant", "content": PROBE}], opened=False)
+    if PROBE not in whole:  # a template of a model that reads images knows parts alone
+        shown, told = ([{"type": "text", "text": text}] for text in ("?", PROBE))
+        parts: list[Message] = [{"role": "user", "content": shown}]  # type: ignore[dict-item]
+        opened = _render(tokenizer, parts, opened=True)
+        whole = _render(tokenizer, [*parts, {"role": "assistant", "content": told}], opened=False)  # type: ignore[dict-item]
     before, found, after = whole.rpartition(PROBE)
     if not found:
         raise TrainingError("The chat template does not write what the assistant says. Give the tokenizer another one.")
@@ -123,6 +131,7 @@ class Example:
     annotator_weight: float = 1.0  # of a pair
     # Where the sides are asked about in different words, what stands before each of them besides the prompt.
     openings: tuple[list[int], ...] = ()
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)  # the prompt's images, as a processor has them
 
     @property
     def sequences(self) -> list[tuple[list[int], list[int]]]:
@@ -146,21 +155,29 @@ def encode(
     tally: Tally,
     *,
     max_length: int,
+    pictures: Pictures | None = None,
 ) -> list[Example]:
     """Return the records as ids; prompts that are too long lose their beginning, rows that cannot fit are refused.
 
     Both completions of a pair keep the same prompt, however long each is: else the pair would compare contexts too.
+    Prompts with images need the model's processor, `pictures`; one that is too long is refused, as half an image is
+    none.
     """
     opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
     examples = []
     for line, record in records:
         try:
             prompt, openings, completions, value = _encoded(tokenizer, record)
+            shown: Mapping[str, Tensor] = {}
+            if pictures is not None or images_of(record):
+                prompt, shown = _with_images(pictures, record)
             before = openings or ([],) * len(completions)
             sides = [(*opening, *completion) for opening, completion in zip(before, completions, strict=True)]
             if isinstance(record, Pair) and len(set(sides)) < len(sides):
                 raise Refused("identical")
             room = max_length - max(map(len, sides))
+            if shown and len(prompt) > room:
+                raise Refused("too_long")
             kept = prompt[:1] if prompt and prompt[0] in opening else []
             if room <= len(kept) and (prompt or room < 0):
                 raise Refused("too_long")
@@ -173,17 +190,31 @@ def encode(
         examples.append(
             Example(
                 line=line,
-                prompt_hash=prompt_hash(record.prompt),
+                prompt_hash=identity_of(record),
                 prompt=prompt,
                 completions=completions,
                 value=value,
                 domain=record.domain,
                 labels=_labels(record),
                 openings=openings,
+                pictures=shown,
                 annotator_weight=record.annotator_weight if isinstance(record, Pair) else 1.0,
             )
         )
     return examples
+
+
+def identity_of(record: Record) -> str:
+    """Return the identity of a record's prompt: with other images the same words are another prompt."""
+    shown = images_of(record)
+    return prompt_hash([*record.prompt, *({"role": "image", "content": one} for one in shown)])
+
+
+def _with_images(pictures: Pictures | None, record: Record) -> tuple[list[int], Mapping[str, Tensor]]:
+    plain = isinstance(record, Pair | Demonstration | Rated) and not isinstance(record, Comparison | CriticisedPair)
+    if pictures is None or not plain:
+        raise Refused("images")
+    return pictures.encode(record.prompt, images_of(record))
 
 
 Encoded = tuple[list[int], tuple[list[int], ...], tuple[list[int], ...], float]
@@ -240,8 +271,10 @@ def _labels(record: Record) -> dict[str, float]:
     return {}
 
 
-def pad(sequences: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tokens:
-    """Return (prompt, completion) sequences as (B, T) tensors, padded on the right."""
+def pad(
+    sequences: Sequence[tuple[list[int], list[int]]], pad_id: int, pictures: Sequence[Mapping[str, Tensor]] = ()
+) -> Tokens:
+    """Return (prompt, completion) sequences as (B, T) tensors, padded on the right; each has its `pictures`."""
     longest = max(len(prompt) + len(completion) for prompt, completion in sequences)
     shape = (len(sequences), longest)
     ids = torch.full(shape, pad_id, dtype=torch.long)
@@ -252,7 +285,10 @@ def pad(sequences: Sequence[tuple[list[int], list[int]]], pad_id: int) -> Tokens
         ids[row, :end] = torch.tensor(prompt + completion, dtype=torch.long)
         attention[row, :end] = 1
         completed[row, len(prompt) : end] = True
-    return Tokens(ids, attention, completed)
+    if not any(pictures):
+        return Tokens(ids, attention, completed)
+    prompts = [(len(prompt), dict(shown)) for (prompt, _), shown in zip(sequences, pictures, strict=True)]
+    return Tokens(ids, attention, completed, batched(prompts, longest=longest))
 
 
 def collate_pairs(
@@ -262,7 +298,7 @@ def collate_pairs(
     sides = [example.sequences[side] for side in (0, 1) for example in examples]
     extra = {name: torch.tensor([example.labels[name] for example in examples]) for name in examples[0].labels}
     return Pairs(
-        tokens=pad(sides, pad_id),
+        tokens=pad(sides, pad_id, [example.pictures for example in examples] * 2),
         strength=torch.tensor([example.value for example in examples], dtype=torch.float32),
         reference_logps=None if reference is None else reference.T.reshape(-1),
         extra=extra
@@ -278,7 +314,11 @@ def collate_demonstrations(
 ) -> Demonstrations:
     """Return B demonstrations as one batch; they have no use for a reference."""
     return Demonstrations(
-        tokens=pad([(example.prompt, example.completions[0]) for example in examples], pad_id),
+        tokens=pad(
+            [(example.prompt, example.completions[0]) for example in examples],
+            pad_id,
+            [example.pictures for example in examples],
+        ),
         weight=torch.tensor([example.value for example in examples], dtype=torch.float32),
     )
 
@@ -289,7 +329,11 @@ def collate_labelled(
     """Return B labelled completions as one batch, with a column of labels for each of `names`, NaN where missing."""
     missing = float("nan")
     return Labelled(
-        tokens=pad([(example.prompt, example.completions[0]) for example in examples], pad_id),
+        tokens=pad(
+            [(example.prompt, example.completions[0]) for example in examples],
+            pad_id,
+            [example.pictures for example in examples],
+        ),
         labels=torch.tensor([[example.labels.get(name, missing) for name in names] for example in examples]),
         weight=torch.tensor([example.value for example in examples], dtype=torch.float32),
     )

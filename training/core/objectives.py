@@ -258,7 +258,8 @@ def pointwise(model: RewardModel, batch: Labelled, loss: Loss) -> LossOutput:
     """
     known = torch.isfinite(batch.labels)
     labels = torch.where(known, batch.labels, 0.0)
-    outputs = model.outputs(batch.tokens.input_ids, batch.tokens.attention_mask)
+    tokens = batch.tokens
+    outputs = model.outputs(tokens.input_ids, tokens.attention_mask, images=tokens.images)
     values = loss(outputs, labels)
     errors = (outputs - labels).abs().detach().masked_fill(~known, float("nan"))
     return LossOutput(

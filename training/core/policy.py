@@ -37,7 +37,7 @@ def completion_logits(model: nn.Module, tokens: Tokens) -> Tensor:
     predicts[:, -1] = False
     with _output_only_at(model, predicts):
         logits = model(
-            input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, use_cache=False
+            input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, use_cache=False, **tokens.images
         ).logits.squeeze(0)
     return logits.float()  # type: ignore[no-any-return]
 
@@ -49,7 +49,7 @@ def logps(model: nn.Module, tokens: Tokens) -> Tensor:
 
 def pair_logps(model: nn.Module, tokens: Tokens) -> Tensor:
     """Return (2·P,), as `logps` does, of pairs whose answers have one prompt, which is read once where that can be."""
-    return shared_logps(model, tokens) if can_share(model) else logps(model, tokens)
+    return shared_logps(model, tokens) if not tokens.images and can_share(model) else logps(model, tokens)
 
 
 @contextmanager

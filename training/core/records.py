@@ -31,7 +31,8 @@ REASONS = {
     "identical": "compare a completion with itself",
     "too_long": "have a completion that does not fit into max_length",
     "ends_inside": "have the model's end-of-turn token inside a completion",
-    "images": "have images, and this recipe learns from text alone",
+    "images": "have images where this recipe or this model reads text alone",
+    "no_image": "have an image whose file is not there or cannot be opened",
     "unlabelled": "have no label that can be learned from",
     "no_consensus": "are judgements that not everybody who judged the answer agrees with",
     "repeated": "say what another row says already",
@@ -54,6 +55,7 @@ class Pair:
     strength: float = 1.0
     audit: bool = False
     domain: str = ""
+    images: tuple[str, ...] = ()  # of the prompt, in the order of their marks: sha256 or path
     chosen_first: bool = True  # whether the chosen one stood first on the screen
     # Judgements of it that were thought aloud, each with whether it calls the chosen one A.
     traces: tuple[tuple[str, bool], ...] = ()
@@ -77,6 +79,7 @@ class Demonstration:
     weight: float = 1.0
     audit: bool = False
     domain: str = ""
+    images: tuple[str, ...] = ()  # of the prompt, in the order of their marks: sha256 or path
     samples: tuple[str, ...] = ()  # what the policy answers to the same prompt now
 
 
@@ -100,6 +103,7 @@ class Rated:
     weight: float = 1.0
     audit: bool = False
     domain: str = ""
+    images: tuple[str, ...] = ()  # of the prompt, in the order of their marks: sha256 or path
 
 
 @dataclass(frozen=True)
@@ -217,8 +221,11 @@ def held_out(hash: str, *, share: float = 0.1) -> bool:
     return (number % 10) * tenth + number // 10 < round(share * 10 * tenth)
 
 
-def messages_of(value: Any) -> list[Message]:
-    """Return a prompt as messages; a plain string is one user turn."""
+IMAGE = "\ufffc"  # Unicode's object replacement character: where an image stands in a text
+
+
+def messages_of(value: Any, *, images: bool = False) -> list[Message]:
+    """Return a prompt as messages; a plain string is one user turn. With `images` each of them is a mark, `IMAGE`."""
     if isinstance(value, str):
         value = [{"role": "user", "content": value}]
     if not isinstance(value, list) or not value:
@@ -226,21 +233,44 @@ def messages_of(value: Any) -> list[Message]:
     for message in value:
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             raise Refused("malformed")
-    messages = [{"role": message["role"], "content": _text(message.get("content"))} for message in value]
+    messages = [{"role": message["role"], "content": _text(message.get("content"), images=images)} for message in value]
     if not any(message["content"].strip() for message in messages):
         raise Refused("empty")
     return messages
 
 
-def _text(content: Any) -> str:
+def pictures_of(row: dict[str, Any], messages: Sequence[Message]) -> tuple[str, ...]:
+    """Return what the images of a row's prompt are known by, sha256 or path, in the order of their marks."""
+    given = row.get("images") or []
+    if not isinstance(given, list):
+        raise Refused("malformed")
+    found = [one.get("sha256") or one.get("path") if isinstance(one, dict) else one for one in given]
+    if not all(isinstance(one, str) and one for one in found):
+        raise Refused("malformed")
+    if found and sum(message["content"].count(IMAGE) for message in messages) != len(found):
+        raise Refused("malformed")
+    if not found and any(_has_image(message.get("content")) for message in _listed(row.get("prompt"))):
+        raise Refused("images")
+    return tuple(map(str, found))
+
+
+def _listed(value: Any) -> list[Any]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _has_image(content: Any) -> bool:
+    return any(part.get("type") == "image" for part in _listed(content))
+
+
+def _text(content: Any, *, images: bool = False) -> str:
     """Return the text of a message, which in a campaign with images is a list of parts."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         raise Refused("malformed")
-    if any(part.get("type") == "image" for part in content):
+    if not images and any(part.get("type") == "image" for part in content):
         raise Refused("images")
-    texts = [part.get("text") for part in content]
+    texts = [IMAGE if part.get("type") == "image" else part.get("text") for part in content]
     if not all(isinstance(text, str) for text in texts):
         raise Refused("malformed")
     return "\n\n".join(str(text) for text in texts)
@@ -275,13 +305,15 @@ def parse_pair(row: dict[str, Any]) -> Pair:
     chosen, rejected = completion_of(row.get("chosen")), completion_of(row.get("rejected"))
     if chosen.strip() == rejected.strip():
         raise Refused("identical")
+    prompt = messages_of(row.get("prompt"), images=True)
     return Pair(
-        prompt=messages_of(row.get("prompt")),
+        prompt=prompt,
         chosen=chosen,
         rejected=rejected,
         strength=_number(row, "strength"),
         audit=bool(row.get("audit")),
         domain=str(row.get("domain") or ""),
+        images=pictures_of(row, prompt),
         chosen_first=row.get("position") != 1,
         traces=_traces(row.get("traces") or []),
         annotator_weight=_weight(row.get("annotator_weight")),
@@ -320,12 +352,14 @@ def weighted(records: Sequence[tuple[int, Record]], tally: Tally) -> list[tuple[
 
 def parse_demonstration(row: dict[str, Any]) -> Demonstration:
     """Return the record of a row of the view `demonstrations`."""
+    prompt = messages_of(row.get("prompt"), images=True)
     return Demonstration(
-        prompt=messages_of(row.get("prompt")),
+        prompt=prompt,
         completion=completion_of(row.get("completion")),
         weight=_number(row, "weight"),
         audit=bool(row.get("audit")),
         domain=str(row.get("domain") or ""),
+        images=pictures_of(row, prompt),
         samples=_samples(row.get("samples") or []),
     )
 
@@ -365,13 +399,15 @@ def parse_rated(row: dict[str, Any]) -> Rated:
     labels = {str(name): _finite(value) for name, value in given.items() if value is not None}
     if not labels:
         raise Refused("unlabelled")
+    prompt = messages_of(row.get("prompt"), images=True)
     return Rated(
-        prompt=messages_of(row.get("prompt")),
+        prompt=prompt,
         completion=completion_of(row.get("completion")),
         labels=labels,
         weight=_number(row, "weight"),
         audit=bool(row.get("audit")),
         domain=str(row.get("domain") or ""),
+        images=pictures_of(row, prompt),
     )
 
 
@@ -444,6 +480,11 @@ def label_names(path: str | Path, view: str) -> tuple[str, ...]:
     return tuple(sorted({name for _, record in read(path, view, Tally()) for name in record.labels}))  # type: ignore[union-attr]
 
 
+def images_of(record: Record) -> tuple[str, ...]:
+    """Return what the images of a record's prompt are known by; none of records that only have text."""
+    return record.images if isinstance(record, Pair | Demonstration | Rated) else ()
+
+
 PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
     "pairs": parse_pair,
     "demonstrations": parse_demonstration,
@@ -455,16 +496,21 @@ PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
 }
 
 
-def read(path: str | Path, view: str, tally: Tally, *, audit: bool = False) -> list[tuple[int, Record]]:
+def read(
+    path: str | Path, view: str, tally: Tally, *, audit: bool = False, images: bool = False
+) -> list[tuple[int, Record]]:
     """Return (line number, record) of every usable row of the file; the others are counted in `tally`.
 
-    Rows of the audit slice are kept only when `audit` says so: for evaluation, never for training.
+    Rows of the audit slice are kept only when `audit` says so: for evaluation, never for training. Rows with images
+    are kept only for who can show them to a model.
     """
     with Path(path).open(encoding="utf-8") as file:
-        return parse_lines(file, view, tally, audit=audit)
+        return parse_lines(file, view, tally, audit=audit, images=images)
 
 
-def parse_lines(lines: Iterable[str], view: str, tally: Tally, *, audit: bool = False) -> list[tuple[int, Record]]:
+def parse_lines(
+    lines: Iterable[str], view: str, tally: Tally, *, audit: bool = False, images: bool = False
+) -> list[tuple[int, Record]]:
     """Return what `read` does, of lines at hand."""
     parse = PARSERS[view]
     records = []
@@ -479,6 +525,8 @@ def parse_lines(lines: Iterable[str], view: str, tally: Tally, *, audit: bool = 
             record = parse(row)
             if record.audit and not audit:
                 raise Refused("audit")
+            if images_of(record) and not images:
+                raise Refused("images")
         except json.JSONDecodeError:
             tally.refuse("malformed", number)
         except Refused as refusal:

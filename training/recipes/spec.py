@@ -39,6 +39,7 @@ class RunSpec:
     scorers: dict[str, str] = field(default_factory=dict)  # name → folder of a reward model
     data: str | None = None  # JSON Lines of the recipe's view (fit), or of prompts (sample, evaluate)
     eval_data: str | None = None  # held-out rows; None: split from `data` by prompt
+    images: dict[str, str] = field(default_factory=dict)  # sha256 → file of each image that the data may show
     known: list[str] = field(default_factory=list)  # what the model learned from: tells what is new to it
     seed: int = 0
     trust_remote_code: bool = False

@@ -136,7 +136,9 @@ class Learner:
         for start in range(0, len(ordered), self.progress.micro_batch):
             tokens = self.batch(ordered[start : start + self.progress.micro_batch]).tokens
             with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                values = self.model.outputs(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
+                values = self.model.outputs(
+                    tokens.input_ids, tokens.attention_mask, tokens.completion_mask, tokens.images
+                )
                 found.append(values.float())
         return torch.cat(found)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from training.core import backbone, distributed
 from training.core.collate import Example, encode
 from training.core.job import Job, RunError, Stopped
+from training.core.pictures import Pictures, reads_images
 from training.core.records import Tally, held_out, label_names, read, weighted
 from training.core.trainers.learner import Learner
 from training.core.trainers.plan import batches_done, plan
@@ -110,7 +112,12 @@ def fit(
     model.to(job.device)
     distributed.share_start(job, trainable(model).values())
 
-    rows = prepare(job, tokenizer, max_length=max_length, eval_share=eval_share)
+    pictures = None
+    if pictures_wanted(job, trust):
+        pictures = Pictures(spec.model, files=spec.images, beside=Path(spec.data or "").parent, trust_remote_code=trust)
+        if not tokenizer.chat_template or backbone.has_plain_template(tokenizer):
+            tokenizer.chat_template = pictures.processor.chat_template
+    rows = prepare(job, tokenizer, pictures=pictures, max_length=max_length, eval_share=eval_share)
     pad_id = backbone.pad_id_of(tokenizer)
     lengths = [rows.examples[i].length for i in rows.train]
     planned = plan(lengths, batch_size=batch_size, epochs=epochs, max_steps=max_steps, seed=spec.seed)
@@ -165,7 +172,7 @@ def fit(
     if isinstance(model, backbone.RewardModel):
         model.head.calibrate(learner.outputs(rows.held or rows.train))
     if job.is_main:
-        save_model(job, model, tokenizer)
+        save_model(job, model, tokenizer, pictures)
     distributed.wait(job)
     steps = tail_means(job.folder) | {"steps": learner.progress.step}
     return RunResult(model="model", metrics=steps | figures, counts=rows.counts(), notes=learner.notes)
@@ -182,23 +189,37 @@ def called(part: Any) -> Callable[..., Any]:
     return partial(named(part.target), **{k.name: k.default for k in knobs_of(part)})
 
 
-def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, *, max_length: int, eval_share: float) -> Rows:
+def pictures_wanted(job: Job, trust: bool) -> bool:
+    """Return whether the model to train reads images, and the recipe the rows that may have some."""
+    made_of = job.recipe.part("records")
+    seen = job.recipe.view in ("pairs", "safer_pairs", "ratings", "demonstrations") and made_of is None
+    return seen and not backbone.is_adapter(job.spec.model) and reads_images(job.spec.model, trust_remote_code=trust)
+
+
+def prepare(
+    job: Job,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    eval_share: float,
+    pictures: Pictures | None = None,
+) -> Rows:
     """Return the rows of the run as token ids, with the prompts to measure on apart from those to train on."""
     spec, view, tally = job.spec, job.recipe.view, Tally()
     assert spec.data is not None
-    records = read(spec.data, view, tally)
+    records = read(spec.data, view, tally, images=pictures is not None)
     parts = job.recipe.parts_with(job.knobs)
     if (chosen := parts.get("records")) is not None:
         records = called(chosen)(records, tally)
     if getattr(parts.get("objective"), "annotator_weights", False):
         records = weighted(records, tally)
-    examples = encode(records, tokenizer, tally, max_length=max_length)
+    examples = encode(records, tokenizer, tally, max_length=max_length, pictures=pictures)
     if spec.eval_data:
         apart = Tally()
-        measured = read(spec.eval_data, view, apart, audit=True)
+        measured = read(spec.eval_data, view, apart, audit=True, images=pictures is not None)
         if chosen is not None and chosen.gives != view:  # what only leaves rows out has no say in what is measured
             measured = called(chosen)(measured, apart)
-        others = encode(measured, tokenizer, apart, max_length=max_length)
+        others = encode(measured, tokenizer, apart, max_length=max_length, pictures=pictures)
         tally.counts.update({f"eval_{name}": count for name, count in apart.counts.items()})
         seen = {example.prompt_hash for example in others}
         train = [i for i, example in enumerate(examples) if example.prompt_hash not in seen]
@@ -260,10 +281,12 @@ def _checkpoint(learner: Learner, mark: str) -> None:
     distributed.wait(job)
 
 
-def save_model(job: Job, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
+def save_model(
+    job: Job, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, pictures: Pictures | None = None
+) -> None:
     """Write the folder ``model``, whole or not at all."""
     part, final = job.folder / "model.part", job.folder / "model"
     shutil.rmtree(part, ignore_errors=True)
-    backbone.save(model, tokenizer, part, recipe=job.recipe.name, base=job.spec.model)
+    backbone.save(model, tokenizer, part, recipe=job.recipe.name, base=job.spec.model, pictures=pictures)
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
