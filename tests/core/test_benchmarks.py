@@ -19,10 +19,11 @@ ROWS = {
     "judge-bench": {"question": "q", "response_A": "x", "response_B": "a", "label": "B>A", "source": "mmlu-pro-law"},
     "llmbar": {"input": "q", "output_1": "x", "output_2": "a", "label": 2},
     "hhh": {"input": "q", "target_scores": {"x": 0, "a": 1}},
+    "principles": {"prompt": "q", "response_1": "x", "response_2": "a", "principle": "kind", "winner": 2},
     "pairs": {"prompt": "q", "chosen": "a", "rejected": "x", "domain": "d"},
 }
 DOMAINS = {"rm-bench": "chat", "reward-bench": "chat", "judge-bench": "mmlu", "llmbar": "chat_filtered"}
-DOMAINS |= {"hhh": "chat_filtered", "pairs": "d"}
+DOMAINS |= {"hhh": "chat_filtered", "pairs": "d", "principles": "kind"}
 
 
 @pytest.mark.parametrize("layout", list(ROWS))
@@ -83,6 +84,20 @@ def test_a_model_of_length_alone_is_found_out():
     assert figures["accuracy_when_better_is_longer"]["estimate"] == 1
     assert figures["accuracy_when_better_is_shorter"]["estimate"] == 0
     assert figures["length_correlation"] == pytest.approx(1)
+
+
+def test_each_row_is_judged_by_its_own_principle(do, policy, reward):
+    """The same two answers under two principles with opposite winners: who cannot be told a principle is right once."""
+    rows = [
+        {"prompt": "q", "response_1": "yes", "response_2": "no", "principle": name, "winner": winner}
+        for name, winner in (("kind", 1), ("short", 2))
+    ]
+    made, _ = do("principle-reward", into="made", model=policy, max_steps=2, batch_size=4, learning_rate=1e-3)
+    _, told = do("reward-benchmark", model=f"{made.output}/model", rows=rows, layout="principles")
+    assert {"accuracy_kind", "accuracy_short", "overall"} <= set(told.metrics) and told.counts["kept"] == 2
+    _, blind = do("reward-benchmark", into="blind", model=reward, rows=rows, layout="principles")
+    assert blind.metrics["overall"] == 0.5
+    assert blind.metrics["accuracy_kind"]["estimate"] == 1 - blind.metrics["accuracy_short"]["estimate"]
 
 
 def test_a_run_says_all_of_it(do, reward):

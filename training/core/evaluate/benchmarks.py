@@ -6,7 +6,7 @@ import gzip
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,6 +15,7 @@ from training.core.evaluate.calibration import brier, calibration_error, length_
 from training.core.job import Job, RunError, Stopped
 from training.core.principles import listed
 from training.core.records import Message, Refused, completion_of, messages_of
+from training.core.scorers import RewardScorer, Scorer
 from training.core.scoring import scorer_of
 from training.core.stats import mean_t, wilson
 from training.recipes.spec import RunResult, write_json
@@ -32,6 +33,7 @@ class Case:
     chosen: tuple[str, ...]
     rejected: tuple[str, ...]
     domain: str
+    principle: str = ""  # by which the better one is better, where the benchmark says so
 
 
 def benchmark(job: Job) -> RunResult:
@@ -41,7 +43,9 @@ def benchmark(job: Job) -> RunResult:
     style i beats the worse one of style j; hard is the mean above the diagonal (a plain right answer against a fancier
     wrong one), normal the diagonal, easy the mean below it. Its overall figure is the mean of the domains, with what
     begins with "safety" as one. JudgeBench (arXiv:2410.12784) wants both orders: a model that reads each answer alone
-    gives both the same score, so that one order says it all.
+    gives both the same score, so that one order says it all. In the layout of principles (PrincipleBench of
+    arXiv:2509.21319, whose construction is not published: here prompt, two answers, principle and winner) a principle
+    model is asked each row's own principle, every other model scores as always, and overall is the principles' mean.
     """
     spec, knobs = job.spec, job.knobs
     if spec.data is None:
@@ -50,12 +54,14 @@ def benchmark(job: Job) -> RunResult:
     if not cases:
         raise RunError(f"None of the {refused} rows can be read in the layout {knobs['layout']}. Is it another one?")
     principles = listed(knobs["principles"])
+    by_row = sorted({case.principle for case in cases} - {""})
+    cases.sort(key=lambda case: case.principle)
     scorer = scorer_of(
         spec.model,
         device=job.device,
         rows_at_once=knobs["rows_at_once"],
         trust_remote_code=spec.trust_remote_code,
-        principles=principles,
+        principles=principles or by_row[:1],
     )
     grids: list[list[list[float]]] = []
     kept: list[Case] = []
@@ -65,7 +71,7 @@ def benchmark(job: Job) -> RunResult:
             raise Stopped
         some = cases[start : start + CASES_AT_ONCE]
         flat = [(case.prompt, text) for case in some for text in (*case.chosen, *case.rejected)]
-        scores = iter(scorer.score([prompt for prompt, _ in flat], [text for _, text in flat]))
+        scores = iter(_scored(scorer, some, flat))
         for case in some:
             own = [next(scores) for _ in (*case.chosen, *case.rejected)]
             if None in own:
@@ -83,6 +89,20 @@ def benchmark(job: Job) -> RunResult:
     counts = {"read": len(cases) + refused, "kept": len(kept), "refused": refused, "unread": unread, "pairs": len(gaps)}
     notes = [f"Judged by the principles: {'; '.join(principles)}."] if principles else []
     return RunResult(metrics=figures, counts=counts, notes=notes, files={"reliability": "reliability.json"})
+
+
+def _scored(scorer: Scorer, some: list[Case], flat: list[tuple[list[Message], str]]) -> list[float | None]:
+    """Return the scores of the answers of some cases, each asked about its own principle, where it has one."""
+    if not isinstance(scorer, RewardScorer) or not scorer.by_principle or not some[0].principle:
+        return scorer.score([prompt for prompt, _ in flat], [text for _, text in flat])
+    found: list[float | None] = []
+    place = 0
+    for case in some:
+        size = len(case.chosen) + len(case.rejected)
+        scorer.principles = (case.principle,)
+        found += scorer.score([case.prompt] * size, [text for _, text in flat[place : place + size]])
+        place += size
+    return found
 
 
 def _figures(cases: list[Case], grids: list[list[list[float]]], *, confidence: float, layout: str) -> dict[str, Any]:
@@ -103,6 +123,8 @@ def _figures(cases: list[Case], grids: list[list[list[float]]], *, confidence: f
     for domain, indices in sorted(domains.items()):
         if domain:
             figures[f"accuracy_{domain}"] = wilson(sum(shares[i] for i in indices), len(indices), confidence=confidence)
+    if layout == "principles":
+        figures["overall"] = fmean(fmean(shares[i] for i in indices) for indices in domains.values())
     if layout == "rm-bench":
         figures |= _matrix(grids, domains, confidence=confidence)
     return figures
@@ -197,6 +219,13 @@ def _hhh(row: Row, file: str) -> Case:
     return _pair(row["input"], better, worse, file)
 
 
+def _principles(row: Row, file: str) -> Case:
+    first = {1: True, 2: False, "A": True, "B": False}[row["winner"]]
+    texts = (row["response_1"], row["response_2"])
+    case = _pair(row["prompt"], texts[not first], texts[first], row["principle"])
+    return replace(case, principle=str(row["principle"]))
+
+
 LAYOUTS: dict[str, Callable[[Row, str], Case]] = {
     "pairs": _own,
     "rm-bench": _rm_bench,
@@ -204,4 +233,5 @@ LAYOUTS: dict[str, Callable[[Row, str], Case]] = {
     "judge-bench": _judge_bench,
     "llmbar": _llm_bar,
     "hhh": _hhh,
+    "principles": _principles,
 }
