@@ -107,7 +107,21 @@ WORDS = {
         _("Above 3 points it should not label new answers."),
         is_share=True,
     ),
+    "gain_by_reward": Words(
+        _("Gained by the best of all, by the model that chooses"), _("Over a single answer."), unit=_("deviations")
+    ),
+    "gain_by_gold": Words(
+        _("Gained by the best of all, by the judging model"), _("Over a single answer."), unit=_("deviations")
+    ),
     "best_n": Words(_("n with the best answers"), _("By the judging model; choosing among more makes it no better.")),
+    "accuracy_known": Words(
+        _("Right about people it knows"), _("Share of their other choices, after a few were told."), is_share=True
+    ),
+    "accuracy_strangers": Words(_("Right about strangers"), _("The same without knowing them."), is_share=True),
+    "known_gain": Words(
+        _("Gained by knowing people"), _("Where this may be 0, a plain reward model will do."), is_share=True
+    ),
+    "groups": Words(_("Groups of people"), _("Those that stand apart in what they want; one: nobody does.")),
     "models_agree": Words(
         _("Pairs of answers that all models put in one order"),
         _("Where models disagree, none of them can be trusted: ask people."),

@@ -25,7 +25,7 @@ from frontend.stop_polling import fragment_or_stop
 from training.errors import Invalid
 from training.models import ModelVersion, Run
 from training.permissions import run_for
-from training.services import explorer
+from training.services import explorer, personal
 
 PAST = 10  # looks that the page lists
 # From so many nats below the likeliest word on, a word is tinted lightly, clearly or strongly.
@@ -77,6 +77,7 @@ def explorer_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     chosen = request.GET.get("model", "")
     initial = {"models": [chosen]} if chosen in {str(one.pk) for one in versions} else {}
     form = ExplorerForm(sent(request), versions=versions, task=task, initial=initial)
+    choices = personal.choices(campaign, request.GET.get("as", ""))
     if request.method == "POST" and form.is_valid():
         try:
             run = explorer.create(
@@ -85,6 +86,7 @@ def explorer_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
                 answers=form.texts,
                 versions=form.chosen,
                 principles=form.cleaned_data.get("principles", ""),
+                choices=choices,
                 actor=request.user,
             )
         except Invalid as error:
@@ -95,6 +97,7 @@ def explorer_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     context = {
         "form": form,
         "item": task,
+        "choices": choices,
         "versions": versions,
         "query": asked,
         "found": explorer.search(campaign, asked) if "q" in request.GET else None,

@@ -78,6 +78,9 @@ def test_what_does_not_train_answers_for_every_row(do, policy, reward, name):
         knobs["familiar"] = "here"
     elif found.view == "pairs":
         more = {"model": reward}
+    elif found.view == "people":
+        made, _ = do("latent-user", into="made", model=reward, **SMALL["fit"])
+        more = {"model": policy.__class__(made.output) / "model"}
     _, result = do(name, rows=rows, **more, **knobs)
     assert result.metrics and result.model is None
     assert any(count == 5 for count in result.counts.values())

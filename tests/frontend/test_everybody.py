@@ -116,6 +116,9 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("explored", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("explored-progress", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model", "get", {}, READERS),
+    # The version in this world is a policy.
+    ("model-people", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
+    ("model-quiz", "get", {}, (302, 404, 404, 403, 404, 404, 404)),
     ("model-promote", "post", {}, LEADS_POST),
     ("model-roll-back", "post", {}, LEADS_POST),
     ("loop", "get", {}, READERS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, explorer, figures, loops, snapshots, views, withdrawal
+from training.api import chats, explorer, figures, loops, personal, snapshots, views, withdrawal
 
 urlpatterns = [
     path("me/data/", withdrawal.own_data, name="api-own-data"),
@@ -31,6 +31,7 @@ urlpatterns = [
     path("runs/<int:run_id>/log/", views.run_log, name="api-run-log"),
     path("runs/<int:run_id>/metrics/", views.run_metrics, name="api-run-metrics"),
     path("versions/<int:version_id>/", views.version_detail, name="api-version"),
+    path("versions/<int:version_id>/people/", personal.people, name="api-version-people"),
     path("versions/<int:version_id>/promote/", views.version_promote, name="api-version-promote"),
     path("versions/<int:version_id>/roll-back/", views.version_roll_back, name="api-version-roll-back"),
     path("snapshots/<int:snapshot_id>/", snapshots.snapshot_detail, name="api-snapshot"),

@@ -63,7 +63,7 @@ class RewardBenchmark:
     layout: str = knob(
         "pairs",
         "how the file is laid out: as our own pairs, or as a benchmark is published",
-        choices=("pairs", "rm-bench", "reward-bench", "judge-bench", "llmbar", "hhh"),
+        choices=("pairs", "rm-bench", "reward-bench", "judge-bench", "llmbar", "hhh", "principles"),
     )
     principles: str = knob("", "what a principle model is asked about; several with semicolons between them")
     rows_at_once: int = knob(32, "answers scored side by side; lower it when memory runs out", low=1, advanced=True)
@@ -87,6 +87,15 @@ class RewardExplorer:
 
     principles: str = knob("", "what a principle model is asked about; several with semicolons between them")
     rows_at_once: int = knob(32, "answers scored side by side; lower it when memory runs out", low=1, advanced=True)
+
+
+@part("evaluate", "people-report", target="training.core.evaluate.people:people_report")
+class PeopleReport:
+    """Groups of people, how right the model is about those it knows, and a quiz for newcomers. arXiv:2408.10075."""
+
+    questions: int = knob(3, "questions that a newcomer is asked at most", low=1, high=5)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
+    rows_at_once: int = knob(32, "answers read side by side; lower it when memory runs out", low=1, advanced=True)
 
 
 BRADLEY_TERRY = Recipe(
@@ -295,4 +304,15 @@ REWARD_EXPLORER = Recipe(
     view="answers",
     parts=(RewardExplorer(),),
     source="arXiv:2406.12845",
+)
+
+PEOPLE_REPORT = Recipe(
+    "people-report",
+    title="People and groups",
+    summary="Measures a reward model for people, finds groups among them, and makes a quiz for newcomers.",
+    kind="evaluate",
+    view="people",
+    parts=(PeopleReport(),),
+    source="arXiv:2408.10075",
+    starts="reward",
 )

@@ -6,7 +6,7 @@ Scoring is a run, whose row holds what was asked; the web process reads the file
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
@@ -54,8 +54,12 @@ def create(
     versions: Sequence[ModelVersion],
     actor: User,
     principles: str = "",
+    choices: Sequence[Mapping[str, Any]] = (),
 ) -> Run:
-    """Return a queued run that scores `answers` to `prompt` by every one of `versions`; Invalid names what is wrong."""
+    """Return a queued run that scores `answers` to `prompt` by every one of `versions`; Invalid names what is wrong.
+
+    `choices` are pairs (prompt, chosen, rejected) of one person, as whom models for people score besides.
+    """
     errors: dict[str, list[str]] = {}
     texts = [text for text in answers if text.strip()]
     said = "\n".join(text_of(message["content"]) for message in prompt)
@@ -77,7 +81,9 @@ def create(
     if errors:
         raise Invalid(" ".join(text for texts in errors.values() for text in texts), errors)
     messages = [{"role": message["role"], "content": text_of(message["content"])} for message in prompt]
-    asked = {"prompt": messages, "completions": texts}
+    asked: dict[str, Any] = {"prompt": messages, "completions": texts}
+    if choices:
+        asked["choices"] = list(choices)
     text = json.dumps(asked, ensure_ascii=False)
     # By its content: the same question twice is one file, and an attempt that comes later finds it unchanged.
     path = paths.files() / "explored" / f"{datasets.content_hash(asked)}.json"

@@ -57,6 +57,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-explorations", "post", {"prompt": "Why?", "answers": ["So."]}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-exploration", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     ("api-version", "get", None, READERS),
+    ("api-version-people", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     ("api-version-promote", "post", {"reason": "It is better."}, LEADS),
     ("api-version-roll-back", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
     ("api-round", "get", None, READERS),

@@ -58,7 +58,7 @@ def run_best_of(job: Job) -> RunResult:
     points = curve(scores, confidence=knobs["confidence"])
     write_json(job.folder / "curve.json", {"points": points})
     last, notes = points[-1], [*policy.notes(), *prompt_notes(tally)]
-    figures: dict[str, Any] = {f"best_of_{last['n']}_{name}": last[name] for name in names}
+    figures: dict[str, Any] = {f"gain_by_{name}": last[name] for name in names}
     if GOLD in names:
         best = max(points, key=lambda point: point[GOLD]["estimate"])
         figures["best_n"] = best["n"]
@@ -93,7 +93,10 @@ def curve(scores: Sequence[Mapping[str, Sequence[float]]], *, confidence: float)
     for n in sizes:
         gains: dict[str, Interval] = {}
         for name in names:
-            of_prompts = [(best_of_n(one[REWARD], one[name], n) - fmean(one[name])) / unit[name] for one in scores]
+            # Rounded, as the best of 1 is no gain at all and not the rounding of a logarithm.
+            of_prompts = [
+                round((best_of_n(one[REWARD], one[name], n) - fmean(one[name])) / unit[name], 9) for one in scores
+            ]
             gains[name] = mean_t(of_prompts, confidence=confidence)
         points.append({"n": n, "kl": divergence(n), **gains})
     return points
