@@ -54,7 +54,7 @@ def test_a_part_has_its_target_its_source_and_knobs_that_are_read_somewhere(part
 def test_a_recipe_can_be_written_down_and_has_words_for_a_person(found):
     assert found.to_json()["knobs"] == found.fill()
     assert found.title and found.summary.endswith(".") and found.source.startswith("arXiv:")
-    assert found.makes in ("", "policy", "reward")
+    assert found.makes in ("", "policy", "reward", "cost")
     assert (found.kind == "fit") == bool(found.makes)
 
 
