@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import combinations
 from statistics import median
 from typing import Any
 
@@ -16,8 +17,9 @@ from django.db.models import Count
 from annotation import gold
 from annotation.feedback import kind
 from annotation.messages import text_of
-from annotation.models import Assignment, Campaign, Feedback, Gold, Task
+from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
 from annotation.quality import leaks
+from annotation.quality.shares import share
 from annotation.rotation import MIXED
 
 # Newest judgements that are looked at, and other items whose texts are compared with gold.
@@ -27,19 +29,23 @@ SHOWN = 20
 
 
 def report(campaign: Campaign) -> dict[str, Any]:
-    """Return ``twins``, ``elsewhere``, ``findings`` and ``change``, each with its evidence. Five SQL statements."""
+    """Return ``twins``, ``elsewhere``, ``findings``, ``change`` and ``people``, with evidence. Six SQL statements."""
     known = {
         one.task_id: one
         for one in Gold.objects.filter(task__campaign=campaign, retired_at=None, purpose__in=MIXED)
         .select_related("task")
         .order_by("task_id")
     }
-    seen, people = _seen(campaign, known)
+    seen, people, ordinary = _seen(campaign, known)
+    careful, by_chance = _carefulness(seen, ordinary)
+    told: set[Any] = {one.person for one in careful if one.knows(by_chance)}
+    pseudonyms = dict(User.objects.filter(pk__in=told).values_list("pk", "pseudonym"))
     findings = [
         leaks.same_side(seen),
         leaks.comes_first(seen, people=people, percent=campaign.gold_percent),
         leaks.answered_faster(seen),
         _always_the_same(campaign, list(known.values())),
+        leaks.careful_with_gold(careful, by_chance),
     ]
     change = leaks.later_over_earlier(seen)
     return {
@@ -49,11 +55,50 @@ def report(campaign: Campaign) -> dict[str, Any]:
         "elsewhere": _elsewhere(campaign, known),
         "findings": [asdict(one) for one in findings],
         "change": {**asdict(change), "leaks": change.leaks},
+        "people": [
+            {"annotator": pseudonyms[one.person], "right": asdict(one.right), "alike": asdict(one.alike)}
+            for one in careful
+            if one.person in pseudonyms
+        ],
+        "alike_by_chance": by_chance,
     }
 
 
-def _seen(campaign: Campaign, known: dict[int, Gold]) -> tuple[list[leaks.Seen], int]:
-    """Return the first judgements of gold, the oldest first, and how many people judged anything."""
+# Ordinary item → person → what they said, as categories, of each thing that was asked.
+Ordinary = dict[int, dict[int, dict[tuple[str, int], str]]]
+
+
+def _carefulness(seen: Sequence[leaks.Seen], ordinary: Ordinary) -> tuple[list[leaks.Carefulness], float]:
+    """Return for each person how they do on gold and beside others, and how often two agree by chance."""
+    right: dict[Any, list[float]] = defaultdict(list)
+    for judged in seen:
+        right[judged.person].append(judged.right)
+    pairs: Counter[int] = Counter()
+    alike: Counter[int] = Counter()
+    drawn: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    for by_person in ordinary.values():
+        for said in by_person.values():
+            for asked, category in said.items():
+                drawn[asked][category] += 1
+        for one, other in combinations(sorted(by_person), 2):
+            for asked in by_person[one].keys() & by_person[other].keys():
+                same = by_person[one][asked] == by_person[other][asked]
+                for person in (one, other):
+                    pairs[person] += 1
+                    alike[person] += same
+    total = sum(counts.total() for counts in drawn.values())
+    by_chance = sum(
+        counts.total() * sum((n / counts.total()) ** 2 for n in counts.values()) for counts in drawn.values()
+    )
+    people = [
+        leaks.Carefulness(person, share(sum(rights), len(rights)), share(alike[person], pairs[person]))
+        for person, rights in right.items()
+    ]
+    return people, by_chance / total if total else 0.0
+
+
+def _seen(campaign: Campaign, known: dict[int, Gold]) -> tuple[list[leaks.Seen], int, Ordinary]:
+    """Return the first judgements of gold, the oldest first, how many people judged, and all else that was said."""
     feedback_kind = kind(campaign.kind)
     rows = list(
         Feedback.objects.filter(campaign=campaign, version=1, is_review=False)
@@ -64,6 +109,7 @@ def _seen(campaign: Campaign, known: dict[int, Gold]) -> tuple[list[leaks.Seen],
     )[::-1]
     paces: dict[int, list[float]] = defaultdict(list)
     found = []
+    ordinary: Ordinary = defaultdict(dict)
     places: Counter[int] = Counter()
     for task, user, payload, order, active, seconds, content in rows:
         place = places[user]
@@ -73,6 +119,8 @@ def _seen(campaign: Campaign, known: dict[int, Gold]) -> tuple[list[leaks.Seen],
         if task not in known:
             if pace is not None:
                 paces[user].append(pace)
+            said = {(point.dimension, point.place): point.category for point in feedback_kind.points(payload)}
+            ordinary[task][user] = said
             continue
         compared = gold.compare(feedback_kind, _answer(known[task]), payload, options=campaign.options)
         right = sum(part.is_hit for part in compared) / len(compared) if compared else None
@@ -81,12 +129,16 @@ def _seen(campaign: Campaign, known: dict[int, Gold]) -> tuple[list[leaks.Seen],
         if right is not None:
             found.append((task, user, place, right, first, pace))
     usual = {user: median(of_one) for user, of_one in paces.items() if len(of_one) >= leaks.LEAST}
-    return [
-        leaks.Seen(
-            task, user, place, right, first, pace / usual[user] if pace is not None and usual.get(user) else None
-        )
-        for task, user, place, right, first, pace in found
-    ], len(places)
+    return (
+        [
+            leaks.Seen(
+                task, user, place, right, first, pace / usual[user] if pace is not None and usual.get(user) else None
+            )
+            for task, user, place, right, first, pace in found
+        ],
+        len(places),
+        ordinary,
+    )
 
 
 def _always_the_same(campaign: Campaign, known: Sequence[Gold]) -> leaks.Finding:

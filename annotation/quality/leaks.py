@@ -83,6 +83,29 @@ def answered_faster(seen: Iterable[Seen]) -> Finding:
     return Finding("faster", leaks, found, 0.5)
 
 
+@dataclass(frozen=True)
+class Carefulness:
+    """How often one person is right where the answer is known, and says what others say where it is not."""
+
+    person: Hashable
+    right: Share
+    alike: Share  # of pairs of their judgements with somebody else's of the same ordinary item
+
+    def knows(self, by_chance: float) -> bool:
+        """Return whether they are right, and elsewhere like others no more than by chance: as who can tell gold."""
+        if self.right.n < LEAST or self.alike.n < 4 * LEAST or self.right.low is None:
+            return False
+        low, high = self.alike.low or 0.0, self.alike.high or 0.0
+        return low <= by_chance and self.right.low > high
+
+
+def careful_with_gold(people: Sequence[Carefulness], by_chance: float) -> Finding:
+    """Return the share of people who take care only where the answer is known; one of them is enough to look."""
+    told = [one for one in people if one.right.n >= LEAST and one.alike.n >= 4 * LEAST]
+    knowing = [one for one in told if one.knows(by_chance)]
+    return Finding("careful", bool(knowing), share(len(knowing), len(told)), 0.0)
+
+
 def always_the_same(hits: Sequence[bool], by_chance: float) -> Finding:
     """Return how much gold is right for who always gives the commonest answer; `hits` says it of each."""
     found = share(sum(hits), len(hits))

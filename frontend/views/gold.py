@@ -246,6 +246,7 @@ def _leak_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
         "side": (_("The right answer stands on the same side"), _("stood first")),
         "first": (_("It is people’s first item"), _("of people began with one")),
         "faster": (_("It is answered faster than other items"), _("faster than their usual pace")),
+        "careful": (_("Right on it, and elsewhere like others only by chance"), _("of people with enough of both")),
         "same": (_("Always giving one answer passes"), _("right for who always says the same")),
     }
     rows = []

@@ -50,6 +50,26 @@ def test_later_answers_that_are_right_more_often_show_and_a_level_share_does_not
     assert leaks.later_over_earlier([seen(1), seen(1)]).estimate is None
 
 
+def test_who_takes_care_only_where_the_answer_is_known_shows(lead: User) -> None:
+    """Three people judge thirty items and ten with gold, all right on gold; one answers the others by a coin."""
+    people = [make_user() for _ in range(3)]
+    campaign = make_campaign(lead=lead, annotators=people, overlap=3)
+    for number in range(40):
+        task = make_task(campaign)
+        if number < 10:
+            gold.set_gold(task=task, value={"answer": {"preference": "2"}}, actor=lead)
+        for place, person in enumerate(people):
+            coin = 2 if number % 4 < 2 else -2  # as the others in half of all
+            by_coin = place == 2 and number >= 10
+            judge(person, campaign, preference=coin if by_coin else 2 if number < 10 or number % 2 else -2)
+    found = report_of.report(campaign)
+    check = {one["check"]: one for one in found["findings"]}["careful"]
+    assert [one["annotator"] for one in found["people"]] == [people[2].pseudonym]
+    assert check["leaks"] and check["share"]["n"] == 3 and found["alike_by_chance"] == pytest.approx(0.5, abs=0.05)
+    honest = leaks.Carefulness(1, share(9, 10), share(24, 30))
+    assert not honest.knows(0.5) and not leaks.Carefulness(1, share(3, 3), share(15, 30)).knows(0.5), "or too little"
+
+
 def test_the_interval_of_a_difference_is_newcombes():
     """56/70 against 48/80: 0.2000, 0.0524 to 0.3339 (method 10, without correction)."""
     later, earlier = share(56, 70), share(48, 80)

@@ -90,7 +90,8 @@ def test_judgements_and_a_complete_batch_are_told_and_signed(campaign, annotator
     told = [json.loads(body) for _, body in receiver.got]
     assert [one["type"] for one in told].count("feedback.created") == 2
     assert [one["data"]["batch"] for one in told if one["type"] == "batch.completed"] == ["round-1"]
-    last = [one["data"] for one in told if one["type"] == "feedback.created"][-1]
+    # In no order: they went out over several connections.
+    last = max((one["data"] for one in told if one["type"] == "feedback.created"), key=lambda data: data["feedback"])
     assert (last["feedback"], last["annotator"]) == (feedback.pk, annotator.pseudonym)
     assert set(last) == {"campaign", "feedback", "version", "task", "batch", "annotator", "kind"}
     for headers, body in receiver.got:
@@ -144,8 +145,9 @@ def test_many_go_out_together_over_few_connections_and_one_that_is_down_holds_up
     add(campaign, receiver.url, "batch.completed")
     for number in range(30):
         webhooks.emit(campaign, "round.state" if number < 6 else "batch.completed", {"n": number})
-    first = Delivery.objects.earliest("id")
-    assert [webhooks.deliver(first.pk) for _ in range(4)] == [10, 10, 10, 0]
+    waking = Delivery.objects.order_by("id").values_list("pk", flat=True)
+    turns = [webhooks.deliver(pk) for pk in waking]
+    assert [turn for turn in turns if turn] == [10, 10, 10]
     assert sorted(json.loads(body)["data"]["n"] for _, body in receiver.got) == list(range(6, 30))
     assert len(set(receiver.ports)) <= 3 * webhooks.LINES < len(receiver.got)
     of_down = Delivery.objects.filter(webhook=down)
