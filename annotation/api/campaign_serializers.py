@@ -35,6 +35,12 @@ class CampaignSettings(serializers.Serializer):
         max_value=50,
         help_text="Where judgements leave an answer unsure, more people are asked, up to so many; 0 for never.",
     )
+    reserve = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=10_000,
+        help_text="So many more judgements, for who comes when all seats are held by others; 0 for none.",
+    )
     gold_percent = serializers.IntegerField(
         required=False,
         min_value=0,
@@ -154,6 +160,7 @@ class CampaignOut(serializers.Serializer):
     cohort_percent = serializers.IntegerField()
     cohort_overlap = serializers.IntegerField()
     overlap_most = serializers.IntegerField()
+    reserve = serializers.IntegerField()
     gold_percent = serializers.IntegerField()
     check_warn = serializers.IntegerField()
     check_pause = serializers.IntegerField()

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 # Settings of a campaign that a template may leave out, and has then as they usually are.
 MORE_SETTINGS = (
     *("daily_limit", "weekly_limit", "rest_after", "cohort_percent", "cohort_overlap", "batch_limit", "batch_share"),
-    *("about", "requires", "overlap_most", "gold_percent", "check_warn", "check_pause"),
+    *("about", "requires", "overlap_most", "reserve", "gold_percent", "check_warn", "check_pause"),
     *("test_tries", "test_items", "test_percent"),
 )
 # In the order in which a lead sees them.

@@ -58,6 +58,9 @@ class Campaign(models.Model):
     )
     # Where people's judgements leave an item's answer unsure, more are asked, up to so many; 0 for never.
     overlap_most = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(50)])
+    # So many judgements more than are wanted, for who comes when others hold every seat and have not sent theirs.
+    reserve = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(10_000)])
+    reserve_given = models.PositiveIntegerField(default=0, editable=False)
     # So many per cent of what each person is given are items whose answer is known; 0: those come like any other.
     gold_percent = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(50)])
     # Of a person's last attention checks, so many missed and they are told, so many and they are paused; 0 for never.

@@ -36,7 +36,7 @@ from django.utils.translation import gettext as _
 from annotation import limits, placement, rotation
 from annotation.errors import LeaseLost, NotAgreed, NotQualified
 from annotation.limits import BETWEEN
-from annotation.models import Assignment, Campaign, Feedback, Task, User
+from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
 from annotation.prepared import Insert, Select, Update
 from annotation.services import blocks
 
@@ -56,11 +56,19 @@ class _Overtaken(Exception):
 
 
 def _first_open_task(
-    user: Any, campaign: Any, barred: Any, full: Any, *, skip_locked: bool, states: Sequence[str] = RETURNED
+    user: Any,
+    campaign: Any,
+    barred: Any,
+    full: Any,
+    *,
+    skip_locked: bool,
+    states: Sequence[str] = RETURNED,
+    held: bool = False,
 ) -> QuerySet[Task]:
     """Return the queryset behind a claim; its values come with each call.
 
-    `states` are those of an assignment this person had before that do not keep them from having the item again.
+    `states` are those of an assignment this person had before that do not keep them from having the item again. With
+    `held`, the first one whose seats are all taken, of which some are with people who have not sent theirs.
 
     The queue's index is walked in order, and each row asks what came of the person's own assignment. Both are forced
     on PostgreSQL, which guesses from old statistics: as a join it would read the whole table and sort it (400 ms at
@@ -74,8 +82,11 @@ def _first_open_task(
     between = Value(BETWEEN, output_field=CharField())
     is_full = StrIndex(full, Concat(between, F("batch"), between, output_field=CharField()))
     came_to = Case(When(in_the_way=0, in_full=0, then=asked), default=Value("barred"), output_field=CharField())
+    on_screens = Assignment.objects.filter(campaign=campaign, state=Assignment.State.OPEN).values("task")
+    taken = Task.objects.filter(pk__in=on_screens, state=Task.State.OPEN, seats=0)
+    taken = taken.filter(~Exists(Gold.objects.filter(task=OuterRef("pk"))))
     return (
-        Task.objects.open()
+        (taken if held else Task.objects.open())
         .filter(Exists(Campaign.objects.filter(pk=campaign, state=Campaign.State.OPEN)), campaign=campaign)
         .alias(in_the_way=F("tags").bitand(barred), in_full=is_full)
         .alias(came_to=came_to)
@@ -122,6 +133,7 @@ _FOR_WHOM: Any = {**_WHO_AND_WHERE, "barred": BigIntegerField(), "full": CharFie
 _FIRST_FREE = Select(partial(_first_open_task, skip_locked=True), **_FOR_WHOM)
 _FIRST_OPEN = Select(partial(_first_open_task, skip_locked=False), **_FOR_WHOM)
 _LAST_OPEN = Select(partial(_first_open_task, skip_locked=False, states=RETURNED_OR_SET_ASIDE), **_FOR_WHOM)
+_FIRST_HELD = Select(partial(_first_open_task, skip_locked=True, held=True), **_FOR_WHOM)
 _FIRST_GOLD = Select(
     partial(rotation.first_gold, states=RETURNED, before=what_went_before),
     **_WHO_AND_WHERE,
@@ -143,6 +155,13 @@ ONE_SEAT_MORE: dict[str, Any] = {
     "seats": Greatest(F("seats") - 1, Value(0), output_field=IntegerField()),
 }
 _TAKE_ANY_SEAT = Update(lambda pk: (Task.objects.filter(pk=pk), ONE_SEAT_MORE), pk=BigIntegerField())
+_OF_RESERVE = Update(
+    lambda pk: (
+        Campaign.objects.filter(pk=pk, reserve_given__lt=F("reserve")),
+        {"reserve_given": F("reserve_given") + 1},
+    ),
+    pk=BigIntegerField(),
+)
 _INSERT = Insert(Assignment)
 _HOLD = Update(
     lambda user, campaign, key, until: (
@@ -224,6 +243,10 @@ def next_task(*, user: User, campaign: Campaign, ahead: bool = False) -> Assignm
                 elif claimed is None and connection.features.has_select_for_update_skip_locked:
                     claimed = _claim(
                         user=user, campaign=campaign, slot=free, look=_FIRST_OPEN, for_whom=for_whom, held=held
+                    )
+                if claimed is None and not ahead and campaign.reserve_given < campaign.reserve:
+                    claimed = _claim(
+                        user=user, campaign=campaign, slot=free, look=_FIRST_HELD, for_whom=for_whom, held=held
                     )
                 if claimed is None:
                     return None
@@ -351,8 +374,14 @@ def _claim(
     Within one look the locks are in the order of the queue, which all who wait for more than one keep to.
     """
     with transaction.atomic():
+        # Counted first: who changes the campaign's settings holds its row while they wait for those of tasks.
+        of_reserve = look is _FIRST_HELD
+        if of_reserve and not _OF_RESERVE(pk=campaign.pk):
+            return None
         task = look.first(**for_whom)
         if task is None:
+            if of_reserve:
+                transaction.set_rollback(True)
             return None
         is_gold = look is _FIRST_GOLD
         returned = vars(task)  # where annotations of a query end up
@@ -367,7 +396,7 @@ def _claim(
             )
         else:
             order = returned["returned_order"]
-        if is_gold:
+        if is_gold or of_reserve:
             _TAKE_ANY_SEAT(pk=task.pk)
             blocks.mark(task)
         else:

@@ -27,6 +27,7 @@ class Settings(TypedDict, total=False):
     cohort_percent: int
     cohort_overlap: int
     overlap_most: int
+    reserve: int
     gold_percent: int
     check_warn: int
     check_pause: int

@@ -122,6 +122,17 @@ class CampaignForm(forms.Form):
             "many. 0 for never."
         ),
     )
+    reserve = forms.IntegerField(
+        label=_("Judgements in reserve"),
+        min_value=0,
+        max_value=10_000,
+        initial=0,
+        required=False,
+        help_text=_(
+            "Who comes when others hold all that is left, and have not sent it yet, is given one of those items too, "
+            "so many times in all. 0: they are told that there is nothing."
+        ),
+    )
     gold_percent = forms.IntegerField(
         label=_("Per cent of items with a known answer"),
         min_value=0,
@@ -302,7 +313,7 @@ class CampaignForm(forms.Form):
 SAME = (
     *("description", "overlap", "cohort_percent", "cohort_overlap", "wellbeing", "support", "daily_limit"),
     *("gold_percent", "check_warn", "check_pause", "test_tries", "test_items", "test_percent"),
-    *("overlap_most", "weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
+    *("overlap_most", "reserve", "weekly_limit", "rest_after", "batch_limit", "batch_share", "guideline"),
 )
 
 

@@ -266,6 +266,7 @@ def _values(form: CampaignForm) -> dict[str, Any]:
         "cohort_percent": cleaned["cohort_percent"] or 0,
         "cohort_overlap": cleaned["cohort_overlap"] or 3,
         "overlap_most": cleaned["overlap_most"] or 0,
+        "reserve": cleaned["reserve"] or 0,
         "gold_percent": cleaned["gold_percent"] or 0,
         "check_warn": cleaned["check_warn"] or 0,
         "check_pause": cleaned["check_pause"] or 0,

@@ -189,6 +189,25 @@ class TestLease:
             with pytest.raises(LeaseLost, match="Your answer is kept"):
                 queue.extend(assignment=held)
 
+    def test_who_comes_late_is_given_what_is_in_reserve_and_no_more(self, lead):
+        people = [make_user() for _ in range(4)]
+        campaign = make_campaign(lead=lead, annotators=people, tasks=1)
+        held = make_assignment(people[0], campaign)
+        assert queue.next_task(user=people[1], campaign=campaign) is None
+        campaign = campaigns.update(campaign=campaign, actor=lead, reserve=1)
+        late = queue.next_task(user=people[1], campaign=campaign)
+        assert late is not None and late.task_id == held.task_id
+        assert queue.next_task(user=people[1], campaign=campaign) == late, "the same, and nothing more of the reserve"
+        assert queue.next_task(user=people[2], campaign=campaign) is None, "one was in reserve"
+        for person, assignment in ((people[0], held), (people[1], late)):
+            judge(person, campaign, assignment=assignment)
+        task = Task.objects.get()
+        assert (task.state, task.wanted, task.done, task.seats) == (Task.State.COMPLETE, 2, 2, 0)
+        campaign = campaigns.update(campaign=campaign, actor=lead, reserve=5)
+        assert queue.next_task(user=people[3], campaign=campaign) is None, "nobody has it on screen any more"
+        campaign.refresh_from_db()
+        assert campaign.reserve_given == 1, "what was looked for in vain is not counted"
+
     def test_the_sweeper_returns_several_seats_of_one_task(self, lead):
         campaign = make_campaign(lead=lead, tasks=2, overlap=3, lease_seconds=60)
         for _ in range(3):
