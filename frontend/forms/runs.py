@@ -104,7 +104,8 @@ class RunForm(KnobForm):
 
     def _scorer(self, name: str) -> forms.ChoiceField:
         """Return the choice of the model that gives the score `name`: at first the one in use of its kind."""
-        of_kind = [key for key, v in self.rewards.items() if v.kind == name]
+        wanted = ModelVersion.Kind.REWARD.value if name == "gold" else name  # who judges is a reward model as well
+        of_kind = [key for key, v in self.rewards.items() if v.kind == wanted]
         in_use = [key for key in of_kind if self.rewards[key].state == ModelVersion.State.PROMOTED]
         field = forms.ChoiceField(
             label=SCORERS[name][0],

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from django.urls import reverse
+from rest_framework.test import APIClient
 
 from tests.frontend.lead_world import World, finish_run, judge_all, make_loop, make_world, start_run
 from training import launch, paths
@@ -58,6 +59,11 @@ def test_the_best_of_n_is_a_curve_on_the_policy_s_page(world: World) -> None:
     assert client.post(address, values).status_code == 302
     run = Run.objects.latest("pk")
     assert run.parent == policy and set(launch.spec_of(run).scorers) == {"reward", "gold"}
+    rest = APIClient()
+    rest.force_authenticate(world.engineer)
+    scorer = loop.campaign.model_versions.get(kind="reward").pk
+    body = {"recipe": "best-of-n", "parent": policy.pk, "reward": scorer, "gold": scorer}
+    assert rest.post(reverse("api-runs", args=[world.campaign.pk]), body, format="json").status_code == 201
     folder = paths.run_folder(run.pk)
     folder.mkdir(parents=True, exist_ok=True)
     points = [

@@ -80,6 +80,12 @@ class RunIn(serializers.Serializer):
         required=False,
         help_text="Id of the cost model, for recipes that keep a cost within a limit.",
     )
+    gold = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Id of the reward model that judges what another one chooses, for best-of-n.",
+    )
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 
 
