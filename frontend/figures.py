@@ -77,6 +77,11 @@ WORDS = {
         _("What a rule that knows nothing but length would get on the same pairs."),
         is_share=True,
     ),
+    "order_effect": Words(
+        _("What the order of the answers changes"),
+        _("In the probability by which a judge of two answers prefers one; 0 for one that does not mind the order."),
+        is_share=True,
+    ),
     "calibration_error": Words(
         _("Calibration error"), _("How far the model's certainty is from how often it is right; 0 is best.")
     ),

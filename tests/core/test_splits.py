@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from tests.core.worlds import pair_rows
 from training.core.evaluate.splits import Known, known_of, splits
+from training.core.job import RunError
 from training.core.records import messages_of, prompt_hash
 
 
@@ -55,3 +57,16 @@ def test_each_side_has_its_accuracy_and_what_is_lost(tmp_path):
 def test_a_split_with_one_side_is_not_told():
     found = splits(ROWS[:2], ["a", "b"], RIGHT[:2], Known(), confidence=0.95)
     assert set(found) == {"accuracy_position_first", "accuracy_position_second", "lost_position"}
+
+
+def test_a_model_that_reads_more_than_an_answer_is_measured_by_what_it_says(do, policy):
+    quick = {"max_steps": 2, "batch_size": 4, "learning_rate": 1e-3}
+    for name in ("pairwise-generative", "seq2seq-reward"):
+        made, _ = do(name, into=name, model=policy, **quick)
+        _, told = do("reward-accuracy", into=f"{name}-told", model=f"{made.output}/model", rows=pair_rows(4))
+        assert 0 <= told.metrics["accuracy"]["estimate"] <= 1 and told.counts["kept"] == 4
+        # Only a judge of two answers has an order to mind.
+        assert ("order_effect" in told.metrics) == (name == "pairwise-generative")
+    made, _ = do("principle-reward", into="principle", model=policy, **quick)
+    with pytest.raises(RunError, match="reward-benchmark"):
+        do("reward-accuracy", into="refused", model=f"{made.output}/model", rows=pair_rows(4))

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
 
-from training.core.backbone import PLAIN_NOTE, has_plain_template, load_reward, load_tokenizer, longest_input, pad_id_of
+from training.core.backbone import (
+    NOTE_FILE,
+    PLAIN_NOTE,
+    has_plain_template,
+    load_reward,
+    load_tokenizer,
+    longest_input,
+    pad_id_of,
+)
 from training.core.collate import Example, collate_pairs, encode
 from training.core.evaluate.calibration import brier, calibration_error, reliability
 from training.core.evaluate.splits import known_of, lines, splits
+from training.core.heads import CritiqueHead, VerdictHead, YesNoHead
 from training.core.job import Job, RunError, Stopped
-from training.core.records import Tally, read
-from training.core.stats import Interval, accuracy_by_prompt
+from training.core.records import Pair, Tally, read
+from training.core.rewriting import RewriteScorer
+from training.core.scorers import RewardScorer
+from training.core.scoring import REWRITES, scorer_of
+from training.core.stats import Interval, accuracy_by_prompt, mean_t
 from training.recipes.spec import RunResult
 
 
@@ -25,19 +40,24 @@ def reward_accuracy(job: Job) -> RunResult:
     Beside it stands the share of pairs whose chosen completion is the longer one: what a model that learned nothing
     but length would get; and, by `calibration`, whether the model is as right as it is sure. Rows that name their
     domain are measured by domain too, and every model on what is new to it (`evaluate.splits`). The audit slice is
-    used as well: nothing is trained here.
+    used as well: nothing is trained here. A judge of two answers reads both, in both orders, and is told how much the
+    order says; a model that writes first, a critique or a rewrite, is measured by what it writes.
     """
     spec, tally = job.spec, Tally()
     rows_at_once, confidence = job.knobs["rows_at_once"], job.knobs["confidence"]
     if spec.data is None:
         raise RunError("Measuring a reward model needs data: rows of the view pairs.")
-    model = load_reward(spec.model, trust_remote_code=spec.trust_remote_code).to(job.device)
+    whole = _whole(job)
+    model = None if whole else load_reward(spec.model, trust_remote_code=spec.trust_remote_code).to(job.device)
+    longest = whole.longest if whole is not None else longest_input(model)  # type: ignore[arg-type]
     tokenizer = load_tokenizer(spec.tokenizer or spec.model, trust_remote_code=spec.trust_remote_code)
     records = read(spec.data, "pairs", tally, audit=True)
-    examples = encode(records, tokenizer, tally, max_length=min(job.knobs["max_length"], longest_input(model)))
+    examples = encode(records, tokenizer, tally, max_length=min(job.knobs["max_length"], longest))
     if not examples:
         raise RunError(f"None of the {tally.counts['read']} rows can be measured on. " + " ".join(tally.notes()))
     examples.sort(key=lambda example: example.length)
+    pairs = {line: record for line, record in records if isinstance(record, Pair)}
+    orders: list[float] = []
     chosen: list[float] = []
     rejected: list[float] = []
     total = -(-len(examples) // rows_at_once)
@@ -45,10 +65,16 @@ def reward_accuracy(job: Job) -> RunResult:
         if job.stop_requested():
             raise Stopped
         some = examples[start : start + rows_at_once]
-        tokens = collate_pairs(some, pad_id_of(tokenizer)).to(job.device).tokens
-        scores = model.pair_scores(tokens).cpu().tolist()
-        chosen += scores[: len(some)]
-        rejected += scores[len(some) :]
+        if model is not None:
+            tokens = collate_pairs(some, pad_id_of(tokenizer)).to(job.device).tokens
+            scores = model.pair_scores(tokens).cpu().tolist()
+            chosen += scores[: len(some)]
+            rejected += scores[len(some) :]
+        elif whole is not None:
+            for gap, order in _judged(whole, [pairs[example.line] for example in some]):
+                chosen.append(gap)
+                rejected.append(0.0)
+                orders += [] if order is None else [order]
         job.progress(step=step, total_steps=total, pairs=len(chosen))
     right = [_ahead(c, r) for c, r in zip(chosen, rejected, strict=True)]
     longer = [_ahead(len(e.completions[0]), len(e.completions[1])) for e in examples]
@@ -61,6 +87,8 @@ def reward_accuracy(job: Job) -> RunResult:
         "brier": brier(gaps),
         "reliability": reliability(gaps),
     }
+    if orders:
+        figures["order_effect"] = mean_t(orders, confidence=confidence)
     for domain in sorted({example.domain for example in examples} - {""}):
         figures[f"accuracy_{domain}"] = _figure(examples, right, domain=domain, confidence=confidence)
         figures[f"longer_is_chosen_{domain}"] = _figure(examples, longer, domain=domain, confidence=confidence)
@@ -78,6 +106,36 @@ def reward_accuracy(job: Job) -> RunResult:
         counts=dict(tally.counts) | kept,
         notes=([PLAIN_NOTE] if has_plain_template(tokenizer) else []) + tally.notes(),
     )
+
+
+def _whole(job: Job) -> RewardScorer | RewriteScorer | None:
+    """Return the scorer of a model that does not score an answer as it stands; None of one that does."""
+    spec = job.spec
+    path = Path(spec.model) / NOTE_FILE
+    note = json.loads(path.read_text()) if path.exists() else {}
+    if note.get("head") == YesNoHead.kind:
+        raise RunError("This model judges by principles. Measure it by reward-benchmark, with a principle in each row.")
+    if note.get("head") not in (VerdictHead.kind, CritiqueHead.kind) and note.get("recipe") != REWRITES:
+        return None
+    more: dict[str, Any] = {"device": job.device, "trust_remote_code": spec.trust_remote_code}
+    found = scorer_of(spec.model, rows_at_once=job.knobs["rows_at_once"], **more)
+    assert isinstance(found, RewardScorer | RewriteScorer)
+    return found
+
+
+def _judged(scorer: RewardScorer | RewriteScorer, pairs: Sequence[Pair]) -> list[tuple[float, float | None]]:
+    """Return for each pair by how much the chosen one is ahead, in log-odds of a judge or in the score's units.
+
+    Beside it stands how much the order said, for a judge; 0 and None where an answer cannot be read.
+    """
+    prompts = [pair.prompt for pair in pairs]
+    sides = [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
+    if isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, VerdictHead):
+        told = scorer.compare(prompts, *sides)
+        bounded = [None if one is None else (min(max(one[0], 1e-6), 1 - 1e-6), one[1]) for one in told]
+        return [(0.0, None) if one is None else (math.log(one[0] / (1 - one[0])), one[1]) for one in bounded]
+    scores = [scorer.score(prompts, side) for side in sides]
+    return [(0.0 if a is None or b is None else a - b, None) for a, b in zip(*scores, strict=True)]
 
 
 def _figure(
