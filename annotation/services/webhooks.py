@@ -151,13 +151,34 @@ def deliver(delivery_id: int) -> int:
     elif lanes:
         with ThreadPoolExecutor(min(THREADS, len(lanes))) as pool:
             list(pool.map(_send, lanes))
-    Delivery.objects.bulk_update(claimed, ["attempts", "status_code", "error", "state", "next_at", "done_at"])
+    _store(claimed)
     gone = [one.webhook for one in claimed if one.status_code == 410 and one.state == Delivery.State.FAILED]
     if gone:  # these receivers want nothing more
         Webhook.objects.filter(pk__in={one.pk for one in gone}).update(is_active=False)
         for campaign in {one.campaign_id: one.campaign for one in gone}.values():
             _note(campaign)
     return len(claimed)
+
+
+def _store(tried: list[Delivery]) -> None:
+    """Store what became of each: of those that arrived, which are most, all alike in one short statement."""
+    arrived: dict[tuple[int, int | None], list[Delivery]] = {}
+    others = []
+    for one in tried:
+        if one.state == Delivery.State.DELIVERED:
+            arrived.setdefault((one.attempts, one.status_code), []).append(one)
+        else:
+            others.append(one)
+    with transaction.atomic():
+        for (attempts, status), alike in arrived.items():
+            Delivery.objects.filter(pk__in=[one.pk for one in alike]).update(
+                state=Delivery.State.DELIVERED,
+                attempts=attempts,
+                status_code=status,
+                error="",
+                done_at=max(one.done_at for one in alike if one.done_at),
+            )
+        Delivery.objects.bulk_update(others, ["attempts", "status_code", "error", "state", "next_at", "done_at"])
 
 
 def _claim(delivery_id: int) -> list[Delivery]:
