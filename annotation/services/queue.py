@@ -111,10 +111,12 @@ def what_went_before(user: Any, campaign: Any) -> dict[str, Any]:
     """
     greatest = Func(F("id"), function="MAX", output_field=BigIntegerField())  # `Max` would group, and read all rows
     having = Assignment.objects.filter(task=OuterRef(OuterRef("pk")), state__in=HAVING).annotate(last=greatest)
+    last = Assignment.objects.filter(pk=Subquery(having.values("last")))
     judged = Feedback.objects.filter(user=user, campaign=campaign).annotate(last=greatest)
     newest = Feedback.objects.filter(pk=Subquery(judged.values("last")))
     return {
-        "order_before": Subquery(Assignment.objects.filter(pk=Subquery(having.values("last"))).values("shown_order")),
+        # Nobody has most items yet, and then nothing is looked up.
+        "order_before": Case(When(seats__lt=F("wanted"), then=Subquery(last.values("shown_order"))), default=None),
         "leaning_before": Subquery(newest.values("assignment__leaning")),
     }
 
