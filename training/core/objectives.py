@@ -18,7 +18,7 @@ from training.core.batch import Demonstrations, Labelled, LossOutput, Pairs, Peo
 from training.core.heads import POOLING, CritiqueHead, EnsembleHead, GaussianHead, LatentHead, on_sphere
 from training.core.losses.latent import divergence
 from training.core.masked import masked_mean
-from training.core.policy import pair_logps, token_logps
+from training.core.policy import completion_logits, pair_logps, token_logps
 
 Loss = Callable[..., Tensor]
 # A model, a batch of the recipe's view, and the loss.
@@ -287,6 +287,54 @@ def pair_logratios(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weig
             "chosen_logp": own.chunk(2)[0].detach(),
         },
     )
+
+
+def pair_gaps(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
+    """Return the loss of the two log-ratios against the policy that wrote them and of how far apart people saw them.
+
+    How far is the strength of the preference, (P,): 1 for a clear one, and 1/3 or 2/3 for less.
+    """
+
+    def with_gaps(chosen: Tensor, rejected: Tensor) -> Tensor:
+        return loss(chosen, rejected, batch.strength)
+
+    return pair_logratios(model, batch, with_gaps, annotator_weights=annotator_weights)
+
+
+def pair_likelihoods(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
+    """Return the loss of the two completions' log-probabilities themselves, (P,): there is no reference."""
+    chosen, rejected = pair_logps(model, batch.tokens).chunk(2)
+    return LossOutput(
+        loss=loss(chosen, rejected),
+        weight=_weights(batch, annotator_weights),
+        metrics={
+            "accuracy": _wins(chosen, rejected),
+            "margin": (chosen - rejected).detach(),
+            "chosen_logp": chosen.detach(),
+        },
+    )
+
+
+def intuition(model: nn.Module, batch: Demonstrations, loss: Loss, *, mix: float) -> LossOutput:
+    """Return the loss of token log-probabilities behind a text that is partly the model's own guess. arXiv:2405.11870.
+
+    Where the completion stands, each token's embedding e(u_t) is mixed with that of what the model would have written
+    there, (1 - λ) e(u_t) + λ e(û_t); what is to be said stays u. The guess at t comes from what is before t, so nothing
+    of u_t is told by it. Both embeddings are taken as they are, without gradient: else the model could shrink them.
+    """
+    tokens = batch.tokens
+    mask = tokens.completion_mask
+    with torch.no_grad():
+        guessed = tokens.input_ids.clone()
+        guessed[mask] = completion_logits(model, tokens).argmax(-1)
+        table = model.get_input_embeddings()  # type: ignore[operator]
+        real, own = table(tokens.input_ids), table(guessed)
+        embedded = torch.where(mask.unsqueeze(-1), (1 - mix) * real + mix * own, real)
+    logits = model(inputs_embeds=embedded, attention_mask=tokens.attention_mask, use_cache=False).logits
+    logps = logits[:, :-1].float().log_softmax(-1).gather(-1, tokens.input_ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    logps = torch.cat([torch.zeros_like(logps[:, :1]), logps], 1).masked_fill(~mask, 0.0)
+    agreed = masked_mean((guessed == tokens.input_ids).float(), mask)
+    return LossOutput(loss=loss(logps, mask), weight=mask.sum(-1) * batch.weight, metrics={"guessed_right": agreed})
 
 
 def imitation(model: nn.Module, batch: Demonstrations, loss: Loss) -> LossOutput:

@@ -10,7 +10,8 @@ from training.recipes.sampling import OF_ENSEMBLES, RULES
 
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
-WAYS = ("dpo", *OF_ONE, *OF_SEVERAL)  # how a round's candidate may learn
+OF_PAIRS = ("dpo", "cpl", "refuel")  # from what people preferred, with no reward model
+WAYS = (*OF_PAIRS, *OF_ONE, *OF_SEVERAL)  # how a round's candidate may learn
 
 
 @part("loop", "online", target="training.services.rounds:advance")
@@ -38,7 +39,7 @@ class LoopSettings:
     )
     policy_recipe: str = knob(
         "dpo",
-        "how a candidate learns: dpo from the pairs themselves, any other on its own answers, by the reward model",
+        "how a candidate learns: from the pairs (the first three), or on its own answers by the reward model",
         choices=WAYS,
     )
     iterations: int = knob(
@@ -107,8 +108,18 @@ class LoopSettings:
 def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
     """Return the settings, `values` checked and the rest by default; RecipeError names every one that does not fit."""
     settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), values))
-    if settings.policy_recipe == "dpo":
-        return settings
+    errors = {}
+    if settings.policy_recipe == "refuel" and settings.reference != "data":
+        errors["reference"] = ["refuel refers to the policy that wrote the pairs. Set reference to data."]
+    if settings.policy_recipe not in OF_PAIRS:
+        errors |= _objections(settings)
+    if errors:
+        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
+    return settings
+
+
+def _objections(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against a candidate that learns on its own answers, by setting."""
     errors = {}
     if not settings.gate_human_pairs:
         errors["gate_human_pairs"] = [
@@ -126,9 +137,7 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
             f"{settings.policy_recipe} goes by one opinion, and the selection {settings.selection} trains an ensemble. "
             f"Choose another selection, or one of {', '.join(OF_SEVERAL)}."
         ]
-    if errors:
-        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
-    return settings
+    return errors
 
 
 def spent(delta: float, look: int) -> float:

@@ -31,6 +31,34 @@ class PairLogratios:
     )
 
 
+@part("objective", "pair-gaps", target="training.core.objectives:pair_gaps")
+class PairGaps:
+    """Log-ratios against the policy that wrote both, and how clearly one was preferred. arXiv:2410.04612."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reference",)
+    annotator_weights: bool = knob(
+        False, "count each pair as much as who judged it is reliable; rows without a weight count once"
+    )
+
+
+@part("objective", "pair-likelihoods", target="training.core.objectives:pair_likelihoods")
+class PairLikelihoods:
+    """Log-probabilities of both completions, with no reference. arXiv:2310.13639."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    annotator_weights: bool = knob(
+        False, "count each pair as much as who judged it is reliable; rows without a weight count once"
+    )
+
+
+@part("objective", "intuition", target="training.core.objectives:intuition")
+class Intuition:
+    """Log-probabilities of a completion's tokens behind a text mixed with the model's own guesses. arXiv:2405.11870."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    mix: float = knob(0.2, "share of the model's own guess in what it reads", low=0.0, high=1.0)
+
+
 @part("objective", "imitation", target="training.core.objectives:imitation")
 class Imitation:
     """Log-probabilities of a completion's tokens. arXiv:2203.02155."""
@@ -240,6 +268,33 @@ class DPO:
 
     beta: float = knob(0.1, "pull back to the reference: higher changes the policy less", low=0.0001)
     label_smoothing: float = knob(0.0, "share of judgements believed to be the wrong way round", low=0.0, high=0.5)
+
+
+@part("loss", "cpl", target="training.core.losses.cpl:cpl")
+class CPL:
+    """Contrastive preference learning. arXiv:2310.13639."""
+
+    alpha: float = knob(0.1, "what a nat between two answers says: higher changes the policy less", low=0.0001)
+    bias: float = knob(
+        0.5,
+        "weight of the rejected answer; below 1 keeps probability on what is in the data",
+        low=0.0,
+        high=1.0,
+    )
+
+
+@part("loss", "refuel", target="training.core.losses.refuel:refuel")
+class Refuel:
+    """Regression of log-ratios on how much better one answer was found. arXiv:2410.04612."""
+
+    eta: float = knob(1.0, "nats by which a clear preference is to part two answers", low=0.0)
+
+
+@part("loss", "ift", target="training.core.losses.ift:ift")
+class IFT:
+    """Likelihood, each token weighed by what goes wrong behind it. arXiv:2405.11870."""
+
+    decay: float = knob(0.95, "how far ahead a token is answerable; 0 is supervised fine-tuning", low=0.0, high=1.0)
 
 
 @part("loss", "nll", target="training.core.losses.sft:nll")

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe
+from training.recipes.losses import (
+    CPL as CPLLoss,
+)
 from training.recipes.losses import DPO as DPOLoss
-from training.recipes.losses import NLL, Imitation, PairLogratios
+from training.recipes.losses import (
+    IFT as IFTLoss,
+)
+from training.recipes.losses import NLL, Imitation, Intuition, PairGaps, PairLikelihoods, PairLogratios, Refuel
 from training.recipes.offline import Fit
 
 SFT = Recipe(
@@ -27,4 +33,37 @@ DPO = Recipe(
     makes="policy",
     parts=(PairLogratios(), DPOLoss(), Fit(learning_rate=1e-6)),
     source="arXiv:2305.18290",
+)
+
+CPL = Recipe(
+    "cpl",
+    title="Contrastive preference learning",
+    summary="Makes preferred answers likelier than rejected ones, with neither reward model nor reference policy.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairLikelihoods(), CPLLoss(), Fit(learning_rate=1e-6)),
+    source="arXiv:2310.13639",
+)
+
+REFUEL = Recipe(
+    "refuel",
+    title="Regression on how much better",
+    summary="Parts two answers by as much as people found one better; on turns of a dialogue this is REFUEL.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairGaps(), Refuel(), Fit(learning_rate=1e-6)),
+    source="arXiv:2410.04612",
+)
+
+IFT = Recipe(
+    "ift",
+    title="Intuitive fine-tuning",
+    summary="As supervised fine-tuning, with the model's own guesses mixed into what it reads, as when it answers.",
+    kind="fit",
+    view="demonstrations",
+    makes="policy",
+    parts=(Intuition(), IFTLoss(), Fit(learning_rate=1e-5)),
+    source="arXiv:2405.11870",
 )

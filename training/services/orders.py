@@ -9,7 +9,7 @@ from django.db import transaction
 from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
-from training.recipes.loop import LoopSettings, spent
+from training.recipes.loop import OF_PAIRS, LoopSettings, spent
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import runs, snapshots, versions
 
@@ -94,13 +94,14 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: st
     if settings.reference == "initial":
         inputs["reference"] = initial_policy(round.loop).path
     decided = {"learning_rate": settings.learning_rate, "batch_size": settings.batch_size}
-    if settings.policy_recipe == "dpo":
-        knobs = _decided(**decided, epochs=settings.epochs, beta=settings.beta)
-        return _order(round, "policy", recipe="dpo", knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
+    name = settings.policy_recipe
+    if name in OF_PAIRS:
+        knobs = _decided(**decided, epochs=settings.epochs, **({"beta": settings.beta} if name == "dpo" else {}))
+        return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
     knobs = _decided(**decided, iterations=settings.iterations)
     knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
     inputs |= {"data": data, "scorers": scorers(round)}
-    return _order(round, "policy", recipe=settings.policy_recipe, knobs=knobs, parent=round.policy, inputs=inputs)
+    return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, inputs=inputs)
 
 
 def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str) -> Run:

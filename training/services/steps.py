@@ -20,7 +20,7 @@ from annotation.models import Task, User
 from annotation.services import events, withdrawal
 from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Snapshot
-from training.recipes.loop import LoopSettings, loop_settings
+from training.recipes.loop import OF_PAIRS, LoopSettings, loop_settings
 from training.services import gates, orders, promotion, prompts, sampling, snapshots, versions
 from training.services.orders import Stuck, run_of, succeeded
 
@@ -159,7 +159,7 @@ def freeze(round: Round) -> bool:
     note = told_many(
         "{policy} learns from {n} pair.", "{policy} learns from {n} pairs.", snapshot.rows, policy=round.policy.label
     )
-    if settings.policy_recipe != "dpo":
+    if settings.policy_recipe not in OF_PAIRS:
         reward = versions.current(round.loop.campaign, ModelVersion.Kind.REWARD)
         if reward is None:
             raise Stuck(
