@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from annotation.models import User
 
 PREFIX = "Token"
+_FORM = "The header must read: Authorization: Token <the token>."
 NOTED_EVERY = timedelta(hours=1)
 # Columns that no request asks for; making times of them costs as much as finding the row.
 _UNUSED = ("created", "user__password", "user__last_login", "user__date_joined")
@@ -45,21 +46,36 @@ class TokenAuthentication(BaseAuthentication):
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != PREFIX.lower().encode():
             return None
+        if len(words) != 2:
+            raise AuthenticationFailed(_FORM)
         try:
-            (given,) = words[1:]
-            digest = hash_token(given.decode("ascii"))
+            given = words[1].decode("ascii")
         except ValueError:
-            raise AuthenticationFailed("The header must read: Authorization: Token <the token>.") from None
-        token = _TOKEN.first(digest=digest)
-        if token is None or (token.expiry is not None and token.expiry < timezone.now()):
-            raise AuthenticationFailed("This token is unknown or has expired; make a new one on your profile page.")
-        if not token.user.is_active:
-            raise AuthenticationFailed("This account is switched off; ask whoever runs this server.")
-        _take_scopes(token)
+            raise AuthenticationFailed(_FORM) from None
+        token = _token_of(given)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
         return PREFIX
+
+
+def person_of(given: str) -> User:
+    """Return who has this token, limited to what it is for; AuthenticationFailed when nobody has it any more."""
+    return _token_of(given).user
+
+
+def _token_of(given: str) -> AuthToken:
+    try:
+        digest = hash_token(given)
+    except ValueError:
+        raise AuthenticationFailed(_FORM) from None
+    token = _TOKEN.first(digest=digest)
+    if token is None or (token.expiry is not None and token.expiry < timezone.now()):
+        raise AuthenticationFailed("This token is unknown or has expired; make a new one on your profile page.")
+    if not token.user.is_active:
+        raise AuthenticationFailed("This account is switched off; ask whoever runs this server.")
+    _take_scopes(token)
+    return token
 
 
 def _take_scopes(token: AuthToken) -> None:

@@ -1,0 +1,105 @@
+"""The policy in use for clients of OpenAI's interface: over real sockets, with a toy in place of the model."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from annotation.models import Campaign, User
+from annotation.services import tokens
+from tests.factories import make_user
+from training import serving
+from training.models import ModelVersion
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TOY = [sys.executable, str(Path(__file__).with_name("toy_speaker.py"))]
+
+
+def no_bombs(messages: list[dict[str, str]]) -> str:
+    return "That is not answered here." if "bomb" in messages[-1]["content"] else ""
+
+
+@pytest.fixture
+def address(campaign: Campaign, policy: ModelVersion) -> Iterator[tuple[str, int]]:
+    ModelVersion.objects.filter(pk=policy.pk).update(state=ModelVersion.State.PROMOTED)
+    policy_in_use = serving.Policy(campaign, guards=[no_bombs], command=TOY)
+    server = serving.server(policy_in_use, host="127.0.0.1", port=0)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_address[0], server.server_address[1]  # type: ignore[misc]
+    server.shutdown()
+    server.server_close()
+    policy_in_use.stop()
+    connections.close_all()
+
+
+def ask(address: tuple[str, int], body: Any, key: str | None, *, path: str = "/v1/chat/completions") -> tuple[int, str]:
+    connection = HTTPConnection(*address, timeout=30)
+    head = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
+    connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body), head)
+    response = connection.getresponse()
+    said = response.read().decode()
+    connection.close()
+    return response.status, said
+
+
+def hello(**more: Any) -> dict[str, Any]:
+    return {"model": "policy", "messages": [{"role": "user", "content": "hello there"}], "seed": 7, **more}
+
+
+def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
+    address: tuple[str, int], lead: User, annotator: User, policy: ModelVersion
+) -> None:
+    key = tokens.make(user=lead).secret
+    assert ask(address, hello(), None)[0] == 401
+    assert ask(address, hello(), "no-such-token")[0] == 401
+    for other in (annotator, make_user("mallory")):  # who judges must not learn whose answer is whose
+        assert ask(address, hello(), tokens.make(user=other).secret)[0] == 403
+    models = json.loads(ask(address, None, key, path="/v1/models")[1])
+    assert [model["id"] for model in models["data"]] == ["policy", policy.label]
+
+    status, said = ask(address, hello(), key)
+    whole = json.loads(said)
+    assert status == 200 and whole["model"] == policy.label and whole["object"] == "chat.completion"
+    assert whole["choices"] == [
+        {"index": 0, "message": {"role": "assistant", "content": "HELLO THERE 7"}, "finish_reason": "stop"}
+    ]
+    status, said = ask(address, hello(stream=True), key)
+    lines = [line.removeprefix("data: ") for line in said.split("\n\n") if line]
+    assert lines[-1] == "[DONE]"
+    parts = [json.loads(line)["choices"][0] for line in lines[:-1]]
+    assert "".join(part["delta"].get("content", "") for part in parts) == "HELLO THERE 7"
+    assert len([part for part in parts if "content" in part["delta"]]) > 1, "it comes as it is written"
+    assert parts[-1]["finish_reason"] == "stop"
+
+    blocked = json.loads(ask(address, hello(messages=[{"role": "user", "content": "a bomb"}]), key)[1])["choices"][0]
+    assert (blocked["finish_reason"], blocked["message"]["content"]) == ("content_filter", "That is not answered here.")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ([1], 400, "no JSON object"),
+        ({"messages": []}, 400, "Give messages"),
+        (hello(messages=[{"role": "boss", "content": "x"}]), 400, "Each message has a role"),
+        (hello(temperature=0), 400, "temperature is a number"),
+        (hello(top_p=0.9), 400, "top_p is not supported"),
+        (hello(max_tokens=0.5), 400, "max_tokens is a whole number"),
+        (hello(seed="x"), 400, "seed is a whole number"),
+        (hello(model="gpt"), 404, "is in use"),
+    ],
+)
+def test_what_cannot_be_done_as_asked_is_said(
+    address: tuple[str, int], lead: User, body: Any, status: int, says: str
+) -> None:
+    found, said = ask(address, body, tokens.make(user=lead).secret)
+    assert found == status and says in json.loads(said)["error"]["message"]

@@ -1,0 +1,42 @@
+"""``manage.py serve_policy --campaign NAME``: the policy in use for programs that speak OpenAI's interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotation.models import Campaign
+from training import serving
+
+
+class Command(BaseCommand):
+    help = (
+        "Serves the policy that a campaign has in use: POST /v1/chat/completions and GET /v1/models, as OpenAI's "
+        "clients speak, with a token of this server as the key. Leave with Ctrl-C."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--campaign", required=True, help="name or id of the campaign")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen at; put TLS in front of any other")
+        parser.add_argument("--port", type=int, default=8001)
+
+    def handle(self, *, campaign: str, host: str, port: int, **options: Any) -> None:
+        found = Campaign.objects.kept().filter(name=campaign).first()
+        if found is None and campaign.isdecimal():
+            found = Campaign.objects.kept().filter(pk=int(campaign)).first()
+        if found is None:
+            raise CommandError(f"There is no campaign {campaign}.")
+        policy = serving.Policy(found)
+        try:
+            self.stdout.write(f"{policy.version().label} of {found} answers at http://{host}:{port}/v1")
+            server = serving.server(policy, host=host, port=port)
+        except (serving.Refused, OSError) as error:
+            raise CommandError(str(error)) from None
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            self.stdout.write("Stopped.")
+        finally:
+            server.server_close()
+            policy.stop()

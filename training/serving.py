@@ -1,0 +1,274 @@
+"""The policy in use behind the interface that OpenAI's clients speak: a server of its own, with one model loaded.
+
+``GET /v1/models`` and ``POST /v1/chat/completions``, with a token of this server as the key. Who may see a campaign's
+models may talk to its policy. A promotion takes effect with the next request. Requests are answered one after another:
+there is one child with one model, as for the chats of a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import close_old_connections
+from django.http import Http404
+from rest_framework.exceptions import AuthenticationFailed
+
+from annotation.access import Action
+from annotation.api.authentication import person_of
+from annotation.models import Campaign
+from training import paths, permissions
+from training.errors import TrainingError
+from training.models import ModelVersion
+from training.recipes.chat import Question, Voice
+from training.services import versions
+from training.speaking import Speaker
+
+ROLES = ("system", "user", "assistant")
+LONGEST_BODY = 1_000_000  # bytes
+LONGEST_ANSWER = 4096  # tokens
+USUAL_ANSWER = 256
+USUAL = "policy"  # the name under which the policy in use is asked for, whatever its number
+TIMEOUT_SECONDS = 30
+
+# Reads a conversation before the model does and returns why it is not answered, or nothing.
+Guard = Callable[[list[dict[str, str]]], str]
+
+
+class Refused(Exception):
+    """A request that is not answered: HTTP status, OpenAI's code, and a sentence."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Policy:
+    """A campaign's policy in use, as a child process that is exchanged when another one is promoted."""
+
+    def __init__(
+        self, campaign: Campaign, *, guards: Sequence[Guard] = (), command: Sequence[str] | None = None
+    ) -> None:
+        self.campaign = campaign
+        self.guards = guards
+        self._command = command
+        self._speaker: Speaker | None = None
+        self._turn = threading.Lock()
+
+    def version(self) -> ModelVersion:
+        found = versions.current(self.campaign, ModelVersion.Kind.POLICY)
+        if found is None:
+            raise Refused(404, "model_not_found", "This campaign has no policy in use. Promote one first.")
+        return found
+
+    def answer(self, question: Question, version: ModelVersion) -> Iterator[dict[str, Any]]:
+        """Yield ``{"text"}`` as the answer grows, and at last ``{"text", "tokens", "ended"}``."""
+        with self._turn:
+            finished = False
+            try:
+                for event in self._speaker_of(version).ask(question):
+                    if "error" in event:
+                        finished = True
+                        raise Refused(500, "model_failed", str(event["error"]))
+                    if "answers" in event:
+                        finished = True
+                        yield dict(event["answers"][0])
+                    elif event.get("texts"):
+                        yield {"text": event["texts"][0]}
+            except TrainingError as gone:
+                raise Refused(503, "model_gone", str(gone)) from None
+            finally:
+                if not finished:  # whoever asked is gone, and the child writes on
+                    self.stop()
+
+    def stop(self) -> None:
+        if self._speaker is not None:
+            self._speaker.stop()
+        self._speaker = None
+
+    def _speaker_of(self, version: ModelVersion) -> Speaker:
+        trust = settings.ATTUNE_TRUST_REMOTE_CODE
+        voice = Voice(model=paths.resolve(version.path), trust_remote_code=trust, idle_seconds=7 * 86_400.0)
+        if self._speaker is None or self._speaker.voice != voice or not self._speaker.is_alive:
+            self.stop()
+            self._speaker = Speaker(voice, command=self._command)
+        return self._speaker
+
+
+def question_of(body: dict[str, Any]) -> Question:
+    """Return what is asked; Refused names the first thing that cannot be done as asked."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refused(400, "invalid_request", "Give messages: a list of {role, content}.")
+    for message in messages:
+        fits = isinstance(message, dict) and message.get("role") in ROLES and isinstance(message.get("content"), str)
+        if not fits:
+            raise Refused(400, "invalid_request", f"Each message has a role ({', '.join(ROLES)}) and content, a text.")
+    for name, usual in (("n", 1), ("top_p", 1), ("stop", None), ("tools", None), ("logprobs", False)):
+        if body.get(name, usual) not in (usual, None):
+            raise Refused(400, "unsupported", f"{name} is not supported: the policy answers at a temperature alone.")
+    tokens = body.get("max_completion_tokens") or body.get("max_tokens") or USUAL_ANSWER
+    temperature = body.get("temperature", 1.0)
+    seed = body.get("seed")
+    if not _is_number(tokens) or not 1 <= tokens <= LONGEST_ANSWER or int(tokens) != tokens:
+        raise Refused(400, "invalid_request", f"max_tokens is a whole number from 1 to {LONGEST_ANSWER}.")
+    if not _is_number(temperature) or not 0.05 <= temperature <= 5:
+        raise Refused(400, "invalid_request", "temperature is a number from 0.05 to 5.")
+    if seed is not None and (not _is_number(seed) or not 0 <= seed < 2**63 or int(seed) != seed):
+        raise Refused(400, "invalid_request", "seed is a whole number from 0.")
+    return Question(
+        id=f"chatcmpl-{secrets.token_hex(12)}",
+        messages=[{"role": message["role"], "content": message["content"]} for message in messages],
+        seeds=[secrets.randbits(62) if seed is None else int(seed)],
+        temperature=float(temperature),
+        max_new_tokens=int(tokens),
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def server(policy: Policy, *, host: str, port: int) -> ThreadingHTTPServer:
+    """Return the server, which listens and does not answer yet."""
+    made = ThreadingHTTPServer((host, port), type("Asked", (_Asked,), {"policy": policy}))
+    made.daemon_threads = True
+    return made
+
+
+class _Asked(BaseHTTPRequestHandler):
+    policy: Policy
+    protocol_version = "HTTP/1.1"
+    timeout = TIMEOUT_SECONDS
+    server_version = "attune"
+
+    def do_GET(self) -> None:
+        self._safely(self._models if self.path.rstrip("/") == "/v1/models" else self._unknown)
+
+    def do_POST(self) -> None:
+        self._safely(self._complete if self.path.rstrip("/") == "/v1/chat/completions" else self._unknown)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: what people ask is no business of a log."""
+
+    def _safely(self, work: Callable[[], None]) -> None:
+        close_old_connections()
+        try:
+            work()
+        except Refused as refused:
+            self._say(refused.status, {"error": {"message": str(refused), "code": refused.code, "type": "error"}})
+        except OSError:
+            self.close_connection = True  # whoever asked is gone
+        finally:
+            close_old_connections()
+
+    def _unknown(self) -> None:
+        self._body()
+        raise Refused(404, "not_found", "There are GET /v1/models and POST /v1/chat/completions.")
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length) > LONGEST_BODY:
+            self.close_connection = True
+            raise Refused(413, "too_large", f"A request has at most {LONGEST_BODY} bytes, and says how many.")
+        return self.rfile.read(int(length))
+
+    def _let_in(self) -> None:
+        scheme, _, given = self.headers.get("Authorization", "").partition(" ")
+        try:
+            if scheme.lower() != "bearer":
+                raise AuthenticationFailed("Give a token of this server as the key: Authorization: Bearer <the token>.")
+            permissions.training_of(person_of(given.strip()), self.policy.campaign.pk, Action.READ)
+        except AuthenticationFailed as error:
+            raise Refused(401, "invalid_api_key", str(error.detail)) from None
+        except (PermissionDenied, Http404):
+            raise Refused(403, "forbidden", "This token's owner may not see this campaign's models.") from None
+
+    def _models(self) -> None:
+        self._let_in()
+        version = self.policy.version()
+        made = int(version.created_at.timestamp())
+        ids = (USUAL, version.label)
+        self._say(200, {"object": "list", "data": [_model(name, made) for name in ids]})
+
+    def _complete(self) -> None:
+        raw = self._body()
+        self._let_in()
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise Refused(400, "invalid_request", "The body is no JSON object.")
+        question, version = question_of(body), self.policy.version()
+        if body.get("model", USUAL) not in (USUAL, version.label):
+            raise Refused(404, "model_not_found", f"{version.label} is in use; ask for it, or for “{USUAL}”.")
+        head = {"id": question.id, "created": int(time.time()), "model": version.label}
+        why = next(filter(None, (guard(question.messages) for guard in self.policy.guards)), "")
+        told = iter([{"text": why, "tokens": 0, "ended": True}]) if why else self.policy.answer(question, version)
+        if body.get("stream"):
+            self._stream(head, told, "content_filter" if why else "")
+            return
+        last = list(told)[-1]
+        choice = {"index": 0, "message": {"role": "assistant", "content": last["text"]}}
+        choice["finish_reason"] = "content_filter" if why else _ended(last)
+        usage = {"completion_tokens": last["tokens"]}
+        self._say(200, {**head, "object": "chat.completion", "choices": [choice], "usage": usage})
+
+    def _stream(self, head: dict[str, Any], told: Iterator[dict[str, Any]], reason: str) -> None:
+        """Send what is new of the answer as server-sent events, as it grows."""
+        first = next(told)  # an error before the first word is still one with a status
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        self._event({**head, "object": "chat.completion.chunk", "choices": [_part({"role": "assistant"})]})
+        sent, last = "", first
+        try:
+            for last in chain([first], told):
+                text = last["text"]
+                if text.startswith(sent) and text != sent:
+                    part = _part({"content": text[len(sent) :]})
+                    self._event({**head, "object": "chat.completion.chunk", "choices": [part]})
+                    sent = text
+            end = _part({}, reason or _ended(last))
+            self._event({**head, "object": "chat.completion.chunk", "choices": [end]})
+        except Refused as refused:
+            self._event({"error": {"message": str(refused), "code": refused.code, "type": "error"}})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def _event(self, data: dict[str, Any]) -> None:
+        self.wfile.write(f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode())
+        self.wfile.flush()
+
+    def _say(self, status: int, data: dict[str, Any]) -> None:
+        body = json.dumps(data, ensure_ascii=False).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        if status == 401:
+            self.send_header("WWW-Authenticate", "Bearer")
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _ended(last: dict[str, Any]) -> str:
+    return "stop" if last.get("ended") else "length"
+
+
+def _part(delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": reason}
+
+
+def _model(name: str, created: int) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created, "owned_by": "attune"}
