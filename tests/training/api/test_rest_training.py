@@ -207,6 +207,9 @@ def test_what_does_not_fit_is_said_at_its_field(
     assert "snapshot" in errors(recipe="dpo", parent=candidate.pk, snapshot=10**6)
     assert "seed" in errors(recipe="dpo", parent=candidate.pk, seed=-1)
     assert "colour" in errors(recipe="dpo", parent=candidate.pk, colour="red")
+    assert "needs returns" in errors(recipe="ppo", parent=candidate.pk, parts={"advantage": "group-norm"})["recipe"][0]
+    assert "Did you mean best?" in errors(recipe="ppo", parent=candidate.pk, parts={"filter": "besst"})["filter"]
+    assert "shape" in errors(recipe="dpo", parent=candidate.pk, parts={"shape": "preference"})
     assert not Run.objects.filter(campaign=campaign, recipe__name="dpo").exists()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.models import Campaign
-from training import serving
+from training.api import openai
 
 
 class Command(BaseCommand):
@@ -27,11 +27,11 @@ class Command(BaseCommand):
             found = Campaign.objects.kept().filter(pk=int(campaign)).first()
         if found is None:
             raise CommandError(f"There is no campaign {campaign}.")
-        policy = serving.Policy(found)
+        policy = openai.Policy(found)
         try:
             self.stdout.write(f"{policy.version().label} of {found} answers at http://{host}:{port}/v1")
-            server = serving.server(policy, host=host, port=port)
-        except (serving.Refused, OSError) as error:
+            server = openai.server(policy, host=host, port=port)
+        except (openai.Refused, OSError) as error:
             raise CommandError(str(error)) from None
         try:
             server.serve_forever()

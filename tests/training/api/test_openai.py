@@ -16,12 +16,12 @@ from django.db import connections
 from annotation.models import Campaign, User
 from annotation.services import tokens
 from tests.factories import make_user
-from training import serving
+from training.api import openai
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TOY = [sys.executable, str(Path(__file__).with_name("toy_speaker.py"))]
+TOY = [sys.executable, str(Path(__file__).parent.with_name("toy_speaker.py"))]
 
 
 def no_bombs(messages: list[dict[str, str]]) -> str:
@@ -31,8 +31,8 @@ def no_bombs(messages: list[dict[str, str]]) -> str:
 @pytest.fixture
 def address(campaign: Campaign, policy: ModelVersion) -> Iterator[tuple[str, int]]:
     ModelVersion.objects.filter(pk=policy.pk).update(state=ModelVersion.State.PROMOTED)
-    policy_in_use = serving.Policy(campaign, guards=[no_bombs], command=TOY)
-    server = serving.server(policy_in_use, host="127.0.0.1", port=0)
+    policy_in_use = openai.Policy(campaign, guards=[no_bombs], command=TOY)
+    server = openai.server(policy_in_use, host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server.server_address[0], server.server_address[1]  # type: ignore[misc]
