@@ -13,9 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from annotation.models import Image
+from tests.factories import make_campaign, make_user
 from tests.training.workers import alive, toy, wait_for
 from training import folder, launch, orphans
 from training.errors import FolderBusy, RunLost
+from training.models import Run
 from training.recipes.spec import EXIT_STOPPED, RunResult, RunSpec
 
 QUICK = launch.Patience(until_term=1.0, until_kill=2.0)
@@ -207,3 +210,22 @@ def test_follow_from_a_thread_that_is_not_the_main_one(spec: RunSpec) -> None:
     thread.start()
     thread.join(timeout=30)
     assert codes == [0]
+
+
+@pytest.mark.django_db
+def test_images_of_a_campaign_go_along_where_they_are_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = make_campaign(lead=make_user())
+    image = Image.objects.create(
+        campaign=campaign, sha256="a" * 64, source_sha256="b" * 64, width=1, height=1, file="images/one.png"
+    )
+    run = Run(campaign=campaign, kind=Run.Kind.FIT, inputs={"model": "org/base"}, recipe={"name": "toy"}, pk=1)
+    assert launch.spec_of(run).images == {"a" * 64: image.file.path}
+    run.kind = Run.Kind.SAMPLE
+    assert launch.spec_of(run).images == {}
+
+    def in_a_bucket(self: object, name: str) -> str:
+        raise NotImplementedError
+
+    monkeypatch.setattr(type(image.file.storage), "path", in_a_bucket, raising=False)
+    run.kind = Run.Kind.FIT
+    assert launch.spec_of(run).images == {}
