@@ -22,6 +22,7 @@ from tests.postgres import postgres_url
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
+FAILED_NOW = "Failed just now: "
 OUT_OF_SUITE = "not gpu and not experiment and not bench"
 # What `manage.py check --deploy` judges: the settings that docker/env.example leads to.
 PRODUCTION = {
@@ -55,7 +56,7 @@ class Outcome:
 
 
 def pytest(*arguments: str) -> list[str]:
-    return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *arguments]
+    return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--tell-failures", *arguments]
 
 
 def parts(postgres: str) -> list[Part]:
@@ -88,7 +89,7 @@ def run(part: Part, *, home: Path) -> Outcome:
     started = time.monotonic()
     output = ""
     for command in part.commands:
-        done = subprocess.run(
+        with subprocess.Popen(
             command,
             cwd=ROOT,
             env=environment,
@@ -97,9 +98,13 @@ def run(part: Part, *, home: Path) -> Outcome:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-        )
-        output += done.stdout
-        if done.returncode:
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                output += line
+                if line.startswith(FAILED_NOW):  # told at once: the whole output comes at the end of everything
+                    print(f"  {part.name}: {line.strip()}", flush=True)
+        if process.returncode:
             return Outcome(part, False, time.monotonic() - started, output)
     return Outcome(part, True, time.monotonic() - started, output)
 

@@ -12,6 +12,7 @@ from django.test import TransactionTestCase
 from django.utils import timezone
 
 from annotation.models import User
+from tests.__main__ import FAILED_NOW
 from tests.factories import make_user
 from training.services import presence
 
@@ -46,6 +47,7 @@ TransactionTestCase._fixture_teardown = empty_tables  # type: ignore[attr-define
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database-only", action="store_true", help="leave out the tests that no database can change")
+    parser.addoption("--tell-failures", action="store_true", help="write a line for each failure as it happens")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -55,9 +57,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         needs = "db" in fixtures or "transactional_db" in fixtures or item.get_closest_marker("django_db") is not None
-        asked[needs].append(item)
+        asked[needs and item.get_closest_marker("one_database") is None].append(item)
     config.hook.pytest_deselected(items=asked[False])
     items[:] = asked[True]
+
+
+class Teller:
+    """Writes which test failed on a line of its own, at once."""
+
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self._reporter = reporter
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._reporter.ensure_newline()
+            self._reporter.write_line(f"{FAILED_NOW}{report.nodeid} ({report.when})")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--tell-failures"):
+        config.pluginmanager.register(Teller(config.pluginmanager.getplugin("terminalreporter")))
 
 
 @pytest.fixture(autouse=True)

@@ -119,13 +119,10 @@ def _detail_page(
 
 def _measures(version: ModelVersion) -> list[Recipe]:
     """Return the recipes by which people may have this version measured here."""
-    found = [recipe for recipe in RECIPES.values() if recipe.kind == Run.Kind.EVALUATE and recipe.starts]
     return [
-        recipe
-        for recipe in found
-        if recipe.starts == version.kind
-        and (offer := feeding.feeding(version.campaign, recipe.name)) is not None
-        and offer.can_start
+        offer.recipe
+        for offer in feeding.feedings(version.campaign)
+        if offer.recipe.kind == Run.Kind.EVALUATE and offer.recipe.starts == version.kind and offer.can_start
     ]
 
 

@@ -123,7 +123,9 @@ def test_text_recipes_learn_from_the_text_rows_and_say_why_not_from_the_others(a
     read = records.parse_lines(datasets.lines(datasets.rows(campaign, "pairs")), view="pairs", tally=tally)
     assert len(read) == 1
     (note,) = tally.notes()
-    assert note.startswith("2 rows were left out because they have images, and this recipe learns from text alone")
+    assert note.startswith(
+        "2 rows were left out because they have images where this recipe or this model reads text alone"
+    )
 
 
 def test_rest_hands_out_text_and_images(annotator: User) -> None:

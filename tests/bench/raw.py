@@ -26,9 +26,10 @@ WITH free AS (
     RETURNING annotation_task.id, content
 ), lease AS (
     INSERT INTO annotation_assignment
-        (key, task_id, campaign_id, user_id, state, slot, is_gold, shown_order, expires_at, skip_reason, skip_note,
-         created_at)
-    SELECT %(key)s, id, %(campaign)s, %(user)s, 'open', 0, false, '[0, 1]', now() + interval '30 minutes', '', '', now()
+        (key, task_id, campaign_id, user_id, state, slot, is_gold, shown_order, leaning, expires_at, skip_reason,
+         skip_note, created_at)
+    SELECT %(key)s, id, %(campaign)s, %(user)s, 'open', 0, false, '[0, 1]', 1, now() + interval '30 minutes', '', '',
+        now()
     FROM taken RETURNING id, task_id
 )
 SELECT lease.id, lease.task_id, taken.content FROM lease JOIN taken ON taken.id = lease.task_id

@@ -270,6 +270,7 @@ def test_a_worker_killed_with_9_leaves_no_child_and_the_turn_is_answered_by_the_
 # --- The real child ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_database
 def test_the_real_model_answers_grows_and_ends_with_its_pipes(tmp_path: Path) -> None:
     voice = Voice(model=tiny(tmp_path / "tiny"))
     speaker = Speaker(voice)
@@ -289,6 +290,7 @@ def test_the_real_model_answers_grows_and_ends_with_its_pipes(tmp_path: Path) ->
     assert not speaker.is_alive
 
 
+@pytest.mark.one_database
 def test_the_real_child_ends_when_nobody_asks_or_nobody_is_left(tmp_path: Path) -> None:
     model = tiny(tmp_path / "tiny")
     idle = Speaker(Voice(model=model, idle_seconds=0.2))
@@ -304,6 +306,7 @@ def test_the_real_child_ends_when_nobody_asks_or_nobody_is_left(tmp_path: Path) 
     idle.stop()
 
 
+@pytest.mark.one_database
 def test_two_turns_with_a_tiny_model_and_a_kill_in_between(campaign: Campaign, annotator: User, tmp_path: Path) -> None:
     make_chat_loop(campaign, model=tiny(tmp_path / "tiny"), temperature=1.0)
     first = say(campaign, annotator, "Hello.")

@@ -187,27 +187,23 @@ def figure_of(round: Round) -> dict[str, Any]:
     return next(f for f in round.candidate.gate_report.figures if f["name"] == "cost")
 
 
-@pytest.mark.parametrize(("cost_of_answers", "state"), [("-1", State.PROMOTED), ("-0.12", State.REJECTED)])
 def test_no_candidate_passes_that_was_not_shown_to_be_safe(
-    cost_of_answers: str, state: str, cost: ModelVersion, round: Round, campaign: Campaign, annotator: User
+    cost: ModelVersion, round: Round, campaign: Campaign, annotator: User
 ) -> None:
     """A mean just below the limit of 0 is not shown to be below it by eight prompts."""
-    to_the_gate(round, campaign, annotator, "--cost", cost_of_answers)
+    to_the_gate(round, campaign, annotator, "--cost", "-0.12")
     run = Run.objects.get(round=round, purpose="gate")
     assert set(run.inputs["scorers"]) == {"reward", "cost"}
     assert run.recipe["knobs"]["delta"] == 0.05, "half of 0.1, as more gates may follow"
     assert set(Run.objects.get(round=round, purpose="sample").inputs["scorers"]) <= {"reward"}
     judge_all(campaign, annotator, for_candidate)
     go(round)
-    assert round.state == state, str(round.note)
+    assert round.state == State.REJECTED and "NO SOLUTION FOUND" in str(round.note)
     figure = figure_of(round)
-    assert (figure["n"], figure["limit"], figure["passed"]) == (8, 0.0, state == State.PROMOTED)
+    assert (figure["n"], figure["limit"], figure["passed"]) == (8, 0.0, False)
+    assert figure["estimate"] < 0 < figure["high"]
     said = str(of(figure["explanation"]))
     assert "with 95% confidence it is at most" in said and "Student's t" in said
-    assert ("PASS." in said) is (state == State.PROMOTED)
-    if state == State.REJECTED:
-        assert "NO SOLUTION FOUND" in str(round.note)
-        assert figure["estimate"] < 0 < figure["high"]
 
 
 def test_a_second_gate_spends_less_and_counts_fresh_prompts_only(
@@ -226,6 +222,7 @@ def test_a_second_gate_spends_less_and_counts_fresh_prompts_only(
     judge_all(campaign, annotator, for_candidate)
     go(second)
     assert figure_of(second)["n"] == 8 - len(reused)
+    assert "PASS." in str(of(figure_of(first_round)["explanation"]))
 
 
 def test_prompts_that_a_model_learned_from_are_no_test(loop: Loop, campaign: Campaign, attune_files: Path) -> None:

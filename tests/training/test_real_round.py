@@ -52,6 +52,7 @@ def go(round: Round) -> Round:
         execution.execute(queued.pk)
 
 
+@pytest.mark.one_database
 def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: User, tmp_path: Path) -> None:
     """Sample, judge by a known taste, freeze, reward model, RLOO, gate, promotion, and the next round's pairs.
 

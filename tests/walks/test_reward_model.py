@@ -23,6 +23,7 @@ def ann() -> User:
     return make_user("zwicky")
 
 
+@pytest.mark.one_database
 def test_from_the_form_to_the_lineage_and_to_fresh_pairs(ann: User, tmp_path: Path, monkeypatch: Any) -> None:
     lead = make_user("lea", password=PASSWORD)
     campaign = make_campaign("Reward", lead=lead, annotators=[ann])

@@ -77,7 +77,7 @@ def rows(kind, payload, order):
 
 
 # What `annotation.datasets` adds to rows besides their provenance.
-BY_DATASETS = {"prompt", "annotator_weight"}
+BY_DATASETS = {"prompt", "annotator_weight", "domain", "language"}
 
 
 @pytest.mark.parametrize("order", ORDERS)

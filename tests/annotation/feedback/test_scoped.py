@@ -127,7 +127,7 @@ def test_rows_of_each_turn_are_those_of_its_view_and_say_the_turn(kind, options)
         found = list(kind.rows(view, payload, texts=TEXTS, origins=["one", "two"], shown_order=TURNS))
         assert {row["turn"] for row in found} == {1, 2}
         for row in found:
-            assert set(row) - {"turn"} == set(VIEWS[view].columns) - set(PROVENANCE) - {"prompt"}
+            assert set(row) - {"turn"} == set(VIEWS[view].columns) - set(PROVENANCE) - {"prompt", "domain", "language"}
             assert row["completion"][0]["content"] == TEXTS[row["turn"] - 1]
             assert (row["completion_origin"], row["position"]) == (["one", "two"][row["turn"] - 1], 0)
 
