@@ -22,6 +22,7 @@ from django.utils import translation
 from annotation import aggregates, dataset_views, derived_rows, dialogues, reliability, routing, suggestions
 from annotation.dataset_filters import SPLITS, Filters, agreement_of
 from annotation.feedback import FeedbackType, kind
+from annotation.feedback.fields import key_of
 from annotation.messages import (
     Content,
     Message,
@@ -198,6 +199,7 @@ def _judgements(
     campaign: Campaign, view_name: str, found: QuerySet[Feedback], filters: Filters, site: str, side_of: Side
 ) -> Iterator[dict[str, Any]]:
     options = campaign.options
+    rank = _rank(options)
     illustrated = _Illustrated(campaign, site)
     sources = dataset_views.MADE_OF.get(view_name, (view_name,))
     made = derived_rows.BY_ROW.get(view_name)
@@ -225,6 +227,7 @@ def _judgements(
         _hash,
     ) in chain.from_iterable(_kept(chunk, filters, side_of) for chunk in _by_id(found, _COLUMNS)):
         feedback_kind = kind(kind_name)
+        payload = in_campaigns_order(payload, rank) if rank else payload
         texts = illustrated.answers(content["completions"])
         prompt = illustrated.prompt(content["messages"])
         origins = meta.get("origins") or [""] * len(texts)
@@ -309,6 +312,25 @@ def _kept(chunk: list[Sequence[Any]], filters: Filters, side_of: Side) -> list[S
     return chunk
 
 
+def _rank(options: dict[str, Any]) -> dict[str, int]:
+    """Return the places of what a campaign asks about, by the names under which payloads have it."""
+    lines = [line for value in options.values() if isinstance(value, list) for line in value if isinstance(line, str)]
+    return {key_of(line): place for place, line in enumerate(lines)}
+
+
+def in_campaigns_order(value: Any, rank: dict[str, int]) -> Any:
+    """Return a stored value with what was asked about in the campaign's order.
+
+    PostgreSQL keeps the keys of an object in an order of its own, and rows must be the same wherever they come from.
+    """
+    if isinstance(value, list):
+        return [in_campaigns_order(one, rank) for one in value]
+    if not isinstance(value, dict):
+        return value
+    names = sorted(value, key=lambda name: rank.get(name, -1))
+    return {name: in_campaigns_order(value[name], rank) for name in names}
+
+
 def severity(feedback_kind: FeedbackType, payload: dict[str, Any]) -> int:
     """Return the worst severity that a judgement names, 0 to 3; 0 where none is asked about."""
     return max((point.value for point in feedback_kind.points(payload) if point.dimension == "severity"), default=0)
@@ -319,6 +341,7 @@ def _aggregates(
 ) -> Iterator[dict[str, Any]]:
     """Yield an item per row, with what `aggregates.of` makes of its judgements. Two statements per thousand items."""
     illustrated = _Illustrated(campaign, site)
+    rank = _rank(campaign.options)
     tasks = Task.objects.filter(campaign=campaign).filter(Exists(new.filter(task=OuterRef("pk"))))
     columns = ("id", "external_id", "content", "meta", "is_audit")
     for chunk in _by_id(tasks, columns):
@@ -330,12 +353,15 @@ def _aggregates(
             if not of_task[id_]:
                 continue
             said = sorted(of_task[id_], key=lambda row: row[0])
+            judgements = [dict(zip(_AGGREGATED, row, strict=True)) for row in said]
+            if rank:
+                judgements = [{**one, "payload": in_campaigns_order(one["payload"], rank)} for one in judgements]
             texts = [illustrated.content(answer_of(completion)) for completion in content["completions"]]
             yield {
                 "kind": campaign.kind,
                 **illustrated.prompt(content["messages"]),
                 "completions": _completions(content, texts, meta.get("origins") or [""] * len(texts)),
-                **aggregates.of(campaign, [dict(zip(_AGGREGATED, row, strict=True)) for row in said]),
+                **aggregates.of(campaign, judgements),
                 "round": meta.get("round"),
                 "policy": meta.get("policy"),
                 "campaign": campaign.name,
