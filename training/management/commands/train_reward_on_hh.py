@@ -122,7 +122,9 @@ class Command(BaseCommand):
 
     def _report(self, measured: RunResult, *, longer: bool) -> None:
         self.stdout.write(f"Length alone: the {'longer' if longer else 'shorter'} one, as in most training pairs.")
-        domains = [name.removeprefix("accuracy_") for name in measured.metrics if name.startswith("accuracy_")]
+        # Accuracy is told by place, length and novelty too; by domain it stands beside that of length.
+        beside = "longer_is_chosen_"
+        domains = [name.removeprefix(beside) for name in measured.metrics if name.startswith(beside)]
         for suffix, title in [("", "all"), *((f"_{domain}", domain) for domain in domains)]:
             figure, length = measured.metrics[f"accuracy{suffix}"], measured.metrics[f"longer_is_chosen{suffix}"]
             baseline = dict(length) if longer else flipped(length)
