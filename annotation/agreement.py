@@ -128,6 +128,9 @@ def of_patterns(said: Mapping[Votes, int], *, ordered: bool = True, people: int 
     shared = {votes: count for votes, count in said.items() if len(votes) > 1}
     if not shared:
         return _undefined(_("No item has been judged by two people yet."))
+    units: Counter[tuple[str, ...]] = Counter()  # several values may be of one category
+    for votes, count in said.items():
+        units[tuple(category for _value, category in votes)] += count
     patterns: Counter[Pattern] = Counter()
     pairs = equal = 0
     drawn: Counter[str] = Counter()
@@ -150,7 +153,7 @@ def of_patterns(said: Mapping[Votes, int], *, ordered: bool = True, people: int 
         percent=equal / pairs,
         kappa=None,
         chance=sum(times * times for times in drawn.values()) / drawn.total() ** 2,
-        gwet=_gwet({tuple(category for _value, category in votes): count for votes, count in said.items()}),
+        gwet=_gwet(units),
     )
 
 

@@ -1,7 +1,7 @@
 """All checks and tests: `python -m tests`, which `./attune test` calls once everything is installed.
 
-Without arguments it runs every part below, two at a time, and ends with a summary. Arguments go to pytest as they are:
-`./attune test tests/core -k dpo`.
+Without arguments it runs every part below, a few at a time, and ends with a summary. Arguments go to pytest as they
+are: `./attune test tests/core -k dpo`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 FAILED_NOW = "Failed just now: "
 OUT_OF_SUITE = "not gpu and not experiment and not bench"
+# Parts at a time. Each of the long ones keeps a core busy, and has children of its own.
+LANES = min(4, max(2, os.cpu_count() or 1))
 # What `manage.py check --deploy` judges: the settings that docker/env.example leads to.
 PRODUCTION = {
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
@@ -60,7 +62,7 @@ def pytest(*arguments: str) -> list[str]:
 
 
 def parts(postgres: str) -> list[Part]:
-    """Return the parts, longest first, so that the two lanes end at about the same time."""
+    """Return the parts, longest first, so that the lanes end at about the same time."""
     with_database = ["tests", "--ignore=tests/core", "--ignore=tests/architecture", "--ignore=tests/browser"]
     suite = f"{OUT_OF_SUITE} and not browser"
     manage = [PYTHON, "manage.py"]
@@ -119,9 +121,9 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="attune-test-", dir="/tmp"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         postgres = stack.enter_context(postgres_url())
-        lanes = stack.enter_context(ThreadPoolExecutor(min(2, os.cpu_count() or 1)))
+        lanes = stack.enter_context(ThreadPoolExecutor(LANES))
         todo = [lanes.submit(run, part, home=folder / str(i)) for i, part in enumerate(parts(postgres))]
-        print(f"Running {len(todo)} parts, two at a time; this takes several minutes.", flush=True)
+        print(f"Running {len(todo)} parts, {LANES} at a time; this takes many minutes.", flush=True)
         for future in as_completed(todo):
             outcome = future.result()
             outcomes.append(outcome)

@@ -23,6 +23,7 @@ from annotation.agreement import (
     cohen_kappa,
     gwet_ac1,
     krippendorff_alpha,
+    of_patterns,
     percent_agreement,
 )
 from tests.annotation.quality.real_votes import convabuse, crows_pairs, hate_offensive
@@ -235,3 +236,10 @@ def test_gwets_coefficient_and_chance_by_hand():
     assert cohen_kappa(items) < 0
     assert gwet_ac1([{1: "+"}]) is None and chance_agreement([]) is None
     assert gwet_ac1([{1: "+", 2: "+"}]) == 1.0
+
+
+def test_of_several_values_in_one_category_none_is_lost():
+    """Two strengths for A are one side: what was said of these items counts together."""
+    said = {((1, "a"), (2, "a")): 1, ((2, "a"), (2, "a")): 1, ((-1, "b"), (2, "a")): 1}
+    items = [{"ann": "a", "ben": "a"}, {"ann": "a", "ben": "a"}, {"ann": "b", "ben": "a"}]
+    assert of_patterns(said).gwet == pytest.approx(gwet_ac1(items))

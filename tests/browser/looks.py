@@ -25,11 +25,14 @@ ALL = tuple((screen, theme) for screen in SCREENS for theme in ("light", "dark")
 OUTERMOST = (("narrow", "dark"), ("wide", "light"))
 
 
-def everywhere(page: Page, name: str = "page", *, looks: Sequence[tuple[str, str]] = ALL) -> list[str]:
+def everywhere(
+    page: Page, name: str = "page", *, looks: Sequence[tuple[str, str]] = ALL, again: dict[str, Any] = RULES
+) -> list[str]:
     """Return what is wrong with the page as it stands, on each screen in each theme; it is left as it was found.
 
     One page is looked at several times, instead of several pages once: what was clicked and typed need not be done
-    again. With PICTURES, a folder, in the environment a picture of each look is left there as name-screen-theme.png.
+    again. `again` are the rules of every screen but the first. With PICTURES, a folder, in the environment a picture of
+    each look is left there as name-screen-theme.png.
     """
     found: list[str] = []
     seen = ""
@@ -40,7 +43,7 @@ def everywhere(page: Page, name: str = "page", *, looks: Sequence[tuple[str, str
             page.evaluate(AT_REST)
             if folder := os.environ.get("PICTURES"):
                 page.screenshot(path=f"{folder}/{name.strip('/').replace('/', '-')}-{screen}-{theme}.png")
-            told = complaints(page, rules=COLOURS if screen == seen else RULES)
+            told = complaints(page, rules=COLOURS if screen == seen else again if seen else RULES)
             if screen != seen and sticks_out(page):
                 told.append(f"wider than its window: {widest(page)}")
             found += [f"{name}, {screen}, {theme}: {one}" for one in told]

@@ -1,7 +1,7 @@
-"""Starts a run again and again, each time killed (SIGKILL) at a chosen point, and lets the last one finish.
+"""Starts runs again and again, each time killed (SIGKILL) at a chosen point, and lets the last one of each finish.
 
-Called as ``python kill_and_resume.py spec.json point:count …``: the process of each argument kills itself when it has
-come to the point that many times. The points are
+Called as ``python kill_and_resume.py spec.json point:count … another.json …``: the process of each point kills itself
+when it has come there that many times. The points are
 
 - ``step``       a step is done, and nothing of it written
 - ``flush``      inside the writing of a checkpoint: after each of its 4 files, before and after its folder's renaming
@@ -55,7 +55,18 @@ def kill_at(point: str, count: int) -> None:
     setattr(owner, name, counted)
 
 
-def main(spec_path: str, *points: str) -> None:
+def main(*arguments: str) -> None:
+    points: dict[str, list[str]] = {}
+    for argument in arguments:
+        if argument.endswith(".json"):
+            points[argument] = []
+        else:
+            points[[*points][-1]].append(argument)
+    for spec_path, of_run in points.items():
+        bring_to_its_end(spec_path, *of_run)
+
+
+def bring_to_its_end(spec_path: str, *points: str) -> None:
     for point in (*points, "none:0"):
         child = os.fork()
         if child == 0:

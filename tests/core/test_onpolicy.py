@@ -74,8 +74,8 @@ def test_killed_anywhere_and_resumed_is_the_same_as_never_killed(tmp_path, polic
     scorers = {"reward": str(reward)}
     plain = make_spec(tmp_path / "plain", name, model=policy, scorers=scorers, **knobs)
     often = make_spec(tmp_path / "often", name, model=policy, scorers=scorers, **knobs)
-    killed_and_resumed(tmp_path / "plain" / "spec.json")
-    killed_and_resumed(tmp_path / "often" / "spec.json", "step:3", "flush:2", "step:9")
+    one, other = (tmp_path / folder / "spec.json" for folder in ("plain", "often"))
+    killed_and_resumed(one, other, "step:3", "flush:2", "step:9")
     assert weights(Path(often.output)) == weights(Path(plain.output)) != {}
     assert numbers_of(Path(often.output)) == numbers_of(Path(plain.output))
 

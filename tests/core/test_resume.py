@@ -32,8 +32,9 @@ def course(folder: Path) -> list[tuple]:
     return [(line["step"], line["loss"], line["gradient_norm"], line["lr"]) for line in lines_of(folder)]
 
 
-def killed_and_resumed(spec_path: Path, *points: str) -> None:
-    script = [sys.executable, str(Path(__file__).with_name("kill_and_resume.py")), str(spec_path), *points]
+def killed_and_resumed(*arguments: Path | str) -> None:
+    """Bring the run of each spec to its end, killed at the points that follow it; one process imports all for all."""
+    script = [sys.executable, str(Path(__file__).with_name("kill_and_resume.py")), *map(str, arguments)]
     done = subprocess.run(script, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -65,8 +66,7 @@ def test_killed_anywhere_and_resumed_is_the_same_as_never_killed(tmp_path, polic
         start = Path(spec.output) / "model"
     plain = make_spec(tmp_path / "plain", name, model=start, lora_rank=lora_rank, **KNOBS)
     often = make_spec(tmp_path / "often", name, model=start, lora_rank=lora_rank, **KNOBS)
-    killed_and_resumed(tmp_path / "plain" / "spec.json")
-    killed_and_resumed(tmp_path / "often" / "spec.json", *POINTS[name])
+    killed_and_resumed(tmp_path / "plain" / "spec.json", tmp_path / "often" / "spec.json", *POINTS[name])
     expected = weights(Path(plain.output))
     assert expected and weights(Path(often.output)) == expected
     assert course(Path(often.output)) == course(Path(plain.output))
