@@ -116,8 +116,7 @@ def learned_from(version: ModelVersion) -> list[Snapshot]:
 
 def learned_prompts(version: ModelVersion) -> set[str]:
     """Return the hashes of the prompts that a model has learned from. Reads the files of its data sets."""
-    rows = chain.from_iterable(lines(snapshot) for snapshot in learned_from(version))
-    return {datasets.prompt_hash(row["prompt"]) for row in rows if "prompt" in row}
+    return set(learned_texts(version))
 
 
 def learned_texts(version: ModelVersion) -> dict[str, str]:
