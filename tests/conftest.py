@@ -65,18 +65,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 class Teller:
     """Writes which test failed on a line of its own, at once."""
 
-    def __init__(self, reporter: pytest.TerminalReporter) -> None:
-        self._reporter = reporter
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self._reporter.ensure_newline()
-            self._reporter.write_line(f"{FAILED_NOW}{report.nodeid} ({report.when})")
+        # Asked for only now: whether pytest makes its reporter before or after this hook's registration is its own affair.
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"{FAILED_NOW}{report.nodeid} ({report.when})")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--tell-failures"):
-        config.pluginmanager.register(Teller(config.pluginmanager.getplugin("terminalreporter")))
+        config.pluginmanager.register(Teller(config))
 
 
 @pytest.fixture(autouse=True)
