@@ -69,7 +69,7 @@ class Teller:
         self._config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        # Asked for only now: whether pytest makes its reporter before or after this hook's registration is its own affair.
+        # Asked for only now: whether pytest makes its reporter before or after this one is its own affair.
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if report.failed and reporter is not None:
             reporter.ensure_newline()
