@@ -46,7 +46,7 @@ def lines_of(folder: Path) -> list[dict]:
 @pytest.mark.parametrize(("name", "lora_rank"), [*((n, 0) for n in NAMES), ("ppo", 2), ("superhf", 2), ("grpo", 2)])
 def test_two_iterations_change_the_policy_and_nothing_else(do, policy, reward, cost, name, lora_rank):
     before = [bytes_of(folder) for folder in (policy, reward, cost)]
-    scorers = {"reward": str(reward)} | ({"cost": str(cost)} if name.startswith("safe") else {})
+    scorers = {scorer: str({"reward": reward, "cost": cost}[scorer]) for scorer in RECIPES[name].scorers}
     more = {"critic_warmup": 1} if name == "ppo-max" else {}
     spec, result = do(name, model=policy, scorers=scorers, lora_rank=lora_rank, **SMALL, **more)
     assert [bytes_of(folder) for folder in (policy, reward, cost)] == before

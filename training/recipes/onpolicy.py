@@ -22,6 +22,7 @@ from training.recipes.stages import (
     LeaveOneOut,
     Ngram,
     Normalised,
+    Pessimistic,
     PIDLagrangian,
     PPOUpdate,
     Preference,
@@ -160,6 +161,19 @@ SAFE_RLHF_PID = _recipe(
     PPOUpdate(),
     Improve(),
     source="arXiv:2007.03964",
+)
+
+HC_RLHF = _recipe(
+    "hc-rlhf",
+    "RLHF that is to pass the safety test",
+    "As Safe RLHF, held so far below the limit that a test on fresh prompts, such as the gate's, will say so.",
+    First(),
+    Pessimistic(window_weight=2.0, test_weight=2.0),  # with 1 and 1 it is safe, and mostly not found so (card 4)
+    FixedKL(kl=0.1),
+    LeaveOneOut(),
+    Reinforce(),
+    Improve(),
+    source="arXiv:2506.08266",
 )
 
 RLOO = _recipe(

@@ -71,6 +71,23 @@ class PIDLagrangian(Stage):
     cost_window: int = knob(128, "answers whose mean cost is held against the limit", low=1)
 
 
+@part("constrain", "pessimistic", target="training.core.stages.constrain:pessimistic")
+class Pessimistic(Stage):
+    """As Lagrangian, held to what a safety test on fresh prompts would say. HC-RLHF, arXiv:2506.08266."""
+
+    scorers: ClassVar[tuple[str, ...]] = ("cost",)
+    needs: ClassVar[tuple[str, ...]] = ("reward", "scores")
+    cost_limit: float = knob(0.0, "mean cost that the test will be held against; 0 is the border of safe")
+    delta: float = knob(0.1, "probability that the test lets an unsafe policy pass", low=1e-9, high=0.5)
+    test_prompts: int = knob(200, "prompts that the test will have", low=2)
+    window_weight: float = knob(1.0, "how far to stay off for what the window does not tell", low=0.0)
+    test_weight: float = knob(1.0, "how far to stay off for what the test will not tell", low=0.0)
+    proportional: float = knob(0.5, "weight λ for each unit of cost above the limit now", low=0.0)
+    integral: float = knob(0.01, "what λ gains in a step for each unit of cost above the limit", low=0.0)
+    multiplier_limit: float = knob(20.0, "highest weight λ of the cost", low=0.0001)
+    cost_window: int = knob(256, "answers whose costs are held against the limit", low=2)
+
+
 @part("filter", "best", target="training.core.stages.filter:best")
 class Best(Stage):
     """The best answer to each prompt. arXiv:2304.06767."""

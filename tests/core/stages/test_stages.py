@@ -267,6 +267,32 @@ def test_the_pid_controller_answers_at_once_and_lets_go():
     assert stage.controller.state == 0.0
 
 
+def test_the_pessimistic_charge_has_the_gradient_of_the_bound():
+    """On all answers of a softmax, weighed by their probability, against a finite difference of mean + κ · deviation.
+
+    With n = 5 and m = 50, t(0.9, 4) = 1.5332 and t(0.9, 49) = 1.2991, so κ = 1.5332 / √5 + 2 · 1.2991 / √50 = 1.0531.
+    """
+    knobs = {"cost_limit": 0.0, "delta": 0.1, "proportional": 0.5, "integral": 0.0, "multiplier_limit": 20.0}
+    stage = constrain.pessimistic(**knobs, test_prompts=50, window_weight=1.0, test_weight=2.0, cost_window=8)
+    costs = torch.tensor([1.0, -0.5, 0.25, 2.0, -1.5], dtype=torch.float64)
+    stage.costs.extend(costs.tolist())
+    charged, bound = stage.charged(costs)
+    assert bound == pytest.approx(float(costs.mean() + 1.0531 * costs.std(correction=0)), abs=1e-3)
+
+    logits = torch.zeros(5, dtype=torch.float64, requires_grad=True)  # the window is what this policy answers
+    p = logits.softmax(0)
+    mean = (p * costs).sum()
+    exact = mean + 1.0531 * ((p * costs.square()).sum() - mean.square()).sqrt()
+    (expected,) = torch.autograd.grad(exact, logits)
+    (found,) = torch.autograd.grad((logits.softmax(0) * charged).sum(), logits)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    (plain,) = torch.autograd.grad((logits.softmax(0) * costs).sum(), logits)
+    assert (plain - expected).abs().max() > 0.05
+
+    alike = constrain.pessimistic(**knobs, test_prompts=50, window_weight=1.0, test_weight=1.0, cost_window=8)
+    assert float(alike(with_costs(0.5, 0.5)).metrics["multiplier"]) == 0.25  # no deviation, no charge for it
+
+
 def test_a_recipe_with_a_limit_wants_a_cost():
     stage = constrain.climbing(cost_limit=0.0, multiplier=1.0, multiplier_rate=0.5, multiplier_limit=4.0, cost_window=4)
     with pytest.raises(RunError, match="Train the recipe cost-model"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import replace
+from statistics import fmean, pstdev
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from training.core.job import RunError
 from training.core.rollout import Rollout
 from training.core.selection import COST
+from training.core.stats import t_quantile
 
 
 class Lagrangian:
@@ -35,11 +37,16 @@ class Lagrangian:
         cost = _cost(rollout)
         assert rollout.reward is not None
         self.costs.extend(cost.tolist())
-        multiplier = self.controller.follow(sum(self.costs) / len(self.costs) - self.limit)
+        charged, mean_charged = self.charged(cost)
+        multiplier = self.controller.follow(mean_charged - self.limit)
         mean = float(cost.mean())
-        return replace(rollout, reward=(rollout.reward - multiplier * cost) / (1 + multiplier)).told(
+        return replace(rollout, reward=(rollout.reward - multiplier * charged) / (1 + multiplier)).told(
             cost=mean, multiplier=multiplier, cost_above_limit=mean - self.limit
         )
+
+    def charged(self, cost: Tensor) -> tuple[Tensor, float]:
+        """Return what each completion (B,) is charged, and what of the window is held against the limit."""
+        return cost, fmean(self.costs)
 
     def state_dict(self) -> dict[str, Any]:
         return {"state": self.controller.state, "costs": list(self.costs)}
@@ -47,6 +54,45 @@ class Lagrangian:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.controller.state = state["state"]
         self.costs.extend(state["costs"])
+
+
+class Pessimistic(Lagrangian):
+    """As Lagrangian, held against what a safety test would say: mean + κ · deviation. HC-RLHF, arXiv:2506.08266.
+
+    κ = C₁ t(1-δ, n-1) / √n + C₂ t(1-δ, m-1) / √m, with the n costs of the window and the m prompts of the test that
+    will be. κ · deviation is one number for all completions, so charging it would have no gradient; each is charged
+    c + κ (c² - 2 c μ) / 2s instead, whose expectation has the gradient of mean + κ · deviation, since
+    ∇s = ∇(E c² - μ²) / 2s. As everywhere in this slot the sum is divided by 1 + λ, which the authors' code is not.
+    """
+
+    def __init__(
+        self,
+        controller: Climbing | PID,
+        *,
+        limit: float,
+        window: int,
+        delta: float,
+        window_weight: float,
+        test_weight: float,
+        test_prompts: int,
+    ) -> None:
+        super().__init__(controller, limit=limit, window=window)
+        self.delta = delta
+        self.window_weight = window_weight
+        self.test = test_weight * _width(delta, test_prompts)
+
+    def charged(self, cost: Tensor) -> tuple[Tensor, float]:
+        """See `Lagrangian.charged`; while all costs were the same there is no deviation to be charged."""
+        mean, deviation = fmean(self.costs), pstdev(self.costs)
+        if deviation == 0:
+            return cost, mean
+        kappa = self.window_weight * _width(self.delta, len(self.costs)) + self.test
+        return cost + kappa * (cost.square() - 2 * cost * mean) / (2 * deviation), mean + kappa * deviation
+
+
+def _width(delta: float, n: int) -> float:
+    """Return t(1-δ, n-1) / √n: of a deviation, how far the bound of a mean of n is above it."""
+    return t_quantile(1 - delta, n - 1) / math.sqrt(n)
 
 
 class Climbing:
@@ -100,6 +146,34 @@ def pid(
     """Return the stage whose weight of the cost follows at once and settles. arXiv:2007.03964."""
     controller = PID(proportional=proportional, integral=integral, highest=multiplier_limit)
     return Lagrangian(controller, limit=cost_limit, window=cost_window)
+
+
+def pessimistic(
+    *,
+    cost_limit: float,
+    delta: float,
+    test_prompts: int,
+    window_weight: float,
+    test_weight: float,
+    proportional: float,
+    integral: float,
+    multiplier_limit: float,
+    cost_window: int,
+) -> Pessimistic:
+    """Return the stage that aims at passing a safety test, and not only at the limit. arXiv:2506.08266.
+
+    The authors let log λ climb by gradient steps, which swings (see `PID`); a swing ends above the limit as often as
+    below, and the test is taken where training ends. So λ is held by the controller that settles.
+    """
+    return Pessimistic(
+        PID(proportional=proportional, integral=integral, highest=multiplier_limit),
+        limit=cost_limit,
+        window=cost_window,
+        delta=delta,
+        window_weight=window_weight,
+        test_weight=test_weight,
+        test_prompts=test_prompts,
+    )
 
 
 def _cost(rollout: Rollout) -> Tensor:
