@@ -26,7 +26,7 @@ CARD = Card(
     4,
     "HC-RLHF (policy)",
     "Where reward and cost rise together, a policy that is held to the limit ends about it and never passes the safety "
-    "test on fresh prompts; one that is held to what that test would say is safe and passes, and its costs are steadier.",
+    "test on fresh prompts; one held to what that test would say is safe and passes, and its costs are steadier.",
     "arXiv:2506.08266",
 )
 SEEDS = tuple(range(8))
