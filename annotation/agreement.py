@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, repeat
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -287,13 +287,14 @@ def _gwet(units: Mapping[tuple[str, ...], int]) -> float | None:
     return (agreed / shared - chance) / (1 - chance)
 
 
-def cohen_kappa(items: Iterable[Mapping[Any, str]]) -> float | None:
+def cohen_kappa(items: Iterable[Mapping[Any, str]], times: Iterable[int] = repeat(1)) -> float | None:
     """Return Cohen's kappa of each two people, averaged with the number of items they share as weight.
 
-    Two people who always gave one and the same category have no kappa and are left out; None when nobody has one.
+    `times`: how many items each of these stands for. Two people who always gave one and the same category have no kappa
+    and are left out; None when nobody has one.
     """
     total = weight = 0.0
-    for table in _tables(items).values():
+    for table in _tables(items, times).values():
         kappa = _kappa(table)
         if kappa is not None:
             total += table.total() * kappa
@@ -301,22 +302,27 @@ def cohen_kappa(items: Iterable[Mapping[Any, str]]) -> float | None:
     return total / weight if weight else None
 
 
-def agreement_of_pairs(items: Iterable[Mapping[Any, str]]) -> list[PairAgreement]:
-    """Return how far each two people agree, from person → category of each item; who share most come first."""
+def agreement_of_pairs(items: Iterable[Mapping[Any, str]], times: Iterable[int] = repeat(1)) -> list[PairAgreement]:
+    """Return how far each two people agree, from person → category of each item; who share most come first.
+
+    `times`: how many items each of these stands for.
+    """
     found = []
-    for (one, other), table in _tables(items).items():
+    for (one, other), table in _tables(items, times).items():
         same = sum(times for (row, column), times in table.items() if row == column)
         low, high = wilson(same, table.total())
         found.append(PairAgreement(str(one), str(other), table.total(), same / table.total(), low, high, _kappa(table)))
     return sorted(found, key=lambda pair: (-pair.items, pair.one, pair.other))
 
 
-def _tables(items: Iterable[Mapping[Any, str]]) -> dict[tuple[Any, Any], Counter[tuple[str, str]]]:
+def _tables(
+    items: Iterable[Mapping[Any, str]], times: Iterable[int]
+) -> dict[tuple[Any, Any], Counter[tuple[str, str]]]:
     """Return how often each two people said what and what of the same item."""
     tables: dict[tuple[Any, Any], Counter[tuple[str, str]]] = defaultdict(Counter)
-    for by_user in items:
+    for by_user, alike in zip(items, times, strict=False):
         for one, other in combinations(sorted(by_user), 2):
-            tables[one, other][by_user[one], by_user[other]] += 1
+            tables[one, other][by_user[one], by_user[other]] += alike
     return tables
 
 

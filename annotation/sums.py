@@ -22,6 +22,7 @@ from django.core.cache import cache
 from django.utils import timezone, translation
 
 from annotation.feedback import kind
+from annotation.feedback.points import Point
 from annotation.models import Block, Campaign, Feedback, Task, WideBlock
 
 SIZE = 512  # items of a block
@@ -185,12 +186,18 @@ def count(campaign: Campaign, first: int, last: int) -> Sums:
         return _Counting(campaign, first, last).sums
 
 
+# What a judgement says: words, preference, values.
+_Read = tuple[Sequence[str], int | None, Sequence[Point]]
+
+
 class _Counting:
     def __init__(self, campaign: Campaign, first: int, last: int) -> None:
         self._kind, self._options = kind(campaign.kind), campaign.options
         self._zone = timezone.get_default_timezone()
         self._of_item = {one.name for one in self._kind.dimensions(self._options) if one.of_item}
         self.sums = Sums()
+        self._read: dict[tuple[str, str], _Read] = {}
+        self._days: dict[int, int] = {}
         span = {"task__gte": first, "task__lte": last}
         tasks = Task.objects.filter(campaign=campaign, pk__gte=first, pk__lte=last).values_list(
             "pk", "meta", "batch", "state", "done", "wanted", "priority", "tags", "is_audit", "created_at"
@@ -245,7 +252,7 @@ class _Counting:
     ) -> None:
         add = self.sums.add
         round, policy, _batch, tags, audit = self._tasks[task]
-        day = timezone.localtime(created, self._zone).toordinal()
+        day = self._day(created)
         first = version == 1
         add("days", (user, day), int(first), int(not first), active or 0.0, int(active is None), int(current))
         if first and tags:
@@ -257,20 +264,36 @@ class _Counting:
         add("volumes", (round, policy, guideline), 1)
         if audit:
             add("audit", (), 1)
-        for words in self._kind.tally(payload, options=self._options, shown_order=shown_order):
+        tally, preferred, points = self._reading(payload, shown_order)
+        for words in tally:
             add("verdicts", (words,), 1)
-        preferred = self._kind.scale_value(payload)
         if preferred:
             # A positive value prefers the canonical first answer; `shown_order` tells on which side that stood.
             left = (preferred > 0) == (shown_order[0] == 0)
             add("sides", (), int(left), int(not left))
         if not review:
-            self._said(task, simulated, payload, preferred)
+            self._said(task, simulated, points, preferred)
 
-    def _said(self, task: int, simulated: bool, payload: dict[str, Any], preferred: int | None) -> None:
+    def _reading(self, payload: dict[str, Any], shown_order: list[int]) -> _Read:
+        """Return what a judgement says; most are the same few, so each of them is read once."""
+        key = repr(payload), repr(shown_order)
+        known = self._read.get(key)
+        if known is None:
+            tally = self._kind.tally(payload, options=self._options, shown_order=shown_order)
+            known = self._read[key] = tally, self._kind.scale_value(payload), list(self._kind.points(payload))
+        return known
+
+    def _day(self, created: datetime) -> int:
+        """Return the day by this server's clocks, whose distance to UTC is in quarters of an hour."""
+        quarter = int(created.timestamp()) // 900
+        if quarter not in self._days:
+            self._days[quarter] = timezone.localtime(created, self._zone).toordinal()
+        return self._days[quarter]
+
+    def _said(self, task: int, simulated: bool, points: Sequence[Point], preferred: int | None) -> None:
         round, _policy, batch, _tags, _audit = self._tasks[task]
         origins = self._origins[task]
-        for point in self._kind.points(payload):
+        for point in points:
             self._values.setdefault((point.dimension, task, point.place, simulated), []).append(
                 (point.value, point.category)
             )

@@ -9,9 +9,11 @@ from typing import Any
 
 from django.utils import translation
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import ANSWER
 from annotation.errors import Invalid
+from annotation.feedback import merging
 from annotation.feedback.likeness import SAME, WITHIN, Likeness
 from annotation.feedback.points import Dimension, Mark, Point
 from annotation.messages import Content
@@ -39,6 +41,8 @@ class FeedbackType(ABC):
     no_gold: Promise | str = ""
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.
     has_rules: bool = False
+    # The fields that people write in, without the place of an answer, and what they are called.
+    written: Mapping[str, Promise | str] = {"comment": gettext_lazy("Comment")}
 
     def layout_in(self, options: Mapping[str, Any]) -> str:
         """Return where the inputs are under these options."""
@@ -89,6 +93,14 @@ class FeedbackType(ABC):
     @abstractmethod
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         """Return the form values that would give `payload` again: the inverse of `parse`."""
+
+    def aligned(self, said: Sequence[Mapping[str, Any]], *, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return several people's forms so that a field is about the same in each of them."""
+        return [dict(one) for one in said]
+
+    def parts(self, said: Sequence[Mapping[str, Any]], *, options: Mapping[str, Any]) -> list[merging.Part]:
+        """Return what of `aligned` forms a reviewer can take over beside the questions of `dimensions`."""
+        return merging.texts(self.written, said)
 
     @abstractmethod
     def describe(

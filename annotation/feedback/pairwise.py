@@ -71,6 +71,7 @@ class Pairwise(FeedbackType):
     defaults = DEFAULTS
     completions = (2, 2)
     views = ("pairs", "dimension_pairs", "demonstrations")
+    written = {**written.TITLES, **FeedbackType.written}
     scopes = (ANSWER, DIALOGUE)
     fixed_options = ("mode", "degrees")
 

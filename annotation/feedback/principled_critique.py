@@ -34,9 +34,10 @@ from annotation.feedback.fields import (
     shortened,
     titles_of,
 )
+from annotation.feedback.merging import Part
 from annotation.feedback.principles import DEFAULTS as PRINCIPLES
 from annotation.feedback.principles import MOST_PRINCIPLES
-from annotation.feedback.slots import ANSWERS, MAX_EVIDENCE, MAX_NAME, REJECT, Slot, names
+from annotation.feedback.slots import ANSWERS, MAX_EVIDENCE, MAX_NAME, REJECT, Slot, aligned_slots, names, slot_parts
 from annotation.feedback.slots import values as slot_values
 from annotation.messages import Content
 
@@ -65,6 +66,7 @@ class PrincipledCritique(FeedbackType):
     no_gold = gettext_lazy(
         "A critique has no gold: nobody can say which words, and which principles, are the right ones."
     )
+    written = {"critique": gettext_lazy("The critique")}
     MAX_TEXT = 10_000
 
     def option_properties(self) -> dict[str, Any]:
@@ -174,6 +176,13 @@ class PrincipledCritique(FeedbackType):
             values |= slot_values(number, {**one, "answer": REJECT}, proposed_by=one["proposed_by"], proposed=one)
         return values
 
+    def aligned(self, said: Sequence[Mapping[str, Any]], *, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return aligned_slots(said, self.listed(options))
+
+    def parts(self, said: Sequence[Mapping[str, Any]], *, options: Mapping[str, Any]) -> list[Part]:
+        """Return the critique, and each principle that anybody spoke of, under its key in the campaign's list."""
+        return [*super().parts(said, options=options), *slot_parts(said, self.listed(options))]
+
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
@@ -230,6 +239,11 @@ class PrincipledCritique(FeedbackType):
         for key in payload["listed"]:
             answer = said.get(key, UNMENTIONED)
             yield Point(key, 0, numbers[answer], answer)
+
+    def point_in_words(
+        self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
+    ) -> str:
+        return ANSWERS[point.category][0].lower() if point.category in ANSWERS else _("not mentioned")
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         titles = [*titles_of({**DEFAULTS, **options}["principles"]).values(), OTHER]

@@ -59,6 +59,7 @@ class Ranking(FeedbackType):
     defaults = DEFAULTS
     completions = (2, MOST)
     views = ("pairs", "rankings", "ratings", "demonstrations")
+    written = {**written.TITLES, **FeedbackType.written}
     layout = "side"
     has_rules = True
 

@@ -53,6 +53,7 @@ class Rewrite(FeedbackType):
     views = ("demonstrations", "pairs")
     layout = "side"
     no_gold = gettext_lazy("A written answer has no gold: many texts are right.")
+    written = {"text": gettext_lazy("The answer as rewritten"), **FeedbackType.written}
 
     def option_properties(self) -> dict[str, Any]:
         return {

@@ -7,14 +7,16 @@ confirmation. It is empty until something is proposed or written into it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from annotation.extraction.checks import MAX_STATEMENT, MOST
 from annotation.extraction.matching import key_among, place_of
 from annotation.feedback.fields import Fields, key_of
+from annotation.feedback.merging import Part
 
 # Label and key of each answer.
 ANSWERS = {
@@ -127,3 +129,66 @@ def values(
             name["proposed_evidence"]: str(proposed["evidence"]),
         }
     return given
+
+
+def aligned_slots(said: Sequence[Mapping[str, Any]], listed: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the forms with each principle in the same slot, whoever spoke of it.
+
+    What is rejected comes last. Where people spoke of more principles than there are slots the forms stay as they are.
+    """
+    met = [(_meant(one, number, listed), _is_rejected(one, number)) for one in said for number in _used(one)]
+    order = dict.fromkeys(meant for meant, _rejected in sorted(met, key=lambda found: found[1]))
+    if len(order) > MOST:
+        return [dict(one) for one in said]
+    place = {meant: number for number, meant in enumerate(order, start=1)}
+    return [_moved(one, {number: place[_meant(one, number, listed)] for number in _used(one)}) for one in said]
+
+
+def slot_parts(said: Sequence[Mapping[str, Any]], listed: Mapping[str, str]) -> list[Part]:
+    """Return the principles of `aligned_slots`; those that are not in one slot for all can only be read."""
+    found: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for one in said:
+        for number in _used(one):
+            found.setdefault(_meant(one, number, listed), {}).setdefault(number, one)
+    parts = []
+    for meant, slots in found.items():
+        number, first = next(iter(slots.items()))
+        title = listed.get(meant, "").partition(":")[0] or str(first[names(number)["statement"]])
+        told = partial(_answer_to, meant, listed=listed)
+        parts.append(Part(meant, 0, title, list(names(number).values()) if len(slots) == 1 else [], told))
+    return parts
+
+
+def _used(form: Mapping[str, Any]) -> list[int]:
+    return [number for number in range(1, MOST + 1) if form.get(names(number)["statement"])]
+
+
+def _meant(form: Mapping[str, Any], number: int, listed: Mapping[str, str]) -> str:
+    """Return the key of what is in a slot: in the campaign's list, else of its own words."""
+    statement = str(form[names(number)["statement"]])
+    return key_among(statement, listed) or key_of(statement)
+
+
+def _is_rejected(form: Mapping[str, Any], number: int) -> bool:
+    return bool(form.get(names(number)["answer"]) == REJECT)
+
+
+def _moved(form: Mapping[str, Any], to: Mapping[int, int]) -> dict[str, Any]:
+    """Return the form with its slots elsewhere; of two that mean the same the first stays."""
+    held = {name: part for number in to for part, name in names(number).items()}
+    moved = {name: value for name, value in form.items() if name not in held}
+    for number, there in to.items():
+        new = names(there)
+        if new["statement"] not in moved:
+            moved |= {new[part]: form[name] for part, name in names(number).items() if name in form}
+    return moved
+
+
+def _answer_to(meant: str, form: Mapping[str, Any], *, listed: Mapping[str, str]) -> str:
+    """Return what somebody said of a principle, in words; empty when nothing."""
+    for number in _used(form):
+        if _meant(form, number, listed) == meant:
+            answer, evidence = (str(form.get(names(number)[part], "")) for part in ("answer", "evidence"))
+            said = str(ANSWERS[answer][0]) if answer in ANSWERS else pgettext("principle", "Rejected")
+            return f"{said} “{evidence}”" if evidence else said
+    return ""

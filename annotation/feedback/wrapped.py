@@ -7,6 +7,7 @@ from typing import Any
 
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.likeness import Likeness
+from annotation.feedback.merging import Part
 from annotation.feedback.points import Mark
 from annotation.messages import Content
 
@@ -22,6 +23,7 @@ class Wrapped(FeedbackType):
         self.completions, self.views, self.scopes = inner.completions, inner.views, inner.scopes
         self.fixed_options = inner.fixed_options
         self.layout, self.has_rules, self.no_gold = inner.layout, inner.has_rules, inner.no_gold
+        self.written = inner.written
 
     def without_own(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options that are the inner kind's."""
@@ -45,6 +47,12 @@ class Wrapped(FeedbackType):
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         return self._inner.initial(payload, shown_order=shown_order)
+
+    def aligned(self, said: Sequence[Mapping[str, Any]], *, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return self._inner.aligned(said, options=options)
+
+    def parts(self, said: Sequence[Mapping[str, Any]], *, options: Mapping[str, Any]) -> list[Part]:
+        return self._inner.parts(said, options=options)
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None

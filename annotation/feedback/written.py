@@ -22,6 +22,11 @@ ASKED = {
     "bad": ("better", gettext_lazy("Write the answer as it should have been.")),
     "good": ("worse", gettext_lazy("Put an error into one.")),
 }
+# The fields, and what they are called where they are only read.
+TITLES = {
+    "written_better": gettext_lazy("The answer as it should have been"),
+    "written_worse": gettext_lazy("An answer with an error put in"),
+}
 
 
 def option_schema() -> dict[str, Any]:

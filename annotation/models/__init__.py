@@ -1,7 +1,7 @@
 """The schema's table of contents."""
 
 from annotation.models.audit import Event
-from annotation.models.blocks import Block, WideBlock
+from annotation.models.blocks import Block, BlockEvidence, WideBlock
 from annotation.models.campaigns import Campaign, Guideline
 from annotation.models.content import Completion, Image, Prompt
 from annotation.models.feedback import Feedback
@@ -21,6 +21,7 @@ __all__ = [
     "Adjudication",
     "Assignment",
     "Block",
+    "BlockEvidence",
     "Campaign",
     "Cause",
     "Completion",

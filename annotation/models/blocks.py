@@ -47,3 +47,15 @@ class WideBlock(models.Model):
 
     def __str__(self) -> str:
         return f"blocks {self.place} of {self.campaign}"
+
+
+class BlockEvidence(models.Model):
+    """What `annotation.evidence` made of a block's judgements when it was of this version. Derived, as the block is."""
+
+    block = models.OneToOneField(Block, on_delete=models.CASCADE, related_name="evidence")
+    version = models.PositiveIntegerField()
+    real = models.JSONField()
+    simulated = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"evidence of {self.block}"

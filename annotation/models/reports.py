@@ -15,7 +15,9 @@ class QualityReport(models.Model):
     # What it was made of: how many standing judgements there were, and the newest one's id.
     judgements = models.PositiveIntegerField()
     last_feedback = models.BigIntegerField()
-    made_at = models.DateTimeField()
+    made_at = models.DateTimeField()  # when its making began
+    seconds = models.FloatField(default=0.0)  # that it took
+    begun_at = models.DateTimeField(null=True, blank=True)  # while the background makes it anew
 
     def __str__(self) -> str:
         return f"quality of {self.campaign}"

@@ -84,11 +84,17 @@ def majority(votes: Votes[Item, Person]) -> dict[Item, str]:
 
 
 def dawid_skene(
-    votes: Votes[Item, Person], *, smoothing: float = 0.0, rounds: int = ROUNDS, change: float = CHANGE
+    votes: Votes[Item, Person],
+    *,
+    times: Mapping[Item, int] | None = None,
+    smoothing: float = 0.0,
+    rounds: int = ROUNDS,
+    change: float = CHANGE,
 ) -> Reliability[Item, Person]:
     """Return the model fitted to `votes` by EM from the majority's shares, in at most `rounds`.
 
-    Ends when no posterior moved by more than `change`. Time is rounds x judgements x labels.
+    Ends when no posterior moved by more than `change`. Time is rounds x judgements x labels. Items of which the same
+    people said the same may come as one, with their number in `times`: the model is that of each by itself.
     """
     labels = tuple(sorted({label for by_person in votes.values() for label in by_person.values()}))
     number = {label: place for place, label in enumerate(labels)}
@@ -104,7 +110,8 @@ def dawid_skene(
         for _, label in pairs:
             shares[label] += 1 / len(pairs)
         posterior[item] = shares
-    priors, errors = _maximise(said, posterior, len(people), count, smoothing)
+    number_of = times or {}
+    priors, errors = _maximise(said, number_of, posterior, len(people), count, smoothing)
     for _ in range(rounds):
         moved = 0.0
         log_priors = [math.log(max(p, _LEAST)) for p in priors]
@@ -118,7 +125,7 @@ def dawid_skene(
             new = [one / total for one in weights]
             moved = max(moved, *(abs(a - b) for a, b in zip(new, posterior[item], strict=True)))
             posterior[item] = new
-        priors, errors = _maximise(said, posterior, len(people), count, smoothing)
+        priors, errors = _maximise(said, number_of, posterior, len(people), count, smoothing)
         if moved <= change:
             break
     return Reliability(
@@ -134,6 +141,7 @@ def dawid_skene(
 
 def _maximise(
     said: Mapping[Item, list[tuple[int, int]]],
+    times: Mapping[Item, int],
     posterior: Mapping[Item, list[float]],
     people: int,
     count: int,
@@ -144,7 +152,8 @@ def _maximise(
     ever: list[set[int]] = [set() for _ in range(people)]  # what each person said at all
     counts = [[[0.0] * count for _ in range(count)] for _ in range(people)]
     for item, pairs in said.items():
-        chances = posterior[item]
+        alike = times.get(item, 1)
+        chances = posterior[item] if alike == 1 else [alike * one for one in posterior[item]]
         for truth in range(count):
             priors[truth] += chances[truth]
         for who, label in pairs:

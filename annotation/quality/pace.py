@@ -3,12 +3,15 @@
 A judgement is too fast when its active seconds are below what skimming every word would take, and, where others judged
 the same item, also below half of their median: a short word count can mislead, an item that everybody finds easy too.
 One sign alone is never a finding: a person is worth a look from two signs on (`Signs.worth_a_look`).
+
+What shows of a person is made of counts (`Counts`), which add up over parts of a campaign that share no item.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -20,6 +23,21 @@ LEAST = 20  # judgements of a person below which nothing is said
 OFTEN = 0.2  # share of judgements that are too fast, or unread, from which on it is a sign; the lower bound counts
 ALWAYS = 0.95  # share of judgements that say the same from which on it is a sign, where others differ
 SHOWN = 5
+STEPS = 64  # in which a doubling of speed is told apart: a median is within half a per cent
+
+
+@dataclass
+class Counts:
+    """What one person's judgements are counted as."""
+
+    judgements: int = 0
+    timed: int = 0  # their time and words are known
+    fast: int = 0  # of those, too fast
+    looked: int = 0  # what was in view is known
+    unread: int = 0  # of those, less than half of an answer
+    verdicts: Counter[str] = field(default_factory=Counter)
+    speeds: Counter[int] = field(default_factory=Counter)  # of words per second, in steps
+    fastest: list[Work] = field(default_factory=list)  # some that were too fast, for their length
 
 
 @dataclass(frozen=True)
@@ -53,19 +71,23 @@ class Signs:
         return len(self.signs) > 1
 
 
-def signs(works: Iterable[Work]) -> dict[Hashable, Signs]:
-    """Return what shows of each person."""
+def counts(works: Iterable[Work]) -> dict[Hashable, Counts]:
+    """Return the counts of each person; whoever judged one of these items must be among them."""
     by_person: dict[Hashable, list[Work]] = defaultdict(list)
     by_item: dict[Hashable, list[Work]] = defaultdict(list)
-    verdicts: Counter[str] = Counter()
-    total = 0
     for one in works:
         by_person[one.person].append(one)
         by_item[one.item].append(one)
-        verdicts[one.verdict] += 1
-        total += 1
-    usual = {verdict: count / total for verdict, count in verdicts.items()}
-    return {person: _of(person, done, by_item, usual) for person, done in by_person.items()}
+    return {person: _counted(done, by_item) for person, done in by_person.items()}
+
+
+def signs(counted: Mapping[Hashable, Counts]) -> dict[Hashable, Signs]:
+    """Return what shows of each person."""
+    verdicts: Counter[str] = Counter()
+    for one in counted.values():
+        verdicts.update(one.verdicts)
+    usual = {verdict: count / verdicts.total() for verdict, count in verdicts.items()}
+    return {person: _of(one, usual) for person, one in counted.items()}
 
 
 def is_too_fast(work: Work, others: Sequence[Work]) -> bool:
@@ -76,29 +98,56 @@ def is_too_fast(work: Work, others: Sequence[Work]) -> bool:
     return not times or work.seconds < median(times) / 2
 
 
-def _of(person: Hashable, done: list[Work], by_item: dict[Hashable, list[Work]], usual: dict[str, float]) -> Signs:
+def _counted(done: list[Work], by_item: Mapping[Hashable, Sequence[Work]]) -> Counts:
     timed = [one for one in done if one.seconds is not None and one.words]
     fast = [one for one in timed if is_too_fast(one, by_item[one.item])]
     looked = [one.least_read for one in done if one.least_read is not None]
-    verdict, times = Counter(one.verdict for one in done).most_common(1)[0]
-    too_fast = share(len(fast), len(timed))
-    unread = share(sum(read < 0.5 for read in looked), len(looked))
-    same = share(times, len(done))
+    return Counts(
+        judgements=len(done),
+        timed=len(timed),
+        fast=len(fast),
+        looked=len(looked),
+        unread=sum(read < 0.5 for read in looked),
+        verdicts=Counter(one.verdict for one in done),
+        speeds=Counter(round(STEPS * math.log2(one.words / max(one.seconds or 0.0, 0.1))) for one in timed),
+        fastest=_fastest(fast),
+    )
+
+
+def _fastest(fast: Iterable[Work]) -> list[Work]:
+    return sorted(fast, key=lambda one: ((one.seconds or 0.0) / one.words, one.feedback))[:SHOWN]
+
+
+def _median_speed(speeds: Mapping[int, int]) -> float | None:
+    """Return the median in words per second; between two, their mean."""
+    total, passed = sum(speeds.values()), 0
+    middle: list[float] = []
+    for step in sorted(speeds):
+        before, passed = passed, passed + speeds[step]
+        middle += [2 ** (step / STEPS) for place in ((total - 1) // 2, total // 2) if before <= place < passed]
+    return sum(middle) / 2 if middle else None
+
+
+def _of(done: Counts, usual: Mapping[str, float]) -> Signs:
+    verdict, times = min(done.verdicts.items(), key=lambda pair: (-pair[1], pair[0]))
+    too_fast = share(done.fast, done.timed)
+    unread = share(done.unread, done.looked)
+    same = share(times, done.judgements)
     found = []
-    if len(timed) >= LEAST and (too_fast.low or 0) > OFTEN:
+    if done.timed >= LEAST and (too_fast.low or 0) > OFTEN:
         found.append("fast")
-    if len(looked) >= LEAST and (unread.low or 0) > OFTEN:
+    if done.looked >= LEAST and (unread.low or 0) > OFTEN:
         found.append("unread")
     # Not where nearly everybody says the same of nearly everything.
-    if len(done) >= LEAST and times / len(done) >= ALWAYS and usual[verdict] < ALWAYS - 0.15:
+    if done.judgements >= LEAST and times / done.judgements >= ALWAYS and usual[verdict] < ALWAYS - 0.15:
         found.append("same")
     return Signs(
-        judgements=len(done),
+        judgements=done.judgements,
         too_fast=too_fast,
-        words_per_second=median(one.words / max(one.seconds or 0.0, 0.1) for one in timed) if timed else None,
+        words_per_second=_median_speed(done.speeds),
         unread=unread,
         same_verdict=same,
         verdict=verdict,
         signs=tuple(found),
-        evidence=tuple(sorted(fast, key=lambda one: (one.seconds or 0.0) / one.words)[:SHOWN]),
+        evidence=tuple(_fastest(done.fastest)),
     )

@@ -31,13 +31,26 @@ MOST = 300  # competitors: beyond, the matrices cost more than a page may
 
 
 class Game(NamedTuple):
-    """One comparison: `share` is 1 when `one` was preferred to `other`, 0 when `other` was, 0.5 for neither."""
+    """One comparison: `share` is 1 when `one` was preferred to `other`, 0 when `other` was, 0.5 for neither.
+
+    Several of one item may come as one, with their mean share and their number, `times`; and so may items of which the
+    same was said, with the number of items, `alike`. Every figure is the same as of each by itself.
+    """
 
     one: str
     other: str
     share: float
     person: Hashable = ""
     item: Hashable = ""  # judgements of one item are not independent of each other; intervals count them together
+    times: int = 1
+    alike: int = 1
+
+    @property
+    def judgements(self) -> int:
+        return self.times * self.alike
+
+
+_Played = tuple[int, int, float, int]  # places of the two, share, judgements
 
 
 @dataclass(frozen=True)
@@ -85,18 +98,20 @@ def bradley_terry(games: Iterable[Game], *, prior: float = 0.0) -> Ranking:
     hessian = _hessian(played, place, [1.0] * len(played), prior, s)
     cover = inverse(hessian)
     by_item: dict[Hashable, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    alike: dict[Hashable, int] = {}
     for number, game in enumerate(played):
         i, j = place[game.one], place[game.other]
-        gradient = game.share - logistic(s[i] - s[j])
+        gradient = game.times * (game.share - logistic(s[i] - s[j]))
         key = game.item if game.item != "" else ("", number)
+        alike[key] = game.alike
         by_item[key][i] += gradient
         by_item[key][j] -= gradient
     variance = [0.0] * len(names)
-    for gradients in by_item.values():
+    for key, gradients in by_item.items():
         # What this item adds to each strength; squares of it are the diagonal of the sandwich.
         for k, row in enumerate(cover):
-            variance[k] += sum(row[i] * gradient for i, gradient in gradients.items()) ** 2
-    items = len(by_item)
+            variance[k] += alike[key] * sum(row[i] * gradient for i, gradient in gradients.items()) ** 2
+    items = sum(alike.values())
     small = items / (items - 1) if items > 1 else 1.0
     return Ranking(_ranked(names, s, [small * one for one in variance], played), {})
 
@@ -113,9 +128,9 @@ def aware(games: Iterable[Game], *, prior: float = USUAL, spread: float = SPREAD
     place = {name: number for number, name in enumerate(names)}
     people = sorted({game.person for game in played}, key=str)
     who = {person: number for number, person in enumerate(people)}
-    of_person: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
+    of_person: dict[int, list[_Played]] = defaultdict(list)
     for game in played:
-        of_person[who[game.person]].append((place[game.one], place[game.other], game.share))
+        of_person[who[game.person]].append((place[game.one], place[game.other], game.share, game.judgements))
     precision = 1 / spread**2
     beta = [1.0] * len(people)
     s = [0.0] * len(names)
@@ -133,7 +148,7 @@ def _with_curvature(
     names: Sequence[str],
     place: dict[str, int],
     people: Sequence[Hashable],
-    of_person: dict[int, list[tuple[int, int, float]]],
+    of_person: dict[int, list[_Played]],
     s: Vector,
     beta: Vector,
     prior: float,
@@ -150,13 +165,13 @@ def _with_curvature(
     for p in range(len(people)):
         curvature = precision
         mixed: dict[int, float] = defaultdict(float)
-        for i, j, share in of_person[p]:
+        for i, j, share, judgements in of_person[p]:
             gap = s[i] - s[j]
             chance = logistic(beta[p] * gap)
-            spread = chance * (1 - chance)
+            spread = judgements * chance * (1 - chance)
             curvature += spread * gap * gap
             # d²/dβ ds_i of the negative log likelihood.
-            term = spread * gap * beta[p] - (share - chance)
+            term = spread * gap * beta[p] - judgements * (share - chance)
             mixed[i] += term
             mixed[j] -= term
         own.append(curvature)
@@ -171,7 +186,7 @@ def _with_curvature(
         variance = 1 / own[p]
         for i, one in cross[p].items():
             variance += sum(cover[i][j] * one * other for j, other in cross[p].items()) / own[p] ** 2
-        rationality[person] = _estimate(beta[p], variance, len(of_person[p]))
+        rationality[person] = _estimate(beta[p], variance, sum(one[3] for one in of_person[p]))
     return Ranking(_ranked(names, s, [cover[k][k] for k in range(len(names))], played), rationality)
 
 
@@ -191,7 +206,7 @@ def _newton(
         gradient = [2 * prior * (0.5 - logistic(one)) for one in s]
         for game, b in zip(played, beta, strict=True):
             i, j = place[game.one], place[game.other]
-            slope = b * (game.share - logistic(b * (s[i] - s[j])))
+            slope = game.judgements * b * (game.share - logistic(b * (s[i] - s[j])))
             gradient[i] += slope
             gradient[j] -= slope
         step = solve(cholesky(_hessian(played, place, beta, prior, s)), gradient)
@@ -216,7 +231,7 @@ def _loss(played: Sequence[Game], place: dict[str, int], beta: Sequence[float], 
     total = sum(prior * (2 * _softplus(one) - one) for one in s)
     for game, b in zip(played, beta, strict=True):
         x = b * (s[place[game.one]] - s[place[game.other]])
-        total += _softplus(x) - game.share * x
+        total += game.judgements * (_softplus(x) - game.share * x)
     return total
 
 
@@ -236,7 +251,7 @@ def _hessian(
     for game, b in zip(played, beta, strict=True):
         i, j = place[game.one], place[game.other]
         chance = logistic(b * (s[i] - s[j]))
-        weight = b * b * chance * (1 - chance)
+        weight = game.judgements * b * b * chance * (1 - chance)
         matrix[i][i] += weight
         matrix[j][j] += weight
         matrix[i][j] -= weight
@@ -244,16 +259,16 @@ def _hessian(
     return matrix
 
 
-def _rationality(games: Sequence[tuple[int, int, float]], s: Vector, start: float, precision: float) -> float:
+def _rationality(games: Sequence[_Played], s: Vector, start: float, precision: float) -> float:
     """Return one person's β given the strengths: a logistic regression through the origin with a prior around 1."""
     beta = start
     for _ in range(ROUNDS):
         slope, curvature = precision * (1 - beta), precision
-        for i, j, share in games:
+        for i, j, share, judgements in games:
             gap = s[i] - s[j]
             chance = logistic(beta * gap)
-            slope += gap * (share - chance)
-            curvature += gap * gap * chance * (1 - chance)
+            slope += judgements * gap * (share - chance)
+            curvature += judgements * gap * gap * chance * (1 - chance)
         step = max(-1.0, min(1.0, slope / curvature))
         beta += step
         if abs(step) < CHANGE:
@@ -264,8 +279,8 @@ def _rationality(games: Sequence[tuple[int, int, float]], s: Vector, start: floa
 def _ranked(names: Sequence[str], s: Vector, variance: Sequence[float], played: Sequence[Game]) -> dict[str, Estimate]:
     counts: dict[str, int] = defaultdict(int)
     for game in played:
-        counts[game.one] += 1
-        counts[game.other] += 1
+        counts[game.one] += game.judgements
+        counts[game.other] += game.judgements
     found = {name: _estimate(value, one, counts[name]) for name, value, one in zip(names, s, variance, strict=True)}
     return dict(sorted(found.items(), key=lambda pair: (-pair[1].value, pair[0])))
 

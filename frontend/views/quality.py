@@ -36,12 +36,13 @@ FIRST = (
 @require_GET
 def campaign_quality(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the quality page; what is not there yet says why."""
-    stored = quality.current(campaign)
+    stored, behind = quality.with_lag(campaign)
     reader = may(request.user, campaign, Action.READ)
     figures = _figures(stored, reader=reader)
     titles = {one.name: one.title for one in kind(campaign.kind).dimensions(campaign.options)}
     context = {
         "stored": stored,
+        "behind": behind,
         "figures": figures,
         "agreement": [_agreement_row(one, titles) for one in figures.get("agreement", ())],
         "agreement_chart": _agreement_chart(figures, titles),

@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.access import Action
+from annotation.dialogues import EACH_TURN, scope_of
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind, merging
 from annotation.feedback.fields import letters
@@ -119,7 +120,9 @@ def _page(
         )
     reader = may(request.user, campaign, Action.READ)
     taken_over = next((judged for judged in everybody if str(judged.pk) == request.GET.get("from")), None)
-    filled = {judged.pk: feedback_kind.initial(judged.payload, shown_order=order) for judged in everybody}
+    forms = [feedback_kind.initial(judged.payload, shown_order=order) for judged in everybody]
+    aligned = feedback_kind.aligned(forms, options=campaign.options)
+    filled = {judged.pk: form for judged, form in zip(everybody, aligned, strict=True)}
     questions = _by_question(campaign, everybody, order, filled)
     if values is None and taken_over is not None:
         values = filled[taken_over.pk]
@@ -131,7 +134,7 @@ def _page(
             query = request.GET.copy()
             query.appendlist("take", cell["take"])
             cell["href"] = f"?{query.urlencode()}#own"
-    shown = [one for one in questions if one["differs"] or len(questions) <= FEW_QUESTIONS]
+    shown = [one for one in questions if one["differs"] or not one["compared"] or len(questions) <= FEW_QUESTIONS]
     context = {
         "item": item,
         "values": item["values"],
@@ -176,21 +179,29 @@ def _by_question(
     With it what to fill into the form to answer the question as they did, and the name of that; see `merging`.
     """
     feedback_kind = kind(campaign.kind)
+    forms = list(filled.values())
     titles = {one.name: one.title for one in feedback_kind.dimensions(campaign.options)}
+    parts = {(one.question, one.place): one for one in feedback_kind.parts(forms, options=campaign.options)}
     said: dict[tuple[str, int], dict[int, Point]] = defaultdict(dict)
     for one in judged:
         for point in feedback_kind.points(one.payload):
             said[point.dimension, point.place][one.pk] = point
-    places = {place for _name, place in said}
+    places = {place for _name, place in [*said, *parts]}
     found = []
-    for (name, place), by_person in said.items():
-        title = titles.get(name, name)
+    for name, place in dict.fromkeys([*said, *parts]):
+        by_person, part = said.get((name, place), {}), parts.get((name, place))
+        title = part.title if part else titles.get(name, name)
         if len(places) > 1 and len(order) > 1:
-            title = f"{title} ({letters(order)[place] if place < len(order) else place + 1})"
-        words = {
-            pk: feedback_kind.point_in_words(point, options=campaign.options, shown_order=order)
-            for pk, point in by_person.items()
-        }
+            title = _of_place(campaign, title, place, order)
+        if part:
+            words = {pk: part.said(form) for pk, form in filled.items()}
+            fields = {pk: {field: form.get(field, "") for field in part.names} for pk, form in filled.items()}
+        else:
+            words = {
+                pk: feedback_kind.point_in_words(point, options=campaign.options, shown_order=order)
+                for pk, point in by_person.items()
+            }
+            fields = {pk: merging.taken(name, place, giver=filled[pk], everybody=forms) for pk in by_person}
         found.append(
             {
                 "title": title,
@@ -198,13 +209,19 @@ def _by_question(
                     {
                         "words": words.get(one.pk, ""),
                         "take": f"{name}.{place}.{one.pk}",
-                        "fields": merging.taken(name, place, giver=filled[one.pk], everybody=list(filled.values()))
-                        if one.pk in by_person
-                        else {},
+                        "fields": fields.get(one.pk, {}),
                     }
                     for one in judged
                 ],
                 "differs": len({point.value for point in by_person.values()}) > 1,
+                "compared": bool(by_person),  # texts differ anyway
             }
         )
-    return sorted(found, key=lambda row: not row["differs"])
+    return sorted(found, key=lambda row: (not row["differs"], row["compared"]))
+
+
+def _of_place(campaign: Campaign, title: str, place: int, order: Sequence[int]) -> str:
+    """Return a question with what it is about: a turn of the dialogue, or the letter of an answer."""
+    if scope_of(campaign.options) == EACH_TURN:
+        return _("{title} (turn {n})").format(title=title, n=place + 1)
+    return f"{title} ({letters(order)[place] if place < len(order) else place + 1})"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from annotation import reliability
 from annotation.dataset_filters import Filters
@@ -57,7 +58,7 @@ def payload_of(preference: int) -> dict[str, Any]:
 class TestReport:
     def test_it_tells_people_policies_and_parts_apart(self, lead: User, django_assert_max_num_queries: Any):
         campaign, people = judged_campaign(lead)
-        with django_assert_max_num_queries(3):
+        with django_assert_max_num_queries(8):
             found = reliability.report(campaign)
         assert found["judgements"] == 120 and not found["simulated"]
         by_name = {one["annotator"]: one for one in found["people"]}
@@ -112,7 +113,7 @@ class TestReport:
         assert "Right where the answer is known" in client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
         assert people["upside"].pseudonym in client.get(f"/campaigns/{campaign.pk}/quality/gold.csv").content.decode()
 
-    def test_it_is_kept_until_judgements_come_in(self, lead: User):
+    def test_it_is_kept_until_judgements_come_in(self, lead: User, monkeypatch: Any):
         campaign, people = judged_campaign(lead, items=4)
         first = quality.current(campaign)
         assert first is not None and quality.current(campaign).made_at == first.made_at
@@ -122,6 +123,19 @@ class TestReport:
         again = QualityReport.objects.get(campaign=campaign)
         assert again.judgements == 17 and again.made_at > first.made_at
         assert quality.refresh_all() == 0
+        # One that took long is left for longer, and says how much it is behind.
+        QualityReport.objects.update(seconds=60)
+        make_task(campaign, number=100)
+        judge(people["good"], campaign)
+        monkeypatch.setattr(quality, "AT_ONCE", 0)
+        assert quality.refresh_all() == 0 and quality.with_lag(campaign)[1] == 1
+        client = Client()
+        client.force_login(lead)
+        assert "1 more has come in since" in client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
+        QualityReport.objects.update(seconds=0, begun_at=timezone.now())
+        assert quality.refresh_all() == 0, "another process is at it"
+        QualityReport.objects.update(begun_at=None)
+        assert quality.refresh_all() == 1
 
     def test_where_nothing_can_be_said(self, lead: User, annotator: User):
         campaign = make_campaign(lead=lead, annotators=[annotator], tasks=2)

@@ -14,11 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from annotation import agreement, operations, sums
+from annotation import agreement, evidence, operations, sums
 from annotation.errors import AnnotationError
 from annotation.models import Assignment, Block, Campaign, Feedback, Membership, Role, Task, WideBlock
 from annotation.progress import campaign_progress
-from annotation.services import batches, block_counts, campaigns, erasure, gold, queue, reviews, submission
+from annotation.services import batches, block_counts, campaigns, erasure, gold, quality, queue, reviews, submission
 from annotation.sums import Sums
 from annotation.tallies import campaign_tally
 from tests.factories import judge, make_campaign, make_task, make_user
@@ -99,6 +99,7 @@ class World:
 
     def count(self, *_: int) -> None:
         block_counts.count_late(campaign=self.campaign)
+        quality.keep(campaign=self.campaign)
 
 
 def _pick(found: Any, which: int) -> Any:
@@ -134,6 +135,11 @@ def plainly(campaign: Campaign) -> dict[str, Any]:
         "wins": (first, second),
         "audit": sum(one.task.is_audit for one in standing),
     }
+
+
+def _anew(campaign: Campaign, simulated: bool) -> evidence.Evidence:
+    """Return the evidence counted at one time."""
+    return evidence.count(campaign, 0, 10**9)[simulated]
 
 
 def _prefers(one: Feedback) -> bool:
@@ -192,6 +198,9 @@ def test_sums_are_those_of_the_rows_whatever_happened(moves: list[tuple[str, int
     assert not Block.objects.exclude(state=Block.State.COUNTED).filter(campaign=world.campaign).exists()
     assert figures(sums.of(world.campaign)) == expected
     assert campaign_tally(world.campaign).total == expected["verdicts"]
+    quality.keep(campaign=world.campaign)
+    for simulated in (False, True):  # what was kept on the way, of the blocks that stand as they were then
+        assert evidence.of(world.campaign, simulated=simulated) == _anew(world.campaign, simulated)
     held = Assignment.objects.filter(campaign=world.campaign, state=Assignment.State.OPEN).count()
     free = sum(Task.objects.filter(campaign=world.campaign, state=Task.State.OPEN).values_list("seats", flat=True))
     plain = agreement.campaign_agreement(world.campaign)["preference"]

@@ -279,9 +279,11 @@ def _times(ratio: float) -> str:
 
 def _print_pages(figures: dict[str, Any]) -> None:
     print(f"\nA lead's pages on {figures['judgements']:,} judgements, ms\n")
-    print(f"{'page':24} {'first':>8} {'median':>8} {'most':>8} {'CPU':>8}   {'figures anew, by SQL':>20}")
+    columns = ("first", "median", "most", "web CPU", "SQL CPU", "load")
+    print(f"{'page':24} {' '.join(f'{name:>8}' for name in columns)}   {'figures anew, by SQL':>20}")
     for row in figures["pages"]:
-        times = f"{row['first_ms']:8.0f} {row['ms']:8.0f} {row['most_ms']:8.0f} {row['cpu_ms']:8.0f}"
+        times = f"{row['first_ms']:8.0f} {row['ms']:8.0f} {row['most_ms']:8.0f}"
+        times += f" {row['web_cpu_ms']:8.0f} {row['database_cpu_ms']:8.0f} {row['load']:8.1f}"
         ratio = f"{row['anew_ms']:8.0f}: {row['anew_ms'] / row['ms']:5.1f}×" if row["anew_ms"] else ""
         print(f"{row['page']:24} {times}   {ratio:>20}")
 

@@ -6,6 +6,7 @@ Half as many items as judgements, each judged by two of sixteen people, over ten
 from __future__ import annotations
 
 import http.client
+import os
 import statistics
 import time
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from django.db import connection
 
 from annotation.models import Assignment, Campaign, Feedback
-from annotation.services import block_counts
+from annotation.services import block_counts, quality
 from tests.bench import measures
 from tests.bench.servers import Web
 
@@ -84,7 +85,8 @@ def fill(campaign: Campaign, source: Campaign, people: list[int], judgements: in
         cursor.execute(
             "UPDATE annotation_task SET wanted = 2, done = 2, seats = 0, state = 'complete',"
             " batch = 'round-' || id %% 10,"
-            " meta = jsonb_build_object('round', id %% 10, 'policy', 'policy-' || id %% 10),"
+            " meta = jsonb_build_object('round', id %% 10, 'policy', 'policy-' || id %% 10,"
+            " 'origins', jsonb_build_array('policy-' || id %% 10, 'policy-' || (id + 1) %% 10)),"
             " created_at = now() - interval '30 days' WHERE campaign_id = %s",
             [campaign.pk],
         )
@@ -117,13 +119,20 @@ def measure(server: Web, campaign: Campaign, cookie: str) -> list[dict[str, Any]
     started = time.perf_counter()
     blocks = block_counts.count_late(campaign=campaign)
     print(f"{blocks:,} blocks counted in {time.perf_counter() - started:.0f} s, as the background does")
+    started = time.perf_counter()
+    kept = quality.keep(campaign=campaign)
+    print(f"{kept:,} blocks read for the quality report in {time.perf_counter() - started:.0f} s")
+    report = quality.refresh(campaign=campaign)
+    print(f"and the report of {report.figures['judgements']:,} judgements made in {report.seconds:.0f} s")
     anew = {name: _milliseconds(statement, campaign) for name, statement in ANEW.items()}
     rows = []
     for name, path in PAGES.items():
         took = [_get(server, path.format(pk=campaign.pk), cookie)]
-        before = server.cpu_seconds() + measures.database_cpu_seconds()
+        before = server.cpu_seconds(), measures.database_cpu_seconds()
         took += [_get(server, path.format(pk=campaign.pk), cookie) for _ in range(TIMES)]
-        cpu = (server.cpu_seconds() + measures.database_cpu_seconds() - before) * 1e3 / TIMES
+        # What the page itself costs, whatever else the machine does meanwhile.
+        web_cpu = (server.cpu_seconds() - before[0]) * 1e3 / TIMES
+        database_cpu = (measures.database_cpu_seconds() - before[1]) * 1e3 / TIMES
         by_sql = sum(anew[part] for part in SHOWN.get(name, ()))
         rows.append(
             {
@@ -131,7 +140,9 @@ def measure(server: Web, campaign: Campaign, cookie: str) -> list[dict[str, Any]
                 "first_ms": took[0],
                 "ms": statistics.median(took[1:]),
                 "most_ms": max(took[1:]),
-                "cpu_ms": cpu,
+                "web_cpu_ms": web_cpu,
+                "database_cpu_ms": database_cpu,
+                "load": os.getloadavg()[0],
                 "anew_ms": by_sql,
             }
         )
