@@ -69,7 +69,7 @@ def _put_together(campaign: Campaign) -> None:
             continue
         together, made_of = sums.Sums(), []
         for pk, version, of_one in blocks.filter(pk__in=[pk for pk, _ in names]).values_list("pk", "version", "sums"):
-            together.merge(sums.Sums.from_json(of_one))
+            together.merge_stored(of_one)
             made_of.append([pk, version])
         WideBlock.objects.update_or_create(
             campaign=campaign, place=place, defaults={"names": made_of, "sums": together.as_json()}

@@ -132,7 +132,10 @@ def test_groups_stand_on_one_side_and_the_rest_where_it_stood(campaign, annotato
     first = Prompt.objects.filter(campaign=campaign, messages__icontains="rainbow").order_by("id").first()
     assert rainbow[0 if datasets.split(first.content_hash) == "train" else 1] == 20
     assert sum(one.rows for one in grouped.values()) == sum(one.rows for one in ordinary.values()) == 32
+    plain = frozen(campaign)
     whole = frozen(campaign, group_near_duplicates=True)
+    assert whole.sha256 == plain.sha256 and whole != plain, "the same rows, and another split"
+    assert (frozen(campaign), frozen(campaign, group_near_duplicates=True)) == (plain, whole)
     sides = {row["task"]: side for row, side in snapshots.with_sides(whole)}
     assert {row["task"] for row in snapshots.lines(grouped["test"])} == {
         task for task, side in sides.items() if side == "test"

@@ -11,6 +11,8 @@ class Snapshot(models.Model):
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="snapshots")
     view = models.CharField(max_length=40)  # a name in `annotation.dataset_views.VIEWS`
     filters = models.JSONField(default=dict, blank=True)
+    # Whether prompts that are nearly the same are on one side: the same rows then have other sides.
+    is_grouped = models.BooleanField(default=False)
     rows = models.PositiveIntegerField()
     sha256 = models.CharField(max_length=64)  # of the JSON Lines file
     path = models.CharField(max_length=400)  # below settings.ATTUNE_FILES
@@ -28,8 +30,10 @@ class Snapshot(models.Model):
 
     class Meta:
         constraints = [
-            # The same bytes of the same view give the same row.
-            models.UniqueConstraint(fields=["campaign", "view", "sha256"], name="snapshot_same_bytes_same_row"),
+            # The same bytes of the same view, with the same sides, give the same row.
+            models.UniqueConstraint(
+                fields=["campaign", "view", "sha256", "is_grouped"], name="snapshot_same_bytes_same_row"
+            ),
         ]
 
     def __str__(self) -> str:

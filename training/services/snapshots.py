@@ -40,6 +40,7 @@ def freeze(
 ) -> Snapshot:
     """Write the rows of `view` to ``snapshots/<sha256>.jsonl`` and return its row; the same bytes give the same row.
 
+    Asked for with other sides (``group_near_duplicates``), they are another one, as what is held out differs.
     `filters` are those of `annotation.dataset_filters.Filters`, and "replay": ``{"batches", "rows", "seed"}`` adds so
     many rows drawn at random from earlier batches; "group_near_duplicates": true keeps prompts that are nearly the same
     on one side; "decontaminate": ``{"suites", "n"}`` leaves out rows that share words with these evaluation suites;
@@ -50,7 +51,8 @@ def freeze(
         told = _("A snapshot cannot be filtered by {unknown}; it can by {known}.")
         message = told.format(unknown=", ".join(unknown), known=", ".join((*FILTERS, *MORE)))
         raise Invalid(message, {"filters": [message]})
-    side_of = _side_of(campaign) if filters.get("group_near_duplicates") else datasets.split
+    is_grouped = bool(filters.get("group_near_duplicates"))
+    side_of = _side_of(campaign) if is_grouped else datasets.split
     unwanted = filters.get("decontaminate")
     tally = cards.Tally(Suites(unwanted["suites"], n=unwanted["n"]) if unwanted else None)
     written = _write(tally.counted(_rows(campaign, view, filters, side_of)))
@@ -60,6 +62,7 @@ def freeze(
             campaign=campaign,
             view=view,
             sha256=written.sha256,
+            is_grouped=is_grouped,
             defaults={
                 "filters": filters,
                 "rows": written.rows,
@@ -137,8 +140,7 @@ def with_sides(snapshot: Snapshot) -> Iterator[tuple[dict[str, Any], str]]:
 
     Rows of several prompts, as "people" has them, are for training. One statement per thousand rows.
     """
-    grouped = bool(snapshot.filters.get("group_near_duplicates"))
-    of_prompt = _side_of(snapshot.campaign) if grouped else datasets.split
+    of_prompt = _side_of(snapshot.campaign) if snapshot.is_grouped else datasets.split
     coming = lines(snapshot)
     while several := list(islice(coming, datasets.CHUNK)):
         names = {row["task"] for row in several if "task" in row}
