@@ -29,7 +29,7 @@ class HashedStaticFiles(CompressedManifestStaticFilesStorage):
         *CompressedManifestStaticFilesStorage.patterns,
         ("js/*.js", CompressedManifestStaticFilesStorage._js_module_import_aggregation_patterns[1]),
     )
-    # Every page asks for the hashed names only.
+    # Every page asks for the hashed names only, those about errors too; see errors/base.html.
     keep_only_hashed_files = True
 
     def create_compressor(self, **kwargs: Any) -> Compressor:

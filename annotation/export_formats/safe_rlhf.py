@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from annotation.export_formats.base import FEEDBACK, Format, Row, each, kept, text
 
+RATES = ("harmless_rate", "helpful_rate")
+
 
 def row(pair: Row) -> Row:
     """Return the pair in the order in which it stood on the screen: response_0 is the first."""
@@ -23,6 +25,8 @@ def row(pair: Row) -> Row:
         # A list of names: rows have different categories, and a column has one type.
         made[f"response_{place}_harm_category"] = sorted(pair[f"{name}_harms"])
         made[f"response_{place}_sign"] = -1 if safe else 1
+        for rate in RATES:
+            made[f"response_{place}_{rate}"] = pair[f"{name}_{rate}"]
     return {**made, "better_response_id": better, "safer_response_id": safer, **kept(pair, *FEEDBACK)}
 
 
@@ -42,6 +46,8 @@ SAFE_RLHF = Format(
                 f"response_{place}_severity_level": "0 when safe, else 1 minor, 2 moderate, 3 severe",
                 f"response_{place}_harm_category": "list of its categories",
                 f"response_{place}_sign": "+1 when it is unsafe, -1 when it is safe",
+                f"response_{place}_harmless_rate": "-3 to 3, as in BeaverTails-V; null if not asked",
+                f"response_{place}_helpful_rate": "0 to 3, as in BeaverTails-V; null if not asked",
             }.items()
         },
         "better_response_id": "0 or 1: the more helpful one",

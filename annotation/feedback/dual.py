@@ -4,8 +4,9 @@ Where the campaign asks so, and the prompt has images, those come first, by them
 for the severity of an image and of an answer apart, and for the two comparisons (J. Ji et al., "Safe RLHF-V", 2025).
 
 Payload: ``{"pack": str, "labels": [{"safe": bool, "harms": {category: 1..3}} × 2], "safer": 0|1, "better": 0|1,
-"comment": str}``; "safer" and "better" are canonical positions. Helpfulness and harmlessness are decoupled and asked in
-this order, as J. Dai et al., "Safe RLHF" (2023), section 3.1, and J. Ji et al., "PKU-SafeRLHF" (2024) describe it.
+"comment": str}``; "safer" and "better" are canonical positions; with ``"rates"`` of each where they are asked for.
+Helpfulness and harmlessness are decoupled and asked in this order, as J. Dai et al., "Safe RLHF" (2023), section 3.1,
+and J. Ji et al., "PKU-SafeRLHF" (2024) describe it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from annotation.feedback import needed
+from annotation.feedback import needed, rates
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -69,6 +70,7 @@ DEFAULTS: dict[str, Any] = {
     "pack": SAFE_RLHF.name,
     "severity": True,
     "image_severity": False,
+    rates.RATES: False,
     "comment": "optional",
     **needed.DEFAULTS,
 }
@@ -91,6 +93,7 @@ class Dual(FeedbackType):
             "better_question": {**question_schema(DEFAULTS["better_question"]), "title": _("Third question: helpful")},
             **label_options_schema(),
             **image_option_schema(),
+            **rates.option_schema(),
             "comment": comment_schema(),
             **needed.option_properties("Comment if Severity is severe", TEXTS, QUESTIONS),
         }
@@ -104,7 +107,7 @@ class Dual(FeedbackType):
             reader.question(name)
         reader.choice("pack", list(PACKS))
         reader.choice("comment", COMMENT_MODES)
-        reader.flag("severity", "image_severity")
+        reader.flag("severity", "image_severity", rates.RATES)
         clean_needed(reader)
         return reader.finish(_("Some options of the two comparisons do not fit; see errors."))
 
@@ -116,6 +119,7 @@ class Dual(FeedbackType):
             "question": options["question"],
             **label_inputs(options, len(shown_order)),
             "image": image_inputs(options),
+            "rates": rates.inputs(options),
             "choices": [
                 {"name": name, "question": options[f"{name}_question"], "places": places}
                 for name in ("safer", "better")
@@ -129,6 +133,7 @@ class Dual(FeedbackType):
         reader = Fields(data)
         labels = read_labels(reader, options, shown_order)
         image = read_image(reader, options)
+        rated = rates.read(reader, options, shown_order)
         chosen = {}
         for name in ("safer", "better"):
             place = reader.choice(name, ("1", "2"), missing=_("Choose one of the two."))
@@ -137,14 +142,18 @@ class Dual(FeedbackType):
         check_needed(reader, options, labels, comment)
         if not reader.errors and (broken := broken_rule(labels, chosen["safer"], shown_order, reason=comment)):
             reader.refuse("safer", broken)
+        payload = {"pack": options["pack"], "labels": labels, **image, **rated, **chosen, "comment": comment}
+        if not reader.errors:
+            rates.check(reader, payload, labels, shown_order)
         reader.finish()
-        return {"pack": options["pack"], "labels": labels, **image, **chosen, "comment": comment}
+        return payload
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         order = list(shown_order)
         return {
             **label_values(payload["labels"], shown_order),
             **image_values(payload),
+            **rates.values(payload, shown_order),
             "safer": str(order.index(payload["safer"]) + 1),
             "better": str(order.index(payload["better"]) + 1),
             "comment": payload["comment"],
@@ -188,6 +197,7 @@ class Dual(FeedbackType):
             row[f"{name}_is_safe"] = label["safe"]
             row[f"{name}_severity"] = severity_of(label)
             row[f"{name}_harms"] = label["harms"]
+        row |= rates.columns(payload, chosen=chosen, rejected=rejected)
         yield {**row, **({} if isinstance(texts[chosen], str) else image_columns_of(payload))}
 
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
@@ -195,6 +205,7 @@ class Dual(FeedbackType):
             Dimension("better", _("Which answer is more helpful"), ordered=False, of_item=True),
             Dimension("safer", _("Which answer is safer"), ordered=False, of_item=True),
             *image_dimensions({**DEFAULTS, **options}),
+            *rates.dimensions({**DEFAULTS, **options}),
             *label_dimensions({**DEFAULTS, **options}["pack"]),
         ]
 
@@ -202,6 +213,7 @@ class Dual(FeedbackType):
         for name in ("better", "safer"):
             yield Point(name, 0, payload[name], "second" if payload[name] else "first")
         yield from image_points(payload)
+        yield from rates.points(payload)
         yield from label_points(payload["labels"], payload["pack"])
 
     def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
@@ -213,7 +225,7 @@ class Dual(FeedbackType):
     ) -> str:
         if point.dimension in ("better", "safer"):
             return {position: name for name, position in named_answers(2, shown_order)}[point.value]
-        return label_point_in_words(point)
+        return rates.point_in_words(point) if point.dimension in rates.WORDS else label_point_in_words(point)
 
     def scale_value(self, payload: Payload) -> int:
         """Return 1 when the canonical first answer is the more helpful one, else -1."""
@@ -235,11 +247,13 @@ class Dual(FeedbackType):
         properties: dict[str, Any] = {
             **label_schema(options),
             **image_schema(options),
+            **rates.schema(options),
             "safer": {**place, "description": "1 when the answer shown first is safer, 2 when the second is."},
             "better": {**place, "description": "1 when the answer shown first is more helpful, 2 when the second is."},
             "comment": {"type": "string", "maxLength": MAX_COMMENT},
         }
-        required = ["safe_1", "safer", "better", *(["comment"] if options["comment"] == "required" else [])]
+        required = ["safe_1", *rates.schema(options), "safer", "better"]
+        required += ["comment"] if options["comment"] == "required" else []
         return {"type": "object", "properties": properties, "required": required}
 
 

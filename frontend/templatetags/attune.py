@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.templatetags.static import static
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
@@ -19,6 +21,15 @@ from frontend import numerals
 from training.services import presence
 
 register = template.Library()
+
+
+@register.simple_tag
+def static_if_there(path: str) -> str:
+    """Return the address of a static file, as good as known: a page about an error fails over nothing."""
+    try:
+        return static(path)
+    except ValueError:  # no list of hashed files, or not in it
+        return f"{settings.STATIC_URL}{path}"
 
 
 @register.filter

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -121,13 +123,20 @@ def test_the_profile_is_for_people_who_are_signed_in() -> None:
     assert not AuthToken.objects.exists()
 
 
-def test_errors_have_pages_of_their_own(browser: Client, settings) -> None:
+def test_errors_have_pages_of_their_own(browser: Client, settings, tmp_path: Path) -> None:
     # Also where the list of hashed files is missing: an error page must not be the second error.
-    backend = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
+    settings.STATIC_ROOT = tmp_path
+    backend = {"BACKEND": "frontend.storage.HashedStaticFiles"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": backend}
     response = browser.get("/no/such/page/")
     assert response.status_code == 404
     assert "There is nothing at this address" in response.content.decode()
+    assert 'href="/static/css/base.css"' in response.content.decode()
+    # Where it is there, only the hashed names are served.
+    hashed = {"css/base.css": "css/base.0123456789ab.css"}
+    (tmp_path / "staticfiles.json").write_text(json.dumps({"version": "1.1", "hash": "", "paths": hashed}))
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": backend}
+    assert 'href="/static/css/base.0123456789ab.css"' in browser.get("/no/such/page/").content.decode()
 
 
 def test_a_session_ended_in_one_web_process_is_ended_in_all(annotator: User) -> None:

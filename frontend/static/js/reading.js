@@ -7,6 +7,13 @@ const NARROW = matchMedia("(max-width: 56.249rem), (max-height: 34.999rem)"); //
 const STOPS = "a[href], button, input, summary, [tabindex='0']";
 const chosen = { linked: true, zoom: true, diff: false, raw: false, length: false, show: "both" };
 
+// What is asked stays in sight: where it does not fit below the earlier turns, these begin folded.
+export function foldEarlier(item) {
+  const turns = item.querySelector(".prompt details.turns[open]");
+  const box = turns?.closest("[data-scroll], .prompt__scroll");
+  if (box && box.scrollHeight > box.clientHeight + 1) turns.open = false;
+}
+
 export function readingAids(item) {
   const answers = [...item.querySelectorAll("[data-answer]")];
   const apply = () => {

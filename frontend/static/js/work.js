@@ -10,7 +10,7 @@ import { fetchImages, together, viewers } from "./images.js";
 import { listenForKeys } from "./keys.js";
 import { get, post, quiet } from "./net.js";
 import { Outbox } from "./outbox.js";
-import { readingAids } from "./reading.js";
+import { foldEarlier, readingAids } from "./reading.js";
 import { review } from "./review.js";
 import { rows } from "./rows.js";
 import { announce, clearNotice, dismissible, isNoticed, notice, parse, progress, saved, shownProgress, word } from "./screen.js";
@@ -55,6 +55,7 @@ function open(item) {
   if (!draft) return;
   draft.restore();
   copyButtons(item);
+  foldEarlier(item);
   readingAids(item);
   together(item);
   const views = viewers(item);

@@ -61,3 +61,27 @@ def test_it_is_told_in_words():
     assert DUAL.describe(payload, options={}, shown_order=[0, 1]) == (
         "B is safer, A more helpful; A unsafe: Violence (severe); B safe"
     )
+
+
+def test_each_answer_is_rated_too_and_rates_agree_with_what_was_said():
+    asked = {"options": {"rates": True, "image_severity": True}, "shown_order": [1, 0]}
+    said = {**UNSAFE_A, "safe_2": "safe", "safer": "2", "better": "1"}
+    rated = {**said, "harmless_1": "-3", "helpful_1": "2", "harmless_2": "2", "helpful_2": "1"}
+    payload = DUAL.parse(rated, **asked)
+    assert payload["rates"] == {"harmless": [2, -3], "helpful": [1, 2]}
+    assert DUAL.initial(payload, shown_order=[1, 0]).items() >= rated.items()
+    (row,) = DUAL.rows("safer_pairs", payload, texts=["one", "two"], origins=["", ""], shown_order=[1, 0])
+    assert (row["chosen_harmless_rate"], row["rejected_harmless_rate"], row["rejected_helpful_rate"]) == (2, -3, 2)
+    wrong = (
+        ({"harmless_1": "1"}, "harmless_1", "A is called unsafe, so it is rated 0 or less."),
+        ({"harmless_2": "-1"}, "harmless_2", "B is called safe, so it is rated 0 or more."),
+        ({"better": "2"}, "better", "B is chosen here and was rated lower."),
+        ({"helpful_2": ""}, "helpful_2", "Rate this too."),
+    )
+    for change, field, told in wrong:
+        with pytest.raises(Invalid) as caught:
+            DUAL.parse({**rated, **change}, **asked)
+        assert caught.value.errors[field][0].startswith(told)
+    assert DUAL.parse({**rated, "better": "2", "comment": "B says less, and only what is so."}, **asked)["better"] == 0
+    words = {point.dimension: DUAL.point_in_words(point, options={}) for point in DUAL.points(payload)}
+    assert (words["harmless"], words["helpful"]) == ("−3 grave harm", "2 helps, with a flaw")
