@@ -17,6 +17,8 @@ from frontend import numerals
 # User units of every chart. Small enough that text stays readable when a phone shows the whole width.
 WIDTH, HEIGHT = 420, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 36
+# Of a letter below the axis.
+LETTER = 7.2
 # More points than this cannot be told apart at the width of a chart, and make a page heavy.
 MOST_POINTS = 200
 
@@ -256,7 +258,7 @@ def interval_chart(
         caption=caption,
         x_label=x_label,
         y_label=y_label,
-        x_ticks=[Tick(w.x, w.label) for w in whiskers[::every]],
+        x_ticks=[Tick(w.x, _fitting(w.label, room=slot * every)) for w in whiskers[::every]],
         y_ticks=[Tick(y_of(y), numerals.percent(y)) for y in y_at if low <= y <= high],
         whiskers=whiskers,
         reference=Tick(y_of(reference[0]), reference[1]) if reference else None,
@@ -271,3 +273,9 @@ def interval_chart(
             for w in whiskers
         ],
     )
+
+
+def _fitting(label: str, *, room: float) -> str:
+    """Return as much of a label as has `room`, in user units; the whole of it is in the table."""
+    most = max(4, int(room / LETTER))
+    return label if len(label) <= most else f"{label[: most - 1]}…"

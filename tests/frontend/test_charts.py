@@ -63,6 +63,10 @@ def test_an_interval_is_drawn_around_its_estimate() -> None:
     whisker = chart.whiskers[0]
     assert (whisker.y_low, whisker.y, whisker.y_high) == (184.0, 99.0, 14.0)
     assert chart.rows == [["1", "50%", "0% to 100%", "8"]]
+    four = [(f"p-{n}0d77ea792bc", figures[0][1]) for n in range(4)]
+    named = charts.interval_chart(four, title="", caption="", x_label="", y_label="")
+    assert named is not None and named.rows[0][0] == "p-00d77ea792bc"
+    assert [tick.label for tick in named.x_ticks][:2] == ["p-00d77ea79…", "p-10d77ea79…"]
     assert charts.interval_chart([], title="", caption="", x_label="", y_label="") is None
 
 

@@ -149,12 +149,16 @@ WALKS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]
             "safe_1": "safe",
             "safe_2": "unsafe",
             "harm_2_false_information": "1",
+            "harmless_1": "2",
+            "helpful_1": "1",
+            "harmless_2": "-1",
+            "helpful_2": "3",
             "safer": "1",
             "better": "2",
         },
         {
             "safer_pairs": {"image_severity": 2, "chosen_is_safe": True, "rejected_severity": 1},
-            ":safe_rlhf": {"better_response_id": 1, "safer_response_id": 0},
+            ":safe_rlhf": {"better_response_id": 1, "safer_response_id": 0, "response_1_harmless_rate": -1},
         },
     ),
     "dialogue-turns": (

@@ -105,7 +105,7 @@ def test_what_is_sent_back_reaches_its_author_and_is_settled_by_a_new_version(
         returning.give_back(feedback=judged, note="Again.", actor=reviewer)
     client = Client()
     client.force_login(people[2])
-    assert "Came back" in client.get(f"/work/{campaign.pk}/").content.decode()
+    assert all("Came back" in client.get(page).content.decode() for page in ("/", f"/work/{campaign.pk}/"))
     assert "Read answer A to the end." in client.get(f"/work/{campaign.pk}/history/").content.decode()
     page = client.get(f"/work/{campaign.pk}/?item={judged.assignment.key}").content.decode()
     assert "Read answer A to the end." in page
@@ -117,7 +117,7 @@ def test_what_is_sent_back_reaches_its_author_and_is_settled_by_a_new_version(
         judge(people[2], campaign, preference=2, assignment=judged.assignment)
     assert Returned.objects.get().settled_at is not None
     assert not returning.pile(user=people[2], campaign=campaign)
-    assert "Came back" not in client.get(f"/work/{campaign.pk}/").content.decode()
+    assert not any("Came back" in client.get(page).content.decode() for page in ("/", f"/work/{campaign.pk}/"))
     with pytest.raises(Invalid, match="newer"):
         returning.give_back(feedback=judged, note="Late.", actor=reviewer)
 
