@@ -79,6 +79,7 @@ WORDS = {
     "token.made": _("A token was made: {target}"),
     "token.revoked": _("A token was revoked: {target}"),
     "snapshot.pushed": _("{target} was pushed to a hub"),
+    "version.exported": _("{target} was exported with its card"),
     "version.registered": _("{target} was registered"),
 }
 

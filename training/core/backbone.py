@@ -100,6 +100,11 @@ def is_adapter(path: str) -> bool:
     return (Path(path) / ADAPTER_FILE).exists()
 
 
+def adapter_base(path: str) -> str:
+    """Return the folder or hub name of the model that the adapter in the folder `path` stands on."""
+    return _beside(json.loads((Path(path) / ADAPTER_FILE).read_text())["base_model_name_or_path"], path)
+
+
 def load_policy(
     path: str,
     *,
@@ -113,14 +118,9 @@ def load_policy(
     reference before the first step. Only the adapter of an adapter folder can be `trainable`.
     """
     if is_adapter(path):
-        base = json.loads((Path(path) / ADAPTER_FILE).read_text())["base_model_name_or_path"]
-        inner = _load(
-            _policy_class(_beside(base, path), trust_remote_code),
-            _beside(base, path),
-            trust_remote_code=trust_remote_code,
-            dtype=dtype,
-            weights=True,
-        )
+        base = adapter_base(path)
+        auto = _policy_class(base, trust_remote_code)
+        inner = _load(auto, base, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
         model = PeftModel.from_pretrained(inner, path, is_trainable=trainable)
     else:
         auto = _policy_class(path, trust_remote_code)
