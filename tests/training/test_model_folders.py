@@ -58,6 +58,7 @@ def exported(*arguments: str) -> str:
     return out.getvalue()
 
 
+@pytest.mark.one_database
 @pytest.mark.django_db
 def test_a_policy_is_exported_as_adapter_and_merged_and_answers_the_same(trained: ModelVersion, tmp_path: Path):
     GateReport.objects.create(
