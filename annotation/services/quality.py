@@ -93,7 +93,11 @@ def refresh_all() -> int:
             continue
         if stored is not None and not _is_ours(stored):
             continue
-        widen(campaign=campaign, report=refresh(campaign=campaign))
+        try:
+            widen(campaign=campaign, report=refresh(campaign=campaign))
+        except Exception:
+            QualityReport.objects.filter(campaign=campaign).update(begun_at=None)  # the next beat tries again
+            raise
         made += 1
     return made
 
