@@ -7,7 +7,7 @@ the rows of the table that stands under it; series are told apart by dash (compo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
@@ -228,8 +228,12 @@ def interval_chart(
     low: float = 0.0,
     high: float = 1.0,
     count_label: str = "",
+    said: Callable[[float], str] = numerals.percent,
 ) -> Chart | None:
-    """Return a chart of shares with their intervals, from (label, {"estimate", "low", "high", "n"}); None if empty."""
+    """Return a chart of figures with their intervals, from (label, {"estimate", "low", "high", "n"}); None if empty.
+
+    `said` writes a figure; shares are written in per cent.
+    """
     if not figures:
         return None
     y_at = nice_ticks(low, high)
@@ -259,15 +263,15 @@ def interval_chart(
         x_label=x_label,
         y_label=y_label,
         x_ticks=[Tick(w.x, _fitting(w.label, room=slot * every)) for w in whiskers[::every]],
-        y_ticks=[Tick(y_of(y), numerals.percent(y)) for y in y_at if low <= y <= high],
+        y_ticks=[Tick(y_of(y), said(y)) for y in y_at if low <= y <= high],
         whiskers=whiskers,
         reference=Tick(y_of(reference[0]), reference[1]) if reference else None,
         columns=[x_label, y_label, _("95%% interval") % {}, count_label or _("Judgements")],
         rows=[
             [
                 w.label,
-                numerals.percent(w.estimate),
-                numerals.span(numerals.percent(w.low), numerals.percent(w.high)),
+                said(w.estimate),
+                numerals.span(said(w.low), said(w.high)),
                 str(w.n),
             ]
             for w in whiskers

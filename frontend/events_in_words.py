@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign, Event, Role
 from annotation.told import of
+
+_HASH = re.compile("[0-9a-f]{64}")
 
 WORDS = {
     "account.connected": _("Account {target} was connected to the identity provider"),
@@ -121,7 +125,10 @@ def in_words(event: Event) -> str:
 def _target(target: str) -> str:
     """Return what an event is about; a username or a label stays as it is written."""
     noun, _space, number = target.partition(" ")
-    return NUMBERED[noun].format(number=number) if noun in NUMBERED and number.isdecimal() else target
+    if noun in NUMBERED and number.isdecimal():
+        return NUMBERED[noun].format(number=number)
+    # The id of an item that came without one is a hash: its beginning tells items apart.
+    return f"{noun} {number[:12]}…" if noun == "item" and _HASH.fullmatch(number) else target
 
 
 def last(campaign: Campaign, count: int) -> list[tuple[Event, str]]:

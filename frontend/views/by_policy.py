@@ -154,6 +154,7 @@ def _agreed_chart(agreed: list[by_policy.Agreed]) -> charts.Chart | None:
         ),
         x_label=_("Round"),
         y_label="α",
+        said=lambda value: charts.short(round(value, 2)),
         reference=(0.8, _("firm")),
         low=-1.0 if any(figure["low"] < 0 for _label, figure in figures[-SHOWN:]) else 0.0,
         count_label=_("Items"),

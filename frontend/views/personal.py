@@ -10,6 +10,7 @@ from django.http import FileResponse, Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -20,6 +21,23 @@ from annotation.services import erasure
 from frontend.decorators import signed_in
 from frontend.http import SignedInRequest, say
 from training.services import withdrawals
+
+# What a person calls the rows of a table; one that an app brings later goes by its own name.
+TABLES = {
+    "account": _("Your account"),
+    "annotation.assignment.user": _("Items you were given"),
+    "annotation.campaign.created_by": _("Campaigns you made"),
+    "annotation.event.actor": _("What you changed"),
+    "annotation.feedback.user": _("Your judgements"),
+    "annotation.identity.user": _("Accounts elsewhere that you sign in with"),
+    "annotation.membership.user": _("Your places in campaigns"),
+    "annotation.trial.user": _("Your practice and tests"),
+    "admin.logentry.user": _("What you did as an administrator"),
+    "knox.authtoken.user": _("Your tokens"),
+    "otp_static.staticdevice.user": _("Your recovery codes"),
+    "otp_totp.totpdevice.user": _("Your second factor"),
+    "training.chat.user": _("Your chats"),
+}
 
 
 def _person(request: SignedInRequest, pseudonym: str) -> User:
@@ -54,7 +72,7 @@ def personal(request: SignedInRequest, pseudonym: str = "") -> HttpResponse:
     context: dict[str, Any] = {
         "person": person,
         "own": person.pk == request.user.pk,
-        "tables": [(rows.name, rows.found.count()) for rows in personal_data.of(person)],
+        "tables": [(rows.name, TABLES.get(rows.name, ""), rows.found.count()) for rows in personal_data.of(person)],
         "uses": uses,
         "error": error,
     }

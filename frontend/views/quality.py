@@ -174,6 +174,7 @@ def _agreement_chart(figures: Mapping[str, Any], titles: Mapping[str, str]) -> c
         ),
         x_label=_("Question") if by_dimension else _("Part"),
         y_label="α",
+        said=charts.short,
         reference=(0.0, _("chance")),
         low=min([-0.2, *(one["low"] for one in shown)]),
     )

@@ -1,8 +1,8 @@
 """Make the pictures of the README's tour from the demo: ``python -m tests.tour``. Some minutes; needs a Chromium.
 
 Starts the demo in a folder of its own, adds a campaign of each kind, has simulated people work one round of the loop,
-and takes every picture anew. With ``--every FOLDER`` it leaves the README as it is, and puts each page of annotators
-and leads there instead, on a desk and on a phone, light and dark: that is how to look at all of them.
+and takes every picture anew. With ``--every FOLDER`` it leaves the README as it is, and puts each page of strangers,
+annotators and leads there instead, whole, on a desk and on a phone, light and dark: that is how to look at all of them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ PATIENCE_SECONDS = 900
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.tour", description=__doc__)
     parser.add_argument("--every", type=Path, metavar="FOLDER", help="take all pages in every look, into this folder")
+    parser.add_argument("--language", default="en-GB", help="of these pages; en-GB when left out")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="take these pictures alone")
     parser.add_argument("--home", type=Path, help="keep the demo's data here and use it again; else it is made anew")
     arguments = parser.parse_args()
@@ -41,10 +42,13 @@ def main() -> None:
             django.setup()
             from tests.tour import shots, world
 
-            campaigns = world.make(*world.people())
+            lead, annotators = world.people()
+            campaigns = world.make(lead, annotators)
             _simulate(url)
             if arguments.every:
-                count = shots.every(url, campaigns, into=arguments.every, only=arguments.only)
+                world.explored(lead)
+                language = arguments.language
+                count = shots.every(url, campaigns, into=arguments.every, only=arguments.only, language=language)
             else:
                 count = shots.tour(url, campaigns, into=PICTURES, only=arguments.only)
             print(f"{count} pictures are in {arguments.every or PICTURES}.")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from annotation.campaign_templates import templates
 from annotation.feedback import kind
@@ -15,7 +19,10 @@ from annotation.models import Campaign, Feedback, Role, User
 from annotation.services import campaigns, gold, intake, members, queue
 from frontend import demo
 from tests.factories import judge, make_user
+from training.models import Run
+from training.services import explorer
 
+PATIENCE_SECONDS = 300
 # A cup of coffee on a wooden table: by Rachel Michetti for scikit-image, CC0.
 COFFEE = Path(__file__).with_name("coffee.jpg")
 
@@ -118,10 +125,30 @@ def make(lead: User, annotators: Sequence[User]) -> dict[str, Campaign]:
         "turns": ("Turn by turn", "dialogue-turns", talk),
         "regions": ("What is in the picture", "mm-rlhf", picture),
         "code": ("Which code is better?", "helpfulness", {"prompt": CODE, "completions": list(CODES)}),
+        "spans": ("Say what is good and what is not", "helpsteer3-feedback", pot),
+        "pictures": ("Which picture is better?", "helpfulness", _pictures()),
+        "drawing": ("What does it show?", "helpfulness", {**picture, "completions": words[:2]}),
     }
     made = {name: _one(*one, lead, annotators) for name, one in wanted.items()}
     made["quality"] = _judged("Kitchen questions", lead, annotators)
+    made["practice"] = _practised("Practise first", lead, annotators)
+    made["checks"] = _checked("Some answers are clear", lead, annotators)
     return made
+
+
+def explored(lead: User) -> None:
+    """Ask a reward model of the small model's campaign about two answers, unless one was asked, and wait for it."""
+    campaign = Campaign.objects.get(name="Shape a small model")
+    run = Run.objects.filter(campaign=campaign, recipe__name=explorer.RECIPE).first()
+    versions = explorer.models(campaign)
+    if run is None and versions:
+        said = [{"role": "user", "content": "The kitchen tap drips. What should I do?"}]
+        answers = ["Turn the water off below the sink, then change the washer.", "Taps drip. Call somebody."]
+        run = explorer.create(campaign=campaign, prompt=said, answers=answers, versions=versions[:2], actor=lead)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while run is not None and not run.is_final and time.monotonic() < deadline:
+        time.sleep(1)
+        run.refresh_from_db()
 
 
 def _one(name: str, template: str, row: Mapping[str, Any], lead: User, people: Sequence[User]) -> Campaign:
@@ -140,6 +167,53 @@ def _open(
     for person in people:
         members.add(campaign=campaign, username=person.username, role=Role.ANNOTATOR, actor=lead)
     return campaigns.open_campaign(campaign=campaign, actor=lead)
+
+
+def _pictures() -> dict[str, Any]:
+    """Return an item of two answers that are images: the photograph, and how it comes out half dark."""
+    image = Image.open(COFFEE)
+    dark = io.BytesIO()
+    image.convert("RGB").point(lambda value: value // 2).save(dark, "JPEG")
+    shown = [COFFEE.read_bytes(), dark.getvalue()]
+    answers = [
+        {"image": f"data:image/jpeg;base64,{base64.b64encode(one).decode()}", "alt": f"A cup of coffee, {light}"}
+        for one, light in zip(shown, ("in daylight", "in the dark"), strict=True)
+    ]
+    return {"prompt": "Draw a cup of coffee on a table.", "completions": answers}
+
+
+def _known(name: str, lead: User, people: Sequence[User], purposes: Mapping[str, int], **settings: int) -> Campaign:
+    """Return an open campaign of kitchen questions, of which so many are gold for each purpose."""
+    rows = [
+        {"prompt": about, "completions": [better, worse]}
+        for about, better, worse in list(_kitchen())[: 4 * len(KITCHEN)]
+    ]
+    wanted = {**templates()["helpfulness"].settings, "overlap": 2, "cohort_percent": 0, **settings}
+    campaign = _open(name, wanted, rows, lead, people)
+    tasks = iter(campaign.tasks.order_by("id"))
+    for purpose, count in purposes.items():
+        for _number in range(count):
+            gold.set_gold(task=next(tasks), value={"answer": {"preference": "1"}, "purpose": purpose}, actor=lead)
+    return campaign
+
+
+def _practised(name: str, lead: User, people: Sequence[User]) -> Campaign:
+    """Return a campaign with practice and a test before its first item."""
+    known = Campaign.objects.filter(name=name).first()
+    purposes = {"practice": 3, "test": 6}
+    return known or _known(name, lead, people, purposes, test_tries=2, test_items=4, test_percent=75)
+
+
+def _checked(name: str, lead: User, people: Sequence[User]) -> Campaign:
+    """Return a campaign with attention checks, of which the first person missed two, and the second four."""
+    known = Campaign.objects.filter(name=name).first()
+    if known is not None:
+        return known
+    campaign = _known(name, lead, people, {"check": 6}, check_warn=2, check_pause=4)
+    for person, missed in zip(people, (2, 4), strict=True):
+        for _number in range(missed):
+            judge(person, campaign, preference=-3)
+    return campaign
 
 
 def _judged(name: str, lead: User, people: Sequence[User]) -> Campaign:
