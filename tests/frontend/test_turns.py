@@ -71,6 +71,10 @@ def test_the_form_keeps_a_draft_of_several_turns(client: Client, lead, annotator
     assert client.post(f"{path}draft/", {"assignment": held.key, "draft": draft}).status_code == 204
     page = client.get(path).content.decode()
     assert "Halfway." in page
+    client.force_login(lead)
+    for address in (f"reviews/{held.task_id}", f"gold/{held.task_id}"):
+        shown = client.get(f"/campaigns/{campaign.pk}/{address}/", follow=True).content.decode()
+        assert all(message["content"] in shown for message in BREAD), address
     second = page.partition('name="turn_2_safe_1" value="safe"')[2].partition(">")[0]
     assert " checked" in second
 
