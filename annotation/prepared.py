@@ -4,6 +4,8 @@ Building and compiling a queryset takes about five times as long as running it; 
 every item costs (who calls, what they may do, the next item, the judgement) that was two thirds of all the work of a
 web process. They are still written as querysets, so one text serves both databases; a `Param` stands where a value
 comes in with each call. Everything else uses the ORM as it is.
+
+What is left is the way to the database and back, so `together` sends at once what needs no answer in between.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import psycopg
@@ -25,6 +29,7 @@ from django.db.models.sql import InsertQuery, UpdateQuery
 from django.db.transaction import TransactionManagementError, mark_for_rollback_on_error
 
 M = TypeVar("M", bound=Model)
+R = TypeVar("R")
 
 
 class Param(Expression):
@@ -45,6 +50,7 @@ class _Compiled:
     params: Sequence[Any]
 
     def run(self, cursor: Any, values: dict[str, Any]) -> None:
+        """Send the statement; `cursor` has its answer at once, but inside of `together` only at the end of it."""
         ready = [
             param.output_field.get_db_prep_save(values[param.name], self.connection)
             if isinstance(param, Param)
@@ -52,6 +58,17 @@ class _Compiled:
             for param in self.params
         ]
         cursor.execute(self.sql, ready)
+
+    def cursor(self) -> Any:
+        """Return a cursor with Django's own checks and log around it."""
+        connection: Any = self.connection
+        if connection.vendor != "postgresql":
+            return connection.cursor()
+        # What `connection.cursor()` does, but for the class of the cursor: Django's puts the values into the text.
+        connection.close_if_health_check_failed()
+        connection.ensure_connection()
+        with connection.wrap_database_errors:
+            return connection._prepare_cursor(psycopg.Cursor(connection.connection))
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,13 @@ class _CompiledSelect(_Compiled):
     converters: Any
     locks: bool
 
-    def instance(self, row: Any) -> Any:
+    def instances(self, cursor: Any) -> list[Any]:
+        rows = cursor.fetchall()
+        if self.converters:
+            rows = self.compiler.apply_converters(rows, self.converters)
+        return [self._instance(row) for row in rows]
+
+    def _instance(self, row: Any) -> Any:
         made = self.compiler.klass_info["model"].from_db(self.connection.alias, self.names, row[self.span])
         for populator in self.populators:
             populator.populate(row, made)
@@ -76,6 +99,44 @@ class _CompiledSelect(_Compiled):
 class _CompiledRows(_Compiled):
     compiler: Any
     converters: Any
+
+    def rows(self, cursor: Any) -> list[tuple[Any, ...]]:
+        rows = cursor.fetchall()
+        if self.converters:
+            rows = self.compiler.apply_converters(rows, self.converters)
+        return [tuple(row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Call(Generic[R]):
+    """A statement with its values, not run yet: what `asked` of each kind of statement returns."""
+
+    compiled: _Compiled
+    values: dict[str, Any]
+    read: Callable[[Any], R]  # what it gives, from a cursor that has the answer
+
+    def run(self) -> R:
+        with mark_for_rollback_on_error(using=self.compiled.connection.alias), self.compiled.cursor() as cursor:
+            self.compiled.run(cursor, self.values)
+            return self.read(cursor)
+
+
+def together(*calls: Call[Any]) -> list[Any]:
+    """Run `calls` in their order and return what each gives. On PostgreSQL they make the journey there and back once.
+
+    None waits for the answer of the one before (libpq's pipeline mode), nor for the BEGIN of a transaction that has
+    sent nothing yet. As ever, each sees what those before it did and what others have committed by then, so a lock
+    goes first; and where one fails, none after it is run and its error is raised. Elsewhere they run one by one.
+    """
+    connection: Any = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor != "postgresql":
+        return [call.run() for call in calls]
+    with mark_for_rollback_on_error(using=connection.alias), ExitStack() as stack:
+        cursors = [stack.enter_context(call.compiled.cursor()) for call in calls]
+        with connection.wrap_database_errors, connection.connection.pipeline():
+            for call, cursor in zip(calls, cursors, strict=True):
+                call.compiled.run(cursor, call.values)
+        return [call.read(cursor) for call, cursor in zip(calls, cursors, strict=True)]
 
 
 class _Statement(ABC):
@@ -96,16 +157,6 @@ class _Statement(ABC):
             kept = self._kept.compiled = self._compile(connection)
         return kept
 
-    def _cursor(self, connection: Any) -> Any:
-        """Return a cursor with Django's own checks and log around it."""
-        if connection.vendor != "postgresql":
-            return connection.cursor()
-        # What `connection.cursor()` does, but for the class of the cursor: Django's puts the values into the text.
-        connection.close_if_health_check_failed()
-        connection.ensure_connection()
-        with connection.wrap_database_errors:
-            return connection._prepare_cursor(psycopg.Cursor(connection.connection))
-
     @abstractmethod
     def _compile(self, connection: BaseDatabaseWrapper) -> _Compiled:
         """Return the statement, written for this connection."""
@@ -118,16 +169,14 @@ class Select(_Statement, Generic[M]):
         super().__init__()
         self._build, self._fields = build, fields
 
-    def all(self, **values: Any) -> list[M]:
+    def asked(self, **values: Any) -> Call[list[M]]:
         compiled = self._compiled()
         if compiled.locks and not compiled.connection.in_atomic_block:
             raise TransactionManagementError("This statement locks rows; run it inside transaction.atomic().")
-        with self._cursor(compiled.connection) as cursor:
-            compiled.run(cursor, values)
-            rows = cursor.fetchall()
-        if compiled.converters:
-            rows = compiled.compiler.apply_converters(rows, compiled.converters)
-        return [compiled.instance(row) for row in rows]
+        return Call(compiled, values, compiled.instances)
+
+    def all(self, **values: Any) -> list[M]:
+        return self.asked(**values).run()
 
     def first(self, **values: Any) -> M | None:
         """Return the first row or None; the queryset itself should ask for no more than one."""
@@ -161,14 +210,12 @@ class Rows(_Statement):
         super().__init__()
         self._build, self._fields = build, fields
 
-    def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
+    def asked(self, **values: Any) -> Call[list[tuple[Any, ...]]]:
         compiled = self._compiled()
-        with self._cursor(compiled.connection) as cursor:
-            compiled.run(cursor, values)
-            rows = cursor.fetchall()
-        if compiled.converters:
-            rows = compiled.compiler.apply_converters(rows, compiled.converters)
-        return [tuple(row) for row in rows]
+        return Call(compiled, values, compiled.rows)
+
+    def __call__(self, **values: Any) -> list[tuple[Any, ...]]:
+        return self.asked(**values).run()
 
     def _compile(self, connection: BaseDatabaseWrapper) -> _CompiledRows:
         compiler = self._build(**_params(self._fields)).query.get_compiler(connection=connection)
@@ -184,12 +231,12 @@ class Update(_Statement):
         super().__init__()
         self._build, self._fields = build, fields
 
+    def asked(self, **values: Any) -> Call[int]:
+        return Call(self._compiled(), values, _changed)
+
     def __call__(self, **values: Any) -> int:
         """Return how many rows were changed."""
-        compiled = self._compiled()
-        with mark_for_rollback_on_error(using=compiled.connection.alias), self._cursor(compiled.connection) as cursor:
-            compiled.run(cursor, values)
-            return cursor.rowcount
+        return self.asked(**values).run()
 
     def _compile(self, connection: BaseDatabaseWrapper) -> _Compiled:
         queryset, changes = self._build(**_params(self._fields))
@@ -209,15 +256,13 @@ class Insert(_Statement, Generic[M]):
         self._model = model
         self._columns = [field for field in model._meta.local_concrete_fields if not field.primary_key]
 
+    def asked(self, instance: M) -> Call[M]:
+        values = {field.attname: field.pre_save(instance, add=True) for field in self._columns}
+        return Call(self._compiled(), values, partial(_stored, instance))
+
     def __call__(self, instance: M) -> M:
         """Store `instance`, give it its primary key and return it."""
-        compiled = self._compiled()
-        values = {field.attname: field.pre_save(instance, add=True) for field in self._columns}
-        with mark_for_rollback_on_error(using=compiled.connection.alias), self._cursor(compiled.connection) as cursor:
-            compiled.run(cursor, values)
-            (instance.pk,) = cursor.fetchone()
-        instance._state.adding, instance._state.db = False, compiled.connection.alias
-        return instance
+        return self.asked(instance).run()
 
     def _compile(self, connection: BaseDatabaseWrapper) -> _Compiled:
         pk = self._model._meta.pk
@@ -232,6 +277,16 @@ class Insert(_Statement, Generic[M]):
         compiler.returning_fields = [pk]
         ((sql, params),) = compiler.as_sql()
         return _Compiled(connection, sql, params)
+
+
+def _changed(cursor: Any) -> int:
+    return cursor.rowcount
+
+
+def _stored(instance: M, cursor: Any) -> M:
+    (instance.pk,) = cursor.fetchone()
+    instance._state.adding, instance._state.db = False, DEFAULT_DB_ALIAS
+    return instance
 
 
 def _with_constants(connection: BaseDatabaseWrapper, text: str, params: Sequence[Any]) -> tuple[str, Sequence[Any]]:

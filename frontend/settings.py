@@ -128,6 +128,7 @@ if _database["ENGINE"].endswith("sqlite3"):
     # Threads must share the test database, as they share the real one: a file, not memory.
     _database["TEST"] = {"NAME": str(ATTUNE_HOME / "test.sqlite3")}
 else:
+    _database["ENGINE"] = "frontend.postgresql"
     _database["CONN_HEALTH_CHECKS"] = True
     # After how many uses on a connection the hot path's statements are prepared by the server (annotation/prepared.py).
     # Off (-1) behind a pooler that cannot keep prepared statements apart, such as PgBouncer before 1.21.

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from django.db.models import BigIntegerField, QuerySet, Subquery
 
 from annotation.models import Block, Campaign, Task
-from annotation.prepared import Update
+from annotation.prepared import Call, Update
 
 _LATE = Block.State.LATE
 
@@ -32,7 +32,12 @@ _MARK = Update(
 
 def mark(task: Task) -> None:
     """Say that something about this item changed. One SQL statement; hold the item's lock, and call it last."""
-    _MARK(campaign=task.campaign_id, task=task.pk)
+    marking(task).run()
+
+
+def marking(task: Task) -> Call[int]:
+    """Return what `mark` runs, to be sent together with what was changed."""
+    return _MARK.asked(campaign=task.campaign_id, task=task.pk)
 
 
 def mark_all(tasks: Collection[int]) -> None:

@@ -37,7 +37,7 @@ from annotation import limits, placement, rotation
 from annotation.errors import LeaseLost, NotAgreed, NotQualified
 from annotation.limits import BETWEEN
 from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
-from annotation.prepared import Insert, Select, Update
+from annotation.prepared import Call, Insert, Select, Update, together
 from annotation.services import blocks
 
 # An assignment that ended in one of these left nothing behind: its task may be offered to the same person again.
@@ -347,10 +347,16 @@ def lock_task(task_id: int) -> Task:
 
     NO KEY, because inserting a row that refers to the task must not wait for it.
     """
-    task = _LOCKED.first(pk=task_id)
-    if task is None:
-        raise Task.DoesNotExist(f"There is no task {task_id}.")
+    task, _rest = lock_task_and(task_id)
     return task
+
+
+def lock_task_and(task_id: int, *reads: Call[Any]) -> tuple[Task, list[Any]]:
+    """Return what `lock_task` does, and what `reads`, sent with it, find once the lock is held."""
+    found, *rest = together(_LOCKED.asked(pk=task_id), *reads)
+    if not found:
+        raise Task.DoesNotExist(f"There is no task {task_id}.")
+    return found[0], rest
 
 
 def shown_order(*, task: Task, user: User) -> list[int]:
@@ -380,11 +386,12 @@ def _claim(
         of_reserve = look is _FIRST_HELD
         if of_reserve and not _OF_RESERVE(pk=campaign.pk):
             return None
-        task = look.first(**for_whom)
-        if task is None:
+        (found,) = together(look.asked(**for_whom))  # the BEGIN goes with it
+        if not found:
             if of_reserve:
                 transaction.set_rollback(True)
             return None
+        task = found[0]
         is_gold = look is _FIRST_GOLD
         returned = vars(task)  # where annotations of a query end up
         leaning = held[-1].leaning if held else returned["leaning_before"] or 0
@@ -399,17 +406,17 @@ def _claim(
         else:
             order = returned["returned_order"]
         if is_gold or of_reserve:
-            _TAKE_ANY_SEAT(pk=task.pk)
-            blocks.mark(task)
+            seat = [_TAKE_ANY_SEAT.asked(pk=task.pk), blocks.marking(task)]
         else:
-            _TAKE_SEAT(pk=task.pk)
+            seat = [_TAKE_SEAT.asked(pk=task.pk)]
             task.seats -= 1
         leaning = placement.leaning_after(task.content, order, leaning)
         lease = {**new_lease(campaign, slot), "is_gold": is_gold, "leaning": leaning}
         if returned["returned_id"] is None:
             assignment = Assignment(task=task, campaign=campaign, user=user, shown_order=order, **lease)
-            _INSERT(assignment)
+            together(*seat, _INSERT.asked(assignment))
             return assignment
+        together(*seat)
         # The person had it before and it went back unjudged: the same assignment opens again, draft and all.
         assignment = Assignment(
             pk=returned["returned_id"],

@@ -18,9 +18,9 @@ from annotation.behaviour import plausible
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
 from annotation.feedback import kind, shown_images
 from annotation.models import Assignment, Campaign, Feedback, Returned, Task, User
-from annotation.prepared import Insert, Select, Update
+from annotation.prepared import Call, Insert, Select, Update, together
 from annotation.services import attention, blocks, returning, second_look, webhooks
-from annotation.services.queue import ONE_SEAT_MORE, lock_task
+from annotation.services.queue import ONE_SEAT_MORE, lock_task, lock_task_and
 from annotation.signals import task_completed
 from annotation.storable import unstorable
 
@@ -150,11 +150,14 @@ def _store(
 ) -> Feedback | AnnotationError:
     """Return the stored judgement, or the error to raise once the transaction is committed."""
     # The task's lock comes first, as everywhere: it orders this against a second submit, the sweeper and claims.
-    task = lock_task(assignment.task_id)
-    held = _HELD.first(pk=assignment.pk)
-    if held is None:
+    task, (found, known) = lock_task_and(
+        assignment.task_id,
+        _HELD.asked(pk=assignment.pk),
+        _KNOWN.asked(user=assignment.user_id, key=key, assignment=assignment.pk),
+    )
+    if not found:
         raise Assignment.DoesNotExist(f"There is no assignment {assignment.pk}.")
-    known = _KNOWN.all(user=held.user_id, key=key, assignment=held.pk)
+    held: Assignment = found[0]
     same_key = next((one for one in known if one.client_key == key and one.user_id == held.user_id), None)
     if same_key is not None:
         if same_key.assignment_id != held.pk:
@@ -182,12 +185,15 @@ def _store(
         current = next((one for one in known if one.is_current), None)
         if current is not None:
             _amend(current, feedback)
+            blocks.mark(task)
         else:
-            _take(task, held)
-            _INSERT(feedback)
+            was_open = task.state == Task.State.OPEN
+            seat = _take(task, held)
+            together(seat, _INSERT.asked(feedback), _CLOSE.asked(pk=held.pk, now=now), blocks.marking(task))
             held.state, held.closed_at, held.draft = Assignment.State.SUBMITTED, now, None
-            _CLOSE(pk=held.pk, now=now)
-        blocks.mark(task)
+            if was_open and task.state == Task.State.COMPLETE:
+                task_completed.send(sender=Task, task=task)
+                webhooks.batch_completed(held.campaign, task.batch)
         second_look.pass_on(feedback)
         attention.look(feedback)
         if held.campaign.listens:
@@ -209,8 +215,11 @@ def _amend(current: Feedback, feedback: Feedback) -> None:
     feedback.save(force_insert=True)
 
 
-def _take(task: Task, held: Assignment) -> None:
-    """Turn this person's seat into a judgement; raises `LeaseLost` when they have none and none is free."""
+def _take(task: Task, held: Assignment) -> Call[int]:
+    """Return what turns this person's seat into a judgement, as it did on `task` itself.
+
+    Raises `LeaseLost` when they have none and none is free.
+    """
     has_seat = held.state == Assignment.State.OPEN
     if not has_seat and task.seats < 1 and held.is_gold:
         # Such an item has a seat for everybody, and whoever comes late must not learn that this is one.
@@ -225,13 +234,9 @@ def _take(task: Task, held: Assignment) -> None:
         )
     task.done += 1
     task.seats -= 0 if has_seat else 1
-    completed = task.done >= task.wanted and task.state == Task.State.OPEN
-    if completed:
+    if task.done >= task.wanted and task.state == Task.State.OPEN:
         task.state = Task.State.COMPLETE
-    _COUNT(pk=task.pk, done=task.done, seats=task.seats, state=task.state)
-    if completed:
-        task_completed.send(sender=Task, task=task)
-        webhooks.batch_completed(held.campaign, task.batch)
+    return _COUNT.asked(pk=task.pk, done=task.done, seats=task.seats, state=task.state)
 
 
 def refuse_closed(campaign: Campaign) -> None:

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotation.models import Assignment, Campaign, Event, Task
-from annotation.prepared import Insert, Select, Update
+from annotation.prepared import Insert, Rows, Select, Update, together
 from tests.factories import make_assignment, make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +27,11 @@ ASSIGNMENTS: Select[Any] = Select(
         .order_by("id")
     ),
     user=BigIntegerField(),
+)
+RAISE = Update(
+    lambda pk, more: (Task.objects.filter(pk=pk), {"priority": F("priority") + more}),
+    pk=BigIntegerField(),
+    more=IntegerField(),
 )
 LOCKED = Select(lambda pk: Task.objects.select_for_update().only("id", "seats").filter(pk=pk), pk=BigIntegerField())
 
@@ -161,3 +166,40 @@ def test_every_thread_has_its_own() -> None:
     for thread in threads:
         thread.join()
     assert seen == [campaign] * 8
+
+
+@pytest.mark.django_db(transaction=True)
+def test_together_gives_what_each_gives_and_each_sees_what_those_before_it_did() -> None:
+    user, campaign = make_user(), make_campaign(tasks=2)
+    first, second = campaign.tasks.order_by("id")
+    found = Select(lambda pk: Task.objects.filter(pk=pk), pk=BigIntegerField())
+    count = Rows(lambda: Event.objects.filter(action="a.b").values_list("action"))
+    insert = Insert(Event)
+    with transaction.atomic():
+        locked, changed, nobody, now, event, events = together(
+            LOCKED.asked(pk=first.pk),
+            RAISE.asked(pk=first.pk, more=3),
+            RAISE.asked(pk=0, more=3),
+            found.asked(pk=first.pk),
+            insert.asked(Event(actor=user, action="a.b")),
+            count.asked(),
+        )
+    assert (locked, changed, nobody, now[0].priority) == ([first], 1, 0, first.priority + 3)
+    assert Event.objects.get(pk=event.pk).actor == user and events == [("a.b",)]
+    second.refresh_from_db()
+    assert second.priority == first.priority
+    assert together(found.asked(pk=second.pk)) == [[second]] and together() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_one_of_several_fails_none_after_it_is_run_and_nothing_before_it_stays() -> None:
+    campaign = make_campaign("Once", tasks=1)
+    task = campaign.tasks.get()
+    insert = Insert(Campaign)
+    twice = Campaign(name="Once", created_by=campaign.created_by)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        together(RAISE.asked(pk=task.pk, more=1), insert.asked(twice), RAISE.asked(pk=task.pk, more=1))
+    assert Task.objects.get(pk=task.pk).priority == task.priority
+    # The connection is as good as before.
+    assert together(RAISE.asked(pk=task.pk, more=1)) == [1]
+    assert Task.objects.get(pk=task.pk).priority == task.priority + 1

@@ -1,0 +1,1 @@
+"""Django's PostgreSQL backend, without a journey to the server before each request; named by the settings."""
