@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
+from typing import Any
 
 from django.core.cache import cache
-from django.db.models import BigIntegerField, Count, DateTimeField, F, Q, QuerySet, Sum
+from django.db.models import BigIntegerField, Count, DateTimeField, F, IntegerField, Q, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from annotation import sums
 from annotation.limits import full_batches, judged_since, midnight, monday, rest_until
 from annotation.models import Assignment, Block, Campaign, Feedback, Gold, Task, User
-from annotation.prepared import Rows
+from annotation.prepared import Call, Rows, together
 from annotation.rotation import MIXED
 from annotation.routing import open_to
 from annotation.sums import Sums
@@ -161,17 +162,25 @@ def batch_progress(campaign: Campaign, batch: str) -> Progress:
 
 
 def my_progress(user: User, campaign: Campaign) -> MyProgress:
-    """Return how far this person is in a campaign. One to three SQL statements, on the annotator's hot path.
+    """Return how far this person is in a campaign. One or two SQL statements, on the annotator's hot path.
 
     What is available is exact up to `EXACT` open items. Above, where counting them would cost more than handing one
     out, it is counted once a minute, less what this person took since.
     """
-    counted_now = _HAD(user=user.pk, campaign=campaign.pk, midnight=midnight())
+    who = {"user": user.pk, "campaign": campaign.pk}
+    asked: list[Call[Any]] = [_HAD.asked(**who, midnight=midnight())]
+    full = full_batches(user, campaign) if campaign.is_open else []
+    key = f"available-{campaign.pk}-{user.pk}-{campaign.barred}-{len(full)}"
+    counted: tuple[int, int] | None = cache.get(key) if campaign.is_open else None
+    if campaign.is_open and not full and not campaign.barred and _are_few(counted):
+        asked.append(_FEW.asked(**who))
+    counted_now, *few = together(*asked)
     _, done, skipped, holding, today, aside, gold = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0, 0, 0)
-    available, full = 0, []
+    available = 0
     if campaign.is_open:
-        full = full_batches(user, campaign)
-        available = max(0, _available(user, campaign, taken=done + skipped + holding - gold, full=full))
+        taken = done + skipped + holding - gold
+        seen = few[0][0] if few else None
+        available = max(0, _available(user, campaign, taken=taken, full=full, few=seen, key=key, counted=counted))
         if available and campaign.gold_percent:
             available += _gold_to_come(campaign, others=done + skipped + holding - gold + available, had=gold)
     left_today = max(0, campaign.daily_limit - today) if campaign.daily_limit else None
@@ -201,31 +210,31 @@ def day_of(user: User, campaign: Campaign) -> Day:
     return Day(len(times), sum(measured), median(measured) if measured else None)
 
 
-def _available(user: User, campaign: Campaign, *, taken: int, full: Sequence[str]) -> int:
-    """Return how many open items of those for this person they never had; `taken`: they had and did not give back."""
-    states = Assignment.State
+def _available(
+    user: User,
+    campaign: Campaign,
+    *,
+    taken: int,
+    full: Sequence[str],
+    few: tuple[int, int] | None,
+    key: str,
+    counted: tuple[int, int] | None,
+) -> int:
+    """Return how many open items of those for this person they never had; `taken`: they had and did not give back.
+
+    `few` is what `_FEW` found, where every item is for everybody; `counted` is kept in the cache under `key`.
+    """
     open_tasks: QuerySet[Task] = Task.objects.open().filter(campaign=campaign)
+    mine = _of_open(user.pk, campaign.pk)
     if campaign.barred:
         open_tasks = open_to(open_tasks, campaign.barred)
-    # Those of them this person had. Two indexes are read for a difference, instead of each open item being asked.
-    mine = Assignment.objects.filter(
-        user=user,
-        campaign=campaign,
-        state__in=[states.OPEN, states.SUBMITTED, states.SKIPPED],
-        task__state=Task.State.OPEN,
-        task__seats__gt=0,
-    )
-    if campaign.barred:
         mine = mine.alias(in_the_way=F("task__tags").bitand(campaign.barred)).filter(in_the_way=0)
     if full:
         open_tasks, mine = open_tasks.exclude(batch__in=full), mine.exclude(task__batch__in=full)
-    key = f"available-{campaign.pk}-{user.pk}-{campaign.barred}-{len(full)}"
-    counted: tuple[int, int] | None = cache.get(key)
-    # No team judges the difference in the minute for which a count is kept.
-    if counted is None or counted[0] - (taken - counted[1]) <= 3 * EXACT:
-        few = open_tasks[: EXACT + 1].count()
-        if few <= EXACT:
-            return few - mine.count()
+    if _are_few(counted):
+        there, had = few or (open_tasks[: EXACT + 1].count(), mine.count())
+        if there <= EXACT:
+            return there - had
     if counted is None:
         counted = (open_tasks.count() - mine.count(), taken)
         cache.set(key, counted, timeout=60)
@@ -233,11 +242,30 @@ def _available(user: User, campaign: Campaign, *, taken: int, full: Sequence[str
     return available - (taken - taken_then)
 
 
+def _are_few(counted: tuple[int, int] | None) -> bool:
+    """Return whether the open items may be few enough by now: no team judges thousands while a count is kept."""
+    return counted is None or counted[0] <= 4 * EXACT
+
+
 def _gold_to_come(campaign: Campaign, *, others: int, had: int) -> int:
     """Return how many items with a known answer come among the `others`, so that the sum jumps by none of them."""
     known = Gold.objects.filter(task__campaign=campaign, purpose__in=MIXED, retired_at=None).count()
     in_all = round(others * campaign.gold_percent / (100 - campaign.gold_percent))
     return max(0, min(known, in_all) - had)
+
+
+def _of_open(user: Any, campaign: Any) -> QuerySet[Assignment]:
+    """Return what this person had of the open items. Two indexes are read for a difference, instead of each item."""
+    return Assignment.objects.filter(
+        user=user, campaign=campaign, state__in=_TAKEN, task__state=Task.State.OPEN, task__seats__gt=0
+    )
+
+
+class _CountOf(Subquery):
+    """How many rows a queryset has, asked within another one; its limit holds."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
+    output_field = IntegerField()
 
 
 _TAKEN = (Assignment.State.OPEN, Assignment.State.SUBMITTED, Assignment.State.SKIPPED)
@@ -259,6 +287,15 @@ _HAD = Rows(
     user=BigIntegerField(),
     campaign=BigIntegerField(),
     midnight=DateTimeField(),
+)
+# How many items are open, counted up to one more than `EXACT`, and how many of them this person had.
+_FEW = Rows(
+    lambda user, campaign, most=EXACT + 1: Campaign.objects.filter(pk=campaign).values_list(
+        _CountOf(Task.objects.open().filter(campaign=campaign).order_by().values("pk")[:most]),
+        _CountOf(_of_open(user, campaign).values("pk")),
+    ),
+    user=BigIntegerField(),
+    campaign=BigIntegerField(),
 )
 
 

@@ -64,7 +64,7 @@ def test_ones_own_progress(lead, annotator, django_assert_num_queries):
     judge(annotator, campaign)
     submission.skip(assignment=make_assignment(annotator, campaign), reason="other")
     make_assignment(annotator, campaign)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         mine = my_progress(annotator, campaign)
     assert (mine.done, mine.today, mine.skipped, mine.holding, mine.available, mine.total) == (1, 1, 1, 1, 3, 5)
     queue.release(assignment=make_assignment(annotator, campaign))

@@ -152,7 +152,7 @@ def test_submit_and_next_cost_few_statements(
     sent = inputs_of(browser.get(address("work", campaign), **FRAGMENT).content.decode())
     browser.get(address("work", campaign), {"ahead": 1}, **FRAGMENT)
     # Person and role 3, submit at most 8, the item ahead is held already 1, progress 3; transactions besides.
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(17):
         browser.post(address("work", campaign), {**sent, "preference": "4"}, **FRAGMENT)
 
 
