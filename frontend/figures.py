@@ -138,6 +138,27 @@ WORDS = {
     "length": Words(_("Answer length"), _("Mean length of the candidate's answers."), unit=_("tokens")),
 }
 
+# Those that need a name and no explanation.
+NAMES = {
+    "best_reward": _("Best reward"),
+    "candidate_ended_share": _("Answers of the candidate that came to an end"),
+    "candidate_tokens": _("Tokens per answer, candidate"),
+    "chosen_logp": _("Log-probability of the preferred answer"),
+    "chosen_logratio": _("Log-ratio of the preferred answer"),
+    "current_ended_share": _("Answers of the current policy that came to an end"),
+    "current_tokens": _("Tokens per answer, current policy"),
+    "ended_share": _("Answers that came to an end"),
+    "gradient_norm": _("Gradient norm"),
+    "margin": _("Margin"),
+    "mean_logp": _("Mean log-probability of an answer"),
+    "mean_reward": _("Mean reward"),
+    "mean_tokens": _("Tokens per answer"),
+    "rejected_logratio": _("Log-ratio of the other answer"),
+    "score": _("Score"),
+    "steps": _("Steps"),
+    "tokens_per_second": _("Tokens per second"),
+}
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -170,7 +191,9 @@ def words_of(name: str) -> Words:
     if name in WORDS:
         return WORDS[name]
     return Words(
-        name.replace("_", " ").capitalize(), "", is_share=any(w in name for w in ("accuracy", "rate", "share"))
+        NAMES.get(name, name.replace("_", " ").capitalize()),
+        "",
+        is_share=any(w in name for w in ("accuracy", "rate", "share")),
     )
 
 
