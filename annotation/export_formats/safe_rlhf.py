@@ -26,7 +26,7 @@ def row(pair: Row) -> Row:
         made[f"response_{place}_harm_category"] = sorted(pair[f"{name}_harms"])
         made[f"response_{place}_sign"] = -1 if safe else 1
         for rate in RATES:
-            made[f"response_{place}_{rate}"] = pair[f"{name}_{rate}"]
+            made[f"response_{place}_{rate}"] = pair.get(f"{name}_{rate}")  # older rows have none
     return {**made, "better_response_id": better, "safer_response_id": safer, **kept(pair, *FEEDBACK)}
 
 
