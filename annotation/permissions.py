@@ -22,10 +22,8 @@ LARGEST_ID = 2**63 - 1
 # So long who led a deleted campaign may bring it back.
 KEPT = timedelta(days=30)
 # To submit needs none of these, and the texts of an item are most of what it holds; they are read when asked for.
-_LARGE = (
-    *("task__content", "task__meta", "task__created_at"),
-    *("campaign__created_at", "campaign__description", "campaign__tags", "campaign__requires", "campaign__about"),
-)
+NOT_TO_SUBMIT = tuple(f"campaign__{name}" for name in ("created_at", "description", "tags", "requires", "about"))
+_LARGE = ("task__content", "task__meta", "task__created_at", *NOT_TO_SUBMIT)
 # Asked with every request of an annotator, so their SQL is written once.
 _MEMBERSHIPS = Select(
     lambda user, campaign: (

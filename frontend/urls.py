@@ -10,14 +10,15 @@ from annotation.api.errors import no_such_address
 from frontend.views import health, metrics
 
 urlpatterns = [
+    # Looked through from the top: what is asked most comes first.
+    path("api/", include("annotation.api.urls")),
+    path("api/training/", include("training.api.urls")),
+    re_path(r"^api/(?P<rest>(?s:.+))$", no_such_address),  # line ends too, which `path:` does not take
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("metrics", metrics.prometheus, name="metrics"),
     # Its own form would ask for no second factor.
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
-    path("api/", include("annotation.api.urls")),
-    path("api/training/", include("training.api.urls")),
-    re_path(r"^api/(?P<rest>(?s:.+))$", no_such_address),  # line ends too, which `path:` does not take
     path("", include("frontend.page_urls")),
 ]

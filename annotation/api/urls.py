@@ -29,6 +29,9 @@ from annotation.api import (
 )
 
 urlpatterns = [
+    # Asked with every item, and so found first.
+    path("campaigns/<int:campaign_id>/next/", work.next_item, name="api-next"),
+    path("assignments/<slug:key>/submit/", work.submit, name="api-submit"),
     path("schema/", schema.Document.as_view(), name="api-schema"),
     path("docs/", schema.Browser.as_view(), name="api-docs"),
     path("auth/token/", accounts.create_token, name="api-token"),
@@ -111,9 +114,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/out-of-reach/", people.waiting_items, name="api-out-of-reach"),
     path("campaigns/<int:campaign_id>/quality/", quality.report, name="api-quality"),
     path("campaigns/<int:campaign_id>/agreement/", figures.agreement, name="api-agreement"),
-    path("campaigns/<int:campaign_id>/next/", work.next_item, name="api-next"),
     path("campaigns/<int:campaign_id>/set-aside/", later.pile, name="api-pile"),
-    path("assignments/<slug:key>/submit/", work.submit, name="api-submit"),
     path("assignments/<slug:key>/skip/", work.skip, name="api-skip"),
     path("assignments/<slug:key>/draft/", work.draft, name="api-draft"),
     path("assignments/<slug:key>/proposals/", proposals.Proposals.as_view(), name="api-proposals"),

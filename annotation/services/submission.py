@@ -18,6 +18,7 @@ from annotation.behaviour import plausible
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
 from annotation.feedback import kind, shown_images
 from annotation.models import Assignment, Campaign, Feedback, Returned, Task, User
+from annotation.permissions import NOT_TO_SUBMIT
 from annotation.prepared import Call, Insert, Select, Update, together
 from annotation.services import attention, blocks, returning, second_look, webhooks
 from annotation.services.queue import ONE_SEAT_MORE, lock_task, lock_task_and
@@ -35,7 +36,9 @@ MAX_DRAFT = 200_000
 MAX_NOTE = 2_000
 
 # What every judgement costs: the SQL of these is written once.
-_HELD = Select(lambda pk: Assignment.objects.select_related("campaign").filter(pk=pk), pk=BigIntegerField())
+_HELD = Select(
+    lambda pk: Assignment.objects.select_related("campaign").defer(*NOT_TO_SUBMIT).filter(pk=pk), pk=BigIntegerField()
+)
 _KNOWN = Select(
     lambda user, key, assignment: Feedback.objects.filter(
         Q(user=user, client_key=key) | Q(assignment=assignment, is_current=True)
