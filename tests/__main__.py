@@ -104,8 +104,8 @@ def run(part: Part, *, home: Path) -> Outcome:
             assert process.stdout is not None
             for line in process.stdout:
                 output += line
-                if line.startswith(FAILED_NOW):  # told at once: the whole output comes at the end of everything
-                    print(f"  {part.name}: {line.strip()}", flush=True)
+                if FAILED_NOW in line:  # behind the dots; told at once, as the whole output comes at the very end
+                    print(f"  {part.name}: {line[line.index(FAILED_NOW) :].strip()}", flush=True)
         if process.returncode:
             return Outcome(part, False, time.monotonic() - started, output)
     return Outcome(part, True, time.monotonic() - started, output)

@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow.parquet as arrow
 import pytest
-from celery import current_app
 
 from annotation import webhooks
 from annotation.client import Client, RequestRefused, verified
@@ -101,7 +100,6 @@ def test_the_examples_of_the_readme_run_as_they_stand(transactional_db, live_ser
     examples = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
     assert ["load_dataset" in one for one in examples] == [True, False]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     attune = Client.signed_in(live_server.url, username="lead", password=PASSWORD)
     attune.download(campaign.pk, tmp_path / "pairs.jsonl", view="pairs")
     for example in examples:

@@ -60,10 +60,14 @@ def _fixed(value: Any) -> Any:
         return [_fixed(one) for one in value]
     if not isinstance(value, dict):
         return value
-    return {
-        name: "*" if name in CHANGING and one is not None and not isinstance(one, dict | list) else _fixed(one)
-        for name, one in value.items()
-    }
+    return {name: "*" if _changes(name, one) else _fixed(one) for name, one in value.items()}
+
+
+def _changes(name: str, value: Any) -> bool:
+    # A number for an id is the database's, which on PostgreSQL counts on from the tests before.
+    return (name in CHANGING and value is not None and not isinstance(value, dict | list)) or (
+        name == "id" and isinstance(value, int)
+    )
 
 
 def written(line: str) -> list[tuple[str, str]]:

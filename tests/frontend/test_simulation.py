@@ -92,8 +92,7 @@ def test_so_many_judgements_and_no_more(live_server) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rounds_are_watched_and_told_in_a_line_each(live_server, settings) -> None:
-    settings.CELERY_BROKER_URL = "memory://"
+def test_rounds_are_watched_and_told_in_a_line_each(live_server) -> None:
     world = make_world(tasks=0)
     loop = make_loop(world)
     first = to_labelling(world, loop)

@@ -13,14 +13,6 @@ from training.services import execution, rounds, versions
 
 
 @pytest.fixture(autouse=True)
-def quiet_broker(settings) -> None:
-    """Keep messages in memory: no test of a service depends on a broker, and the rows hold the work anyway."""
-    from celery import current_app
-
-    current_app.conf.broker_url = "memory://"
-
-
-@pytest.fixture(autouse=True)
 def worker_goes_on():
     yield
     execution.STOPPING.value = False
