@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from django.test import Client
@@ -65,6 +66,7 @@ def test_who_judges_gets_no_sign_of_gold(client: Client, clients: dict[str, APIC
     other = clients["annotator"].post(f"/api/campaigns/{campaign.pk}/next/", {}, format="json").json()
     assert other["key"] != item["key"] and set(other) == set(item)
     for text in (page, json.dumps(item), history, exported, json.dumps(other)):
+        text = re.sub(r"\b[0-9A-Za-z]{32,}\b", "", text)  # a random token spells any word some day
         assert "MARKER" not in text and "gold" not in text.lower()
     for name in ("annotator", "stranger"):
         assert clients[name].get(f"/api/campaigns/{campaign.pk}/tasks/").status_code in (403, 404)
