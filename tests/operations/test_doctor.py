@@ -10,6 +10,7 @@ from django.db import connection
 
 from frontend import doctor
 from frontend.doctor import Level
+from training.celery import app as celery
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,15 @@ def test_a_gpu_is_told_from_none_and_from_a_broken_driver(tmp_path: Path, monkey
     assert broken.level is Level.BAD and "has failed" in broken.state and broken.advice
 
 
-def test_the_database_is_good_and_a_broker_that_is_named_but_away_is_bad(settings, capsys: pytest.CaptureFixture):
+@pytest.fixture
+def no_broker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Name a broker that is not there; other tests keep their messages in memory."""
+    monkeypatch.setattr(celery.conf, "broker_url", f"redis+socket://{tmp_path / 'none.sock'}")
+
+
+def test_the_database_is_good_and_a_broker_that_is_named_but_away_is_bad(
+    settings, capsys: pytest.CaptureFixture, no_broker: None
+):
     settings.ATTUNE_BROKER_EMBEDDED = True
     assert finding("Database").level is Level.GOOD
     assert finding("Database").state.startswith(connection.vendor)
@@ -48,6 +57,6 @@ def test_a_nearly_full_disk_is_bad(monkeypatch: pytest.MonkeyPatch):
     assert finding("Disk").level is Level.BAD
 
 
-def test_without_a_broker_no_worker_is_waited_for():
+def test_without_a_broker_no_worker_is_waited_for(no_broker: None):
     levels = {found.name: found.level for found in doctor.examine()}
     assert levels["Worker gpu"] is Level.NOTE and levels["Worker default"] is Level.NOTE
