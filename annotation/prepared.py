@@ -72,19 +72,27 @@ class _Compiled:
 
 
 @dataclass(frozen=True)
-class _CompiledSelect(_Compiled):
+class _CompiledRows(_Compiled):
     compiler: Any
+    converters: Any
+
+    def rows(self, cursor: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._fetched(cursor)]
+
+    def _fetched(self, cursor: Any) -> Any:
+        rows = cursor.fetchall()
+        return self.compiler.apply_converters(rows, self.converters) if self.converters else rows
+
+
+@dataclass(frozen=True)
+class _CompiledSelect(_CompiledRows):
     span: slice  # of the columns that belong to the model itself
     names: list[str]
     populators: list[Any]
-    converters: Any
     locks: bool
 
     def instances(self, cursor: Any) -> list[Any]:
-        rows = cursor.fetchall()
-        if self.converters:
-            rows = self.compiler.apply_converters(rows, self.converters)
-        return [self._instance(row) for row in rows]
+        return [self._instance(row) for row in self._fetched(cursor)]
 
     def _instance(self, row: Any) -> Any:
         made = self.compiler.klass_info["model"].from_db(self.connection.alias, self.names, row[self.span])
@@ -93,18 +101,6 @@ class _CompiledSelect(_Compiled):
         for name, position in (self.compiler.annotation_col_map or {}).items():
             setattr(made, name, row[position])
         return made
-
-
-@dataclass(frozen=True)
-class _CompiledRows(_Compiled):
-    compiler: Any
-    converters: Any
-
-    def rows(self, cursor: Any) -> list[tuple[Any, ...]]:
-        rows = cursor.fetchall()
-        if self.converters:
-            rows = self.compiler.apply_converters(rows, self.converters)
-        return [tuple(row) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
     full = full_batches(user, campaign) if campaign.is_open else []
     key = f"available-{campaign.pk}-{user.pk}-{campaign.barred}-{len(full)}"
     counted: tuple[int, int] | None = cache.get(key) if campaign.is_open else None
-    if campaign.is_open and not full and not campaign.barred and _are_few(counted):
+    if campaign.is_open and not full and not campaign.barred and (counted is None or _are_few(counted)):
         asked.append(_FEW.asked(**who))
     counted_now, *few = together(*asked)
     _, done, skipped, holding, today, aside, gold = counted_now[0] if counted_now else (campaign.pk, 0, 0, 0, 0, 0, 0)
@@ -231,20 +231,20 @@ def _available(
         mine = mine.alias(in_the_way=F("task__tags").bitand(campaign.barred)).filter(in_the_way=0)
     if full:
         open_tasks, mine = open_tasks.exclude(batch__in=full), mine.exclude(task__batch__in=full)
-    if _are_few(counted):
+    if counted is None or _are_few(counted):
         there, had = few or (open_tasks[: EXACT + 1].count(), mine.count())
         if there <= EXACT:
             return there - had
-    if counted is None:
-        counted = (open_tasks.count() - mine.count(), taken)
-        cache.set(key, counted, timeout=60)
+        if counted is None:
+            counted = (open_tasks.count() - had, taken)
+            cache.set(key, counted, timeout=60)
     available, taken_then = counted
     return available - (taken - taken_then)
 
 
-def _are_few(counted: tuple[int, int] | None) -> bool:
+def _are_few(counted: tuple[int, int]) -> bool:
     """Return whether the open items may be few enough by now: no team judges thousands while a count is kept."""
-    return counted is None or counted[0] <= 4 * EXACT
+    return counted[0] <= 4 * EXACT
 
 
 def _gold_to_come(campaign: Campaign, *, others: int, had: int) -> int:
