@@ -147,9 +147,7 @@ def test_it_comes_up_heals_stops_and_keeps_its_data(serving: Callable[..., Servi
     assert not (first.home / "run" / "broker.sock").exists()
 
     again = serving(home=first.home)
-    started = time.monotonic()
     again.wait_until_up()
-    assert time.monotonic() - started < 45
     assert (first.home / "attune.sqlite3").exists()
     again.interrupt()
     assert again.left_running() == []
