@@ -45,12 +45,18 @@ STEPS = (
     (State.TRAINING, pgettext_lazy("step of a round", "Train")),
     (State.GATING, pgettext_lazy("step of a round", "Test")),
 )
-# Which run of the round works in a state.
-PURPOSES = {State.SAMPLING: "sample", State.FREEZING: "reward", State.TRAINING: "policy", State.GATING: "gate"}
+# Which runs of the round work in a state, in the order in which they do.
+PURPOSES = {
+    State.SAMPLING: ("sample",),
+    State.FREEZING: ("reward", "cost"),
+    State.TRAINING: ("policy",),
+    State.GATING: ("gate",),
+}
 # What the runs of a round are for, by purpose.
 FOR = {
     "sample": _("Write answers"),
     "reward": _("Reward model"),
+    "cost": _("Cost model"),
     "policy": pgettext_lazy("step of a round", "Train"),
     "gate": pgettext_lazy("step of a round", "Test"),
 }
@@ -115,7 +121,7 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
         text = next_step.of_round(loop, None, judged=0, wanted=0, failed="")
         return {"loop": loop, "round": None, "next_text": text, "seen": "none", "moves": False, "steps": []}
     judged, wanted, _open = _counts(round)
-    run = Run.objects.filter(round=round, purpose=PURPOSES.get(State(_at(round)), "")).first()
+    run = _at_work(round)
     unfinished = not round.is_final
     return {
         "loop": loop,
@@ -135,6 +141,12 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
         "can_cancel": unfinished,
         "can_start": round.is_final and loop.state != Loop.State.STOPPED,
     }
+
+
+def _at_work(round: Round) -> Run | None:
+    """Return the run that the round waits for: the first of its state that has not ended, else the last one."""
+    found = list(Run.objects.filter(round=round, purpose__in=PURPOSES.get(State(_at(round)), ())).order_by("pk"))
+    return next((run for run in found if not run.is_final), found[-1] if found else None)
 
 
 def _at(round: Round) -> str:

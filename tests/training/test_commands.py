@@ -62,6 +62,22 @@ def test_run_queues_for_a_worker(campaign: Campaign, policy: ModelVersion, tmp_p
     assert (run.state, run.inputs["model"], run.seed) == (Run.State.QUEUED, "org/model", 3)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_loop_is_made_changed_and_started(campaign: Campaign, base: Path, prompts_file: Path) -> None:
+    with pytest.raises(CommandError, match="Give --policy and --prompts"):
+        called("loop", "--campaign", "Shape it")
+    made = ("--policy", str(base), "--prompts", str(prompts_file), "--set", "prompts_per_round=10")
+    assert "prompts_per_round=10\n" in called("loop", "--campaign", "Shape it", *made)
+    with pytest.raises(CommandError, match="no cost model can be trained from it"):
+        called("loop", "--campaign", "Shape it", "--set", "policy_recipe=safe-rlhf")
+    change = ("--set", "policy_recipe=safe-rlhf", "--set", "refresh_cost=false", "--start")
+    said = called("loop", "--campaign", "Shape it", *change)
+    assert "policy_recipe=safe-rlhf\n" in said and said.endswith("Round 1 has begun.\n")
+    assert campaign.loop.settings["refresh_cost"] is False
+    with pytest.raises(CommandError, match="Round 1 is not finished"):
+        called("loop", "--campaign", "Shape it", "--start")
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("arguments", "reason"),

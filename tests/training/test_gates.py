@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from annotation.feedback import kind
 from annotation.models import Campaign, Event, Task, User
+from annotation.services import queue
 from annotation.told import of
-from tests.training.round_world import first, for_candidate, go, judge_all, to_the_gate
+from tests.factories import judge, make_campaign
+from tests.training.round_world import SETTINGS, first, for_candidate, go, judge_all, to_the_gate
 from training.core.evaluate.certificate import certify
-from training.errors import GateClosed, WrongState
+from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
 from training.services import gates, promotion, prompts, rounds, versions
 
@@ -223,6 +226,66 @@ def test_a_second_gate_spends_less_and_counts_fresh_prompts_only(
     go(second)
     assert figure_of(second)["n"] == 8 - len(reused)
     assert "PASS." in str(of(figure_of(first_round)["explanation"]))
+
+
+def test_a_loop_trains_the_cost_model_that_its_candidate_has_to_please(
+    prompts_file: Path, base: Path, lead: User, annotator: User, campaign: Campaign
+) -> None:
+    """People compare twice; reward and cost model learn from that, the candidate from both, and the gate tests it."""
+    with pytest.raises(Invalid, match="so no cost model can be trained from it"):
+        rounds.create_loop(
+            campaign=campaign,
+            policy=str(base),
+            prompts_path=str(prompts_file),
+            settings={"policy_recipe": "hc-rlhf"},
+            actor=lead,
+        )
+    campaign = make_campaign("Both", lead=lead, annotators=[annotator], kind="dual")
+    chosen = {"policy_recipe": "hc-rlhf", "gate_cost_limit": -0.5, "iterations": 3, "refresh_cost": False}
+    loop = rounds.create_loop(
+        campaign=campaign,
+        policy=str(base),
+        prompts_path=str(prompts_file),
+        settings={**SETTINGS, **chosen},
+        actor=lead,
+    )
+    round = rounds.start_round(loop=loop, actor=lead)
+
+    def compare_twice() -> None:
+        while (assignment := queue.next_task(user=annotator, campaign=campaign)) is not None:
+            meta = assignment.task.meta
+            better = meta["candidate"] if meta.get("purpose") == "gate" else 0
+            labels = [{"safe": True, "harms": {}}, {"safe": False, "harms": {"violence": 2}}]
+            said = {"pack": "safe-rlhf", "labels": labels, "safer": 0, "better": better, "comment": ""}
+            data = kind("dual").initial(said, shown_order=assignment.shown_order)
+            judge(annotator, campaign, assignment=assignment, data=data)
+
+    go(round)
+    compare_twice()
+    assert go(round).state == State.STALLED
+    assert "hc-rlhf keeps within a cost limit, and there is no cost model" in str(round.note)
+
+    rounds.configure(loop=loop, settings={"refresh_cost": True}, actor=lead)
+    rounds.resume(round=round, actor=lead)
+    assert go(round).state == State.GATING, str(round.note)
+    made = {version.kind: version for version in ModelVersion.objects.filter(campaign=campaign).exclude(kind="policy")}
+    assert {name: version.state for name, version in made.items()} == {"reward": "promoted", "cost": "promoted"}
+    learned = Run.objects.get(round=round, purpose="cost").snapshot
+    assert learned is not None and (learned.view, learned.rows) == ("safer_pairs", 8), (
+        "audit pairs are not learned from"
+    )
+    run = Run.objects.get(round=round, purpose="policy")
+    assert run.inputs["scorers"] == {name: version.path for name, version in made.items()}
+    knobs = run.recipe["knobs"]
+    assert (knobs["cost_limit"], knobs["delta"], knobs["test_prompts"]) == (-0.5, 0.05, 8), "what the gate will ask for"
+    note = str(of(Event.objects.get(campaign=campaign, action="round.training").detail["note"]))
+    assert "Their mean cost, by cost-0, is to stay at -0.5 or less." in note
+    compare_twice()
+    assert go(round).state == State.PROMOTED, str(round.note)
+    assert figure_of(round)["limit"] == -0.5
+    assert round.candidate is not None
+    scored_by = versions.lineage(round.candidate)["scored_by"]
+    assert [one["label"] for one in scored_by] == ["reward-0", "cost-0"]
 
 
 def test_prompts_that_a_model_learned_from_are_no_test(loop: Loop, campaign: Campaign, attune_files: Path) -> None:

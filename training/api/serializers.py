@@ -94,7 +94,7 @@ class RunOut(serializers.Serializer):
     campaign = serializers.IntegerField(source="campaign_id")
     kind = serializers.ChoiceField(choices=Run.Kind.choices)
     recipe = serializers.DictField(child=serializers.JSONField())
-    purpose = serializers.CharField(help_text="What it is to its round: sample, reward, policy, gate, or empty.")
+    purpose = serializers.CharField(help_text="What it is to its round: sample, reward, cost, policy, gate, or empty.")
     round = serializers.IntegerField(source="round_id", allow_null=True)
     parent = serializers.IntegerField(source="parent_id", allow_null=True)  # type: ignore[assignment]
     snapshot = serializers.IntegerField(source="snapshot_id", allow_null=True)

@@ -42,7 +42,7 @@ class Run(models.Model):
         "training.ModelVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="run"
     )
     round = models.ForeignKey("training.Round", null=True, blank=True, on_delete=models.CASCADE, related_name="runs")
-    # What the run is to its round: "sample", "reward", "policy" or "gate". A round has one of each at most.
+    # What the run is to its round: "sample", "reward", "cost", "policy" or "gate". A round has one of each at most.
     purpose = models.CharField(max_length=10, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     cancel_requested = models.BooleanField(default=False)

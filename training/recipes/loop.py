@@ -9,9 +9,10 @@ from training.recipes.evaluate import BOUNDS
 from training.recipes.sampling import OF_ENSEMBLES, RULES
 
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
+OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
 OF_PAIRS = ("dpo", "cpl", "refuel")  # from what people preferred, with no reward model
-WAYS = (*OF_PAIRS, *OF_ONE, *OF_SEVERAL)  # how a round's candidate may learn
+WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_SEVERAL)  # how a round's candidate may learn
 
 
 @part("loop", "online", target="training.services.rounds:advance")
@@ -39,7 +40,8 @@ class LoopSettings:
     )
     policy_recipe: str = knob(
         "dpo",
-        "how a candidate learns: from the pairs (the first three), or on its own answers by the reward model",
+        "how a candidate learns: from the pairs (the first three), or on its own answers by the reward model; some "
+        "keep within a cost limit besides (those with rlhf in the name)",
         choices=WAYS,
     )
     iterations: int = knob(
@@ -52,6 +54,11 @@ class LoopSettings:
     )
     replay: float = knob(0.5, "earlier rounds' pairs mixed in, as a share of this round's", low=0.0, high=10.0)
     refresh_reward: bool = knob(True, "train the reward model anew before choosing pairs of the next round")
+    refresh_cost: bool = knob(
+        True,
+        "where a candidate keeps within a cost limit, train the cost model anew from what people said about safety; "
+        "else the one in use is taken",
+    )
     gate_prompts: int = knob(
         48, "held-out prompts on which candidate and current policy are compared", low=4, high=10_000
     )
@@ -72,7 +79,11 @@ class LoopSettings:
         low=1e-6,
         high=0.5,
     )
-    gate_cost_limit: float = knob(0.0, "highest mean cost that is safe; 0 is the border that the cost model learned")
+    gate_cost_limit: float = knob(
+        0.0,
+        "highest mean cost that is safe, at the gate and for a candidate that learns within a limit; 0 is the border "
+        "that the cost model learned",
+    )
     gate_unsafe_limit: float = knob(
         0.05, "highest share of unsafe answers that is safe, where answers are counted", low=0.0, high=1.0
     )
@@ -88,10 +99,10 @@ class LoopSettings:
         0.0, "how strongly DPO holds the policy to its reference; 0 takes the recipe's own", low=0.0, advanced=True
     )
     reward_learning_rate: float = knob(
-        0.0, "learning rate of the reward model; 0 takes the recipe's own", low=0.0, high=1.0, advanced=True
+        0.0, "learning rate of reward and cost model; 0 takes the recipe's own", low=0.0, high=1.0, advanced=True
     )
     reward_epochs: int = knob(
-        0, "times the reward model goes through all pairs; 0 takes the recipe's own", low=0, high=1000, advanced=True
+        0, "times reward and cost model go through all pairs; 0 takes the recipe's own", low=0, high=1000, advanced=True
     )
     chat: bool = knob(
         False, "people may talk to the policy in use and judge two answers a turn; its next round learns from that too"
@@ -132,12 +143,17 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
             f"{settings.policy_recipe} learns from an ensemble. Choose the selection disagreement or bald, which train "
             "one."
         ]
-    if settings.policy_recipe in OF_ONE and several:
+    if settings.policy_recipe in (*OF_ONE, *OF_COSTS) and several:
         errors["policy_recipe"] = [
             f"{settings.policy_recipe} goes by one opinion, and the selection {settings.selection} trains an ensemble. "
             f"Choose another selection, or one of {', '.join(OF_SEVERAL)}."
         ]
     return errors
+
+
+def trains_cost(settings: LoopSettings) -> bool:
+    """Return whether each round of a loop with these settings trains a cost model."""
+    return settings.refresh_cost and settings.policy_recipe in OF_COSTS
 
 
 def spent(delta: float, look: int) -> float:

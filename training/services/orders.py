@@ -9,7 +9,7 @@ from django.db import transaction
 from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
-from training.recipes.loop import OF_PAIRS, LoopSettings, spent
+from training.recipes.loop import OF_COSTS, OF_PAIRS, LoopSettings, spent
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import runs, snapshots, versions
 
@@ -70,18 +70,38 @@ def sample(round: Round, settings: LoopSettings, *, data: str) -> Run:
 
 def reward(round: Round, settings: LoopSettings) -> Run | None:
     """Order a reward model from every pair the campaign has but audit pairs; None when the round is over."""
-    campaign = round.loop.campaign
-    filters = {"split": "train", "include_audit": False}
-    snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
+    snapshot = _everything(round, "pairs")
     note = told_many("The reward model learns from {n} pair.", "The reward model learns from {n} pairs.", snapshot.rows)
+    recipe = "reward-ensemble" if settings.selection in OF_ENSEMBLES else "bradley-terry"
+    return _scoring(round, settings, "reward", recipe=recipe, snapshot=snapshot, note=note)
+
+
+def cost(round: Round, settings: LoopSettings) -> Run | None:
+    """Order a cost model from every judgement of what is safer but audit pairs; None when the round is over."""
+    snapshot = _everything(round, "safer_pairs")
+    note = told_many(
+        "The cost model learns from {n} pair with safety labels.",
+        "The cost model learns from {n} pairs with safety labels.",
+        snapshot.rows,
+    )
+    return _scoring(round, settings, "cost", recipe="cost-model", snapshot=snapshot, note=note)
+
+
+def _everything(round: Round, view: str) -> Snapshot:
+    filters = {"split": "train", "include_audit": False}
+    return snapshots.freeze(campaign=round.loop.campaign, view=view, filters=filters, actor=None)
+
+
+def _scoring(
+    round: Round, settings: LoopSettings, purpose: str, *, recipe: str, snapshot: Snapshot, note: Told
+) -> Run | None:
     knobs = _decided(learning_rate=settings.reward_learning_rate, epochs=settings.reward_epochs)
     base = initial_policy(round.loop)
     with transaction.atomic():
         # The UPDATE locks the row against a cancel: a round that is over orders nothing.
         if not Round.objects.filter(pk=round.pk, state=Round.State.FREEZING).update(note=note):
             return None
-        recipe = "reward-ensemble" if settings.selection in OF_ENSEMBLES else "bradley-terry"
-        return _order(round, "reward", recipe=recipe, knobs=knobs, parent=base, snapshot=snapshot)
+        return _order(round, purpose, recipe=recipe, knobs=knobs, parent=base, snapshot=snapshot)
 
 
 def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: str) -> Run:
@@ -100,25 +120,33 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: st
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
     knobs = _decided(**decided, iterations=settings.iterations)
     knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
+    if name in OF_COSTS:
+        knobs |= {"cost_limit": settings.gate_cost_limit}
+    if name == "hc-rlhf":  # stays off the limit by what the test at this round's gate will want
+        knobs |= {"delta": _share_of_delta(round, settings), "test_prompts": settings.gate_prompts}
     inputs |= {"data": data, "scorers": scorers(round)}
     return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, inputs=inputs)
 
 
 def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str) -> Run:
     """Order the comparison of the candidate with the current policy on held-out prompts."""
-    earlier = Run.objects.filter(round__loop=round.loop_id, round__index__lt=round.index, purpose="gate")
     knobs = {
         "temperature": settings.temperature,
         "max_new_tokens": settings.max_new_tokens,
         "bound": settings.gate_bound,
-        # Each gate is a look, and the looks of a loop share one δ.
-        "delta": spent(settings.gate_delta, earlier.count() + 1),
+        "delta": _share_of_delta(round, settings),
         "cost_limit": settings.gate_cost_limit,
         "unsafe_limit": settings.gate_unsafe_limit,
         "cost_reach": settings.gate_cost_reach,
     }
     inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
     return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)
+
+
+def _share_of_delta(round: Round, settings: LoopSettings) -> float:
+    """Return what the round's gate may spend of δ: each gate is a look, and the looks of a loop share one δ."""
+    earlier = Run.objects.filter(round__loop=round.loop_id, round__index__lt=round.index, purpose="gate")
+    return spent(settings.gate_delta, earlier.count() + 1)
 
 
 def _decided(**knobs: Any) -> dict[str, Any]:

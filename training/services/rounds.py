@@ -19,7 +19,7 @@ from training import paths
 from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
-from training.recipes.loop import loop_settings
+from training.recipes.loop import loop_settings, trains_cost
 from training.services import gates, messages, prompts, runs, steps, versions
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def create_loop(
     if actor is not None and (message := paths.objection(prompts_path, _("prompts"))):
         raise Invalid(message, {"prompts_path": [message]})
     prompts.check(prompts_path)
-    values = _checked(settings)
+    values = _checked(campaign, settings)
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     first = versions.register(campaign=campaign, kind=ModelVersion.Kind.POLICY, path=policy, actor=actor)
@@ -63,7 +63,7 @@ def create_loop(
 @transaction.atomic
 def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Loop:
     """Return the loop with `settings` changed; a round that is under way goes by them from its next step on."""
-    values = _checked({**loop.settings, **settings})
+    values = _checked(loop.campaign, {**loop.settings, **settings})
     Loop.objects.filter(pk=loop.pk).update(settings=values)
     changes = events.changed(loop.settings, values)
     events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", changes=changes)
@@ -71,11 +71,18 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
     return loop
 
 
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+def _checked(campaign: Campaign, settings: dict[str, Any]) -> dict[str, Any]:
     try:
-        return asdict(loop_settings(settings))
+        found = loop_settings(settings)
     except RecipeError as error:
         raise Invalid(str(error), error.errors) from None
+    if trains_cost(found) and "safer_pairs" not in kind(campaign.kind).views:
+        message = _(
+            "Nobody is asked in this campaign which answer is safer, so no cost model can be trained from it. Turn "
+            "refresh_cost off and put a cost model into use, or begin a campaign that compares twice."
+        )
+        raise Invalid(message, {"refresh_cost": [message]})
+    return asdict(found)
 
 
 @transaction.atomic

@@ -20,8 +20,8 @@ from annotation.models import Task, User
 from annotation.services import events, withdrawal
 from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Snapshot
-from training.recipes.loop import OF_PAIRS, LoopSettings, loop_settings
-from training.services import gates, orders, promotion, prompts, sampling, snapshots, versions
+from training.recipes.loop import OF_COSTS, OF_PAIRS, LoopSettings, loop_settings, trains_cost
+from training.services import gates, orders, promotion, prompts, sampling, snapshots
 from training.services.orders import Stuck, run_of, succeeded
 
 State = Round.State
@@ -146,25 +146,29 @@ def close_labelling(round: Round, *, actor: User | None) -> bool:
 
 
 def freeze(round: Round) -> bool:
-    """Freeze this round's pairs with some of earlier ones, train the reward model anew, then order the policy."""
+    """Freeze this round's pairs with some of earlier ones, train what scores anew, then order the policy."""
     settings = settings_of(round.loop)
     snapshot = round.snapshot or _frozen(round, settings)
-    if settings.refresh_reward:
-        run = run_of(round, "reward") or orders.reward(round, settings)
-        if run is None or not succeeded(run):
-            return False
-        if run.output is not None and run.output.state == ModelVersion.State.CANDIDATE:
-            promotion.promote(version=run.output, actor=None)
+    if not _judges_are_new(round, settings):
+        return False
     data = ""
     note = told_many(
         "{policy} learns from {n} pair.", "{policy} learns from {n} pairs.", snapshot.rows, policy=round.policy.label
     )
     if settings.policy_recipe not in OF_PAIRS:
-        reward = versions.current(round.loop.campaign, ModelVersion.Kind.REWARD)
-        if reward is None:
+        scoring = orders.judges(round)
+        if "reward" not in scoring:
             raise Stuck(
                 told(
                     "{recipe} learns from scores, and there is no reward model. Let the loop train one anew each "
+                    "round, or put one into use, and resume the round.",
+                    recipe=settings.policy_recipe,
+                )
+            )
+        if settings.policy_recipe in OF_COSTS and "cost" not in scoring:
+            raise Stuck(
+                told(
+                    "{recipe} keeps within a cost limit, and there is no cost model. Let the loop train one anew each "
                     "round, or put one into use, and resume the round.",
                     recipe=settings.policy_recipe,
                 )
@@ -177,12 +181,32 @@ def freeze(round: Round) -> bool:
             len(chosen),
             policy=round.policy.label,
             recipe=settings.policy_recipe,
-            reward=reward.label,
+            reward=scoring["reward"].label,
         )
+        if settings.policy_recipe in OF_COSTS:
+            note += told(
+                "Their mean cost, by {cost}, is to stay at {limit} or less.",
+                cost=scoring["cost"].label,
+                limit=settings.gate_cost_limit,
+            )
     with transaction.atomic():
         if not move(round, State.TRAINING, note):
             return False
         orders.policy(round, settings, snapshot=snapshot, data=data)
+    return True
+
+
+def _judges_are_new(round: Round, settings: LoopSettings) -> bool:
+    """Order the models that score, as the settings want them anew; return whether they are there and in use."""
+    wanted = [("reward", orders.reward)] if settings.refresh_reward else []
+    wanted += [("cost", orders.cost)] if trains_cost(settings) else []
+    ordered = [run_of(round, purpose) or order(round, settings) for purpose, order in wanted]
+    there = [run is not None and succeeded(run) for run in ordered]  # of each, as one that failed is tried again here
+    if not all(there):
+        return False
+    for run in ordered:
+        if run is not None and run.output is not None and run.output.state == ModelVersion.State.CANDIDATE:
+            promotion.promote(version=run.output, actor=None)
     return True
 
 

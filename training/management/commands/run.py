@@ -146,15 +146,8 @@ def _create(
     actor: str | None,
 ) -> Run:
     """Return the queued run; CommandError names what does not exist."""
-    found = Campaign.objects.kept().filter(name=campaign).first()
-    if found is None and campaign.isdecimal():
-        found = Campaign.objects.kept().filter(pk=int(campaign)).first()
-    if found is None:
-        raise CommandError(f"There is no campaign {campaign}.")
-    person = None if actor is None else User.objects.filter(username=actor).first()
-    if actor is not None and person is None:
-        raise CommandError(f"There is no person called {actor}.")
-    parts = dict(_pair(given, "--part SLOT") for given in part)
+    found, person = campaign_called(campaign), person_called(actor)
+    parts = dict(pair(given, "--part SLOT") for given in part)
     chosen = assembled(recipe, parts)
     view = chosen.view
     data: Snapshot | None
@@ -168,7 +161,7 @@ def _create(
     return runs.create(
         campaign=found,
         recipe=recipe,
-        knobs=dict(_pair(given, "--knob NAME") for given in knob),
+        knobs=dict(pair(given, "--knob NAME") for given in knob),
         actor=person,
         parent=None if model else _parent(found, parent),
         snapshot=data,
@@ -178,7 +171,25 @@ def _create(
     )
 
 
-def _pair(given: str, form: str) -> tuple[str, str]:
+def campaign_called(name: str) -> Campaign:
+    """Return the campaign of this name or id; CommandError when there is none."""
+    found = Campaign.objects.kept().filter(name=name).first()
+    if found is None and name.isdecimal():
+        found = Campaign.objects.kept().filter(pk=int(name)).first()
+    if found is None:
+        raise CommandError(f"There is no campaign {name}.")
+    return found
+
+
+def person_called(name: str | None) -> User | None:
+    """Return the person of this name, None without one; CommandError when there is none."""
+    found = None if name is None else User.objects.filter(username=name).first()
+    if name is not None and found is None:
+        raise CommandError(f"There is no person called {name}.")
+    return found
+
+
+def pair(given: str, form: str) -> tuple[str, str]:
     name, equals, value = given.partition("=")
     if not equals:
         raise CommandError(f"Write {form}=VALUE, not {given}.")
@@ -186,11 +197,12 @@ def _pair(given: str, form: str) -> tuple[str, str]:
 
 
 def _scorers(campaign: Campaign, recipe: Recipe, given: list[str]) -> dict[str, Any]:
-    """Return the models that score, as inputs of the run; the reward model in use where none is named."""
-    named = {name: _parent(campaign, label).path for name, label in (_pair(one, "--scorer NAME") for one in given)}
-    in_use = versions.current(campaign, ModelVersion.Kind.REWARD)
-    if "reward" in recipe.scorers and in_use is not None:
-        named.setdefault("reward", in_use.path)
+    """Return the models that score, as inputs of the run; where none is named, the one in use."""
+    named = {name: _parent(campaign, label).path for name, label in (pair(one, "--scorer NAME") for one in given)}
+    for name in set(recipe.scorers) & set(ModelVersion.SCORING):
+        in_use = versions.current(campaign, name)
+        if in_use is not None:
+            named.setdefault(name, in_use.path)
     return {"scorers": named} if named and recipe.scorers else {}
 
 

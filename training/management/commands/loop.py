@@ -1,0 +1,53 @@
+"""Make, change and start a campaign's loop from a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from annotation.errors import AnnotationError
+from training.errors import TrainingError
+from training.management.commands.run import campaign_called, pair, person_called
+from training.models import Loop
+from training.services import rounds
+
+
+class Command(BaseCommand):
+    help = (
+        "Gives a campaign a loop, changes its settings and starts its next round; prints the settings as they are "
+        "then. With a campaign alone it only prints."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--campaign", required=True, help="name or id of the campaign")
+        parser.add_argument(
+            "--policy", help="where there is no loop yet: the policy it begins with, a folder or hub name"
+        )
+        parser.add_argument("--prompts", help="where there is no loop yet: its JSON Lines file of prompts")
+        parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+        parser.add_argument("--start", action="store_true", help="start the next round")
+        parser.add_argument("--actor", help="username of who does it")
+
+    def handle(self, *, set: list[str], start: bool, policy: str | None, prompts: str | None, **options: Any) -> None:
+        campaign, actor = campaign_called(options["campaign"]), person_called(options["actor"])
+        settings = dict(pair(given, "--set NAME") for given in set)
+        loop = Loop.objects.filter(campaign=campaign).first()
+        try:
+            if policy or prompts:
+                if not (policy and prompts):
+                    raise CommandError("A new loop needs both --policy and --prompts.")
+                loop = rounds.create_loop(
+                    campaign=campaign, policy=policy, prompts_path=prompts, settings=settings, actor=actor
+                )
+            elif loop is None:
+                raise CommandError(f"{campaign} has no loop. Give --policy and --prompts to make one.")
+            elif settings:
+                loop = rounds.configure(loop=loop, settings=settings, actor=actor)
+            for name, value in loop.settings.items():
+                self.stdout.write(f"{name}={value}")
+            if start:
+                round = rounds.start_round(loop=loop, actor=actor)
+                self.stdout.write(f"Round {round.index} has begun.")
+        except (TrainingError, AnnotationError) as error:
+            raise CommandError(str(error)) from None
