@@ -12,7 +12,7 @@ from itertools import combinations
 from statistics import median
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from annotation import gold
 from annotation.feedback import kind
@@ -22,27 +22,32 @@ from annotation.quality import leaks
 from annotation.quality.shares import share
 from annotation.rotation import MIXED
 
-# Newest judgements that are looked at, and other items whose texts are compared with gold.
+# Newest judgements of other items that pace and agreement are held against, and items whose texts are compared.
 NEWEST = 20_000
 ITEMS = 20_000
 SHOWN = 20
 
 
 def report(campaign: Campaign) -> dict[str, Any]:
-    """Return ``twins``, ``elsewhere``, ``findings``, ``change`` and ``people``, with evidence. Six SQL statements."""
+    """Return ``twins``, ``elsewhere``, ``findings``, ``change`` and ``people``, with evidence. Eight SQL statements.
+
+    All `judgements` of gold that is in use count; their pace and agreement are held against the newest `others`.
+    """
     known = {
         one.task_id: one
         for one in Gold.objects.filter(task__campaign=campaign, retired_at=None, purpose__in=MIXED)
         .select_related("task")
         .order_by("task_id")
     }
-    seen, people, ordinary = _seen(campaign, known)
+    usual, ordinary, others = _others(campaign, known)
+    seen = _seen(campaign, known, usual)
+    first = _first_items(campaign)
     careful, by_chance = _carefulness(seen, ordinary)
     told: set[Any] = {one.person for one in careful if one.knows(by_chance)}
     pseudonyms = dict(User.objects.filter(pk__in=told).values_list("pk", "pseudonym"))
     findings = [
         leaks.same_side(seen),
-        leaks.comes_first(seen, people=people, percent=campaign.gold_percent),
+        leaks.comes_first(sum(task in known for task in first), people=len(first), percent=campaign.gold_percent),
         leaks.answered_faster(seen),
         _always_the_same(campaign, list(known.values())),
         leaks.careful_with_gold(careful, by_chance),
@@ -51,6 +56,7 @@ def report(campaign: Campaign) -> dict[str, Any]:
     return {
         "gold": len(known),
         "judgements": len(seen),
+        "others": others,
         "twins": _twins(campaign, known),
         "elsewhere": _elsewhere(campaign, known),
         "findings": [asdict(one) for one in findings],
@@ -97,48 +103,64 @@ def _carefulness(seen: Sequence[leaks.Seen], ordinary: Ordinary) -> tuple[list[l
     return people, by_chance / total if total else 0.0
 
 
-def _seen(campaign: Campaign, known: dict[int, Gold]) -> tuple[list[leaks.Seen], int, Ordinary]:
-    """Return the first judgements of gold, the oldest first, how many people judged, and all else that was said."""
+def _first_judgements(campaign: Campaign) -> QuerySet[Feedback]:
+    return Feedback.objects.filter(campaign=campaign, version=1, is_review=False).order_by("-id")
+
+
+def _others(campaign: Campaign, known: dict[int, Gold]) -> tuple[dict[int, float], Ordinary, int]:
+    """Return each person's usual seconds per word, what was said of items without gold, and how many judgements."""
     feedback_kind = kind(campaign.kind)
-    rows = list(
-        Feedback.objects.filter(campaign=campaign, version=1, is_review=False)
-        .order_by("-id")
-        .values_list("task_id", "user_id", "payload", "shown_order", "active_seconds", "seconds", "task__content")[
-            :NEWEST
-        ]
-    )[::-1]
     paces: dict[int, list[float]] = defaultdict(list)
-    found = []
     ordinary: Ordinary = defaultdict(dict)
-    places: Counter[int] = Counter()
-    for task, user, payload, order, active, seconds, content in rows:
-        place = places[user]
-        places[user] += 1
-        time = seconds if active is None else active
-        pace = time / max(1, _words(content)) if time is not None else None
-        if task not in known:
-            if pace is not None:
-                paces[user].append(pace)
-            said = {(point.dimension, point.place): point.category for point in feedback_kind.points(payload)}
-            ordinary[task][user] = said
+    rows = _first_judgements(campaign).values_list(
+        "task_id", "user_id", "payload", "active_seconds", "seconds", "task__content"
+    )
+    count = 0
+    for task, user, payload, active, seconds, content in rows[:NEWEST]:
+        if task in known:
             continue
+        count += 1
+        pace = _pace(active, seconds, content)
+        if pace is not None:
+            paces[user].append(pace)
+        said = {(point.dimension, point.place): point.category for point in feedback_kind.points(payload)}
+        ordinary[task][user] = said
+    usual = {user: median(of_one) for user, of_one in paces.items() if len(of_one) >= leaks.LEAST}
+    return usual, ordinary, count
+
+
+def _seen(campaign: Campaign, known: dict[int, Gold], usual: dict[int, float]) -> list[leaks.Seen]:
+    """Return the first judgements of gold, all of them, the oldest first."""
+    feedback_kind = kind(campaign.kind)
+    found = []
+    rows = _first_judgements(campaign).filter(task__in=known).order_by("id")
+    for task, user, payload, order, active, seconds in rows.values_list(
+        "task_id", "user_id", "payload", "shown_order", "active_seconds", "seconds"
+    ):
         compared = gold.compare(feedback_kind, _answer(known[task]), payload, options=campaign.options)
-        right = sum(part.is_hit for part in compared) / len(compared) if compared else None
+        if not compared:
+            continue
+        right = sum(part.is_hit for part in compared) / len(compared)
         value = feedback_kind.scale_value(known[task].payload)
         first = None if not value or len(order) != 2 else order[0] == (0 if value > 0 else 1)
-        if right is not None:
-            found.append((task, user, place, right, first, pace))
-    usual = {user: median(of_one) for user, of_one in paces.items() if len(of_one) >= leaks.LEAST}
-    return (
-        [
-            leaks.Seen(
-                task, user, place, right, first, pace / usual[user] if pace is not None and usual.get(user) else None
-            )
-            for task, user, place, right, first, pace in found
-        ],
-        len(places),
-        ordinary,
-    )
+        pace = _pace(active, seconds, known[task].task.content)
+        found.append(
+            leaks.Seen(task, user, right, first, pace / usual[user] if pace is not None and usual.get(user) else None)
+        )
+    return found
+
+
+def _first_items(campaign: Campaign) -> list[int]:
+    """Return the first item of each person who judged here. An index leads to each, however many follow."""
+    first = _first_judgements(campaign).filter(user=OuterRef("pk")).order_by("id").values("task")[:1]
+    people = User.objects.annotate(first=Subquery(first)).exclude(first=None)
+    return list(people.values_list("first", flat=True))
+
+
+def _pace(active: float | None, seconds: float | None, content: dict[str, Any]) -> float | None:
+    """Return seconds per word, of the time on the screen where the browser measured it."""
+    time = seconds if active is None else active
+    return None if time is None else time / max(1, len(_text(content).split()))
 
 
 def _always_the_same(campaign: Campaign, known: Sequence[Gold]) -> leaks.Finding:
@@ -205,7 +227,3 @@ def _answer(stored: Gold) -> gold.GoldAnswer:
 def _text(content: dict[str, Any]) -> str:
     asked = [text_of(one["content"]) for one in content["messages"]]
     return "\n".join([*asked, *sorted(text_of(one.get("parts") or one["text"]) for one in content["completions"])])
-
-
-def _words(content: dict[str, Any]) -> int:
-    return len(_text(content).split())

@@ -27,7 +27,6 @@ class Seen:
 
     item: Hashable
     person: Hashable
-    place: int  # which of the person's judgements it was, from 0
     right: float  # 0 to 1, over the things compared
     right_stood_first: bool | None  # None where no side is right
     pace: float | None  # seconds per word over the person's median of ordinary items
@@ -65,9 +64,8 @@ def same_side(seen: Iterable[Seen]) -> Finding:
     return Finding("side", len(sides) >= LEAST and found.excludes(0.5), found, 0.5)
 
 
-def comes_first(seen: Iterable[Seen], *, people: int, percent: float) -> Finding:
+def comes_first(firsts: int, *, people: int, percent: float) -> Finding:
     """Return the share of `people` whose very first item was one; `percent` of all items are, or 0 where not mixed."""
-    firsts = len({one.person for one in seen if one.place == 0})
     found = share(firsts, people)
     chance = max(percent / 100, 0.05)
     return Finding("first", people >= LEAST and found.low is not None and found.low > chance, found, chance)

@@ -55,6 +55,7 @@ def gold_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         }
         for one in known.with_results(campaign, list(pages))
     ]
+    leaks_of = leaks.report(campaign) if pages.paginator.count else None
     context = {
         "rows": rows,
         "pages": pages,
@@ -62,7 +63,8 @@ def gold_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "narrowed": any(asked.values()),
         "purposes": Gold.Purpose.choices,
         "no_gold": feedback_kind.no_gold,
-        "leaks": _leak_rows(leaks.report(campaign)) if pages.paginator.count else [],
+        "leaks": _leak_rows(leaks_of) if leaks_of else [],
+        "leaks_of": leaks_of,
         "standings": attention.standings(campaign),
         "last": attention.LAST,
         "trials": trials.results(campaign),

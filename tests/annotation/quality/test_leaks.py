@@ -17,7 +17,7 @@ from tests.factories import judge, make_campaign, make_task, make_user
 
 
 def seen(item: int, person: int = 0, **fields: object) -> Seen:
-    usual = {"place": 3, "right": 1.0, "right_stood_first": None, "pace": None}
+    usual = {"right": 1.0, "right_stood_first": None, "pace": None}
     return Seen(item=item, person=person, **{**usual, **fields})  # type: ignore[arg-type]
 
 
@@ -29,9 +29,8 @@ def test_a_side_that_is_always_the_right_one_is_told_from_one_that_is_drawn():
 
 
 def test_who_begins_with_gold_every_time_can_tell():
-    firsts = [seen(1, person, place=0) for person in range(8)]
-    assert leaks.comes_first(firsts, people=8, percent=5).leaks
-    assert not leaks.comes_first(firsts[:1], people=8, percent=5).leaks
+    assert leaks.comes_first(8, people=8, percent=5).leaks
+    assert not leaks.comes_first(1, people=8, percent=5).leaks
 
 
 def test_gold_that_takes_half_of_what_other_items_take_shows_and_a_little_less_does_not():
@@ -91,7 +90,9 @@ def test_near_twins_are_found_by_their_runs_of_words_and_others_are_not():
 
 
 @pytest.mark.django_db
-def test_the_report_names_the_twin_the_other_campaign_and_the_first_item(lead: User):
+def test_the_report_names_the_twin_the_other_campaign_and_the_first_item(lead: User, monkeypatch: pytest.MonkeyPatch):
+    """However few of the newest judgements it is held against: what came first and all gold is seen even so."""
+    monkeypatch.setattr(report_of, "NEWEST", 1)
     campaign, other = make_campaign(lead=lead, overlap=50), make_campaign(lead=lead, overlap=50)
     long = "Which of the two explains better why the sky over a city is never quite black at night?"
     right = {"answer": {"preference": "1"}}
@@ -109,7 +110,7 @@ def test_the_report_names_the_twin_the_other_campaign_and_the_first_item(lead: U
     assert found["elsewhere"] == [{"gold": "g", "task": first.pk, "people": 1}]
     by_check = {one["check"]: one for one in found["findings"]}
     assert by_check["first"]["leaks"] and by_check["first"]["share"]["estimate"] == 1.0
-    assert not by_check["side"]["leaks"] and found["judgements"] == 6
+    assert not by_check["side"]["leaks"] and (found["judgements"], found["others"]) == (6, 1)
     json.dumps(found)
 
 
