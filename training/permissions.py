@@ -75,7 +75,8 @@ def round_for(user: Person, round_id: int, *needs: Action | Role) -> Round:
 
 def chat_for(user: Person, chat_id: int) -> Chat:
     """Return a chat of `user` where they still judge, or any where they may see the training; else Http404."""
-    chat = Chat.objects.filter(pk=_possible(chat_id)).select_related("campaign", "policy", "user").first()
+    held = Chat.objects.filter(pk=_possible(chat_id), purpose=Chat.Purpose.WORK)
+    chat = held.select_related("campaign", "policy", "user").first()
     missing = _("There is no such chat.")
     if chat is None:
         raise Http404(missing)

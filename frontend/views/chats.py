@@ -240,7 +240,7 @@ def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
     is_judged = turn.state == State.ANSWERED and not turn.says_the_same
     # What may be unpleasant is covered until somebody asks to see it, and so does not grow on the screen either.
     covered = campaign.wellbeing == Campaign.Wellbeing.LIKELY and turn.is_under_way
-    waits_long = turn.state == State.WAITING and timezone.now() - turn.asked_at > SUSPICIOUS
+    is_late = waits_long(turn)
     feedback_kind = kind(campaign.kind)
     options = {**campaign.options, "mode": turn.chat.mode}
     return {
@@ -255,9 +255,14 @@ def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
         ],
         "covered": covered,
         "is_judged": is_judged,
-        "waits_long": waits_long,
-        "others_first": waits_long and chats.is_somebody_answered(),
+        "waits_long": is_late,
+        "others_first": is_late and chats.is_somebody_answered(),
         "is_loading": turn.state == State.ANSWERING and not turn.answers,
         "input_template": feedback_kind.template,
         "inputs": feedback_kind.context(options=options, shown_order=turn.shown_order) if is_judged else {},
     }
+
+
+def waits_long(turn: ChatTurn) -> bool:
+    """Return whether a turn has waited for a worker longer than one that is there needs to take it up."""
+    return turn.state == State.WAITING and timezone.now() - turn.asked_at > SUSPICIOUS

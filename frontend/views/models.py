@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation.access import Action
 from annotation.models import Campaign
+from annotation.permissions import may
 from annotation.told import of
 from frontend import measured
 from frontend.decorators import campaign_page, signed_in
@@ -65,7 +66,9 @@ def model_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             current = next((v for v, _figures in rows if v.state == ModelVersion.State.PROMOTED), None)
             groups.append({"kind": kind, "title": _plural(kind), "rows": rows, "current": current})
     scores = any(version.kind in ModelVersion.SCORING for version in found)
-    return campaign_page_of(request, campaign, "models/list.html", {"groups": groups, "scores": scores}, tab="models")
+    talks = may(request.user, campaign, Action.TRAIN) and any(one.kind == ModelVersion.Kind.POLICY for one in found)
+    context = {"groups": groups, "scores": scores, "talks": talks}
+    return campaign_page_of(request, campaign, "models/list.html", context, tab="models")
 
 
 def _plural(kind: ModelVersion.Kind) -> str:

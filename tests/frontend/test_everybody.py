@@ -112,6 +112,13 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("run-retry", "post", {}, READERS_POST),
     ("models", "get", {}, READERS),
     ("explorer", "get", {"q": ""}, READERS),
+    ("playground", "get", {}, READERS),
+    ("playground-start", "post", {}, (302, 404, 403, 403, 422, 422, 422)),
+    # Nobody in this world has one open.
+    ("playground-say", "post", {"message": "Hi"}, (302, 404, 403, 403, 404, 404, 404)),
+    ("playground-answers", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
+    ("playground-save", "post", {"turn": "1"}, (302, 404, 403, 403, 404, 404, 404)),
+    ("playground-leave", "post", {}, READERS_POST),
     # The run in this world is another one's.
     ("explored", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("explored-progress", "get", {}, (302, 404, 403, 403, 404, 404, 404)),

@@ -173,7 +173,7 @@ def test_a_killed_child_is_made_up_for_with_the_same_words(turn: ChatTurn) -> No
     assert first is not None and first.state == State.WAITING
     done = answering.answer(turn.pk, command=toy())
     assert done is not None
-    assert [one["seed"] for one in done.answers] == answering.question_of(turn).seeds
+    assert [one["seed"] for one in done.answers] == answering.questions_of(turn)[0][1].seeds
 
 
 def test_another_version_takes_the_place_of_the_one_that_was_loaded(

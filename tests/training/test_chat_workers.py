@@ -86,4 +86,4 @@ def test_a_chat_over_a_broker_with_a_worker_killed_and_another_told_to_stop(
         wait_for(lambda: now(turn).state == State.ANSWERED, seconds=90, what="the third worker")
     wait_for(lambda: not alive(children()[-1]), what="the child to end with its worker")
     assert len(children()) == 3
-    assert [one["seed"] for one in now(turn).answers] == answering.question_of(now(turn)).seeds
+    assert [one["seed"] for one in now(turn).answers] == answering.questions_of(now(turn))[0][1].seeds

@@ -113,7 +113,7 @@ class ChatList(APIView):
         """Return your chats in this campaign, newest first; leads and engineers get everybody's."""
         campaign = campaign_for(request.user, campaign_id, Action.JUDGE, Action.READ)
         reads_all = may(request.user, campaign, Action.READ)
-        found = Chat.objects.filter(campaign=campaign).select_related("policy", "user")
+        found = Chat.objects.filter(campaign=campaign, purpose=Chat.Purpose.WORK).select_related("policy", "user")
         if not reads_all:
             found = found.filter(user=person(request))
         pager = self.pagination_class()

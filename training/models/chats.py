@@ -1,4 +1,4 @@
-"""Conversations of a person with a policy: two answers a turn, of which the chosen one goes on.
+"""Conversations of a person with a policy, or with two: one or two answers a turn, of which the chosen one goes on.
 
 A turn's row is the job, as a run's is: a message only wakes a worker to look at it.
 """
@@ -6,12 +6,16 @@ A turn's row is the job, as a run's is: a message only wakes a worker to look at
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
 
 from annotation.models import Assignment, Campaign, User
 from annotation.told import ToldField
+
+if TYPE_CHECKING:
+    from training.models import ModelVersion
 
 
 def new_chat_key() -> str:
@@ -24,14 +28,23 @@ class Chat(models.Model):
         OPEN = "open", "Open"  # goes on with the next message
         ENDED = "ended", "Ended"  # final; what was judged stays
 
+    class Purpose(models.TextChoices):
+        WORK = "work", "Work"  # an annotator's: each choice is a judgement
+        PLAYGROUND = "playground", "Playground"  # somebody tries models out: nothing is judged
+
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="chats")
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="chats")
     # Who answers, from its first message to its last.
     policy = models.ForeignKey("training.ModelVersion", on_delete=models.PROTECT, related_name="chats")
+    # In a playground: who answers beside it.
+    beside = models.ForeignKey(
+        "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="chats_beside"
+    )
+    purpose = models.CharField(max_length=10, choices=Purpose.choices, default=Purpose.WORK)
     key = models.CharField(max_length=16, unique=True, default=new_chat_key, editable=False)
     # What people choose here, the campaign's option when the chat was started: the better answer, or the worse one.
     mode = models.CharField(max_length=12)
-    # {"temperature", "max_new_tokens"}: as the loop had them when the chat was started.
+    # {"temperature", "max_new_tokens"}: as the loop had them when the chat was started, or as somebody chose.
     settings = models.JSONField(default=dict)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -41,12 +54,17 @@ class Chat(models.Model):
         constraints = [
             # Two tabs, or a double click on the first message, are one conversation.
             models.UniqueConstraint(
-                fields=["campaign", "user"], condition=Q(state="open"), name="chat_one_open_per_person"
+                fields=["campaign", "user", "purpose"], condition=Q(state="open"), name="chat_one_open_per_person"
             ),
         ]
 
     def __str__(self) -> str:
         return f"chat {self.pk}"
+
+    @property
+    def speakers(self) -> list[ModelVersion]:
+        """Return who answers, in the canonical order of a turn's answers: one for both, or one for each."""
+        return [self.policy] if self.beside is None else [self.policy, self.beside]
 
 
 class ChatTurn(models.Model):

@@ -22,7 +22,7 @@ from annotation.told import Told, of, told
 from training import paths
 from training.errors import SpeakerGone, TurnLost
 from training.models import Chat, ChatTurn, ModelVersion
-from training.recipes.chat import ANSWERS, Question, Voice
+from training.recipes.chat import Question, Voice
 from training.services import chats, execution, messages, recovery, runs
 from training.services.chats import LOST_SECONDS
 from training.speaking import Speaker
@@ -111,9 +111,29 @@ def _speaker_of(version: ModelVersion, command: Sequence[str] | None) -> Speaker
 
 
 def _attempt(turn: ChatTurn, command: Sequence[str] | None) -> None:
+    finished: list[dict[str, Any]] = []
+    for version, question in questions_of(turn):
+        answers = _heard(turn, version, question, finished, command)
+        if answers is None:
+            return
+        finished += answers
+    accept(turn, finished)
+    _Spoken.asked_at = time.monotonic()
+
+
+def _heard(
+    turn: ChatTurn,
+    version: ModelVersion,
+    question: Question,
+    finished: Sequence[dict[str, Any]],
+    command: Sequence[str] | None,
+) -> list[dict[str, Any]] | None:
+    """Return what this version answers, shown behind the `finished` answers while it grows; None where it ends here."""
     shown_at, heard_at = 0.0, time.monotonic()
+    before = [answer["text"] for answer in finished]
     texts: Sequence[str] | None = None
-    for event in _speaker_of(turn.chat.policy, command).ask(question_of(turn)):
+    answers: list[dict[str, Any]] | None = None
+    for event in _speaker_of(version, command).ask(question):
         now = time.monotonic()
         texts = event.get("texts", texts)
         if event:
@@ -121,29 +141,40 @@ def _attempt(turn: ChatTurn, command: Sequence[str] | None) -> None:
         elif now - heard_at > SILENT_SECONDS:
             raise SpeakerGone(told("The model's process said nothing for {n} seconds.", n=int(SILENT_SECONDS)))
         if "answers" in event:
-            accept(turn, event["answers"])
+            answers = list(event["answers"])
         elif "error" in event:
             fail(turn, event["error"])
         elif execution.STOPPING.value:
             requeue(turn, reason=told("The worker was stopped; another one answers."), counts=False)
             fall_silent()
-            return
+            return None
         elif now - shown_at >= SHOW_SECONDS:
             shown_at = now
-            show(turn, texts)
-    _Spoken.asked_at = time.monotonic()
+            show(turn, [*before, *texts] if texts is not None else before or None)
+    return answers
 
 
-def question_of(turn: ChatTurn) -> Question:
-    """Return what the model is asked; the same for every attempt, so that an answer begun before ends the same."""
-    values = turn.chat.settings
-    return Question(
-        id=f"{turn.pk}",
-        messages=chats.conversation(turn),
-        seeds=[_seed(turn, place) for place in range(ANSWERS)],
-        temperature=values["temperature"],
-        max_new_tokens=values["max_new_tokens"],
-    )
+def questions_of(turn: ChatTurn) -> list[tuple[ModelVersion, Question]]:
+    """Return whom to ask, and what, in the order of the answers: one for all of them, or each for one.
+
+    The same for every attempt, so that an answer begun before ends the same.
+    """
+    values, speakers = turn.chat.settings, turn.chat.speakers
+    seeds = [_seed(turn, place) for place in range(len(turn.shown_order))]
+    shares = [seeds] if len(speakers) == 1 else [[seed] for seed in seeds]
+    return [
+        (
+            version,
+            Question(
+                id=f"{turn.pk}",
+                messages=chats.conversation(turn),
+                seeds=share,
+                temperature=values["temperature"],
+                max_new_tokens=values["max_new_tokens"],
+            ),
+        )
+        for version, share in zip(speakers, shares, strict=True)
+    ]
 
 
 def _seed(turn: ChatTurn, place: int) -> int:
@@ -164,7 +195,7 @@ def claim(turn_id: int, worker: str) -> ChatTurn | None:
     )
     if changed != 1:
         return None
-    return ChatTurn.objects.select_related("chat__policy").get(pk=turn_id)
+    return ChatTurn.objects.select_related("chat__policy", "chat__beside").get(pk=turn_id)
 
 
 def show(turn: ChatTurn, texts: Sequence[str] | None) -> None:

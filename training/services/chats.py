@@ -14,6 +14,7 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -21,7 +22,7 @@ from annotation import limits, routing
 from annotation.errors import CampaignClosed, NotAgreed, TooMany
 from annotation.feedback import kind
 from annotation.feedback.pairwise import DEFAULTS, RED_TEAM, Pairwise
-from annotation.models import Assignment, Campaign, Feedback, User
+from annotation.models import Assignment, Campaign, Feedback, Task, User
 from annotation.services import events, intake, submission
 from annotation.storable import unstorable
 from training.errors import Invalid, WrongState
@@ -93,7 +94,12 @@ def refuse_unless_allowed(*, campaign: Campaign, user: User) -> LoopSettings:
 
 def current(*, campaign: Campaign, user: User) -> Chat | None:
     """Return this person's open chat here, or None."""
-    return Chat.objects.filter(campaign=campaign, user=user, state=Chat.State.OPEN).select_related("campaign").first()
+    return open_of(campaign, user, Chat.Purpose.WORK).select_related("campaign").first()
+
+
+def open_of(campaign: Campaign, user: User, purpose: Chat.Purpose) -> QuerySet[Chat]:
+    """Return the one open chat of a person in a campaign, or none."""
+    return Chat.objects.filter(campaign=campaign, user=user, purpose=purpose, state=Chat.State.OPEN)
 
 
 def is_somebody_answered() -> bool:
@@ -126,14 +132,14 @@ def start(*, campaign: Campaign, user: User) -> Chat:
     try:
         with transaction.atomic():
             chat, created = Chat.objects.get_or_create(
-                campaign=campaign, user=user, state=Chat.State.OPEN, defaults=fresh
+                campaign=campaign, user=user, purpose=Chat.Purpose.WORK, state=Chat.State.OPEN, defaults=fresh
             )
             if created:
                 detail = {"policy": policy.label}
                 events.record(campaign=campaign, actor=user, action="chat.started", target=str(chat), detail=detail)
     except IntegrityError:
         # A double click: the other request was faster.
-        chat = Chat.objects.get(campaign=campaign, user=user, state=Chat.State.OPEN)
+        chat = open_of(campaign, user, Chat.Purpose.WORK).get()
     chat.campaign, chat.user = campaign, user
     return chat
 
@@ -150,9 +156,8 @@ def say(*, chat: Chat, message: str, client_key: str) -> ChatTurn:
 
     The same key again is the same turn. After a turn failed, what is said takes the place of its message.
     """
-    text = message.replace("\r\n", "\n").strip()
-    _check_key(client_key)
-    _check_message(text)
+    text = checked_message(message)
+    check_key(client_key)
     with transaction.atomic():
         locked = Chat.objects.select_for_update().get(pk=chat.pk)
         known = locked.turns.filter(client_key=client_key).first()
@@ -163,12 +168,16 @@ def say(*, chat: Chat, message: str, client_key: str) -> ChatTurn:
             raise WrongState(_("This chat has ended. Start a new one; what you wrote is still in the box."))
         if locked.mode != _mode(chat.campaign):
             raise _mode_changed()
-        turn = _next_turn(locked, text, client_key)
+        turn = next_turn(locked, text, client_key)
         messages.wake_turn(turn.pk)
     return turn
 
 
-def _next_turn(chat: Chat, text: str, client_key: str) -> ChatTurn:
+def next_turn(chat: Chat, text: str, client_key: str, *, order: list[int] | None = None) -> ChatTurn:
+    """Return the turn after the last of a locked chat, or that one anew where it failed.
+
+    Without an `order` there are two answers, of which a coin says which stands first.
+    """
     last = chat.turns.order_by("-number").first()
     now = timezone.now()
     asked = {"message": text, "client_key": client_key, "asked_at": now, "heartbeat_at": now}
@@ -184,12 +193,15 @@ def _next_turn(chat: Chat, text: str, client_key: str) -> ChatTurn:
     if number > MAX_TURNS:
         told = _("A chat has at most {most} turns, and this one has them. End it and start a new one.")
         raise WrongState(told.format(most=MAX_TURNS))
-    order = list(range(ANSWERS))
-    random.Random(f"{chat.key}/{number}").shuffle(order)
+    if order is None:
+        order = list(range(ANSWERS))
+        random.Random(f"{chat.key}/{number}").shuffle(order)
     return ChatTurn.objects.create(chat=chat, number=number, shown_order=order, **asked)
 
 
-def _check_message(text: str) -> None:
+def checked_message(message: str) -> str:
+    """Return what somebody says as it is stored; Invalid for what cannot be said."""
+    text = message.replace("\r\n", "\n").strip()
     reason = unstorable(text)
     if not text:
         reason = _("Write something first.")
@@ -198,9 +210,10 @@ def _check_message(text: str) -> None:
         reason = told.format(n=len(text), most=MAX_CHARACTERS)
     if reason:
         raise Invalid(reason, {"message": [reason]})
+    return text
 
 
-def _check_key(client_key: str) -> None:
+def check_key(client_key: str) -> None:
     if not client_key or len(client_key) > 64 or unstorable(client_key):
         message = _("Send a client_key of 1 to 64 characters, a fresh one each time.")
         raise Invalid(message, {"client_key": [message]})
@@ -209,7 +222,9 @@ def _check_key(client_key: str) -> None:
 def conversation(turn: ChatTurn) -> list[dict[str, Any]]:
     """Return what was said up to this turn's message: the branches that were chosen, and nothing of the others."""
     turns = ChatTurn.objects.filter(chat=turn.chat_id, number__lt=turn.number).order_by("number")
-    return [*transcript(turns), {"role": "user", "content": turn.message}]
+    system = turn.chat.settings.get("system")
+    opening = [{"role": "system", "content": system}] if system else []
+    return [*opening, *transcript(turns), {"role": "user", "content": turn.message}]
 
 
 def transcript(turns: Iterable[ChatTurn]) -> list[dict[str, Any]]:
@@ -239,7 +254,7 @@ def choose(
     neither is preferred, ``goes_on`` (0 or 1, the place on the screen) says which, and the first shown does without it.
     Raises what `annotation.services.submission.submit` raises, and WrongState.
     """
-    _check_key(client_key)
+    check_key(client_key)
     with transaction.atomic():
         turn = ChatTurn.objects.select_for_update().get(pk=turn.pk)
         turn.chat = Chat.objects.select_related("campaign", "policy", "user").get(pk=turn.chat_id)
@@ -315,16 +330,7 @@ def _seat(turn: ChatTurn) -> Assignment:
         # All turns of a chat lie on one side of the split.
         opening=said[:1],
     )
-    completions = task.task_completions.order_by("position").values_list("completion_id", flat=True)
-    Sample.objects.bulk_create(
-        Sample(
-            completion_id=completion,
-            version=chat.policy,
-            logp=answer.get("logp"),
-            settings={**chat.settings, "seed": answer.get("seed"), "chat": chat.pk, "turn": turn.number},
-        )
-        for completion, answer in zip(completions, turn.answers, strict=True)
-    )
+    record_samples(turn, task, [chat.policy] * len(turn.answers))
     now = timezone.now()
     assignment, _ = Assignment.objects.get_or_create(
         task=task,
@@ -340,6 +346,20 @@ def _seat(turn: ChatTurn) -> Assignment:
     Assignment.objects.filter(pk=assignment.pk).update(created_at=turn.answered_at or now)
     assignment.campaign, assignment.user = chat.campaign, chat.user
     return assignment
+
+
+def record_samples(turn: ChatTurn, task: Task, versions: Sequence[ModelVersion]) -> None:
+    """Write down which version each completion of the item that a turn became was drawn from, and how."""
+    completions = task.task_completions.order_by("position").values_list("completion_id", flat=True)
+    Sample.objects.bulk_create(
+        Sample(
+            completion_id=completion,
+            version=version,
+            logp=answer.get("logp"),
+            settings={**turn.chat.settings, "seed": answer.get("seed"), "chat": turn.chat_id, "turn": turn.number},
+        )
+        for completion, version, answer in zip(completions, versions, turn.answers, strict=True)
+    )
 
 
 def _go_on(turn: ChatTurn, *, chosen: int) -> ChatTurn:

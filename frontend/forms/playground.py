@@ -1,0 +1,61 @@
+"""With whom somebody talks in the playground, how the models draw their words, and what they are told first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from training.models import ModelVersion
+from training.recipes.chat import MAX_CHARACTERS
+from training.services import playground
+
+
+class PlaygroundForm(forms.Form):
+    policy = forms.ChoiceField(label=_("Talk to"))
+    beside = forms.ChoiceField(label=_("And beside it"), required=False)
+    temperature = forms.FloatField(
+        label=_("Temperature"),
+        min_value=0,
+        max_value=playground.MAX_TEMPERATURE,
+        initial=playground.TEMPERATURE,
+        help_text=_("0 takes the likeliest word each time; 1 draws as the model weighs them."),
+    )
+    max_new_tokens = forms.IntegerField(
+        label=_("Longest answer, in tokens"),
+        min_value=1,
+        max_value=playground.MAX_NEW_TOKENS,
+        initial=playground.NEW_TOKENS,
+    )
+    system = forms.CharField(
+        label=_("Instructions"),
+        required=False,
+        max_length=MAX_CHARACTERS,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("What the models are told before everything else."),
+    )
+
+    def __init__(self, *args: Any, versions: Sequence[ModelVersion], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.versions = {str(one.pk): one for one in versions}
+        named = [(key, f"{one.label} ({one.get_state_display()})") for key, one in self.versions.items()]
+        self._fields("policy").choices = named
+        self._fields("beside").choices = [("", gettext("nobody")), *named]
+
+    def _fields(self, name: str) -> forms.ChoiceField:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        return field
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Return what `training.services.playground.start` is given, of a valid form."""
+        given = self.cleaned_data
+        return {
+            **given,
+            "policy": self.versions[given["policy"]],
+            "beside": self.versions.get(given["beside"]),
+        }

@@ -1,0 +1,161 @@
+"""The playground: two versions answer one conversation, each by its own weights, and a turn becomes an item."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from annotation.models import Campaign, Event, Feedback, User
+from annotation.services import queue
+from tests.training.chat_world import make_chat_loop, say, toy
+from training import paths
+from training.errors import Invalid, WrongState
+from training.models import Chat, ChatTurn, ModelVersion, Sample
+from training.services import answering, chats, playground, versions
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+State = ChatTurn.State
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    yield
+    answering.fall_silent()
+
+
+@pytest.fixture
+def policies(campaign: Campaign) -> tuple[ModelVersion, ModelVersion]:
+    """The policy in use, and another one in a folder of its own."""
+    make_chat_loop(campaign)
+    current = versions.current(campaign, ModelVersion.Kind.POLICY)
+    assert current is not None
+    folder = paths.files() / "models" / "other"
+    folder.mkdir(parents=True)
+    other = versions.register(campaign=campaign, kind=ModelVersion.Kind.POLICY, path=str(folder), actor=None)
+    return current, other
+
+
+def ask(chat: Chat, message: str, *, key: str = "", goes_on: int = 0) -> ChatTurn:
+    turn = playground.say(chat=chat, message=message, client_key=key or uuid.uuid4().hex, goes_on=goes_on)
+    answering.answer(turn.pk, command=toy())
+    turn.refresh_from_db()
+    return turn
+
+
+def started(name: str) -> int:
+    return len((paths.files() / "models" / name / "starts.txt").read_text().splitlines())
+
+
+def test_two_versions_answer_one_conversation_which_goes_on_with_either(
+    campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion]
+) -> None:
+    one, other = policies
+    chat = playground.start(campaign=campaign, user=lead, policy=one, beside=other, system="Be brief.")
+    turn = ask(chat, "Hello there.")
+    assert turn.state == State.ANSWERED and turn.shown_order == [0, 1] and len(turn.answers) == 2
+    assert started("base") == started("other") == 1, "each answer is of its own model"
+    assert chats.conversation(turn)[0] == {"role": "system", "content": "Be brief."}
+    following = ask(chat, "And then?", goes_on=1)
+    turn.refresh_from_db()
+    assert (turn.state, turn.chosen) == (State.CHOSEN, 1)
+    assert chats.conversation(following)[2] == {"role": "assistant", "content": turn.answers[1]["text"]}
+    assert not Feedback.objects.exists()
+    with pytest.raises(Invalid, match="one of the answers"):
+        playground.say(chat=chat, message="On", client_key="k", goes_on=2)
+
+
+def test_one_version_answers_once_and_the_same_key_is_the_same_turn(
+    campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion]
+) -> None:
+    chat = playground.start(campaign=campaign, user=lead, policy=policies[1], temperature=0.0)
+    turn = ask(chat, "Hello.", key="once")
+    assert len(turn.answers) == 1 and playground.say(chat=chat, message="Hello.", client_key="once") == turn
+    waiting = playground.say(chat=chat, message="More.", client_key="twice")
+    with pytest.raises(WrongState, match="still answering"):
+        playground.say(chat=chat, message="Now!", client_key="thrice")
+    answering.fall_silent()
+    answering.answer(waiting.pk, command=toy(mode="fails"))
+    waiting.refresh_from_db()
+    assert waiting.state == State.FAILED
+    answering.fall_silent()
+    again = ask(chat, "More, please.")
+    assert again.pk == waiting.pk and again.state == State.ANSWERED, "it takes the failed one's place"
+
+
+def test_a_playground_and_an_annotators_chat_of_one_person_do_not_meet(
+    campaign: Campaign, annotator: User, policies: tuple[ModelVersion, ModelVersion]
+) -> None:
+    work = say(campaign, annotator).chat
+    talk = playground.start(campaign=campaign, user=annotator, policy=policies[0])
+    assert chats.current(campaign=campaign, user=annotator) == work
+    assert playground.current(campaign=campaign, user=annotator) == talk
+    fresh = playground.start(campaign=campaign, user=annotator, policy=policies[1])
+    talk.refresh_from_db()
+    assert talk.state == Chat.State.ENDED and fresh.pk != talk.pk
+
+
+def test_a_turn_becomes_an_item_once_with_its_samples(
+    campaign: Campaign, lead: User, annotator: User, policies: tuple[ModelVersion, ModelVersion]
+) -> None:
+    one, other = policies
+    chat = playground.start(campaign=campaign, user=lead, policy=one, beside=other)
+    turn = ask(chat, "How long does bread rise?")
+    turn.chat = chat
+    task = playground.save(turn=turn, actor=lead)
+    assert playground.save(turn=turn, actor=lead) == task and playground.saved(chat) == {task.external_id}
+    assert [sample.version for sample in Sample.objects.order_by("pk")] == [one, other]
+    assert Event.objects.filter(action="playground.saved", actor=lead).count() == 1
+    given = queue.next_task(user=annotator, campaign=campaign)
+    assert given.task == task
+    alone = ask(playground.start(campaign=campaign, user=lead, policy=one), "Alone?")
+    alone.chat = Chat.objects.get(pk=alone.chat_id)
+    with pytest.raises(Exception, match="cannot be judged"):
+        playground.save(turn=alone, actor=lead)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [({"temperature": 3.0}, "temperature"), ({"max_new_tokens": 0}, "max_new_tokens"), ({"system": "\x00"}, "system")],
+)
+def test_what_cannot_be_opened_says_why(
+    campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion], values: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        playground.start(campaign=campaign, user=lead, policy=policies[0], **values)
+    assert list(refused.value.errors) == [field]
+
+
+def test_the_page_from_the_form_to_an_item(
+    client: Client, campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion]
+) -> None:
+    one, other = policies
+    client.force_login(lead)
+    page = reverse("playground", args=[campaign.pk])
+    assert f'value="{other.pk}" selected' in client.get(page, {"policy": other.pk}).content.decode()
+    refused = client.post(reverse("playground-start", args=[campaign.pk]), {"policy": one.pk, "temperature": "hot"})
+    assert refused.status_code == 422
+    sent = {"policy": one.pk, "beside": other.pk, "temperature": "0.5", "max_new_tokens": "9", "system": "Be *brief*."}
+    assert client.post(reverse("playground-start", args=[campaign.pk]), sent).status_code == 302
+    empty = client.post(reverse("playground-say", args=[campaign.pk]), {"message": " ", "client_key": "k"})
+    assert empty.status_code == 422 and "Write something first." in empty.content.decode()
+    message = {"message": "Hello <b>there</b>.", "client_key": "k"}
+    assert client.post(reverse("playground-say", args=[campaign.pk]), message).status_code == 302
+    polled = client.get(reverse("playground-answers", args=[campaign.pk]))
+    assert polled.status_code == 200 and "Waiting for the model" in polled.content.decode()
+    turn = ChatTurn.objects.get()
+    answering.answer(turn.pk, command=toy())
+    there = client.get(reverse("playground-answers", args=[campaign.pk]))
+    assert there.status_code == 286 and there.headers["HX-Retarget"] == "#talk"
+    shown = client.get(page).content.decode()
+    assert one.label in shown and other.label in shown and "<b>there</b>" not in shown
+    for _ in range(2):
+        client.post(reverse("playground-save", args=[campaign.pk]), {"turn": "1"})
+    assert campaign.tasks.filter(external_id__startswith="playground-").count() == 1
+    client.post(reverse("playground-leave", args=[campaign.pk]))
+    assert playground.current(campaign=campaign, user=lead) is None
