@@ -89,7 +89,7 @@ def save(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         raise Http404(_("There is no such turn in your playground."))
     turn.chat = talk
     try:
-        task = playground.save(turn=turn, actor=request.user)
+        task = playground.make_item(turn=turn, actor=request.user)
     except (AnnotationError, TrainingError) as error:
         complain(request, error)
     else:

@@ -107,8 +107,8 @@ def test_a_turn_becomes_an_item_once_with_its_samples(
     chat = playground.start(campaign=campaign, user=lead, policy=one, beside=other)
     turn = ask(chat, "How long does bread rise?")
     turn.chat = chat
-    task = playground.save(turn=turn, actor=lead)
-    assert playground.save(turn=turn, actor=lead) == task and playground.saved(chat) == {task.external_id}
+    task = playground.make_item(turn=turn, actor=lead)
+    assert playground.make_item(turn=turn, actor=lead) == task and playground.saved(chat) == {task.external_id}
     assert [sample.version for sample in Sample.objects.order_by("pk")] == [one, other]
     assert Event.objects.filter(action="playground.saved", actor=lead).count() == 1
     given = queue.next_task(user=annotator, campaign=campaign)
@@ -116,7 +116,7 @@ def test_a_turn_becomes_an_item_once_with_its_samples(
     alone = ask(playground.start(campaign=campaign, user=lead, policy=one), "Alone?")
     alone.chat = Chat.objects.get(pk=alone.chat_id)
     with pytest.raises(Exception, match="cannot be judged"):
-        playground.save(turn=alone, actor=lead)
+        playground.make_item(turn=alone, actor=lead)
 
 
 @pytest.mark.parametrize(

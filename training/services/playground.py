@@ -130,7 +130,7 @@ def say(*, chat: Chat, message: str, client_key: str, goes_on: int = 0) -> ChatT
 
 
 @transaction.atomic
-def save(*, turn: ChatTurn, actor: User) -> Task:
+def make_item(*, turn: ChatTurn, actor: User) -> Task:
     """Return the item that an answered turn becomes for people to judge; the same one whenever it is asked again.
 
     Raises what `annotation.services.intake.make_task` raises for what the campaign's kind cannot ask about.
