@@ -20,14 +20,17 @@ class Command(BaseCommand):
         parser.add_argument("--campaign", required=True, help="name or id of the campaign")
         parser.add_argument("--host", default="127.0.0.1", help="address to listen at; put TLS in front of any other")
         parser.add_argument("--port", type=int, default=8001)
+        parser.add_argument(
+            "--guard", default="", help="folder of a guard; if left out, the one that the campaign's loop names"
+        )
 
-    def handle(self, *, campaign: str, host: str, port: int, **options: Any) -> None:
+    def handle(self, *, campaign: str, host: str, port: int, guard: str, **options: Any) -> None:
         found = Campaign.objects.kept().filter(name=campaign).first()
         if found is None and campaign.isdecimal():
             found = Campaign.objects.kept().filter(pk=int(campaign)).first()
         if found is None:
             raise CommandError(f"There is no campaign {campaign}.")
-        policy = openai.Policy(found)
+        policy = openai.Policy(found, guard=guard)
         try:
             self.stdout.write(f"{policy.version().label} of {found} answers at http://{host}:{port}/v1")
             server = openai.server(policy, host=host, port=port)
