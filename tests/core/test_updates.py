@@ -86,6 +86,25 @@ def test_reinforce_weighs_the_log_probability_of_the_whole_answer(models, writte
     torch.testing.assert_close(out.loss, -torch.tensor([1.0, -2.0, 0.5, 0.0]) * written.logps.sum(1))
 
 
+def test_a_pair_is_preferred_and_its_better_answer_imitated(models, written):
+    """By the formula, on a row whose rival is the next row; micro-batches keep both together."""
+    order = [1, 2, 3, 0]
+    with models.at_reference() as reference, torch.no_grad():
+        before = token_logps(reference, written.tokens, temperature=0.7)
+    row = replace(
+        written, reference_logps=before, rival=written.tokens.rows(order), rival_reference_logps=before[order]
+    )
+    out = updates.paired(models, row, pair_beta=0.5, imitation_weight=2.0)
+    ratios = (written.logps - before).sum(1)
+    expected = -torch.nn.functional.logsigmoid(0.5 * (ratios - ratios[order]))
+    expected = expected - 2.0 * written.logps.sum(1) / written.mask.sum(1)
+    torch.testing.assert_close(out.loss, expected, atol=1e-5, rtol=1e-5)
+    alone = torch.cat(
+        [updates.paired(models, row.rows([i]), pair_beta=0.5, imitation_weight=2.0).loss for i in range(4)]
+    )
+    torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_imitation_is_held_by_the_exact_divergence(models, written):
     out = updates.imitate(models, written, prior_weight=0.35)
     with models.at_reference() as reference, torch.no_grad():

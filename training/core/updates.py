@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.core.batch import LossOutput
+from training.core.batch import LossOutput, Tokens
+from training.core.losses.dpo import dpo
 from training.core.masked import masked_mean, masked_sum
 from training.core.policy import completion_logits, token_logps
 from training.core.rollout import Models, Rollout
@@ -53,6 +54,28 @@ def reinforce(models: Models, rollout: Rollout) -> LossOutput:
     logps = token_logps(models.policy, rollout.tokens, temperature=models.temperature)
     loss = -masked_sum(rollout.advantages.detach() * logps, rollout.mask)
     return LossOutput(loss=loss, weight=torch.ones_like(loss), metrics={"policy_loss": loss.detach()})
+
+
+def paired(models: Models, rollout: Rollout, *, pair_beta: float, imitation_weight: float) -> LossOutput:
+    """-log σ(β (h⁺ - h⁻)) - λ / |y⁺| · log π(y⁺), h = log π / π_ref. CODPO, arXiv:2409.20370, eq. 14.
+
+    y⁺ is the row's completion and y⁻ its rival. The second term holds the likelihood of what is preferred, which DPO
+    alone lets fall as long as that of the rival falls faster.
+    """
+    assert rollout.rival is not None and rollout.rival_reference_logps is not None
+    assert rollout.reference_logps is not None
+    both = Tokens(
+        torch.cat([rollout.tokens.input_ids, rollout.rival.input_ids]),
+        torch.cat([rollout.tokens.attention_mask, rollout.rival.attention_mask]),
+        torch.cat([rollout.mask, rollout.rival.completion_mask]),
+    )
+    own = token_logps(models.policy, both, temperature=models.temperature)
+    before = torch.cat([rollout.reference_logps, rollout.rival_reference_logps])
+    better, worse = masked_sum(own - before, both.completion_mask).chunk(2)
+    imitated = masked_mean(own.chunk(2)[0], rollout.mask)
+    loss = dpo(better, worse, beta=pair_beta, label_smoothing=0.0) - imitation_weight * imitated
+    metrics = {"margin": (better - worse).detach(), "chosen_logratio": better.detach()}
+    return LossOutput(loss=loss, weight=torch.ones_like(loss), metrics=metrics)
 
 
 def imitate(models: Models, rollout: Rollout, *, prior_weight: float) -> LossOutput:

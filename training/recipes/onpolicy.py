@@ -10,23 +10,30 @@ from training.recipes.slots import check_slots
 from training.recipes.stages import (
     GAE,
     AdaptiveKL,
+    BatchMean,
     Best,
     BestAndRandom,
+    BestPassing,
+    Budget,
     Clipped,
     FixedKL,
     GroupNorm,
     GroupNormEach,
     Imitate,
     Improve,
+    JudgedPairs,
     Lagrangian,
     LeaveOneOut,
     Ngram,
     Normalised,
+    Paired,
     Pessimistic,
     PIDLagrangian,
+    PlainReward,
     PPOUpdate,
     Preference,
     Reinforce,
+    Rules,
 )
 
 
@@ -219,4 +226,45 @@ SUPERHF = _recipe(
     Imitate(),
     Improve(samples_per_prompt=16),
     source="arXiv:2310.16763",
+)
+
+CRPG = _recipe(
+    "cgpo-crpg",
+    "Policy gradient under judges",
+    "Climbs a reward that only answers have which pass all judges and stay near the start; no weight to be found.",
+    First(),
+    Preference(),
+    Rules(),
+    Budget(),
+    BatchMean(),
+    Reinforce(),
+    Improve(reference_answers=1),
+    source="arXiv:2409.20370",
+)
+
+CODPO = _recipe(
+    "cgpo-codpo",
+    "Preferences under judges",
+    "Prefers the best of its own answers that pass all judges to the worst that fail.",
+    First(),
+    Preference(),
+    Rules(),
+    JudgedPairs(),
+    Paired(),
+    Improve(samples_per_prompt=8, reference_answers=1),
+    source="arXiv:2409.20370",
+)
+
+CRRAFT = _recipe(
+    "cgpo-crraft",
+    "Imitation under judges",
+    "Imitates the best of its own answers that pass all judges and stay near the start, as much as they are worth.",
+    First(),
+    Preference(),
+    Rules(),
+    BestPassing(),
+    PlainReward(),
+    Reinforce(),
+    Improve(samples_per_prompt=8, reference_answers=1),
+    source="arXiv:2409.20370",
 )

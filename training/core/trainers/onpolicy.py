@@ -228,6 +228,9 @@ def _learn(
     """
     assert learner.rollout is not None
     order = torch.arange(len(learner.rollout))
+    if not len(order):  # judges let nothing pass; the next answers are other ones
+        wanted = distributed.sum_over(learner.job, torch.tensor(float(learner.job.stop_requested())))
+        return {"tokens": 0.0}, bool(wanted)
     steps, stop = [], False
     for number in range(passes):
         # Drawn from the global generator, which a checkpoint keeps. The first pass is in order, so that its matrix
