@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 import torch
 
 from tests.experiments.frame import Card
-from tests.experiments.tables import climb, table_models
+from tests.experiments.tables import climb, drawn, table_models
+from training.core.heads import Scores
+from training.core.mixture import MixedUpdate, Task, joined
+from training.core.trainers.offline import called
+from training.core.trainers.onpolicy import staged
 from training.recipes.base import recipe
 from training.recipes.combine import First
 from training.recipes.stages import AuditedJudges, BatchMean, Preference, Reinforce
@@ -24,7 +29,7 @@ CARD = Card(
     "arXiv:2409.20370",
 )
 SEEDS = (0, 1, 2)
-PROMPTS, ANSWERS, DRAWN, UPDATES, OVERPAID, BUDGET = 50, 40, 8, 400, 3.0, 3.0
+PROMPTS, ANSWERS, DRAWN, UPDATES, OVERPAID, BUDGET = 50, 40, 16, 400, 3.0, 3.0
 RATE = 0.2
 UPDATE_OF = {"CRPG": "cgpo-crpg", "CODPO": "cgpo-codpo", "CRRAFT": "cgpo-crraft"}
 KNOBS = {"kl_budget": BUDGET, "kl_at_most": 20.0, "pair_beta": 0.1, "imitation_weight": 1.0}
@@ -140,5 +145,53 @@ def test_what_a_judge_always_misses_is_found_and_only_the_auditor_sees_it(report
         switched_off="the auditor: what the judges say themselves",
         without=judged,
         at_least=0.1,
+        every_seed=True,
+    )
+
+
+@lru_cache
+def mixed(seed: int, *, own: bool) -> float:
+    """Return what the worse of two tasks comes to, as a share of its optimum; both learn in one step by CRPG's parts.
+
+    What is good for one task is bad for the other. With `own` each has its own reward, else both have that of the one
+    with three times as many prompts, as a reward model has that was trained on all of them.
+    """
+    draw = np.random.default_rng(seed)
+    gold = torch.tensor(draw.normal(size=(PROMPTS, ANSWERS))).float()
+    first = torch.arange(PROMPTS) < PROMPTS * 3 // 4
+    reward = gold if own else torch.where(first.unsqueeze(1), gold, -gold)
+    models = table_models(torch.zeros(PROMPTS, ANSWERS))
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(models.parameters(), lr=RATE)
+    update = MixedUpdate([called(Reinforce())] * 2)
+    tasks = [Task(name, {}, frozenset(), (), DRAWN) for name in ("many", "few")]
+    stages = {"advantage": called(BatchMean())}
+    for _ in range(100):
+        read = {}
+        for task, prompts in zip(tasks, (first.nonzero().flatten(), (~first).nonzero().flatten()), strict=True):
+            rollout = drawn(models, prompts, DRAWN, generator=generator)
+            asked, answers = rollout.tokens.input_ids.unbind(1)
+            values = reward[asked, answers].sigmoid()
+            rollout = replace(rollout, scores=Scores(values.unsqueeze(1), ("reward",)), reward=values)
+            read[task.name] = staged(rollout, stages)
+        optimizer.zero_grad()
+        out = update(models, joined(read, tasks, 0))
+        ((out.loss * out.weight).sum() / out.weight.sum()).backward()
+        optimizer.step()
+    policy = models.policy.probabilities[:, 0]  # type: ignore[operator]
+    share = (policy * gold).sum(1) / gold.max(1).values
+    return min(float(share[first].mean()), float(share[~first].mean()))
+
+
+@pytest.mark.experiment
+def test_tasks_that_want_opposite_things_are_both_served(report):
+    report(
+        CARD,
+        "gold of the worse of two tasks with opposite rewards, as a share of its optimum, task mix",
+        [mixed(seed, own=True) for seed in SEEDS],
+        seeds=SEEDS,
+        switched_off="a reward of its own for each task: that of the task with more prompts",
+        without=[mixed(seed, own=False) for seed in SEEDS],
+        at_least=0.8,
         every_seed=True,
     )

@@ -38,7 +38,9 @@ class Experience:
         tokenizer: PreTrainedTokenizerBase,
         scorers: dict[str, Scorer],
         *,
+        combine: Any,
         needs: frozenset[str],
+        references: str,
         n: int,
         temperature: float,
         max_new_tokens: int,
@@ -63,11 +65,10 @@ class Experience:
         self.bf16 = bf16
         self.pad_id = backbone.pad_id_of(tokenizer)
         self.stop = stop_ids(models.policy, tokenizer)
-        parts = job.recipe.parts_with(job.knobs)
-        self.combine = called(parts["combine"])
-        self.reads_all = parts["combine"].reads == "all"
+        self.combine = called(combine)
+        self.reads_all = combine.reads == "all"
         # Rewards of what the reference answers to each prompt, on disk: a resumed run has to go by the same.
-        self.references = PartFile(job.folder / "references.jsonl", rank=job.rank)
+        self.references = PartFile(job.folder / references, rank=job.rank)
 
     def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""

@@ -47,6 +47,10 @@ class Rollout:
     segments: Tensor | None = None  # (B, T) number of the macro action each token belongs to, -1 outside
     advantages: Tensor | None = None  # (B, T)
     returns: Tensor | None = None  # (B, T) what the critic should have said
+    kl_weight: Tensor | None = None  # (B,) weight of KL(π ‖ π_ref) in the loss, one number for all
+    step_scale: Tensor | None = None  # (B,) by how much the policy's own step is shortened, one number for all
+    task: Tensor | None = None  # (B,) which task of the run it belongs to, where there are several
+    weight: Tensor | None = None  # (B,) how much it counts in its step, where there are several tasks
     metrics: dict[str, float] = field(default_factory=dict)  # figures of the stages, for the run's chart
 
     def __len__(self) -> int:

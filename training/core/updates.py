@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import huber_loss
 
 from training.core.batch import LossOutput, Tokens
 from training.core.losses.dpo import dpo
@@ -29,6 +30,37 @@ def ppo(models: Models, rollout: Rollout, *, clip: float, value_clip: float, val
     errors = 0.5 * torch.maximum((values - rollout.returns) ** 2, (held - rollout.returns) ** 2)
     metrics["value_loss"] = masked_mean(errors, rollout.mask).detach()
     return _of_tokens(rollout, policy + value_weight * errors, metrics)
+
+
+def braked(models: Models, rollout: Rollout, *, clip: float, value_weight: float, entropy_weight: float) -> LossOutput:
+    """PPO whose step the slot `kl` scales, and a KL that it weighs in the loss. SAFE, arXiv:2602.04651; `stages.brake`.
+
+    s · min(ρ A, clip(ρ) A) as in `ppo`, + κ · KL(π ‖ π_ref) over the whole vocabulary, so that the brake has a gradient
+    that no draw of tokens makes noisy, - w · H, + the mean of the Huber losses (δ = ½) of the value as it is and as
+    it is clipped to ±0.2 about the old one. All are means over tokens.
+    """
+    assert models.critic is not None and rollout.values is not None and rollout.returns is not None
+    assert rollout.advantages is not None and rollout.kl_weight is not None and rollout.step_scale is not None
+    own = (completion_logits(models.policy, rollout.tokens) / models.temperature).log_softmax(-1)  # (N, V)
+    with torch.no_grad(), models.at_reference() as reference:
+        before = (completion_logits(reference, rollout.tokens) / models.temperature).log_softmax(-1)
+    targets = rollout.tokens.input_ids[rollout.mask].unsqueeze(-1)
+    logps = _spread(rollout, own.gather(-1, targets).squeeze(-1))
+    divergence = _spread(rollout, (own.exp() * (own - before)).sum(-1))
+    entropy = _spread(rollout, -(own.exp() * own).sum(-1))
+    policy, metrics = _clipped_at(logps, rollout, clip=clip)
+    values = models.critic(rollout.tokens)
+    held = rollout.values + (values - rollout.values).clamp(-0.2, 0.2)
+    errors = (_huber(values, rollout.returns) + _huber(held, rollout.returns)) / 2
+    metrics["value_loss"] = masked_mean(errors, rollout.mask).detach()
+    metrics["kl_to_reference"] = masked_mean(divergence, rollout.mask).detach()
+    scale, weight = rollout.step_scale.unsqueeze(1), rollout.kl_weight.unsqueeze(1)
+    losses = scale * policy + weight * divergence - entropy_weight * entropy + value_weight * errors
+    return _of_tokens(rollout, losses, metrics)
+
+
+def _huber(values: Tensor, returns: Tensor) -> Tensor:
+    return huber_loss(values, returns, reduction="none", delta=0.5)
 
 
 def clipped(models: Models, rollout: Rollout, *, clip: float, kl_weight: float, kl_estimate: str) -> LossOutput:
@@ -100,8 +132,12 @@ def imitate(models: Models, rollout: Rollout, *, prior_weight: float) -> LossOut
 
 def _clipped(models: Models, rollout: Rollout, *, clip: float) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the clipped loss of each token (B, T), and what there is to tell."""
+    return _clipped_at(token_logps(models.policy, rollout.tokens, temperature=models.temperature), rollout, clip=clip)
+
+
+def _clipped_at(logps: Tensor, rollout: Rollout, *, clip: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the same for log-probabilities (B, T) that are there already."""
     assert rollout.advantages is not None
-    logps = token_logps(models.policy, rollout.tokens, temperature=models.temperature)
     ratio = (logps - rollout.logps).masked_fill(~rollout.mask, 0.0).exp()
     advantages = rollout.advantages.detach()
     loss = -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)

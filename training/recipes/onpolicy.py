@@ -14,6 +14,7 @@ from training.recipes.stages import (
     Best,
     BestAndRandom,
     BestPassing,
+    Braked,
     Budget,
     Clipped,
     FixedKL,
@@ -31,10 +32,12 @@ from training.recipes.stages import (
     PIDLagrangian,
     PlainReward,
     PPOUpdate,
+    PredictiveKL,
     Preference,
     Reinforce,
     Rules,
 )
+from training.recipes.tasks import TaskMix
 
 
 def _recipe(name: str, title: str, summary: str, *parts: Any, source: str) -> Recipe:
@@ -183,6 +186,19 @@ HC_RLHF = _recipe(
     source="arXiv:2506.08266",
 )
 
+PPO_PREDICTIVE = _recipe(
+    "ppo-predictive",
+    "PPO with a predictive brake",
+    "As PPO, free up to a distance from the start; beyond it a brake pulls, harder where answers stop varying.",
+    First(),
+    Preference(),
+    PredictiveKL(),
+    GAE(),
+    Braked(),
+    Improve(critic_heads="double"),
+    source="arXiv:2602.04651",
+)
+
 RLOO = _recipe(
     "rloo",
     "REINFORCE, leave one out",
@@ -266,5 +282,16 @@ CRRAFT = _recipe(
     PlainReward(),
     Reinforce(),
     Improve(samples_per_prompt=8, reference_answers=1),
+    source="arXiv:2409.20370",
+)
+
+TASK_MIX = Recipe(
+    "task-mix",
+    title="Several tasks at once",
+    summary="Teaches each kind of prompt by a recipe, judges and a reward of its own, all in one policy.",
+    kind="fit",
+    view="prompts",
+    makes="policy",
+    parts=(TaskMix(), Improve()),
     source="arXiv:2409.20370",
 )

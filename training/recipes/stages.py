@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import Any, ClassVar
 
-from training.recipes.base import knob, part
+from training.recipes.base import RecipeError, knob, part
+
+
+def check_expressions(values: dict[str, Any]) -> None:
+    """RecipeError where a judge's regular expression cannot be read, by knob."""
+    errors = {}
+    for name in ("must_match", "must_not_match"):
+        try:
+            re.compile(values[name])
+        except re.error as error:
+            errors[name] = [f"This is no regular expression: {error}. Write it as in Python."]
+    if errors:
+        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
 
 
 class Stage:
@@ -103,6 +116,10 @@ class Rules(Stage):
         "pass", "whether an answer may, must or must not refuse", choices=("pass", "wanted", "unwanted")
     )
 
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where an expression cannot be read."""
+        check_expressions(values)
+
 
 @part("constrain", "judges", target="training.core.stages.judges:judges")
 class Judges(Stage):
@@ -119,6 +136,10 @@ class Judges(Stage):
     refusals: str = knob(
         "pass", "whether an answer may, must or must not refuse", choices=("pass", "wanted", "unwanted")
     )
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where an expression cannot be read."""
+        check_expressions(values)
 
 
 @part("constrain", "audited-judges", target="training.core.stages.judges:audited")
@@ -190,6 +211,19 @@ class Budget(Stage):
     needs: ClassVar[tuple[str, ...]] = ("reward", "calibrated", "reference_logps")
     gives: ClassVar[tuple[str, ...]] = ("token_reward",)
     kl_budget: float = knob(20.0, "nats of an answer from the reference at which it is worth nothing", low=0.0001)
+
+
+@part("kl", "predictive", target="training.core.stages.brake:Predictive")
+class PredictiveKL(Stage):
+    """A brake in the loss beyond a distance that follows reward and entropy. arXiv:2602.04651."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "calibrated", "reference_logps")
+    gives: ClassVar[tuple[str, ...]] = ("token_reward", "kl_weight")
+    threshold: float = knob(0.3, "nats a token from the reference beyond which it brakes", low=0.0)
+    threshold_low: float = knob(0.1, "lowest that this may become while the reward falls", low=0.0, advanced=True)
+    threshold_high: float = knob(0.6, "highest that this may become while the reward rises", low=0.0, advanced=True)
+    penalty: float = knob(0.1, "how hard it brakes, for each nat beyond", low=0.0)
+    preview: float = knob(0.5, "nats a token to be expected soon, beyond which steps are shortened", low=0.0001)
 
 
 class Segment(Stage):
@@ -287,6 +321,16 @@ class PPOUpdate(Update):
     value_weight: float = knob(0.5, "weight of the critic's loss", low=0.0, advanced=True)
 
 
+@part("update", "braked", target="training.core.updates:braked")
+class Braked(Update):
+    """PPO with the divergence in its loss, as a brake weighs it, and a price on lost entropy. arXiv:2602.04651."""
+
+    needs: ClassVar[tuple[str, ...]] = ("advantages", "returns", "values", "kl_weight", "reference")
+    clip: float = knob(0.2, "how far a token's probability may change in one step, as a share", low=0.0, high=1.0)
+    value_weight: float = knob(0.5, "weight of the critic's loss", low=0.0, advanced=True)
+    entropy_weight: float = knob(0.01, "reward for each nat of entropy a token", low=0.0)
+
+
 @part("update", "clipped", target="training.core.updates:clipped")
 class Clipped(Update):
     """Clipped policy loss without a critic, with a KL term in the loss. GRPO, arXiv:2402.03300."""
@@ -339,6 +383,15 @@ class Improve:
     learning_rate: float = knob(1e-6, "highest learning rate of the policy", low=0.0, high=1.0)
     critic_learning_rate: float = knob(1e-5, "highest learning rate of the critic", low=0.0, high=1.0)
     critic_warmup: int = knob(0, "iterations in which only the critic learns", low=0)
+    critic_heads: str = knob(
+        "single",
+        "one head of the critic, or the soft minimum of two, which expects too much less often",
+        choices=("single", "double"),
+        advanced=True,
+    )
+    critic_softness: float = knob(
+        0.3, "how soft the minimum of two heads is; towards 0 it is the lower of them", low=0.001, advanced=True
+    )
     lora_rank: int = knob(0, "rank of a LoRA adapter; 0 trains all weights", low=0, high=1024)
     missing_end_penalty: float = knob(0.0, "reward taken from an answer that did not come to an end", low=0.0)
     reference_answers: int = knob(4, "answers of the reference a prompt, where a shape compares with them", low=1)
