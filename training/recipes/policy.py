@@ -10,7 +10,18 @@ from training.recipes.losses import DPO as DPOLoss
 from training.recipes.losses import (
     IFT as IFTLoss,
 )
-from training.recipes.losses import NLL, Imitation, Intuition, PairGaps, PairLikelihoods, PairLogratios, Refuel
+from training.recipes.losses import (
+    NLL,
+    ALoL,
+    Imitation,
+    Intuition,
+    Leftover,
+    PairGaps,
+    PairLikelihoods,
+    PairLogratios,
+    PromptValue,
+    Refuel,
+)
 from training.recipes.offline import Fit
 
 SFT = Recipe(
@@ -55,6 +66,17 @@ REFUEL = Recipe(
     makes="policy",
     parts=(PairGaps(), Refuel(), Fit(learning_rate=1e-6)),
     source="arXiv:2410.04612",
+)
+
+A_LOL = Recipe(
+    "a-lol",
+    title="Learning from what was better than expected",
+    summary="Learns from rated answers whoever wrote them, by how much each was better than its prompt let expect.",
+    kind="fit",
+    view="outcomes",
+    makes="policy",
+    parts=(PromptValue(), Leftover(), ALoL(), Fit(learning_rate=1e-5, eval_share=0.2)),
+    source="arXiv:2305.14718",
 )
 
 IFT = Recipe(

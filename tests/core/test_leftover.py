@@ -1,0 +1,29 @@
+"""What is expected of a prompt's answers, what is thrown away, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.core.test_every_recipe import SMALL
+from tests.core.worlds import outcome_rows
+from training.core.job import RunError
+
+
+def test_answers_that_were_not_better_than_expected_are_thrown_away_and_told(do, policy):
+    """Half of the answers are worth 0.9 and half 0.2, to prompts that do not tell: 0.55 is expected of all."""
+    rows = outcome_rows(60)
+    _, result = do("a-lol", model=policy, rows=rows, eval_share=0.4, value_epochs=20, **SMALL["fit"])
+    kept, thrown = result.counts["trained_on"], result.counts["thrown_away"]
+    assert result.metrics["kept_share"] == pytest.approx(kept / (kept + thrown))
+    assert 0.3 < result.metrics["kept_share"] < 0.7
+    assert result.metrics["advantage_low"] < 0 < result.metrics["advantage_high"]
+    assert result.metrics["value_error"] < 0.2
+    assert any("were better than expected and are learned from" in note for note in result.notes)
+
+
+def test_what_cannot_be_done_is_said(do, policy):
+    with pytest.raises(RunError, match="Set eval_share above 0"):
+        do("a-lol", model=policy, eval_share=0.0, **SMALL["fit"])
+    rows = [{**row, "reward": 3.0} for row in outcome_rows(8)]
+    with pytest.raises(RunError, match="Set reward_as to sigmoid"):
+        do("a-lol", into="b", model=policy, rows=rows, eval_share=0.4, **SMALL["fit"])
