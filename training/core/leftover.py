@@ -40,7 +40,8 @@ class PromptValue(nn.Module):
         """Return (N,) from states (N, T, D) and which of them are there (N, T)."""
         query = self.query.expand(len(states), -1, -1)
         pooled, _ = self.attention(query, states, states, key_padding_mask=~mask, need_weights=False)
-        return self.value(pooled[:, 0]).squeeze(-1).sigmoid()
+        expected: Tensor = self.value(pooled[:, 0]).squeeze(-1).sigmoid()
+        return expected
 
 
 def prompt_value(

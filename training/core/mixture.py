@@ -102,7 +102,7 @@ def joined(rollouts: Mapping[str, Rollout], tasks: Sequence[Task], pad_id: int) 
         columns = zip(*((t.input_ids, t.attention_mask, t.completion_mask) for t in map(tokens, found)), strict=True)
         return Tokens(*(torch.cat(column) for column in columns))
 
-    of_tokens = {}
+    of_tokens: dict[str, Any] = {}
     for name in OF_TOKENS:
         values = [getattr(rollout, name) for rollout in some]
         if any(value is not None for value in values):
@@ -110,7 +110,7 @@ def joined(rollouts: Mapping[str, Rollout], tasks: Sequence[Task], pad_id: int) 
             filled = [zero if value is None else value for value, zero in zip(values, zeros, strict=True)]
             of_tokens[name] = torch.cat([wide(value) for value in filled])
     device = some[0].mask.device
-    of_rows = {}
+    of_rows: dict[str, Any] = {}
     for name in OF_ROWS:
         found = [getattr(rollout, name) for rollout in some]
         if any(values is not None for values in found):
@@ -120,8 +120,8 @@ def joined(rollouts: Mapping[str, Rollout], tasks: Sequence[Task], pad_id: int) 
     if any(rollout.rival is not None for rollout in some):  # a row without one stands in for its own
         rival = both([rollout.tokens if rollout.rival is None else rollout.rival for rollout in some])
     return Rollout(
-        prompts=sum((rollout.prompts for rollout in some), ()),
-        texts=sum((rollout.texts for rollout in some), ()),
+        prompts=tuple(prompt for rollout in some for prompt in rollout.prompts),
+        texts=tuple(text for rollout in some for text in rollout.texts),
         tokens=both([rollout.tokens for rollout in some]),
         group=torch.zeros(sum(map(len, some)), dtype=torch.long, device=device),
         ended=torch.cat([rollout.ended for rollout in some]),

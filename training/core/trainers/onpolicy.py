@@ -152,6 +152,7 @@ def improve(
         if hasattr(stage, "state_dict")
     }
     updates = [called(task.parts["update"]) for task in tasks]
+    update: Callable[..., Any] = updates[0] if "" in experiences else MixedUpdate(updates)
     groups = [{"params": list(trainable_of(policy).values())}]
     if critic is not None:
         groups.append({"params": list(trainable_of(critic).values())})
@@ -161,7 +162,7 @@ def improve(
         model=models,
         optimizer=optimizer,
         objective=_updated,
-        loss=updates[0] if "" in experiences else MixedUpdate(updates),
+        loss=update,
         examples=[],
         pad_id=backbone.pad_id_of(tokenizer),
         bf16=bf16,
