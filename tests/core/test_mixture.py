@@ -33,18 +33,22 @@ def test_a_task_weighs_what_it_was_given_however_many_answers_it_has():
 
     few = rollout(pad=5).rows([2]).told(reward=7.0)
     whole = joined({"a": rollout(), "b": few}, TASKS, pad_id=0)
-    out = MixedUpdate([constant(1.0), constant(2.0)])(None, whole)
+    assert whole.task.tolist() == [0, 0, 1, 0, 0]  # spread, so that both halves of a step could hold some of b
+    update = MixedUpdate([constant(1.0), constant(2.0)])
+    out = update(None, whole)
     assert float((out.loss * out.weight).sum() / out.weight.sum()) == pytest.approx(7 / 4)
-    parts = [MixedUpdate([constant(1.0), constant(2.0)])(None, whole.rows(rows)) for rows in ([4, 0], [1, 3, 2])]
+    parts = [update(None, whole.rows(rows)) for rows in ([2, 0], [1, 3, 4])]
     losses = [float((part.loss * part.weight).sum()) for part in parts]
     assert sum(losses) / sum(float(part.weight.sum()) for part in parts) == pytest.approx(7 / 4)
-    assert out.metrics["of_2"].isnan().tolist() == [True] * 4 + [False]
-    assert torch.equal(whole.tokens.input_ids[4, :12], few.tokens.input_ids[0]) and whole.metrics == {"reward (b)": 7.0}
+    assert out.metrics["of_2"].isnan().tolist() == [True, True, False, True, True]
+    assert torch.equal(whole.tokens.input_ids[2, :12], few.tokens.input_ids[0]) and whole.metrics == {"reward (b)": 7.0}
+    alone = [float(update(None, whole.rows([row])).loss) for row in (0, 2)]  # steps of one task still differ by weight
+    assert alone[1] / alone[0] == pytest.approx((3 * 2) / (1 * 1 / 4))
 
 
 def test_a_task_of_which_nothing_is_left_does_not_stop_the_others():
     whole = joined({"a": rollout().rows([]), "b": rollout()}, TASKS, pad_id=0)
-    assert whole.task.tolist() == [1] * 4 and float(whole.weight.sum()) == pytest.approx(3.0)
+    assert whole.task.tolist() == [1] * 4 and float(whole.weight.mean()) == pytest.approx(3 / 4)
     assert len(joined({"a": rollout().rows([])}, TASKS, pad_id=0)) == 0
 
 

@@ -77,8 +77,10 @@ def shared_out(tasks: Sequence[Task], prompts: Sequence[Prompt]) -> dict[str, li
 def joined(rollouts: Mapping[str, Rollout], tasks: Sequence[Task], pad_id: int) -> Rollout:
     """Return one rollout of all tasks, each completion with its task and its weight.
 
-    The weights of a task's completions sum to the task's weight, however many were drawn and kept: averaging gradients
-    over completions would let the task with the most prompts decide. One task alone is returned as it is.
+    The weights of a task's completions sum to its share of all tasks' weights, however many were drawn and kept:
+    averaging gradients over completions would let the task with the most prompts decide. They are in units in which a
+    step's mean over any of the rows estimates Σ_l ρ_l g_l / Σ_l ρ_l, and the tasks' rows are spread evenly, so that
+    mini-batches, which are taken in order, each hold some of every task. One task alone is returned as it is.
     """
     if len(tasks) == 1 and not tasks[0].name:
         return rollouts[""]
@@ -99,8 +101,12 @@ def joined(rollouts: Mapping[str, Rollout], tasks: Sequence[Task], pad_id: int) 
         return Tokens(wide(found.input_ids, pad_id), wide(found.attention_mask), wide(found.completion_mask, False))
 
     def both(found: list[Tokens]) -> Tokens:
-        columns = zip(*((t.input_ids, t.attention_mask, t.completion_mask) for t in map(tokens, found)), strict=True)
-        return Tokens(*(torch.cat(column) for column in columns))
+        made = [tokens(one) for one in found]
+        return Tokens(
+            torch.cat([one.input_ids for one in made]),
+            torch.cat([one.attention_mask for one in made]),
+            torch.cat([one.completion_mask for one in made]),
+        )
 
     of_tokens: dict[str, Any] = {}
     for name in OF_TOKENS:
@@ -119,27 +125,30 @@ def joined(rollouts: Mapping[str, Rollout], tasks: Sequence[Task], pad_id: int) 
     rival = None
     if any(rollout.rival is not None for rollout in some):  # a row without one stands in for its own
         rival = both([rollout.tokens if rollout.rival is None else rollout.rival for rollout in some])
-    return Rollout(
+    rows, total = sum(map(len, some)), sum(task.weight for task in tasks)
+    weights = [task.weight / total * rows / len(rollout) for (_, task), rollout in zip(there, some, strict=True)]
+    whole = Rollout(
         prompts=tuple(prompt for rollout in some for prompt in rollout.prompts),
         texts=tuple(text for rollout in some for text in rollout.texts),
         tokens=both([rollout.tokens for rollout in some]),
-        group=torch.zeros(sum(map(len, some)), dtype=torch.long, device=device),
+        group=torch.zeros(rows, dtype=torch.long, device=device),
         ended=torch.cat([rollout.ended for rollout in some]),
         entropy=torch.cat([wide(rollout.entropy) for rollout in some]),
         rival=rival,
         task=torch.cat([torch.full((len(r),), n, device=device) for (n, _), r in zip(there, some, strict=True)]),
-        weight=torch.cat(
-            [torch.full((len(r),), t.weight / len(r), device=device) for (_, t), r in zip(there, some, strict=True)]
-        ),
+        weight=torch.cat([torch.full((len(r),), w, device=device) for w, r in zip(weights, some, strict=True)]),
         metrics=told,
         **of_tokens,
         **of_rows,
     )
+    places = torch.cat([(torch.arange(len(rollout)) + 0.5) / len(rollout) for rollout in some])
+    return whole.rows(places.argsort(stable=True))
 
 
 class MixedUpdate:
-    """Each completion's loss by the update of its task, and the weight that `joined` gave it.
+    """Each completion's loss by the update of its task, times the weight that `joined` gave it.
 
+    The weight is in the loss and not beside it: the mean of a mini-batch would cancel it where all rows have the same.
     Within its task each completion weighs alike, also by an update whose losses are means over tokens.
     """
 
@@ -157,7 +166,7 @@ class MixedUpdate:
             for name, values in out.metrics.items():
                 nothing = torch.full_like(loss.detach(), float("nan"))
                 metrics[name] = metrics.get(name, nothing).index_copy(0, rows, values.float())
-        return LossOutput(loss=loss, weight=rollout.weight, metrics=metrics)
+        return LossOutput(loss=rollout.weight * loss, weight=torch.ones_like(loss), metrics=metrics)
 
 
 def figures_of(written: Mapping[str, Rollout], learned: Rollout) -> dict[str, float]:
