@@ -193,7 +193,7 @@ PPO_PREDICTIVE = _recipe(
     First(),
     Preference(),
     PredictiveKL(),
-    GAE(),
+    GAE(whiten=False),  # the brake is weighed against rewards between 0 and 1; in units of their spread they outgrow it
     Braked(),
     Improve(critic_heads="double"),
     source="arXiv:2602.04651",
