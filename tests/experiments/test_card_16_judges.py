@@ -30,11 +30,8 @@ CARD = Card(
 )
 SEEDS = (0, 1, 2)
 PROMPTS, ANSWERS, DRAWN, UPDATES, OVERPAID, BUDGET = 50, 40, 8, 400, 3.0, 3.0
-RATE = 0.2
+RATE, REFERENCES = 0.2, 4  # as the recipes have it
 UPDATE_OF = {"CRPG": "cgpo-crpg", "CODPO": "cgpo-codpo", "CRRAFT": "cgpo-crraft"}
-# Where the start's own answer breaks the rule it is overpaid too, and what passes is hardly paid: there the policy
-# gradient of CRPG is slow, and ends on two of three seeds at 0.012. The card's own trial had 0.003.
-BROKEN = {"CRPG": 0.02, "CODPO": 0.01, "CRRAFT": 0.01}
 KNOBS = {"kl_budget": BUDGET, "kl_at_most": 20.0, "pair_beta": 0.1, "imitation_weight": 1.0}
 
 
@@ -63,7 +60,8 @@ def trained(seed: int, name: str, *, fine: float = 0.0, missed: float = 0.0) -> 
         knobs = {k.name: k.default for k in found.knobs()} | {k: v for k, v in KNOBS.items() if k in found.fill()}
         by_slot = found.parts_with(knobs) | {"constrain": AuditedJudges(min_words=0)}
         parts = [part for slot, part in by_slot.items() if slot != "trainer"]
-    climb(models, score, *parts, prompts=PROMPTS, n=DRAWN, iterations=UPDATES, rate=RATE, seed=seed, references=1)
+    rounds = {"n": DRAWN, "iterations": UPDATES, "rate": RATE, "references": REFERENCES}
+    climb(models, score, *parts, prompts=PROMPTS, seed=seed, **rounds)
     policy = models.policy.probabilities[:, 0].double()  # type: ignore[operator]
     return {
         "judged": float((policy * seen).sum(1).mean()),
@@ -87,7 +85,7 @@ def test_nothing_that_breaks_the_rule_is_said_any_more(report, name):
         seeds=SEEDS,
         switched_off="judges: the same reward without them",
         without=of("audited", ""),
-        at_most=BROKEN[name],
+        at_most=0.01,
         every_seed=True,
     )
 
@@ -101,7 +99,7 @@ def test_a_fine_does_not_do_it(report):
         seeds=SEEDS,
         switched_off="judges: a fine of 2 where 3 are overpaid",
         without=of("audited", "", fine=2.0),
-        at_most=BROKEN["CRPG"],
+        at_most=0.01,
         every_seed=True,
     )
 

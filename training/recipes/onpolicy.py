@@ -244,6 +244,8 @@ SUPERHF = _recipe(
     source="arXiv:2310.16763",
 )
 
+# The three compare with four answers of the reference and not with one, as the paper does: where that one breaks a rule
+# and is overpaid, it leaves next to nothing for those that keep it (card 16).
 CRPG = _recipe(
     "cgpo-crpg",
     "Policy gradient under judges",
@@ -254,7 +256,7 @@ CRPG = _recipe(
     Budget(),
     BatchMean(),
     Reinforce(),
-    Improve(reference_answers=1),
+    Improve(),
     source="arXiv:2409.20370",
 )
 
@@ -267,7 +269,7 @@ CODPO = _recipe(
     Rules(),
     JudgedPairs(),
     Paired(),
-    Improve(samples_per_prompt=8, reference_answers=1),
+    Improve(samples_per_prompt=8),
     source="arXiv:2409.20370",
 )
 
@@ -281,7 +283,7 @@ CRRAFT = _recipe(
     BestPassing(),
     PlainReward(),
     Reinforce(),
-    Improve(samples_per_prompt=8, reference_answers=1),
+    Improve(samples_per_prompt=8),
     source="arXiv:2409.20370",
 )
 
