@@ -58,10 +58,12 @@ def prompt_value(
 ) -> tuple[Rows, dict[str, float], list[str]]:
     """Return the rows with A = R - V(x) as their value, those that are left in the order to learn from, and figures.
 
-    V is learned from answers to the held-out prompts by the model as it is at the start, whose states are frozen: on
-    answers that are trained on, it would come to know them, and every advantage to 0. Rows with A ≤ 0 are thrown
-    away. With `priority` each step's rows are drawn in proportion to A, as the authors do; the loss weighs them by A
-    besides. All of it is drawn from the run's seed, so a resumed run finds the same.
+    V is learned from the logged answers to the held-out prompts, on the frozen states of the model as it is at the
+    start: on answers that are trained on, it would come to know them, and every advantage to 0. The paper has the model
+    answer these prompts anew and scores that, which is the same where the model was tuned on the log; here nothing is
+    sampled and no scorer is needed. So bad answers added to the log lower V, and what is left rises. Rows with A ≤ 0
+    are thrown away. With `priority` each step's rows are drawn in proportion to A, as the authors do; the loss weighs
+    them by A besides. All of it is drawn from the run's seed, so a resumed run finds the same.
     """
     if not rows.held:
         raise RunError("How good an answer is to be expected is learned on held-out prompts. Set eval_share above 0.")
