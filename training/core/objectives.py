@@ -318,13 +318,14 @@ def pair_likelihoods(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_we
 def leftover(model: nn.Module, batch: Outcomes, loss: Loss) -> LossOutput:
     """Return the loss of the completions' log-probabilities, those under the reference, and their advantages, (B,).
 
-    What is not better than expected weighs nothing, where it is measured.
+    What is not better than expected has none, where it is measured; it is not trained on. Its weight is kept, or a
+    measurement would have nothing to be a mean of where no held-out answer was better.
     """
     assert batch.reference_logps is not None
     own = logps(model, batch.tokens)
     return LossOutput(
-        loss=loss(own, batch.reference_logps, batch.advantage),
-        weight=(batch.advantage > 0).float(),
+        loss=loss(own, batch.reference_logps, batch.advantage.clamp(min=0)),
+        weight=torch.ones_like(own),
         metrics={
             "advantage": batch.advantage,
             # As it is, not clipped: far from 0 the ratio says nothing any more.
