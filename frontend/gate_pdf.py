@@ -23,7 +23,7 @@ from frontend.gate_words import Row
 
 FONTS = Path(__file__).parent / "static" / "vendor" / "dejavu"
 INK, SOFT, LINE = colors.HexColor("#1c1d22"), colors.HexColor("#5a5d66"), colors.HexColor("#d8d8d2")
-WIDTH = A4[0] - 36 * mm
+WIDTH = A4[0] - 36 * mm - 12  # the frame keeps 6 points on either side
 
 
 def render(*, title: str, verdict: str, facts: Sequence[Row], sections: Sequence[tuple[str, str, list[Row]]]) -> bytes:

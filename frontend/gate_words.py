@@ -84,7 +84,7 @@ def facts(found: Evidence) -> list[Row]:
         (_("Campaign"), report.candidate.campaign.name),
         (_("Candidate"), report.candidate.label),
         (_("Compared with"), report.parent.label),
-        (_("Decided"), report.created_at.isoformat(timespec="seconds")),
+        (_("Decided"), report.created_at.isoformat(sep=" ", timespec="seconds")),
     ]
     if found.round is not None:
         rows.append((_("Round"), str(found.round.index)))
@@ -138,6 +138,6 @@ def decision_rows(found: Evidence) -> list[Row]:
     rows: list[Row] = [(_("What happened"), _("Who"), _("When"), _("Reason"))]
     for event in found.decisions:
         who = event.actor.username if event.actor else _("the system")
-        when = event.created_at.isoformat(timespec="seconds")
+        when = event.created_at.isoformat(sep=" ", timespec="seconds")
         rows.append((events_in_words.in_words(event), who, when, str(event.detail.get("reason", "")) or "–"))
     return rows
