@@ -60,8 +60,12 @@ class Ranking(FeedbackType):
     completions = (2, MOST)
     views = ("pairs", "rankings", "ratings", "demonstrations")
     written = {**written.TITLES, **FeedbackType.written}
-    layout = "side"
     has_rules = True
+
+    def layout_in(self, options: Mapping[str, Any]) -> str:
+        """An order alone is one row of places, so that all the room is for the answers."""
+        more = ("attributes", "flags", "write_on_tie", "regions")
+        return "side" if any(options.get(name) for name in more) else self.layout
 
     def option_properties(self) -> dict[str, Any]:
         return {

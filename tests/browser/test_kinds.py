@@ -231,9 +231,21 @@ def test_a_lead_may_leave_the_second_look_out(work, person: User) -> None:
     assert stored(person)["text"] == OTHER
 
 
+SEEN_WHOLE = """() => [...document.querySelectorAll('[data-answer], [data-row], [data-submit]')].every((one) => {
+    const {left, right, top, bottom} = one.getBoundingClientRect();
+    return left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight;
+})"""
+
+
 def test_four_answers_are_put_in_order_by_keys(work, person: User) -> None:
     page = work(campaign_of("ranking", person, [ANSWER, OTHER, OTHER + " So they say.", "No."]))
-    press(page, "2 1 2 4 Enter")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    assert page.evaluate(SEEN_WHOLE), "something of four answers has to be scrolled to"
+    press(page, "Shift+C")
+    expect(page.locator("[data-answer='2'] [data-scroll]")).to_be_focused()
+    press(page, "c")
+    expect(page.get_by_placeholder("Comment: why? (optional)")).to_be_focused()
+    press(page, "Escape 2 1 2 4 Enter")
     order = Feedback.objects.get(user=person).shown_order if stored(person) else []
     assert [stored(person)["ranks"][position] for position in order] == [2, 1, 2, 3]
 

@@ -1,4 +1,4 @@
-// Single keys: `data-key="4 t"` on a control makes those keys press it. A text field is focused instead of pressed,
+// Single keys: `data-key="4 t"` on a control makes those keys press it, and "Shift+c" that letter with Shift. A text field is focused instead of pressed,
 // and so is a region that scrolls. While a dialog is open only its own keys work.
 
 import { read, write } from "./store.js";
@@ -37,9 +37,9 @@ function byPlace(code) {
 function press(event, key) {
   const name = key.length === 1 ? key.toLowerCase() : key;
   const scope = document.querySelector("[popover]:popover-open, dialog[open]") ?? document;
-  const control = [...scope.querySelectorAll("[data-key]")].find(
-    (one) => one.dataset.key.split(" ").includes(name) && usable(one, scope),
-  );
+  const called = (wanted) =>
+    [...scope.querySelectorAll("[data-key]")].find((one) => one.dataset.key.split(" ").includes(wanted) && usable(one, scope));
+  const control = (event.shiftKey && called(`Shift+${name}`)) || called(name);
   if (!control) return false;
   event.preventDefault();
   if (control.matches(TYPES) || control.matches("[data-scroll], [data-scrolls]")) control.focus();

@@ -60,6 +60,17 @@ export function rows(item) {
       row.hidden = !isAsked || source[0].closest("[data-row]").hidden;
     }
   };
+  // What an answer was given stands on its card too: the order is seen where it is read.
+  const places = all.filter((row) => row.matches("[data-place-of]"));
+  const place = () => {
+    for (const row of places) {
+      const answer = answers.find((one) => one.dataset.answer === row.dataset.about);
+      const head = answer?.querySelector(".answer__head");
+      if (head) head.dataset.place = row.querySelector(":checked")?.value ?? "";
+    }
+  };
+  for (const when of ["input", "restored"]) list.addEventListener(when, place);
+  place();
   list.addEventListener("input", ask);
   ask();
   list.addEventListener("input", unfold);
