@@ -7,6 +7,7 @@ from django.urls import path
 from frontend.views import (
     audit,
     by_policy,
+    campaign_preview,
     campaign_setup,
     campaign_state,
     campaigns,
@@ -34,7 +35,7 @@ urlpatterns = [
     path("campaigns/new/", campaign_setup.campaign_new, name="campaign-new"),
     path("campaigns/from-file/", campaign_setup.campaign_from_file, name="campaign-from-file"),
     path("campaigns/<int:campaign_id>/settings.json", campaign_setup.campaign_settings_file, name="campaign-settings"),
-    path("campaigns/preview/", campaign_setup.campaign_preview, name="campaign-preview"),
+    path("campaigns/preview/", campaign_preview.campaign_preview, name="campaign-preview"),
     path("campaigns/<int:campaign_id>/", campaigns.campaign_detail, name="campaign"),
     path("campaigns/<int:campaign_id>/progress/", campaigns.campaign_progress_part, name="campaign-progress"),
     path("campaigns/<int:campaign_id>/state/", campaign_state.campaign_state, name="campaign-state"),

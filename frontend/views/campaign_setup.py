@@ -1,4 +1,4 @@
-"""Setting up a campaign: the form of a new one, from a template, a copy or a file; its settings; the live preview."""
+"""Setting up a campaign: the form of a new one, from a template, a copy or a file; and its settings."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from io import BytesIO
 from typing import Any, cast
 
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotation.access import Action
 from annotation.campaign_templates import templates
-from annotation.dialogues import EACH_TURN, scope_of
 from annotation.errors import AnnotationError, Invalid
-from annotation.feedback import KINDS, kind, shown_images
+from annotation.feedback import KINDS, kind
 from annotation.importing import uploads
 from annotation.importing.handed_on import gold_count, gold_rows
 from annotation.models import Campaign
@@ -26,39 +25,28 @@ from annotation.services import batches, campaigns, overlap
 from annotation.services.settings import settings_from, settings_of, whole_of
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.campaigns import CampaignForm, initial_from
-from frontend.http import SignedInRequest, complain, page, say
+from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.lead_pages import campaign_page_of, sent
-from frontend.views.campaigns import led_by
+from frontend.views.campaign_preview import preview_context
+from frontend.views.campaign_templates import choose
 
 MAX_SETTINGS = 32_000_000  # gold may have images in it
 GOLD_NAME = "gold.json"
-
-# An item that shows what the options do: short enough to be seen beside the form, long enough to look like work.
-EXAMPLE: dict[str, Any] = {
-    "prompt": {"role": "user", "content": "My bread never rises properly. What am I doing wrong?"},
-    "answers": [
-        {
-            "letter": "A",
-            "text": "Most often it is the yeast. Check three things:\n\n1. **Is it alive?** Stir it into warm water "
-            "with a little sugar; it should foam within ten minutes.\n2. **Is the room warm?** Around 25 °C, dough "
-            "doubles in about an hour.\n3. **Is there too much salt?** More than 2 % of the flour slows it down.",
-        },
-        {"letter": "B", "text": "Use more yeast, and let it rise for longer."},
-    ],
-}
-# What is asked about images is shown as for an item whose prompt has one.
-PICTURED = {
-    "messages": [{"role": "user", "content": [{"type": "image", "image": "", "width": 4, "height": 3, "alt": ""}]}],
-    "completions": [],
-}
+# What the query of a new campaign can name: its form is filled from it.
+BEGINNINGS = {"template", "kind", "like"}
 
 
 @signed_in
 @require_http_methods(["GET", "POST"])
 def campaign_new(request: SignedInRequest) -> HttpResponse:
-    """Return the form of the kind the query names; POST creates a draft campaign with this person as its lead."""
+    """Return what a campaign may begin with, or the form of what the query names to begin with.
+
+    POST creates a draft campaign with this person as its lead.
+    """
     if not may_create(request.user):
         turn_away(request.user, _("Only leads and staff may start a campaign."))
+    if request.method == "GET" and (wants_fragment(request) or not BEGINNINGS & request.GET.keys()):
+        return choose(request)
     start = _start(request)
     kind_name = request.POST.get("kind") or start.settings.get("kind") or request.GET.get("kind", "")
     form = CampaignForm(
@@ -195,7 +183,6 @@ def _new_page(
         "form": form,
         "gold": gold,
         "kinds": KINDS.values(),
-        "templates": templates().values(),
         "began_as": began_as,
         **preview_context(form),
     }
@@ -291,35 +278,3 @@ def _take_errors(form: CampaignForm, error: AnnotationError) -> None:
         field = names.get(name, name if name in form.fields else f"{form.OPTION}{name}")
         for text in texts:
             form.add_error(field if field in form.fields else None, text)
-
-
-@signed_in
-@require_POST
-def campaign_preview(request: SignedInRequest) -> HttpResponse:
-    """Return the work screen as the form's current options make it; nothing is saved."""
-    if not (may_create(request.user) or led_by(request.user).exists()):
-        turn_away(request.user, _("These pages are for leads and engineers."))
-    form = CampaignForm(request.POST, kind_name=request.POST.get("kind", "pairwise"))
-    return render(request, "campaigns/_preview.html", preview_context(form))
-
-
-def preview_context(form: CampaignForm) -> dict[str, Any]:
-    """Return what the preview needs: the kind's own template, an example item, and the options so far."""
-    if form.is_bound:
-        options = form.options_so_far()
-    else:
-        initial = {name: form[form.OPTION + name].initial for name in form.option_names}
-        options = form.kind.clean_options(initial)
-    # Compared are two answers; what judges one at a time is shown with one, and with two turns where each is judged.
-    scope = scope_of(options)
-    shown = 2 if scope == EACH_TURN else max(form.kind.completions[0], 1)
-    asked = options if scope == EACH_TURN else shown_images.for_item(options, PICTURED)
-    inputs = form.kind.context(options=asked, shown_order=list(range(shown)))
-    return {
-        "kind": form.kind,
-        "example": {**EXAMPLE, "answers": EXAMPLE["answers"][:shown]},
-        "scope": scope,
-        "template": "feedback/turns.html" if "turns" in inputs else form.kind.template,
-        "inputs": inputs,
-        "preview_guideline": form["guideline"].value() or "",
-    }

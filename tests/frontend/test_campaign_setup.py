@@ -44,6 +44,16 @@ def test_a_template_fills_the_form(client: Client, lead, name: str) -> None:
     assert created.detail == {"began_as": templates()[name].label}
 
 
+def test_templates_are_offered_by_what_people_do_with_facts_and_screen_of_one(client: Client, lead) -> None:
+    make_campaign(lead=lead)
+    client.force_login(lead)
+    whole = client.get("/campaigns/new/").content.decode()
+    assert all(whole.count(f'name="template" value="{name}"') == 1 + (name == "helpfulness") for name in templates())
+    part = client.get("/campaigns/new/?template=mm-rlhf", headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part and "An image with a question and 2 to 8 answers" in part
+    assert templates()["mm-rlhf"].source in part and "In which order do you prefer the answers?" in part
+
+
 def test_a_campaign_is_copied_with_all_its_settings(client: Client, lead) -> None:
     campaign = make_campaign(
         "First", lead=lead, kind="principles", options={"principles": ["Kind: to people"]}, overlap=4
