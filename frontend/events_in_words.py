@@ -55,6 +55,7 @@ WORDS = {
     "person.qualified": _("{target} passed the test"),
     "person.warned": _("{target} was told of missed attention checks"),
     "policy.promoted": _("{target} was promoted"),
+    "policy.answered_negatively": _("{target} answered in its negative mode"),
     "policy.promoted_over_the_gate": _("{target} was promoted without a passing gate"),
     "policy.rolled_back": _("{target} was put back into use"),
     "reward.promoted": _("{target} was promoted"),
