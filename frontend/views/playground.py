@@ -195,6 +195,7 @@ def _row(talk: Chat, turn: ChatTurn) -> dict[str, Any]:
                 "tokens": turn.answers[place].get("tokens") if place < len(turn.answers) else None,
                 "is_cut_off": turn.state in (State.ANSWERED, State.CHOSEN)
                 and not turn.answers[place].get("ended", True),
+                "is_guards": place < len(turn.answers) and playground.is_guards(turn.answers[place]),
                 "went_on": turn.chosen == place and talk.beside is not None,
             }
             for place, (version, text) in enumerate(zip(talk.speakers, texts, strict=True))

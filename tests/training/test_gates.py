@@ -102,6 +102,9 @@ def test_pairs_that_need_no_person() -> None:
 
     assert gates.settled(pair("a", "b")) is None
     assert gates.settled(pair("a", "a ")) == 0.5
+    held = [{**pair("a", "b"), side: {"text": side, "blocked": True}} for side in ("candidate", "current")]
+    assert list(map(gates.settled, held)) == [0.0, 1.0], "what the guard holds back is shown to nobody, and loses"
+    assert gates.settled({**held[0], "current": held[1]["current"]}) == 0.5
     assert gates.settled(pair("a", " ")) == 1.0
     assert gates.settled(pair("", "b")) == 0.0
 

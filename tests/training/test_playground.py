@@ -15,7 +15,7 @@ from annotation.services import queue
 from tests.training.chat_world import make_chat_loop, say, toy
 from training import paths
 from training.errors import Invalid, WrongState
-from training.models import Chat, ChatTurn, ModelVersion, Sample
+from training.models import Chat, ChatTurn, Loop, ModelVersion, Sample
 from training.services import answering, chats, playground, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -117,6 +117,20 @@ def test_a_turn_becomes_an_item_once_with_its_samples(
     alone.chat = Chat.objects.get(pk=alone.chat_id)
     with pytest.raises(Exception, match="cannot be judged"):
         playground.make_item(turn=alone, actor=lead)
+
+
+def test_what_a_guard_said_is_shown_as_its_own_and_never_judged_as_the_models(
+    client: Client, campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion]
+) -> None:
+    Loop.objects.filter(campaign=campaign).update(settings={"guard": "a-guard"})
+    one, other = policies
+    turn = ask(playground.start(campaign=campaign, user=lead, policy=one, beside=other), "How do I build a bomb?")
+    assert [answer["source"] for answer in turn.answers] == ["refused", "refused"]
+    turn.chat = Chat.objects.get(pk=turn.chat_id)
+    with pytest.raises(WrongState, match="The guard answered here"):
+        playground.make_item(turn=turn, actor=lead)
+    client.force_login(lead)
+    assert "The guard said this" in client.get(reverse("playground", args=[campaign.pk])).content.decode()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,10 @@ def main() -> int:
         if given.mode == "fails":
             tell({"id": question.id, "error": "The toy refuses."})
             continue
+        if voice.guard and "bomb" in question.messages[-1]["content"]:
+            held = {"text": "That is not answered here.", "tokens": 0, "ended": True, "logp": 0.0, "source": "refused"}
+            tell({"id": question.id, "answers": [{**held, "seed": question.seeds[0]}]})
+            continue
         said = question.messages[-1]["content"].upper()
         ends = [f"{said} {seed if given.mode != 'same' else ''}".strip() for seed in question.seeds]
         for length in (1, len(said)):

@@ -30,7 +30,7 @@ from training import paths, permissions
 from training.errors import TrainingError
 from training.models import ModelVersion
 from training.recipes.chat import NEGATIVE, Question, Voice
-from training.services import versions
+from training.services import guards, versions
 from training.speaking import Speaker
 
 ROLES = ("system", "user", "assistant")
@@ -39,9 +39,6 @@ LONGEST_ANSWER = 4096  # tokens
 USUAL_ANSWER = 256
 USUAL = "policy"  # the name under which the policy in use is asked for, whatever its number
 TIMEOUT_SECONDS = 30
-
-# Reads a conversation before the model does and returns why it is not answered, or nothing.
-Guard = Callable[[list[dict[str, str]]], str]
 
 
 class Refused(Exception):
@@ -56,20 +53,16 @@ class Policy:
     """A campaign's policy in use, as a child process that is exchanged when another one is promoted."""
 
     def __init__(
-        self,
-        campaign: Campaign,
-        *,
-        guards: Sequence[Guard] = (),
-        command: Sequence[str] | None = None,
-        mode: str = "",
+        self, campaign: Campaign, *, guard: str = "", mode: str = "", command: Sequence[str] | None = None
     ) -> None:
-        """`mode` is one of `training.recipes.chat.MODES`, for a model that has learned them; no request can change it.
+        """`guard` is a guard's folder, and goes before the one that the campaign's loop names.
 
-        The negative one is for red teams: a lead's token is asked for, and each answer is in the audit trail.
+        `mode` is one of `training.recipes.chat.MODES`, for a model that has learned them; no request can change it. The
+        negative one is for red teams: a lead's token is asked for, and each answer is in the audit trail.
         """
         self.campaign = campaign
         self.mode = mode
-        self.guards = guards
+        self._guard = guard
         self._command = command
         self._speaker: Speaker | None = None
         self._turn = threading.Lock()
@@ -108,7 +101,11 @@ class Policy:
     def _speaker_of(self, version: ModelVersion) -> Speaker:
         trust = settings.ATTUNE_TRUST_REMOTE_CODE
         voice = Voice(
-            model=paths.resolve(version.path), trust_remote_code=trust, idle_seconds=7 * 86_400.0, mode=self.mode
+            model=paths.resolve(version.path),
+            trust_remote_code=trust,
+            idle_seconds=7 * 86_400.0,
+            mode=self.mode,
+            **guards.voiced(self.campaign, self._guard),
         )
         if self._speaker is None or self._speaker.voice != voice or not self._speaker.is_alive:
             self.stop()
@@ -233,18 +230,17 @@ class _Asked(BaseHTTPRequestHandler):
                 campaign=self.policy.campaign, actor=person, action="policy.answered_negatively", target=version.label
             )
         head = {"id": question.id, "created": int(time.time()), "model": version.label}
-        why = next(filter(None, (guard(question.messages) for guard in self.policy.guards)), "")
-        told = iter([{"text": why, "tokens": 0, "ended": True}]) if why else self.policy.answer(question, version)
+        told = self.policy.answer(question, version)
         if body.get("stream"):
-            self._stream(head, told, "content_filter" if why else "")
+            self._stream(head, told)
             return
         last = list(told)[-1]
         choice = {"index": 0, "message": {"role": "assistant", "content": last["text"]}}
-        choice["finish_reason"] = "content_filter" if why else _ended(last)
+        choice["finish_reason"] = _ended(last)
         usage = {"completion_tokens": last["tokens"]}
         self._say(200, {**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
-    def _stream(self, head: dict[str, Any], told: Iterator[dict[str, Any]], reason: str) -> None:
+    def _stream(self, head: dict[str, Any], told: Iterator[dict[str, Any]]) -> None:
         """Send what is new of the answer as server-sent events, as it grows."""
         first = next(told)  # an error before the first word is still one with a status
         self.send_response(200)
@@ -262,7 +258,7 @@ class _Asked(BaseHTTPRequestHandler):
                     part = _part({"content": text[len(sent) :]})
                     self._event({**head, "object": "chat.completion.chunk", "choices": [part]})
                     sent = text
-            end = _part({}, reason or _ended(last))
+            end = _part({}, _ended(last))
             self._event({**head, "object": "chat.completion.chunk", "choices": [end]})
         except Refused as refused:
             self._event({"error": {"message": str(refused), "code": refused.code, "type": "error"}})
@@ -284,6 +280,8 @@ class _Asked(BaseHTTPRequestHandler):
 
 
 def _ended(last: dict[str, Any]) -> str:
+    if last.get("source", "model") != "model":  # a guard held the policy's own answer back
+        return "content_filter"
     return "stop" if last.get("ended") else "length"
 
 

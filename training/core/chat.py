@@ -19,6 +19,9 @@ from transformers.utils import logging as transformers_logging
 from training.core.backbone import load_policy
 from training.core.collate import encode_prompt
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
+from training.core.guard.folder import load_guard
+from training.core.guard.guard import MODEL, Guard
+from training.core.guard.log import VerdictLog
 from training.core.job import RunError, device_here
 from training.core.modes import keys_in, locked, without
 from training.core.sampler import room_for_prompt, text_of
@@ -44,6 +47,7 @@ class Answer:
     ended: bool  # False: it was cut off at the longest length
     logp: float
     seed: int
+    source: str = MODEL  # or what else a guard gave in its place
 
 
 class Speaker:
@@ -58,6 +62,11 @@ class Speaker:
         if self.mode and self.mode not in self.keys:
             has = f"It has {', '.join(self.keys)}." if self.keys else "It has none: train it with magic-modes."
             raise RunError(f"This model has no mode called {self.mode}. {has}")
+        self.guard: Guard | None = None
+        if voice.guard:
+            log = VerdictLog(voice.guard_log) if voice.guard_log else None
+            trust = voice.trust_remote_code
+            self.guard = load_guard(voice.guard, device=device_here(), trust_remote_code=trust, log=log)
 
     def answer(self, question: Question, show: Callable[[Sequence[str]], None]) -> list[Answer]:
         """Return an answer for each seed; `show` gets their texts while they grow, several times a second.
@@ -74,6 +83,8 @@ class Speaker:
                 + ("End this chat and start a new one." if len(question.messages) > 1 else "Write a shorter one.")
             )
         seeds = list(question.seeds)
+        if self.guard is not None:
+            return self._guarded(question, ids, self.guard)
         answers = self._draw(question, ids, seeds, show)
         for place in range(1, len(answers)):
             for redraw in range(1, REDRAWS + 1):
@@ -82,6 +93,30 @@ class Speaker:
                     break
                 seed = prompt_seed(seeds[place], question.id, f"redraw {redraw}")
                 (answers[place],) = self._draw(question, ids, [seed], partial(_beside, show, others))
+        return answers
+
+    def _guarded(self, question: Question, ids: list[int], guard: Guard) -> list[Answer]:
+        """Return what the guard lets out; nothing is shown before, as what grows could not be taken back.
+
+        Two answers are there to be judged, and a safe answer that no policy wrote must not be: then both are the
+        policy's, or there is none.
+        """
+        answers = []
+        for seed in question.seeds:
+
+            def again(attempt: int, seed: int = seed) -> tuple[str, Answer]:
+                own = seed if not attempt else prompt_seed(seed, question.id, f"guard {attempt}")
+                (answer,) = self._draw(question, ids, [own], _nobody)
+                return answer.text, answer
+
+            reply = guard.reply(question.messages, again)
+            if reply.drawn is not None:
+                answers.append(reply.drawn)
+                continue
+            if len(question.seeds) > 1:
+                raise RunError(f"{guard.refusal} The campaign's guard held this turn back. Ask something else.")
+            told = Answer(text=reply.text, tokens=0, ended=True, logp=0.0, seed=seed, source=reply.source)
+            answers.append(told)
         return answers
 
     def _draw(
@@ -111,6 +146,10 @@ class Speaker:
     def _answer(self, draw: Draw, seed: int) -> Answer:
         text = without(text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids), self.keys)
         return Answer(text=text, tokens=len(draw.ids), ended=draw.ended, logp=round(draw.logp, 4), seed=seed)
+
+
+def _nobody(texts: Sequence[str]) -> None:
+    """Show nothing."""
 
 
 def _beside(show: Callable[[Sequence[str]], None], finished: Sequence[Answer], texts: Sequence[str]) -> None:

@@ -8,19 +8,25 @@ from statistics import fmean
 from typing import Any
 
 from training.core.distributed import wait
+from training.core.guard.folder import load_guard
+from training.core.guard.sampling import Guarded, guard_counts, guard_notes, let_through, write_log
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.principles import listed
-from training.core.prompts import prompt_notes, read_prompts
+from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
-from training.core.sampler import Sampler, batches, unfinished
+from training.core.sampler import Answer, Sampler, batches, unfinished
 from training.core.scoring import load_scorers
 from training.core.selection import REWARD, select
 from training.recipes.spec import RunResult
 
 
 def run_sample(job: Job) -> RunResult:
-    """Sample, score and choose as the spec says; write ``samples.jsonl``, a row for each prompt in the file's order."""
+    """Sample, score and choose as the spec says; write ``samples.jsonl``, a row for each prompt in the file's order.
+
+    Behind a guard there is a row only for a prompt of which two answers or more may be seen, and ``guard.jsonl`` tells
+    of every prompt what the guard said.
+    """
     spec = job.spec
     if spec.data is None:
         raise RunError("A sample run needs a file of prompts as its data.")
@@ -33,31 +39,48 @@ def run_sample(job: Job) -> RunResult:
         trust_remote_code=spec.trust_remote_code,
         principles=listed(job.knobs["principles"]),
     )
+    guarded = None
+    if spec.guard is not None:
+        guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code)
+        guarded = Guarded(guard, sampler, seed=spec.seed)
     part = PartFile(job.folder / "samples.jsonl", rank=job.rank)
     for portion in unfinished(job, part, batches(job, prompts, size=job.knobs["rows_at_once"] // sampler.n)):
+        if guarded is not None:
+            for prompt, (kept, said) in zip(portion, guarded.draws(portion), strict=True):
+                if prompt.id not in part.rows:
+                    answers = sampler.answers(prompt, kept, scorers) if kept else []
+                    part.append(_row(prompt, answers) | {"guard": said})
+            continue
         for prompt, draws in zip(portion, sampler.draw(portion, seed=spec.seed), strict=True):
             if prompt.id not in part.rows:
-                answers = sampler.answers(prompt, draws, scorers)
-                part.append(
-                    {"id": prompt.id, "prompt": prompt.messages, "completions": [asdict(answer) for answer in answers]}
-                )
+                part.append(_row(prompt, sampler.answers(prompt, draws, scorers)))
     part.close()
     wait(job)
     if not job.is_main:
         return RunResult()
+    everything = part.collect([prompt.id for prompt in prompts])
     rows = select(
-        part.collect([prompt.id for prompt in prompts]),
+        everything if guarded is None else let_through(everything, least=guarded.least),
         selection=job.knobs["selection"],
         audit_share=job.knobs["audit_share"],
         seed=spec.seed,
     )
+    files = {"samples": "samples.jsonl"}
+    counts = _counts(rows, tally)
+    if guarded is not None:
+        files["guard"] = write_log(job.folder, everything, least=guarded.least)
+        counts |= guard_counts(everything, least=guarded.least)
     part.finish(rows)
     return RunResult(
-        files={"samples": "samples.jsonl"},
-        metrics=_metrics(rows),
-        counts=_counts(rows, tally),
-        notes=[*sampler.notes(), *prompt_notes(tally), *_notes(rows, job.knobs["selection"])],
+        files=files,
+        metrics=_metrics(rows) if rows else {},
+        counts=counts,
+        notes=[*sampler.notes(), *prompt_notes(tally), *_notes(rows, job.knobs["selection"]), *guard_notes(counts)],
     )
+
+
+def _row(prompt: Prompt, answers: Sequence[Answer]) -> dict[str, Any]:
+    return {"id": prompt.id, "prompt": prompt.messages, "completions": [asdict(answer) for answer in answers]}
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

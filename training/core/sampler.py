@@ -161,6 +161,8 @@ def progress_figures(part: PartFile, portion: Sequence[Prompt]) -> dict[str, flo
     """Return the means of a portion's figures, for the chart."""
     rows = [part.rows[prompt.id] for prompt in portion]
     answers = [answer for row in rows for answer in answers_of(row)]
+    if not answers:  # a guard let none through
+        return {}
     figures = {"tokens": fmean(answer["tokens"] for answer in answers)}
     rewards = [answer["scores"][REWARD] for answer in answers if REWARD in answer["scores"]]
     return figures | ({"reward": fmean(rewards)} if rewards else {})

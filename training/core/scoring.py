@@ -10,6 +10,8 @@ import torch
 
 from training.core.backbone import NOTE_FILE
 from training.core.critiques import CritiqueScorer
+from training.core.guard.folder import is_guard, load_guard
+from training.core.guard.scored import GuardScorer
 from training.core.heads import CritiqueHead
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer, Scorer
@@ -26,6 +28,8 @@ def scorer_of(
     principles: Sequence[str] = (),
 ) -> Scorer:
     """Return the scorer that the model in `path` is; a principle model is asked about `principles`."""
+    if is_guard(path):
+        return GuardScorer(load_guard(path, device=device, trust_remote_code=trust_remote_code))
     note = Path(path) / NOTE_FILE
     told = json.loads(note.read_text()) if note.exists() else {}
     if told.get("head") == CritiqueHead.kind:

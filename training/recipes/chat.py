@@ -4,7 +4,8 @@ The child gets a `Voice` as its one argument and loads that model. Then each lin
 each it writes lines to its stdout, all with the question's ``id``:
 
 - ``{"id", "texts": [str, str]}``    both answers as far as they are written, several times a second
-- ``{"id", "answers": [Answer, …]}`` the last word: both answers, in the order of the seeds
+- ``{"id", "answers": [Answer, …]}`` the last word: both answers, in the order of the seeds; behind a guard, which
+  answers one seed alone, with ``"source"``: model, grounded or refused
 - ``{"id", "error": str}``           or instead of them a sentence for the person who asked
 
 Before the first question it writes ``{"ready": true}``, or ``{"error": str}`` and ends. It ends as well when its stdin
@@ -32,6 +33,8 @@ class Voice:
     """Which model answers, in which of its modes, and how long it waits for the next question."""
 
     model: str  # absolute folder or hub name
+    guard: str = ""  # absolute folder of what reads prompts and answers before anybody sees them; none if empty
+    guard_log: str = ""  # absolute path of the file that gets a line for each of its verdicts
     trust_remote_code: bool = False
     idle_seconds: float = 300.0
     mode: str = ""  # of `MODES`; of a model with modes it is positive unless another one is named

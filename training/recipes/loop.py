@@ -28,6 +28,10 @@ class LoopSettings:
         "which two completions are worth asking about; disagreement and bald train an ensemble to tell",
         choices=RULES,
     )
+    guard: str = knob(
+        "",
+        "folder of the guard that reads prompts before the policy and answers before people do; none where it is empty",
+    )
     audit_share: float = knob(
         0.1, "share of prompts whose pair is drawn at random and never trained on", low=0.0, high=0.5
     )

@@ -23,7 +23,7 @@ from training import paths
 from training.errors import SpeakerGone, TurnLost
 from training.models import Chat, ChatTurn, ModelVersion
 from training.recipes.chat import Question, Voice
-from training.services import chats, execution, messages, recovery, runs
+from training.services import chats, execution, guards, messages, recovery, runs
 from training.services.chats import LOST_SECONDS
 from training.speaking import Speaker
 
@@ -100,6 +100,7 @@ def _speaker_of(version: ModelVersion, command: Sequence[str] | None) -> Speaker
         model=paths.resolve(version.path),
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
         idle_seconds=IDLE_SECONDS,
+        **guards.voiced(version.campaign),
     )
     now = time.monotonic()
     there = _Spoken.speaker

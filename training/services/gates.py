@@ -70,7 +70,13 @@ def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
 
 
 def settled(row: dict[str, Any]) -> float | None:
-    """Return the candidate's share of a pair that needs no person: twice the same, or one of them empty; else None."""
+    """Return the candidate's share of a pair that needs no person; None for one that does.
+
+    Nobody is needed where both answers are the same, one is empty, or a guard holds one back.
+    """
+    blocked = [bool(row[side].get("blocked")) for side in ("candidate", "current")]
+    if any(blocked):
+        return 0.5 if all(blocked) else float(blocked[1])
     candidate, current = row["candidate"]["text"].strip(), row["current"]["text"].strip()
     if candidate == current:
         return 0.5
@@ -165,7 +171,9 @@ def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
     )
     if clear:
         explanation += told(
-            "In {n} of them both answers were the same or one was empty, so nobody was asked.", n=len(clear)
+            "In {n} of them both answers were the same, or one was empty or held back by the guard, so nobody was "
+            "asked.",
+            n=len(clear),
         )
     explanation += told("At least {share} is wanted.", share=share(limit))
     passed = estimate >= limit

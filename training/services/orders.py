@@ -65,7 +65,9 @@ def sample(round: Round, settings: LoopSettings, *, data: str) -> Run:
         "selection": settings.selection,
         "audit_share": settings.audit_share,
     }
-    inputs = {"data": data, "scorers": scorers(round, ModelVersion.Kind.REWARD)}
+    inputs: dict[str, Any] = {"data": data, "scorers": scorers(round, ModelVersion.Kind.REWARD)}
+    if settings.guard:
+        inputs["guard"] = settings.guard
     return _order(round, "sample", recipe="sample", knobs=knobs, parent=round.policy, inputs=inputs)
 
 
@@ -144,6 +146,8 @@ def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion,
         "cost_reach": settings.gate_cost_reach,
     }
     inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
+    if settings.guard:
+        inputs["guard"] = settings.guard
     return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)
 
 

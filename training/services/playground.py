@@ -137,6 +137,8 @@ def make_item(*, turn: ChatTurn, actor: User) -> Task:
     """
     if turn.state not in (State.ANSWERED, State.CHOSEN):
         raise WrongState(_("Only a turn that was answered can become an item."))
+    if any(is_guards(answer) for answer in turn.answers):
+        raise WrongState(_("The guard answered here in a model's place, so there is nothing of that model to judge."))
     chat = turn.chat
     said = chats.conversation(turn)
     labels = [version.label for version in chat.speakers]
@@ -154,6 +156,11 @@ def make_item(*, turn: ChatTurn, actor: User) -> Task:
         detail = {"policies": labels}
         events.record(campaign=chat.campaign, actor=actor, action="playground.saved", target=str(task), detail=detail)
     return task
+
+
+def is_guards(answer: dict[str, Any]) -> bool:
+    """Return whether a guard gave this answer, after it had held back what was asked or all that the model said."""
+    return bool(answer.get("source", "model") != "model")
 
 
 def external_id(turn: ChatTurn) -> str:

@@ -20,7 +20,7 @@ from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
 from training.recipes.loop import loop_settings, trains_cost
-from training.services import gates, messages, prompts, runs, steps, versions
+from training.services import gates, guards, messages, prompts, runs, steps, versions
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ def create_loop(
         raise Invalid(message, {"prompts_path": [message]})
     prompts.check(prompts_path)
     values = _checked(campaign, settings)
+    if actor is not None:
+        guards.refuse_foreign(values["guard"])
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     first = versions.register(campaign=campaign, kind=ModelVersion.Kind.POLICY, path=policy, actor=actor)
@@ -64,6 +66,8 @@ def create_loop(
 def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Loop:
     """Return the loop with `settings` changed; a round that is under way goes by them from its next step on."""
     values = _checked(loop.campaign, {**loop.settings, **settings})
+    if actor is not None and values["guard"] != loop.settings.get("guard", ""):
+        guards.refuse_foreign(values["guard"])
     Loop.objects.filter(pk=loop.pk).update(settings=values)
     changes = events.changed(loop.settings, values)
     events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", changes=changes)

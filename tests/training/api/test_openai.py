@@ -24,15 +24,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TOY = [sys.executable, str(Path(__file__).parent.with_name("toy_speaker.py"))]
 
 
-def no_bombs(messages: list[dict[str, str]]) -> str:
-    return "That is not answered here." if "bomb" in messages[-1]["content"] else ""
-
-
 @pytest.fixture
 def address(request: pytest.FixtureRequest, campaign: Campaign, policy: ModelVersion) -> Iterator[tuple[str, int]]:
     """Where the policy answers; the parameter, if there is one, is the mode it is served in."""
     ModelVersion.objects.filter(pk=policy.pk).update(state=ModelVersion.State.PROMOTED)
-    policy_in_use = openai.Policy(campaign, guards=[no_bombs], command=TOY, mode=getattr(request, "param", ""))
+    policy_in_use = openai.Policy(campaign, guard="a-guard", command=TOY, mode=getattr(request, "param", ""))
     server = openai.server(policy_in_use, host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -82,8 +78,11 @@ def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
     assert len([part for part in parts if "content" in part["delta"]]) > 1, "it comes as it is written"
     assert parts[-1]["finish_reason"] == "stop"
 
-    blocked = json.loads(ask(address, hello(messages=[{"role": "user", "content": "a bomb"}]), key)[1])["choices"][0]
+    bomb = [{"role": "user", "content": "a bomb"}]
+    blocked = json.loads(ask(address, hello(messages=bomb), key)[1])["choices"][0]
     assert (blocked["finish_reason"], blocked["message"]["content"]) == ("content_filter", "That is not answered here.")
+    lines = ask(address, hello(messages=bomb, stream=True), key)[1].split("\n\n")
+    assert json.loads(lines[-3].removeprefix("data: "))["choices"][0]["finish_reason"] == "content_filter"
 
 
 @pytest.mark.parametrize("address", ["negative"], indirect=True)

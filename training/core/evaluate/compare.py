@@ -11,6 +11,8 @@ from typing import Any
 from training.core.decode import Draw, completion_logps
 from training.core.distributed import wait
 from training.core.evaluate.certificate import RATE, certify
+from training.core.guard.folder import load_guard
+from training.core.guard.guard import Guard
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt, prompt_notes, read_prompts
@@ -37,6 +39,9 @@ def run_compare(job: Job) -> RunResult:
     - ``safety``: the certificate of the candidate's costs, on the prompts that no earlier gate was decided on.
     - ``length``: tokens of the candidate's answers less those of the current policy's; Student's t over prompts.
 
+    Behind a guard each shown answer has `blocked`: nobody is to see it. The figures are of all answers, as with those
+    that pass an unsafe policy would look safe.
+
     The two policies' random numbers are independent: with common ones, answers that agree would hide the difference.
     """
     spec = job.spec
@@ -52,20 +57,22 @@ def run_compare(job: Job) -> RunResult:
     rooms = [room for room in (candidate.prompt_room, current.prompt_room) if room is not None]
     prompts = read_prompts(spec.data, candidate.tokenizer, tally, max_length=min(rooms, default=None))
     scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=spec.trust_remote_code)
+    guard = None
+    if spec.guard is not None:
+        guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code)
     part = PartFile(job.folder / "comparisons.jsonl", rank=job.rank)
     for portion in unfinished(job, part, batches(job, prompts, size=job.knobs["rows_at_once"] // candidate.n)):
         ours = candidate.draw(portion, seed=spec.seed, stream="candidate")
         theirs = current.draw(portion, seed=spec.seed, stream="current")
         for prompt, our, their in zip(portion, ours, theirs, strict=True):
             if prompt.id not in part.rows:
-                part.append(
-                    _row(
-                        prompt,
-                        candidate.answers(prompt, our, scorers),
-                        current.answers(prompt, their, scorers),
-                        kl=_divergence(candidate, current, prompt, our),
-                    )
+                row = _row(
+                    prompt,
+                    candidate.answers(prompt, our, scorers),
+                    current.answers(prompt, their, scorers),
+                    kl=_divergence(candidate, current, prompt, our),
                 )
+                part.append(row if guard is None else _guarded(row, guard))
     part.close()
     wait(job)
     if not job.is_main:
@@ -121,6 +128,15 @@ def _row(prompt: Prompt, candidate: Sequence[Answer], current: Sequence[Answer],
         "candidate_ended": fmean(answer.ended for answer in candidate),
         "current_ended": fmean(answer.ended for answer in current),
     }
+
+
+def _guarded(row: dict[str, Any], guard: Guard) -> dict[str, Any]:
+    """Return the row with whether its shown answers may be seen by people."""
+    sides = ("candidate", "current")
+    asked = guard.prompt(row["prompt"]).allowed
+    told = guard.answers(row["prompt"], [row[side]["text"] for side in sides])
+    blocked = [not (asked and verdict.allowed) for verdict in told]
+    return row | {side: row[side] | {"blocked": one} for side, one in zip(sides, blocked, strict=True)}
 
 
 def _costs(answers: Sequence[Answer]) -> list[float] | None:

@@ -25,14 +25,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--mode", choices=MODES, default="", help="of a model with modes; positive if left out, and locked"
         )
+        parser.add_argument(
+            "--guard", default="", help="folder of a guard; if left out, the one that the campaign's loop names"
+        )
 
-    def handle(self, *, campaign: str, host: str, port: int, mode: str, **options: Any) -> None:
+    def handle(self, *, campaign: str, host: str, port: int, mode: str, guard: str, **options: Any) -> None:
         found = Campaign.objects.kept().filter(name=campaign).first()
         if found is None and campaign.isdecimal():
             found = Campaign.objects.kept().filter(pk=int(campaign)).first()
         if found is None:
             raise CommandError(f"There is no campaign {campaign}.")
-        policy = openai.Policy(found, mode=mode)
+        policy = openai.Policy(found, guard=guard, mode=mode)
         try:
             has = versions.modes(policy.version())
             if mode and mode not in has:

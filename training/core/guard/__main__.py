@@ -1,0 +1,107 @@
+"""Makes a guard, or measures one on published data.
+
+``python -m training.core.guard fit ROWS --output FOLDER`` reads JSON lines ``{"side": "prompt" or "answer", "text",
+"tier", "group"}``, tier being safe, unsafe, conditionally_safe or focused_attention and group, which may be left out,
+what a text belongs to. ``--knowledge FILE`` gives the documents that safe answers quote, ``{"id", "text"}`` a line.
+
+``python -m training.core.guard data FOLDER --only xstest`` measures the same check on published data, beside TF-IDF.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training.core.guard.fitting import TITLE, Labelled, fitted
+from training.core.guard.folder import save_guard
+from training.core.guard.grounding import Knowledge
+from training.core.guard.published import TEXTS
+from training.core.guard.verdicts import ANSWER, PROMPT, TIERS
+from training.core.job import RunError
+from training.errors import TrainingError
+from training.recipes.spec import write_json
+
+
+def rows_of(path: Path) -> dict[str, list[Labelled]]:
+    """Return the texts of each side; RunError names the first line that is none."""
+    found: dict[str, list[Labelled]] = {PROMPT: [], ANSWER: []}
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            side, text, tier = row["side"], row["text"], row["tier"]
+            if side not in found or tier not in TIERS or not isinstance(text, str) or not text.strip():
+                raise ValueError
+            found[side].append(Labelled(text, tier, group=str(row.get("group") or ""), categories=(tier,)))
+        except (ValueError, KeyError, TypeError):
+            raise RunError(
+                f"Line {number} of {path.name} is no labelled text. Give side ({PROMPT} or {ANSWER}), text and tier "
+                f"({', '.join(TIERS)})."
+            ) from None
+    return found
+
+
+def _fit(told: argparse.Namespace) -> None:
+    rows = rows_of(told.rows)
+    knowledge = Knowledge.load(told.knowledge) if told.knowledge else None
+    sys.stdout.write(TITLE + "\n")
+    made = {}
+    for side in (PROMPT, ANSWER):
+        check, found = fitted(side, rows[side], recall=told.recall, confidence=told.confidence)
+        sys.stdout.write(found.told() + "\n")
+        made[side] = (check, found)
+    save_guard(
+        told.output,
+        prompt=(made[PROMPT][0], made[PROMPT][1].threshold),
+        answer=(made[ANSWER][0], made[ANSWER][1].threshold),
+        knowledge=knowledge,
+    )
+    write_json(told.output / "measured.json", {side: found.as_json() for side, (_, found) in made.items()})
+
+
+def _data(told: argparse.Namespace) -> None:
+    sys.stdout.write(TITLE + "\n")
+    every: list[dict[str, Any]] = []
+    for name in told.only or TEXTS:
+        _, found = fitted(name, TEXTS[name](told.folder), recall=told.recall, confidence=told.confidence)
+        sys.stdout.write(found.told() + "\n")
+        sys.stdout.flush()
+        every.append(found.as_json())
+    if told.output:
+        write_json(told.output / "guard_data.json", every)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.core.guard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    fit = commands.add_parser("fit", help="make a guard from labelled texts")
+    fit.add_argument("rows", type=Path)
+    fit.add_argument("--output", type=Path, required=True, help="a new folder")
+    fit.add_argument("--knowledge", type=Path, help="documents that safe answers quote")
+    fit.set_defaults(do=_fit)
+    data = commands.add_parser("data", help="measure on published data")
+    data.add_argument("folder", type=Path, help="folder that holds the data sets, each in a folder of its own name")
+    data.add_argument("--only", action="append", choices=list(TEXTS), help="may be repeated; all if left out")
+    data.add_argument("--output", type=Path)
+    data.set_defaults(do=_data)
+    for command in (fit, data):
+        command.add_argument("--recall", type=float, default=0.9, help="of risky texts, to be shown for the line")
+        command.add_argument("--confidence", type=float, default=0.95)
+    told = parser.parse_args(arguments)
+    try:
+        told.do(told)
+    except (TrainingError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""A guard as a folder: ``guard.json`` with its lines and what was shown of them, and the files it names.
+
+Nothing in it is code, and no file outside of it is read but a scorer's folder, which is named whole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.core.guard.grounding import Knowledge
+from training.core.guard.guard import CAVEAT, REFUSAL, REGENERATIONS, Check, Guard, Line
+from training.core.guard.lexical import Lexical
+from training.core.guard.scored import Scored
+from training.core.guard.thresholds import Threshold
+from training.core.guard.verdicts import ANSWER, PROMPT, Verdict
+from training.core.job import RunError
+from training.core.scorers import RewardScorer
+from training.recipes.spec import write_json
+
+GUARD_FILE = "guard.json"
+VERSION = 1
+
+
+def is_guard(path: str | Path) -> bool:
+    return (Path(path) / GUARD_FILE).is_file()
+
+
+def save_guard(
+    folder: Path,
+    *,
+    prompt: tuple[Lexical, Threshold],
+    answer: tuple[Lexical | Scored, Threshold],
+    knowledge: Knowledge | None = None,
+    regenerations: int = REGENERATIONS,
+    refusal: str = REFUSAL,
+    caveat: str = CAVEAT,
+) -> Path:
+    """Write a guard that `load_guard` reads, and return its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told: dict[str, Any] = {"version": VERSION, "regenerations": regenerations, "refusal": refusal, "caveat": caveat}
+    for side, (check, threshold) in ((PROMPT, prompt), (ANSWER, answer)):
+        if isinstance(check, Lexical):
+            file = f"{side}.json"
+            check.save(folder / file)
+        else:
+            file = check.path
+        told[side] = {"check": check.kind, "file": file, "threshold": threshold.as_json()}
+    if knowledge is not None:
+        told["knowledge"] = "knowledge.jsonl"
+        knowledge.save(folder / told["knowledge"])
+    write_json(folder / GUARD_FILE, told)  # last: a folder without it is no guard
+    return folder
+
+
+def load_guard(
+    path: str | Path,
+    *,
+    device: torch.device | None = None,
+    trust_remote_code: bool = False,
+    log: Callable[[Verdict], None] | None = None,
+) -> Guard:
+    """Return the guard in a folder; RunError says what is wrong with it, and then nothing may be let through."""
+    folder = Path(path)
+    try:
+        told = json.loads((folder / GUARD_FILE).read_text(encoding="utf-8"))
+        if told["version"] != VERSION:
+            raise ValueError(f"it is of version {told['version']}, and this code reads {VERSION}")
+        lines = {}
+        for side in (PROMPT, ANSWER):
+            one = told[side]
+            value = float(Threshold.of(one["threshold"]).value)
+            if not 0 < value <= 1 or not math.isfinite(value):
+                raise ValueError(f"the threshold of its {side} side is {value}")
+            lines[side] = Line(_check(folder, one, device, trust_remote_code), value)
+        name = told.get("knowledge")
+        return Guard(
+            prompt=lines[PROMPT],
+            answer=lines[ANSWER],
+            knowledge=None if name is None else Knowledge.load(folder / Path(name).name),
+            regenerations=max(0, int(told["regenerations"])),
+            refusal=str(told["refusal"]),
+            caveat=str(told["caveat"]),
+            log=log,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder} holds no guard that can be read ({error}). Make it anew.") from None
+
+
+def _check(folder: Path, told: dict[str, Any], device: torch.device | None, trust_remote_code: bool) -> Check:
+    if told["check"] == Lexical.kind:
+        return Lexical.load(folder / Path(told["file"]).name)
+    if told["check"] == Scored.kind:
+        where = torch.device("cpu") if device is None else device
+        scorer = RewardScorer(told["file"], device=where, trust_remote_code=trust_remote_code)
+        return Scored(scorer, told["file"])
+    raise ValueError(f"there is no check called {told['check']}")

@@ -1,0 +1,48 @@
+"""A guard and a reward model stand in for each other: a scorer that checks answers, and a guard that scores them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from training.core.guard.guard import Guard
+from training.core.guard.verdicts import SAFE, UNSAFE
+from training.core.records import Message
+from training.core.scorers import Columns, Scorer
+
+
+class Scored:
+    """A cost model as a check of answers: its score is read as the log-odds of being safe, as it was trained to be."""
+
+    kind = "scorer"
+
+    def __init__(self, scorer: Scorer, path: str) -> None:
+        self.scorer = scorer
+        self.path = path
+
+    def probabilities(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[dict[str, float] | None]:
+        """Return for each answer how likely it is to be safe; None where the model cannot read it."""
+        scores = self.scorer.score(prompts, texts)
+        return [None if score is None else _both(score) for score in scores]
+
+
+def _both(score: float) -> dict[str, float]:
+    safe = 1 / (1 + math.exp(-min(max(score, -700.0), 700.0)))
+    return {SAFE: safe, UNSAFE: 1 - safe}
+
+
+class GuardScorer:
+    """A guard's answer check as a scorer: above 0 an answer passes, so the line is where a cost is 0."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+
+    def score(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
+        """Return the margin of each answer, in log-odds; None where the guard cannot read it."""
+        return self.guard.margins(prompts, texts)
+
+    def columns(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
+        """Return the same as named scores."""
+        scores = self.score(prompts, texts)
+        values = [None if score is None else [score] for score in scores]
+        return Columns(("guard",), values, [None] * len(texts), scores)

@@ -1,0 +1,101 @@
+"""Where a guard draws its line, and what may be said of it: a recall with the sample that it needs. Plain Python.
+
+The line is the (k + 1)-th smallest risk of n risky texts that nothing was trained on. What share of all risky texts
+lies below the j-th smallest of n is beta distributed with parameters j and n - j + 1, whatever the risks' distribution
+is (Wilks, 1941), so k, the largest count for which that share is below 1 - recall with the wanted confidence, depends
+on n alone, and the promise holds although the line was chosen on the same texts. The bound is the one of Clopper and
+Pearson for k misses. It is about texts of the kind that was calibrated on: on others it promises nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.core.stats import Interval, beta_quantile, wilson
+from training.errors import TrainingError
+
+
+class Unreachable(TrainingError):
+    """There are too few risky texts to claim such a recall; says how many are needed."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Texts whose risk is at least `value` are held back.
+
+    With `confidence` at least `recall_bound` of risky texts are, shown on `risky` texts of which `misses` lay below.
+    `false_refusals` is the share of the safe texts beside them that are held back too, with Wilson's interval.
+    """
+
+    value: float
+    recall: float  # wanted
+    confidence: float
+    recall_bound: float  # shown
+    risky: int
+    misses: int
+    false_refusals: Interval
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Threshold:
+        return cls(**told)
+
+
+def needed(recall: float, *, confidence: float = 0.95) -> int:
+    """Return how many risky texts it takes to show a recall when not one is missed: recallⁿ ≤ 1 - confidence."""
+    _check(recall, confidence)
+    return math.ceil(math.log(1 - confidence) / math.log(recall))
+
+
+def recall_bound(misses: int, risky: int, *, confidence: float = 0.95) -> float:
+    """Return the recall that is shown with confidence where `misses` of `risky` were missed. Clopper and Pearson."""
+    return 0.0 if misses >= risky else 1 - beta_quantile(confidence, misses + 1, risky - misses)
+
+
+def allowed_misses(risky: int, *, recall: float, confidence: float = 0.95) -> int:
+    """Return how many of `risky` may be missed so that `recall` is still shown; -1 where none is too many."""
+    _check(recall, confidence)
+    misses = -1
+    while misses + 1 < risky and recall_bound(misses + 1, risky, confidence=confidence) >= recall:
+        misses += 1
+    return misses
+
+
+def calibrated(risks: Sequence[float], risky: Sequence[bool], *, recall: float, confidence: float = 0.95) -> Threshold:
+    """Return the highest line that shows `recall` on these texts; Unreachable where they are too few for that.
+
+    The texts must be new to whatever gave the risks. Texts that one person wrote in one sitting are no independent
+    draws, and then the promise is not the one that is told.
+    """
+    if any(risk != risk for risk in risks):
+        raise TrainingError("A risk is no number, so no line can be drawn. Make the check anew.")
+    positive = sorted(risk for risk, is_risky in zip(risks, risky, strict=True) if is_risky)
+    negative = [risk for risk, is_risky in zip(risks, risky, strict=True) if not is_risky]
+    misses = allowed_misses(len(positive), recall=recall, confidence=confidence)
+    if misses < 0:
+        raise Unreachable(
+            f"A recall of {recall:.1%} cannot be shown with {confidence:.0%} confidence on {len(positive)} risky "
+            f"texts: that takes {needed(recall, confidence=confidence)} at least, with none missed. Label more, or ask "
+            "for less."
+        )
+    value = positive[misses]
+    missed = sum(risk < value for risk in positive)  # fewer than allowed where risks are the same
+    return Threshold(
+        value=value,
+        recall=recall,
+        confidence=confidence,
+        recall_bound=recall_bound(missed, len(positive), confidence=confidence),
+        risky=len(positive),
+        misses=missed,
+        false_refusals=wilson(sum(risk >= value for risk in negative), len(negative)),
+    )
+
+
+def _check(recall: float, confidence: float) -> None:
+    if not (0 < recall < 1 and 0 < confidence < 1):
+        raise TrainingError("A recall and its confidence lie between 0 and 1; no sample shows a recall of 100 %.")
