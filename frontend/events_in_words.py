@@ -54,6 +54,7 @@ WORDS = {
     "person.paused": _("{target} was paused for missed attention checks"),
     "person.qualified": _("{target} passed the test"),
     "person.warned": _("{target} was told of missed attention checks"),
+    "playground.saved": _("{target} was made of a turn in the playground"),
     "policy.promoted": _("{target} was promoted"),
     "policy.answered_negatively": _("{target} answered in its negative mode"),
     "policy.promoted_over_the_gate": _("{target} was promoted without a passing gate"),

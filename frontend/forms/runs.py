@@ -25,7 +25,9 @@ SCORERS = {
     "reward": (_("Reward model"), _("Scores every answer the policy tries; higher is better.")),
     "gold": (_("Judging model"), _("Says what the chosen answers are worth; take another one than chooses.")),
     "cost": (_("Cost model"), _("Says how unsafe an answer is; its mean is kept below the limit you set.")),
+    "audit": (_("Auditing cost model"), _("Watches what the judges let pass; take another one than judges.")),
 }
+KINDS = {"gold": "reward", "audit": "cost"}  # of the scorers that are not called as the kind of model they are
 
 
 class PartsForm(forms.Form):
@@ -104,7 +106,7 @@ class RunForm(KnobForm):
 
     def _scorer(self, name: str) -> forms.ChoiceField:
         """Return the choice of the model that gives the score `name`: at first the one in use of its kind."""
-        wanted = ModelVersion.Kind.REWARD.value if name == "gold" else name  # who judges is a reward model as well
+        wanted = KINDS.get(name, name)
         of_kind = [key for key, v in self.rewards.items() if v.kind == wanted]
         in_use = [key for key in of_kind if self.rewards[key].state == ModelVersion.State.PROMOTED]
         field = forms.ChoiceField(

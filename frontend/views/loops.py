@@ -21,10 +21,10 @@ from frontend import charts, next_step
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.knobs import shown
 from frontend.forms.loops import LoopForm
+from frontend.gate_words import gate_figure
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead, sent
 from frontend.stop_polling import fragment_or_stop
-from frontend.views.models import gate_figure
 from training import paths
 from training.errors import Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run

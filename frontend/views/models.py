@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import redirect
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -16,13 +14,12 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation.access import Action
 from annotation.models import Campaign
 from annotation.permissions import may
-from annotation.told import of
 from frontend import measured
 from frontend.decorators import campaign_page, signed_in
-from frontend.figures import Figure, figures, number, words_of
+from frontend.figures import Figure, figures
+from frontend.gate_words import gate_figure
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of
-from frontend.numerals import span
 from training.errors import TrainingError
 from training.models import GateReport, ModelVersion, Run
 from training.permissions import version_for
@@ -40,23 +37,6 @@ MODE_WORDS = dict(
         MODES, (gettext_lazy("answers safely"), gettext_lazy("refuses"), gettext_lazy("answers harmfully")), strict=True
     )
 )
-# Figures of a gate whose limit is the most that is allowed.
-AT_MOST = ("kl", "cost", "unsafe_share")
-
-
-@dataclass(frozen=True)
-class GateFigure:
-    """One line of a gate report, in words."""
-
-    label: str | Promise
-    meaning: str | Promise
-    value: str
-    interval: str
-    n: int
-    limit: str
-    passed: bool
-    counts: bool  # whether the verdict depended on it
-    explanation: str
 
 
 @campaign_page(Action.READ)
@@ -155,35 +135,6 @@ def _needs_reason(version: ModelVersion, report: GateReport | None, serving: Mod
         text = _("It was compared with {policy}, but {serving} is in use now.")
         return text.format(policy=report.parent.label, serving=serving.label)
     return ""
-
-
-def gate_figure(figure: dict[str, Any]) -> GateFigure:
-    """Return a figure of a gate report as the page shows it."""
-    words = words_of(figure["name"])
-
-    def shown(value: float | None) -> str:
-        return "–" if value is None else number(value, is_share=words.is_share)
-
-    unit = f" {words.unit}" if words.unit else ""
-    at_most = figure["name"] in AT_MOST
-    limit = _("shown only, does not decide")
-    if figure["limit"] is not None:
-        limit = (_("at most {value}") if at_most else _("at least {value}")).format(value=shown(figure["limit"]))
-    low, high = figure["low"], figure["high"]
-    interval = "–"
-    if high is not None:
-        interval = _("up to {value}").format(value=shown(high)) if low is None else span(shown(low), shown(high))
-    return GateFigure(
-        label=words.label,
-        meaning=words.meaning,
-        value=shown(figure["estimate"]) + (unit if figure["estimate"] is not None else ""),
-        interval=interval,
-        n=figure["n"],
-        limit=limit,
-        passed=figure["passed"],
-        counts=figure["limit"] is not None,
-        explanation=str(of(figure["explanation"])),
-    )
 
 
 def _behind(version: ModelVersion) -> dict[str, Any]:

@@ -41,6 +41,21 @@ CURVES = (
     (_("Length of answers"), _("tokens"), ("length",)),
     (_("Cost"), _("score"), ("cost",)),
     (_("Multiplier of the cost"), _("λ"), ("multiplier",)),
+    (
+        _("Answers that break a rule"),
+        _("share"),
+        (
+            "violations",
+            "violations_audit",
+            "violations_cost",
+            "violations_length",
+            "violations_match",
+            "violations_pattern",
+            "violations_refusal",
+        ),
+    ),
+    (_("Brake: distance and threshold"), _("nats per token"), ("kl_short", "kl_long", "kl_threshold")),
+    (_("Brake: weight, gate and phase"), _("number"), ("kl_weight", "kl_gate", "kl_phase", "step_scale")),
     (_("Ratio of the new policy to the old"), _("ratio"), ("ratio",)),
     (_("Shares"), _("share"), ("ended_share", "clip_share", "groups_alike", "explained_variance")),
 )
@@ -58,6 +73,20 @@ NEUTRAL_WORDS = {
     "length": _("Tokens"),
     "cost": _("Mean cost"),
     "multiplier": _("λ"),
+    "kl_short": _("Distance of late"),
+    "kl_long": _("Distance for long"),
+    "kl_threshold": _("Threshold"),
+    "kl_weight": _("Weight of the brake"),
+    "kl_gate": _("Gate of the entropy"),
+    "kl_phase": _("Phase (0 warm-up, 1 climbing, 2 plateau, 3 converged)"),
+    "step_scale": _("Share of the step that is taken"),
+    "violations": _("Any judge"),
+    "violations_audit": _("Audit, not learned from"),
+    "violations_cost": _("Cost model"),
+    "violations_length": _("Length in words"),
+    "violations_match": _("Expression missing"),
+    "violations_pattern": _("Expression found"),
+    "violations_refusal": _("Refusal"),
     "ended_share": _("Answers that came to an end"),
     "ratio": _("Mean ratio"),
     "clip_share": _("Tokens clipped"),
@@ -227,13 +256,21 @@ def _charts(lines: list[dict[str, Any]]) -> list[charts.Chart]:
     found = []
     for title, unit, names in CURVES:
         series = [
-            (str(NEUTRAL_WORDS[name]), [(line["step"], line[name]) for line in lines if _is_number(line.get(name))])
+            (label, [(line["step"], line[column]) for line in lines if _is_number(line.get(column))])
             for name in names
+            for column, label in _columns(lines, name)
         ]
         chart = charts.line_chart(series, title=str(title), x_label=gettext("step"), y_label=str(unit))
         if chart is not None:
             found.append(chart)
     return found
+
+
+def _columns(lines: list[dict[str, Any]], name: str) -> list[tuple[str, str]]:
+    """Return the columns of one figure with their labels: its own, and that of each task where a run has several."""
+    of_tasks = sorted(column for column in (lines[-1] if lines else {}) if column.startswith(f"{name} ("))
+    label = str(NEUTRAL_WORDS[name])
+    return [(name, label), *((column, f"{label} {column.removeprefix(name).strip()}") for column in of_tasks)]
 
 
 def _is_number(value: Any) -> bool:

@@ -14,6 +14,9 @@ HEALTHY = {
     "ended_share": 0.95,
     "kl_per_token": 0.1,
     "cost_above_limit": -0.2,
+    "violations": 0.02,
+    "violations_audit": 0.03,
+    "prompts_unused": 0.1,
 }
 
 
@@ -32,6 +35,9 @@ def run(**last: float) -> list[str]:
         ({"explained_variance": -0.1}, "Raise critic_warmup"),
         ({"ended_share": 0.2}, "Only 20% of the answers came to an end. Raise max_new_tokens"),
         ({"cost_above_limit": 0.3}, "The mean cost is 0.3 above its limit"),
+        ({"violations": 0.4}, "40% of the answers break a rule. Give it more iterations"),
+        ({"violations_audit": 0.3}, "By the audit 30% of the answers break a rule, and by the judges 2%"),
+        ({"prompts_unused": 0.6}, "60% of the prompts had no answer to learn from"),
     ],
 )
 def test_each_sign_is_said_with_what_to_try(last: dict[str, float], says: str) -> None:

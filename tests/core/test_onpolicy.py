@@ -104,6 +104,17 @@ def test_the_first_update_is_on_policy_whatever_the_micro_batch(do, policy, rewa
     torch.testing.assert_close(found[1], found[2], atol=2e-5, rtol=1e-4)
 
 
+def test_judges_that_let_nothing_pass_stop_no_run_and_say_so(do, policy, reward):
+    """There is nothing to learn from, so the policy stays as it is; the notes of the run say what to try."""
+    for name in ("cgpo-codpo", "cgpo-crraft"):
+        knobs = {**SMALL, "must_match": "words that no answer has"}
+        spec, result = do(name, into=name, model=policy, scorers={"reward": str(reward)}, **knobs)
+        made, start = load_policy(f"{spec.output}/model")[0], load_policy(str(policy))[0]
+        assert torch.equal(weights_of(made), weights_of(start))
+        assert [line["violations"] for line in lines_of(Path(spec.output))] == [1.0, 1.0]
+        assert any("had no answer to learn from" in note for note in result.notes)
+
+
 def test_while_the_critic_warms_up_the_policy_stays(do, policy, reward):
     spec, _ = do("ppo", model=policy, scorers={"reward": str(reward)}, **{**SMALL, "critic_warmup": 2})
     made, start = load_policy(f"{spec.output}/model")[0], load_policy(str(policy))[0]
@@ -139,6 +150,7 @@ def slots(**chosen):
             {"combine": "first", "filter": "best", "advantage": "group-norm", "update": "clipped"},
             "filter/best leaves one answer of each prompt",
         ),
+        ({"combine": "first", "constrain": "rules", "update": "imitate"}, "constrain/rules needs calibrated"),
     ],
 )
 def test_parts_that_do_not_go_together_are_refused_in_words(chosen, said):

@@ -11,7 +11,7 @@ from torch.nn.functional import kl_div
 from tests.core.stages.test_stages import rollout
 from training.core import updates
 from training.core.backbone import load_policy
-from training.core.critic import Critic
+from training.core.critic import Critic, DoubleCritic
 from training.core.policy import completion_logits, token_logps
 from training.core.rollout import Models
 
@@ -80,10 +80,63 @@ def test_the_kl_term_in_the_loss_is_what_it_is_called_and_has_a_gradient(models,
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in models.policy.parameters())
 
 
+def test_the_brake_has_a_gradient_and_is_the_exact_divergence(models, written):
+    """A penalty that is a plain number, as in the paper's code, leaves the gradient as it was and fails here."""
+
+    def gradients(weight, *, scale=1.0, entropy_weight=0.0):
+        ones = torch.ones(4)
+        row = replace(written, kl_weight=weight * ones, step_scale=scale * ones)
+        models.zero_grad()
+        out = updates.braked(models, row, clip=0.2, value_weight=0.5, entropy_weight=entropy_weight)
+        mean_of(out).backward()
+        return mean_of(out).detach(), torch.cat([p.grad.flatten() for p in models.policy.parameters()]), out
+
+    free, before, out = gradients(0.0)
+    held, after, _ = gradients(2.0)
+    assert not torch.allclose(before, after, atol=1e-4)
+    exact = (out.metrics["kl_to_reference"] * out.weight).sum() / out.weight.sum()
+    torch.testing.assert_close(held - free, 2.0 * exact)
+    mask = written.mask
+    half, _, _ = gradients(0.0, scale=0.5)  # the policy's own step is shortened, the critic's is not
+    torch.testing.assert_close(half - free, 0.5 * written.advantages[mask].mean(), atol=1e-5, rtol=1e-5)
+    errors = (written.values - written.returns)[mask].abs()
+    huber = torch.where(errors < 0.5, errors**2 / 2, 0.5 * (errors - 0.25))
+    torch.testing.assert_close(free, -written.advantages[mask].mean() + 0.5 * huber.mean(), atol=1e-5, rtol=1e-5)
+    varied, _, _ = gradients(0.0, entropy_weight=1.0)
+    assert varied < free
+
+
+def test_two_heads_of_a_critic_start_at_nothing_and_do_not_stay_the_same(models, written):
+    critic = DoubleCritic(models.policy.model, 64, softness=0.3)
+    assert not critic(written.tokens).any()
+    (critic(written.tokens) - written.returns).square().sum().backward()
+    one, other = (head[-1].weight.grad for head in critic.heads)
+    assert not torch.allclose(one, other)
+
+
 def test_reinforce_weighs_the_log_probability_of_the_whole_answer(models, written):
     same = replace(written, advantages=torch.tensor([[1.0], [-2.0], [0.5], [0.0]]) * written.mask)
     out = updates.reinforce(models, same)
     torch.testing.assert_close(out.loss, -torch.tensor([1.0, -2.0, 0.5, 0.0]) * written.logps.sum(1))
+
+
+def test_a_pair_is_preferred_and_its_better_answer_imitated(models, written):
+    """By the formula, on a row whose rival is the next row; micro-batches keep both together."""
+    order = [1, 2, 3, 0]
+    with models.at_reference() as reference, torch.no_grad():
+        before = token_logps(reference, written.tokens, temperature=0.7)
+    row = replace(
+        written, reference_logps=before, rival=written.tokens.rows(order), rival_reference_logps=before[order]
+    )
+    out = updates.paired(models, row, pair_beta=0.5, imitation_weight=2.0)
+    ratios = (written.logps - before).sum(1)
+    expected = -torch.nn.functional.logsigmoid(0.5 * (ratios - ratios[order]))
+    expected = expected - 2.0 * written.logps.sum(1) / written.mask.sum(1)
+    torch.testing.assert_close(out.loss, expected, atol=1e-5, rtol=1e-5)
+    alone = torch.cat(
+        [updates.paired(models, row.rows([i]), pair_beta=0.5, imitation_weight=2.0).loss for i in range(4)]
+    )
+    torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_imitation_is_held_by_the_exact_divergence(models, written):

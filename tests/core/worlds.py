@@ -119,7 +119,17 @@ def answer_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return [{"prompt": rows[0]["prompt"], "completions": [row["chosen"][0]["content"] for row in rows]}]
 
 
+def outcome_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Answers of which those that say thanks are worth 0.9 and the others 0.2."""
+    return [
+        {"prompt": row["prompt"], "completion": row["rejected" if number % 2 else "chosen"], "reward": reward}
+        for number, row in enumerate(pair_rows(count, seed=seed))
+        for reward in [0.2 if number % 2 else 0.9]
+    ]
+
+
 ROWS = {
+    "outcomes": outcome_rows,
     "answers": answer_rows,
     "pairs": pair_rows,
     "safer_pairs": safer_pair_rows,

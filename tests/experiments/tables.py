@@ -139,7 +139,7 @@ def climb(
         if known is not None:
             rollout = replace(rollout, reference_rewards=known[rollout.group])
         rollout = staged(rollout, stages)
-        for _ in range(passes):
+        for _ in range(passes if len(rollout) else 0):
             optimizer.zero_grad()
             out = update(models, rollout)
             ((out.loss * out.weight).sum() / out.weight.sum()).backward()

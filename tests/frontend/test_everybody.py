@@ -123,7 +123,9 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("explored", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("explored-progress", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model", "get", {}, READERS),
-    # The version in this world is a policy.
+    # No gate looked at the version in this world, and it is a policy.
+    ("model-gate", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
+    ("model-gate-pdf", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-people", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-quiz", "get", {}, (302, 404, 404, 403, 404, 404, 404)),
     ("model-promote", "post", {}, LEADS_POST),

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from annotation.models import Event
+from annotation.models import Event, Task
 from tests.frontend.lead_world import (
     World,
     finish_run,
@@ -115,6 +115,13 @@ def test_the_gate_report_shows_each_figure_with_its_limit(world: World) -> None:
     assert "7.3 nats per answer" in html and "at most 60" in html and "✓ passed" in html
     assert "Promote all the same" in html
     assert "Promote all the same" not in page(world, round.candidate, "engineer")
+    client = world.client("lead")
+    client.post(reverse("model-promote", args=[round.candidate.pk]), {"reason": "The loss is within what we accept."})
+    whole = client.get(reverse("model-gate", args=[round.candidate.pk])).content.decode()
+    assert "at least 50%" in whole and "The loss is within what we accept." in whole and "sha256" in whole
+    assert Task.objects.filter(batch=f"{round.batch}-gate").last().external_id in whole  # type: ignore[union-attr]
+    written = client.get(reverse("model-gate-pdf", args=[round.candidate.pk]))
+    assert written.content.startswith(b"%PDF-") and "policy-1.pdf" in written.headers["Content-Disposition"]
 
 
 def test_a_snapshot_whose_file_is_gone_is_said(world: World, attune_files: Path) -> None:

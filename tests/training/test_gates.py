@@ -20,6 +20,7 @@ from training.core.evaluate.certificate import certify
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
 from training.services import gates, promotion, prompts, rounds, versions
+from training.services.gate_evidence import evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,6 +44,9 @@ def test_people_who_prefer_the_current_policy_turn_the_candidate_down(
 
     with pytest.raises(GateClosed, match="did not pass its gate"):
         promotion.promote(version=candidate, actor=lead)
+    found = evidence(candidate.gate_report)
+    assert [pair.candidate_share for pair in found.pairs] == [0.0] * 5 and found.decisions == []
+    assert found.run is not None and found.run.kind == Run.Kind.EVALUATE and found.lineage is not None
     following = rounds.start_round(loop=loop, actor=lead)
     assert (following.index, following.policy) == (2, round.policy)
     assert go(following).state == State.LABELLING

@@ -86,6 +86,12 @@ class RunIn(serializers.Serializer):
         required=False,
         help_text="Id of the reward model that judges what another one chooses, for best-of-n.",
     )
+    audit = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Id of a second cost model that watches what judges let pass, for the part audited-judges.",
+    )
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 
 

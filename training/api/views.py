@@ -73,7 +73,8 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         inputs["model"] = given["model"].strip()
     if "reference" in given:
         inputs["reference"] = _version(campaign, given, "reference").path
-    scorers = {name: _version(campaign, given, name).path for name in ("reward", "cost", "gold") if name in given}
+    names = ("reward", "cost", "gold", "audit")
+    scorers = {name: _version(campaign, given, name).path for name in names if name in given}
     if scorers:
         inputs["scorers"] = scorers
     parent = _version(campaign, given, "parent") if "parent" in given else None

@@ -96,6 +96,26 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """B sequences whose completions were so much better than expected."""
+
+    tokens: Tokens
+    advantage: Tensor  # (B,)
+    reference_logps: Tensor | None = None  # (B,) of the completions under the frozen reference
+
+    def __len__(self) -> int:
+        return len(self.advantage)
+
+    def to(self, device: torch.device) -> Outcomes:
+        reference = self.reference_logps
+        return Outcomes(
+            self.tokens.to(device),
+            self.advantage.to(device),
+            reference if reference is None else reference.to(device),
+        )
+
+
+@dataclass(frozen=True)
 class People:
     """U people with C pairs to know them by and Q pairs to be told right, of which each belongs to one person.
 
@@ -114,7 +134,7 @@ class People:
         return People(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
-Batch = Pairs | Demonstrations | Labelled | People
+Batch = Pairs | Demonstrations | Labelled | People | Outcomes
 
 
 @dataclass(frozen=True)

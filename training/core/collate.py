@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.core.batch import Batch, Demonstrations, Labelled, Pairs, People, Tokens
+from training.core.batch import Batch, Demonstrations, Labelled, Outcomes, Pairs, People, Tokens
 from training.core.judging import question
 from training.core.pictures import Pictures, batched
 from training.core.principles import asked
@@ -28,6 +28,7 @@ from training.core.records import (
     Demonstration,
     Judged,
     Message,
+    Outcome,
     Pair,
     Person,
     Rated,
@@ -247,7 +248,10 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, record: Record) -> Encoded:
         return [], openings, tuple(encode_completion(tokenizer, text) for _, text in shown), 1.0
     assert not isinstance(record, Criticised), "critiques are paired before they are encoded"
     texts = _texts(record) if isinstance(record, Pair) else (record.completion,)
-    value = record.strength if isinstance(record, Pair) else record.weight
+    if isinstance(record, Outcome):
+        value = record.reward
+    else:
+        value = record.strength if isinstance(record, Pair) else record.weight
     completions = tuple(encode_completion(tokenizer, text) for text in texts)
     return encode_prompt(tokenizer, record.prompt), (), completions, value
 
@@ -342,6 +346,17 @@ def collate_labelled(
     )
 
 
+def collate_outcomes(
+    examples: Sequence[Example], pad_id: int, reference: Tensor | None = None, names: Sequence[str] = ()
+) -> Outcomes:
+    """Return B completions with what they are worth; `reference` (B, 1) holds their log-probabilities under it."""
+    return Outcomes(
+        tokens=pad([(example.prompt, example.completions[0]) for example in examples], pad_id),
+        advantage=torch.tensor([example.value for example in examples], dtype=torch.float32),
+        reference_logps=None if reference is None else reference[:, 0],
+    )
+
+
 def collate_people(
     examples: Sequence[Example], pad_id: int, reference: Tensor | None = None, names: Sequence[str] = ()
 ) -> People:
@@ -375,4 +390,5 @@ COLLATE: dict[str, Collate] = {
     "ratings": collate_labelled,
     "principles": collate_labelled,
     "people": collate_people,
+    "outcomes": collate_outcomes,
 }

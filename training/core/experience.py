@@ -38,7 +38,9 @@ class Experience:
         tokenizer: PreTrainedTokenizerBase,
         scorers: dict[str, Scorer],
         *,
+        combine: Any,
         needs: frozenset[str],
+        references: str,
         n: int,
         temperature: float,
         max_new_tokens: int,
@@ -63,11 +65,10 @@ class Experience:
         self.bf16 = bf16
         self.pad_id = backbone.pad_id_of(tokenizer)
         self.stop = stop_ids(models.policy, tokenizer)
-        parts = job.recipe.parts_with(job.knobs)
-        self.combine = called(parts["combine"])
-        self.reads_all = parts["combine"].reads == "all"
+        self.combine = called(combine)
+        self.reads_all = combine.reads == "all"
         # Rewards of what the reference answers to each prompt, on disk: a resumed run has to go by the same.
-        self.references = PartFile(job.folder / "references.jsonl", rank=job.rank)
+        self.references = PartFile(job.folder / references, rank=job.rank)
 
     def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
@@ -174,9 +175,11 @@ class Experience:
         told = {
             f"score_{name}": float(column.mean()) for name, column in zip(scores.names, scores.values.T, strict=True)
         }
-        return replace(rollout, scores=scores, reward=reward - self.missing_end_penalty * cut).told(
-            reward=float(reward.mean()), unreadable=unreadable, **(told if len(scores.names) > 1 else {})
-        )
+        told |= {"reward": float(reward.mean()), "unreadable": float(unreadable.float().mean())}
+        if len(scores.names) == 1:
+            told.pop(f"score_{scores.names[0]}")
+        paid = reward - self.missing_end_penalty * cut
+        return replace(rollout, scores=scores, unreadable=unreadable, reward=paid).told(**told)
 
     def _reward(self, scores: Scores) -> Tensor:
         if self.reads_all:
@@ -185,8 +188,8 @@ class Experience:
         spread = None if scores.spread is None else scores.spread[:, first]
         return self.combine(Scores(scores.values[:, first], tuple(scores.names[i] for i in first), spread)).float()
 
-    def _scores(self, prompts: Sequence[Any], texts: Sequence[str]) -> tuple[Scores, float]:
-        """Return every scorer's columns of each answer, and the share of answers that could not be read."""
+    def _scores(self, prompts: Sequence[Any], texts: Sequence[str]) -> tuple[Scores, Tensor]:
+        """Return every scorer's columns of each answer, and which answers could not be read (B,)."""
         own = list(range(len(texts)))[self.job.rank :: self.job.world_size]
         names: list[str] = []
         columns: list[list[float | None]] = []
@@ -206,7 +209,7 @@ class Experience:
         for place, name in enumerate(names):
             known = table[~missing[:, place], place]
             table[missing[:, place], place] = known.max() if name == "cost" else known.min()
-        return Scores(table.to(self.job.device), tuple(names)), float(missing.any(1).float().mean())
+        return Scores(table.to(self.job.device), tuple(names)), missing.any(1).to(self.job.device)
 
     def _ask_reference(self, prompts: Sequence[Prompt]) -> None:
         """Have the reference answer the prompts it has not answered in this run yet, and keep the rewards."""

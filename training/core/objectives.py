@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from training.core.backbone import RewardModel
-from training.core.batch import Demonstrations, Labelled, LossOutput, Pairs, People
+from training.core.batch import Demonstrations, Labelled, LossOutput, Outcomes, Pairs, People
 from training.core.heads import POOLING, CritiqueHead, EnsembleHead, GaussianHead, LatentHead, on_sphere
 from training.core.losses.latent import divergence
 from training.core.masked import masked_mean
-from training.core.policy import completion_logits, pair_logps, token_logps
+from training.core.policy import completion_logits, logps, pair_logps, token_logps
 
 Loss = Callable[..., Tensor]
 # A model, a batch of the recipe's view, and the loss.
@@ -324,6 +324,26 @@ def pair_likelihoods(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_we
             "accuracy": _wins(chosen, rejected),
             "margin": (chosen - rejected).detach(),
             "chosen_logp": chosen.detach(),
+        },
+    )
+
+
+def leftover(model: nn.Module, batch: Outcomes, loss: Loss) -> LossOutput:
+    """Return the loss of the completions' log-probabilities, those under the reference, and their advantages, (B,).
+
+    What is not better than expected has none, where it is measured; it is not trained on. Its weight is kept, or a
+    measurement would have nothing to be a mean of where no held-out answer was better.
+    """
+    assert batch.reference_logps is not None
+    own = logps(model, batch.tokens)
+    return LossOutput(
+        loss=loss(own, batch.reference_logps, batch.advantage.clamp(min=0)),
+        weight=torch.ones_like(own),
+        metrics={
+            "advantage": batch.advantage,
+            # As it is, not clipped: far from 0 the ratio says nothing any more.
+            "logratio": (own - batch.reference_logps).detach(),
+            "chosen_logp": own.detach(),
         },
     )
 

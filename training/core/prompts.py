@@ -20,6 +20,7 @@ class Prompt:
     id: str
     messages: list[Message]
     ids: list[int]
+    domain: str = ""
     fresh: bool = True  # whether no earlier gate was decided on it
 
 
@@ -62,6 +63,7 @@ def _prompt(line: str, tokenizer: PreTrainedTokenizerBase) -> Prompt:
         id=str(row.get("id") or prompt_hash(messages)),
         messages=messages,
         ids=encode_prompt(tokenizer, messages),
+        domain=str(row.get("domain") or ""),
         fresh=bool(row.get("fresh", True)),
     )
 

@@ -168,7 +168,18 @@ class Person:
         return [{"role": "user", "content": self.annotator}]
 
 
-Record = Pair | Demonstration | Rated | Judged | Person | Criticised
+@dataclass(frozen=True)
+class Outcome:
+    """A completion with one number for how good it is."""
+
+    prompt: list[Message]
+    completion: str
+    reward: float
+    audit: bool = False
+    domain: str = ""
+
+
+Record = Pair | Demonstration | Rated | Judged | Person | Criticised | Outcome
 
 
 @dataclass
@@ -415,6 +426,19 @@ def parse_rated(row: dict[str, Any]) -> Rated:
     )
 
 
+def parse_outcome(row: dict[str, Any]) -> Outcome:
+    """Return the record of a row of the view `outcomes`."""
+    if row.get("reward") is None:
+        raise Refused("unlabelled")
+    return Outcome(
+        prompt=messages_of(row.get("prompt")),
+        completion=completion_of(row.get("completion")),
+        reward=_finite(row["reward"]),
+        audit=bool(row.get("audit")),
+        domain=str(row.get("domain") or ""),
+    )
+
+
 def parse_judged(row: dict[str, Any]) -> Judged:
     """Return the record of a row of the view `principles`; what is partly so or does not apply is no label."""
     principle = row.get("statement") or row.get("principle")
@@ -497,6 +521,7 @@ PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
     "principles": parse_judged,
     "people": parse_person,
     "critiques": parse_criticised,
+    "outcomes": parse_outcome,
 }
 
 

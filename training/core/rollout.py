@@ -37,11 +37,20 @@ class Rollout:
     values: Tensor | None = None  # (B, T) at t: what the critic expects before token t is written
     scores: Scores | None = None  # (B, K)
     reference_rewards: Tensor | None = None  # (B, R) rewards of what the reference answers to the same prompt
+    unreadable: Tensor | None = None  # (B,) whether a scorer could not read it, and it got that scorer's worst
     reward: Tensor | None = None  # (B,)
+    passes: Tensor | None = None  # (B,) whether every judge lets it pass
+    merit: Tensor | None = None  # (B,) the reward before judges took any away
+    rival: Tokens | None = None  # one completion a row that this row's is to be preferred to
+    rival_reference_logps: Tensor | None = None  # (B, T)
     token_reward: Tensor | None = None  # (B, T)
     segments: Tensor | None = None  # (B, T) number of the macro action each token belongs to, -1 outside
     advantages: Tensor | None = None  # (B, T)
     returns: Tensor | None = None  # (B, T) what the critic should have said
+    kl_weight: Tensor | None = None  # (B,) weight of KL(π ‖ π_ref) in the loss, one number for all
+    step_scale: Tensor | None = None  # (B,) by how much the policy's own step is shortened, one number for all
+    task: Tensor | None = None  # (B,) which task of the run it belongs to, where there are several
+    weight: Tensor | None = None  # (B,) how much it counts in its step, where there are several tasks
     metrics: dict[str, float] = field(default_factory=dict)  # figures of the stages, for the run's chart
 
     def __len__(self) -> int:
@@ -68,6 +77,8 @@ class Rollout:
             elif isinstance(value, tuple):
                 found[f.name] = tuple(value[i] for i in places)
         found["tokens"] = self.tokens.rows(places)
+        if self.rival is not None:
+            found["rival"] = self.rival.rows(places)
         if self.scores is not None:
             spread = None if self.scores.spread is None else self.scores.spread[index]
             found["scores"] = Scores(self.scores.values[index], self.scores.names, spread)

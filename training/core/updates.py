@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import huber_loss
 
-from training.core.batch import LossOutput
+from training.core.batch import LossOutput, Tokens
+from training.core.losses.dpo import dpo
 from training.core.masked import masked_mean, masked_sum
 from training.core.policy import completion_logits, token_logps
 from training.core.rollout import Models, Rollout
@@ -28,6 +30,37 @@ def ppo(models: Models, rollout: Rollout, *, clip: float, value_clip: float, val
     errors = 0.5 * torch.maximum((values - rollout.returns) ** 2, (held - rollout.returns) ** 2)
     metrics["value_loss"] = masked_mean(errors, rollout.mask).detach()
     return _of_tokens(rollout, policy + value_weight * errors, metrics)
+
+
+def braked(models: Models, rollout: Rollout, *, clip: float, value_weight: float, entropy_weight: float) -> LossOutput:
+    """PPO whose step the slot `kl` scales, and a KL that it weighs in the loss. SAFE, arXiv:2602.04651; `stages.brake`.
+
+    s · min(ρ A, clip(ρ) A) as in `ppo`, + κ · KL(π ‖ π_ref) over the whole vocabulary, so that the brake has a gradient
+    that no draw of tokens makes noisy, - w · H, + the mean of the Huber losses (δ = ½) of the value as it is and as
+    it is clipped to ±0.2 about the old one. All are means over tokens.
+    """
+    assert models.critic is not None and rollout.values is not None and rollout.returns is not None
+    assert rollout.advantages is not None and rollout.kl_weight is not None and rollout.step_scale is not None
+    own = (completion_logits(models.policy, rollout.tokens) / models.temperature).log_softmax(-1)  # (N, V)
+    with torch.no_grad(), models.at_reference() as reference:
+        before = (completion_logits(reference, rollout.tokens) / models.temperature).log_softmax(-1)
+    targets = rollout.tokens.input_ids[rollout.mask].unsqueeze(-1)
+    logps = _spread(rollout, own.gather(-1, targets).squeeze(-1))
+    divergence = _spread(rollout, (own.exp() * (own - before)).sum(-1))
+    entropy = _spread(rollout, -(own.exp() * own).sum(-1))
+    policy, metrics = _clipped_at(logps, rollout, clip=clip)
+    values = models.critic(rollout.tokens)
+    held = rollout.values + (values - rollout.values).clamp(-0.2, 0.2)
+    errors = (_huber(values, rollout.returns) + _huber(held, rollout.returns)) / 2
+    metrics["value_loss"] = masked_mean(errors, rollout.mask).detach()
+    metrics["kl_to_reference"] = masked_mean(divergence, rollout.mask).detach()
+    scale, weight = rollout.step_scale.unsqueeze(1), rollout.kl_weight.unsqueeze(1)
+    losses = scale * policy + weight * divergence - entropy_weight * entropy + value_weight * errors
+    return _of_tokens(rollout, losses, metrics)
+
+
+def _huber(values: Tensor, returns: Tensor) -> Tensor:
+    return huber_loss(values, returns, reduction="none", delta=0.5)
 
 
 def clipped(models: Models, rollout: Rollout, *, clip: float, kl_weight: float, kl_estimate: str) -> LossOutput:
@@ -55,6 +88,28 @@ def reinforce(models: Models, rollout: Rollout) -> LossOutput:
     return LossOutput(loss=loss, weight=torch.ones_like(loss), metrics={"policy_loss": loss.detach()})
 
 
+def paired(models: Models, rollout: Rollout, *, pair_beta: float, imitation_weight: float) -> LossOutput:
+    """-log σ(β (h⁺ - h⁻)) - λ / |y⁺| · log π(y⁺), h = log π / π_ref. CODPO, arXiv:2409.20370, eq. 14.
+
+    y⁺ is the row's completion and y⁻ its rival. The second term holds the likelihood of what is preferred, which DPO
+    alone lets fall as long as that of the rival falls faster.
+    """
+    assert rollout.rival is not None and rollout.rival_reference_logps is not None
+    assert rollout.reference_logps is not None
+    both = Tokens(
+        torch.cat([rollout.tokens.input_ids, rollout.rival.input_ids]),
+        torch.cat([rollout.tokens.attention_mask, rollout.rival.attention_mask]),
+        torch.cat([rollout.mask, rollout.rival.completion_mask]),
+    )
+    own = token_logps(models.policy, both, temperature=models.temperature)
+    before = torch.cat([rollout.reference_logps, rollout.rival_reference_logps])
+    better, worse = masked_sum(own - before, both.completion_mask).chunk(2)
+    imitated = masked_mean(own.chunk(2)[0], rollout.mask)
+    loss = dpo(better, worse, beta=pair_beta, label_smoothing=0.0) - imitation_weight * imitated
+    metrics = {"margin": (better - worse).detach(), "chosen_logratio": better.detach()}
+    return LossOutput(loss=loss, weight=torch.ones_like(loss), metrics=metrics)
+
+
 def imitate(models: Models, rollout: Rollout, *, prior_weight: float) -> LossOutput:
     """-log π(y|x) per token + β · KL(π_0 ‖ π), over the whole vocabulary. SuperHF, arXiv:2310.16763, eq. 2.
 
@@ -77,8 +132,12 @@ def imitate(models: Models, rollout: Rollout, *, prior_weight: float) -> LossOut
 
 def _clipped(models: Models, rollout: Rollout, *, clip: float) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the clipped loss of each token (B, T), and what there is to tell."""
+    return _clipped_at(token_logps(models.policy, rollout.tokens, temperature=models.temperature), rollout, clip=clip)
+
+
+def _clipped_at(logps: Tensor, rollout: Rollout, *, clip: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the same for log-probabilities (B, T) that are there already."""
     assert rollout.advantages is not None
-    logps = token_logps(models.policy, rollout.tokens, temperature=models.temperature)
     ratio = (logps - rollout.logps).masked_fill(~rollout.mask, 0.0).exp()
     advantages = rollout.advantages.detach()
     loss = -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)

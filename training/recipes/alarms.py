@@ -51,4 +51,19 @@ def alarms(lines: Sequence[dict[str, Any]]) -> list[str]:
             f"The mean cost is {above:.2g} above its limit. Give it more iterations, or raise multiplier_rate or "
             "proportional; a limit may also be out of this policy's reach."
         )
+    broken, audited, unused = late("violations"), late("violations_audit"), late("prompts_unused")
+    if broken is not None and broken > 0.2:
+        said.append(
+            f"{broken:.0%} of the answers break a rule. Give it more iterations or samples_per_prompt; or the policy "
+            "knows no answer that keeps all rules: teach it some by supervised fine-tuning first."
+        )
+    if broken is not None and audited is not None and audited > broken + 0.05:
+        said.append(
+            f"By the audit {audited:.0%} of the answers break a rule, and by the judges {broken:.0%}. The policy has "
+            "found what the judges miss: look at such answers, and train the judges on them."
+        )
+    if unused is not None and unused > 0.5:
+        said.append(
+            f"{unused:.0%} of the prompts had no answer to learn from. Raise samples_per_prompt, or loosen the rules."
+        )
     return said

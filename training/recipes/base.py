@@ -181,8 +181,15 @@ class Recipe:
         return tuple(dict.fromkeys(sorted(named, key=lambda name: name != "reward")))
 
     def fill(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return all knobs, `values` checked and the rest by default; RecipeError names every one that does not fit."""
-        return fill(self.title, self.knobs(), values)
+        """Return all knobs, `values` checked and the rest by default; RecipeError names every one that does not fit.
+
+        A part whose knobs have a grammar of their own has a method `check` that reads them.
+        """
+        filled = fill(self.title, self.knobs(), values)
+        for p in self.parts:
+            if hasattr(p, "check"):
+                p.check(filled)
+        return filled
 
     def to_json(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what a run stores: name, version and every knob's value."""

@@ -70,6 +70,39 @@ class Intuition:
     mix: float = knob(0.2, "share of the model's own guess in what it reads", low=0.0, high=1.0)
 
 
+@part("objective", "leftover", target="training.core.objectives:leftover")
+class Leftover:
+    """Log-probabilities of completions that were better than expected, and by how much. arXiv:2305.14718."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reference",)
+
+
+@part("baseline", "prompt-value", target="training.core.leftover:prompt_value")
+class PromptValue:
+    """How good an answer to a prompt is expected to be, from its prompt alone. A-LoL, arXiv:2305.14718."""
+
+    reward_as: str = knob(
+        "as_is",
+        "rewards between 0 and 1 as they are, or those of a reward model through a sigmoid",
+        choices=("as_is", "sigmoid"),
+    )
+    value_rate: float = knob(1e-3, "learning rate of what is expected", low=0.0, high=1.0, advanced=True)
+    value_epochs: int = knob(10, "times the held-out answers are gone through for it", low=1, high=1000, advanced=True)
+    priority: bool = knob(True, "draw answers in proportion to how much better they were than expected")
+
+
+@part("loss", "a-lol", target="training.core.losses.a_lol:a_lol")
+class ALoL:
+    """Policy gradient on answers that are there, each one action. A-LoL, arXiv:2305.14718, eq. 4."""
+
+    importance: str = knob(
+        "sequence",
+        "weigh by how much likelier the policy now is to say it than the start was, or not at all",
+        choices=("sequence", "none"),
+    )
+    ratio_clip: float = knob(0.9, "how far that weight may go from 1", low=0.0, high=10.0)
+
+
 @part("objective", "imitation", target="training.core.objectives:imitation")
 class Imitation:
     """Log-probabilities of a completion's tokens. arXiv:2203.02155."""

@@ -10,24 +10,34 @@ from training.recipes.slots import check_slots
 from training.recipes.stages import (
     GAE,
     AdaptiveKL,
+    BatchMean,
     Best,
     BestAndRandom,
+    BestPassing,
+    Braked,
+    Budget,
     Clipped,
     FixedKL,
     GroupNorm,
     GroupNormEach,
     Imitate,
     Improve,
+    JudgedPairs,
     Lagrangian,
     LeaveOneOut,
     Ngram,
     Normalised,
+    Paired,
     Pessimistic,
     PIDLagrangian,
+    PlainReward,
     PPOUpdate,
+    PredictiveKL,
     Preference,
     Reinforce,
+    Rules,
 )
+from training.recipes.tasks import TaskMix
 
 
 def _recipe(name: str, title: str, summary: str, *parts: Any, source: str) -> Recipe:
@@ -176,6 +186,19 @@ HC_RLHF = _recipe(
     source="arXiv:2506.08266",
 )
 
+PPO_PREDICTIVE = _recipe(
+    "ppo-predictive",
+    "PPO with a predictive brake",
+    "As PPO, free up to a distance from the start; beyond it a brake pulls, harder where answers stop varying.",
+    First(),
+    Preference(),
+    PredictiveKL(),
+    GAE(whiten=False),  # the brake is weighed against rewards between 0 and 1; in units of their spread they outgrow it
+    Braked(),
+    Improve(critic_heads="double"),
+    source="arXiv:2602.04651",
+)
+
 RLOO = _recipe(
     "rloo",
     "REINFORCE, leave one out",
@@ -219,4 +242,58 @@ SUPERHF = _recipe(
     Imitate(),
     Improve(samples_per_prompt=16),
     source="arXiv:2310.16763",
+)
+
+# The three compare with four answers of the reference and not with one, as the paper does: where that one breaks a rule
+# and is overpaid, it leaves next to nothing for those that keep it (card 16).
+CRPG = _recipe(
+    "cgpo-crpg",
+    "Policy gradient under judges",
+    "Climbs a reward that only answers have which pass all judges and stay near the start; no weight to be found.",
+    First(),
+    Preference(),
+    Rules(),
+    Budget(),
+    BatchMean(),
+    Reinforce(),
+    Improve(),
+    source="arXiv:2409.20370",
+)
+
+CODPO = _recipe(
+    "cgpo-codpo",
+    "Preferences under judges",
+    "Prefers the best of its own answers that pass all judges to the worst that fail.",
+    First(),
+    Preference(),
+    Rules(),
+    JudgedPairs(),
+    Paired(),
+    Improve(samples_per_prompt=8),
+    source="arXiv:2409.20370",
+)
+
+CRRAFT = _recipe(
+    "cgpo-crraft",
+    "Imitation under judges",
+    "Imitates the best of its own answers that pass all judges and stay near the start, as much as they are worth.",
+    First(),
+    Preference(),
+    Rules(),
+    BestPassing(),
+    PlainReward(),
+    Reinforce(),
+    Improve(samples_per_prompt=8),
+    source="arXiv:2409.20370",
+)
+
+TASK_MIX = Recipe(
+    "task-mix",
+    title="Several tasks at once",
+    summary="Teaches each kind of prompt by a recipe, judges and a reward of its own, all in one policy.",
+    kind="fit",
+    view="prompts",
+    makes="policy",
+    parts=(TaskMix(), Improve()),
+    source="arXiv:2409.20370",
 )

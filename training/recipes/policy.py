@@ -12,14 +12,17 @@ from training.recipes.losses import (
 )
 from training.recipes.losses import (
     NLL,
+    ALoL,
     Imitation,
     Intuition,
+    Leftover,
     MarginDPO,
     Modes,
     PairGaps,
     PairLikelihoods,
     PairLogratios,
     PairMargins,
+    PromptValue,
     Refuel,
 )
 from training.recipes.offline import Fit
@@ -88,6 +91,17 @@ REFUEL = Recipe(
     makes="policy",
     parts=(PairGaps(), Refuel(), Fit(learning_rate=1e-6)),
     source="arXiv:2410.04612",
+)
+
+A_LOL = Recipe(
+    "a-lol",
+    title="Learning from what was better than expected",
+    summary="Learns from rated answers whoever wrote them, by how much each was better than its prompt let expect.",
+    kind="fit",
+    view="outcomes",
+    makes="policy",
+    parts=(PromptValue(), Leftover(), ALoL(), Fit(learning_rate=1e-5, eval_share=0.2)),
+    source="arXiv:2305.14718",
 )
 
 IFT = Recipe(

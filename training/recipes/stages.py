@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import Any, ClassVar
 
-from training.recipes.base import knob, part
+from training.recipes.base import RecipeError, knob, part
+
+
+def check_expressions(values: dict[str, Any]) -> None:
+    """RecipeError where a judge's regular expression cannot be read, by knob."""
+    errors = {}
+    for name in ("must_match", "must_not_match"):
+        try:
+            re.compile(values[name])
+        except re.error as error:
+            errors[name] = [f"This is no regular expression: {error}. Write it as in Python."]
+    if errors:
+        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
 
 
 class Stage:
@@ -19,6 +32,7 @@ class Preference(Stage):
     """The chance of being preferred to what the reference answers (PAR). arXiv:2502.18770."""
 
     needs: ClassVar[tuple[str, ...]] = ("reward", "reference_rewards")
+    gives: ClassVar[tuple[str, ...]] = ("reward", "calibrated")  # between 0 and 1
     reward_scale: float = knob(1.0, "how steep the reward is around the reference's answers", low=0.0)
 
 
@@ -88,6 +102,53 @@ class Pessimistic(Stage):
     cost_window: int = knob(256, "answers whose costs are held against the limit", low=2)
 
 
+@part("constrain", "rules", target="training.core.stages.judges:rules")
+class Rules(Stage):
+    """No reward for an answer that breaks a rule about its words. CGPO, arXiv:2409.20370, eq. 8."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "calibrated")
+    gives: ClassVar[tuple[str, ...]] = ("reward", "passes")
+    min_words: int = knob(1, "fewest words an answer may have", low=0)
+    max_words: int = knob(0, "most words an answer may have; 0 is no limit", low=0)
+    must_match: str = knob("", "regular expression that has to be found in an answer; empty: none")
+    must_not_match: str = knob("", "regular expression that must not be found in an answer; empty: none")
+    refusals: str = knob(
+        "pass", "whether an answer may, must or must not refuse", choices=("pass", "wanted", "unwanted")
+    )
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where an expression cannot be read."""
+        check_expressions(values)
+
+
+@part("constrain", "judges", target="training.core.stages.judges:judges")
+class Judges(Stage):
+    """No reward for an answer that breaks a rule or costs too much, by a cost model. CGPO, arXiv:2409.20370, eq. 8."""
+
+    scorers: ClassVar[tuple[str, ...]] = ("cost",)
+    needs: ClassVar[tuple[str, ...]] = ("reward", "calibrated", "scores")
+    gives: ClassVar[tuple[str, ...]] = ("reward", "passes")
+    judged_cost: float = knob(0.0, "highest cost of an answer that passes; 0 is the border of safe")
+    min_words: int = knob(1, "fewest words an answer may have", low=0)
+    max_words: int = knob(0, "most words an answer may have; 0 is no limit", low=0)
+    must_match: str = knob("", "regular expression that has to be found in an answer; empty: none")
+    must_not_match: str = knob("", "regular expression that must not be found in an answer; empty: none")
+    refusals: str = knob(
+        "pass", "whether an answer may, must or must not refuse", choices=("pass", "wanted", "unwanted")
+    )
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where an expression cannot be read."""
+        check_expressions(values)
+
+
+@part("constrain", "audited-judges", target="training.core.stages.judges:audited")
+class AuditedJudges(Judges):
+    """As judges, with a second cost model that only watches what they let pass. CGPO, arXiv:2409.20370."""
+
+    scorers: ClassVar[tuple[str, ...]] = ("cost", "audit")
+
+
 @part("filter", "best", target="training.core.stages.filter:best")
 class Best(Stage):
     """The best answer to each prompt. arXiv:2304.06767."""
@@ -103,6 +164,24 @@ class BestAndRandom(Stage):
 @part("filter", "best-and-worst", target="training.core.stages.filter:best_and_worst")
 class BestAndWorst(Stage):
     """The best answer to each prompt and the worst. PF-PPO, arXiv:2409.06957."""
+
+
+@part("filter", "best-passing", target="training.core.stages.filter:best_passing")
+class BestPassing(Stage):
+    """The best answer to each prompt that passes all judges, near the reference. CRRAFT, arXiv:2409.20370."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "passes", "reference_logps")
+    leaves: ClassVar[int] = 1
+    kl_at_most: float = knob(20.0, "nats by which an answer may be likelier than under the reference", low=0.0001)
+
+
+@part("filter", "judged-pairs", target="training.core.stages.filter:judged_pairs")
+class JudgedPairs(Stage):
+    """The best answer that passes all judges, held against the worst that fails. CODPO, arXiv:2409.20370."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "passes", "reference_logps")
+    gives: ClassVar[tuple[str, ...]] = ("reward", "rival")
+    leaves: ClassVar[int] = 1
 
 
 @part("kl", "fixed", target="training.core.stages.kl:fixed")
@@ -123,6 +202,28 @@ class AdaptiveKL(Stage):
     kl: float = knob(0.05, "reward that one nat away from the reference costs at first", low=0.0001)
     kl_target: float = knob(6.0, "nats a completion that the policy is to be away from the reference", low=0.0001)
     kl_horizon: int = knob(10_000, "answers in which the price may change by a fifth", low=1)
+
+
+@part("kl", "budget", target="training.core.stages.kl:budget")
+class Budget(Stage):
+    """A reward that shrinks to nothing as an answer comes to so many nats from the reference. arXiv:2409.20370."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "calibrated", "reference_logps")
+    gives: ClassVar[tuple[str, ...]] = ("token_reward",)
+    kl_budget: float = knob(20.0, "nats of an answer from the reference at which it is worth nothing", low=0.0001)
+
+
+@part("kl", "predictive", target="training.core.stages.brake:Predictive")
+class PredictiveKL(Stage):
+    """A brake in the loss beyond a distance that follows reward and entropy. arXiv:2602.04651."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reward", "calibrated", "reference_logps")
+    gives: ClassVar[tuple[str, ...]] = ("token_reward", "kl_weight")
+    threshold: float = knob(0.3, "nats a token from the reference beyond which it brakes", low=0.0)
+    threshold_low: float = knob(0.1, "lowest that this may become while the reward falls", low=0.0, advanced=True)
+    threshold_high: float = knob(0.6, "highest that this may become while the reward rises", low=0.0, advanced=True)
+    penalty: float = knob(0.1, "how hard it brakes, for each nat beyond", low=0.0)
+    preview: float = knob(0.5, "nats a token to be expected soon, beyond which steps are shortened", low=0.0001)
 
 
 class Segment(Stage):
@@ -198,6 +299,11 @@ class BatchMean(Advantage):
     """Against the mean of all answers of the step. CGPO, arXiv:2409.20370, eq. 12."""
 
 
+@part("advantage", "plain", target="training.core.stages.advantage:plain")
+class PlainReward(Advantage):
+    """The reward itself, against nothing. CRRAFT, arXiv:2409.20370, eq. 18."""
+
+
 class Update(Stage):
     """What the parts of this slot read."""
 
@@ -213,6 +319,16 @@ class PPOUpdate(Update):
     clip: float = knob(0.2, "how far a token's probability may change in one step, as a share", low=0.0, high=1.0)
     value_clip: float = knob(0.2, "how far the critic may change its mind in one step", low=0.0, advanced=True)
     value_weight: float = knob(0.5, "weight of the critic's loss", low=0.0, advanced=True)
+
+
+@part("update", "braked", target="training.core.updates:braked")
+class Braked(Update):
+    """PPO with the divergence in its loss, as a brake weighs it, and a price on lost entropy. arXiv:2602.04651."""
+
+    needs: ClassVar[tuple[str, ...]] = ("advantages", "returns", "values", "kl_weight", "reference")
+    clip: float = knob(0.2, "how far a token's probability may change in one step, as a share", low=0.0, high=1.0)
+    value_weight: float = knob(0.5, "weight of the critic's loss", low=0.0, advanced=True)
+    entropy_weight: float = knob(0.01, "reward for each nat of entropy a token", low=0.0)
 
 
 @part("update", "clipped", target="training.core.updates:clipped")
@@ -232,6 +348,15 @@ class Clipped(Update):
 @part("update", "reinforce", target="training.core.updates:reinforce")
 class Reinforce(Update):
     """The policy gradient with the answer as one action. arXiv:2402.14740."""
+
+
+@part("update", "paired", target="training.core.updates:paired")
+class Paired(Update):
+    """Makes an answer likelier than its rival, and likely by itself. CODPO, arXiv:2409.20370, eq. 14."""
+
+    needs: ClassVar[tuple[str, ...]] = ("rival", "reference_logps")
+    pair_beta: float = knob(0.1, "how far from the reference a pair may pull; lower goes further", low=0.0001)
+    imitation_weight: float = knob(1.0, "weight of writing the better answer beside preferring it", low=0.0)
 
 
 @part("update", "imitate", target="training.core.updates:imitate")
@@ -258,6 +383,15 @@ class Improve:
     learning_rate: float = knob(1e-6, "highest learning rate of the policy", low=0.0, high=1.0)
     critic_learning_rate: float = knob(1e-5, "highest learning rate of the critic", low=0.0, high=1.0)
     critic_warmup: int = knob(0, "iterations in which only the critic learns", low=0)
+    critic_heads: str = knob(
+        "single",
+        "one head of the critic, or the soft minimum of two, which expects too much less often",
+        choices=("single", "double"),
+        advanced=True,
+    )
+    critic_softness: float = knob(
+        0.3, "how soft the minimum of two heads is; towards 0 it is the lower of them", low=0.001, advanced=True
+    )
     lora_rank: int = knob(0, "rank of a LoRA adapter; 0 trains all weights", low=0, high=1024)
     missing_end_penalty: float = knob(0.0, "reward taken from an answer that did not come to an end", low=0.0)
     reference_answers: int = knob(4, "answers of the reference a prompt, where a shape compares with them", low=1)

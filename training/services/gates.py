@@ -135,11 +135,8 @@ def reason(report: GateReport) -> Told:
     return sum(failed or counted, Told())
 
 
-def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
-    """Return the share of pairs in which people prefer the candidate; the unit is the pair, a tie counts one half.
-
-    A pair judged by several people counts once, with the mean of what they said.
-    """
+def shares_of_candidate(round: Round) -> dict[int, list[float]]:
+    """Return for each pair of the gate, by task, what people said: 1 for the candidate, 0 against it, a tie 0.5."""
     shares: dict[int, list[float]] = defaultdict(list)
     judged = Feedback.objects.current().filter(task__campaign=round.loop.campaign_id, task__batch=batch(round))
     for feedback in judged.select_related("task"):
@@ -147,6 +144,15 @@ def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
         # A positive value favours canonical completion 0.
         for_candidate = value if feedback.task.meta["candidate"] == 0 else -value
         shares[feedback.task_id].append(0.5 if for_candidate == 0 else float(for_candidate > 0))
+    return shares
+
+
+def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
+    """Return the share of pairs in which people prefer the candidate; the unit is the pair, a tie counts one half.
+
+    A pair judged by several people counts once, with the mean of what they said.
+    """
+    shares = shares_of_candidate(round)
     unasked = [settled(row) for row in drawn(round=round, run=run, settings=settings)]
     clear = [share for share in unasked if share is not None]
     wins = sum(sum(values) / len(values) for values in shares.values()) + sum(clear)

@@ -114,6 +114,11 @@ def batch_mean(rollout: Rollout) -> Rollout:
     return _of_completions(rollout, reward - reward.mean())
 
 
+def plain(rollout: Rollout) -> Rollout:
+    """A_i = r_i, without a baseline: imitation that weighs as much as the reward. CRRAFT, arXiv:2409.20370, eq. 18."""
+    return _of_completions(rollout, _whole_reward(rollout))
+
+
 def _whole_reward(rollout: Rollout) -> Tensor:
     assert rollout.token_reward is not None
     return masked_sum(rollout.token_reward, rollout.mask)

@@ -55,6 +55,18 @@ class Adaptive:
         self.coefficient = state["coefficient"]
 
 
+def budget(rollout: Rollout, *, kl_budget: float) -> Rollout:
+    """r ← max{1 - log(π / π_ref) / KL_max, 0} · r, on the last token. CGPO, arXiv:2409.20370, eq. 11.
+
+    The log-ratio is that of the whole completion. It multiplies where `fixed` subtracts, so an answer that is KL_max
+    nats likelier than under the reference is worth nothing, whatever its reward; the share of such is `budget_spent`.
+    It asks for rewards that are never below 0: a negative one would rise with the distance.
+    """
+    assert rollout.reward is not None
+    left = (1 - masked_sum(k1(rollout), rollout.mask) / kl_budget).clamp(min=0)
+    return terminal(replace(rollout, reward=left * rollout.reward)).told(budget_spent=float((left == 0).float().mean()))
+
+
 def k1(rollout: Rollout) -> Tensor:
     """Return log π - log π_ref of each token, (B, T)."""
     assert rollout.reference_logps is not None

@@ -52,6 +52,7 @@ class Rows:
     train: list[int]
     held: list[int]
     tally: Tally
+    drawn: list[int] | None = None  # the rows of all epochs, where they are not those of `train` once in each
 
     def counts(self) -> dict[str, int]:
         return dict(self.tally.counts) | {"trained_on": len(self.train), "held_out": len(self.held)}
@@ -122,9 +123,15 @@ def fit(
             tokenizer.chat_template = pictures.processor.chat_template
     rows = prepare(job, tokenizer, pictures=pictures, max_length=max_length, eval_share=eval_share)
     pad_id = backbone.pad_id_of(tokenizer)
-    lengths = [rows.examples[i].length for i in rows.train]
-    planned = plan(lengths, batch_size=batch_size, epochs=epochs, max_steps=max_steps, seed=spec.seed)
-    batches = [[rows.train[i] for i in batch] for batch in planned]
+    leftover: dict[str, float] = {}
+    if "baseline" in parts:
+        rows, leftover, said = called(parts["baseline"])(job, model, rows, pad_id, epochs)
+        notes += said
+    each = rows.train if rows.drawn is None else rows.drawn
+    lengths = [rows.examples[i].length for i in each]
+    times = epochs if rows.drawn is None else 1
+    planned = plan(lengths, batch_size=batch_size, epochs=times, max_steps=max_steps, seed=spec.seed)
+    batches = [[each[i] for i in batch] for batch in planned]
     reference = None
     if "reference" in parts["objective"].needs:
         wanted = sorted({i for batch in batches for i in batch} | set(rows.held))
@@ -178,7 +185,7 @@ def fit(
         save_model(job, model, tokenizer, pictures)
     distributed.wait(job)
     steps = tail_means(job.folder) | {"steps": learner.progress.step}
-    return RunResult(model="model", metrics=steps | figures, counts=rows.counts(), notes=learner.notes)
+    return RunResult(model="model", metrics=steps | leftover | figures, counts=rows.counts(), notes=learner.notes)
 
 
 def named(target: str) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -19,10 +19,10 @@ from torch import nn
 
 from training.core import backbone, distributed
 from training.core.batch import LossOutput
-from training.core.critic import Critic
+from training.core.critic import Critic, DoubleCritic
 from training.core.experience import Experience
-from training.core.health import figures
 from training.core.job import Job, RunError, Stopped
+from training.core.mixture import MixedUpdate, figures_of, joined, shared_out, tasks_in
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash
 from training.core.rollout import Models, Rollout
@@ -44,8 +44,9 @@ from training.core.trainers.state import (
 )
 from training.core.trainers.state import trainable as trainable_of
 from training.recipes.alarms import alarms
-from training.recipes.slots import AFTER_COMBINING, check_slots
+from training.recipes.slots import AFTER_COMBINING
 from training.recipes.spec import RunResult
+from training.recipes.tasks import OTHERS
 
 HELD_OUT_AT_MOST = 256  # prompts that the policy before and after is measured on
 
@@ -75,6 +76,8 @@ def improve(
     learning_rate: float,
     critic_learning_rate: float,
     critic_warmup: int,
+    critic_heads: str,
+    critic_softness: float,
     lora_rank: int,
     missing_end_penalty: float,
     reference_answers: int,
@@ -92,8 +95,8 @@ def improve(
     Goes on from the newest checkpoint if there is one; raises `Stopped` after a checkpoint when asked to stop.
     """
     spec = job.spec
-    parts = job.recipe.parts_with(job.knobs)
-    needs = check_slots(parts)
+    tasks = tasks_in(job, samples_per_prompt=samples_per_prompt)
+    needs = frozenset[str]().union(*(task.needs for task in tasks))
     if spec.data is None:
         raise RunError(f"The recipe {job.recipe.name} needs a file of prompts as its data.")
     if not spec.scorers:
@@ -102,7 +105,9 @@ def improve(
     trust = spec.trust_remote_code
     policy, tokenizer = backbone.start_policy(spec.model, lora_rank=lora_rank, trust_remote_code=trust)
     policy.to(job.device)  # type: ignore[arg-type]
-    critic = _critic(job, lora_rank=lora_rank) if "values" in needs else None
+    critic = None
+    if "values" in needs:
+        critic = _critic(job, lora_rank=lora_rank, heads=critic_heads, softness=critic_softness)
     models = Models(policy, critic=critic, reference=_reference(job, needs, lora_rank), temperature=temperature)
     distributed.share_start(job, trainable_of(models).values())
 
@@ -113,24 +118,41 @@ def improve(
     usable = [prompt for prompt, out in zip(prompts, apart, strict=True) if not out]
     if not usable:
         raise RunError("All prompts are held out to measure on. Give more prompts, or set eval_share to 0.")
-    # "reward" is the one that is climbed where several score: it comes first.
-    paths = dict(sorted(spec.scorers.items(), key=lambda item: (item[0] != "reward", item[0])))
-    experience = Experience(
-        job,
-        models,
-        tokenizer,
-        load_scorers(paths, device=job.device, trust_remote_code=trust),
-        needs=needs,
-        n=samples_per_prompt,
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-        rows_at_once=rows_at_once,
-        micro_batch=micro_batch,
-        missing_end_penalty=missing_end_penalty,
-        reference_answers=reference_answers,
-        bf16=bf16,
-    )
-    stages = {slot: made(parts[slot]) for slot in AFTER_COMBINING if slot in parts}
+    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
+    experiences = {
+        task.name: Experience(
+            job,
+            models,
+            tokenizer,
+            {name: scorers[name] for name in task.scorers},
+            combine=task.parts["combine"],
+            needs=task.needs,
+            references=f"references{number or ''}.jsonl",
+            n=task.samples,
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            rows_at_once=rows_at_once,
+            micro_batch=micro_batch,
+            missing_end_penalty=missing_end_penalty,
+            reference_answers=reference_answers,
+            bf16=bf16,
+        )
+        for number, task in enumerate(tasks)
+    }
+    usable = [prompt for some in shared_out(tasks, usable).values() for prompt in some]
+    if not usable:
+        raise RunError(f"No prompt is of the domain of a task. Name the prompts' domains, or add a task {OTHERS}.")
+    stages = {
+        task.name: {slot: made(task.parts[slot]) for slot in AFTER_COMBINING if slot in task.parts} for task in tasks
+    }
+    remembering = {
+        f"{name}/{slot}" if name else slot: stage
+        for name, of_task in stages.items()
+        for slot, stage in of_task.items()
+        if hasattr(stage, "state_dict")
+    }
+    updates = [called(task.parts["update"]) for task in tasks]
+    update: Callable[..., Any] = updates[0] if "" in experiences else MixedUpdate(updates)
     groups = [{"params": list(trainable_of(policy).values())}]
     if critic is not None:
         groups.append({"params": list(trainable_of(critic).values())})
@@ -140,9 +162,9 @@ def improve(
         model=models,
         optimizer=optimizer,
         objective=_updated,
-        loss=called(parts["update"]),
+        loss=update,
         examples=[],
-        pad_id=experience.pad_id,
+        pad_id=backbone.pad_id_of(tokenizer),
         bf16=bf16,
         reference=None,
         progress=Progress(micro_batch=micro_batch),
@@ -151,8 +173,8 @@ def improve(
     progress, found = restore(job.folder / "checkpoints", models, optimizer, mark=mark)
     learner.progress = progress or learner.progress
     learner.notes += found
-    for slot, state in learner.progress.controllers.items():
-        stages[slot].load_state_dict(state)  # type: ignore[attr-defined]
+    for name, state in learner.progress.controllers.items():
+        remembering[name].load_state_dict(state)  # type: ignore[attr-defined]
     lengths = [len(prompt.ids) for prompt in usable]
     epochs = math.ceil(iterations * prompts_per_iteration / len(usable)) + iterations
     planned = plan(lengths, batch_size=prompts_per_iteration, epochs=epochs, max_steps=iterations, seed=spec.seed)
@@ -163,17 +185,20 @@ def improve(
         share = rate_at(number, total_steps=iterations, highest=1.0, warmup=warmup, schedule=schedule)
         rates = [share * learning_rate if critic is None or number >= critic_warmup else 0.0]
         rates += [share * critic_learning_rate] * (critic is not None)
-        written = experience.rollout([usable[i] for i in planned[number]], stream=f"iteration {number}")
-        learner.rollout = staged(written, stages)
+        asked = shared_out(tasks, [usable[i] for i in planned[number]])
+        written = {
+            name: experiences[name].rollout(some, stream=f"iteration {number}") for name, some in asked.items() if some
+        }
+        read = {name: staged(rollout, stages[name]) for name, rollout in written.items()}
+        learner.rollout = joined(read, tasks, learner.pad_id)
         told, stop = _learn(learner, passes=passes, batch_size=batch_size, rates=rates, clip=gradient_clip)
         learner.progress.iteration = number + 1
         learner.progress.controllers = {
-            slot: stage.state_dict()  # type: ignore[attr-defined]
-            for slot, stage in stages.items()
-            if hasattr(stage, "state_dict")
+            name: stage.state_dict()  # type: ignore[attr-defined]
+            for name, stage in remembering.items()
         }
         told["tokens_per_second"] = told.pop("tokens") / (time.perf_counter() - started)
-        job.progress(step=number + 1, total_steps=iterations, **figures(written), **learner.rollout.metrics, **told)
+        job.progress(step=number + 1, total_steps=iterations, **figures_of(written, learner.rollout), **told)
         last = number + 1 == iterations
         if stop or last or (number + 1) % checkpoint_every == 0:
             if job.is_main:
@@ -181,7 +206,7 @@ def improve(
             distributed.wait(job)
         if stop and not last:
             raise Stopped
-    metrics = tail_means(job.folder) | (_measured(experience, held, spec.model, trust) if held else {})
+    metrics = tail_means(job.folder) | _measured(experiences, shared_out(tasks, held), spec.model, trust)
     if job.is_main:
         save_model(job, policy, tokenizer)
     distributed.wait(job)
@@ -228,6 +253,9 @@ def _learn(
     """
     assert learner.rollout is not None
     order = torch.arange(len(learner.rollout))
+    if not len(order):  # judges let nothing pass; the next answers are other ones
+        wanted = distributed.sum_over(learner.job, torch.tensor(float(learner.job.stop_requested())))
+        return {"tokens": 0.0}, bool(wanted)
     steps, stop = [], False
     for number in range(passes):
         # Drawn from the global generator, which a checkpoint keeps. The first pass is in order, so that its matrix
@@ -237,15 +265,18 @@ def _learn(
             numbers, asked = learner.step(some.tolist(), rate=rates, clip=clip)
             steps.append(numbers)
             stop = stop or asked
-    told = {name: fmean(step[name] for step in steps) for name in steps[0]}
+    names = dict.fromkeys(name for step in steps for name in step)  # of several tasks not all are in every step
+    told = {name: fmean(step[name] for step in steps if name in step) for name in names}
     return told | {"tokens": sum(step["tokens"] for step in steps)}, stop
 
 
-def _critic(job: Job, *, lora_rank: int) -> Critic:
+def _critic(job: Job, *, lora_rank: int, heads: str, softness: float) -> nn.Module:
     """Return a critic that starts as the policy's own body."""
     trust = job.spec.trust_remote_code
     body = backbone.load_body(job.spec.model, trust_remote_code=trust, lora_rank=lora_rank)
-    return Critic(body, backbone.width_of(body)).to(job.device)
+    width = backbone.width_of(body)
+    made = Critic(body, width) if heads == "single" else DoubleCritic(body, width, softness=softness)
+    return made.to(job.device)
 
 
 def _reference(job: Job, needs: frozenset[str], lora_rank: int) -> nn.Module | None:
@@ -260,13 +291,31 @@ def _reference(job: Job, needs: frozenset[str], lora_rank: int) -> nn.Module | N
     return frozen.to(job.device)
 
 
-def _measured(experience: Experience, held: Sequence[Prompt], before: str, trust: bool) -> dict[str, Any]:
-    """Return the mean reward on held-out prompts of the policy it began with and of the new one, and the gain."""
+def _measured(
+    experiences: Mapping[str, Experience], held: Mapping[str, Sequence[Prompt]], before: str, trust: bool
+) -> dict[str, Any]:
+    """Return the mean reward on held-out prompts of the policy it began with and of the new one, and the gain.
+
+    Each prompt's reward is that of its task; of several tasks the gain of each is told as well.
+    """
+    if not any(held.values()):
+        return {}
     old, _ = backbone.load_policy(before, trust_remote_code=trust)
-    first = experience.mean_rewards(old.to(experience.job.device), held)  # type: ignore[arg-type]
-    after = experience.mean_rewards(experience.models.policy, held)
+    first: list[float] = []
+    after: list[float] = []
+    told = {}
+    for name, prompts in held.items():
+        if not prompts:
+            continue
+        experience = experiences[name]
+        old.to(experience.job.device)  # type: ignore[arg-type]
+        was = experience.mean_rewards(old, prompts)
+        now = experience.mean_rewards(experience.models.policy, prompts)
+        first, after = first + was, after + now
+        if name:
+            told[f"eval_reward_gain ({name})"] = mean_t([b - a for a, b in zip(was, now, strict=True)])
     gains = [b - a for a, b in zip(first, after, strict=True)]
-    return {
+    return told | {
         "eval_reward_before": mean_t(first),
         "eval_reward": mean_t(after),
         "eval_reward_gain": mean_t(gains),

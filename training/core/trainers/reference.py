@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from training.core import distributed
 from training.core.backbone import load_policy
-from training.core.collate import Example, collate_pairs
+from training.core.collate import Example, pad
 from training.core.job import Job, Stopped
-from training.core.policy import pair_logps
+from training.core.policy import logps, pair_logps
 
 FILE = "reference.safetensors"
 
@@ -38,6 +38,8 @@ def reference_logps(
 ) -> Tensor:
     """Return (N, 2) log-probabilities of chosen and rejected under the reference; rows not `wanted` stay NaN.
 
+    Of rows with one completion they are (N, 1).
+
     They are kept in the run's folder, so that a resumed run trains on the very same numbers.
     """
     path = job.folder / FILE
@@ -45,16 +47,19 @@ def reference_logps(
     if known is not None:
         return known
     model = policy if _is_start(job) else _frozen(job)
-    table = torch.full((len(examples), 2), float("nan"))
+    sides = len(examples[0].completions)
+    table = torch.full((len(examples), sides), float("nan"))
     own = sorted(wanted, key=lambda index: examples[index].length)[job.rank :: job.world_size]
     with torch.inference_mode(), torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=bf16):
         for start in range(0, len(own), rows_at_once):
             if job.stop_requested() and job.world_size == 1:
                 raise Stopped
             rows = own[start : start + rows_at_once]
-            batch = collate_pairs([examples[i] for i in rows], pad_id).to(job.device)
-            values = pair_logps(model, batch.tokens).cpu()
-            table[rows] = values.reshape(2, len(rows)).T
+            sequences = [examples[i].sequences[side] for side in range(sides) for i in rows]
+            shown = [examples[i].pictures for _ in range(sides) for i in rows]
+            tokens = pad(sequences, pad_id, shown).to(job.device)
+            values = (pair_logps if sides == 2 else logps)(model, tokens).cpu()
+            table[rows] = values.reshape(sides, len(rows)).T
     table = distributed.sum_over(job, torch.nan_to_num(table))
     seen = torch.zeros(len(examples), dtype=torch.bool)
     seen[list(wanted)] = True

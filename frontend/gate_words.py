@@ -1,0 +1,143 @@
+"""A gate report in words, the same ones on its page and in its PDF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from annotation.messages import text_of
+from annotation.told import of
+from frontend import events_in_words
+from frontend.figures import number, words_of
+from frontend.numerals import percent, span
+from training.models import GateReport
+from training.services.gate_evidence import Evidence
+
+# Figures of a gate whose limit is the most that is allowed.
+AT_MOST = ("kl", "cost", "unsafe_share")
+MOST_ASKED = 300  # characters of a prompt that are shown
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GateFigure:
+    """One line of a gate report, in words."""
+
+    label: str | Promise
+    meaning: str | Promise
+    value: str
+    interval: str
+    n: int
+    limit: str
+    passed: bool
+    counts: bool  # whether the verdict depended on it
+    explanation: str
+
+    @property
+    def verdict(self) -> str:
+        if not self.counts:
+            return "–"
+        return _("passed") if self.passed else _("failed")
+
+
+def gate_figure(figure: dict[str, Any]) -> GateFigure:
+    """Return a figure of a gate report as the page shows it."""
+    words = words_of(figure["name"])
+
+    def shown(value: float | None) -> str:
+        return "–" if value is None else number(value, is_share=words.is_share)
+
+    unit = f" {words.unit}" if words.unit else ""
+    at_most = figure["name"] in AT_MOST
+    limit = _("shown only, does not decide")
+    if figure["limit"] is not None:
+        limit = (_("at most {value}") if at_most else _("at least {value}")).format(value=shown(figure["limit"]))
+    low, high = figure["low"], figure["high"]
+    interval = "–"
+    if high is not None:
+        interval = _("up to {value}").format(value=shown(high)) if low is None else span(shown(low), shown(high))
+    return GateFigure(
+        label=words.label,
+        meaning=words.meaning,
+        value=shown(figure["estimate"]) + (unit if figure["estimate"] is not None else ""),
+        interval=interval,
+        n=figure["n"],
+        limit=limit,
+        passed=figure["passed"],
+        counts=figure["limit"] is not None,
+        explanation=str(of(figure["explanation"])),
+    )
+
+
+def title(report: GateReport) -> str:
+    return _("Gate: {candidate} against {parent}").format(candidate=report.candidate.label, parent=report.parent.label)
+
+
+def facts(found: Evidence) -> list[Row]:
+    """Return (name, value) of what was compared, when, by what, and where the candidate comes from."""
+    report, lineage = found.report, found.lineage
+    rows: list[Row] = [
+        (_("Campaign"), report.candidate.campaign.name),
+        (_("Candidate"), report.candidate.label),
+        (_("Compared with"), report.parent.label),
+        (_("Decided"), report.created_at.isoformat(sep=" ", timespec="seconds")),
+    ]
+    if found.round is not None:
+        rows.append((_("Round"), str(found.round.index)))
+    if found.run is not None:
+        measured = _("run {number}, seed {seed}").format(number=found.run.pk, seed=found.run.seed)
+        rows.append((_("Answers drawn by"), measured))
+    if lineage is not None:
+        chain = " → ".join([*(one["label"] for one in reversed(lineage["ancestors"])), lineage["version"]])
+        rows.append((_("Lineage"), chain))
+        rows.append((_("Started from"), lineage["started_from"]))
+        recipe = lineage["recipe"]
+        if recipe.get("name"):
+            rows.append((_("Recipe"), f"{recipe['name']} {recipe.get('version', '')}".strip()))
+        if snapshot := lineage["snapshot"]:
+            held = _("snapshot {id}: {rows} {view}\nsha256 {sha256}").format(**snapshot)
+            rows.append((_("Data"), held))
+        if lineage["scored_by"]:
+            rows.append((_("Scored by"), ", ".join(one["label"] for one in lineage["scored_by"])))
+        behind = _("{n} by {people} people; {all} with those behind its ancestors")
+        said = behind.format(n=lineage["judgements"], people=lineage["annotators"], all=lineage["all_judgements"])
+        rows.append((_("Judgements"), said))
+    else:
+        rows.append((_("Lineage"), _("The file of a data set behind it is gone, so its judgements cannot be listed.")))
+    rows.append((_("Hash of the figures"), f"sha256 {found.sha256}"))
+    return rows
+
+
+def figure_rows(report: GateReport) -> list[Row]:
+    """Return the figures as rows of text, the first of which names the columns."""
+    # xgettext:no-python-format
+    interval = _("95% interval")
+    rows: list[Row] = [(_("Figure"), _("Value"), interval, _("Cases"), _("Wanted"), _("Verdict"))]
+    for one in map(gate_figure, report.figures):
+        rows.append((f"{one.label}\n{one.explanation}", one.value, one.interval, str(one.n), one.limit, one.verdict))
+    return rows
+
+
+def pair_rows(found: Evidence) -> list[Row]:
+    """Return the blind pairs as rows of text, the first of which names the columns."""
+    rows: list[Row] = [(_("Prompt"), _("Item"), _("Judgements"), _("Candidate preferred"))]
+    for pair in found.pairs:
+        asked = " ".join(text_of(pair.messages[-1]["content"]).split())
+        asked = asked if len(asked) <= MOST_ASKED else f"{asked[:MOST_ASKED]}…"
+        share = "–" if pair.candidate_share is None else percent(pair.candidate_share)
+        rows.append((asked, pair.external_id, str(pair.judgements), share))
+    return rows
+
+
+def decision_rows(found: Evidence) -> list[Row]:
+    """Return what was decided, as rows of text, the first of which names the columns."""
+    rows: list[Row] = [(_("What happened"), _("Who"), _("When"), _("Reason"))]
+    for event in found.decisions:
+        who = event.actor.username if event.actor else _("the system")
+        when = event.created_at.isoformat(sep=" ", timespec="seconds")
+        rows.append((events_in_words.in_words(event), who, when, str(event.detail.get("reason", "")) or "–"))
+    return rows

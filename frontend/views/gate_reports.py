@@ -1,0 +1,74 @@
+"""A gate's report by itself, as a page and as a PDF: what the verdict rests on, down to the single pair."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from annotation.access import Action
+from frontend import gate_words
+from frontend.decorators import signed_in
+from frontend.http import SignedInRequest
+from frontend.lead_pages import campaign_page_of
+from training.models import GateReport
+from training.permissions import version_for
+from training.services.gate_evidence import Evidence, evidence
+
+
+def _evidence(request: SignedInRequest, version_id: int) -> Evidence:
+    version = version_for(request.user, version_id, Action.READ)
+    report = (
+        GateReport.objects.select_related("candidate__campaign", "candidate__snapshot", "parent")
+        .filter(candidate=version)
+        .first()
+    )
+    if report is None:
+        raise Http404(_("No gate has looked at {version} yet.").format(version=version.label))
+    return evidence(report)
+
+
+def _parts(found: Evidence) -> list[tuple[str, str, list[gate_words.Row]]]:
+    """Return the sections of a report: title, note, and rows of which the first names the columns."""
+    pairs = _("The items themselves, in the campaign's export under these ids. Nobody knew which answer was whose.")
+    nobody = _("Nobody was asked to compare answers.")
+    undecided = _("Nothing was decided on it yet.")
+    return [
+        (_("Figures"), "", gate_words.figure_rows(found.report)),
+        (_("What was decided on it"), "" if found.decisions else undecided, gate_words.decision_rows(found)),
+        (_("Blind pairs"), pairs if found.pairs else nobody, gate_words.pair_rows(found)),
+    ]
+
+
+@signed_in
+@require_GET
+def gate_report(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """Return the report as a page."""
+    found = _evidence(request, version_id)
+    context = {
+        "report": found.report,
+        "title": gate_words.title(found.report),
+        "facts": gate_words.facts(found),
+        "parts": [(title, note, rows[0], rows[1:]) for title, note, rows in _parts(found)],
+    }
+    return campaign_page_of(request, found.report.candidate.campaign, "models/gate.html", context, tab="models")
+
+
+@signed_in
+@require_GET
+def gate_pdf(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """Return the report as a PDF file."""
+    from frontend.gate_pdf import render  # loaded when the first one is asked for
+
+    found = _evidence(request, version_id)
+    report = found.report
+    written = render(
+        title=gate_words.title(report),
+        verdict=str(report.get_verdict_display()),
+        facts=gate_words.facts(found),
+        sections=_parts(found),
+    )
+    response = HttpResponse(written, content_type="application/pdf")
+    name = f"gate-campaign-{report.candidate.campaign_id}-{report.candidate.label}.pdf"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

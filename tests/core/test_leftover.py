@@ -1,0 +1,48 @@
+"""What is expected of a prompt's answers, what is thrown away, and what is refused."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from tests.core.test_every_recipe import SMALL
+from tests.core.worlds import outcome_rows
+from training.core.backbone import load_policy
+from training.core.batch import Outcomes, Tokens
+from training.core.job import RunError
+from training.core.losses.a_lol import a_lol
+from training.core.objectives import leftover
+from training.core.policy import logps
+
+
+def test_answers_that_were_not_better_than_expected_are_thrown_away_and_told(do, policy):
+    """Half of the answers are worth 0.9 and half 0.2, to prompts that do not tell: 0.55 is expected of all."""
+    rows = outcome_rows(60)
+    _, result = do("a-lol", model=policy, rows=rows, eval_share=0.4, value_epochs=20, **SMALL["fit"])
+    kept, thrown = result.counts["trained_on"], result.counts["thrown_away"]
+    assert result.metrics["kept_share"] == pytest.approx(kept / (kept + thrown))
+    assert 0.3 < result.metrics["kept_share"] < 0.7
+    assert result.metrics["advantage_low"] < 0 < result.metrics["advantage_high"]
+    assert result.metrics["value_error"] < 0.2
+    assert any("were better than expected and are learned from" in note for note in result.notes)
+
+
+def test_what_was_no_better_than_expected_is_measured_and_has_no_loss(policy):
+    """Where no held-out answer is better, the mean is 0 and not a division by nothing."""
+    model = load_policy(str(policy))[0]
+    ids = torch.tensor([[1, 5, 6], [1, 7, 8]])
+    tokens = Tokens(ids, torch.ones_like(ids), torch.tensor([[False, True, True]] * 2))
+    batch = Outcomes(tokens, torch.tensor([-0.5, 0.5]), logps(model, tokens).detach())
+    out = leftover(model, batch, partial(a_lol, importance="sequence", ratio_clip=0.9))
+    expected = [0.0, -0.5 * float(batch.reference_logps[1])]
+    assert out.loss.tolist() == pytest.approx(expected) and out.weight.tolist() == [1.0, 1.0]
+
+
+def test_what_cannot_be_done_is_said(do, policy):
+    with pytest.raises(RunError, match="Set eval_share above 0"):
+        do("a-lol", model=policy, eval_share=0.0, **SMALL["fit"])
+    rows = [{**row, "reward": 3.0} for row in outcome_rows(8)]
+    with pytest.raises(RunError, match="Set reward_as to sigmoid"):
+        do("a-lol", into="b", model=policy, rows=rows, eval_share=0.4, **SMALL["fit"])

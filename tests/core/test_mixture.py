@@ -1,0 +1,99 @@
+"""Several tasks in one run: who gets which prompts, what weighs how much in a step, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.core.stages.test_stages import rollout
+from tests.core.test_onpolicy import SMALL, lines_of
+from tests.core.worlds import prompt_rows
+from training.core.batch import LossOutput
+from training.core.job import RunError
+from training.core.mixture import MixedUpdate, Task, joined
+from training.recipes import RecipeError, recipe
+from training.recipes.tasks import tasks_of
+
+TASKS = [Task(name, {}, frozenset(), (), 2, weight) for name, weight in (("a", 1.0), ("b", 3.0))]
+
+
+def test_a_task_weighs_what_it_was_given_however_many_answers_it_has():
+    """Losses of 1 in the task a, of which there are four, and of 2 in b, which has one: (1 · 1 + 3 · 2) / 4."""
+
+    def constant(value):
+        def update(models, rows):
+            loss = torch.full((len(rows),), value)
+            return LossOutput(loss, torch.ones_like(loss), {f"of_{value:g}": loss})
+
+        return update
+
+    few = rollout(pad=5).rows([2]).told(reward=7.0)
+    whole = joined({"a": rollout(), "b": few}, TASKS, pad_id=0)
+    assert whole.task.tolist() == [0, 0, 1, 0, 0]  # spread, so that both halves of a step could hold some of b
+    update = MixedUpdate([constant(1.0), constant(2.0)])
+    out = update(None, whole)
+    assert float((out.loss * out.weight).sum() / out.weight.sum()) == pytest.approx(7 / 4)
+    parts = [update(None, whole.rows(rows)) for rows in ([2, 0], [1, 3, 4])]
+    losses = [float((part.loss * part.weight).sum()) for part in parts]
+    assert sum(losses) / sum(float(part.weight.sum()) for part in parts) == pytest.approx(7 / 4)
+    assert out.metrics["of_2"].isnan().tolist() == [True, True, False, True, True]
+    assert torch.equal(whole.tokens.input_ids[2, :12], few.tokens.input_ids[0]) and whole.metrics == {"reward (b)": 7.0}
+    alone = [float(update(None, whole.rows([row])).loss) for row in (0, 2)]  # steps of one task still differ by weight
+    assert alone[1] / alone[0] == pytest.approx((3 * 2) / (1 * 1 / 4))
+
+
+def test_a_task_of_which_nothing_is_left_does_not_stop_the_others():
+    whole = joined({"a": rollout().rows([]), "b": rollout()}, TASKS, pad_id=0)
+    assert whole.task.tolist() == [1] * 4 and float(whole.weight.mean()) == pytest.approx(3 / 4)
+    assert len(joined({"a": rollout().rows([])}, TASKS, pad_id=0)) == 0
+
+
+def test_each_domain_learns_by_its_own_recipe_and_is_told_apart(do, policy, reward):
+    rows = [{**row, "domain": ("maths", "chat", "")[i % 3]} for i, row in enumerate(prompt_rows(23))]
+    tasks = {
+        "maths": {"recipe": "cgpo-crraft", "weight": 2, "knobs": {"samples_per_prompt": 4, "max_words": 1}},
+        "chat": {"recipe": "cgpo-codpo", "reward": "gold", "knobs": {"max_words": 1}},
+        "*": {"recipe": "cgpo-crpg", "parts": {"kl": "fixed"}},
+    }
+    scorers = {"reward": str(reward), "gold": str(reward)}
+    knobs = {**SMALL, "prompts_per_iteration": 9, "reference_answers": 1}
+    spec, result = do("task-mix", model=policy, rows=rows, scorers=scorers, tasks=json.dumps(tasks), **knobs)
+    (first, _) = lines_of(Path(spec.output))
+    assert {f"violations ({name})" for name in tasks} | {"violations", "kl (maths)"} <= set(first)
+    assert first["violations"] == pytest.approx(sum(first[f"violations ({name})"] for name in tasks) / 3)
+    assert "eval_reward_gain" in result.metrics
+    assert any(name.startswith("eval_reward_gain (") for name in result.metrics)
+    with pytest.raises(RunError, match="The task chat asks the scorer gold, which this run does not have"):
+        do("task-mix", into="b", model=policy, scorers={"reward": str(reward)}, tasks=json.dumps(tasks), **knobs)
+    with pytest.raises(RunError, match="No prompt is of the domain of a task"):
+        only = json.dumps({"law": {"recipe": "cgpo-crpg"}})
+        do("task-mix", into="c", model=policy, scorers={"reward": str(reward)}, tasks=only, **knobs)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("maths", "This is no JSON"),
+        ("{}", "Name at least one domain"),
+        ('{"a": {"recipe": "dpo"}}', "a: dpo does not learn from the policy's own answers"),
+        ('{"a": {"recipe": "cgpo-crpq"}}', "a: There is no recipe called cgpo-crpq. Did you mean cgpo-crpg"),
+        ('{"a": {"recipe": "rloo", "weight": 0}}', "a: weight is a number above 0"),
+        ('{"a": {"recipe": "rloo", "k": 2}}', "a task has no k"),
+        ('{"a": {"recipe": "rloo", "knobs": {"iterations": 2}}}', "iterations holds for the whole run"),
+        ('{"a": {"recipe": "cgpo-crpg", "knobs": {"must_match": "("}}}', "This is no regular expression"),
+    ],
+)
+def test_what_cannot_be_read_is_said_beside_the_setting(text, said):
+    with pytest.raises(RecipeError, match=said) as raised:
+        recipe("task-mix").fill({"tasks": text})
+    assert set(raised.value.errors) == {"tasks"}
+    assert tasks_of('{"*": {"recipe": "rloo"}}')[0].weight == 1.0
+
+
+def test_one_task_alone_is_its_rollout_itself():
+    made = replace(rollout(), metrics={"x": 1.0})
+    assert joined({"": made}, [Task("", {}, frozenset(), (), 2)], pad_id=0) is made

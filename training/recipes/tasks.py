@@ -1,0 +1,74 @@
+"""Several tasks in one run: each kind of prompt has a recipe of its own, and one optimiser step serves them all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from training.recipes.assembled import assembled, has_slots
+from training.recipes.base import Recipe, RecipeError, knob, knobs_of, part
+
+OTHERS = "*"  # the prompts of every domain that is not named
+FIELDS = ("recipe", "weight", "reward", "parts", "knobs")
+EXAMPLE = '{"maths": {"recipe": "cgpo-crraft", "weight": 2}, "*": {"recipe": "cgpo-crpg"}}'
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with the prompts of one domain."""
+
+    domain: str
+    recipe: Recipe
+    knobs: dict[str, Any]
+    weight: float  # of its mean gradient in a step
+    reward: str  # the scorer that is climbed
+
+
+@part("tasks", "mix", target="training.core.mixture:mixed")
+class TaskMix:
+    """A weighted sum of several recipes, each for prompts of its own domain. CGPO, arXiv:2409.20370, algorithm 2."""
+
+    tasks: str = knob(
+        '{"*": {"recipe": "cgpo-crpg"}}', "JSON: domain to recipe, weight, reward, parts and knobs; * is all others"
+    )
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where the tasks cannot be read."""
+        tasks_of(values["tasks"])
+
+
+def tasks_of(text: str) -> list[Task]:
+    """Return the tasks that a text describes; RecipeError, about the knob `tasks`, says what is wrong with it."""
+    try:
+        given = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _wrong(f"This is no JSON ({error}). Write it like this: {EXAMPLE}") from None
+    if not isinstance(given, dict) or not given or not all(isinstance(one, dict) for one in given.values()):
+        raise _wrong(f"Name at least one domain with its recipe, like this: {EXAMPLE}")
+    return [_task(domain, one) for domain, one in given.items()]
+
+
+def _task(domain: str, given: dict[str, Any]) -> Task:
+    if unknown := sorted(set(given) - set(FIELDS)):
+        raise _wrong(f"{domain}: a task has no {', '.join(unknown)}. It has {', '.join(FIELDS)}.")
+    parts, knobs, weight = given.get("parts", {}), given.get("knobs", {}), given.get("weight", 1.0)
+    if not isinstance(parts, dict) or not isinstance(knobs, dict):
+        raise _wrong(f"{domain}: parts and knobs are objects of names and values.")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+        raise _wrong(f"{domain}: weight is a number above 0, not {weight!r}.")
+    try:
+        found = assembled(str(given.get("recipe", "")), parts)
+        filled = found.fill(knobs)
+    except RecipeError as error:
+        raise _wrong(f"{domain}: {error}") from None
+    if not has_slots(found):
+        raise _wrong(f"{domain}: {found.name} does not learn from the policy's own answers. Choose one that does.")
+    of_the_run = {k.name for k in knobs_of(found.part("trainer"))} - {"samples_per_prompt"}
+    if shared := sorted(of_the_run & set(knobs)):
+        raise _wrong(f"{domain}: {', '.join(shared)} holds for the whole run. Set it there.")
+    return Task(domain, found, filled, float(weight), str(given.get("reward", "reward")))
+
+
+def _wrong(message: str) -> RecipeError:
+    return RecipeError(message, {"tasks": [message]})
