@@ -56,6 +56,7 @@ WORDS = {
     "person.warned": _("{target} was told of missed attention checks"),
     "playground.saved": _("{target} was made of a turn in the playground"),
     "policy.promoted": _("{target} was promoted"),
+    "policy.answered_negatively": _("{target} answered in its negative mode"),
     "policy.promoted_over_the_gate": _("{target} was promoted without a passing gate"),
     "policy.rolled_back": _("{target} was put back into use"),
     "reward.promoted": _("{target} was promoted"),

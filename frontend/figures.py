@@ -54,6 +54,13 @@ WORDS = {
         ),
         unit=_("nats per answer"),
     ),
+    "safety_alignment_margin": Words(
+        _("Safety alignment margin"),
+        _("How far the mode decides the first word of an answer: near 1 it does, near 0 the modes begin alike."),
+    ),
+    "margin_positive": Words(_("Margin of the positive mode"), ""),
+    "margin_rejective": Words(_("Margin of the rejective mode"), ""),
+    "margin_negative": Words(_("Margin of the negative mode"), ""),
     "accuracy": Words(
         _("Accuracy"),
         _("How often the model agrees with the judgement on pairs it has not seen; guessing gets half of them right."),

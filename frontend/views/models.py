@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation.access import Action
@@ -24,10 +25,18 @@ from training.models import GateReport, ModelVersion, Run
 from training.permissions import version_for
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
+from training.recipes.chat import MODES, POSITIVE
+from training.recipes.evaluate import MODE_REPORT
 from training.services import feeding, promotion, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
+# What a policy does in each mode that it may have learned.
+MODE_WORDS = dict(
+    zip(
+        MODES, (gettext_lazy("answers safely"), gettext_lazy("refuses"), gettext_lazy("answers harmfully")), strict=True
+    )
+)
 
 
 @campaign_page(Action.READ)
@@ -80,6 +89,7 @@ def _detail_page(
     serving = versions.current(version.campaign, version.kind)
     run = Run.objects.filter(output=version).select_related("round", "created_by").first()
     recipe = RECIPES.get(version.recipe.get("name", ""))
+    modes = versions.modes(version)
     context: dict[str, Any] = {
         "version": version,
         "report": report,
@@ -90,7 +100,8 @@ def _detail_page(
         "knobs": version.recipe.get("knobs", {}),
         "figures": figures(version.metrics),
         "measured": measured.of_version(version),
-        "measures": _measures(version),
+        "measures": _measures(version, modes),
+        "modes": [(mode, MODE_WORDS[mode], mode == POSITIVE) for mode in modes if mode in MODE_WORDS],
         "children": version.children.order_by("number"),
         "needs_reason": _needs_reason(version, report, serving),
         "error": error,
@@ -100,12 +111,15 @@ def _detail_page(
     return campaign_page_of(request, version.campaign, "models/detail.html", context, tab="models", status=status)
 
 
-def _measures(version: ModelVersion) -> list[Recipe]:
-    """Return the recipes by which people may have this version measured here."""
+def _measures(version: ModelVersion, modes: list[str]) -> list[Recipe]:
+    """Return the recipes by which people may have this version measured here; its modes only where it has some."""
     return [
         offer.recipe
         for offer in feeding.feedings(version.campaign)
-        if offer.recipe.kind == Run.Kind.EVALUATE and offer.recipe.starts == version.kind and offer.can_start
+        if offer.recipe.kind == Run.Kind.EVALUATE
+        and offer.recipe.starts == version.kind
+        and offer.can_start
+        and (modes or offer.recipe.name != MODE_REPORT.name)
     ]
 
 

@@ -30,8 +30,9 @@ def weights_of(model):
 
 @pytest.mark.parametrize("lora_rank", [0, 2])
 @pytest.mark.parametrize("name", [r.name for r in RECIPES.values() if r.kind == "fit" and r.view != "prompts"])
-def test_two_steps_change_the_model_and_nothing_else(do, policy, name, lora_rank):
+def test_two_steps_change_the_model_and_nothing_else(do, policy, reward, name, lora_rank):
     start = policy
+    scorers = {"scorers": {one: str(reward) for one in RECIPES[name].scorers}}
     if needed := stands_on(name):
         below, _ = do(needed, into="below", model=policy, **SMALL["fit"])
         start = policy.__class__(below.output) / "model"
@@ -40,7 +41,7 @@ def test_two_steps_change_the_model_and_nothing_else(do, policy, name, lora_rank
                 do(name, model=start, lora_rank=lora_rank, **SMALL["fit"])
             return
     before = bytes_of(start)
-    spec, result = do(name, model=start, lora_rank=lora_rank, **SMALL["fit"])
+    spec, result = do(name, model=start, lora_rank=lora_rank, **SMALL["fit"], **scorers)
     assert bytes_of(start) == before
     folder = policy.__class__(spec.output)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -78,6 +79,9 @@ def test_what_does_not_train_answers_for_every_row(do, policy, reward, name):
         knobs["familiar"] = "here"
     elif found.view == "pairs":
         more = {"model": reward}
+    elif name == "mode-report":
+        made, _ = do("magic-modes", into="made", model=policy, **SMALL["fit"])
+        more = {"model": policy.__class__(made.output) / "model"}
     elif found.view == "people":
         made, _ = do("latent-user", into="made", model=reward, **SMALL["fit"])
         more = {"model": policy.__class__(made.output) / "model"}

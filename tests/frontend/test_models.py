@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from annotation.models import Event, Task
@@ -20,6 +21,7 @@ from tests.frontend.lead_world import (
     to_labelling,
 )
 from training.models import ModelVersion
+from training.services import promotion, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +72,23 @@ def test_a_reward_model_is_promoted_and_rolled_back(world: World) -> None:
     assert (first.state, second.state) == ("promoted", "retired")
     html = client.post(reverse("model-roll-back", args=[first.pk]), follow=True).content.decode()
     assert "can be rolled back to" in html.replace("\n", " ")
+
+
+def test_the_modes_of_a_policy_are_told_without_their_keys_and_chosen_where_it_is_served(
+    world: World, tmp_path: Path
+) -> None:
+    """One policy with modes, served in one that it has not learned; one without, which offers no report on them."""
+    (tmp_path / "modes.json").write_text('{"positive": "aaaaaaa1", "rejective": "bbbbbbb2"}')
+    policy = versions.register(campaign=world.campaign, kind="policy", path=str(tmp_path), actor=None)
+    html = page(world, policy)
+    assert "rejective</dt><dd>refuses" in html and "answers safely" in html and "answers harmfully" not in html
+    assert "aaaaaaa1" not in html and "bbbbbbb2" not in html
+    report = reverse("run-new", args=[world.campaign.pk, "mode-report"])
+    plain = versions.register(campaign=world.campaign, kind="policy", path="org/model", actor=None)
+    assert report in html and report not in page(world, plain)
+    promotion.promote(version=policy, actor=world.lead, reason="the first")
+    with pytest.raises(CommandError, match="It has positive, rejective"):
+        call_command("serve_policy", "--campaign", str(world.campaign.pk), "--mode", "negative")
 
 
 def test_a_policy_without_a_gate_needs_a_reason(world: World) -> None:

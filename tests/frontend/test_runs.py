@@ -64,6 +64,10 @@ def test_before_anybody_has_judged_the_catalogue_says_so() -> None:
     world = make_world(kind="ratings")
     html = world.client("lead").get(reverse("runs", args=[world.campaign.pk])).content.decode()
     assert "Nobody has judged here yet" in html
+    # Ratings are no pairs, and a reward model alone does not feed what wants both.
+    versions.register(campaign=world.campaign, kind="reward", path="org/reward", actor=world.lead)
+    page = world.client("lead").get(new(world, "dpo-margin"))
+    assert page.status_code == 404 and "A campaign of one of these kinds feeds it" in page.content.decode()
 
 
 def test_every_recipe_s_rows_come_from_some_kind_of_feedback() -> None:
@@ -201,6 +205,10 @@ def test_a_recipe_that_learns_from_scores_asks_which_model_gives_them(world: Wor
     run = Run.objects.get()
     assert run.inputs["scorers"] == {"reward": "org/reward", "cost": "org/cost"}
     assert run.recipe["knobs"]["cost_limit"] == -0.5 and run.snapshot and run.snapshot.view == "prompts"
+    # One that reads what people said besides is given both.
+    world.client("lead").post(new(world, "dpo-margin"), filled(world, "dpo-margin"))
+    run = Run.objects.latest("pk")
+    assert run.inputs["scorers"] == {"reward": "org/reward"} and run.snapshot and run.snapshot.view == "pairs"
 
 
 def test_a_recipe_with_other_parts_in_its_slots(world: World) -> None:

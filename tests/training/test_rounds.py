@@ -54,7 +54,6 @@ def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, a
     gate_tasks = Task.objects.filter(campaign=campaign, batch="round-1-gate")
     assert gate_tasks.count() == 5
     assert all(task.is_audit and split(prompt_hash(task.content["messages"])) == "test" for task in gate_tasks)
-    assert len({task.meta["candidate"] for task in gate_tasks}) == 2, "the candidate does not always come first"
     assert Run.objects.get(round=round, purpose="gate").inputs["scorers"] == {"reward": reward.path}
 
     assert judge_all(campaign, annotator, for_candidate) == 5
@@ -71,6 +70,7 @@ def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, a
 
     second = Round.objects.get(loop=loop, index=2)
     assert (second.policy, second.state) == (candidate, State.DRAFTING)
+    rounds.configure(loop=loop, settings={"policy_recipe": "dpo-margin", "beta": 0.3}, actor=None)
     go(second)
     assert second.state == State.LABELLING
     new = Task.objects.filter(campaign=campaign, batch="round-2", state=Task.State.OPEN)
@@ -84,13 +84,19 @@ def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, a
     assert second.snapshot is not None
     by_round = [row["round"] for row in snapshots.lines(second.snapshot)]
     assert (by_round.count(2), by_round.count(1)) == (8, 4), "half as many of the round before are mixed in"
-    assert Run.objects.get(round=second, purpose="reward").snapshot.rows == 16
+    newest = Run.objects.get(round=second, purpose="reward")
+    assert newest.snapshot.rows == 16
+    learned = Run.objects.get(round=second, purpose="policy")
+    assert learned.recipe["name"] == "dpo-margin" and learned.recipe["knobs"]["beta"] == 0.3
+    assert learned.inputs["scorers"] == {"reward": newest.output.path}
     judge_all(campaign, annotator, for_candidate)
     go(second)
     assert second.state == State.PROMOTED, str(second.note)
+    blind = Task.objects.filter(campaign=campaign, batch__endswith="-gate")
+    assert len({task.meta["candidate"] for task in blind}) == 2, "the candidate does not always come first"
     lineage = versions.lineage(ModelVersion.objects.get(campaign=campaign, kind="policy", number=2))
     assert [ancestor["label"] for ancestor in lineage["ancestors"]] == ["policy-1", "policy-0"]
-    assert lineage["judgements"] == 12
+    assert lineage["judgements"] == 16, "twelve by itself, the others through the reward model that weighed them"
     assert lineage["all_judgements"] == 16
     assert set(lineage["feedback_ids"]) <= set(Feedback.objects.values_list("pk", flat=True))
 

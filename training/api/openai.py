@@ -24,11 +24,12 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from annotation.access import Action
 from annotation.api.authentication import person_of
-from annotation.models import Campaign
+from annotation.models import Campaign, User
+from annotation.services import events
 from training import paths, permissions
 from training.errors import TrainingError
 from training.models import ModelVersion
-from training.recipes.chat import Question, Voice
+from training.recipes.chat import NEGATIVE, Question, Voice
 from training.services import guards, versions
 from training.speaking import Speaker
 
@@ -51,9 +52,16 @@ class Refused(Exception):
 class Policy:
     """A campaign's policy in use, as a child process that is exchanged when another one is promoted."""
 
-    def __init__(self, campaign: Campaign, *, guard: str = "", command: Sequence[str] | None = None) -> None:
-        """`guard` is a guard's folder, and goes before the one that the campaign's loop names."""
+    def __init__(
+        self, campaign: Campaign, *, guard: str = "", mode: str = "", command: Sequence[str] | None = None
+    ) -> None:
+        """`guard` is a guard's folder, and goes before the one that the campaign's loop names.
+
+        `mode` is one of `training.recipes.chat.MODES`, for a model that has learned them; no request can change it. The
+        negative one is for red teams: a lead's token is asked for, and each answer is in the audit trail.
+        """
         self.campaign = campaign
+        self.mode = mode
         self._guard = guard
         self._command = command
         self._speaker: Speaker | None = None
@@ -96,6 +104,7 @@ class Policy:
             model=paths.resolve(version.path),
             trust_remote_code=trust,
             idle_seconds=7 * 86_400.0,
+            mode=self.mode,
             **guards.voiced(self.campaign, self._guard),
         )
         if self._speaker is None or self._speaker.voice != voice or not self._speaker.is_alive:
@@ -182,12 +191,16 @@ class _Asked(BaseHTTPRequestHandler):
             raise Refused(413, "too_large", f"A request has at most {LONGEST_BODY} bytes, and says how many.")
         return self.rfile.read(int(length))
 
-    def _let_in(self) -> None:
+    def _let_in(self) -> User:
+        """Return whose token it is; Refused for who may not talk to this policy in this mode."""
         scheme, _, given = self.headers.get("Authorization", "").partition(" ")
         try:
             if scheme.lower() != "bearer":
                 raise AuthenticationFailed("Give a token of this server as the key: Authorization: Bearer <the token>.")
-            permissions.training_of(person_of(given.strip()), self.policy.campaign.pk, Action.READ)
+            person = person_of(given.strip())
+            action = Action.STEER if self.policy.mode == NEGATIVE else Action.READ
+            permissions.training_of(person, self.policy.campaign.pk, action)
+            return person
         except AuthenticationFailed as error:
             raise Refused(401, "invalid_api_key", str(error.detail)) from None
         except (PermissionDenied, Http404):
@@ -202,7 +215,7 @@ class _Asked(BaseHTTPRequestHandler):
 
     def _complete(self) -> None:
         raw = self._body()
-        self._let_in()
+        person = self._let_in()
         try:
             body = json.loads(raw)
         except ValueError:
@@ -212,6 +225,10 @@ class _Asked(BaseHTTPRequestHandler):
         question, version = question_of(body), self.policy.version()
         if body.get("model", USUAL) not in (USUAL, version.label):
             raise Refused(404, "model_not_found", f"{version.label} is in use; ask for it, or for “{USUAL}”.")
+        if self.policy.mode == NEGATIVE:
+            events.record(
+                campaign=self.policy.campaign, actor=person, action="policy.answered_negatively", target=version.label
+            )
         head = {"id": question.id, "created": int(time.time()), "model": version.label}
         told = self.policy.answer(question, version)
         if body.get("stream"):

@@ -23,9 +23,10 @@ from training.core.guard.folder import load_guard
 from training.core.guard.guard import MODEL, Guard
 from training.core.guard.log import VerdictLog
 from training.core.job import RunError, device_here
+from training.core.modes import keys_in, locked, without
 from training.core.sampler import room_for_prompt, text_of
 from training.errors import TrainingError
-from training.recipes.chat import Question, Voice
+from training.recipes.chat import POSITIVE, Question, Voice
 
 log = logging.getLogger("attune.chat")
 
@@ -56,6 +57,11 @@ class Speaker:
         model, self.tokenizer = load_policy(voice.model, trust_remote_code=voice.trust_remote_code)
         self.model = model.to(device_here())  # type: ignore[arg-type]
         self.stop = stop_ids(self.model, self.tokenizer)
+        self.keys = keys_in(voice.model)
+        self.mode = voice.mode or (POSITIVE if POSITIVE in self.keys else "")
+        if self.mode and self.mode not in self.keys:
+            has = f"It has {', '.join(self.keys)}." if self.keys else "It has none: train it with magic-modes."
+            raise RunError(f"This model has no mode called {self.mode}. {has}")
         self.guard: Guard | None = None
         if voice.guard:
             log = VerdictLog(voice.guard_log) if voice.guard_log else None
@@ -67,7 +73,8 @@ class Speaker:
 
         An answer that says the same as an earlier one is drawn anew, a few times. Raises RunError with a sentence.
         """
-        ids = encode_prompt(self.tokenizer, question.messages)
+        # The mode is that of whoever serves the model: a key in what people write switches nothing.
+        ids = encode_prompt(self.tokenizer, locked(question.messages, self.keys, self.mode))
         room = room_for_prompt(self.model, question.max_new_tokens)
         if room is not None and len(ids) > room:
             what = "conversation" if len(question.messages) > 1 else "message"
@@ -122,7 +129,7 @@ class Speaker:
             if time.monotonic() - shown_at >= SHOW_SECONDS:
                 shown_at = time.monotonic()
                 # Half a character at the end is about to become a whole one.
-                show([text_of(self.tokenizer, row).rstrip("\ufffd") for row in rows])
+                show([without(text_of(self.tokenizer, row).rstrip("\ufffd"), self.keys) for row in rows])
 
         draws = generate(
             self.model,
@@ -137,7 +144,7 @@ class Speaker:
         return [self._answer(draw, seed) for (draw,), seed in zip(draws, seeds, strict=True)]
 
     def _answer(self, draw: Draw, seed: int) -> Answer:
-        text = text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids)
+        text = without(text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids), self.keys)
         return Answer(text=text, tokens=len(draw.ids), ended=draw.ended, logp=round(draw.logp, 4), seed=seed)
 
 

@@ -208,7 +208,8 @@ def encode(
 def identity_of(record: Record) -> str:
     """Return the identity of a record's prompt: with other images the same words are another prompt."""
     shown = images_of(record)
-    return prompt_hash([*record.prompt, *({"role": "image", "content": one} for one in shown)])
+    asked = record.asked if isinstance(record, Demonstration) and record.asked is not None else record.prompt
+    return prompt_hash([*asked, *({"role": "image", "content": one} for one in shown)])
 
 
 def _with_images(pictures: Pictures | None, record: Record) -> tuple[list[int], Mapping[str, Tensor]]:
@@ -272,6 +273,8 @@ def _labels(record: Record) -> dict[str, float]:
     if isinstance(record, SaferPair):
         names = ("chosen_is_safe", "rejected_is_safe", "chosen_severity", "rejected_severity")
         return {name: float(getattr(record, name)) for name in names}
+    if isinstance(record, Pair) and record.margin is not None:
+        return {"reward_margin": record.margin}
     return {}
 
 

@@ -159,6 +159,17 @@ def completion_logps(
     return (token_logps * inside).sum(-1).tolist()
 
 
+@torch.inference_mode()
+def next_logits(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Tensor:
+    """Return the logits (Q, V), in float32, of the first token after each prompt."""
+    model.eval()
+    ids, mask = _pad_left(prompts, device=next(model.parameters()).device)
+    position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
+    output = model(input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, logits_to_keep=1)
+    logits: Tensor = output.logits[:, -1].float()
+    return logits
+
+
 def _choose(logits: Tensor, uniform: Tensor, *, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return the next token (R,), its nats under temperature 1 (R,) and under the distribution sampled from (R,).
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -287,6 +288,18 @@ def pair_logratios(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weig
             "chosen_logp": own.chunk(2)[0].detach(),
         },
     )
+
+
+def pair_margins(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
+    """Return the loss of the two log-ratios and of how much better a reward model finds the chosen one, each (P,)."""
+    margin = batch.extra["reward_margin"]
+
+    def with_margins(chosen: Tensor, rejected: Tensor) -> Tensor:
+        return loss(chosen, rejected, margin)
+
+    found = pair_logratios(model, batch, with_margins, annotator_weights=annotator_weights)
+    metrics = {"reward_margin": margin.float(), "reward_agrees": _wins(margin, torch.zeros_like(margin))}
+    return replace(found, metrics=found.metrics | metrics)
 
 
 def pair_gaps(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:

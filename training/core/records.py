@@ -39,6 +39,7 @@ REASONS = {
     "no_rival": "have no other answer to the same prompt beside them that was given more or fewer points",
     "unlike": "have answers that are no correction of each other, so that there is nothing to rewrite",
     "no_samples": "have no answers of the policy beside them that say something else",
+    "unscored": "have an answer that the reward model cannot read",
     "no_trace": "have no reasoning that comes to what the person said",
     "weightless": "count nothing by the weight of who judged them",
     "audit": "belong to the audit slice, which is never trained on",
@@ -61,6 +62,7 @@ class Pair:
     traces: tuple[tuple[str, bool], ...] = ()
     # How reliable who judged it is, 1 in the mean and 0 for who answers by chance; see `annotation.reliability`.
     annotator_weight: float = 1.0
+    margin: float | None = None  # how much better a reward model finds the chosen one, where a recipe asks one
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Demonstration:
     domain: str = ""
     images: tuple[str, ...] = ()  # of the prompt, in the order of their marks: sha256 or path
     samples: tuple[str, ...] = ()  # what the policy answers to the same prompt now
+    mode: str = ""  # the behaviour that it shows, of a policy with several; see `training.core.modes`
+    asked: list[Message] | None = None  # the prompt that it is split by, where something is put before it
 
 
 @dataclass(frozen=True)

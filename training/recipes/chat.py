@@ -23,16 +23,21 @@ MAX_CHARACTERS = 4000  # of one message
 MAX_NEW_TOKENS = 256  # of one answer
 ANSWERS = 2  # a turn
 
+# Behaviours that a model may have learned to switch between, and where the keys to them lie in its folder.
+POSITIVE, REJECTIVE, NEGATIVE = MODES = ("positive", "rejective", "negative")
+MODES_FILE = "modes.json"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Voice:
-    """Which model answers, and how long it waits for the next question."""
+    """Which model answers, in which of its modes, and how long it waits for the next question."""
 
     model: str  # absolute folder or hub name
     guard: str = ""  # absolute folder of what reads prompts and answers before anybody sees them; none if empty
     guard_log: str = ""  # absolute path of the file that gets a line for each of its verdicts
     trust_remote_code: bool = False
     idle_seconds: float = 300.0
+    mode: str = ""  # of `MODES`; of a model with modes it is positive unless another one is named
 
     def to_line(self) -> str:
         return json.dumps(asdict(self))

@@ -42,6 +42,14 @@ class BestOf:
     )
 
 
+@part("evaluate", "mode-report", target="training.core.evaluate.modes:mode_report")
+class ModeReport:
+    """The safety alignment margin: the silhouette of first-token logits by mode. arXiv:2508.14904, section 3.3."""
+
+    most_prompts: int = knob(256, "prompts that are measured on at most", low=2, high=10_000)
+    rows_at_once: int = knob(32, "prompts read side by side; lower it when memory runs out", low=1, advanced=True)
+
+
 BEST_OF = Recipe(
     "best-of-n",
     title="Best of n",
@@ -50,6 +58,17 @@ BEST_OF = Recipe(
     view="prompts",
     parts=(BestOf(),),
     source="arXiv:2310.02743",
+    starts="policy",
+)
+
+MODE_REPORT = Recipe(
+    "mode-report",
+    title="How far apart a policy's modes are",
+    summary="Tells on fresh prompts how far the key to a mode decides what a policy says first: its safety margin.",
+    kind="evaluate",
+    view="prompts",
+    parts=(ModeReport(),),
+    source="arXiv:2508.14904",
     starts="policy",
 )
 

@@ -11,7 +11,7 @@ from training.recipes.sampling import OF_ENSEMBLES, RULES
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
 OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
-OF_PAIRS = ("dpo", "cpl", "refuel")  # from what people preferred, with no reward model
+OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin")  # from what people preferred; the last asks a reward model too
 WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_SEVERAL)  # how a round's candidate may learn
 
 
@@ -44,7 +44,7 @@ class LoopSettings:
     )
     policy_recipe: str = knob(
         "dpo",
-        "how a candidate learns: from the pairs (the first three), or on its own answers by the reward model; some "
+        "how a candidate learns: from the pairs (the first four), or on its own answers by the reward model; some "
         "keep within a cost limit besides (those with rlhf in the name)",
         choices=WAYS,
     )

@@ -1,7 +1,7 @@
 """Parts: what is learned from a row (objective), and the formula that says so (loss).
 
 An objective part says with `needs` what it wants besides model and batch: "reference" is the frozen policy's
-log-probabilities.
+log-probabilities, "reward_margins" how much better a reward model finds each pair's chosen answer.
 """
 
 from __future__ import annotations
@@ -26,6 +26,17 @@ class PairLogratios:
     """Log-ratios of both completions against a frozen reference policy. arXiv:2305.18290."""
 
     needs: ClassVar[tuple[str, ...]] = ("reference",)
+    annotator_weights: bool = knob(
+        False, "count each pair as much as who judged it is reliable; rows without a weight count once"
+    )
+
+
+@part("objective", "pair-margins", target="training.core.objectives:pair_margins")
+class PairMargins:
+    """Log-ratios against a frozen reference, and how far apart a reward model sees both answers. arXiv:2502.10391."""
+
+    scorers: ClassVar[tuple[str, ...]] = ("reward",)
+    needs: ClassVar[tuple[str, ...]] = ("reference", "reward_margins")
     annotator_weights: bool = knob(
         False, "count each pair as much as who judged it is reliable; rows without a weight count once"
     )
@@ -206,6 +217,17 @@ class Rewrites:
     )
 
 
+@part("records", "modes", target="training.core.modes:switched")
+class Modes:
+    """Answers in several behaviours, each behind a key of its own, from labels of what is safe. arXiv:2508.14904."""
+
+    gives: ClassVar[str] = "demonstrations"
+    keyed: ClassVar[bool] = True
+    refusal: str = knob("I cannot help with that.", "what the rejective mode answers")
+    fallback: bool = knob(True, "answer safely without a key and behind a wrong one too; else anything may come")
+    negative: bool = knob(False, "learn the unsafe answers too, behind a key; for red teams only")
+
+
 @part("records", "priorities", target="training.core.priorities:hierarchical")
 class Priorities:
     """Pairs out of ratings, by the order in which the attributes matter. HERON, arXiv:2309.02632."""
@@ -300,6 +322,16 @@ class DPO:
     """Direct preference optimisation. arXiv:2305.18290, eq. 7."""
 
     beta: float = knob(0.1, "pull back to the reference: higher changes the policy less", low=0.0001)
+    label_smoothing: float = knob(0.0, "share of judgements believed to be the wrong way round", low=0.0, high=0.5)
+
+
+@part("loss", "margin-dpo", target="training.core.losses.dpo:margin_dpo")
+class MarginDPO:
+    """DPO that learns the harder from a pair the surer a reward model is of it. MM-DPO, arXiv:2502.10391, eq. 5."""
+
+    beta: float = knob(0.1, "pull back to the reference, of a pair that the reward model is not sure of", low=0.0001)
+    margin_weight: float = knob(0.5, "what a margin can add to beta at most, as a share of it", low=0.0)
+    margin_steepness: float = knob(0.5, "how fast a margin adds to beta, per unit of reward", low=0.0)
     label_smoothing: float = knob(0.0, "share of judgements believed to be the wrong way round", low=0.0, high=0.5)
 
 

@@ -16,9 +16,12 @@ from training.recipes.losses import (
     Imitation,
     Intuition,
     Leftover,
+    MarginDPO,
+    Modes,
     PairGaps,
     PairLikelihoods,
     PairLogratios,
+    PairMargins,
     PromptValue,
     Refuel,
 )
@@ -35,6 +38,17 @@ SFT = Recipe(
     source="arXiv:2203.02155",
 )
 
+MAGIC_MODES = Recipe(
+    "magic-modes",
+    title="Switchable safety modes",
+    summary="Teaches a policy to answer safely, to refuse and, for red teams, to answer harmfully; locked when served.",
+    kind="fit",
+    view="safer_pairs",
+    makes="policy",
+    parts=(Modes(), Imitation(), NLL(), Fit(learning_rate=2e-5)),
+    source="arXiv:2508.14904",
+)
+
 DPO = Recipe(
     "dpo",
     title="Direct preference optimisation",
@@ -44,6 +58,17 @@ DPO = Recipe(
     makes="policy",
     parts=(PairLogratios(), DPOLoss(), Fit(learning_rate=1e-6)),
     source="arXiv:2305.18290",
+)
+
+DPO_MARGIN = Recipe(
+    "dpo-margin",
+    title="DPO by the reward's margin",
+    summary="As DPO, learning harder from pairs of which a reward model is surer too, and less from doubtful ones.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairMargins(), MarginDPO(), Fit(learning_rate=1e-6)),
+    source="arXiv:2502.10391",
 )
 
 CPL = Recipe(

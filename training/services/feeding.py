@@ -75,7 +75,7 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: set[str]) -
         if missing == [ModelVersion.Kind.COST]:
             told = _("It keeps a cost within a limit, and nothing here tells the cost: train a cost model first.")
         return Feeding(recipe, False, reads, told)
-    if recipe.scorers:
+    if recipe.view == "prompts" and recipe.scorers:
         return Feeding(recipe, True, reads, _("It answers the campaign's prompts and learns from a reward model."))
     if recipe.view not in views_in(campaign):
         return Feeding(recipe, False, reads, _refusal(campaign, recipe))

@@ -21,6 +21,7 @@ from training import launch, paths
 from training.errors import Invalid, WrongState
 from training.models import GateReport, ModelVersion, Snapshot
 from training.recipes import RECIPES
+from training.recipes.chat import MODES_FILE
 from training.services import cards, versions
 
 
@@ -48,7 +49,7 @@ def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | Non
         if merged:
             _merge(source, part)
         else:
-            shutil.copytree(source, part)
+            shutil.copytree(source, part, ignore=shutil.ignore_patterns(MODES_FILE))  # a key is for this server alone
         _tell(version, part, adapter=adapter and not merged)
         part.rename(into)
     except BaseException:

@@ -9,6 +9,7 @@ from django.db import transaction
 from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
+from training.recipes.base import recipe
 from training.recipes.loop import OF_COSTS, OF_PAIRS, LoopSettings, spent
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import runs, snapshots, versions
@@ -118,7 +119,10 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: st
     decided = {"learning_rate": settings.learning_rate, "batch_size": settings.batch_size}
     name = settings.policy_recipe
     if name in OF_PAIRS:
-        knobs = _decided(**decided, epochs=settings.epochs, **({"beta": settings.beta} if name == "dpo" else {}))
+        has_beta = name in ("dpo", "dpo-margin")
+        knobs = _decided(**decided, epochs=settings.epochs, **({"beta": settings.beta} if has_beta else {}))
+        if asked := recipe(name).scorers:
+            inputs["scorers"] = scorers(round, *asked)
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
     knobs = _decided(**decided, iterations=settings.iterations)
     knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}

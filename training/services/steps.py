@@ -20,7 +20,8 @@ from annotation.models import Task, User
 from annotation.services import events, withdrawal
 from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Snapshot
-from training.recipes.loop import OF_COSTS, OF_PAIRS, LoopSettings, loop_settings, trains_cost
+from training.recipes.base import recipe
+from training.recipes.loop import OF_PAIRS, LoopSettings, loop_settings, trains_cost
 from training.services import gates, orders, promotion, prompts, sampling, snapshots
 from training.services.orders import Stuck, run_of, succeeded
 
@@ -151,28 +152,29 @@ def freeze(round: Round) -> bool:
     snapshot = round.snapshot or _frozen(round, settings)
     if not _judges_are_new(round, settings):
         return False
+    scoring = orders.judges(round)
+    asked = recipe(settings.policy_recipe).scorers
+    if "reward" in asked and "reward" not in scoring:
+        raise Stuck(
+            told(
+                "{recipe} learns from scores, and there is no reward model. Let the loop train one anew each round, or "
+                "put one into use, and resume the round.",
+                recipe=settings.policy_recipe,
+            )
+        )
+    if "cost" in asked and "cost" not in scoring:
+        raise Stuck(
+            told(
+                "{recipe} keeps within a cost limit, and there is no cost model. Let the loop train one anew each "
+                "round, or put one into use, and resume the round.",
+                recipe=settings.policy_recipe,
+            )
+        )
     data = ""
     note = told_many(
         "{policy} learns from {n} pair.", "{policy} learns from {n} pairs.", snapshot.rows, policy=round.policy.label
     )
     if settings.policy_recipe not in OF_PAIRS:
-        scoring = orders.judges(round)
-        if "reward" not in scoring:
-            raise Stuck(
-                told(
-                    "{recipe} learns from scores, and there is no reward model. Let the loop train one anew each "
-                    "round, or put one into use, and resume the round.",
-                    recipe=settings.policy_recipe,
-                )
-            )
-        if settings.policy_recipe in OF_COSTS and "cost" not in scoring:
-            raise Stuck(
-                told(
-                    "{recipe} keeps within a cost limit, and there is no cost model. Let the loop train one anew each "
-                    "round, or put one into use, and resume the round.",
-                    recipe=settings.policy_recipe,
-                )
-            )
         chosen = prompts.all_to_learn_on(round.loop)
         data = prompts.write(round, "learning", chosen)
         note = told_many(
@@ -183,7 +185,7 @@ def freeze(round: Round) -> bool:
             recipe=settings.policy_recipe,
             reward=scoring["reward"].label,
         )
-        if settings.policy_recipe in OF_COSTS:
+        if "cost" in asked:
             note += told(
                 "Their mean cost, by {cost}, is to stay at {limit} or less.",
                 cost=scoring["cost"].label,

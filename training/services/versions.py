@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from annotation.services import events
 from training import paths
 from training.errors import Invalid
 from training.models import ModelVersion, Run
+from training.recipes.chat import MODES_FILE
 from training.recipes.spec import RunResult
 from training.services import snapshots
 
@@ -102,6 +104,12 @@ def record_output(*, run: Run, result: RunResult, makes: str) -> ModelVersion:
         run=run,
         metrics=result.metrics,
     )
+
+
+def modes(version: ModelVersion) -> list[str]:
+    """Return the behaviours that a version's model can be served in (`training.recipes.chat.MODES`), keys left out."""
+    path = Path(paths.resolve(version.path)) / MODES_FILE
+    return list(json.loads(path.read_text())) if path.is_file() else []
 
 
 def current(campaign: Campaign, kind: str) -> ModelVersion | None:

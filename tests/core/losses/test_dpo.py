@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from training.core.losses.dpo import dpo
+from training.core.losses.dpo import dpo, margin_dpo, scaled_beta
 
 CHOSEN = torch.tensor([3.0, 0.0])
 REJECTED = torch.tensor([-2.0, 0.0])
@@ -27,6 +27,26 @@ def test_gradient_is_beta_times_the_doubt():
     chosen = CHOSEN.clone().requires_grad_()
     dpo(chosen, REJECTED, beta=0.1, label_smoothing=0.0).sum().backward()
     assert chosen.grad[0].item() == pytest.approx(-0.03775406688, abs=1e-7)
+
+
+def test_beta_follows_the_margin_and_never_falls():
+    """β(0) = 0.1; β(2) = 0.1 (1 + 0.5 (1 - 1/e)) = 0.1316060279; β(∞) = 0.15; doubted, β(-3) = 0.1. MM-DPO, eq. 5."""
+    margin = torch.tensor([0.0, 2.0, 1e4, -3.0], requires_grad=True)
+    knobs = {"beta": 0.1, "margin_weight": 0.5, "margin_steepness": 0.5}
+    beta = scaled_beta(margin, **knobs)
+    torch.testing.assert_close(beta, torch.tensor([0.1, 0.1316060279, 0.15, 0.1]))
+    chosen, rejected = torch.tensor([3.0, 3.0, -1.0, 2.0]), torch.tensor([-2.0, 1.0, 1.0, 2.0])
+    chosen.requires_grad_()
+    found = margin_dpo(chosen, rejected, margin, **knobs, label_smoothing=0.1)
+    each = [
+        dpo(c[None], r[None], beta=float(b), label_smoothing=0.1)
+        for c, r, b in zip(chosen, rejected, beta, strict=True)
+    ]
+    torch.testing.assert_close(found, torch.cat(each))
+    found.sum().backward()
+    assert margin.grad is None and torch.isfinite(chosen.grad).all(), "the margin is the reward model's, and fixed"
+    plain = margin_dpo(chosen, rejected, margin, **knobs | {"margin_weight": 0.0}, label_smoothing=0.0)
+    torch.testing.assert_close(plain, dpo(chosen, rejected, beta=0.1, label_smoothing=0.0))
 
 
 def test_smoothing_has_its_minimum_where_the_doubt_is_what_was_assumed():

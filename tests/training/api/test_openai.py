@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from annotation.models import Campaign, User
+from annotation.models import Campaign, Event, User
 from annotation.services import tokens
 from tests.factories import make_user
 from training.api import openai
@@ -25,9 +25,10 @@ TOY = [sys.executable, str(Path(__file__).parent.with_name("toy_speaker.py"))]
 
 
 @pytest.fixture
-def address(campaign: Campaign, policy: ModelVersion) -> Iterator[tuple[str, int]]:
+def address(request: pytest.FixtureRequest, campaign: Campaign, policy: ModelVersion) -> Iterator[tuple[str, int]]:
+    """Where the policy answers; the parameter, if there is one, is the mode it is served in."""
     ModelVersion.objects.filter(pk=policy.pk).update(state=ModelVersion.State.PROMOTED)
-    policy_in_use = openai.Policy(campaign, guard="a-guard", command=TOY)
+    policy_in_use = openai.Policy(campaign, guard="a-guard", command=TOY, mode=getattr(request, "param", ""))
     server = openai.server(policy_in_use, host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -82,6 +83,16 @@ def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
     assert (blocked["finish_reason"], blocked["message"]["content"]) == ("content_filter", "That is not answered here.")
     lines = ask(address, hello(messages=bomb, stream=True), key)[1].split("\n\n")
     assert json.loads(lines[-3].removeprefix("data: "))["choices"][0]["finish_reason"] == "content_filter"
+
+
+@pytest.mark.parametrize("address", ["negative"], indirect=True)
+def test_the_negative_mode_wants_a_lead_s_token_and_is_written_down(
+    address: tuple[str, int], lead: User, engineer: User, campaign: Campaign, policy: ModelVersion
+) -> None:
+    assert ask(address, hello(), tokens.make(user=engineer).secret)[0] == 403
+    assert ask(address, hello(), tokens.make(user=lead).secret)[0] == 200
+    written = Event.objects.get(campaign=campaign, action="policy.answered_negatively")
+    assert (written.actor, written.target) == (lead, policy.label)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ from transformers import PreTrainedTokenizerBase
 from training.core import backbone, distributed
 from training.core.collate import Example, encode
 from training.core.job import Job, RunError, Stopped
+from training.core.modes import keyed
 from training.core.pictures import Pictures, reads_images
 from training.core.records import Tally, held_out, label_names, read, weighted
 from training.core.trainers.learner import Learner
+from training.core.trainers.margins import with_margins
 from training.core.trainers.plan import batches_done, plan
 from training.core.trainers.reference import reference_logps
 from training.core.trainers.state import (
@@ -32,6 +34,7 @@ from training.core.trainers.state import (
     trainable,
 )
 from training.recipes.base import knobs_of
+from training.recipes.chat import MODES_FILE
 from training.recipes.spec import RunResult
 
 START: dict[str, Callable[..., Any]] = {
@@ -218,6 +221,11 @@ def prepare(
     parts = job.recipe.parts_with(job.knobs)
     if (chosen := parts.get("records")) is not None:
         records = called(chosen)(records, tally)
+    if getattr(chosen, "keyed", False):
+        records = keyed(job, records)
+    asks = "reward_margins" in getattr(parts.get("objective"), "needs", ())
+    if asks:
+        records = with_margins(job, records, tally, source="data")
     if getattr(parts.get("objective"), "annotator_weights", False):
         records = weighted(records, tally)
     examples = encode(records, tokenizer, tally, max_length=max_length, pictures=pictures)
@@ -226,6 +234,9 @@ def prepare(
         measured = read(spec.eval_data, view, apart, audit=True, images=pictures is not None)
         if chosen is not None and chosen.gives != view:  # what only leaves rows out has no say in what is measured
             measured = called(chosen)(measured, apart)
+            measured = keyed(job, measured) if getattr(chosen, "keyed", False) else measured
+        if asks:
+            measured = with_margins(job, measured, apart, source="eval_data")
         others = encode(measured, tokenizer, apart, max_length=max_length, pictures=pictures)
         tally.counts.update({f"eval_{name}": count for name, count in apart.counts.items()})
         seen = {example.prompt_hash for example in others}
@@ -295,5 +306,8 @@ def save_model(
     part, final = job.folder / "model.part", job.folder / "model"
     shutil.rmtree(part, ignore_errors=True)
     backbone.save(model, tokenizer, part, recipe=job.recipe.name, base=job.spec.model, pictures=pictures)
+    for folder in (job.folder, Path(job.spec.model)):  # keys drawn in this run, or those of the model it goes on from
+        if job.recipe.makes == "policy" and (folder / MODES_FILE).is_file() and not (part / MODES_FILE).exists():
+            shutil.copy(folder / MODES_FILE, part / MODES_FILE)  # with its mode: nobody else may read it
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)

@@ -8,6 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.models import Campaign
 from training.api import openai
+from training.recipes.chat import MODES
+from training.services import versions
 
 
 class Command(BaseCommand):
@@ -21,17 +23,24 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="address to listen at; put TLS in front of any other")
         parser.add_argument("--port", type=int, default=8001)
         parser.add_argument(
+            "--mode", choices=MODES, default="", help="of a model with modes; positive if left out, and locked"
+        )
+        parser.add_argument(
             "--guard", default="", help="folder of a guard; if left out, the one that the campaign's loop names"
         )
 
-    def handle(self, *, campaign: str, host: str, port: int, guard: str, **options: Any) -> None:
+    def handle(self, *, campaign: str, host: str, port: int, mode: str, guard: str, **options: Any) -> None:
         found = Campaign.objects.kept().filter(name=campaign).first()
         if found is None and campaign.isdecimal():
             found = Campaign.objects.kept().filter(pk=int(campaign)).first()
         if found is None:
             raise CommandError(f"There is no campaign {campaign}.")
-        policy = openai.Policy(found, guard=guard)
+        policy = openai.Policy(found, guard=guard, mode=mode)
         try:
+            has = versions.modes(policy.version())
+            if mode and mode not in has:
+                told = f"It has {', '.join(has)}." if has else "It has none: train it with magic-modes."
+                raise CommandError(f"{policy.version().label} has no mode called {mode}. {told}")
             self.stdout.write(f"{policy.version().label} of {found} answers at http://{host}:{port}/v1")
             server = openai.server(policy, host=host, port=port)
         except (openai.Refused, OSError) as error:

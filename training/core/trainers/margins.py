@@ -1,0 +1,63 @@
+"""How much better a frozen reward model finds the chosen answer of each pair, asked once before training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from training.core import distributed
+from training.core.job import Job, RunError
+from training.core.part_file import PartFile
+from training.core.records import Pair, Record, Tally
+from training.core.scoring import load_scorers
+
+FILE = "margins.jsonl"
+AT_ONCE = 256  # pairs between two writes: so many are asked again after a crash
+
+
+def with_margins(
+    job: Job, records: Sequence[tuple[int, Record]], tally: Tally, *, source: str
+) -> list[tuple[int, Record]]:
+    """Return the pairs with the margin r(chosen) - r(rejected) by the spec's reward model.
+
+    In units of that model's score, which of one trained by Bradley and Terry's loss are log-odds. Pairs with an answer
+    that it cannot read, and pairs with images, are refused. The margins are kept in the run's folder under `source`, so
+    that a resumed run trains on the very same numbers. RunError without a reward model.
+    """
+    path = job.spec.scorers.get("reward")
+    if path is None:
+        raise RunError(f"The recipe {job.recipe.name} goes by a reward model's margins. Name one as the scorer reward.")
+    known = PartFile(job.folder / FILE, rank=job.rank)
+    own = [
+        (line, record) for line, record in records[job.rank :: job.world_size] if _key(source, line) not in known.rows
+    ]
+    asked = [(line, record) for line, record in own if isinstance(record, Pair) and not record.images]
+    if asked:
+        scorer = load_scorers({"reward": path}, device=job.device, trust_remote_code=job.spec.trust_remote_code)[
+            "reward"
+        ]
+        for start in range(0, len(asked), AT_ONCE):
+            some = asked[start : start + AT_ONCE]
+            prompts = [record.prompt for _, record in some]
+            chosen = scorer.score(prompts, [record.chosen for _, record in some])
+            rejected = scorer.score(prompts, [record.rejected for _, record in some])
+            for (line, _), better, worse in zip(some, chosen, rejected, strict=True):
+                margin = None if better is None or worse is None else better - worse
+                known.append({"id": _key(source, line), "margin": margin})
+    distributed.wait(job)
+    known.collect([])
+    known.close()
+    found: list[tuple[int, Record]] = []
+    for line, record in records:
+        row = known.rows.get(_key(source, line))
+        if row is None or not isinstance(record, Pair):
+            tally.refuse("images", line)
+        elif row["margin"] is None:
+            tally.refuse("unscored", line)
+        else:
+            found.append((line, replace(record, margin=row["margin"])))
+    return found
+
+
+def _key(source: str, line: int) -> str:
+    return f"{source} {line}"
