@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -66,9 +67,18 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: set[str]) -
     view = dataset_views.VIEWS.get(recipe.view)
     reads = translation.gettext(view.title) if view else recipe.view
     if recipe.kind != Run.Kind.FIT:
+        if recipe.guarded and not settings.ATTUNE_TAMPER_TESTS:
+            off = _("It trains against a policy's safety. Whoever runs the server allows that by TAMPER_TESTS.")
+            return Feeding(recipe, False, reads, off)
         lacking = _beside_training(campaign, recipe, there)
         said = _("It trains nothing but measures a model of your choice; its figures stand on the model's page.")
         return Feeding(recipe, not lacking, reads, lacking or said)
+    if recipe.beside:
+        if ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.POLICY).count() < 2:
+            return Feeding(recipe, False, reads, _("It needs two policies: train or register another one first."))
+        return Feeding(
+            recipe, True, reads, _("It mixes policies that are there, and asks them the campaign's prompts.")
+        )
     missing = [name for name in recipe.scorers if name not in there]
     if missing:
         told = _("It learns from scores, and nothing here gives any: train a reward model first.")
