@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -101,7 +102,7 @@ NEUTRAL_WORDS = {
 def run_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what can be started here and the last runs."""
     found = Run.objects.filter(campaign=campaign).select_related("output", "round", "created_by").order_by("-id")
-    attacks = may(request.user, campaign, Action.TAMPER)
+    attacks = settings.ATTUNE_TAMPER_TESTS and may(request.user, campaign, Action.TAMPER)
     offers = [one for one in feeding.feedings(campaign) if attacks or not one.recipe.guarded]
     context = {
         "offers": [one for one in offers if one.can_start],

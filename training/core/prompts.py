@@ -22,7 +22,6 @@ class Prompt:
     ids: list[int]
     domain: str = ""
     fresh: bool = True  # whether no earlier gate was decided on it
-    domain: str = ""
 
 
 def read_prompts(
@@ -66,7 +65,6 @@ def _prompt(line: str, tokenizer: PreTrainedTokenizerBase) -> Prompt:
         ids=encode_prompt(tokenizer, messages),
         domain=str(row.get("domain") or ""),
         fresh=bool(row.get("fresh", True)),
-        domain=str(row.get("domain") or ""),
     )
 
 

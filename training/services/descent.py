@@ -15,13 +15,20 @@ def merged_with(version: ModelVersion) -> list[ModelVersion]:
 
 
 def forebears(version: ModelVersion) -> list[ModelVersion]:
-    """Return all that a version came from, each once, nearest first, through merges too."""
+    """Return all that a version came from, each once, nearest first, through merges too.
+
+    One statement for each step back along parents, and one that looks for merges among them.
+    """
     found: list[ModelVersion] = []
     waiting = [version]
     while waiting:
-        at = waiting.pop(0)
-        for one in (*([] if at.parent is None else [at.parent]), *merged_with(at)):
-            if one != version and one not in found:
-                found.append(one)
-                waiting.append(one)
-    return found
+        line: list[ModelVersion] = []
+        for at in waiting:
+            while at is not None and at not in line and at not in found:
+                line.append(at)
+                at = at.parent  # type: ignore[assignment]
+        found += line
+        merges = Run.objects.filter(output__in=line, inputs__has_key="beside").order_by("-output")
+        paths = [path for run in merges for path in run.inputs["beside"].values()]
+        waiting = list(ModelVersion.objects.filter(campaign=version.campaign_id, path__in=paths)) if paths else []
+    return found[1:]

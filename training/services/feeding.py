@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def kinds_that_feed(view: str) -> list[str]:
 def feedings(campaign: Campaign) -> list[Feeding]:
     """Return every recipe with what this campaign has for it, those that can be started first."""
     judged = _usable(campaign)
-    there = set(ModelVersion.objects.filter(campaign=campaign).values_list("kind", flat=True))
+    there = Counter(ModelVersion.objects.filter(campaign=campaign).values_list("kind", flat=True))
     found = [_feeding(campaign, recipe, judged, there) for recipe in RECIPES.values()]
     return sorted(found, key=lambda feeding: not feeding.can_start)
 
@@ -63,7 +64,7 @@ def feeding(campaign: Campaign, name: str) -> Feeding | None:
     return next((one for one in feedings(campaign) if one.recipe.name == name), None)
 
 
-def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: set[str]) -> Feeding:
+def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str]) -> Feeding:
     view = dataset_views.VIEWS.get(recipe.view)
     reads = translation.gettext(view.title) if view else recipe.view
     if recipe.kind != Run.Kind.FIT:
@@ -74,7 +75,7 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: set[str]) -
         said = _("It trains nothing but measures a model of your choice; its figures stand on the model's page.")
         return Feeding(recipe, not lacking, reads, lacking or said)
     if recipe.beside:
-        if ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.POLICY).count() < 2:
+        if there[ModelVersion.Kind.POLICY] < 2:
             return Feeding(recipe, False, reads, _("It needs two policies: train or register another one first."))
         return Feeding(
             recipe, True, reads, _("It mixes policies that are there, and asks them the campaign's prompts.")
@@ -95,7 +96,7 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: set[str]) -
     return Feeding(recipe, True, reads, said.format(n=judged))
 
 
-def _beside_training(campaign: Campaign, recipe: Recipe, there: set[str]) -> str:
+def _beside_training(campaign: Campaign, recipe: Recipe, there: Counter[str]) -> str:
     """Return why a recipe that trains nothing is not started by hand here; empty where it may be."""
     if recipe.starts:
         if (recipe.starts == ModelVersion.Kind.REWARD or recipe.scorers) and ModelVersion.Kind.REWARD not in there:

@@ -120,7 +120,8 @@ def lineage(version: ModelVersion) -> dict[str, Any]:
     """
     ancestors = ancestry(version)
     run = Run.objects.filter(output=version).select_related("round").first()
-    scoring, merged = scored_by(version), merged_with(version)
+    scoring = scored_by(version)
+    merged = merged_with(version) if run is not None and run.inputs.get("beside") else []
     own, annotators = _behind(version)
     everything = set(own)
     for ancestor in forebears(version):
