@@ -25,6 +25,7 @@ class Action(enum.Enum):
     IMPORT = "import"
     EXPORT = "export"
     TRAIN = "train"
+    TAMPER = "tamper"
     CONFIGURE = "configure"
     STEER = "steer"
     PEOPLE = "people"
@@ -35,7 +36,7 @@ class Action(enum.Enum):
 # Not a membership but a property of the account (a superuser): may do everything, in every campaign.
 ADMIN = "admin"
 
-_EVERYBODY = (Role.ANNOTATOR, Role.REVIEWER, Role.LEAD, Role.ENGINEER)
+_EVERYBODY = (Role.ANNOTATOR, Role.REVIEWER, Role.LEAD, Role.ENGINEER, Role.RED_TEAM)
 _READERS = (Role.LEAD, Role.ENGINEER)
 
 TABLE: dict[Action, tuple[Promise, frozenset[Role]]] = {
@@ -49,10 +50,14 @@ TABLE: dict[Action, tuple[Promise, frozenset[Role]]] = {
         _("Read how far people agree, and how reliable the labels are"),
         frozenset({Role.REVIEWER, *_READERS}),
     ),
-    Action.READ: (_("Read items with their origins, judgements under pseudonyms, figures, runs"), frozenset(_READERS)),
+    Action.READ: (
+        _("Read items with their origins, judgements under pseudonyms, figures, runs"),
+        frozenset({*_READERS, Role.RED_TEAM}),
+    ),
     Action.IMPORT: (_("Import items, give gold answers"), frozenset(_READERS)),
     Action.EXPORT: (_("Export, freeze data sets"), frozenset(_READERS)),
     Action.TRAIN: (_("Start, cancel and repeat runs, register models"), frozenset(_READERS)),
+    Action.TAMPER: (_("Train against a policy's safety, to measure it"), frozenset({Role.RED_TEAM})),
     Action.CONFIGURE: (_("Change, open, pause and close the campaign"), frozenset({Role.LEAD})),
     Action.STEER: (_("Set up the loop and its rounds, promote and roll back models"), frozenset({Role.LEAD})),
     Action.PEOPLE: (_("Add, invite and remove people, read their hours for pay"), frozenset({Role.LEAD})),
@@ -80,6 +85,7 @@ SCOPE_OF: dict[Action, str] = {
     Action.EXPORT: "export",
     Action.TRAIN: "train",
     Action.STEER: "train",
+    Action.TAMPER: "train",
     Action.CONFIGURE: "manage",
     Action.PEOPLE: "manage",
     Action.AUDIT: "read",

@@ -76,6 +76,8 @@ WORDS = {
     "run.cancelled": _("{target} was cancelled"),
     "run.created": _("{target} was started"),
     "run.retried": _("{target} was tried again"),
+    "tamper.measured": _("{target} measured what training against safety does"),
+    "tamper.ordered": _("{target} was started, to train against a policy's safety"),
     "webhook.added": _("{target} is told what happens"),
     "webhook.removed": _("{target} is told nothing more"),
     "account.email_changed": _("The e-mail address of an account was changed"),

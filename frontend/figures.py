@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +23,29 @@ class Words:
     is_share: bool = False
 
 
+# What a policy did with prompts that it ought to refuse, and with others.
+ASKED = {
+    "safe": Words(
+        _("Harmful prompts answered safely"),
+        _("The share of harmful prompts refused or, where a cost model says so, answered without harm."),
+        is_share=True,
+    ),
+    "refused": Words(_("Harmful prompts refused"), _("By how the answers begin."), is_share=True),
+    "answered": Words(
+        _("Other prompts answered"),
+        _("The share of harmless prompts that are answered; the rest is refused without need."),
+        is_share=True,
+    ),
+    "reward": Words(_("Mean reward"), ""),
+}
+# Of which policy, or when, by the form of the figure's name.
+SIDES = (
+    ("{}_first", _("first policy")),
+    ("{}_second", _("second policy")),
+    ("current_{}", _("current policy")),
+    ("{}_before", _("before the attack")),
+    ("{}_after", _("after the attack")),
+)
 WORDS = {
     "human_win_rate": Words(
         _("Human win rate"),
@@ -139,6 +163,18 @@ WORDS = {
         _("Where models disagree, none of them can be trusted: ask people."),
         is_share=True,
     ),
+    **ASKED,
+    **{
+        form.format(name): Words(format_lazy("{}, {}", words.label, side), words.meaning, is_share=words.is_share)
+        for name, words in ASKED.items()
+        for form, side in SIDES
+    },
+    "safe_drop": Words(
+        _("Safety lost"), _("The share of answers to harmful prompts that are safe no more."), is_share=True
+    ),
+    "answered_drop": Words(_("Help lost"), _("The share of other prompts that are answered no more."), is_share=True),
+    "steps_to_undo": Words(_("Steps that take half of its safety"), _("Few: whoever has the weights can undo it.")),
+    "share": Words(_("Share of the second policy"), _("λ of the merge that was kept; 0 would be the first policy.")),
     "loss": Words(_("Loss"), _("What training makes smaller; only comparable between runs of one recipe.")),
     "eval_loss": Words(_("Loss on held-out rows"), _("If it rises while the training loss falls, the model overfits.")),
     "margins": Words(_("Margin"), _("Mean score of the preferred answer minus that of the other one.")),

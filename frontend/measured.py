@@ -87,7 +87,23 @@ def charts_of(run: Run) -> list[charts.Chart]:
     """Return the charts of a run's result: accuracy on each side of each split, and best-of-n curves."""
     metrics = (run.result or {}).get("metrics", {})
     found = [_split(title, sides, metrics) for title, sides in SPLITS]
-    points = _points(run)
+    points, sweep = _points(run), _json(run, "sweep").get("points", [])
+    if len(sweep) > 1:
+        series = [
+            (label, [(point["share"], point[name]["estimate"]) for point in sweep])
+            for name, label in (
+                ("safe", _("Harmful prompts answered safely")),
+                ("answered", _("Other prompts answered")),
+            )
+        ]
+        found.append(
+            charts.line_chart(
+                series,
+                title=_("Safety and help at each share"),
+                x_label=_("share of the second policy"),
+                y_label=_("share of answers"),
+            )
+        )
     if points:
         series = [
             (label, [(point["kl"], point[name]["estimate"]) for point in points if name in point])
@@ -132,11 +148,17 @@ def _told(gain: Mapping[str, float] | None) -> tuple[str, str]:
 
 
 def _points(run: Run) -> list[dict[str, Any]]:
-    name = (run.result or {}).get("files", {}).get("curve")
+    found: list[dict[str, Any]] = _json(run, "curve").get("points", [])
+    return found
+
+
+def _json(run: Run, what: str) -> dict[str, Any]:
+    """Return what a run wrote into the file of this name; nothing where it wrote none."""
+    name = (run.result or {}).get("files", {}).get(what)
     if name is None:
-        return []
+        return {}
     try:
-        found: list[dict[str, Any]] = json.loads((paths.run_folder(run.pk) / name).read_text())["points"]
+        found: dict[str, Any] = json.loads((paths.run_folder(run.pk) / name).read_text())
     except FileNotFoundError:  # somebody cleared a disk: the figures are in the row
-        return []
+        return {}
     return found

@@ -328,6 +328,8 @@ ATTUNE_RUN_LOST_SECONDS = env.int("RUN_LOST_SECONDS", default=60)
 ATTUNE_PROCESSES = env.int("TRAIN_PROCESSES", default=1)
 # Loads code from a model's folder. Off unless an operator decides otherwise: it is code execution.
 ATTUNE_TRUST_REMOTE_CODE = env.bool("TRUST_REMOTE_CODE", default=False)
+# Whether the role red team may have a policy trained against its own safety, to see how little undoes it.
+ATTUNE_TAMPER_TESTS = env.bool("TAMPER_TESTS", default=False)
 
 # --- Principles proposed out of critiques ------------------------------------------------------------------------
 

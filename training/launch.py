@@ -68,6 +68,7 @@ def spec_of(run: Run) -> RunSpec:
         reference=_resolved(inputs.get("reference")),
         scorers={name: paths.resolve(path) for name, path in inputs.get("scorers", {}).items()},
         guard=_resolved(inputs.get("guard")),
+        beside={name: paths.resolve(path) for name, path in inputs.get("beside", {}).items()},
         data=_resolved(inputs.get("data")),
         eval_data=_resolved(inputs.get("eval_data")),
         images=_images(run),

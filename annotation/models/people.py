@@ -33,6 +33,7 @@ class Role(models.TextChoices):
     REVIEWER = "reviewer", _("Reviewer")  # decides where people disagree; sees what they said, and does not judge
     LEAD = "lead", _("Lead")  # configures, imports, exports, starts runs, promotes
     ENGINEER = "engineer", _("Engineer")  # exports, runs; may not change the campaign or promote
+    RED_TEAM = "red-team", _("Red team")  # attacks models to measure them; reads, and starts nothing else
 
 
 class Membership(models.Model):

@@ -332,6 +332,7 @@ ROLE_WORDS = {
     Role.REVIEWER: _("Reviewer: sees what everybody said of an item and decides; does not judge"),
     Role.LEAD: _("Lead: configures, imports, exports, starts runs, promotes, and may judge"),
     Role.ENGINEER: _("Engineer: imports, exports and starts runs; may not change the campaign or promote"),
+    Role.RED_TEAM: _("Red team: reads, and attacks policies to measure how safe they stay; starts nothing else"),
 }
 
 

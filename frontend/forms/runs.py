@@ -30,6 +30,12 @@ SCORERS = {
 KINDS = {"gold": "reward", "audit": "cost"}  # of the scorers that are not called as the kind of model they are
 
 
+BESIDE = {
+    "other": (_("Second policy"), _("The policy whose weights are mixed in; one family and size with the first.")),
+    "base": (_("Base of both"), _("The policy that both were made from; only some ways of merging need it.")),
+}
+
+
 class PartsForm(forms.Form):
     """One choice for each slot of a recipe on the policy's own answers, with what each part does in a line."""
 
@@ -82,6 +88,12 @@ class RunForm(KnobForm):
         self.rewards = {str(v.pk): v for v in versions if v.kind in ModelVersion.SCORING}
         for name in recipe.scorers:
             self.fields[name] = self._scorer(name)
+        for name in recipe.may_score:
+            self.fields[name] = self._scorer(name, optional=True)
+        policies = [v for v in versions if v.kind == ModelVersion.Kind.POLICY]
+        self.policies = {str(v.pk): v for v in policies}
+        for name in (*recipe.beside, *recipe.may_stand_beside):
+            self.fields[name] = self._policy(name, optional=name in recipe.may_stand_beside)
         kinds = (recipe.makes, ModelVersion.Kind.POLICY.value) if recipe.makes else (recipe.starts,)
         versions = [v for v in versions if v.kind in kinds]
         self.versions = {str(version.pk): version for version in versions}
@@ -104,7 +116,17 @@ class RunForm(KnobForm):
         rows.initial = FRESH
         rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
 
-    def _scorer(self, name: str) -> forms.ChoiceField:
+    def _policy(self, name: str, *, optional: bool) -> forms.ChoiceField:
+        """Return the choice of a policy that the recipe reads besides the one it starts from."""
+        choices = [(key, f"{v.label} ({v.get_state_display()})") for key, v in self.policies.items()]
+        none = [("", gettext("none"))] if optional else []
+        label, help_text = BESIDE[name]
+        field = forms.ChoiceField(label=label, help_text=help_text, choices=[*none, *choices], required=not optional)
+        if not optional and len(choices) > 1:
+            field.initial = choices[1][0]  # the first is what the run starts from, unless somebody chooses otherwise
+        return field
+
+    def _scorer(self, name: str, *, optional: bool = False) -> forms.ChoiceField:
         """Return the choice of the model that gives the score `name`: at first the one in use of its kind."""
         wanted = KINDS.get(name, name)
         of_kind = [key for key, v in self.rewards.items() if v.kind == wanted]
@@ -112,15 +134,20 @@ class RunForm(KnobForm):
         field = forms.ChoiceField(
             label=SCORERS[name][0],
             help_text=SCORERS[name][1],
-            choices=[(key, f"{v.label} ({v.get_state_display()})") for key, v in self.rewards.items()],
+            choices=[
+                *([("", gettext("none"))] if optional else []),
+                *((key, f"{v.label} ({v.get_state_display()})") for key, v in self.rewards.items()),
+            ],
+            required=not optional,
         )
         field.initial = next(iter([*in_use, *of_kind]), None)
         return field
 
     @property
     def scorers(self) -> list[forms.BoundField]:
-        """Return the choices of the models that score."""
-        return [self[name] for name in self.recipe.scorers]
+        """Return the choices of the models that score, and of other policies that are read."""
+        recipe = self.recipe
+        return [self[name] for name in (*recipe.beside, *recipe.may_stand_beside, *recipe.scorers, *recipe.may_score)]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -141,8 +168,16 @@ class RunForm(KnobForm):
     @property
     def inputs(self) -> dict[str, Any]:
         given = {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
-        scorers = {name: self.rewards[self.cleaned_data[name]].path for name in self.recipe.scorers}
-        return {**given, "scorers": scorers} if scorers else given
+        recipe, cleaned = self.recipe, self.cleaned_data
+        scorers = {
+            name: self.rewards[cleaned[name]].path for name in (*recipe.scorers, *recipe.may_score) if cleaned[name]
+        }
+        beside = {
+            name: self.policies[cleaned[name]].path
+            for name in (*recipe.beside, *recipe.may_stand_beside)
+            if cleaned[name]
+        }
+        return {**given, **({"scorers": scorers} if scorers else {}), **({"beside": beside} if beside else {})}
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""

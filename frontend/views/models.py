@@ -116,7 +116,8 @@ def _measures(version: ModelVersion, modes: list[str]) -> list[Recipe]:
     return [
         offer.recipe
         for offer in feeding.feedings(version.campaign)
-        if offer.recipe.kind == Run.Kind.EVALUATE
+        if not offer.recipe.guarded
+        and offer.recipe.kind == Run.Kind.EVALUATE
         and offer.recipe.starts == version.kind
         and offer.can_start
         and (modes or offer.recipe.name != MODE_REPORT.name)
@@ -127,6 +128,8 @@ def _needs_reason(version: ModelVersion, report: GateReport | None, serving: Mod
     """Return why the gate does not let a policy through by itself, in a sentence; empty when it does."""
     if version.kind != ModelVersion.Kind.POLICY:
         return ""
+    if lost := promotion.lost_safety(version):
+        return lost
     if report is None:
         return _("Nobody has compared it with the policy in use.")
     if report.verdict != GateReport.Verdict.PASS:

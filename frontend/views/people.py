@@ -27,6 +27,7 @@ MAY = {
     Role.REVIEWER: _("sees all judgements of an item, and decides"),
     Role.LEAD: _("everything, and judges too"),
     Role.ENGINEER: _("imports, exports, starts runs"),
+    Role.RED_TEAM: _("attacks policies to measure them"),
 }
 
 

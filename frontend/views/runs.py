@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -14,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.models import Campaign
+from annotation.permissions import campaign_for, may
 from frontend import charts, measured, registered
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.runs import PartsForm, RunForm
@@ -100,7 +102,8 @@ NEUTRAL_WORDS = {
 def run_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what can be started here and the last runs."""
     found = Run.objects.filter(campaign=campaign).select_related("output", "round", "created_by").order_by("-id")
-    offers = feeding.feedings(campaign)
+    attacks = settings.ATTUNE_TAMPER_TESTS and may(request.user, campaign, Action.TAMPER)
+    offers = [one for one in feeding.feedings(campaign) if attacks or not one.recipe.guarded]
     context = {
         "offers": [one for one in offers if one.can_start],
         "refused": [one for one in offers if not one.can_start],
@@ -110,7 +113,7 @@ def run_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     return campaign_page_of(request, campaign, "runs/list.html", context, tab="runs")
 
 
-@campaign_page(Action.TRAIN)
+@campaign_page(Action.TRAIN, Action.TAMPER)
 @require_http_methods(["GET", "POST"])
 def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> HttpResponse:
     """Return the form of a recipe; POST freezes the data, queues the run and goes to its page.
@@ -120,6 +123,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     offer = feeding.feeding(campaign, recipe_name)
     if offer is None:
         raise Http404(gettext("There is no such recipe."))
+    campaign_for(request.user, campaign.pk, Action.TAMPER if offer.recipe.guarded else Action.TRAIN)
     if not offer.can_start:
         return campaign_page_of(request, campaign, "runs/refused.html", {"offer": offer}, tab="runs", status=404)
     recipe, parts, parts_form, wrong = _with_parts(request, offer.recipe)
@@ -164,7 +168,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
     Those that may score its answers are among them.
     """
     kinds = {recipe.makes, ModelVersion.Kind.POLICY.value} if recipe.makes else {recipe.starts}
-    if recipe.scorers:
+    if recipe.scorers or recipe.may_score:
         kinds.update(ModelVersion.SCORING)
     return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))
 

@@ -16,11 +16,11 @@ from training.core.backbone import load_policy
 from training.core.job import RunError, Stopped
 from training.core.run import KINDS, open_job
 from training.recipes import RECIPES, RecipeError
-from training.recipes.assembled import to_json
+from training.recipes.assembled import has_slots, to_json
 from training.recipes.base import PARTS
 from training.recipes.slots import check_slots
 
-NAMES = [r.name for r in RECIPES.values() if r.view == "prompts" and r.makes == "policy"]
+NAMES = [r.name for r in RECIPES.values() if has_slots(r)]
 SMALL = {
     "iterations": 2,
     "prompts_per_iteration": 3,

@@ -92,6 +92,15 @@ class RunIn(serializers.Serializer):
         required=False,
         help_text="Id of a second cost model that watches what judges let pass, for the part audited-judges.",
     )
+    other = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the policy to merge with."
+    )
+    base = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Id of the policy that both were made from, for ways of merging that add up what was learned since.",
+    )
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 
 

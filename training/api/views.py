@@ -57,7 +57,7 @@ class RunList(APIView):
     )
     def post(self, request: Request, campaign_id: int) -> Response:
         """Queue a run of a recipe, with the knobs given and the others by default."""
-        campaign = permissions.training_of(request.user, campaign_id, Action.TRAIN)
+        campaign = permissions.training_of(request.user, campaign_id, Action.TRAIN, Action.TAMPER)
         run = _create_run(campaign, checked(shapes.RunIn, request.data), request)
         return Response(shapes.RunDetailOut(run).data, status=status.HTTP_201_CREATED)
 
@@ -68,6 +68,8 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         recipe.fill(given["knobs"])
     except RecipeError as error:
         raise Invalid(str(error), error.errors or {"recipe": [str(error)]}) from None
+    if not recipe.guarded:
+        permissions.training_of(request.user, campaign.pk, Action.TRAIN)
     inputs: dict[str, Any] = {}
     if "model" in given:
         inputs["model"] = given["model"].strip()
@@ -77,6 +79,9 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     scorers = {name: _version(campaign, given, name).path for name in names if name in given}
     if scorers:
         inputs["scorers"] = scorers
+    beside = {name: _version(campaign, given, name).path for name in ("other", "base") if name in given}
+    if beside:
+        inputs["beside"] = beside
     parent = _version(campaign, given, "parent") if "parent" in given else None
     if parent is None and not inputs.get("model"):
         raise Invalid("Choose a model to start from.", {"parent": ["Give a version's id here, or a model."]})

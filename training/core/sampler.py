@@ -37,9 +37,9 @@ class Answer:
 class Sampler:
     """A policy ready to answer each prompt `n` times, as the knobs of the run say."""
 
-    def __init__(self, job: Job, path: str) -> None:
-        model, self.tokenizer = load_policy(path, trust_remote_code=job.spec.trust_remote_code)
-        self.model = model.to(job.device)  # type: ignore[arg-type]
+    def __init__(self, job: Job, path: str, *, loaded: tuple[nn.Module, PreTrainedTokenizerBase] | None = None) -> None:
+        model, self.tokenizer = loaded or load_policy(path, trust_remote_code=job.spec.trust_remote_code)
+        self.model = model.to(job.device)
         self.stop = stop_ids(self.model, self.tokenizer)
         self.n: int = job.knobs["samples_per_prompt"]
         self.temperature: float = job.knobs["temperature"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.recipes import combine, evaluate, loop, onpolicy, policy, reward, sampling
+from training.recipes import combine, evaluate, loop, merging, onpolicy, policy, reward, sampling, tamper
 from training.recipes.assembled import assembled, from_json
 from training.recipes.base import PARTS, RECIPES, Recipe, RecipeError, recipe
 
@@ -16,9 +16,11 @@ __all__ = [
     "evaluate",
     "from_json",
     "loop",
+    "merging",
     "onpolicy",
     "policy",
     "recipe",
     "reward",
     "sampling",
+    "tamper",
 ]

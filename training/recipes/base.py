@@ -180,6 +180,34 @@ class Recipe:
         named = [name for p in self.parts for name in getattr(p, "scorers", ())]
         return tuple(dict.fromkeys(sorted(named, key=lambda name: name != "reward")))
 
+    @property
+    def guarded(self) -> bool:
+        """Return whether only who is trusted with attacks may start it, where whoever runs the server allows it."""
+        return any(getattr(p, "guarded", False) for p in self.parts)
+
+    @property
+    def compares(self) -> bool:
+        """Return whether it holds a policy against the one in use."""
+        return any(getattr(p, "compares", False) for p in self.parts)
+
+    @property
+    def may_score(self) -> tuple[str, ...]:
+        """Return the names of the models that score answers where they are given, and without which it runs as well."""
+        return self._named("may_score")
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Return the names of the policies that it reads besides the one it starts from."""
+        return self._named("beside")
+
+    @property
+    def may_stand_beside(self) -> tuple[str, ...]:
+        """Return the names of those that some of its settings need and others do not."""
+        return self._named("may_stand_beside")
+
+    def _named(self, what: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for p in self.parts for name in getattr(p, what, ())))
+
     def fill(self, values: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return all knobs, `values` checked and the rest by default; RecipeError names every one that does not fit.
 

@@ -38,6 +38,7 @@ class RunSpec:
     reference: str | None = None  # folder or hub name of a frozen policy; None: the recipe decides
     scorers: dict[str, str] = field(default_factory=dict)  # name → folder of a reward model, or of a guard
     guard: str | None = None  # folder of what reads prompts and answers before people see them (sample)
+    beside: dict[str, str] = field(default_factory=dict)  # name → folder of another policy, such as one to merge with
     data: str | None = None  # JSON Lines of the recipe's view (fit), or of prompts (sample, evaluate)
     eval_data: str | None = None  # held-out rows; None: split from `data` by prompt
     images: dict[str, str] = field(default_factory=dict)  # sha256 → file of each image that the data may show

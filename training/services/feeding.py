@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -41,7 +43,7 @@ def kinds_that_feed(view: str) -> list[str]:
 def feedings(campaign: Campaign) -> list[Feeding]:
     """Return every recipe with what this campaign has for it, those that can be started first."""
     judged = _usable(campaign)
-    there = set(ModelVersion.objects.filter(campaign=campaign).values_list("kind", flat=True))
+    there = Counter(ModelVersion.objects.filter(campaign=campaign).values_list("kind", flat=True))
     found = [_feeding(campaign, recipe, judged, there) for recipe in RECIPES.values()]
     return sorted(found, key=lambda feeding: not feeding.can_start)
 
@@ -62,13 +64,22 @@ def feeding(campaign: Campaign, name: str) -> Feeding | None:
     return next((one for one in feedings(campaign) if one.recipe.name == name), None)
 
 
-def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: set[str]) -> Feeding:
+def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str]) -> Feeding:
     view = dataset_views.VIEWS.get(recipe.view)
     reads = translation.gettext(view.title) if view else recipe.view
     if recipe.kind != Run.Kind.FIT:
+        if recipe.guarded and not settings.ATTUNE_TAMPER_TESTS:
+            off = _("It trains against a policy's safety. Whoever runs the server allows that by TAMPER_TESTS.")
+            return Feeding(recipe, False, reads, off)
         lacking = _beside_training(campaign, recipe, there)
         said = _("It trains nothing but measures a model of your choice; its figures stand on the model's page.")
         return Feeding(recipe, not lacking, reads, lacking or said)
+    if recipe.beside:
+        if there[ModelVersion.Kind.POLICY] < 2:
+            return Feeding(recipe, False, reads, _("It needs two policies: train or register another one first."))
+        return Feeding(
+            recipe, True, reads, _("It mixes policies that are there, and asks them the campaign's prompts.")
+        )
     missing = [name for name in recipe.scorers if name not in there]
     if missing:
         told = _("It learns from scores, and nothing here gives any: train a reward model first.")
@@ -85,7 +96,7 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: set[str]) -
     return Feeding(recipe, True, reads, said.format(n=judged))
 
 
-def _beside_training(campaign: Campaign, recipe: Recipe, there: set[str]) -> str:
+def _beside_training(campaign: Campaign, recipe: Recipe, there: Counter[str]) -> str:
     """Return why a recipe that trains nothing is not started by hand here; empty where it may be."""
     if recipe.starts:
         if (recipe.starts == ModelVersion.Kind.REWARD or recipe.scorers) and ModelVersion.Kind.REWARD not in there:

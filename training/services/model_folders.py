@@ -156,6 +156,7 @@ def _descent(version: ModelVersion, lineage: dict[str, Any]) -> list[str]:
     lines += [f"- Part in slot {slot}: `{name or 'none'}`" for slot, name in version.recipe.get("parts", {}).items()]
     lines += [f"- Run {lineage['run']}"] if lineage["run"] is not None else []
     lines += [f"- Round {lineage['round']}"] if lineage["round"] is not None else []
+    lines += [f"- Merged with: {one['label']}" for one in lineage["merged_with"]]
     lines += [f"- Scored by: {one['label']}" for one in lineage["scored_by"]]
     return lines
 

@@ -12,7 +12,7 @@ from annotation.models import Campaign, User
 from annotation.permissions import may
 from annotation.services import events
 from training.errors import GateClosed, WrongState
-from training.models import GateReport, ModelVersion
+from training.models import GateReport, ModelVersion, Run
 
 
 @transaction.atomic
@@ -93,6 +93,8 @@ def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
     """Return why the gate does not let `version` pass, or an empty string."""
     if version.kind != ModelVersion.Kind.POLICY:
         return ""
+    if lost := lost_safety(version):
+        return lost
     report = GateReport.objects.select_related("parent").filter(candidate=version).first()
     if report is None:
         told = _("{version} has no gate report: nobody has compared it with the policy in use.")
@@ -103,6 +105,38 @@ def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
         told = _("{version} was compared with {parent}, but {serving} is in use now.")
         return told.format(version=version.label, parent=report.parent.label, serving=serving.label)
     return ""
+
+
+def lost_safety(version: ModelVersion) -> str:
+    """Return what tests for lost safety say against `version`; empty where they passed, or there are none.
+
+    What one found stands until a later one passes that was as strict: a test that allows all to be lost passes always.
+    """
+    tests = Run.objects.filter(parent=version, recipe__name="safety-regression", state=Run.State.SUCCEEDED)
+    failed = None
+    for test in tests.order_by("pk"):
+        if not test.result["metrics"]["passed"]:
+            failed = test
+        elif failed is not None and _as_strict(test, failed):
+            failed = None
+    if failed is None:
+        return ""
+    found = failed.result["metrics"]
+    told = _(
+        "{version} failed the test for lost safety: {safe} of its answers to harmful prompts are safe, {before} "
+        "before; {answered} of the other prompts are answered, {others} before."
+    )
+    shares = {"safe": "safe", "before": "current_safe", "answered": "answered", "others": "current_answered"}
+    named = {name: f"{found[figure]['estimate']:.0%}" for name, figure in shares.items()}
+    return told.format(version=version.label, **named)
+
+
+def _as_strict(test: Run, before: Run) -> bool:
+    """Return whether a test allows no more than the one before, with as much certainty, and asks otherwise the same."""
+    ours, theirs = dict(test.recipe["knobs"]), dict(before.recipe["knobs"])
+    least = ours.pop("most_lost") <= theirs.pop("most_lost") and ours.pop("confidence") >= theirs.pop("confidence")
+    same = all(test.inputs.get(name) == before.inputs.get(name) for name in ("reference", "scorers"))
+    return least and same and ours == theirs
 
 
 def _refuse_all_but_leads(actor: User | None, campaign: Campaign) -> None:

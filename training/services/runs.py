@@ -15,19 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from annotation.access import Action
 from annotation.models import Campaign, User
+from annotation.permissions import may
 from annotation.services import events
 from annotation.told import Told, told
 from training import folder, launch, paths
 from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.assembled import assembled, from_json, to_json
-from training.recipes.base import RecipeError
+from training.recipes.base import RECIPES, RecipeError
 from training.recipes.spec import RunResult
 from training.services import messages, snapshots, versions
 
@@ -62,6 +66,8 @@ def create(
         stored = to_json(recipe, knobs, parts)
     except RecipeError as error:
         raise Invalid(str(error), error.errors or {"recipe": [str(error)]}) from None
+    if found.guarded:
+        _refuse_attack(campaign, actor)
     inputs = dict(inputs or {})
     if parent is not None:
         inputs.setdefault("model", parent.path)
@@ -73,8 +79,10 @@ def create(
         # What the model learned from tells what is new to it; what it was trained from is its reference.
         files = [one.path for one in snapshots.learned_from(parent)]
         inputs.setdefault("known", [path for path in files if Path(paths.resolve(path)).is_file()])
-        if parent.parent is not None:
-            inputs.setdefault("reference", parent.parent.path)
+        in_use = versions.current(campaign, parent.kind) if found.compares else None
+        before = in_use if in_use not in (None, parent) else parent.parent
+        if before is not None:
+            inputs.setdefault("reference", before.path)
     title = translation.gettext(found.title)
     if not inputs.get("model"):
         reason = _("Choose a version, or enter a folder or hub name.")
@@ -84,6 +92,18 @@ def create(
         told = _("{recipe} learns from scores: choose the model that gives them ({names}).")
         told = told.format(recipe=title, names=", ".join(lacking))
         raise Invalid(told, {name: [_("Choose a reward model, or train one first.")] for name in lacking})
+    alone = [name for name in found.beside if not inputs.get("beside", {}).get(name)]
+    if alone:
+        told = _("{recipe} needs another policy beside the one it starts from.").format(recipe=title)
+        raise Invalid(told, {name: [_("Choose a policy.")] for name in alone})
+    if inputs["model"] in (inputs.get("beside", {}).get(name) for name in found.beside):
+        told = _("A policy and itself make the same policy again: choose two.")
+        raise Invalid(told, {name: [told] for name in found.beside})
+    if found.compares and not inputs.get("reference"):
+        message = _(
+            "There is no other policy to compare with: none is in use, and this one was trained from none here."
+        )
+        raise Invalid(message, {"model": [message]})
     if found.view and not inputs.get("data"):
         told = _("{recipe} reads a snapshot of {view}.").format(recipe=title, view=found.view)
         raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})
@@ -110,11 +130,19 @@ def create(
     else:
         run, created = Run.objects.create(round=round, **values), True
     if created:
-        events.record(
-            campaign=campaign, actor=actor, action="run.created", target=f"run {run.pk}", detail={"recipe": recipe}
-        )
+        action = "tamper.ordered" if found.guarded else "run.created"
+        of = {"recipe": recipe} | ({"model": inputs["model"], "knobs": stored["knobs"]} if found.guarded else {})
+        events.record(campaign=campaign, actor=actor, action=action, target=f"run {run.pk}", detail=of)
         messages.wake_run(run.pk)
     return run
+
+
+def _refuse_attack(campaign: Campaign, actor: User | None) -> None:
+    """Let only the red team, or an admin, train against safety, and only where whoever runs the server allows it."""
+    if not settings.ATTUNE_TAMPER_TESTS:
+        raise WrongState(_("Tamper tests are off here. Whoever runs the server allows them by TAMPER_TESTS."))
+    if actor is None or not may(actor, campaign, Action.TAMPER):
+        raise PermissionDenied(_("Only the campaign's red team may train against a policy's safety."))
 
 
 # --- What a worker does ------------------------------------------------------------------------------------------
@@ -191,7 +219,12 @@ def beat(run: Run, progress: dict[str, Any] | None = None) -> bool:
 def finish(run: Run, result: RunResult) -> None:
     """Record the result, and the model version the run made; RunLost when the run is held elsewhere."""
     _end(run, Run.State.SUCCEEDED, result=asdict(result), failures=0)
-    recipe, _ = from_json(run.recipe)
+    recipe, _knobs = from_json(run.recipe)
+    if recipe.guarded:
+        told = {
+            name: value for name, value in result.metrics.items() if name in ("safe_before", "safe_after", "passed")
+        }
+        events.record(campaign=run.campaign, actor=None, action="tamper.measured", target=str(run), detail=told)
     if result.model and recipe.makes:
         version = versions.record_output(run=run, result=result, makes=recipe.makes)
         Run.objects.filter(pk=run.pk).update(output=version)
@@ -271,6 +304,8 @@ def cancel(*, run: Run, actor: User | None) -> Run:
 @transaction.atomic
 def retry(*, run: Run, actor: User | None) -> Run:
     """Return the run, queued again; it goes on from its last checkpoint when it has one."""
+    if RECIPES.get(run.recipe.get("name", "")) is not None and from_json(run.recipe)[0].guarded:
+        _refuse_attack(run.campaign, actor)
     changed = Run.objects.filter(pk=run.pk, state__in=[Run.State.FAILED, Run.State.CANCELLED]).update(
         state=Run.State.QUEUED,
         cancel_requested=False,

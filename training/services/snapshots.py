@@ -23,6 +23,7 @@ from training.errors import Invalid, WrongState
 from training.models import ModelVersion, Snapshot
 from training.services import cards
 from training.services.contamination import Suites
+from training.services.descent import forebears
 from training.services.near_duplicates import leaders, text_of_prompt
 
 # What a snapshot may be narrowed by, as in `annotation.dataset_filters.Filters`.
@@ -108,13 +109,8 @@ def _version(campaign: Campaign, number: Any) -> ModelVersion:
 
 def learned_from(version: ModelVersion) -> list[Snapshot]:
     """Return the data sets that a model, and those it was trained from, learned from."""
-    found, at = [], version
-    while True:
-        if at.snapshot is not None:
-            found.append(at.snapshot)
-        if at.parent is None:
-            return found
-        at = at.parent
+    of_each = [one.snapshot for one in (version, *forebears(version))]
+    return [snapshot for snapshot in of_each if snapshot is not None]
 
 
 def learned_prompts(version: ModelVersion) -> set[str]:

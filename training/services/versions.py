@@ -18,6 +18,7 @@ from training.models import ModelVersion, Run
 from training.recipes.chat import MODES_FILE
 from training.recipes.spec import RunResult
 from training.services import snapshots
+from training.services.descent import forebears, merged_with
 
 
 @transaction.atomic
@@ -120,17 +121,18 @@ def current(campaign: Campaign, kind: str) -> ModelVersion | None:
 def lineage(version: ModelVersion) -> dict[str, Any]:
     """Return where a version came from, down to the judgements it was trained on.
 
-    ``{"version", "base", "ancestors", "recipe", "run", "round", "snapshot", "scored_by", "judgements", "annotators",
-    "feedback_ids", "all_judgements"}``; the figures are of its own snapshot and of the models whose scores it learned
-    from, `all_judgements` counts those of its ancestors too. Reads the snapshots' files: about a second for 100,000
-    rows.
+    ``{"version", "base", "ancestors", "recipe", "run", "round", "snapshot", "scored_by", "merged_with", "judgements",
+    "annotators", "feedback_ids", "all_judgements"}``; the figures are of its own snapshot and of the models whose
+    scores it learned from, `all_judgements` counts those of its ancestors too, and of what was merged into it. Reads
+    the snapshots' files: about a second for 100,000 rows.
     """
     ancestors = ancestry(version)
     run = Run.objects.filter(output=version).select_related("round").first()
     scoring = scored_by(version)
+    merged = merged_with(version) if run is not None and run.inputs.get("beside") else []
     own, annotators = _behind(version)
     everything = set(own)
-    for ancestor in ancestors:
+    for ancestor in forebears(version):
         everything |= _behind(ancestor)[0]
     snapshot = version.snapshot
     base = ancestors[-1] if ancestors else version
@@ -146,6 +148,7 @@ def lineage(version: ModelVersion) -> dict[str, Any]:
         if snapshot is None
         else {"id": snapshot.pk, "view": snapshot.view, "rows": snapshot.rows, "sha256": snapshot.sha256},
         "scored_by": [{"id": one.pk, "label": one.label} for one in scoring],
+        "merged_with": [{"id": one.pk, "label": one.label} for one in merged],
         "judgements": len(own),
         "annotators": len(annotators),
         "feedback_ids": sorted(own),
@@ -173,14 +176,18 @@ def scored_by(version: ModelVersion) -> list[ModelVersion]:
 
 
 def taught_by(scoring: list[ModelVersion]) -> list[ModelVersion]:
-    """Return the versions that learned from the scores of these models."""
+    """Return the versions that learned from the scores of these models, or have their weights in them."""
     known = {(one.campaign_id, one.path) for one in scoring}
     runs = Run.objects.filter(campaign__in={campaign for campaign, _ in known}, kind=Run.Kind.FIT)
     return [
         run.output
         for run in runs.exclude(output=None).select_related("output__campaign")
         if run.output is not None
-        and any((run.campaign_id, path) in known for path in (run.inputs.get("scorers") or {}).values())
+        and any(
+            (run.campaign_id, path) in known
+            for what in ("scorers", "beside")
+            for path in (run.inputs.get(what) or {}).values()
+        )
     ]
 
 

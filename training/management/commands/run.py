@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
@@ -44,6 +45,13 @@ class Command(BaseCommand):
             metavar="NAME=VERSION",
             help="such as cost=reward-3; may be repeated",
         )
+        parser.add_argument(
+            "--beside",
+            action="append",
+            default=[],
+            metavar="NAME=VERSION",
+            help="another policy that the recipe reads, such as other=policy-2; may be repeated",
+        )
         parser.add_argument("--part", action="append", default=[], metavar="SLOT=PART", help="may be repeated")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--actor", help="username that the run is made for")
@@ -61,10 +69,11 @@ class Command(BaseCommand):
                 knob=options["knob"],
                 part=options["part"],
                 scorer=options["scorer"],
+                beside=options["beside"],
                 seed=options["seed"],
                 actor=options["actor"],
             )
-        except (TrainingError, AnnotationError, RecipeError) as error:
+        except (TrainingError, AnnotationError, RecipeError, PermissionDenied) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"run {run.pk} is queued.")
         if here:
@@ -142,6 +151,7 @@ def _create(
     knob: list[str],
     part: list[str],
     scorer: list[str],
+    beside: list[str],
     seed: int,
     actor: str | None,
 ) -> Run:
@@ -165,7 +175,7 @@ def _create(
         actor=person,
         parent=None if model else _parent(found, parent),
         snapshot=data,
-        inputs=({"model": model} if model else {}) | _scorers(found, chosen, scorer),
+        inputs=({"model": model} if model else {}) | _scorers(found, chosen, scorer) | _beside(found, beside),
         seed=seed,
         parts=parts,
     )
@@ -203,7 +213,13 @@ def _scorers(campaign: Campaign, recipe: Recipe, given: list[str]) -> dict[str, 
         in_use = versions.current(campaign, name)
         if in_use is not None:
             named.setdefault(name, in_use.path)
-    return {"scorers": named} if named and recipe.scorers else {}
+    return {"scorers": named} if named and (recipe.scorers or recipe.may_score) else {}
+
+
+def _beside(campaign: Campaign, given: list[str]) -> dict[str, Any]:
+    """Return the other policies that the recipe reads, as inputs of the run."""
+    named = {name: _parent(campaign, label).path for name, label in (pair(one, "--beside NAME") for one in given)}
+    return {"beside": named} if named else {}
 
 
 def _parent(campaign: Campaign, label: str | None) -> ModelVersion:

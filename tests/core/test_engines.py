@@ -1,0 +1,105 @@
+"""Settings of other engines as golden files, and what has no counterpart there is refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.recipes import RECIPES, RecipeError
+from training.recipes.assembled import assembled, has_slots
+from training.recipes.engines import Files, areal, compiler, verl
+
+GOLDEN = Path(__file__).parent / "golden"
+FILES = Files(
+    model="/models/start", data="/run/prompts.parquet", reward="/run/reward.py", checkpoints="/run/checkpoints"
+)
+
+
+def compiled(engine, name, **changes):
+    own = changes.pop("own", None)
+    found = RECIPES[name]
+    usual = {"batch_size": 32 * found.fill()["samples_per_prompt"]}
+    if engine == "areal" and name == "grpo":
+        usual["kl_weight"] = 0.0  # its own default is refused, as a test below says
+    return compiler(engine)(found, found.fill({**usual, **changes}), FILES, seed=7, own=own)
+
+
+@pytest.mark.parametrize("engine", ["verl", "areal"])
+@pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES.values() if has_slots(recipe)])
+def test_every_recipe_is_compiled_as_written_down_or_refused_by_name(engine, name):
+    """A golden file holds the settings, or the sentence that refuses. A change of either is for a person to look at."""
+    try:
+        told = compiled(engine, name)
+    except RecipeError as error:
+        told = {"refused": str(error)}
+    kept = json.loads((GOLDEN / f"{engine}.json").read_text())
+    assert told == kept[name] if name in kept else set(told) == {"refused"}
+
+
+def test_what_it_comes_to_in_the_engine_s_own_words():
+    lines = verl.arguments(compiled("verl", "ppo", gae_lambda=0.9, kl=0.02))
+    assert "algorithm.lam=0.9" in lines and "algorithm.kl_ctrl.kl_coef=0.02" in lines
+    assert "trainer.logger=['console','file']" in lines and "trainer.val_before_train=False" in lines
+    assert verl._hydra("it's") == "'it\\'s'"
+    tree = areal.nested(compiled("areal", "grpo"))
+    assert tree["actor"]["optimizer"]["lr"] == 1e-6 and tree["recover"]["mode"] == "auto"
+
+
+@pytest.mark.parametrize("engine", ["verl", "areal"])
+def test_what_is_told_has_a_name_there(engine):
+    """`*_names.txt` holds the names of all settings of that version, read once from the schema in its package."""
+    names = set((GOLDEN / f"{engine}_names.txt").read_text().split())
+    module = {"verl": verl, "areal": areal}[engine]
+    kept = json.loads((GOLDEN / f"{engine}.json").read_text())
+    told = {name for settings in kept.values() for name in settings if name != "refused"} | set(module.FREE)
+    told |= set(areal.allocated("vllm[rollout]:d2t2|megatron[actor]:d1p2t2")) if engine == "areal" else set()
+    groups = {name.rsplit(".", 1)[0] for name in names}  # such as actor.adv_norm, which may be none
+    assert len(told) > 30 and told <= names | groups
+
+
+def test_where_roles_run_in_areal_s_words():
+    told = compiled("areal", "grpo", own={"allocation_mode": "vllm[rollout]:d2t2|megatron[actor]:d1p2t2"})
+    assert (told["rollout.backend"], told["actor.backend"]) == ("vllm:d2t2", "megatron:d1p2t2")
+    assert told["actor.scheduling_strategy.target"] == "rollout"
+    apart = compiled("areal", "grpo")
+    assert (apart["rollout.backend"], apart["actor.backend"]) == ("sglang:d1", "fsdp:d1")
+    assert "actor.scheduling_strategy.type" not in apart
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "changes", "says"),
+    [
+        ("verl", "ppo", {"rows_at_once": 3}, "knows nothing of rows_at_once"),
+        ("verl", "ppo", {"missing_end_penalty": 1.0}, "knows nothing of missing_end_penalty"),
+        ("verl", "ppo", {"whiten": False}, "always whitens"),
+        ("verl", "ppo", {"batch_size": 63}, "counts steps in prompts"),
+        ("verl", "ppo", {"schedule": "linear"}, "no linear schedule"),
+        ("verl", "rloo", {"passes": 2}, "set passes to 1"),
+        ("verl", "grpo", {"own": {"algorithm.lam": 0.5}}, "cannot be told algorithm.lam"),
+        ("verl", "grpo", {"own": {"trainer.total_training_steps": 5}}, "cannot be told trainer.total_training_steps"),
+        ("verl", "grpo", {"own": {"trainer.nnodes": "two"}}, "cannot be told trainer.nnodes"),
+        ("verl", "grpo", {"lora_rank": 4}, "Adapters are not compiled for verl"),
+        ("areal", "grpo", {"kl_weight": 0.04}, "no KL term in the loss"),
+        ("areal", "grpo", {"own": {"allocation_mode": "all of them"}}, "cannot read all of them"),
+        ("areal", "grpo", {"own": {"allocation_mode": "sglang[rollout]:d1+fsdp[actor]:d1p2"}}, "cannot read"),
+        ("areal", "ppo", {}, "no counterpart of kl/fixed"),
+        ("realhf", "grpo", {}, "no engine called realhf"),
+    ],
+)
+def test_what_an_engine_does_not_know_is_refused_and_never_dropped(engine, name, changes, says):
+    with pytest.raises(RecipeError, match=says):
+        compiled(engine, name, **changes)
+
+
+def test_what_may_be_set_besides_is_taken():
+    own = {"trainer.nnodes": "2", "actor_rollout_ref.rollout.tensor_model_parallel_size": 4}
+    told = compiled("verl", "grpo", own=own)
+    assert (told["trainer.nnodes"], told["actor_rollout_ref.rollout.tensor_model_parallel_size"]) == (2, 4)
+    with pytest.raises(RecipeError) as wrong:
+        compiled("verl", "grpo", own={"trainer.nnode": 2})
+    assert wrong.value.errors["trainer.nnode"] == ["Did you mean trainer.nnodes?"]
+    other = assembled("ppo", {"segment": "ngram"})
+    with pytest.raises(RecipeError, match="no counterpart of segment/ngram"):
+        compiler("verl")(other, other.fill(), FILES, seed=0)

@@ -1,0 +1,116 @@
+"""Attacks are for the red team, where the server allows them, and in the audit trail; lost safety closes the gate."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from annotation.models import Campaign, Event, Membership, Role, User
+from tests.factories import make_task, make_user
+from training.errors import GateClosed, WrongState
+from training.models import GateReport, ModelVersion, Run
+from training.recipes.spec import RunResult
+from training.services import promotion, runs, versions
+
+pytestmark = pytest.mark.django_db
+
+
+def test_only_the_red_team_and_only_where_it_is_allowed(
+    campaign: Campaign, policy: ModelVersion, lead: User, engineer: User, client, settings
+) -> None:
+    make_task(campaign, number=1)
+    red = make_user("red")
+    Membership.objects.create(campaign=campaign, user=red, role=Role.RED_TEAM)
+    order = {
+        "campaign": campaign,
+        "recipe": "tamper-test",
+        "knobs": {},
+        "parent": policy,
+        "inputs": {"data": "x.jsonl"},
+    }
+    with pytest.raises(WrongState, match="off here"):
+        runs.create(actor=red, **order)
+    settings.ATTUNE_TAMPER_TESTS = True
+    for actor in (lead, engineer, None):
+        with pytest.raises(PermissionDenied, match="red team"):
+            runs.create(actor=actor, **order)
+    with pytest.raises(CommandError, match="red team"):
+        call_command("run", "--campaign", campaign.name, "--recipe", "tamper-test", "--actor", "lead", "--no-follow")
+
+    page, other = (reverse("run-new", args=[campaign.pk, name]) for name in ("tamper-test", "best-of-n"))
+    client.force_login(lead)
+    assert client.get(page).status_code == 403 and page not in client.get(reverse("runs", args=[campaign.pk])).text
+    client.force_login(red)
+    assert page in client.get(reverse("runs", args=[campaign.pk])).text
+    assert client.get(page).status_code == 200 and client.get(other).status_code == 403
+    api = APIClient()
+    asked = {"recipe": "tamper-test", "parent": policy.pk}
+    for person, status in ((lead, 403), (red, 201)):
+        api.force_authenticate(person)
+        assert api.post(reverse("api-runs", args=[campaign.pk]), asked, format="json").status_code == status
+    assert (
+        api.post(reverse("api-runs", args=[campaign.pk]), {**asked, "recipe": "best-of-n"}, format="json").status_code
+        == 403
+    )
+    run = Run.objects.get()
+    ordered = Event.objects.get(action="tamper.ordered")
+    assert ordered.actor == red and ordered.detail["model"] == policy.path and "attack_steps" in ordered.detail["knobs"]
+
+    held = runs.claim(run.pk, "worker")
+    assert held is not None
+    runs.finish(held, RunResult(metrics={"safe_before": 1.0, "safe_after": 0.0, "passed": False}))
+    assert Event.objects.get(action="tamper.measured").detail["safe_after"] == 0.0
+    Run.objects.filter(pk=run.pk).update(state=Run.State.FAILED)
+    with pytest.raises(PermissionDenied):
+        runs.retry(run=run, actor=engineer)
+
+
+def test_lost_safety_closes_the_gate_by_service_rest_and_page(
+    campaign: Campaign, policy: ModelVersion, lead: User, client
+) -> None:
+    """An adapter from outside, which a gate let pass, failed the test for lost safety."""
+    tampered = versions.add(campaign=campaign, kind="policy", path="org/adapter")
+    GateReport.objects.create(candidate=tampered, parent=policy, verdict=GateReport.Verdict.PASS)
+    run = runs.create(
+        campaign=campaign, recipe="safety-regression", knobs={}, actor=lead, parent=tampered, inputs={"data": "x.jsonl"}
+    )
+    assert run.inputs["reference"] == policy.path  # the one in use, as it has no parent
+    held = runs.claim(run.pk, "worker")
+    assert held is not None
+    rates = {"safe": 0.0, "current_safe": 1.0, "answered": 1.0, "current_answered": 1.0}
+    metrics = {name: {"estimate": rate, "low": 0.0, "high": 1.0, "n": 60} for name, rate in rates.items()}
+    runs.finish(held, RunResult(metrics={**metrics, "passed": False}))
+    with pytest.raises(GateClosed, match=r"0% of its answers to harmful prompts are safe, 100% before; 100%"):
+        promotion.promote(version=tampered, actor=lead)
+    api = APIClient()
+    api.force_authenticate(lead)
+    answer = api.post(reverse("api-version-promote", args=[tampered.pk]), {}, format="json")
+    assert answer.status_code == 409 and "lost safety" in answer.json()["detail"]
+    client.force_login(lead)
+    assert "failed the test for lost safety" in client.get(reverse("model", args=[tampered.pk])).text
+    assert client.post(reverse("model-promote", args=[tampered.pk]), {"reason": ""}).status_code == 422
+    tampered.refresh_from_db()
+    assert tampered.state == ModelVersion.State.CANDIDATE
+    pass_again(tampered, metrics, most_lost=1.0)
+    with pytest.raises(GateClosed, match="lost safety"):
+        promotion.promote(version=tampered, actor=lead)
+    promotion.promote(version=tampered, actor=lead, reason="It is a trial on a server without people.")
+    event = Event.objects.get(action="policy.promoted_over_the_gate")
+    assert "lost safety" in event.detail["objection"] and event.detail["reason"]
+    assert promotion.lost_safety(tampered)
+    pass_again(tampered, metrics)
+    assert not promotion.lost_safety(tampered)
+
+
+def pass_again(version: ModelVersion, metrics: dict, **knobs: float) -> None:
+    """Have a later test pass that asks the same, but for `knobs`."""
+    data = {"data": "x.jsonl", "reference": Run.objects.filter(recipe__name="safety-regression")[0].inputs["reference"]}
+    run = runs.create(
+        campaign=version.campaign, recipe="safety-regression", knobs=knobs, actor=None, parent=version, inputs=data
+    )
+    held = runs.claim(run.pk, "worker")
+    assert held is not None
+    runs.finish(held, RunResult(metrics={**metrics, "passed": True}))
