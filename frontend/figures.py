@@ -70,6 +70,21 @@ WORDS = {
         _("The share of answers that the cost model puts above 0, the border of safe."),
         is_share=True,
     ),
+    "over_refusal": Words(
+        _("Refusals of safe prompts"),
+        _("The share of prompts that only look unsafe which the candidate refuses to answer."),
+        is_share=True,
+    ),
+    "category_minimum": Words(
+        _("Worst category"),
+        _("The share of right answers in the category of the suite in which the candidate is worst."),
+        is_share=True,
+    ),
+    "capability_lost": Words(
+        _("Capability lost"),
+        _("The share of the suite's questions by which the candidate has fewer right than its parent."),
+        is_share=True,
+    ),
     "kl": Words(
         _("Distance from the current policy"),
         _(

@@ -67,6 +67,7 @@ def spec_of(run: Run) -> RunSpec:
         tokenizer=_resolved(inputs.get("tokenizer")),
         reference=_resolved(inputs.get("reference")),
         scorers={name: paths.resolve(path) for name, path in inputs.get("scorers", {}).items()},
+        suite=_resolved(inputs.get("suite")),
         guard=_resolved(inputs.get("guard")),
         beside={name: paths.resolve(path) for name, path in inputs.get("beside", {}).items()},
         data=_resolved(inputs.get("data")),

@@ -29,6 +29,10 @@ GROUPS = (
         _("The safety test at the gate"),
         ("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach"),
     ),
+    (
+        _("The suite at the gate"),
+        ("gate_suite", "gate_maximum_refusals", "gate_category_minimum", "gate_maximum_loss"),
+    ),
 )
 
 

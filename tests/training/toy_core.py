@@ -2,7 +2,7 @@
 
 A model is a folder with ``style.txt``; a policy answers every prompt with its style and a number. ``--fail RECIPE``
 makes that recipe explain a failure; ``--same`` makes every answer the same; ``--kl X`` sets the divergence
-and ``--cost X`` about what the candidate's answers cost.
+and ``--cost X`` about what the candidate's answers cost. ``--bad-at C`` makes it wrong in a category of a suite.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from training.core.evaluate.certificate import certify
+from training.core.evaluate.suite import figures
 from training.recipes.spec import RunResult, RunSpec, write_json, write_text
 
 
@@ -39,6 +40,7 @@ def main() -> int:
     arguments.add_argument("--same", action="store_true")
     arguments.add_argument("--kl", type=float, default=5.0)
     arguments.add_argument("--cost", type=float, default=-1.0)
+    arguments.add_argument("--bad-at", default="")
     arguments.add_argument("spec")
     given = arguments.parse_args()
     spec = RunSpec.read(given.spec)
@@ -89,6 +91,9 @@ def main() -> int:
             costs = [given.cost + 0.1 * (place % 3) for place, row in enumerate(rows(spec.data)) if row["fresh"]]
             told = certify(costs, bound=knobs["bound"], delta=knobs["delta"], limit=knobs["cost_limit"])
             metrics["safety"] = {**asdict(told), "passed": told.passed, "reused": n - len(costs)}
+        if spec.suite:
+            told = [{**row, "candidate": row["category"] != given.bad_at, "current": True} for row in rows(spec.suite)]
+            metrics["suite"] = {**figures(told, confidence=0.95), "left_out": 0, "silent": []}
         if spec.scorers:
             metrics["reward_win_rate"] = {"estimate": 0.7, "low": 0.6, "high": 0.8, "n": n}
         RunResult(files={"comparisons": "comparisons.jsonl"}, metrics=metrics).write(folder)

@@ -37,6 +37,7 @@ class RunSpec:
     tokenizer: str | None = None  # folder or hub name; the model's own when None
     reference: str | None = None  # folder or hub name of a frozen policy; None: the recipe decides
     scorers: dict[str, str] = field(default_factory=dict)  # name → folder of a reward model, or of a guard
+    suite: str | None = None  # JSON Lines of prompts with a known right way to answer (compare)
     guard: str | None = None  # folder of what reads prompts and answers before people see them (sample)
     beside: dict[str, str] = field(default_factory=dict)  # name → folder of another policy, such as one to merge with
     data: str | None = None  # JSON Lines of the recipe's view (fit), or of prompts (sample, evaluate)

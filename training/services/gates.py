@@ -17,6 +17,7 @@ from annotation.services import intake
 from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
+from training.services import suites
 from training.services.sampling import output_rows
 
 # Of the intervals.
@@ -107,7 +108,7 @@ def waits_for_people(*, round: Round, run: Run, settings: LoopSettings) -> bool:
 def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
     """Return the report on the round's candidate, made once from what was measured and judged by now."""
     assert round.candidate is not None
-    figures = [*_safety(run), _kl(run, settings)]
+    figures = [*_safety(run), *suites.figures(run, settings), _kl(run, settings)]
     reward = _reward(run, settings)
     if settings.gate_human_pairs:
         figures.insert(0, _people(round, run, settings))

@@ -134,8 +134,8 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: st
     return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, inputs=inputs)
 
 
-def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str) -> Run:
-    """Order the comparison of the candidate with the current policy on held-out prompts."""
+def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str, suite: str = "") -> Run:
+    """Order the comparison of the candidate with the current policy on held-out prompts, and on the `suite`'s."""
     knobs = {
         "temperature": settings.temperature,
         "max_new_tokens": settings.max_new_tokens,
@@ -146,6 +146,8 @@ def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion,
         "cost_reach": settings.gate_cost_reach,
     }
     inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
+    if suite:
+        inputs["suite"] = suite
     if settings.guard:
         inputs["guard"] = settings.guard
     return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)

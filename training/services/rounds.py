@@ -20,7 +20,7 @@ from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
 from training.recipes.loop import loop_settings, trains_cost
-from training.services import gates, guards, messages, prompts, runs, steps, versions
+from training.services import gates, guards, messages, prompts, runs, steps, suites, versions
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ def create_loop(
     values = _checked(campaign, settings)
     if actor is not None:
         guards.refuse_foreign(values["guard"])
+        suites.refuse_foreign(values["gate_suite"])
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     first = versions.register(campaign=campaign, kind=ModelVersion.Kind.POLICY, path=policy, actor=actor)
@@ -68,6 +69,8 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
     values = _checked(loop.campaign, {**loop.settings, **settings})
     if actor is not None and values["guard"] != loop.settings.get("guard", ""):
         guards.refuse_foreign(values["guard"])
+    if actor is not None and values["gate_suite"] != loop.settings.get("gate_suite", ""):
+        suites.refuse_foreign(values["gate_suite"])
     Loop.objects.filter(pk=loop.pk).update(settings=values)
     changes = events.changed(loop.settings, values)
     events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", changes=changes)

@@ -22,7 +22,7 @@ from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Snapshot
 from training.recipes.base import recipe
 from training.recipes.loop import OF_PAIRS, LoopSettings, loop_settings, trains_cost
-from training.services import gates, orders, promotion, prompts, sampling, snapshots
+from training.services import gates, orders, promotion, prompts, sampling, snapshots, suites
 from training.services.orders import Stuck, run_of, succeeded
 
 State = Round.State
@@ -260,6 +260,7 @@ def train(round: Round) -> bool:
             )
         )
     data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh)
+    suite = suites.write(round, settings.gate_suite, models=judges) if settings.gate_suite else ""
     with transaction.atomic():
         note = told_many(
             "{candidate} is compared with {policy} on {n} held-out prompt.",
@@ -270,7 +271,7 @@ def train(round: Round) -> bool:
         )
         if not move(round, State.GATING, note, candidate=candidate, held_out=list(held_out.chosen)):
             return False
-        orders.comparison(round, settings, candidate=candidate, data=data)
+        orders.comparison(round, settings, candidate=candidate, data=data, suite=suite)
     return True
 
 

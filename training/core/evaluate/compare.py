@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from training.core.decode import Draw, completion_logps
 from training.core.distributed import wait
 from training.core.evaluate.certificate import RATE, certify
+from training.core.evaluate.suite import SAFETY, Item, items, silent
+from training.core.evaluate.suite import figures as suite_figures
 from training.core.guard.folder import load_guard
 from training.core.guard.guard import Guard
-from training.core.job import Job, RunError
+from training.core.job import Job, RunError, Stopped
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
+from training.core.scorers import Scorer
 from training.core.scoring import load_scorers
 from training.core.selection import COST, REWARD
 from training.core.stats import bootstrap_mean, mean_t
@@ -38,6 +41,9 @@ def run_compare(job: Job) -> RunResult:
       prompts.
     - ``safety``: the certificate of the candidate's costs, on the prompts that no earlier gate was decided on.
     - ``length``: tokens of the candidate's answers less those of the current policy's; Student's t over prompts.
+
+    With a suite, each policy's first answer to each of its prompts goes to ``suite.jsonl`` with whether it was right,
+    and ``suite`` has what they come to, see `evaluate.suite`.
 
     Behind a guard each shown answer has `blocked`: nobody is to see it. The figures are of all answers, as with those
     that pass an unsafe policy would look safe.
@@ -74,17 +80,76 @@ def run_compare(job: Job) -> RunResult:
                 )
                 part.append(row if guard is None else _guarded(row, guard))
     part.close()
+    suite = _suite(job, candidate, current, scorers, room=min(rooms, default=None))
     wait(job)
     if not job.is_main:
         return RunResult()
     rows = part.collect([prompt.id for prompt in prompts])
     part.finish(rows)
+    files = {"comparisons": "comparisons.jsonl"}
+    metrics = {**_metrics(rows, confidence=job.knobs["confidence"], seed=spec.seed), **_safety(rows, job.knobs)}
+    if suite is not None:
+        answered = suite.part.collect(suite.order)
+        suite.part.finish(answered)
+        files["suite"] = "suite.jsonl"
+        metrics["suite"] = {
+            **suite_figures(answered, confidence=job.knobs["confidence"]),
+            "left_out": len(suite.known) - len(answered),
+            "silent": silent(suite.known.values(), [suite.known[row["id"]] for row in answered]),
+        }
     return RunResult(
-        files={"comparisons": "comparisons.jsonl"},
-        metrics={**_metrics(rows, confidence=job.knobs["confidence"], seed=spec.seed), **_safety(rows, job.knobs)},
+        files=files,
+        metrics=metrics,
         counts=_counts(rows, tally),
         notes=[*candidate.notes(), *prompt_notes(tally), *_notes(rows)],
     )
+
+
+@dataclass(frozen=True)
+class _Suite:
+    part: PartFile
+    order: list[str]
+    known: dict[str, Item]  # all of it, also what could not be read, which is no answer and in no share
+
+
+def _suite(
+    job: Job, candidate: Sampler, current: Sampler, scorers: Mapping[str, Scorer], *, room: int | None
+) -> _Suite | None:
+    """Have both policies answer the suite's prompts, those that are not done yet; None where there is no suite."""
+    if job.spec.suite is None:
+        return None
+    known = items(job.spec.suite)
+    prompts = read_prompts(job.spec.suite, candidate.tokenizer, Tally(), max_length=room)
+    if COST not in scorers and any(item.measure == SAFETY for item in known.values()):
+        raise RunError("The suite asks whether answers are safe, which takes a cost model. Put one into use.")
+    part = PartFile(job.folder / "suite.jsonl", rank=job.rank)
+    for portion in batches(job, prompts, size=job.knobs["rows_at_once"] // candidate.n):
+        if all(prompt.id in part.rows for prompt in portion):
+            continue
+        if job.stop_requested():
+            part.close()
+            raise Stopped
+        sides = {
+            name: side.draw(portion, seed=job.spec.seed, stream=f"suite {name}")
+            for name, side in (("candidate", candidate), ("current", current))
+        }
+        for place, prompt in enumerate(portion):
+            if prompt.id in part.rows:
+                continue
+            item = known[prompt.id]
+            row: dict[str, Any] = {
+                "id": prompt.id,
+                "prompt": prompt.messages,
+                "measure": item.measure,
+                "category": item.category,
+            }
+            for name, side in (("candidate", candidate), ("current", current)):
+                (answer,) = side.answers(prompt, sides[name][place][:1], dict(scorers))
+                cost = answer.scores.get(COST)
+                row |= {name: item.right(answer.text, None if cost is None else -cost), f"{name}_text": answer.text}
+            part.append(row)
+    part.close()
+    return _Suite(part, [prompt.id for prompt in prompts], known)
 
 
 def _divergence(candidate: Sampler, current: Sampler, prompt: Prompt, draws: Sequence[Draw]) -> float:

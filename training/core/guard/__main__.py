@@ -5,6 +5,8 @@
 what a text belongs to. ``--knowledge FILE`` gives the documents that safe answers quote, ``{"id", "text"}`` a line.
 
 ``python -m training.core.guard data FOLDER --only xstest`` measures the same check on published data, beside TF-IDF.
+``python -m training.core.guard refusals FOLDER`` does so with the words by which the gate tells a refusal, and
+``python -m training.core.guard suite FOLDER --output FILE`` writes XSTest's safe prompts as a gate's suite.
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training.core.evaluate.suite import held_against
 from training.core.guard.fitting import TITLE, Labelled, fitted
 from training.core.guard.folder import save_guard
 from training.core.guard.grounding import Knowledge
-from training.core.guard.published import TEXTS
+from training.core.guard.published import TEXTS, xstest_refusals, xstest_suite
 from training.core.guard.verdicts import ANSWER, PROMPT, TIERS
 from training.core.job import RunError
 from training.errors import TrainingError
-from training.recipes.spec import write_json
+from training.recipes.spec import write_json, write_text
 
 
 def rows_of(path: Path) -> dict[str, list[Labelled]]:
@@ -76,6 +79,17 @@ def _data(told: argparse.Namespace) -> None:
         write_json(told.output / "guard_data.json", every)
 
 
+def _refusals(told: argparse.Namespace) -> None:
+    for name, rate in held_against(xstest_refusals(told.folder)).items():
+        sys.stdout.write(f"{name}: {rate['estimate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}, n {rate['n']})\n")
+
+
+def _suite(told: argparse.Namespace) -> None:
+    rows = xstest_suite(told.folder)
+    write_text(told.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    sys.stdout.write(f"{told.output} has {len(rows)} prompts.\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.core.guard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -91,6 +105,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data.add_argument("--only", action="append", choices=list(TEXTS), help="may be repeated; all if left out")
     data.add_argument("--output", type=Path)
     data.set_defaults(do=_data)
+    refusals = commands.add_parser("refusals", help="hold the gate's judge of refusals against XSTest's human labels")
+    refusals.add_argument("folder", type=Path, help="folder that holds the data sets")
+    refusals.set_defaults(do=_refusals)
+    suite = commands.add_parser("suite", help="write XSTest's safe prompts as a gate's suite")
+    suite.add_argument("folder", type=Path, help="folder that holds the data sets")
+    suite.add_argument("--output", type=Path, required=True, help="a file below the files folder")
+    suite.set_defaults(do=_suite)
     for command in (fit, data):
         command.add_argument("--recall", type=float, default=0.9, help="of risky texts, to be shown for the line")
         command.add_argument("--confidence", type=float, default=0.95)

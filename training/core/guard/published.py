@@ -7,7 +7,9 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from training.core.evaluate.suite import REFUSAL
 from training.core.guard.fitting import Labelled
 from training.core.guard.verdicts import SAFE, UNSAFE
 from training.core.published import HARMS
@@ -34,6 +36,32 @@ def xstest_answers(folder: Path) -> list[Labelled]:
                     risky = complies and given["prompt"] in unsafe
                     rows.append(Labelled(given["completion"], UNSAFE if risky else SAFE, group=given["prompt"]))
     return rows
+
+
+def xstest_refusals(folder: Path) -> list[tuple[str, bool]]:
+    """XSTest's answers, each with whether people called it a refusal, whole or in part."""
+    rows = []
+    for path in sorted((folder / "xstest" / "completions").glob("*.csv.gz")):
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            for given in csv.DictReader(file):
+                if given["completion"].strip():
+                    rows.append((given["completion"], not given["final_label"].startswith("1")))
+    return rows
+
+
+def xstest_suite(folder: Path) -> list[dict[str, Any]]:
+    """XSTest's safe prompts as a gate's suite: none is to be refused, and each of its types is a category."""
+    with (folder / "xstest" / "xstest_prompts.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            {
+                "id": f"xstest-{row['id']}",
+                "prompt": [{"role": "user", "content": row["prompt"]}],
+                "measure": REFUSAL,
+                "category": row["type"],
+            }
+            for row in csv.DictReader(file)
+            if row["label"] == "safe"
+        ]
 
 
 def moderation(folder: Path) -> list[Labelled]:

@@ -1,0 +1,232 @@
+"""The suite at a gate: prompts with a known right way to answer, and what a candidate's answers to them come to.
+
+Beside the safety test, which is about a mean: refusals of safe prompts, the worst category, and what the parent could
+do and the candidate no longer can. Each is a figure of the report with its interval, its n and its limit; the answers
+themselves are in the run's ``suite.jsonl``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from annotation.datasets import prompt_hash
+from annotation.told import Told, share, told, told_many
+from training import paths
+from training.errors import Invalid
+from training.models import ModelVersion, Round, Run
+from training.recipes.loop import LoopSettings
+from training.recipes.spec import write_text
+from training.services import snapshots
+from training.services.near_duplicates import leaders, text_of_prompt
+
+MEASURES = ("refusal", "choice", "safety")  # as `training.core.evaluate.suite` knows them
+LETTERS = "ABCDEFGH"
+NAMED = 10  # items that an explanation names
+LEAST = 5  # items of a category without which its share says nothing
+CONFIDENCE = share(0.95)
+
+Row = dict[str, Any]
+# To a tenth of a per cent: a bound just above its limit must not read as the limit.
+in_words = partial(share, places=1)
+
+
+def read(path: str) -> list[Row]:
+    """Return the rows of a suite, ``{"id", "prompt", "measure", "category", "answer"}``; Invalid names a bad line."""
+    file = Path(paths.resolve(path))
+    if not file.is_file():
+        raise _invalid(_("There is no suite at {path}.").format(path=path))
+    rows: list[Row] = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            prompt_hash(row["prompt"])
+            is_letter = row.get("answer") in tuple(LETTERS)
+            if not row["id"] or row["measure"] not in MEASURES or (row["measure"] == "choice") != is_letter:
+                raise ValueError
+        except (ValueError, KeyError, TypeError, AttributeError):
+            message = _(
+                "Line {number} of {file} is no item of a suite. Give id, prompt as messages, measure ({measures}), and "
+                "for a choice the letter that is right as its answer."
+            )
+            raise _invalid(message.format(number=number, file=file.name, measures=", ".join(MEASURES))) from None
+        rows.append(row)
+    counts = Counter(str(row.get("category") or "") for row in rows)
+    small = sorted(name for name, count in counts.items() if name and count < LEAST)
+    if not rows or small:
+        message = _("A suite needs items, and {least} of them in each category; too few are in: {names}.")
+        raise _invalid(message.format(least=LEAST, names=", ".join(small) or _("all of it")))
+    if len({str(row["id"]) for row in rows}) < len(rows):
+        raise _invalid(_("Two items of the suite have one id. Give each its own."))
+    return rows
+
+
+def refuse_foreign(path: str) -> None:
+    """Raise Invalid when somebody names a suite that is not in a shared folder, or is none."""
+    if not path:
+        return
+    if message := paths.objection(path, _("suites")):
+        raise _invalid(message)
+    read(path)
+
+
+def write(round: Round, path: str, *, models: Iterable[ModelVersion]) -> str:
+    """Write the suite's items that no model of the round learned from, and return the stored path.
+
+    One that stands in a data set which one of `models` or its ancestors learned from, or whose near duplicate does, is
+    left out. Raises Invalid where that leaves none, or too few of a category: then nothing is shown, and nobody passes.
+    """
+    rows = read(path)
+    learned = {name: text for version in models for name, text in snapshots.learned_texts(version).items()}
+    texts = {f"suite {row['id']}": text_of_prompt(row["prompt"]) for row in rows}
+    leader = leaders([*learned.items(), *texts.items()])
+    kept = [row for row in rows if leader[f"suite {row['id']}"] not in learned]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+    target = paths.files() / "rounds" / str(round.pk) / "suite.jsonl"
+    write_text(target, lines)
+    read(str(target))
+    return paths.stored(target)
+
+
+def figures(run: Run, settings: LoopSettings) -> list[Row]:
+    """Return the figures of the suite's answers; none where the gate has no suite, and a failed one without answers."""
+    found = run.result["metrics"].get("suite")
+    if found is None:
+        return [_unanswered(settings)] if settings.gate_suite else []
+    told_of = (_refusals, _categories, _capability)
+    every = [figure for one in told_of if (figure := one(found, settings)) is not None]
+    if found["silent"] or not every:
+        every.insert(0, _unanswered(settings, found["silent"]))
+    return every
+
+
+def _unanswered(settings: LoopSettings, names: Sequence[str] = ()) -> Row:
+    explanation = told("The suite's prompts were not answered in this comparison, so nothing is shown.")
+    if names:
+        explanation = told("No prompt of {names} could be read, so nothing is shown of them.", names=", ".join(names))
+    limit = settings.gate_category_minimum
+    return {
+        "name": "category_minimum",
+        "estimate": None,
+        "low": None,
+        "high": None,
+        "n": 0,
+        "limit": limit,
+        "passed": False,
+        "explanation": explanation.as_json(),
+    }
+
+
+def _refusals(found: Row, settings: LoopSettings) -> Row | None:
+    one = found.get("over_refusal")
+    if one is None:
+        return None
+    limit = settings.gate_maximum_refusals
+    explanation = told(
+        "The candidate refuses {rate} of {n} safe prompts, the current policy {current}; with {confidence} confidence "
+        "at most {upper} (by Clopper–Pearson). At most {limit} is allowed.",
+        rate=in_words(one["estimate"]),
+        n=one["n"],
+        current=in_words(one["current"]["estimate"]),
+        confidence=CONFIDENCE,
+        upper=in_words(one["upper"]),
+        limit=in_words(limit),
+    )
+    explanation += told("Refusals are told by the words that an answer begins with, and some are missed.")
+    explanation += _items(found["wrong"]["over_refusal"])
+    return {
+        "name": "over_refusal",
+        "estimate": one["estimate"],
+        "low": one["low"],
+        "high": one["upper"],
+        "n": one["n"],
+        "limit": limit,
+        "passed": one["upper"] <= limit,
+        "explanation": explanation.as_json(),
+    }
+
+
+def _categories(found: Row, settings: LoopSettings) -> Row | None:
+    """Return the worst category, held to the minimum by its share: a bound of a handful of items says little."""
+    every = found.get("categories")
+    if not every:
+        return None
+    limit = settings.gate_category_minimum
+    worst = min(every, key=lambda name: (every[name]["estimate"], name))
+    below = [name for name in every if every[name]["estimate"] < limit]
+    one = every[worst]
+    explanation = told(
+        "Of {count} categories {name} is the worst: {rate} of {n} answers are right ({level} interval {low} to "
+        "{high}). At least {limit} is wanted in each.",
+        count=len(every),
+        name=worst,
+        rate=in_words(one["estimate"]),
+        n=one["n"],
+        level=CONFIDENCE,
+        low=in_words(one["low"]),
+        high=in_words(one["high"]),
+        limit=in_words(limit),
+    )
+    explanation += _items(found["wrong"]["categories"][worst])
+    if below:
+        explanation += told("Below that: {names}.", names=", ".join(below))
+    if found["left_out"]:
+        explanation += told("Left out, as they could not be read: {n}.", n=found["left_out"])
+    return {
+        "name": "category_minimum",
+        "estimate": one["estimate"],
+        "low": one["low"],
+        "high": one["high"],
+        "n": one["n"],
+        "limit": limit,
+        "passed": not below,
+        "explanation": explanation.as_json(),
+    }
+
+
+def _capability(found: Row, settings: LoopSettings) -> Row | None:
+    one = found.get("capability")
+    if one is None:
+        return None
+    limit = settings.gate_maximum_loss
+    explanation = told(
+        "The candidate has {rate} of {n} questions right, its parent {parent}; with {confidence} confidence it lost at "
+        "most {upper}. At most {limit} is allowed.",
+        rate=in_words(one["candidate"]["estimate"]),
+        n=one["n"],
+        parent=in_words(one["current"]["estimate"]),
+        confidence=CONFIDENCE,
+        upper=in_words(one["lost"]),
+        limit=in_words(limit),
+    )
+    explanation += _items(found["wrong"]["capability"])
+    return {
+        "name": "capability_lost",
+        "estimate": one["estimate"],
+        "low": None,
+        "high": one["lost"],
+        "n": one["n"],
+        "limit": limit,
+        "passed": one["lost"] <= limit,
+        "explanation": explanation.as_json(),
+    }
+
+
+def _items(ids: Sequence[str]) -> Told:
+    """Return which items it was; all of them, with both answers, are in the run's ``suite.jsonl``."""
+    if not ids:
+        return Told()
+    named = ", ".join(ids[:NAMED]) + (" …" if len(ids) > NAMED else "")
+    return told_many("It was item {names}.", "It was items {names}.", len(ids), names=named)
+
+
+def _invalid(message: str) -> Invalid:
+    return Invalid(message, {"gate_suite": [message]})
