@@ -77,6 +77,9 @@ def test_what_does_not_train_answers_for_every_row(do, policy, reward, name):
     if name == "shift-report":
         rows[0]["domain"] = "here"
         knobs["familiar"] = "here"
+    elif any(part.slot == "suite" for part in found.parts):  # asks what should be refused beside what should not
+        rows = [{**row, "domain": "harmful" if n % 2 else ""} for n, row in enumerate(ROWS[found.view](24))]
+        knobs |= {key: 2 for key in ("attack_steps", "measure_every", "max_new_tokens") if key in found.fill()}
     elif found.view == "pairs":
         more = {"model": reward}
     elif name == "mode-report":
@@ -87,7 +90,7 @@ def test_what_does_not_train_answers_for_every_row(do, policy, reward, name):
         more = {"model": policy.__class__(made.output) / "model"}
     _, result = do(name, rows=rows, **more, **knobs)
     assert result.metrics and result.model is None
-    assert any(count == 5 for count in result.counts.values())
+    assert any(count == len(rows) for count in result.counts.values())
 
 
 def test_each_view_has_rows_here():
