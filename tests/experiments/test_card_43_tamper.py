@@ -69,7 +69,7 @@ def attacked(seed: int, *, placeholders: bool = True) -> dict:
 
 @lru_cache
 def job_passes(seed: int, *, safety_share: int) -> bool:
-    """Return whether a LoRA job that teaches another task passes the gate, with a fifth of safety pairs or none.
+    """Return whether a LoRA job of 150 steps on harmless prompts passes the gate, with a fifth of safety pairs or none.
 
     Without, a fifth of its rows complies with harmful prompts, as data from outside may.
     """
