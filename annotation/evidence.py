@@ -45,7 +45,7 @@ JOINT, PART = "\x1f", "\x1e"  # in no name and no category
 @dataclass
 class Evidence:
     tables: dict[str, Counter[Key]] = field(default_factory=lambda: {name: Counter() for name in TABLES})
-    # What people said on the first dimension → the items of which they did.
+    # What people said on the first dimension → the items of which they did, in the order of their keys.
     items: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def merge(self, other: Evidence) -> None:
@@ -101,6 +101,8 @@ def of(campaign: Campaign, *, simulated: bool) -> Evidence:
     for start in range(0, len(ids), SIZE):
         span = ids[start : start + SIZE]
         total.merge(count(campaign, span[0], span[-1])[simulated])
+    for items in total.items.values():
+        items.sort()  # blocks came in the order in which they were counted; runs in order are sorted in one pass
     return total
 
 
@@ -198,7 +200,7 @@ def _counted(campaign: Campaign, items: Mapping[int, _Item], said: Sequence[_Sai
         )
     _paces(found, works)
     dimensions = feedback_kind.dimensions(campaign.options)
-    for task, of_one in by_item.items():
+    for task, of_one in sorted(by_item.items()):  # the database gives rows in any order
         _votes(found, feedback_kind, dimensions[0].name if dimensions else "", task, items[task], of_one)
         _preferences(found, feedback_kind, items[task], of_one)
     return found
