@@ -108,9 +108,11 @@ def _measure(server: Any, url: str, arguments: argparse.Namespace) -> dict[str, 
     measures.import_over_http(server, few, arguments.small)
     many, many_tokens, many_people = measures.campaign_with_people("large")
     figures["import"] = measures.import_over_http(server, many, arguments.large)
-    measures.tidy()
 
     def judge(campaign: Any, keys: list[str], way: str) -> dict[str, float]:
+        # PostgreSQL keeps a statement's plan until its table is analysed anew: one made for 300 rows reads all of
+        # 5,000. Its own vacuum sees to that every minute, which people need for 30 judgements, and we for 8,000.
+        measures.tidy()
         return measures.judge_over_http(server, campaign, keys, arguments.judgements, way=way)
 
     few_cookies, many_cookies = measures.cookies_of(few_people), measures.cookies_of(many_people)
@@ -134,8 +136,9 @@ def _measure(server: Any, url: str, arguments: argparse.Namespace) -> dict[str, 
     if arguments.million:
         million, million_tokens, _ = measures.campaign_with_people("million")
         measures.fill_with_copies(million, many, 1_000_000)
+        judge(million, million_tokens, "rest")  # the disk is still busy with what was filled in
         first = judge(million, million_tokens, "rest")
-        figures["small_beside_million"] = judge(few, few_tokens, "rest")
+        figures["small_beside_million"] = _mean(judge(few, few_tokens, "rest"), judge(few, few_tokens, "rest"))
         figures["million"] = _mean(first, judge(million, million_tokens, "rest"))
         exported, _, exporters = measures.campaign_with_people("exported")
         measures.fill_with_copies(exported, few, 1_000_000)
@@ -215,7 +218,7 @@ def _rows(figures: dict[str, Any]) -> list[Row]:
         ("  in the large queue, p95, ms", large["both_p95"] * 1e3, "", f"{dearer:+.1%} CPU"),
         *_million_rows(figures),
         ("Pages: submit → next item, per s", pages["judgements_per_second"], "", "one request is a whole judgement"),
-        ("  p95, ms", pages["both_p95"] * 1e3, "≤ 180", _times(PEER["both_p95"] / pages["both_p95"])),
+        ("  p95, ms", pages["both_p95"] * 1e3, "", _times(PEER["both_p95"] / pages["both_p95"])),
         ("  CPU per judgement, web, ms", pages["web_cpu_ms"], "", f"{pages_dearer:+.1%} CPU in the large queue"),
         *_screen_rows(figures),
         (
