@@ -10,7 +10,8 @@ leaves a thing out, and what is not named has the usual tolerance of its kind:
 - ratings, scores and severity: within 1 level (`within`); a whole item's severity is that of its worst category;
 - categories of harm: Jaccard's index of at least one half (`overlap`); safe or unsafe, safer, more helpful: the same;
 - principles: the same answer, where "partly" is half right beside yes or no, and no hit (`half`);
-- critiques and written answers have none: nobody can say what the right text is.
+- critiques: their score, and the campaign's principles that gold answers; nobody can say which words are right;
+- written answers: at least half of the words that had to come or go did (`corrected`).
 
 The purpose says when people are given it: "mixed" among other items, or as a "check" of their attention; before their
 first item as "practice" or "test".
@@ -31,7 +32,7 @@ from annotation.errors import Invalid
 from annotation.feedback import FeedbackType
 from annotation.feedback.base import Payload
 from annotation.feedback.fields import letters
-from annotation.feedback.likeness import OVERLAP, Likeness, Points, chosen
+from annotation.feedback.likeness import CORRECTED, OVERLAP, Likeness, Points, chosen
 from annotation.feedback.points import Point
 from annotation.models import Gold
 
@@ -63,10 +64,10 @@ class Compared:
     sentence: str  # for the person who judged
 
 
-def read(feedback_kind: FeedbackType, value: Any, *, options: Mapping[str, Any], count: int) -> GoldAnswer:
-    """Return gold that was given for an item with `count` answers; raises `Invalid` that says what does not fit."""
-    if feedback_kind.no_gold:
-        raise _invalid(str(feedback_kind.no_gold))
+def read(feedback_kind: FeedbackType, value: Any, *, options: Mapping[str, Any], texts: Sequence[str]) -> GoldAnswer:
+    """Return gold that was given for an item with answers of `texts`; raises `Invalid` that says what does not fit."""
+    if refused := feedback_kind.no_gold(options):
+        raise _invalid(refused)
     if not isinstance(value, Mapping) or not isinstance(value.get("answer"), Mapping):
         raise _invalid(_('Give gold as an object: {"answer": {…the fields of a judgement…}, "tolerance": {…}}.'))
     unknown = [str(name)[:40] for name in value if name not in PARTS]
@@ -78,7 +79,10 @@ def read(feedback_kind: FeedbackType, value: Any, *, options: Mapping[str, Any],
         told = _("Gold is for one of: {purposes}.")
         raise _invalid(told.format(purposes=", ".join(Gold.Purpose.values)), "purpose")
     told = _("The gold answer does not fit. {reasons}")
-    payload = feedback_kind.parse_given(value["answer"], options=options, count=count, told=told)
+    payload = feedback_kind.parse_given(value["answer"], options=options, count=len(texts), told=told)
+    payload = feedback_kind.as_gold(payload, texts=texts)
+    if not any(True for _point in feedback_kind.gold_points(payload)):
+        raise _invalid(_("Nothing in this answer can be compared with what people say: answer one of the questions."))
     return GoldAnswer(payload, _tolerance(value.get("tolerance"), feedback_kind.likenesses(options)), purpose)
 
 
@@ -97,7 +101,7 @@ def compare(
     shown_order: Sequence[int] | None = None,
 ) -> list[Compared]:
     """Return what a judgement has right and wrong, thing by thing; in terms of the screen with `shown_order`."""
-    right, said = (list(feedback_kind.points(one)) for one in (gold.payload, payload))
+    right, said = (list(feedback_kind.gold_points(one)) for one in (gold.payload, payload))
     words = _Words(feedback_kind, options, shown_order)
     found = []
     for like in feedback_kind.likenesses(options):
@@ -147,6 +151,9 @@ class _Words:
             right = round((1 - distance) * len(wanted))
             told = _("{title}: {right} of {all} pairs of answers stand as in the right order.")
             return told.format(title=like.title, right=right, all=len(wanted))
+        if like.measure is CORRECTED:
+            share = round(100 * (1 - distance))
+            return _("{title}: {share} per cent of it is changed.").format(title=like.title, share=share)
         asked, answered = self._of(like, wanted), self._of(like, given)
         if distance == 0:
             return _("{title}: {said}, which is right.").format(title=like.title, said=answered)

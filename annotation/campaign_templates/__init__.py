@@ -66,7 +66,7 @@ class CampaignTemplate:
     def gold(self) -> list[str]:
         """Return what a judgement is compared in with the right answer; none where there is no right answer."""
         one = kind(self.settings["kind"])
-        return [] if one.no_gold else [like.name for like in one.likenesses(self._options)]
+        return [like.name for like in one.likenesses(self._options)]
 
     @property
     def submit_schema(self) -> dict[str, Any]:

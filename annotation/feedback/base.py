@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils import translation
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import ANSWER
@@ -37,8 +38,6 @@ class FeedbackType(ABC):
     fixed_options: tuple[str, ...] = ()
     # Where the inputs are: "dock", a bar below the answers; or "side", a column beside them for what takes longer.
     layout: str = "dock"
-    # Why there is no right answer that a judgement could be compared with; empty where there is one.
-    no_gold: Promise | str = ""
     # Whether fields are checked against each other: then a screen waits for the server's word before it moves on.
     has_rules: bool = False
     # The fields that people write in, without the place of an answer, and what they are called.
@@ -152,9 +151,22 @@ class FeedbackType(ABC):
             for one in self.dimensions(options)
         ]
 
+    def no_gold(self, options: Mapping[str, Any]) -> str:
+        """Return why there is no right answer that a judgement could be compared with; empty where there is one."""
+        return "" if self.likenesses(options) else _("Nothing is asked here that could be right or wrong.")
+
+    def gold_points(self, payload: Payload) -> Iterator[Point]:
+        """Yield what a judgement is compared in with gold: its points, where a kind has nothing else."""
+        return self.points(payload)
+
+    def as_gold(self, payload: Payload, *, texts: Sequence[str]) -> Payload:
+        """Return the right judgement as it is kept: itself, where the `texts` of the answers do not belong to it."""
+        return payload
+
     def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options under which gold is read: texts that only explain an answer are not asked for."""
         lenient = {"comment": "optional", "reasons": "off", "write_on_tie": False, "needed_if": []}
+        lenient |= {"minimum": 0, "minimum_words": 0}
         return {**options, **{name: value for name, value in lenient.items() if name in self.defaults}}
 
     def parse_given(self, answer: Mapping[str, Any], *, options: Mapping[str, Any], count: int, told: str) -> Payload:

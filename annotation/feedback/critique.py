@@ -68,7 +68,6 @@ class Critique(FeedbackType):
     views = ("critiques",)
     scopes = tuple(SCOPES)
     layout = "side"
-    no_gold = gettext_lazy("A critique has no gold: nobody can say which words are the right ones.")
     written = PARTS
 
     def option_properties(self) -> dict[str, Any]:

@@ -5,7 +5,9 @@ Each gives a distance, 0 when they say the same; a judgement hits as long as tha
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,15 +96,37 @@ class Overlap(Measure):
         return 1 - len(wanted & given) / len(wanted | given) if wanted | given else 0.0
 
 
+class Corrected(Measure):
+    """How much of a correction was not made: the share of words that had to come or go and did not.
+
+    For words that come this is the recall of SARI's additions (W. Xu et al., TACL 4, 2016, section 4), of single words;
+    those that go count by recall too, and not by precision as there, as many texts are right and what else was changed
+    counts neither way. Where nothing had to change: 1 for any change.
+    """
+
+    name, usual, most, graded = "corrected", 0.5, 1.0, True
+    meaning = gettext_lazy("share of the words that had to come or go and did not")
+
+    def distance(self, gold: Points, said: Points) -> float:
+        was, right = (_words(gold[name, 0].category) for name in ("was", "text"))
+        given = _words(said["text", 0].category)
+        coming, going = right - was, was - right
+        asked = coming.total() + going.total()
+        if not asked:
+            return float(given != right)
+        return 1 - (((given - was) & coming).total() + ((was - given) & going).total()) / asked
+
+
 SAME, WITHIN, SAME_SIDE, HALF, PAIRS, OVERLAP = Same(), Within(), SameSide(), Half(), Pairs(), Overlap()
-MEASURES: dict[str, Measure] = {one.name: one for one in (SAME, WITHIN, SAME_SIDE, HALF, PAIRS, OVERLAP)}
+CORRECTED = Corrected()
+MEASURES: dict[str, Measure] = {one.name: one for one in (SAME, WITHIN, SAME_SIDE, HALF, PAIRS, OVERLAP, CORRECTED)}
 
 
 @dataclass(frozen=True)
 class Likeness:
     """One thing of which gold is right or wrong: its name in `tolerance`, its title, and what it is measured on."""
 
-    name: str
+    name: str  # in the REST document
     title: str
     measure: Measure
     dimensions: Sequence[str]
@@ -111,6 +135,11 @@ class Likeness:
 def chosen(points: Points) -> set[str]:
     """Return the dimensions, which stand for categories, that are above nothing."""
     return {one.dimension for one in points.values() if one.value > 0}
+
+
+def _words(text: str) -> Counter[str]:
+    """Return how often each word and each mark stands in a text."""
+    return Counter(re.findall(r"\w+|[^\w\s]", text))
 
 
 def _on_side(right: int, point: Point | None) -> float:

@@ -34,6 +34,7 @@ from annotation.feedback.fields import (
     shortened,
     titles_of,
 )
+from annotation.feedback.likeness import HALF, Likeness
 from annotation.feedback.merging import Part
 from annotation.feedback.principles import DEFAULTS as PRINCIPLES
 from annotation.feedback.principles import MOST_PRINCIPLES
@@ -63,9 +64,6 @@ class PrincipledCritique(FeedbackType):
     views = ("principles", "critiques")
     layout = "side"
     has_rules = True
-    no_gold = gettext_lazy(
-        "A critique has no gold: nobody can say which words, and which principles, are the right ones."
-    )
     written = {"critique": gettext_lazy("The critique")}
     MAX_TEXT = 10_000
 
@@ -135,7 +133,8 @@ class PrincipledCritique(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         options = {**DEFAULTS, **options}
         reader = Fields(data)
-        critique = reader.text("critique", most=self.MAX_TEXT, least=1, missing=_("Write your critique here."))
+        least = min(1, options["minimum_words"])
+        critique = reader.text("critique", most=self.MAX_TEXT, least=least, missing=_("Write your critique here."))
         words = len(critique.split())
         if critique and words < options["minimum_words"]:
             asked = _("This has {n} words; at least {least} are asked for. Say what it is about, and where.")
@@ -239,6 +238,13 @@ class PrincipledCritique(FeedbackType):
         for key in payload["listed"]:
             answer = said.get(key, UNMENTIONED)
             yield Point(key, 0, numbers[answer], answer)
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return [Likeness(one.name, one.title, HALF, (one.name,)) for one in self.dimensions(options)]
+
+    def gold_points(self, payload: Payload) -> Iterator[Point]:
+        """Yield the principles of the list that the critique speaks of: gold asks for those that it answers."""
+        return (point for point in self.points(payload) if point.category != UNMENTIONED)
 
     def point_in_words(
         self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None

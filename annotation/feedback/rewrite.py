@@ -1,8 +1,8 @@
 """The answer as it should have been: edited from the one shown, or written anew.
 
-Payload: ``{"text": str, "comment": str}``, with ``"language"`` where the campaign names one. A demonstration to imitate
-(L. Ouyang et al., "InstructGPT" (2022), section 3.2), and, with the answer it was made from, a pair: HelpSteer3 calls
-it an "edit" (Z. Wang et al., 2025).
+Payload: ``{"text": str, "comment": str}``, with ``"language"`` where the campaign names one; in gold also ``"was"``,
+the answer shown. A demonstration to imitate (L. Ouyang et al., "InstructGPT" (2022), section 3.2), and, with the answer
+it was made from, a pair: HelpSteer3 calls it an "edit" (Z. Wang et al., 2025).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from annotation.feedback.fields import (
     review_schema,
     shortened,
 )
+from annotation.feedback.likeness import CORRECTED, Likeness
 from annotation.messages import Content, text_of
 from annotation.readability import figures
 from annotation.storable import unstorable
@@ -52,7 +53,6 @@ class Rewrite(FeedbackType):
     completions = (1, 1)
     views = ("demonstrations", "pairs")
     layout = "side"
-    no_gold = gettext_lazy("A written answer has no gold: many texts are right.")
     written = {"text": gettext_lazy("The answer as rewritten"), **FeedbackType.written}
 
     def option_properties(self) -> dict[str, Any]:
@@ -157,6 +157,16 @@ class Rewrite(FeedbackType):
 
     def points(self, payload: Payload) -> Iterator[Point]:
         return iter(())
+
+    def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
+        return [Likeness("changes", _("What had to change"), CORRECTED, ("text", "was"))]
+
+    def gold_points(self, payload: Payload) -> Iterator[Point]:
+        """Yield the text; of gold also the answer shown, since what is compared is what was changed in it."""
+        yield from (Point(name, 0, 0, payload[name]) for name in ("text", "was") if name in payload)
+
+    def as_gold(self, payload: Payload, *, texts: Sequence[str]) -> Payload:
+        return {**payload, "was": texts[0]}
 
     def tally_labels(self, options: Mapping[str, Any]) -> list[str]:
         return [_("Answers written")]

@@ -6,7 +6,7 @@ Only "each turn" changes what is asked: every turn is judged as the kind judges 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -122,12 +122,10 @@ class Scoped(Wrapped):
 
     def points(self, payload: Payload) -> Iterator[Point]:
         """Yield the points; each turn of a dialogue is a place of its own."""
-        if "turns" not in payload:
-            yield from self._inner.points(payload)
-            return
-        for part in payload["turns"]:
-            for point in self._inner.points(part):
-                yield point._replace(place=part["turn"] - 1)
+        return _by_turn(self._inner.points, payload)
+
+    def gold_points(self, payload: Payload) -> Iterator[Point]:
+        return _by_turn(self._inner.gold_points, payload)
 
     def tally(self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> list[str]:
         if "turns" not in payload:
@@ -157,6 +155,15 @@ def prefix(turn: int) -> str:
 def bounds(kind: FeedbackType, options: Mapping[str, Any]) -> tuple[int, int]:
     """Return how many answers, or dialogues, an imported item must have: least and most."""
     return (1, 1) if scope_of(options) in (TURN, EACH_TURN) else kind.completions
+
+
+def _by_turn(points: Callable[[Payload], Iterator[Point]], payload: Payload) -> Iterator[Point]:
+    if "turns" not in payload:
+        yield from points(payload)
+        return
+    for part in payload["turns"]:
+        for point in points(part):
+            yield point._replace(place=part["turn"] - 1)
 
 
 def _turn(number: int, said: str) -> str:

@@ -22,7 +22,7 @@ class Wrapped(FeedbackType):
         self.defaults = {**inner.defaults, option: usual}
         self.completions, self.views, self.scopes = inner.completions, inner.views, inner.scopes
         self.fixed_options = inner.fixed_options
-        self.layout, self.has_rules, self.no_gold = inner.layout, inner.has_rules, inner.no_gold
+        self.layout, self.has_rules = inner.layout, inner.has_rules
         self.written = inner.written
 
     def without_own(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +84,12 @@ class Wrapped(FeedbackType):
 
     def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
         return self._inner.likenesses(options)
+
+    def gold_points(self, payload: Payload) -> Iterator[Point]:
+        return self._inner.gold_points(payload)
+
+    def as_gold(self, payload: Payload, *, texts: Sequence[str]) -> Payload:
+        return self._inner.as_gold(payload, texts=texts)
 
     def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return self._inner.options_of_gold(options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -70,6 +71,11 @@ class Item:
         if self.opening is not None:
             return self.opening
         return dialogues.opening(self.messages) if "between" in self.dialogue else self.messages
+
+    @property
+    def texts(self) -> list[str]:
+        """Return the texts of its answers, in canonical order."""
+        return [text_of(content) for content, _origin in self.completions]
 
     def content(self, ids: Sequence[int | None] = ()) -> dict[str, Any]:
         """Return what people are shown; `ids` are those of the completions, once they are stored."""
@@ -169,12 +175,15 @@ def check(item: Item, kind: FeedbackType, options: Mapping[str, Any]) -> None:
     reason = unstorable(parts)
     if reason:
         raise Refused(reason)
-    readers: dict[str, Callable[..., object]] = {"gold": gold.read, "suggestion": suggestions.read}
+    readers: dict[str, Callable[..., object]] = {
+        "gold": partial(gold.read, texts=item.texts),
+        "suggestion": partial(suggestions.read, count=len(item.completions)),
+    }
     for name, read in readers.items():
         if (given := getattr(item, name)) is None:
             continue
         try:
-            read(kind, given, options=options, count=len(item.completions))
+            read(kind, given, options=options)
         except Invalid as error:
             raise Refused(_("Its {name} cannot be used. {error}"), name=name, error=error) from None
 

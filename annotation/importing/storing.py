@@ -129,7 +129,7 @@ def _suggestion(campaign: Campaign, item: Item) -> dict[str, Any]:
 
 def _gold(campaign: Campaign, item: Item) -> dict[str, Any]:
     """Return the right answer as it is stored; it was checked with the item."""
-    read = gold.read(kind(campaign.kind), item.gold, options=campaign.options, count=len(item.completions))
+    read = gold.read(kind(campaign.kind), item.gold, options=campaign.options, texts=item.texts)
     return read.as_stored()
 
 

@@ -28,7 +28,8 @@ def set_gold(*, task: Task, value: Any, actor: User) -> Gold:
     Without a purpose it keeps the one it has. What was retired is used again.
     """
     campaign = task.campaign
-    read = gold.read(kind(campaign.kind), value, options=campaign.options, count=answers_of(task))
+    texts = [completion["text"] for completion in task.content["completions"]]
+    read = gold.read(kind(campaign.kind), value, options=campaign.options, texts=texts)
     before = _as_kept(task)
     kept = {**read.as_stored(), "created_by": actor, "retired_at": None}
     stored, _is_new = Gold.objects.update_or_create(task=task, defaults=kept)

@@ -62,7 +62,7 @@ def gold_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "asked": asked,
         "narrowed": any(asked.values()),
         "purposes": Gold.Purpose.choices,
-        "no_gold": feedback_kind.no_gold,
+        "no_gold": feedback_kind.no_gold(campaign.options),
         "leaks": _leak_rows(leaks_of) if leaks_of else [],
         "leaks_of": leaks_of,
         "standings": attention.standings(campaign),
@@ -212,7 +212,7 @@ def _item_page(
         "purposes": Gold.Purpose.choices,
         "purpose": values.get("purpose") or (stored.purpose if stored else Gold.Purpose.MIXED),
         "likenesses": likenesses,
-        "no_gold": feedback_kind.no_gold,
+        "no_gold": feedback_kind.no_gold(campaign.options),
         "rows": _judged_rows(campaign, stored, judged, order) if may(request.user, campaign, Action.READ) else [],
     }
     status = 422 if errors else 200

@@ -18,7 +18,7 @@ from annotation.services.settings import settings_from, whole_of
 from tests.annotation.feedback.examples import EXAMPLES
 from tests.factories import judge, make_campaign, make_task
 
-GOLDEN = sorted(name for name, one in KINDS.items() if not one.no_gold)
+SHOWN = ["One way.", "Another way.", "A third.", "A fourth."]
 
 
 def results(
@@ -29,12 +29,13 @@ def results(
     tolerance: dict[str, Any] | None = None,
     options: dict[str, Any] | None = None,
     count: int = 2,
+    texts: list[str] | None = None,
     order: tuple[int, ...] | None = None,
 ) -> dict[str, Any]:
     """Return what came of each thing: name to (hit, score), or with several answers name and place."""
     one = kind(name)
     options = one.clean_options(options or {})
-    read = gold.read(one, {"answer": right, "tolerance": tolerance}, options=options, count=count)
+    read = gold.read(one, {"answer": right, "tolerance": tolerance}, options=options, texts=texts or SHOWN[:count])
     order = order or tuple(range(count))
     payload = one.parse(said, options=options, shown_order=order)
     found = gold.compare(one, read, payload, options=options, shown_order=order)
@@ -45,22 +46,22 @@ def hits(*args: Any, **kwargs: Any) -> dict[str, tuple[bool, float]]:
     return {name: (hit, round(score, 3)) for name, (hit, score, _) in results(*args, **kwargs).items()}
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", sorted(KINDS))
 def test_the_right_answer_is_right_and_comes_back_as_it_was_given(name: str):
     one = kind(name)
     options = one.default_options()
     value = {"answer": EXAMPLES[name], "tolerance": {}}
-    read = gold.read(one, value, options=options, count=2)
+    read = gold.read(one, value, options=options, texts=SHOWN[:2])
     found = gold.compare(one, read, read.payload, options=options)
     assert found and all(part.is_hit and part.score == 1.0 for part in found)
     assert all(part.sentence.endswith(".") for part in found)
     given = gold.as_given(one, read, count=2)
-    assert gold.read(one, given, options=options, count=2) == read
+    assert gold.read(one, given, options=options, texts=SHOWN[:2]) == read
     names = [like.name for like in one.likenesses(options)]
     assert len(names) == len(set(names)) and {part.name for part in found} <= set(names)
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", sorted(KINDS))
 @pytest.mark.django_db
 def test_another_campaign_takes_it_over(name: str, lead):
     campaign = make_campaign(lead=lead, kind=name)
@@ -74,10 +75,60 @@ def test_another_campaign_takes_it_over(name: str, lead):
     assert taken.external_id == task.external_id and whole_of(copy) == whole_of(campaign)
 
 
-@pytest.mark.parametrize("name", sorted(set(KINDS) - set(GOLDEN)))
-def test_texts_have_no_gold_and_it_is_said_why(name: str):
-    with pytest.raises(Invalid, match="has no gold: "):
-        gold.read(kind(name), {"answer": EXAMPLES[name]}, options=kind(name).default_options(), count=1)
+def test_where_nothing_can_be_right_there_is_no_gold_and_it_is_said_why():
+    critique = kind("critique")
+    options = critique.clean_options({"score": False})
+    with pytest.raises(Invalid, match="Nothing is asked here that could be right or wrong"):
+        gold.read(critique, {"answer": EXAMPLES["critique"]}, options=options, texts=SHOWN[:1])
+    own = {"critique": "Kind.", "principle_1_statement": "Kind", "principle_1_answer": "yes"}
+    principled = kind("principled_critique")
+    with pytest.raises(Invalid, match="answer one of the questions"):
+        gold.read(principled, {"answer": own}, options=principled.default_options(), texts=SHOWN[:1])
+
+
+def test_a_critique_is_right_by_its_score_and_the_words_of_gold_may_be_left_out():
+    said = {"weaknesses_1": "It does not say what the answer to the question is at all.", "score_1": "3"}
+    assert hits("critique", {"score_1": "2"}, said, count=1) == {"score 0": (True, 1.0)}
+    assert hits("critique", {"score_1": "1"}, said, count=1) == {"score 0": (False, 0.0)}
+    assert hits("critique", {"score_1": "1"}, said, count=1, tolerance={"score": 2}) == {"score 0": (True, 1.0)}
+
+
+def test_a_critique_with_principles_is_right_in_those_that_gold_answers():
+    """Gold asks for two of the list. Kind: yes and partly, one half. True: not mentioned. Short: gold says nothing."""
+    options = {"principles": ["Kind", "True", "Short"], "minimum_words": 3}
+
+    def of(**answers: str) -> dict[str, str]:
+        fields = {}
+        for number, (statement, answer) in enumerate(answers.items(), start=1):
+            fields |= {f"principle_{number}_statement": statement, f"principle_{number}_answer": answer}
+        return fields
+
+    right = of(Kind="yes", True_="no") | {"principle_2_statement": "True"}
+    said = {"critique": "Kind and short enough.", **of(Kind="partly", Short="yes")}
+    found = results("principled_critique", right, said, options=options, count=1)
+    assert {name: (hit, score) for name, (hit, score, _) in found.items()} == {
+        "kind 0": (False, 0.5),
+        "true 0": (False, 0.0),
+    }
+    assert found["true 0"][2] == "True: right is no; you left it open."
+    assert hits("principled_critique", right, said, options=options, count=1, tolerance={"kind": 0.5})["kind 0"][0]
+
+
+def test_a_written_answer_is_right_by_how_much_of_the_correction_it_made():
+    """Gold: 5 goes, 4 comes, "Exactly" goes: 3 words. "2 + 2 = 4, exactly" made all of them, whatever else it says."""
+    shown, right = ["Exactly 2 + 2 = 5"], {"text": "2 + 2 = 4"}
+
+    def told(text: str, **more: Any) -> tuple[bool, float, str]:
+        (found,) = results("rewrite", right, {"text": text}, count=1, texts=shown, **more).values()
+        return found[0], round(found[1], 3), found[2]
+
+    assert told("Oh, 2 + 2 = 4, of course")[:2] == (True, 1.0)
+    assert told("Exactly 2 + 2 = 4") == (True, 0.667, "What had to change: 67 per cent of it is changed.")
+    assert told("Exactly 2 + 2 = 4", tolerance={"changes": 0.2})[:2] == (False, 0.667)
+    assert told(shown[0])[:2] == (False, 0.0), "what was shown, as it was"
+    (kept,) = hits("rewrite", {"text": shown[0]}, {"text": shown[0]}, count=1, texts=shown).values()
+    (spoilt,) = hits("rewrite", {"text": shown[0]}, right, count=1, texts=shown).values()
+    assert (kept, spoilt) == ((True, 1.0), (False, 0.0)), "where nothing had to change"
 
 
 def test_a_comparison_is_right_on_the_same_side_within_steps():
@@ -200,13 +251,13 @@ def test_each_turn_of_a_dialogue_is_told_by_its_number():
 )
 def test_gold_that_does_not_fit_is_told(value: Any, sentence: str):
     with pytest.raises(Invalid) as refused:
-        gold.read(kind("pairwise"), value, options=kind("pairwise").default_options(), count=2)
+        gold.read(kind("pairwise"), value, options=kind("pairwise").default_options(), texts=SHOWN[:2])
     assert sentence in str(refused.value) and refused.value.errors
 
 
 def test_a_comment_is_not_asked_of_gold():
     options = kind("pairwise").clean_options({"comment": "required", "write_on_tie": True})
-    assert gold.read(kind("pairwise"), {"answer": {"preference": "both_bad"}}, options=options, count=2).payload
+    assert gold.read(kind("pairwise"), {"answer": {"preference": "both_bad"}}, options=options, texts=SHOWN[:2]).payload
 
 
 def test_every_measure_says_what_its_tolerance_means():

@@ -189,14 +189,14 @@ def test_a_template_is_opened_previewed_judged_and_exported(client: Client, lead
     assert made.status_code == 302, made.context["form"].errors
     campaign = Campaign.objects.get(name="Made of it")
 
-    # Gold has the fields of a judgement: where a kind has any, what is said below is the right answer of another item.
-    kind = KINDS[campaign.kind]
+    # Gold has the fields of a judgement: what is said below is the right answer of another item.
+    can_be_gold = not KINDS[campaign.kind].no_gold(campaign.options)
     rows = [{**row, "id": "first", "priority": 1}]
-    if not kind.no_gold:
+    if can_be_gold:
         rows.append({**row, "id": "known", "gold": {"answer": said}})
     report = intake.import_lines(campaign=campaign, lines=map(json.dumps, rows), actor=lead)
     assert report.created == len(rows), report.errors
-    assert Gold.objects.filter(task__campaign=campaign).exists() == (not kind.no_gold)
+    assert Gold.objects.filter(task__campaign=campaign).exists() == can_be_gold
     campaigns.open_campaign(campaign=campaign, actor=lead)
     Membership.objects.create(campaign=campaign, user=annotator, role="annotator")
     if skills := template.settings.get("requires"):
@@ -231,4 +231,4 @@ def test_a_template_is_opened_previewed_judged_and_exported(client: Client, lead
     offered = client.get(f"/api/campaigns/{campaign.pk}/export/offer/").json()
     told = next(one for one in client.get("/api/campaign-templates/").json() if one["name"] == name)
     assert (told["views"], told["layouts"]) == (offered["views"], offered["layouts"])
-    assert bool(told["gold"]) == (not kind.no_gold)
+    assert bool(told["gold"]) == can_be_gold
