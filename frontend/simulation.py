@@ -20,6 +20,7 @@ Gold = Callable[[list[dict[str, str]], str], float]
 # Distances in gold value from which a preference is called slight, clear and strong.
 STRENGTHS = (0.01, 0.3, 0.9)
 TRIES = 6
+LOOK_SECONDS = 2.0  # between two looks at what takes its time
 
 
 class Unreachable(Exception):
@@ -157,6 +158,10 @@ class GoldRate:
         assert low is not None and high is not None
         return low, high
 
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.rate:.0%} [{low:.0%}, {high:.0%}]"
+
 
 def gold_rate(tasks: list[dict[str, Any]], gold: Gold) -> GoldRate | None:
     """Return how often the candidate wins by gold value over tasks of a gate, or None when there is no such task."""
@@ -166,5 +171,63 @@ def gold_rate(tasks: list[dict[str, Any]], gold: Gold) -> GoldRate | None:
         if own not in (0, 1) or len(task["completions"]) != 2:
             continue
         values = [gold(task["prompt"], completion["text"]) for completion in task["completions"]]
-        points.append(0.5 + 0.5 * ((values[own] > values[1 - own]) - (values[own] < values[1 - own])))
+        points.append(_point(values[own], values[1 - own]))
     return GoldRate(sum(points) / len(points), len(points)) if points else None
+
+
+def gold_rate_of(rows: list[dict[str, Any]], gold: Gold) -> GoldRate:
+    """Return how often the candidate wins by gold value over the rows of a comparison, of which there is one or more.
+
+    One answer of each policy a prompt: more of them resemble each other, and the interval would be too narrow.
+    """
+    points = [_point(*(gold(row["prompt"], row[side]["text"]) for side in ("candidate", "current"))) for row in rows]
+    return GoldRate(sum(points) / len(points), len(points))
+
+
+def _point(own: float, other: float) -> float:
+    return 0.5 + 0.5 * ((own > other) - (own < other))
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Measures a campaign's policy in use against the one it had at the start, on prompts that neither learned from."""
+
+    client: Client
+    campaign_id: int
+    gold: Gold
+    prompts: int  # so many of those that the loop holds out
+
+    def in_use(self) -> dict[str, Any]:
+        """Return the version of the policy that answers now."""
+        listed = self.client.pages(f"training/campaigns/{self.campaign_id}/versions/")
+        found = next((one for one in listed if one["kind"] == "policy" and one["state"] == "promoted"), None)
+        if found is None:
+            raise Unreachable("The campaign has no policy in use, so it has no loop to watch. Set one up.")
+        return found
+
+    def measure(self, start: dict[str, Any], *, stopped: threading.Event) -> tuple[dict[str, Any], GoldRate] | None:
+        """Return the policy in use and its gold win rate over `start`; None where that is it still, or when stopped.
+
+        Both answer anew in a run of the campaign's workers. Unreachable says why that run did not succeed.
+        """
+        now = self.in_use()
+        if now["id"] == start["id"]:
+            return None
+        settings = self.client.call("GET", f"training/campaigns/{self.campaign_id}/loop/")["settings"]
+        drawing = {name: settings[name] for name in ("temperature", "max_new_tokens")}
+        asked = {
+            "recipe": "compare",
+            "parent": now["id"],
+            "reference": start["id"],
+            "held_out": self.prompts,
+            "knobs": {"samples_per_prompt": 1, **drawing},
+        }
+        run = self.client.call("POST", f"training/campaigns/{self.campaign_id}/runs/", asked)
+        while run["state"] in ("queued", "running"):
+            if stopped.wait(LOOK_SECONDS):
+                return None
+            run = self.client.call("GET", f"training/runs/{run['id']}/")
+        if run["state"] != "succeeded":
+            raise Unreachable(f"The policies could not be compared: run {run['id']} {run['state']}. {run['error']}")
+        rows = self.client.call("GET", f"training/runs/{run['id']}/answers/?limit=1000")["rows"]
+        return now, gold_rate_of(rows, self.gold)

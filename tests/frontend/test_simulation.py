@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -15,7 +16,10 @@ from annotation.models import Feedback, User
 from frontend.simulation import Annotator, Client, GoldRate, Unreachable, gold_rate
 from tests.factories import make_campaign, make_task, make_user
 from tests.frontend.lead_world import make_loop, make_world, to_end, to_labelling
-from training.services import rounds
+from tests.training.round_world import TOY_CORE
+from training import paths
+from training.models import Run
+from training.services import execution, rounds
 
 WARM, CURT = "I am glad to help, dear friend. Please take a warm bath.", "Take a bath. That is all."
 
@@ -100,7 +104,7 @@ def test_rounds_are_watched_and_told_in_a_line_each(live_server) -> None:
 
     def watch() -> None:
         who = ["--campaign", str(world.campaign.pk), "--taste=short", "--url", live_server.url]
-        told.append(run_simulation(*who, "--rounds=1"))
+        told.append(run_simulation(*who, "--rounds=1", "--held-out=5"))
         connection.close()
 
     watcher = threading.Thread(target=watch)
@@ -114,7 +118,16 @@ def test_rounds_are_watched_and_told_in_a_line_each(live_server) -> None:
         time.sleep(0.2)
         rounds.advance(ended.pk)
         ended.refresh_from_db()
+    # The new policy says a word less than the one at the start, and this taste likes that.
+    style = Path(paths.resolve(ended.candidate.path)) / "style.txt"
+    style.parent.mkdir(parents=True, exist_ok=True)
+    style.write_text("")
+    while watcher.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.1)
+        for run in Run.objects.filter(recipe__name="compare", round=None, state=Run.State.QUEUED):
+            execution.execute(run.pk, command=TOY_CORE)
     watcher.join(60)
+    assert "policy-1 wins 100% [" in told[0] and "over policy-0, the start, on 5 held-out prompts" in told[0]
     assert told and told[0].startswith(f"round 1: {ended.state}; gold value of its 12 answers ")
     assert "by the gold preference the new policy wins 50%" in told[0]
 

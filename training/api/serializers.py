@@ -68,6 +68,13 @@ class RunIn(serializers.Serializer):
         required=False,
         help_text="Id of the data; when left out, the recipe's view is frozen now, without audit items.",
     )
+    held_out = serializers.IntegerField(
+        min_value=1,
+        max_value=10_000,
+        required=False,
+        help_text="Instead of a snapshot, for recipes that read prompts: so many of those that the campaign's loop "
+        "holds out and that neither parent nor reference learned from.",
+    )
     reference = serializers.IntegerField(
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the policy to compare with or refer to."
     )
@@ -142,6 +149,19 @@ class LogQuery(serializers.Serializer):
 
 class MetricsOut(serializers.Serializer):
     lines = serializers.ListField(child=serializers.DictField(child=serializers.JSONField()))
+
+
+class AnswersQuery(serializers.Serializer):
+    offset = serializers.IntegerField(min_value=0, max_value=LARGEST_ID, default=0, help_text="Prompts to leave out.")
+    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100, help_text="Most prompts returned.")
+
+
+class AnswersOut(serializers.Serializer):
+    rows = serializers.ListField(
+        child=serializers.DictField(child=serializers.JSONField()),
+        help_text="By prompt, in the order in which they were read: id, prompt, and completions or, of a comparison, "
+        "candidate and current.",
+    )
 
 
 class VersionIn(serializers.Serializer):

@@ -18,10 +18,10 @@ from annotation.models import Campaign, User
 from training import permissions
 from training.api import serializers as shapes
 from training.errors import Invalid
-from training.models import GateReport, ModelVersion, Run, Snapshot
+from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
-from training.services import promotion, runs, snapshots, traces, versions
+from training.services import promotion, prompts, runs, snapshots, traces, versions
 
 
 @extend_schema(operation_id="recipes_list", responses=shapes.RecipeOut(many=True), tags=["training"])
@@ -85,7 +85,10 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     parent = _version(campaign, given, "parent") if "parent" in given else None
     if parent is None and not inputs.get("model"):
         raise Invalid("Choose a model to start from.", {"parent": ["Give a version's id here, or a model."]})
-    if "snapshot" in given:
+    snapshot = None
+    if "held_out" in given:
+        inputs["data"] = _held_out(campaign, given, recipe.view, parent)
+    elif "snapshot" in given:
         snapshot = Snapshot.objects.filter(pk=given["snapshot"], campaign=campaign).first()
         if snapshot is None:
             raise Invalid("There is no such snapshot in this campaign.", {"snapshot": ["Unknown."]})
@@ -103,6 +106,19 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         seed=given["seed"],
         parts=given["parts"],
     )
+
+
+def _held_out(campaign: Campaign, given: dict[str, Any], view: str, parent: ModelVersion | None) -> str:
+    if view != "prompts" or "snapshot" in given:
+        reason = "Only a recipe that reads prompts takes these, and then instead of a snapshot."
+        raise Invalid(reason, {"held_out": [reason]})
+    loop = Loop.objects.filter(campaign=campaign).first()
+    if loop is None:
+        reason = "This campaign has no loop that holds prompts out. Give a snapshot."
+        raise Invalid(reason, {"held_out": [reason]})
+    reference = _version(campaign, given, "reference") if "reference" in given else None
+    models = [one for one in (parent, reference) if one is not None]
+    return prompts.data_of_held_out(loop, count=given["held_out"], models=models)
 
 
 def _version(campaign: Campaign, given: dict[str, Any], name: str) -> ModelVersion:
@@ -148,6 +164,16 @@ def run_log(request: Request, run_id: int) -> Response:
 def run_metrics(request: Request, run_id: int) -> Response:
     """Return the run's metrics lines by step: all of a short run, an even selection of a long one."""
     return Response({"lines": traces.metrics(permissions.run_for(request.user, run_id))})
+
+
+@extend_schema(
+    operation_id="runs_answers", parameters=[shapes.AnswersQuery], responses=shapes.AnswersOut, tags=["training"]
+)
+@api_view(["GET"])
+def run_answers(request: Request, run_id: int) -> Response:
+    """Return what policies answered in a run that samples or compares, prompt by prompt, once it has finished."""
+    run = permissions.run_for(request.user, run_id)
+    return Response({"rows": traces.answers(run, **checked_query(shapes.AnswersQuery, request))})
 
 
 # --- Versions ----------------------------------------------------------------------------------------------------

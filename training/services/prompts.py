@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotation.datasets import prompt_hash, split
+from annotation.datasets import content_hash, prompt_hash, split
 from annotation.told import Told, told
 from training import paths
 from training.errors import Invalid
@@ -127,6 +127,22 @@ def choose_held_out(loop: Loop, *, index: int, count: int, models: Iterable[Mode
     return HeldOut(chosen, {name for name in chosen if not used[name]}, len(touched))
 
 
+def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) -> str:
+    """Write `count` held-out prompts that none of `models` learned from, as a run reads them; return the stored path.
+
+    Those that no gate was decided on come first and are marked as fresh. Invalid where there is none.
+    """
+    rounds = loop.rounds.order_by("-index").values_list("index", flat=True)
+    found = choose_held_out(loop, index=(rounds.first() or 0) + 1, count=count, models=models)
+    if not found.chosen:
+        why = told("The models learned from every prompt that the loop holds out. Add prompts to its file.")
+        raise Invalid(why, {"held_out": [str(why)]})
+    text = _lines(found.chosen, fresh=found.fresh)
+    path = paths.files() / "held_out" / f"{content_hash(text)}.jsonl"
+    write_text(path, text)
+    return paths.stored(path)
+
+
 def write(
     round: Round, name: str, chosen: dict[str, list[dict[str, str]]], *, fresh: Container[str] | None = None
 ) -> str:
@@ -135,12 +151,16 @@ def write(
     With `fresh` each row says whether its prompt is among them.
     """
     path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
+    write_text(path, _lines(chosen, fresh=fresh))
+    return paths.stored(path)
+
+
+def _lines(chosen: dict[str, list[dict[str, str]]], *, fresh: Container[str] | None) -> str:
     rows: list[dict[str, Any]] = [
         {"id": id_, "prompt": messages, **({} if fresh is None else {"fresh": id_ in fresh})}
         for id_, messages in chosen.items()
     ]
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return paths.stored(path)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _invalid(why: Told) -> Invalid:

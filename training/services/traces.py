@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from annotation.told import told
 from training import paths
+from training.errors import WrongState
 from training.models import Run
+from training.services.sampling import output_rows
 
 # Up to this size the metrics are read whole; above it, so many lines are picked at even distances.
 WHOLE_BYTES = 400_000
 PICKED_LINES = 400
 LOG_BYTES = 20_000
+# Names of files of answers, by what wrote them: one policy, or two.
+ANSWERS = ("samples", "comparisons")
 
 
 def metrics(run: Run) -> list[dict[str, Any]]:
@@ -45,6 +51,18 @@ def log_tail(run: Run, *, limit: int = LOG_BYTES) -> str:
         text = text.partition("\n")[2]
     # A progress bar overwrites its line; only what was written last is of interest.
     return "\n".join(line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n"))
+
+
+def answers(run: Run, *, offset: int, limit: int) -> list[dict[str, Any]]:
+    """Return rows of the file of answers that a run of sampling or comparing left, in the order of its prompts.
+
+    WrongState for a run that left none.
+    """
+    name = next((one for one in ANSWERS if one in run.result.get("files", {})), None)
+    if name is None:
+        why = told("{run} left no answers: only runs that sample or compare do, once they have finished.", run=run.told)
+        raise WrongState(why)
+    return list(itertools.islice(output_rows(run, name), offset, offset + limit))
 
 
 def _picked(path: Path, size: int) -> list[bytes]:
