@@ -97,7 +97,7 @@ def test_specs_that_cannot_be_done(tmp_path, policy, change, message):
     assert message in told(Path(spec.output))
 
 
-def test_weights_that_could_run_code_are_not_loaded(tmp_path, policy):
+def test_pickle_weights_that_could_run_code_are_not_loaded(tmp_path, policy):
     """A folder with pickled weights only: the same model, refused."""
     folder = tmp_path / "pickled"
     folder.mkdir()
@@ -110,6 +110,28 @@ def test_weights_that_could_run_code_are_not_loaded(tmp_path, policy):
     spec = make_spec(tmp_path / "run", "sft", model=folder)
     assert main(f"{spec.output}/spec.json") == 1
     assert "could not be loaded" in told(Path(spec.output)) and "safetensors" in told(Path(spec.output))
+
+
+def test_model_code_runs_only_where_the_operator_switched_it_on(tmp_path, policy):
+    """A folder whose configuration is code: refused with a sentence, and not run, unless TRUST_REMOTE_CODE is set."""
+    folder, trace = tmp_path / "coded", tmp_path / "the code ran"
+    folder.mkdir()
+    for path in policy.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "coded", "auto_map": {"AutoConfig": "coded.CodedConfig"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    code = f"from pathlib import Path\nPath({str(trace)!r}).touch()\n"
+    code += (
+        "from transformers import PretrainedConfig\nclass CodedConfig(PretrainedConfig):\n    model_type = 'coded'\n"
+    )
+    (folder / "coded.py").write_text(code)
+    spec = make_spec(tmp_path / "run", "sft", model=folder)
+    assert main(f"{spec.output}/spec.json") == 1
+    assert not trace.exists() and "TRUST_REMOTE_CODE" in told(Path(spec.output)), told(Path(spec.output))
+    trusted = make_spec(tmp_path / "trusted", "sft", model=folder, trust_remote_code=True)
+    main(f"{trusted.output}/spec.json")
+    assert trace.exists()
 
 
 @pytest.mark.parametrize(

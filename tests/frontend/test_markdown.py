@@ -82,7 +82,7 @@ def tags_of(html: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_becomes_text(attack: str) -> None:
+def test_markdown_an_attack_becomes_text(attack: str) -> None:
     added = {
         "a": {"rel", "target"},
         "span": {"class"},

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import socket
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 from rest_framework.test import APIClient
 
-from annotation.models import Feedback, Membership, Role, Task, User
+from annotation.api.urls import urlpatterns as annotation_rest
+from annotation.models import Assignment, Feedback, Membership, Role, Task, User
 from annotation.services import intake
 from frontend.lead_urls import urlpatterns as lead_pages
+from frontend.markdown import render
 from frontend.page_urls import urlpatterns as pages
-from tests.factories import PASSWORD, make_user
-from tests.frontend.lead_world import World, judge_all, make_world
+from tests.factories import PASSWORD, make_campaign, make_user
+from tests.frontend.lead_world import World, judge_all, make_loop, make_world, start_run, to_labelling
+from training.api.urls import urlpatterns as training_rest
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(settings.BASE_DIR)
@@ -107,6 +111,69 @@ def test_object_level_access_a_stranger_finds_nothing_by_any_number(world: World
         for method in (client.get, client.post):
             assert method(address).status_code in (404, 405), address
     assert tried > 20
+
+
+def test_object_level_access_another_campaigns_lead_finds_nothing_by_any_number(world: World) -> None:
+    """What belongs to one campaign is not found under the number of another, nor by its own, whoever leads that one."""
+    judge_all(world)
+    round = to_labelling(world, make_loop(world, chat=True))
+    run = start_run(world)
+    ours: dict[str, Any] = {
+        "task_id": Task.objects.filter(campaign=world.campaign)[0].pk,
+        "run_id": run.pk,
+        "snapshot_id": run.snapshot_id,
+        "version_id": round.policy_id,
+        "round_id": round.pk,
+        "key": Assignment.objects.filter(campaign=world.campaign)[0].key,
+    }
+    other = make_campaign("Other", lead=make_user("olga"))
+    browser, program = Client(), rest(other.created_by)
+    browser.force_login(other.created_by)
+    tried = 0
+    for pattern in (*PATTERNS, *annotation_rest, *training_rest):
+        names = set(pattern.pattern.converters)
+        if not names & set(ours) or not names <= {"campaign_id", *ours}:
+            continue
+        address = reverse(str(pattern.name), kwargs={n: ours.get(n, other.pk) for n in pattern.pattern.converters})
+        caller: Any = program if str(pattern.name).startswith("api-") else browser
+        for method in (caller.get, caller.post, caller.put, caller.patch, caller.delete):
+            answer = method(address)
+            assert answer.status_code in (404, 405), (address, answer.status_code)
+            tried += answer.status_code == 404
+    assert tried > 50
+
+
+def test_uploads_lie_where_we_say_and_serve_nobody_else(world: World) -> None:
+    """A name is not a place, a page in it is not a page, and its token opens nothing for another person."""
+    address = f"/api/campaigns/{world.campaign.pk}/upload/"
+    evil = b"<script>alert(1)</script>"
+    name = f"?name=../../../evil.html&size={len(evil)}&at=0"
+    answer = rest(world.lead).put(address + name, evil, content_type="application/octet-stream")
+    assert answer.status_code == 200, answer.content
+    (kept,) = (path for path in Path(settings.ATTUNE_FILES).rglob("*") if path.is_file() and path.read_bytes() == evil)
+    assert kept.resolve().parent == Path(settings.ATTUNE_FILES).resolve() / "uploads"
+    assert Client().get(f"/media/{kept.relative_to(settings.ATTUNE_FILES)}").status_code == 404
+    before = Task.objects.count()
+    imports = f"/api/campaigns/{world.campaign.pk}/import/?upload={answer.json()['upload']}"
+    for person in (world.engineer, world.lead):  # the engineer may import, and did not send it
+        told = rest(person).post(imports, b"", content_type="application/x-ndjson")
+        assert told.status_code == 422, told.content
+        assert ("There is no such upload" in told.content.decode()) == (person == world.engineer)
+    assert Task.objects.count() == before
+
+
+def test_ssrf_an_image_named_by_its_address_is_not_fetched(world: World) -> None:
+    """The address is a real one of this machine, whose server would know."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        where = f"http://127.0.0.1:{server.getsockname()[1]}/a.png"
+        row = {"id": "out", "prompt": "What?", "image": where, "completions": ["a", "b"]}
+        report = intake.import_lines(campaign=world.campaign, lines=[json.dumps(row)], actor=world.lead)
+        assert report.failed == 1 and "nothing is fetched" in report.errors[0].reason
+        page = render(f"![x]({where}) <img src={where}>")
+        assert "<img" not in page
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_prompt_text_is_in_no_log(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -396,6 +396,11 @@ def _load(auto: Any, path: str, *, trust_remote_code: bool, weights: bool = Fals
     try:
         return auto.from_pretrained(path, trust_remote_code=trust_remote_code, **options)
     except (OSError, ValueError, KeyError) as error:
+        if not trust_remote_code and "trust_remote_code" in str(error):
+            raise RunError(
+                f"{path} could not be loaded: it comes with code of its own, and running that is switched off here. "
+                "Choose a model of a known kind, or have whoever runs the server read it and set TRUST_REMOTE_CODE."
+            ) from error
         raise RunError(
             f"{path} could not be loaded: {str(error).strip().splitlines()[0]} Give the folder of a model with its "
             "tokenizer and safetensors weights, or a hub name that can be reached from here."

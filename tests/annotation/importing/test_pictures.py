@@ -96,6 +96,6 @@ def test_transparency_stays() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_taken_says_why(data: bytes, reason: str) -> None:
+def test_svg_and_what_else_cannot_be_taken_says_why(data: bytes, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         picture_of(data)

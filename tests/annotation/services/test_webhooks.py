@@ -180,13 +180,13 @@ def test_a_receiver_that_is_gone_is_told_nothing_more(campaign, receiver):
         *("https://example.org:0/", "https://example.org:99999/", "https://224.0.0.1/", "https://[2002:a00:1::]/"),
     ],
 )
-def test_private_and_odd_addresses_are_refused(campaign, url):
+def test_ssrf_private_and_odd_addresses_are_refused(campaign, url):
     with pytest.raises(Invalid):
         add(campaign, url)
     assert sending.post(url, body="{}", headers={}).status is None
 
 
-def test_a_name_that_leads_to_a_private_address_is_not_connected_to(campaign, monkeypatch):
+def test_ssrf_a_name_that_leads_to_a_private_address_is_not_connected_to(campaign, monkeypatch):
     """Names are looked up when a message is sent, and what is checked is what is connected to."""
     made, _ = add(campaign, "https://receiver.example.org/")
     asked, connected = [], []
