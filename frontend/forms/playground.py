@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +18,8 @@ from training.services import playground
 class PlaygroundForm(forms.Form):
     policy = forms.ChoiceField(label=_("Talk to"))
     beside = forms.ChoiceField(label=_("And beside it"), required=False)
+    mode = forms.ChoiceField(label=_("Mode"), required=False)
+    beside_mode = forms.ChoiceField(label=_("Mode of the one beside it"), required=False)
     temperature = forms.FloatField(
         label=_("Temperature"),
         min_value=0,
@@ -38,12 +41,20 @@ class PlaygroundForm(forms.Form):
         help_text=_("What the models are told before everything else."),
     )
 
-    def __init__(self, *args: Any, versions: Sequence[ModelVersion], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, versions: Sequence[ModelVersion], modes: Mapping[str, Promise], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.versions = {str(one.pk): one for one in versions}
         named = [(key, f"{one.label} ({one.get_state_display()})") for key, one in self.versions.items()]
         self._fields("policy").choices = named
         self._fields("beside").choices = [("", gettext("nobody")), *named]
+
+        for name in ("mode", "beside_mode"):
+            if modes:
+                self._fields(name).choices = [("", gettext("what it does by itself")), *modes.items()]
+            else:
+                del self.fields[name]
 
     def _fields(self, name: str) -> forms.ChoiceField:
         field = self.fields[name]

@@ -13,7 +13,6 @@ from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -240,7 +239,7 @@ def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
     is_judged = turn.state == State.ANSWERED and not turn.says_the_same
     # What may be unpleasant is covered until somebody asks to see it, and so does not grow on the screen either.
     covered = campaign.wellbeing == Campaign.Wellbeing.LIKELY and turn.is_under_way
-    is_late = waits_long(turn)
+    is_late = chats.waits_long(turn)
     feedback_kind = kind(campaign.kind)
     options = {**campaign.options, "mode": turn.chat.mode}
     return {
@@ -261,8 +260,3 @@ def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
         "input_template": feedback_kind.template,
         "inputs": feedback_kind.context(options=options, shown_order=turn.shown_order) if is_judged else {},
     }
-
-
-def waits_long(turn: ChatTurn) -> bool:
-    """Return whether a turn has waited for a worker longer than one that is there needs to take it up."""
-    return turn.state == State.WAITING and timezone.now() - turn.asked_at > SUSPICIOUS

@@ -11,6 +11,7 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -25,7 +26,7 @@ from frontend.http import SignedInRequest, complain
 from frontend.http import say as tell
 from frontend.lead_pages import campaign_page_of
 from frontend.stop_polling import fragment_or_stop
-from frontend.views.chats import waits_long
+from frontend.views.models import MODE_WORDS
 from training.errors import Invalid, TrainingError
 from training.models import Chat, ChatTurn
 from training.recipes.chat import MAX_CHARACTERS, MAX_TURNS
@@ -41,17 +42,17 @@ engineer_page = campaign_page(Action.TRAIN)
 def page(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what was said so far, or the form that opens a playground; ``?policy=`` and ``?beside=`` fill it in."""
     talk = playground.current(campaign=campaign, user=request.user)
-    if talk is not None:
+    if talk is not None and not talk.modes[0]:
         chats.expect(campaign=campaign, chat=talk)
     given = {name: request.GET[name] for name in ("policy", "beside") if name in request.GET}
-    return _screen(request, campaign, talk, form=_form(campaign, talk, given), asks=bool(given))
+    return _screen(request, campaign, talk, form=_form(request, campaign, talk, given), asks=bool(given))
 
 
 @require_POST
 @engineer_page
 def start(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Open a playground with these models in place of the one there was."""
-    form = PlaygroundForm(request.POST, versions=playground.models(campaign))
+    form = PlaygroundForm(request.POST, versions=playground.models(campaign), modes=_modes(request, campaign))
     if form.is_valid():
         try:
             playground.start(campaign=campaign, user=request.user, **form.asked)
@@ -115,7 +116,7 @@ def answers(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if turn is None:
         raise Http404(_("There is no such turn in your playground."))
     if turn.is_under_way:
-        context = {"campaign": campaign, "row": _row(talk, turn), "waits_long": waits_long(turn)}
+        context = {"campaign": campaign, "row": _row(talk, turn), "waits_long": chats.waits_long(turn)}
         return fragment_or_stop(request, "playground/_answers.html", context, more=True)
     response = fragment_or_stop(request, "playground/_talk.html", _talk_context(request, campaign, talk), more=False)
     response.headers["HX-Retarget"], response.headers["HX-Reswap"] = "#talk", "outerHTML"
@@ -129,11 +130,20 @@ def _talk(request: SignedInRequest, campaign: Campaign) -> Chat:
     return talk
 
 
-def _form(campaign: Campaign, talk: Chat | None, given: dict[str, str]) -> PlaygroundForm:
+def _form(request: SignedInRequest, campaign: Campaign, talk: Chat | None, given: dict[str, str]) -> PlaygroundForm:
     initial: dict[str, Any] = {}
     if talk is not None:
         initial = {"policy": talk.policy_id, "beside": talk.beside_id, **talk.settings}
-    return PlaygroundForm(versions=playground.models(campaign), initial={**initial, **given})
+    return PlaygroundForm(
+        versions=playground.models(campaign), modes=_modes(request, campaign), initial={**initial, **given}
+    )
+
+
+def _modes(request: SignedInRequest, campaign: Campaign) -> dict[str, Promise]:
+    """Return the modes that any policy here has and this person may hear, with what each does."""
+    versions = playground.models(campaign)
+    found = {mode for version in versions for mode in playground.modes(campaign, request.user, version)}
+    return {mode: words for mode, words in MODE_WORDS.items() if mode in found}
 
 
 def _screen(
@@ -148,7 +158,7 @@ def _screen(
     asks: bool = False,
     status: int = 200,
 ) -> HttpResponse:
-    context: dict[str, Any] = {"form": form or _form(campaign, talk, {}), "talk": talk, "asks": asks}
+    context: dict[str, Any] = {"form": form or _form(request, campaign, talk, {}), "talk": talk, "asks": asks}
     if talk is not None:
         context |= _talk_context(request, campaign, talk, error=error, typed=typed, key=key)
     return campaign_page_of(request, campaign, "playground/page.html", context, tab="models", status=status)
@@ -165,13 +175,14 @@ def _talk_context(
 ) -> dict[str, Any]:
     turns = list(talk.turns.order_by("number"))
     last = turns[-1] if turns else None
-    saved = playground.saved(talk)
+    saved = playground.saved(talk, turns)
     return {
         "campaign": campaign,
         "talk": talk,
+        "speakers": [(one, MODE_WORDS.get(mode, "")) for one, mode in zip(talk.speakers, talk.modes, strict=True)],
         "rows": [{**_row(talk, turn), "saved": playground.external_id(turn) in saved} for turn in turns],
         "last": last,
-        "waits_long": last is not None and waits_long(last),
+        "waits_long": last is not None and chats.waits_long(last),
         "is_full": len(turns) >= MAX_TURNS and last is not None and last.state != State.FAILED,
         "may_save": may(request.user, campaign, Action.IMPORT),
         "typed": typed or (last.message if last is not None and last.state == State.FAILED else ""),
@@ -191,6 +202,7 @@ def _row(talk: Chat, turn: ChatTurn) -> dict[str, Any]:
             {
                 "place": place,
                 "version": version,
+                "mode": MODE_WORDS.get(talk.modes[place], ""),
                 "text": text,
                 "tokens": turn.answers[place].get("tokens") if place < len(turn.answers) else None,
                 "is_cut_off": turn.state in (State.ANSWERED, State.CHOSEN)

@@ -9,13 +9,20 @@ from annotation.models import Campaign, User
 from tests.factories import make_campaign, make_user
 from tests.training.round_world import SETTINGS
 from training.models import Loop, ModelVersion, Round
-from training.services import execution, rounds, versions
+from training.services import answering, execution, rounds, versions
 
 
 @pytest.fixture(autouse=True)
 def worker_goes_on():
     yield
     execution.STOPPING.value = False
+
+
+@pytest.fixture
+def silence():
+    """End the model that answered chats in this process."""
+    yield
+    answering.fall_silent()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,15 +26,9 @@ from training.recipes.chat import Question, Voice
 from training.services import answering, chats, execution
 from training.speaking import Speaker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("silence")]
 
 State = ChatTurn.State
-
-
-@pytest.fixture(autouse=True)
-def silence() -> Iterator[None]:
-    yield
-    answering.fall_silent()
 
 
 @pytest.fixture

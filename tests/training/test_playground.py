@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from rest_framework.test import APIClient
 
-from annotation.models import Campaign, Event, Feedback, User
-from annotation.services import queue
+from annotation.models import Campaign, Event, Feedback, Role, User
+from annotation.services import members, queue
 from tests.training.chat_world import make_chat_loop, say, toy
 from training import paths
 from training.errors import Invalid, WrongState
 from training.models import Chat, ChatTurn, Loop, ModelVersion, Sample
 from training.services import answering, chats, playground, versions
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("silence")]
 
 State = ChatTurn.State
-
-
-@pytest.fixture(autouse=True)
-def silence() -> Iterator[None]:
-    yield
-    answering.fall_silent()
 
 
 @pytest.fixture
@@ -108,7 +104,7 @@ def test_a_turn_becomes_an_item_once_with_its_samples(
     turn = ask(chat, "How long does bread rise?")
     turn.chat = chat
     task = playground.make_item(turn=turn, actor=lead)
-    assert playground.make_item(turn=turn, actor=lead) == task and playground.saved(chat) == {task.external_id}
+    assert playground.make_item(turn=turn, actor=lead) == task and playground.saved(chat, [turn]) == {task.external_id}
     assert [sample.version for sample in Sample.objects.order_by("pk")] == [one, other]
     assert Event.objects.filter(action="playground.saved", actor=lead).count() == 1
     given = queue.next_task(user=annotator, campaign=campaign)
@@ -173,3 +169,47 @@ def test_the_page_from_the_form_to_an_item(
     assert campaign.tasks.filter(external_id__startswith="playground-").count() == 1
     client.post(reverse("playground-leave", args=[campaign.pk]))
     assert playground.current(campaign=campaign, user=lead) is None
+
+
+def with_modes(version: ModelVersion) -> ModelVersion:
+    file = Path(paths.resolve(version.path)) / "modes.json"
+    file.write_text(json.dumps({"positive": "k1", "rejective": "k2", "negative": "k3"}))
+    return version
+
+
+def test_one_policy_is_heard_in_two_modes_and_harm_by_the_red_team_alone(
+    client: Client, campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion]
+) -> None:
+    both = with_modes(policies[1])
+    turn = ask(playground.start(campaign=campaign, user=lead, policy=both, beside=both, beside_mode="rejective"), "Hi.")
+    assert [one["text"].endswith("rejective") for one in turn.answers] == [False, True]
+    assert started("other") == 2, "a child for each mode"
+    client.force_login(lead)
+    page = client.get(reverse("playground", args=[campaign.pk])).content.decode()
+    assert "refuses" in page and "answers safely" in page and "answers harmfully" not in page
+    with pytest.raises(Invalid) as refused:
+        playground.start(campaign=campaign, user=lead, policy=policies[0], mode="positive")
+    assert list(refused.value.errors) == ["mode"]
+    with pytest.raises(Invalid):
+        playground.start(campaign=campaign, user=lead, policy=both, mode="negative")
+    members.add(campaign=campaign, username=lead.username, role=Role.RED_TEAM, actor=lead)
+    assert playground.start(campaign=campaign, user=lead, policy=both, mode="negative").modes == ["negative"]
+
+
+def test_the_playground_over_rest(campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion]) -> None:
+    client = APIClient()
+    client.force_authenticate(lead)
+    path = f"/api/training/campaigns/{campaign.pk}/playground/"
+    assert client.post(path, {"policy": 10**6}, format="json").status_code == 422
+    opened = client.post(path, {"policy": policies[0].pk, "beside": policies[1].pk}, format="json")
+    assert opened.status_code == 201 and opened.json()["turns"] == []
+    said = client.post(f"{path}messages/", {"message": "Hello.", "client_key": "k"}, format="json").json()
+    assert (said["number"], said["state"], said["answers"]) == (1, "waiting", [])
+    answering.answer(ChatTurn.objects.get().pk, command=toy())
+    saved = client.post(f"{path}items/", {"turn": 1}, format="json")
+    assert saved.status_code == 201 and campaign.tasks.filter(external_id=saved.json()["item"]).exists()
+    (turn,) = client.get(path).json()["turns"]
+    assert [one["policy"] for one in turn["answers"]] == [one.label for one in policies]
+    assert (turn["item"], turn["answers"][0]["source"]) == (saved.json()["item"], "model")
+    assert client.post(f"{path}items/", {"turn": 2}, format="json").status_code == 404
+    assert client.post(f"{path}end/").status_code == 204 and client.get(path).status_code == 404

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, explorer, figures, loops, personal, snapshots, views, withdrawal
+from training.api import chats, explorer, figures, loops, personal, playground, snapshots, views, withdrawal
 
 urlpatterns = [
     path("me/data/", withdrawal.own_data, name="api-own-data"),
@@ -23,6 +23,10 @@ urlpatterns = [
     path("chats/<int:chat_id>/messages/", chats.chat_say, name="api-chat-say"),
     path("chats/<int:chat_id>/choose/", chats.chat_choose, name="api-chat-choose"),
     path("chats/<int:chat_id>/end/", chats.chat_end, name="api-chat-end"),
+    path("campaigns/<int:campaign_id>/playground/", playground.Playground.as_view(), name="api-playground"),
+    path("campaigns/<int:campaign_id>/playground/messages/", playground.playground_say, name="api-playground-say"),
+    path("campaigns/<int:campaign_id>/playground/items/", playground.playground_save, name="api-playground-save"),
+    path("campaigns/<int:campaign_id>/playground/end/", playground.playground_end, name="api-playground-end"),
     path("campaigns/<int:campaign_id>/explorations/", explorer.ExplorationList.as_view(), name="api-explorations"),
     path("explorations/<int:run_id>/", explorer.exploration, name="api-exploration"),
     path("runs/<int:run_id>/", views.run_detail, name="api-run"),

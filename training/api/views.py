@@ -74,15 +74,15 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     if "model" in given:
         inputs["model"] = given["model"].strip()
     if "reference" in given:
-        inputs["reference"] = _version(campaign, given, "reference").path
+        inputs["reference"] = version_of(campaign, given, "reference").path
     names = ("reward", "cost", "gold", "audit")
-    scorers = {name: _version(campaign, given, name).path for name in names if name in given}
+    scorers = {name: version_of(campaign, given, name).path for name in names if name in given}
     if scorers:
         inputs["scorers"] = scorers
-    beside = {name: _version(campaign, given, name).path for name in ("other", "base") if name in given}
+    beside = {name: version_of(campaign, given, name).path for name in ("other", "base") if name in given}
     if beside:
         inputs["beside"] = beside
-    parent = _version(campaign, given, "parent") if "parent" in given else None
+    parent = version_of(campaign, given, "parent") if "parent" in given else None
     if parent is None and not inputs.get("model"):
         raise Invalid("Choose a model to start from.", {"parent": ["Give a version's id here, or a model."]})
     snapshot = None
@@ -116,12 +116,13 @@ def _held_out(campaign: Campaign, given: dict[str, Any], view: str, parent: Mode
     if loop is None:
         reason = "This campaign has no loop that holds prompts out. Give a snapshot."
         raise Invalid(reason, {"held_out": [reason]})
-    reference = _version(campaign, given, "reference") if "reference" in given else None
+    reference = version_of(campaign, given, "reference") if "reference" in given else None
     models = [one for one in (parent, reference) if one is not None]
     return prompts.data_of_held_out(loop, count=given["held_out"], models=models)
 
 
-def _version(campaign: Campaign, given: dict[str, Any], name: str) -> ModelVersion:
+def version_of(campaign: Campaign, given: dict[str, Any], name: str) -> ModelVersion:
+    """Return the campaign's version whose id was given under `name`; Invalid where there is none."""
     version = ModelVersion.objects.filter(pk=given[name], campaign=campaign).first()
     if version is None:
         raise Invalid(f"There is no such version in this campaign for {name}.", {name: ["Unknown."]})

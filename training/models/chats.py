@@ -44,7 +44,8 @@ class Chat(models.Model):
     key = models.CharField(max_length=16, unique=True, default=new_chat_key, editable=False)
     # What people choose here, the campaign's option when the chat was started: the better answer, or the worse one.
     mode = models.CharField(max_length=12)
-    # {"temperature", "max_new_tokens"}: as the loop had them when the chat was started, or as somebody chose.
+    # {"temperature", "max_new_tokens"}: as the loop had them when the chat was started, or as somebody chose; in a
+    # playground also "system", and "mode" and "beside_mode" of models that have modes.
     settings = models.JSONField(default=dict)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -65,6 +66,11 @@ class Chat(models.Model):
     def speakers(self) -> list[ModelVersion]:
         """Return who answers, in the canonical order of a turn's answers: one for both, or one for each."""
         return [self.policy] if self.beside is None else [self.policy, self.beside]
+
+    @property
+    def modes(self) -> list[str]:
+        """The mode in which each of them answers; empty for the one that it answers in by itself."""
+        return [self.settings.get(name, "") for name in ("mode", "beside_mode")][: len(self.speakers)]
 
 
 class ChatTurn(models.Model):

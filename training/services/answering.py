@@ -94,12 +94,13 @@ def fall_silent() -> None:
     _Spoken.speaker = None
 
 
-def _speaker_of(version: ModelVersion, command: Sequence[str] | None) -> Speaker:
-    """Return a child with this version's weights: the one there is, or a new one in its place."""
+def _speaker_of(version: ModelVersion, command: Sequence[str] | None, *, mode: str = "") -> Speaker:
+    """Return a child with this version's weights, locked in `mode`: the one there is, or a new one in its place."""
     voice = Voice(
         model=paths.resolve(version.path),
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
         idle_seconds=IDLE_SECONDS,
+        mode=mode,
         **guards.voiced(version.campaign),
     )
     now = time.monotonic()
@@ -113,8 +114,8 @@ def _speaker_of(version: ModelVersion, command: Sequence[str] | None) -> Speaker
 
 def _attempt(turn: ChatTurn, command: Sequence[str] | None) -> None:
     finished: list[dict[str, Any]] = []
-    for version, question in questions_of(turn):
-        answers = _heard(turn, version, question, finished, command)
+    for (version, question), mode in zip(questions_of(turn), turn.chat.modes, strict=True):
+        answers = _heard(turn, version, mode, question, finished, command)
         if answers is None:
             return
         finished += answers
@@ -125,6 +126,7 @@ def _attempt(turn: ChatTurn, command: Sequence[str] | None) -> None:
 def _heard(
     turn: ChatTurn,
     version: ModelVersion,
+    mode: str,
     question: Question,
     finished: Sequence[dict[str, Any]],
     command: Sequence[str] | None,
@@ -134,7 +136,7 @@ def _heard(
     before = [answer["text"] for answer in finished]
     texts: Sequence[str] | None = None
     answers: list[dict[str, Any]] | None = None
-    for event in _speaker_of(version, command).ask(question):
+    for event in _speaker_of(version, command, mode=mode).ask(question):
         now = time.monotonic()
         texts = event.get("texts", texts)
         if event:

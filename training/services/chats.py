@@ -33,6 +33,7 @@ from training.services import messages, versions
 
 # Somebody waits in front of a screen: sooner than a run, a turn is taken from a worker that gives no sign of life.
 LOST_SECONDS = 15
+SUSPICIOUS = timedelta(seconds=10)  # a worker that is there takes a turn up before
 
 State = ChatTurn.State
 
@@ -151,26 +152,34 @@ def _mode(campaign: Campaign) -> str:
 # --- Saying ------------------------------------------------------------------------------------------------------
 
 
+@transaction.atomic
 def say(*, chat: Chat, message: str, client_key: str) -> ChatTurn:
     """Return the turn that begins with `message`; a worker is woken once the transaction is committed.
 
     The same key again is the same turn. After a turn failed, what is said takes the place of its message.
     """
+    locked, text, known = heard(chat, message, client_key)
+    if known is not None:
+        return known
+    refuse_unless_allowed(campaign=chat.campaign, user=chat.user)
+    if locked.state != Chat.State.OPEN:
+        raise WrongState(_("This chat has ended. Start a new one; what you wrote is still in the box."))
+    if locked.mode != _mode(chat.campaign):
+        raise _mode_changed()
+    turn = next_turn(locked, text, client_key)
+    messages.wake_turn(turn.pk)
+    return turn
+
+
+def heard(chat: Chat, message: str, client_key: str) -> tuple[Chat, str, ChatTurn | None]:
+    """Return the chat locked for this transaction, the message as it is stored, and the turn that has its key already.
+
+    Invalid for what cannot be said.
+    """
     text = checked_message(message)
     check_key(client_key)
-    with transaction.atomic():
-        locked = Chat.objects.select_for_update().get(pk=chat.pk)
-        known = locked.turns.filter(client_key=client_key).first()
-        if known is not None:
-            return known
-        refuse_unless_allowed(campaign=chat.campaign, user=chat.user)
-        if locked.state != Chat.State.OPEN:
-            raise WrongState(_("This chat has ended. Start a new one; what you wrote is still in the box."))
-        if locked.mode != _mode(chat.campaign):
-            raise _mode_changed()
-        turn = next_turn(locked, text, client_key)
-        messages.wake_turn(turn.pk)
-    return turn
+    locked = Chat.objects.select_for_update().get(pk=chat.pk)
+    return locked, text, locked.turns.filter(client_key=client_key).first()
 
 
 def next_turn(chat: Chat, text: str, client_key: str, *, order: list[int] | None = None) -> ChatTurn:
@@ -225,6 +234,11 @@ def conversation(turn: ChatTurn) -> list[dict[str, Any]]:
     system = turn.chat.settings.get("system")
     opening = [{"role": "system", "content": system}] if system else []
     return [*opening, *transcript(turns), {"role": "user", "content": turn.message}]
+
+
+def waits_long(turn: ChatTurn) -> bool:
+    """Return whether a turn has waited for a worker longer than one that is there needs to take it up."""
+    return bool(turn.state == State.WAITING and timezone.now() - turn.asked_at > SUSPICIOUS)
 
 
 def transcript(turns: Iterable[ChatTurn]) -> list[dict[str, Any]]:

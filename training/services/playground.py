@@ -13,13 +13,15 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from annotation.access import Action
 from annotation.models import Campaign, Task, User
+from annotation.permissions import may
 from annotation.services import events, intake
 from annotation.storable import unstorable
 from training.errors import Invalid, WrongState
 from training.models import Chat, ChatTurn, ModelVersion
-from training.recipes.chat import MAX_CHARACTERS
-from training.services import chats, messages
+from training.recipes.chat import MAX_CHARACTERS, NEGATIVE
+from training.services import chats, messages, versions
 
 State = ChatTurn.State
 
@@ -51,10 +53,13 @@ def start(
     temperature: float = TEMPERATURE,
     max_new_tokens: int = NEW_TOKENS,
     system: str = "",
+    mode: str = "",
+    beside_mode: str = "",
 ) -> Chat:
     """Return a fresh playground in place of the person's open one; Invalid names what is wrong.
 
-    `temperature` 0 takes the likeliest word each time. `system` is said to the models before everything else.
+    `temperature` 0 takes the likeliest word each time. `system` is said to the models before everything else. Each
+    answers locked in its mode, without one in that which it has by itself; harm is shown to the red team alone.
     """
     system = system.replace("\r\n", "\n").strip()
     errors: dict[str, list[str]] = {}
@@ -69,9 +74,11 @@ def start(
         errors["system"] = [reason]
     elif len(system) > MAX_CHARACTERS:
         errors["system"] = [_("A text here has up to {n} characters.").format(n=MAX_CHARACTERS)]
+    errors |= _modes_that_are_not(campaign, user, mode=(policy, mode), beside_mode=(beside, beside_mode))
     if errors:
         raise Invalid(_("This playground cannot be opened."), errors)
-    settings = {"temperature": temperature, "max_new_tokens": max_new_tokens, "system": system}
+    settings: dict[str, Any] = {"temperature": temperature, "max_new_tokens": max_new_tokens, "system": system}
+    settings |= {name: one for name, one in (("mode", mode), ("beside_mode", beside_mode)) if one}
     try:
         with transaction.atomic():
             end(campaign=campaign, user=user)
@@ -90,6 +97,28 @@ def start(
     return chat
 
 
+def modes(campaign: Campaign, user: User, version: ModelVersion) -> list[str]:
+    """Return the modes in which this person may hear a version: harmful answers are for the red team."""
+    hears_harm = may(user, campaign, Action.TAMPER)
+    return [one for one in versions.modes(version) if one != NEGATIVE or hears_harm]
+
+
+def _modes_that_are_not(
+    campaign: Campaign, user: User, **asked: tuple[ModelVersion | None, str]
+) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    for name, (version, mode) in asked.items():
+        if not mode:
+            continue
+        there = [] if version is None else modes(campaign, user, version)
+        if mode not in there:
+            label = "–" if version is None else version.label
+            has = ", ".join(there) or _("none")
+            told = _("{model} cannot be heard in the mode {mode} here. It has: {modes}.")
+            errors[name] = [told.format(model=label, mode=mode, modes=has)]
+    return errors
+
+
 @transaction.atomic
 def end(*, campaign: Campaign, user: User) -> None:
     """End the person's open playground, if there is one."""
@@ -99,33 +128,29 @@ def end(*, campaign: Campaign, user: User) -> None:
         chat.save(update_fields=["state", "ended_at"])
 
 
+@transaction.atomic
 def say(*, chat: Chat, message: str, client_key: str, goes_on: int = 0) -> ChatTurn:
     """Return the turn that begins with `message`, to which every model of the playground answers.
 
     `goes_on` is the place of the answer to the turn before that all of them are told was given. The same key again is
     the same turn; after a turn failed, what is said takes the place of its message.
     """
-    text = chats.checked_message(message)
-    chats.check_key(client_key)
-    with transaction.atomic():
-        locked = Chat.objects.select_for_update().get(pk=chat.pk)
-        known = locked.turns.filter(client_key=client_key).first()
-        if known is not None:
-            return known
-        if locked.state != Chat.State.OPEN:
-            raise WrongState(_("This playground was left. What you wrote is still in the box."))
-        last = locked.turns.order_by("-number").first()
-        if last is not None and last.is_under_way:
-            raise WrongState(_("The model is still answering. Wait until it has, then send your message."))
-        if last is not None and last.state == State.ANSWERED:
-            if goes_on not in last.shown_order:
-                reason = _("Choose one of the answers there are.")
-                raise Invalid(reason, {"goes_on": [reason]})
-            last.state, last.chosen, last.chosen_at = State.CHOSEN, goes_on, timezone.now()
-            last.save(update_fields=["state", "chosen", "chosen_at"])
-        places = len(chat.speakers)
-        turn = chats.next_turn(locked, text, client_key, order=list(range(places)))
-        messages.wake_turn(turn.pk)
+    locked, text, known = chats.heard(chat, message, client_key)
+    if known is not None:
+        return known
+    if locked.state != Chat.State.OPEN:
+        raise WrongState(_("This playground was left. What you wrote is still in the box."))
+    last = locked.turns.order_by("-number").first()
+    if last is not None and last.is_under_way:
+        raise WrongState(_("The model is still answering. Wait until it has, then send your message."))
+    if last is not None and last.state == State.ANSWERED:
+        if goes_on not in last.shown_order:
+            reason = _("Choose one of the answers there are.")
+            raise Invalid(reason, {"goes_on": [reason]})
+        last.state, last.chosen, last.chosen_at = State.CHOSEN, goes_on, timezone.now()
+        last.save(update_fields=["state", "chosen", "chosen_at"])
+    turn = chats.next_turn(locked, text, client_key, order=list(range(len(chat.speakers))))
+    messages.wake_turn(turn.pk)
     return turn
 
 
@@ -147,7 +172,13 @@ def make_item(*, turn: ChatTurn, actor: User) -> Task:
         messages=said,
         completions=[(answer["text"], label) for answer, label in zip(turn.answers, labels, strict=True)],
         external_id=external_id(turn),
-        meta={"source": "playground", "policies": labels, "chat": chat.pk, "turn": turn.number},
+        meta={
+            "source": "playground",
+            "policies": labels,
+            "chat": chat.pk,
+            "turn": turn.number,
+            **({"modes": chat.modes} if any(chat.modes) else {}),
+        },
         # All turns of one conversation lie on one side of the split.
         opening=opening(said),
     )
@@ -174,7 +205,7 @@ def opening(said: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(said[: first + 1])
 
 
-def saved(chat: Chat) -> set[str]:
-    """Return the external ids of the items that turns of this playground became."""
-    named = [external_id(turn) for turn in chat.turns.all()]
+def saved(chat: Chat, turns: Sequence[ChatTurn]) -> set[str]:
+    """Return the external ids of the items that these turns of a playground became."""
+    named = [external_id(turn) for turn in turns]
     return set(Task.objects.filter(campaign=chat.campaign, external_id__in=named).values_list("external_id", flat=True))
