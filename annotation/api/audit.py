@@ -9,12 +9,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from annotation import permissions
 from annotation.access import Action
 from annotation.api.callers import caller
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked_query
 from annotation.models import Event
 
@@ -39,9 +38,7 @@ class EventOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-class CampaignEvents(APIView):
-    pagination_class = IdCursorPagination
-
+class CampaignEvents(PagedView):
     @extend_schema(
         operation_id="campaigns_events", parameters=[EventsQuery], responses=EventOut(many=True), tags=["campaigns"]
     )
@@ -51,9 +48,7 @@ class CampaignEvents(APIView):
         return _listed(self, request, Event.objects.filter(campaign=campaign))
 
 
-class ServerEvents(APIView):
-    pagination_class = IdCursorPagination
-
+class ServerEvents(PagedView):
     @extend_schema(
         operation_id="server_events", parameters=[EventsQuery], responses=EventOut(many=True), tags=["campaigns"]
     )
@@ -64,8 +59,5 @@ class ServerEvents(APIView):
         return _listed(self, request, Event.objects.all())
 
 
-def _listed(view: Any, request: Request, events: Any) -> Response:
-    found = events.narrowed(**checked_query(EventsQuery, request)).select_related("actor")
-    pager = view.pagination_class()
-    page = pager.paginate_queryset(found, request, view)
-    return pager.get_paginated_response(EventOut(page, many=True).data)
+def _listed(view: PagedView, request: Request, events: Any) -> Response:
+    return view.paged(events.narrowed(**checked_query(EventsQuery, request)).select_related("actor"), EventOut)

@@ -14,11 +14,10 @@ from annotation.models import Campaign
 from annotation.services import settings
 
 
-class CampaignSettings(serializers.Serializer):
-    """What a lead sets; left out, a new campaign has what is usual and another one keeps what it has."""
+class _InLists(serializers.Serializer):
+    """The settings that stand in a list of campaigns too."""
 
     description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
-    options = serializers.DictField(required=False, child=serializers.JSONField())
     overlap = serializers.IntegerField(required=False, min_value=1, max_value=50)
     cohort_percent = serializers.IntegerField(
         required=False,
@@ -101,6 +100,12 @@ class CampaignSettings(serializers.Serializer):
         child=serializers.CharField(max_length=40),
         help_text='What people must be able to do, as words, and languages as "lang:de"; a row may say otherwise.',
     )
+
+
+class CampaignSettings(_InLists):
+    """What a lead sets; left out, a new campaign has what is usual and another one keeps what it has."""
+
+    options = serializers.DictField(required=False, child=serializers.JSONField())
     guideline = serializers.CharField(required=False, allow_blank=True, max_length=200_000)
 
 
@@ -146,36 +151,24 @@ class CampaignChange(CampaignSettings):
     name = serializers.CharField(max_length=120, required=False)
 
 
-class CampaignOut(serializers.Serializer):
+class CampaignOut(_InLists):
+    """The settings as they are, and what the server adds."""
+
     id = serializers.IntegerField()
     name = serializers.CharField()
-    description = serializers.CharField()
     kind = serializers.CharField()
     state = serializers.ChoiceField(choices=Campaign.State.choices)
-    overlap = serializers.IntegerField()
-    lease_seconds = serializers.IntegerField()
-    wellbeing = serializers.ChoiceField(choices=Campaign.Wellbeing.choices)
-    support = serializers.CharField()
-    daily_limit = serializers.IntegerField()
-    cohort_percent = serializers.IntegerField()
-    cohort_overlap = serializers.IntegerField()
-    overlap_most = serializers.IntegerField()
-    reserve = serializers.IntegerField()
-    gold_percent = serializers.IntegerField()
-    check_warn = serializers.IntegerField()
-    check_pause = serializers.IntegerField()
-    test_tries = serializers.IntegerField()
-    test_items = serializers.IntegerField()
-    test_percent = serializers.IntegerField()
-    batch_limit = serializers.IntegerField()
-    batch_share = serializers.IntegerField()
-    weekly_limit = serializers.IntegerField()
-    rest_after = serializers.IntegerField()
-    about = serializers.ListField(child=serializers.CharField())
-    requires = serializers.ListField(child=serializers.CharField())
     guideline_version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     roles = serializers.SerializerMethodField()
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields, every one of them always there, and first those that say which campaign it is."""
+        fields = super().get_fields()
+        for one in fields.values():
+            one.required = not one.read_only
+        first = {name: fields[name] for name in ("id", "name", "kind", "state")}
+        return {**first, **fields}
 
     def get_roles(self, campaign: Campaign) -> list[str]:
         """Return the caller's own roles; `my_memberships` is prefetched by the view."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -11,12 +9,11 @@ from rest_framework.decorators import api_view
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from annotation import permissions
 from annotation.access import Action
 from annotation.api.callers import caller
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked
 from annotation.models import Invitation, Role
 from annotation.services import invitations
@@ -47,16 +44,12 @@ class NewInvitationOut(InvitationOut):
         return str(self.context["request"].build_absolute_uri(path))
 
 
-class Invitations(APIView):
-    pagination_class = IdCursorPagination
-
+class Invitations(PagedView):
     @extend_schema(operation_id="invitations_list", responses=InvitationOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the campaign's invitations, the newest first; for leads."""
         campaign = permissions.campaign_for(request.user, campaign_id, Action.PEOPLE)
-        pager = self.pagination_class()
-        page: Any = pager.paginate_queryset(Invitation.objects.filter(campaign=campaign), request, self)
-        return pager.get_paginated_response(InvitationOut(page, many=True).data)
+        return self.paged(Invitation.objects.filter(campaign=campaign), InvitationOut)
 
     @extend_schema(
         operation_id="invitations_make", request=InvitationIn, responses={201: NewInvitationOut}, tags=["campaigns"]

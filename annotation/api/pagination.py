@@ -9,6 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
@@ -55,6 +56,18 @@ class IdCursorPagination(BasePagination):
             _parameter("before", "Only rows with an id below this one.", 0, LARGEST_ID),
             _parameter("page_size", f"Rows per page; {self.page_size} when left out.", 1, self.max_page_size),
         ]
+
+
+class PagedView(APIView):
+    """An address whose GET gives a list by pages."""
+
+    pagination_class = IdCursorPagination
+
+    def paged(self, found: Any, shape: type[Serializer[Any]], **context: Any) -> Response:
+        """Return the page that is asked for, each row as `shape`; `context` is the serializer's. One statement."""
+        pager = self.pagination_class()
+        page: Any = pager.paginate_queryset(found, self.request, self)
+        return pager.get_paginated_response(shape(page, many=True, context=context).data)
 
 
 def _whole_number(request: Request, name: str, default: int, *, low: int, high: int) -> int:

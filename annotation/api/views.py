@@ -17,7 +17,7 @@ from annotation import permissions
 from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.campaign_serializers import CampaignChange, CampaignDetailOut, CampaignIn, CampaignOut, TemplateOut
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked, checked_query
 from annotation.api.serializers import FeedbackOut, FeedbackQuery, TaskOut, TasksQuery
 from annotation.campaign_templates import templates
@@ -35,16 +35,12 @@ def _detail(campaign: Campaign, user: User) -> dict[str, Any]:
     return CampaignDetailOut(stored).data
 
 
-class CampaignList(APIView):
-    pagination_class = IdCursorPagination
-
+class CampaignList(PagedView):
     @extend_schema(operation_id="campaigns_list", responses=CampaignOut(many=True), tags=["campaigns"])
     def get(self, request: Request) -> Response:
         """Return the campaigns you have a role in, newest first."""
-        pager = self.pagination_class()
         mine = Campaign.objects.visible_to(caller(request)).prefetch_related(_with_my_roles(caller(request)))
-        page = pager.paginate_queryset(mine, request, self)
-        return pager.get_paginated_response(CampaignOut(page, many=True).data)
+        return self.paged(mine, CampaignOut)
 
     @extend_schema(
         operation_id="campaigns_create", request=CampaignIn, responses={201: CampaignDetailOut}, tags=["campaigns"]
@@ -143,9 +139,7 @@ def close_campaign(request: Request, campaign_id: int) -> Response:
     return Response(_detail(campaign, caller(request)))
 
 
-class TaskList(APIView):
-    pagination_class = IdCursorPagination
-
+class TaskList(PagedView):
     @extend_schema(operation_id="tasks_list", parameters=[TasksQuery], responses=TaskOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the campaign's tasks with where their answers come from; for leads and engineers."""
@@ -158,14 +152,10 @@ class TaskList(APIView):
             tasks = tasks.filter(batch=asked["batch"])
         if asked["audit"] is not None:
             tasks = tasks.filter(is_audit=asked["audit"])
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(tasks, request, self)
-        return pager.get_paginated_response(TaskOut(page, many=True, context={"tags": campaign.tags}).data)
+        return self.paged(tasks, TaskOut, tags=campaign.tags)
 
 
-class FeedbackList(APIView):
-    pagination_class = IdCursorPagination
-
+class FeedbackList(PagedView):
     @extend_schema(
         operation_id="feedback_list", parameters=[FeedbackQuery], responses=FeedbackOut(many=True), tags=["campaigns"]
     )
@@ -178,8 +168,6 @@ class FeedbackList(APIView):
             feedback = feedback.current()
         if "batch" in asked:
             feedback = feedback.filter(task__batch=asked["batch"])
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(feedback, request, self)
+        page = self.paged(feedback, FeedbackOut, options=campaign.options)
         disclosure.note(campaign=campaign, actor=caller(request), what="listed")
-        rows = FeedbackOut(page, many=True, context={"options": campaign.options}).data
-        return pager.get_paginated_response(rows)
+        return page

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from annotation import permissions
 from annotation.access import Action
 from annotation.api.callers import caller
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked
 from annotation.models import Delivery, Webhook
 from annotation.permissions import LARGEST_ID
@@ -62,16 +62,12 @@ def webhook_for(request: Request, campaign_id: int, webhook_id: int) -> Webhook:
     return found
 
 
-class WebhookList(APIView):
-    pagination_class = IdCursorPagination
-
+class WebhookList(PagedView):
     @extend_schema(operation_id="webhooks_list", responses=WebhookOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return who is told what happens in the campaign, newest first."""
         campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(Webhook.objects.filter(campaign=campaign), request, self)
-        return pager.get_paginated_response(WebhookOut(page, many=True).data)
+        return self.paged(Webhook.objects.filter(campaign=campaign), WebhookOut)
 
     @extend_schema(operation_id="webhooks_add", request=WebhookIn, responses={201: WebhookMadeOut}, tags=["campaigns"])
     def post(self, request: Request, campaign_id: int) -> Response:
@@ -90,13 +86,9 @@ class WebhookDetail(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class DeliveryList(APIView):
-    pagination_class = IdCursorPagination
-
+class DeliveryList(PagedView):
     @extend_schema(operation_id="webhooks_deliveries", responses=DeliveryOut(many=True), tags=["campaigns"])
     def get(self, request: Request, campaign_id: int, webhook_id: int) -> Response:
         """Return the messages of the last thirty days and what became of each, newest first."""
         webhook = webhook_for(request, campaign_id, webhook_id)
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(Delivery.objects.filter(webhook=webhook), request, self)
-        return pager.get_paginated_response(DeliveryOut(page, many=True).data)
+        return self.paged(Delivery.objects.filter(webhook=webhook), DeliveryOut)

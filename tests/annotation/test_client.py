@@ -93,7 +93,7 @@ def test_from_rows_to_rows(live_server, lead, tmp_path):
 def test_the_examples_of_the_readme_run_as_they_stand(transactional_db, live_server, tmp_path, monkeypatch):
     """Only the address and the password are others; the file that one reads is what its line with curl gives."""
     lead = make_user("lead", password=PASSWORD)
-    campaign = make_campaign("Pairs", lead=lead, tasks=4)
+    campaign = make_campaign("Real answers", lead=lead, tasks=4)
     for _ in range(4):
         judge(lead, campaign, preference=2)
     readme = Path(__file__).resolve().parents[2] / "README.md"

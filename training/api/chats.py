@@ -10,10 +10,9 @@ from rest_framework.decorators import api_view
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from annotation.access import Action
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked
 from annotation.permissions import campaign_for, may
 from training import permissions
@@ -105,9 +104,7 @@ def _chat_json(chat: Chat, *, reads_policies: bool) -> dict[str, Any]:
     return {**row, "turns": ChatTurnOut([_turn_json(turn) for turn in turns], many=True).data}
 
 
-class ChatList(APIView):
-    pagination_class = IdCursorPagination
-
+class ChatList(PagedView):
     @extend_schema(operation_id="chats_list", responses=ChatOut(many=True), tags=["chats"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return your chats in this campaign, newest first; leads and engineers get everybody's."""
@@ -116,9 +113,7 @@ class ChatList(APIView):
         found = Chat.objects.filter(campaign=campaign, purpose=Chat.Purpose.WORK).select_related("policy", "user")
         if not reads_all:
             found = found.filter(user=person(request))
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(found, request, self)
-        return pager.get_paginated_response(ChatOut(page, many=True, context={"reads_policies": reads_all}).data)
+        return self.paged(found, ChatOut, reads_policies=reads_all)
 
     @extend_schema(operation_id="chats_start", request=None, responses={201: ChatDetailOut}, tags=["chats"])
     def post(self, request: Request, campaign_id: int) -> Response:

@@ -10,10 +10,9 @@ from rest_framework.decorators import api_view
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from annotation.access import Action
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked
 from annotation.permissions import LARGEST_ID
 from training import permissions
@@ -63,16 +62,13 @@ def _json(run: Run) -> dict[str, Any]:
     return {**RunOut(run).data, **more, "people": SaidOut(people, many=True).data}
 
 
-class ExplorationList(APIView):
-    pagination_class = IdCursorPagination
-
+class ExplorationList(PagedView):
     @extend_schema(operation_id="explorations_list", responses=RunOut(many=True), tags=["training"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return what was looked at in a campaign, newest first."""
         campaign = permissions.training_of(request.user, campaign_id)
-        pager = self.pagination_class()
         found = Run.objects.filter(campaign=campaign, recipe__name=explorer.RECIPE).defer("result")
-        return pager.get_paginated_response(RunOut(pager.paginate_queryset(found, request, self), many=True).data)
+        return self.paged(found, RunOut)
 
     @extend_schema(
         operation_id="explorations_create",

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.access import Action
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked
 from training import permissions
 from training.api import serializers as shapes
@@ -53,17 +53,13 @@ def loop_pause(request: Request, campaign_id: int) -> Response:
     return Response(shapes.LoopOut(loop).data)
 
 
-class RoundList(APIView):
-    pagination_class = IdCursorPagination
-
+class RoundList(PagedView):
     @extend_schema(operation_id="rounds_list", responses=shapes.RoundOut(many=True), tags=["training"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the rounds of the campaign's loop, newest first; none when it has no loop."""
         campaign = permissions.training_of(request.user, campaign_id)
-        pager = self.pagination_class()
         found = Round.objects.filter(loop__campaign=campaign).select_related("loop")
-        page = pager.paginate_queryset(found, request, self)
-        return pager.get_paginated_response(shapes.RoundOut(page, many=True).data)
+        return self.paged(found, shapes.RoundOut)
 
     @extend_schema(operation_id="rounds_start", request=None, responses={201: shapes.RoundDetailOut}, tags=["training"])
     def post(self, request: Request, campaign_id: int) -> Response:

@@ -15,11 +15,10 @@ from rest_framework.decorators import api_view, renderer_classes
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from annotation.access import Action
 from annotation.api.exchange import LINES_TYPE, LinesRenderer
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked, checked_query
 from training import permissions
 from training.api import snapshot_shapes as shapes
@@ -30,16 +29,12 @@ from training.services import contamination, publishing, snapshot_diff, snapshot
 MOST_OVERLAPS = 1000
 
 
-class SnapshotList(APIView):
-    pagination_class = IdCursorPagination
-
+class SnapshotList(PagedView):
     @extend_schema(operation_id="snapshots_list", responses=shapes.SnapshotOut(many=True), tags=["training"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the frozen data sets of a campaign, newest first."""
         campaign = permissions.training_of(request.user, campaign_id)
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(Snapshot.objects.filter(campaign=campaign), request, self)
-        return pager.get_paginated_response(shapes.SnapshotOut(page, many=True).data)
+        return self.paged(Snapshot.objects.filter(campaign=campaign), shapes.SnapshotOut)
 
     @extend_schema(
         operation_id="snapshots_freeze",

@@ -9,10 +9,9 @@ from rest_framework import status
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from annotation.access import Action
-from annotation.api.pagination import IdCursorPagination
+from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked, checked_query
 from annotation.models import Campaign, User
 from training import permissions
@@ -41,16 +40,12 @@ def person(request: Request) -> User:
 # --- Runs --------------------------------------------------------------------------------------------------------
 
 
-class RunList(APIView):
-    pagination_class = IdCursorPagination
-
+class RunList(PagedView):
     @extend_schema(operation_id="runs_list", responses=shapes.RunOut(many=True), tags=["training"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the runs of a campaign, newest first."""
         campaign = permissions.training_of(request.user, campaign_id)
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(Run.objects.filter(campaign=campaign).defer("result", "inputs"), request, self)
-        return pager.get_paginated_response(shapes.RunOut(page, many=True).data)
+        return self.paged(Run.objects.filter(campaign=campaign).defer("result", "inputs"), shapes.RunOut)
 
     @extend_schema(
         operation_id="runs_create", request=shapes.RunIn, responses={201: shapes.RunDetailOut}, tags=["training"]
@@ -180,16 +175,12 @@ def run_answers(request: Request, run_id: int) -> Response:
 # --- Versions ----------------------------------------------------------------------------------------------------
 
 
-class VersionList(APIView):
-    pagination_class = IdCursorPagination
-
+class VersionList(PagedView):
     @extend_schema(operation_id="versions_list", responses=shapes.VersionOut(many=True), tags=["training"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the model versions of a campaign, newest first."""
         campaign = permissions.training_of(request.user, campaign_id)
-        pager = self.pagination_class()
-        page = pager.paginate_queryset(ModelVersion.objects.filter(campaign=campaign), request, self)
-        return pager.get_paginated_response(shapes.VersionOut(page, many=True).data)
+        return self.paged(ModelVersion.objects.filter(campaign=campaign), shapes.VersionOut)
 
     @extend_schema(
         operation_id="versions_register",
