@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -14,6 +14,9 @@ from annotation.feedback import KINDS, kind
 from annotation.models import Campaign, Role
 from annotation.routing import read_tags
 from annotation.storable import unstorable
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise  # known to the stubs alone
 
 
 class StorableField(forms.CharField):
@@ -73,6 +76,15 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
     return StorableField(label=title, initial=value, required=needed, max_length=length, help_text=help_text)
 
 
+def whole(
+    label: _StrOrPromise, help_text: _StrOrPromise = "", *, most: int, least: int = 0, usual: int = 0
+) -> forms.IntegerField:
+    """Return the field of a whole number that may be left out, which is then what is usual."""
+    return forms.IntegerField(
+        label=label, min_value=least, max_value=most, initial=usual, required=False, help_text=help_text
+    )
+
+
 class CampaignForm(forms.Form):
     """Everything a lead decides about a campaign; the options come from the feedback kind."""
 
@@ -95,83 +107,57 @@ class CampaignForm(forms.Form):
             "How many different people judge each item. 1 is the fastest; agreement can be measured from 2 on."
         ),
     )
-    cohort_percent = forms.IntegerField(
-        label=_("Per cent judged by more people"),
-        min_value=0,
-        max_value=100,
-        initial=0,
-        required=False,
-        help_text=_("A share of the items, drawn when they are imported, to measure agreement on. 0 for none."),
+    cohort_percent = whole(
+        _("Per cent judged by more people"),
+        _("A share of the items, drawn when they are imported, to measure agreement on. 0 for none."),
+        most=100,
     )
-    cohort_overlap = forms.IntegerField(
-        label=_("People per item of that share"),
-        min_value=1,
-        max_value=50,
-        initial=3,
-        required=False,
-        help_text=_("Counts, like the share, for items imported from now on whose row does not say “wanted”."),
+    cohort_overlap = whole(
+        _("People per item of that share"),
+        _("Counts, like the share, for items imported from now on whose row does not say “wanted”."),
+        most=50,
+        least=1,
+        usual=3,
     )
-    overlap_most = forms.IntegerField(
-        label=_("People per item at most, where the answer is unsure"),
-        min_value=0,
-        max_value=50,
-        initial=0,
-        required=False,
-        help_text=_(
+    overlap_most = whole(
+        _("People per item at most, where the answer is unsure"),
+        _(
             "When an item has its judgements and they leave its answer unsure, one more person is asked, up to so "
             "many. 0 for never."
         ),
+        most=50,
     )
-    reserve = forms.IntegerField(
-        label=_("Judgements in reserve"),
-        min_value=0,
-        max_value=10_000,
-        initial=0,
-        required=False,
-        help_text=_(
+    reserve = whole(
+        _("Judgements in reserve"),
+        _(
             "Who comes when others hold all that is left, and have not sent it yet, is given one of those items too, "
             "so many times in all. 0: they are told that there is nothing."
         ),
+        most=10_000,
     )
-    gold_percent = forms.IntegerField(
-        label=_("Per cent of items with a known answer"),
-        min_value=0,
-        max_value=50,
-        initial=0,
-        required=False,
-        help_text=_(
+    gold_percent = whole(
+        _("Per cent of items with a known answer"),
+        _(
             "Gold and attention checks, mixed into what each person is given without a sign. 0: they come in their "
             "place like any other item."
         ),
+        most=50,
     )
-    check_warn = forms.IntegerField(
-        label=_("Missed attention checks until people are told"),
-        min_value=0,
-        max_value=10,
-        initial=0,
-        required=False,
-        help_text=_("Of their last ten. 0 for never."),
+    check_warn = whole(
+        _("Missed attention checks until people are told"), _("Of their last ten. 0 for never."), most=10
     )
-    check_pause = forms.IntegerField(
-        label=_("Missed attention checks until people are paused"),
-        min_value=0,
-        max_value=10,
-        initial=0,
-        required=False,
-        help_text=_("They are told why, and a lead looks at it and lets them go on. 0 for never."),
+    check_pause = whole(
+        _("Missed attention checks until people are paused"),
+        _("They are told why, and a lead looks at it and lets them go on. 0 for never."),
+        most=10,
     )
-    test_tries = forms.IntegerField(
-        label=_("Tries at a test before the first item"),
-        min_value=0,
-        max_value=20,
-        initial=0,
-        required=False,
-        help_text=_("Before it people practise, and are told after each item what was right. 0 for no test."),
+    test_tries = whole(
+        _("Tries at a test before the first item"),
+        _("Before it people practise, and are told after each item what was right. 0 for no test."),
+        most=20,
     )
-    test_items = forms.IntegerField(label=_("Items of a test"), min_value=1, max_value=100, initial=10, required=False)
-    test_percent = forms.IntegerField(
-        label=_("Per cent right to pass it"), min_value=1, max_value=100, initial=80, required=False
-    )
+    test_items = whole(_("Items of a test"), most=100, least=1, usual=10)
+    test_percent = whole(_("Per cent right to pass it"), most=100, least=1, usual=80)
     lease_minutes = forms.IntegerField(
         label=_("Minutes an item is held"),
         min_value=1,
@@ -199,22 +185,12 @@ class CampaignForm(forms.Form):
             "the first item, at a rest, when they stop, and on their page of wellbeing."
         ),
     )
-    daily_limit = forms.IntegerField(
-        label=_("Most items of one person in a day"),
-        min_value=0,
-        max_value=10_000,
-        initial=0,
-        required=False,
-        help_text=_("0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours."),
+    daily_limit = whole(
+        _("Most items of one person in a day"),
+        _("0 for no limit. Judgements get worse, and unpleasant reading heavier, after many hours."),
+        most=10_000,
     )
-    weekly_limit = forms.IntegerField(
-        label=_("Most items of one person in a week"),
-        min_value=0,
-        max_value=50_000,
-        initial=0,
-        required=False,
-        help_text=_("From Monday on. 0 for no limit."),
-    )
+    weekly_limit = whole(_("Most items of one person in a week"), _("From Monday on. 0 for no limit."), most=50_000)
     about = TagsField(
         label=_("What the items are about"),
         help_text=_(
@@ -222,29 +198,20 @@ class CampaignForm(forms.Form):
             "whose row has no column “about”. People may decline a category, and nobody else sees that."
         ),
     )
-    rest_after = forms.IntegerField(
-        label=_("Rest after so many of them in a row"),
-        min_value=0,
-        max_value=1000,
-        initial=0,
-        required=False,
-        help_text=_("Then comes an item about none of these, or a pause of ten minutes. 0 for never."),
+    rest_after = whole(
+        _("Rest after so many of them in a row"),
+        _("Then comes an item about none of these, or a pause of ten minutes. 0 for never."),
+        most=1000,
     )
-    batch_limit = forms.IntegerField(
-        label=_("Most judgements of one person in a batch"),
-        min_value=0,
-        max_value=100_000,
-        initial=0,
-        required=False,
-        help_text=_("A batch is one round of a loop, or what the column “batch” says. 0 for no limit."),
+    batch_limit = whole(
+        _("Most judgements of one person in a batch"),
+        _("A batch is one round of a loop, or what the column “batch” says. 0 for no limit."),
+        most=100_000,
     )
-    batch_share = forms.IntegerField(
-        label=_("Most per cent of a batch by one person"),
-        min_value=0,
-        max_value=100,
-        initial=0,
-        required=False,
-        help_text=_("So that no round is the opinion of one person. 0 for no limit."),
+    batch_share = whole(
+        _("Most per cent of a batch by one person"),
+        _("So that no round is the opinion of one person. 0 for no limit."),
+        most=100,
     )
     requires = TagsField(
         label=_("What people need to be able to do"),
