@@ -7,7 +7,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import celeryd_after_setup, heartbeat_sent, worker_process_shutdown, worker_shutting_down
 
-from training.services import answering, execution, fresh_pairs, presence, recovery, rounds
+from training.services import answering, execution, fresh_pairs, model_folders, presence, recovery, rounds
 
 
 @shared_task(ignore_result=True)
@@ -32,6 +32,12 @@ def get_ready(version_id: int) -> None:
 def recover_lost_turns() -> None:
     """Take turns of chats from workers that are gone, and wake workers for those that nobody took up (beat)."""
     answering.recover_lost()
+
+
+@shared_task(ignore_result=True)
+def merge_adapter(version_id: int) -> None:
+    """Put a version's adapter into the weights of its base, to be downloaded (queue `gpu`)."""
+    model_folders.merge(version_id)
 
 
 @shared_task(ignore_result=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from annotation.models import Campaign, Event, User
@@ -18,7 +22,7 @@ from training.core.backbone import load_policy, save, start_policy
 from training.core.tiny import save_tiny
 from training.models import GateReport, ModelVersion
 from training.recipes import recipe
-from training.services import snapshots, versions
+from training.services import model_folders, snapshots, versions
 
 FIGURE = {"name": "win_rate", "estimate": 0.62, "low": 0.53, "high": 0.7, "n": 80, "limit": 0.5, "passed": True}
 
@@ -105,3 +109,48 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(trained: ModelVersio
     with pytest.raises(CommandError, match="org/model, which is no folder"):
         exported("policy-1", "--into", str(tmp_path / "out"))
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.one_database
+@pytest.mark.django_db
+def test_a_model_is_downloaded_as_it_is_and_merged_once_a_worker_has(
+    client: Client, trained: ModelVersion, lead: User, annotator: User, tmp_path: Path
+):
+    (Path(paths.resolve(trained.path)) / "modes.json").write_text('{"positive": "a key"}')
+    client.force_login(lead)
+    page, folder = reverse("model", args=[trained.pk]), reverse("model-folder", args=[trained.pk])
+    names = {}
+    for merged in ("0", "1"):
+        if merged == "1":
+            early = client.get(folder, {"merged": "1"}, follow=True)
+            assert "not merged yet" in early.content.decode()
+            told = client.post(reverse("model-merge", args=[trained.pk]), follow=True).content.decode()
+            assert "A worker merges its weights" in told
+            model_folders.merge(trained.pk)
+            assert "Download it merged" in client.get(page).content.decode()
+        got = client.get(folder, {"merged": merged})
+        with zipfile.ZipFile(io.BytesIO(got.getvalue())) as archive:
+            assert archive.testzip() is None
+            names[merged] = set(archive.namelist())
+            archive.extractall(tmp_path / merged)
+    assert {"adapter_config.json", "README.md", "lineage.json"} <= names["0"] and "modes.json" not in names["0"]
+    assert "adapter_config.json" not in names["1"] and '"transformers"' in (tmp_path / "1" / "README.md").read_text()
+    ids = torch.arange(5, 25).unsqueeze(0)
+    with torch.no_grad():
+        ours = load_policy(paths.resolve(trained.path))[0](ids).logits
+        theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "1")(ids).logits
+    torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=1e-4)
+    client.force_login(annotator)
+    assert client.get(folder).status_code == 403
+
+
+@pytest.mark.django_db
+def test_why_a_merge_failed_is_kept_and_it_may_be_asked_again(trained: ModelVersion):
+    shutil.rmtree(paths.resolve(trained.parent.path))
+    model_folders.order_merge(version=trained)
+    assert model_folders.merging(trained) == ("asked", "")
+    model_folders.merge(trained.pk)
+    state, why = model_folders.merging(trained)
+    assert state == "failed" and why
+    model_folders.order_merge(version=trained)
+    assert model_folders.merging(trained)[0] == "asked"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, explorer, figures, loops, personal, playground, snapshots, views, withdrawal
+from training.api import chats, explorer, figures, folders, loops, personal, playground, snapshots, views, withdrawal
 
 urlpatterns = [
     path("me/data/", withdrawal.own_data, name="api-own-data"),
@@ -37,6 +37,8 @@ urlpatterns = [
     path("runs/<int:run_id>/answers/", views.run_answers, name="api-run-answers"),
     path("versions/<int:version_id>/", views.version_detail, name="api-version"),
     path("versions/<int:version_id>/people/", personal.people, name="api-version-people"),
+    path("versions/<int:version_id>/folder/", folders.version_folder, name="api-version-folder"),
+    path("versions/<int:version_id>/merge/", folders.Merging.as_view(), name="api-version-merge"),
     path("versions/<int:version_id>/promote/", views.version_promote, name="api-version-promote"),
     path("versions/<int:version_id>/roll-back/", views.version_roll_back, name="api-version-roll-back"),
     path("snapshots/<int:snapshot_id>/", snapshots.snapshot_detail, name="api-snapshot"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,14 @@ from annotation.models import User
 from annotation.services import events
 from annotation.told import of
 from training import launch, paths
-from training.errors import Invalid, WrongState
+from training.errors import Invalid, TrainingError, WrongState
 from training.models import GateReport, ModelVersion, Snapshot
 from training.recipes import RECIPES
 from training.recipes.chat import MODES_FILE
-from training.services import cards, versions
+from training.recipes.spec import write_text
+from training.services import cards, messages, versions
+
+PIECE_BYTES = 1 << 20
 
 
 def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | None) -> Path:
@@ -33,16 +40,9 @@ def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | Non
     by a process of its own. It is all there or not at all. Raises `Invalid` for what cannot be exported so, and
     `WrongState` where merging fails.
     """
-    source = Path(paths.resolve(version.path))
-    if not source.is_dir():
-        message = _("{version} is {path}, which is no folder of this server: there is nothing to export.")
-        raise Invalid(message.format(version=version.label, path=version.path))
+    source = _source(version, merged=merged)
     if into.exists():
         raise Invalid(_("{folder} exists already. Name a new folder.").format(folder=into))
-    adapter = (source / "adapter_config.json").exists()
-    if merged and not (adapter and version.kind == ModelVersion.Kind.POLICY):
-        message = _("{version} is no policy with an adapter, so there is nothing to merge. Export it as it is.")
-        raise Invalid(message.format(version=version.label))
     part = into.with_name(into.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -50,19 +50,140 @@ def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | Non
             _merge(source, part)
         else:
             shutil.copytree(source, part, ignore=shutil.ignore_patterns(MODES_FILE))  # a key is for this server alone
-        _tell(version, part, adapter=adapter and not merged)
+        _tell(version, part, adapter=_is_adapter(source) and not merged)
         part.rename(into)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    events.record(
-        campaign=version.campaign,
-        actor=actor,
-        action="version.exported",
-        target=version.label,
-        detail={"into": str(into), "merged": merged},
-    )
+    _record(version, actor, into=str(into), merged=merged)
     return into
+
+
+def _source(version: ModelVersion, *, merged: bool) -> Path:
+    """Return the model's folder; Invalid where there is none on this server, or nothing to merge in it."""
+    source = Path(paths.resolve(version.path))
+    if not source.is_dir():
+        message = _("{version} is {path}, which is no folder of this server: there is nothing to export.")
+        raise Invalid(message.format(version=version.label, path=version.path))
+    if merged and not can_be_merged(version):
+        message = _("{version} is no policy with an adapter, so there is nothing to merge. Export it as it is.")
+        raise Invalid(message.format(version=version.label))
+    return source
+
+
+def _is_adapter(source: Path) -> bool:
+    return (source / "adapter_config.json").exists()
+
+
+def is_here(version: ModelVersion) -> bool:
+    """Return whether the model's files lie on this server."""
+    return Path(paths.resolve(version.path)).is_dir()
+
+
+def can_be_merged(version: ModelVersion) -> bool:
+    """Return whether it is a policy with an adapter, which can be put into the weights of its base."""
+    return version.kind == ModelVersion.Kind.POLICY and _is_adapter(Path(paths.resolve(version.path)))
+
+
+def _record(version: ModelVersion, actor: User | None, *, into: str, merged: bool) -> None:
+    detail = {"into": into, "merged": merged}
+    events.record(
+        campaign=version.campaign, actor=actor, action="version.exported", target=version.label, detail=detail
+    )
+
+
+# --- To be downloaded --------------------------------------------------------------------------------------------
+
+
+def download(*, version: ModelVersion, merged: bool, actor: User | None) -> Iterator[bytes]:
+    """Return what `export` writes as a ZIP archive, in pieces: nothing is copied and little of it is in memory.
+
+    Raises `Invalid` for what cannot be exported so, and `WrongState` where `order_merge` has not merged it yet.
+    """
+    source = _source(version, merged=merged)
+    if merged:
+        source = _merged(version)
+        if not source.is_dir():
+            raise WrongState(_("Its weights are not merged yet. Have them merged first."))
+    _record(version, actor, into="download", merged=merged)
+    return _packed(version, source, adapter=_is_adapter(source))
+
+
+def file_name(version: ModelVersion, *, merged: bool) -> str:
+    """Return what a version's archive is called."""
+    return f"{version.label}{'-merged' if merged else ''}.zip"
+
+
+def _packed(version: ModelVersion, source: Path, *, adapter: bool) -> Iterator[bytes]:
+    outlet = _Outlet()
+    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
+        _tell(version, Path(name), adapter=adapter)
+        told = {str(path.relative_to(name)): path for path in sorted(Path(name).rglob("*")) if path.is_file()}
+        files = {str(path.relative_to(source)): path for path in sorted(source.rglob("*")) if path.is_file()}
+        files.pop(MODES_FILE, None)  # a key is for this server alone
+        for inside, path in {**files, **told}.items():
+            entry = zipfile.ZipInfo.from_file(path, inside, strict_timestamps=False)
+            with path.open("rb") as file, archive.open(entry, "w", force_zip64=True) as target:
+                while piece := file.read(PIECE_BYTES):
+                    target.write(piece)
+                    yield outlet.taken()
+    yield outlet.taken()
+
+
+class _Outlet(io.RawIOBase):
+    """Keeps what is written until it is taken; nobody can seek in it."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._kept += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        taken = bytes(self._kept)
+        self._kept.clear()
+        return taken
+
+
+def _merged(version: ModelVersion) -> Path:
+    return paths.files() / "merged" / str(version.pk)
+
+
+def merging(version: ModelVersion) -> tuple[str, str]:
+    """Return how far the merged weights of a version are, none, asked, ready or failed, and why it failed."""
+    folder = _merged(version)
+    if folder.is_dir():
+        return "ready", ""
+    if folder.with_suffix(".asked").exists():
+        return "asked", ""
+    failed = folder.with_suffix(".failed")
+    return ("failed", failed.read_text(encoding="utf-8")) if failed.exists() else ("none", "")
+
+
+def order_merge(*, version: ModelVersion) -> None:
+    """Have a worker put the adapter into the weights of its base, to be downloaded. Safe to repeat."""
+    _source(version, merged=True)
+    if merging(version)[0] != "ready":
+        write_text(_merged(version).with_suffix(".asked"), "")
+        messages.wake_merging(version.pk)
+
+
+def merge(version_id: int) -> None:
+    """Do what `order_merge` asked for, once; the reason is kept where it fails."""
+    version = ModelVersion.objects.select_related("campaign").filter(pk=version_id).first()
+    if version is None or merging(version)[0] == "ready":
+        return
+    folder = _merged(version)
+    try:
+        export(version=version, into=folder, merged=True, actor=None)
+    except (TrainingError, OSError) as error:
+        write_text(folder.with_suffix(".failed"), str(error))
+    finally:
+        folder.with_suffix(".asked").unlink(missing_ok=True)
 
 
 def _merge(source: Path, folder: Path) -> None:
