@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Whether the ground of the page, red, green and blue together, is that of a theme.
+GROUND_IS = """theme => {
+    const ground = getComputedStyle(document.documentElement).backgroundColor;
+    const [red, green, blue, alpha] = ground.match(/[\\d.]+/g).map(Number);
+    return (alpha === 0 || red + green + blue > 600 ? "light" : "dark") === theme;
+}"""
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,3 +27,11 @@ def test_the_page_lists_the_interface_and_loosens_no_policy(open_context) -> Non
     page.click("#operations-work-work_next .opblock-summary-control")
     page.wait_for_selector("text=Return the item you hold")
     assert page.locator(".opblock").count() > 30
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(GROUND_IS, arg=theme)
+        if folder := os.environ.get("PICTURES"):
+            page.screenshot(path=f"{folder}/api-docs-{theme}.png")
+    page.evaluate("localStorage.setItem('attune:theme', 'light')")  # chosen in the product, so that the system's is not
+    page.goto("/api/docs/")
+    page.wait_for_function(GROUND_IS, arg="light")
