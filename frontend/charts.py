@@ -19,6 +19,8 @@ WIDTH, HEIGHT = 420, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 36
 # Of a letter below the axis.
 LETTER = 7.2
+# Between the last figure and the word for the line across the chart.
+GAP = 8
 # More points than this cannot be told apart at the width of a chart, and make a page heavy.
 MOST_POINTS = 200
 
@@ -232,12 +234,14 @@ def interval_chart(
 ) -> Chart | None:
     """Return a chart of figures with their intervals, from (label, {"estimate", "low", "high", "n"}); None if empty.
 
-    `said` writes a figure; shares are written in per cent.
+    `said` writes a figure; shares are written in per cent. The word for the line across the chart has its right edge to
+    itself, so that it lies on no interval.
     """
     if not figures:
         return None
     y_at = nice_ticks(low, high)
-    slot = (WIDTH - RIGHT - LEFT) / len(figures)
+    kept = GAP + LETTER * len(reference[1]) if reference else 0.0
+    slot = (WIDTH - RIGHT - LEFT - kept) / len(figures)
 
     def y_of(y: float) -> float:
         return _scale(low, high, HEIGHT - BOTTOM, TOP, min(high, max(low, y)))

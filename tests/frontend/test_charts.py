@@ -70,6 +70,14 @@ def test_an_interval_is_drawn_around_its_estimate() -> None:
     assert charts.interval_chart([], title="", caption="", x_label="", y_label="") is None
 
 
+def test_the_word_for_the_line_across_lies_on_no_interval() -> None:
+    """Its right edge is at 408 and its six letters of at most 7.2 begin at 364.8; a whisker is 12 wide."""
+    many = [(str(n), {"estimate": 0.5, "low": 0.0, "high": 1.0, "n": 8}) for n in range(40)]
+    chart = charts.interval_chart(many, title="", caption="", x_label="", y_label="", reference=(0.5, "chance"))
+    assert chart is not None
+    assert chart.whiskers[-1].x + 6 < chart.right - 6 * charts.LETTER
+
+
 def test_short_numbers() -> None:
     assert [charts.short(value) for value in (0.25, 1200, 12_000, 3_400_000, math.inf)] == [
         "0.25",
