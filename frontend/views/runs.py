@@ -16,7 +16,7 @@ from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.models import Campaign
 from annotation.permissions import campaign_for, may
-from frontend import charts, measured, registered
+from frontend import charts, counted, measured, registered
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.runs import PartsForm, RunForm
 from frontend.http import SignedInRequest, complain, say
@@ -237,7 +237,7 @@ def _progress(run: Run) -> dict[str, Any]:
         "charts": _charts(lines) + measured.charts_of(run),
         "curve": measured.curve_of(run),
         "figures": measured.figures_of(run),
-        "counts": [(name.replace("_", " "), count) for name, count in (result.get("counts") or {}).items()],
+        "counts": [(counted.in_words(name), count) for name, count in (result.get("counts") or {}).items()],
         # While it runs the alarms are those of the lines so far; in the end they are among its notes.
         "notes": result.get("notes") or [],
         "alarms": [] if run.is_final else alarms(lines),

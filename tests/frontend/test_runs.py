@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from frontend import counted
 from tests.frontend.lead_world import World, as_sent, finish_run, judge_all, make_world, set_running, start_run
 from training import paths
+from training.core.records import REASONS
 from training.models import ModelVersion, Run, Snapshot
 from training.recipes import RECIPES, from_json
 from training.services import feeding, versions
@@ -154,11 +156,16 @@ def test_progress_is_live_until_the_end(world: World) -> None:
     assert client.get(log).status_code == 286
 
 
+def test_every_reason_to_leave_a_row_out_has_words() -> None:
+    assert {f"refused_{reason}" for reason in REASONS} <= set(counted.WORDS)
+    assert counted.in_words("seen_twice") == "Rows seen twice"
+
+
 def test_the_page_of_a_run_tells_what_it_was_given(world: World) -> None:
     run = finish_run(start_run(world))
     html = world.client("lead").get(reverse("run", args=[run.pk])).content.decode()
     assert "org/base" in html and "6 pairs" in html and "Two rows were cut." in html
-    assert "The numbers behind the curves" in html and "Rows kept" in html
+    assert "The numbers behind the curves" in html and "Rows used" in html
 
 
 def test_a_failed_run_says_why_and_can_be_tried_again(world: World) -> None:
