@@ -238,7 +238,7 @@ def refused(request: SignedInRequest, campaign: Campaign, error: AnnotationError
 def warning(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return what stands before the first item of a campaign with unpleasant texts."""
     context = {**campaign_context(campaign), "categories": wellbeing.categories(campaign)}
-    return page(request, "work/warning.html", context, fragment="work/_warning.html")
+    return _before(request, "work/_warning.html", context)
 
 
 def halted(campaign: Campaign) -> bool:
@@ -254,7 +254,12 @@ def halt(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "checks": len(checks),
         "missed": sum(one.is_missed for one in checks),
     }
-    return page(request, "work/halt.html", context, fragment="work/_halt.html")
+    return _before(request, "work/_halt.html", context)
+
+
+def _before(request: SignedInRequest, part: str, context: dict[str, Any]) -> HttpResponse:
+    """Return `part`, which stands in the place of an item, with the guideline below it when it is a page of its own."""
+    return page(request, "work/before.html", {**context, "part": part}, fragment=part)
 
 
 def _next(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
