@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.feedback import KINDS
 from annotation.models import Task
@@ -81,3 +81,19 @@ def test_pages_are_accessible(
         # What is wrong with a page's structure is wrong at every width.
         found += everywhere(page, path, looks=OUTERMOST, again=COLOURS)
     assert found == []
+    templates_are_looked_at_by_arrows(page)
+
+
+def templates_are_looked_at_by_arrows(page: Page) -> None:
+    """The arrow puts the next template's facts beside the list, and Enter begins with the one that stands there."""
+    page.goto("/campaigns/new/")
+    first = page.locator("#chosen-title").inner_text()
+    page.locator("#choose input:checked").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#chosen-title")).not_to_have_text(first)
+    second = page.locator("#choose input:checked")
+    assert page.locator("#choose label:has(:checked) .pick__title").inner_text() == page.inner_text("#chosen-title")
+    name = second.get_attribute("value")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/campaigns/new/?template={name}*")
+    assert f"began as {name}" in page.locator(".began").inner_text()
