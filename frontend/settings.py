@@ -414,6 +414,8 @@ SPECTACULAR_SETTINGS = {
         "RoundState": "training.models.Round.State",
         "ChatState": "training.models.Chat.State",
         "ChatTurnState": "training.models.ChatTurn.State",
+        "ChatMode": ["helpful", "red_team"],
+        "PolicyMode": "training.recipes.chat.MODES",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
