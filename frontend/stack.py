@@ -306,7 +306,7 @@ def worker(queue: str, *, token: str) -> Service:
         command += ["-B", "-s", str(Path(settings.ATTUNE_HOME) / "run" / "beat-schedule")]
 
     def is_ready() -> bool:
-        with suppress(OSError, redis.RedisError):
+        with suppress(OSError, redis.RedisError, kombu.exceptions.OperationalError):
             return bool(celery.control.inspect(destination=[node], timeout=1).ping())
         return False
 

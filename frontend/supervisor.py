@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,16 +147,22 @@ class Supervisor:
         self._note()
 
     def start(self, *services: Service) -> None:
-        """Start services side by side and return when all are ready; StartFailed with the end of a log otherwise."""
+        """Start services side by side and return when all are ready; StartFailed with the end of a log otherwise.
+
+        What was started before is looked after meanwhile: a worker is never ready without its broker.
+        """
+        earlier = list(self._children)
         for service in services:
             self._children.append(Child(service, self._spawn(service), time.monotonic()))
             self._note()
         for child in self._children[-len(services) :]:
-            self._wait_until_ready(child)
+            self._wait_until_ready(child, earlier)
 
-    def _wait_until_ready(self, child: Child) -> None:
+    def _wait_until_ready(self, child: Child, earlier: Sequence[Child]) -> None:
         service = child.service
         while not service.is_ready():
+            for one in earlier:
+                self._look_after(one)
             if not processes.runs(child.process):
                 raise StartFailed(f"The {service.name} stopped while starting. {self._last_words(service)}")
             if time.monotonic() > child.started_at + service.patience_seconds:

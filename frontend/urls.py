@@ -22,3 +22,4 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("frontend.page_urls")),
 ]
+handler500 = "frontend.views.faults.server_error"

@@ -178,7 +178,7 @@ def _store(
         shown_order=held.shown_order,
         client_key=key,
         guideline_version=held.campaign.guideline_version,
-        seconds=round((now - held.created_at).total_seconds(), 3),
+        seconds=max(0.0, round((now - held.created_at).total_seconds(), 3)),  # a clock may be set back
         active_seconds=_plausible(active_seconds),
         behaviour=plausible(behaviour, shown_order=held.shown_order),
         flagged=flagged,

@@ -97,7 +97,7 @@ def test_before_the_first_step_dpo_s_loss_is_ln_2_and_its_margin_0(tmp_path, pol
     assert numbers["margin"] == pytest.approx(0.0, abs=1e-4)
 
 
-def test_full_memory_halves_the_micro_batch_until_it_fits_and_says_so(tmp_path, policy):
+def test_gpu_out_of_memory_halves_the_micro_batch_until_it_fits_and_says_so(tmp_path, policy):
     """The device is imitated at its outer edge: it refuses more than 2 rows, with the error of a real one."""
 
     def small_device(model, batch, loss) -> LossOutput:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from frontend import processes
+from frontend.supervisor import Service, Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[[], subprocess.Popen]
@@ -106,6 +107,24 @@ def test_a_crashed_process_is_started_again_and_said_so(start: Start, tmp_path: 
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert "The broker stopped by itself; starting it again in 1 s." in output
+    assert left_running(tmp_path) == []
+
+
+def test_what_dies_while_another_one_starts_is_started_again_meanwhile(tmp_path: Path):
+    """As a broker that dies while workers start: they would wait for it, and it for them."""
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    killed: list[int] = []
+
+    def is_ready() -> bool:
+        broker = noted(tmp_path)["broker"]
+        if not killed:
+            killed.append(broker)
+            os.kill(broker, signal.SIGKILL)
+        return broker != killed[0]
+
+    with Supervisor(folder=tmp_path / "run", logs=tmp_path / "log", cwd=ROOT, say=lambda _: None) as supervisor:
+        supervisor.start(Service("broker", sleeper, lambda: True))
+        supervisor.start(Service("worker", sleeper, is_ready, patience_seconds=20))
     assert left_running(tmp_path) == []
 
 
