@@ -23,7 +23,7 @@ from training.recipes.slots import ORDER
 
 # One word alone is translated for settings apart from the rest of the pages.
 SETTING = "setting"
-SPELLING = {"kl": "KL", "lora": "LoRA", "bf16": "bfloat16"}
+SPELLING = {"kl": "KL", "lora": "LoRA", "gae": "GAE", "bf16": "bfloat16"}
 # Choices whose name alone does not say what they do.
 CHOICES = {"best_worst": "best against worst", "bald": "most to learn (BALD)"}
 # The slots of a recipe on the policy's own answers, in their order: what each is called and what it is for.

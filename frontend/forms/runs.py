@@ -102,7 +102,7 @@ class RunForm(KnobForm):
         model: forms.ChoiceField = self.fields["model"]  # type: ignore[assignment]
         model.choices = [*models, (OTHER, gettext("another model"))]
         promoted = next((k for k, v in self.versions.items() if v.state == ModelVersion.State.PROMOTED), None)
-        model.initial = promoted or (models[0][0] if models else OTHER)
+        self.start_from(promoted or (models[0][0] if models else OTHER))
         frozen = [
             (
                 key,
@@ -116,15 +116,18 @@ class RunForm(KnobForm):
         rows.initial = FRESH
         rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
 
+    def start_from(self, key: str) -> None:
+        """Offer this version as the one that the run starts from, and others where it reads another policy."""
+        self.fields["model"].initial = key
+        for name in self.recipe.beside:
+            self.fields[name].initial = next((one for one in self.policies if one != key), None)
+
     def _policy(self, name: str, *, optional: bool) -> forms.ChoiceField:
         """Return the choice of a policy that the recipe reads besides the one it starts from."""
         choices = [(key, f"{v.label} ({v.get_state_display()})") for key, v in self.policies.items()]
         none = [("", gettext("none"))] if optional else []
         label, help_text = BESIDE[name]
-        field = forms.ChoiceField(label=label, help_text=help_text, choices=[*none, *choices], required=not optional)
-        if not optional and len(choices) > 1:
-            field.initial = choices[1][0]  # the first is what the run starts from, unless somebody chooses otherwise
-        return field
+        return forms.ChoiceField(label=label, help_text=help_text, choices=[*none, *choices], required=not optional)
 
     def _scorer(self, name: str, *, optional: bool = False) -> forms.ChoiceField:
         """Return the choice of the model that gives the score `name`: at first the one in use of its kind."""

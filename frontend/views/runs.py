@@ -134,7 +134,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         snapshots=list(Snapshot.objects.filter(campaign=campaign, view=recipe.view).order_by("-id")[:20]),
     )
     if request.GET.get("model", "") in form.versions:
-        form.fields["model"].initial = request.GET["model"]
+        form.start_from(request.GET["model"])
     if request.method == "POST" and not wrong and form.is_valid():
         try:
             run = _start(request, campaign, recipe, form, parts)

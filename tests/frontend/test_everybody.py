@@ -128,6 +128,9 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("model-gate-pdf", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-people", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-quiz", "get", {}, (302, 404, 404, 403, 404, 404, 404)),
+    # Its files are not here, which the page that one comes back to says.
+    ("model-folder", "get", {}, READERS_POST),
+    ("model-merge", "post", {}, READERS_POST),
     ("model-promote", "post", {}, LEADS_POST),
     ("model-roll-back", "post", {}, LEADS_POST),
     ("loop", "get", {}, READERS),

@@ -31,6 +31,9 @@ def test_merging_by_form_rest_and_command_and_the_lineage_of_what_comes_out() ->
     ModelVersion.objects.filter(pk=second.pk).update(snapshot=pairs)
     cost = versions.register(campaign=campaign, kind="cost", path="org/cost", actor=world.lead)
 
+    for start, other in ((first, second), (second, first)):
+        form = client.get(page, {"model": start.pk}).context["form"]
+        assert (form["model"].value(), form["other"].value()) == (str(start.pk), str(other.pk)), "never one twice"
     form = client.get(page).context["form"]
     assert form.fields["base"].choices[0] == ("", "none") and form.fields["cost"].choices[0] == ("", "none")
     sent = {**as_sent(form), "model": str(first.pk), "other": str(second.pk), "cost": str(cost.pk), "reward": ""}
