@@ -395,6 +395,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Import prompts and answers, hand out and collect judgements, train, and run rounds.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
@@ -421,6 +422,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "annotation.api.schema.document_errors",
         "annotation.api.schema.close_bodies",
+        "annotation.api.schema.leave_answers_blank",
     ],
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 PACKAGE = Path(__file__).resolve().parent
+LONGEST_NAME = 255  # bytes of one name in a path, on every file system that is in use
 
 
 def files() -> Path:
@@ -23,6 +25,8 @@ def shared_folders() -> list[Path]:
 
 def may_be_named(path: str) -> bool:
     """Return whether people who only have a browser or a token may name `path`: a hub name, or in a shared folder."""
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(path).parts):
+        return False
     absolute = Path(resolve(path)).expanduser()
     if not absolute.is_absolute():
         return not path.startswith((".", "~")) and ".." not in absolute.parts
@@ -61,6 +65,6 @@ def resolve(path: str) -> str:
     if Path(path).is_absolute():
         return path
     for root in (files(), PACKAGE.parent):
-        if (root / path).exists():
+        if os.path.exists(root / path):  # a name too long for any file is none; Path.exists raises
             return str(root / path)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
 from rest_framework.exceptions import APIException, NotFound, ValidationError
@@ -27,6 +28,9 @@ def _answer(error: Exception, context: dict[str, Any]) -> Response | None:
     status = getattr(error, "status", None)
     if isinstance(error, AnnotationError) or (isinstance(status, int) and not isinstance(error, APIException)):
         return Response({"detail": str(error), "errors": getattr(error, "errors", {})}, status=status)
+    if isinstance(error, SuspiciousOperation):  # Django refuses to read it, and would say so in HTML
+        told = "This request cannot be read; it has more parameters than an address takes, or what no client sends."
+        return Response({"detail": told, "errors": {}}, status=400)
     response = drf_exception_handler(error, context)
     if response is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.utils.decorators import method_decorator
@@ -58,6 +59,41 @@ def close_bodies(result: dict[str, Any], generator: Any, request: Any, public: b
             if name and name not in OPEN_BODIES:
                 schemas[name]["additionalProperties"] = False
     return result
+
+
+def leave_answers_blank(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Take back of answers what the setting ENFORCE_NON_BLANK_FIELDS says of everything: that no text is empty."""
+    schemas = result["components"]["schemas"]
+    answers = [one["responses"] for operations in result["paths"].values() for one in operations.values()]
+    todo, seen = list(_named_in(answers)), set()
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            _let_be_blank(schemas[name])
+            todo += _named_in(schemas[name])
+    return result
+
+
+def _named_in(part: Any) -> Iterator[str]:
+    """Yield the names of the schemas that a part of the document refers to."""
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"].rpartition("/")[-1]
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            yield from _named_in(one)
+
+
+def _let_be_blank(part: Any) -> None:
+    if isinstance(part, dict):
+        if part.get("type") == "string" and part.get("minLength") == 1:
+            del part["minLength"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            _let_be_blank(one)
 
 
 # The document is the same for everybody and takes a good part of a second to make.

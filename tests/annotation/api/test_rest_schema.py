@@ -52,6 +52,13 @@ def test_every_operation_has_words_a_name_and_its_errors(document: dict[str, Any
     assert len(names) == len(set(names))
 
 
+def test_a_text_that_may_not_be_empty_says_so_in_what_is_sent_and_not_in_answers(document: dict[str, Any]) -> None:
+    shapes = document["components"]["schemas"]
+    assert shapes["HoldBackIn"]["properties"]["username"]["minLength"] == 1
+    assert "minLength" not in shapes["CampaignIn"]["properties"]["description"]
+    assert "minLength" not in shapes["EventOut"]["properties"]["actor"]
+
+
 def test_making_a_token_is_the_only_thing_that_needs_none(document: dict[str, Any]) -> None:
     assert set(document["components"]["securitySchemes"]) >= {"token"}
     free = [
@@ -72,3 +79,9 @@ def test_the_page_needs_no_inline_script_and_nothing_from_elsewhere() -> None:
     assert all("src=" in tag.split(">")[0] for tag in page.split("<script")[1:])
     script = APIClient().get("/api/docs/?script=")
     assert script["Content-Type"].startswith("application/javascript") and "/api/schema/" in script.content.decode()
+
+
+@pytest.mark.django_db
+def test_more_parameters_than_can_be_read_get_an_error_like_every_other() -> None:
+    answer = APIClient().get("/api/campaigns/?" + "&".join(f"a={n}" for n in range(1001)))
+    assert answer.status_code == 400 and "cannot be read" in answer.json()["detail"]

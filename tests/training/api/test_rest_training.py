@@ -33,6 +33,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-runs", "post", {"recipe": "dpo", "knobs": {"beta": 0.2}, "parent": "@version"}, MAKERS),
     ("api-versions", "get", None, READERS),
     ("api-versions", "post", {"kind": "policy", "path": "org/model"}, MAKERS),
+    ("api-versions", "post", {"kind": "policy", "path": "0" * 400}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-snapshots", "get", None, READERS),
     ("api-snapshots", "post", {"view": "pairs", "filters": {"split": "train"}}, MAKERS),
     ("api-snapshot", "get", None, READERS),
