@@ -7,7 +7,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import celeryd_after_setup, heartbeat_sent, worker_process_shutdown, worker_shutting_down
 
-from training.services import answering, execution, fresh_pairs, model_folders, presence, recovery, rounds
+from training.services import answering, execution, fresh_pairs, leftovers, model_folders, presence, recovery, rounds
 
 
 @shared_task(ignore_result=True)
@@ -62,6 +62,12 @@ def recover_lost() -> None:
 def measure_rewards() -> None:
     """Measure reward models on pairs that were judged after them, where there are enough (beat)."""
     fresh_pairs.measure_all()
+
+
+@shared_task(ignore_result=True)
+def delete_leftovers() -> None:
+    """Delete what processes that were killed had begun, after a day (beat)."""
+    leftovers.delete_leftovers()
 
 
 _here: dict[str, Any] = {}  # the worker of this process: its name and its queues

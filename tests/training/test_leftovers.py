@@ -1,0 +1,61 @@
+"""What was begun and left: deleted after a day, unless somebody may go on from it."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from annotation.models import User
+from tests.factories import judge, make_campaign
+from training import paths
+from training.models import Run
+from training.services import leftovers, runs, snapshots
+
+pytestmark = pytest.mark.django_db
+DAY_AND_MORE = timedelta(days=1, minutes=5).total_seconds()
+
+
+def begun(path: Path, *, folder: bool = False) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if folder:
+        path.mkdir()
+        (path / "weights").write_text("half")
+    else:
+        path.write_text("half")
+    os.utime(path, (time.time() - DAY_AND_MORE,) * 2)
+    return path
+
+
+def test_what_the_killed_had_begun_goes_and_what_a_run_goes_on_from_stays(lead: User, annotator: User) -> None:
+    campaign = make_campaign(lead=lead, annotators=[annotator], tasks=1)
+    judge(annotator, campaign)
+    snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters={}, actor=lead)
+    folders = {}
+    for state in (Run.State.SUCCEEDED, Run.State.FAILED, Run.State.RUNNING):
+        run = runs.create(
+            campaign=campaign, recipe="dpo", knobs={}, actor=lead, snapshot=snapshot, inputs={"model": "org/base"}
+        )
+        Run.objects.filter(pk=run.pk).update(state=state)
+        folders[state] = paths.run_folder(run.pk)
+    gone = [
+        begun(paths.files() / "snapshots" / "tmpabc.part"),
+        begun(folders["succeeded"] / "model.part", folder=True),
+        begun(folders["succeeded"] / "checkpoints" / "step-1.part", folder=True),
+        begun(folders["failed"] / "result.json.7-8.part"),
+    ]
+    kept = [
+        begun(folders["failed"] / "samples.jsonl.0.part"),  # rows that a retry goes on from
+        begun(folders["running"] / "result.json.7-8.part"),
+        paths.files() / snapshot.path,
+    ]
+    young = paths.files() / "snapshots" / "tmpnew.part"
+    young.write_text("being written")
+    assert set(leftovers.leftovers()) == set(gone)
+    assert leftovers.delete_leftovers() == len(gone)
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in [*kept, young])
+    assert leftovers.delete_leftovers() == 0
