@@ -27,12 +27,13 @@ from annotation.progress import Progress, campaign_progress, items_of
 from annotation.reach import out_of_reach
 from annotation.services import batches
 from annotation.sums import Sums
-from annotation.tallies import Position, campaign_tally
+from annotation.tallies import Position, Tally, campaign_tally
 from frontend import charts, events_in_words, next_step
 from frontend.decorators import campaign_page, signed_in
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead
 from frontend.stop_polling import fragment_or_stop
+from frontend.views.metrics import as_csv
 from training.models import Loop, Round
 
 RECENT = 12
@@ -79,9 +80,14 @@ class Judgement:
 @campaign_page(Action.READ)
 @require_GET
 def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the dashboard: what to do next, progress, agreement, strength, position, people and events."""
+    """Return the dashboard: what to do next, progress, agreement, strength, position, people and events.
+
+    With ``?format=csv`` what people said, as the chart counts it, or with ``part=position`` on which side.
+    """
     known = sums.of(campaign)
     tally = campaign_tally(campaign, known)
+    if request.GET.get("format") == "csv":
+        return _as_file(campaign, tally, request.GET.get("part", ""))
     verdicts = [(_short_label(label), label, count) for label, count in tally.verdicts]
     strength = charts.bar_chart(
         verdicts,
@@ -107,6 +113,17 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         "events": events_in_words.last(campaign, RECENT),
     }
     return campaign_page_of(request, campaign, "campaigns/detail.html", context, tab="campaign")
+
+
+def _as_file(campaign: Campaign, tally: Tally, part: str) -> HttpResponse:
+    where = tally.position
+    sides = [
+        ("left", "right", "share_left", "low", "high"),
+        (where.left, where.right, where.share, where.low, where.high),
+    ]
+    said = [("verdict", "judgements"), *tally.verdicts]
+    part = "position" if part == "position" else "verdicts"
+    return as_csv(sides if part == "position" else said, f"campaign-{campaign.pk}-{part}.csv")
 
 
 @campaign_page(Action.CONFIGURE)

@@ -37,11 +37,16 @@ FIRST = (
 def campaign_quality(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the quality page; what is not there yet says why."""
     stored, behind = quality.with_lag(campaign)
+    # The page asks by itself whether there is a newer report, and keeps what is open on it while there is none.
+    made = stored.made_at.isoformat() if stored else ""
+    if request.GET.get("shown", None) == made:
+        return HttpResponse(status=204)
     reader = may(request.user, campaign, Action.READ)
     figures = _figures(stored, reader=reader)
     titles = {one.name: one.title for one in kind(campaign.kind).dimensions(campaign.options)}
     context = {
         "stored": stored,
+        "made": made,
         "behind": behind,
         "figures": figures,
         "agreement": [_agreement_row(one, titles) for one in figures.get("agreement", ())],

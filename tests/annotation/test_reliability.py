@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -131,7 +133,11 @@ class TestReport:
         assert quality.refresh_all() == 0 and quality.with_lag(campaign)[1] == 1
         client = Client()
         client.force_login(lead)
-        assert "1 more has come in since" in client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
+        page = client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
+        assert "1 more has come in since" in page
+        asks_again = html.unescape(re.search(r'id="quality" hx-get="([^"]+)"', page)[1])
+        assert client.get(asks_again).status_code == 204, "nothing newer, so that what is open on it stays"
+        assert client.get(f"{asks_again}-earlier").status_code == 200
         QualityReport.objects.update(seconds=0, begun_at=timezone.now())
         assert quality.refresh_all() == 0, "another process is at it"
         QualityReport.objects.update(begun_at=None)

@@ -146,6 +146,11 @@ def test_the_dashboard_shows_figures_with_their_meaning(world: World) -> None:
     assert html.count('<rect class="chart__bar"') == 9
     assert "is better" in html and "amir" in html
     assert "The campaign was opened" in html
+    verdicts = world.client("lead").get(at("campaign", world), {"format": "csv"}).content.decode().splitlines()
+    assert verdicts[0] == "verdict,judgements" and sum(int(row.rpartition(",")[2]) for row in verdicts[1:]) == 6
+    sides = world.client("lead").get(at("campaign", world), {"format": "csv", "part": "position"}).content.decode()
+    left, right = sides.splitlines()[1].split(",")[:2]
+    assert f"{left} left, {right} right" in html
 
 
 def test_the_moving_part_stops_asking_when_nothing_moves(world: World) -> None:
