@@ -70,7 +70,8 @@ def field_of(knob: Knob) -> forms.Field:
         usual = gettext("Usual: {value}.").format(value=_digits(knob.default))
         help_text = " ".join(filter(None, [sentence, limits(knob), usual]))
         return KnobField(knob, widget=forms.TextInput(attrs=attrs), help_text=help_text, **common)
-    return KnobField(knob, help_text=sentence, **common)
+    # A text that is empty unless somebody says otherwise, such as a folder that need not be named, may stay so.
+    return KnobField(knob, help_text=sentence, **{**common, "required": bool(knob.default)})
 
 
 class KnobForm(forms.Form):
