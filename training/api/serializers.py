@@ -152,7 +152,7 @@ class MetricsOut(serializers.Serializer):
 
 
 class AnswersQuery(serializers.Serializer):
-    offset = serializers.IntegerField(min_value=0, max_value=LARGEST_ID, default=0, help_text="Prompts to leave out.")
+    offset = serializers.IntegerField(min_value=0, max_value=10**9, default=0, help_text="Prompts to leave out.")
     limit = serializers.IntegerField(min_value=1, max_value=1000, default=100, help_text="Most prompts returned.")
 
 

@@ -185,6 +185,11 @@ def test_ids_that_no_row_can_have_are_not_found(number: int, clients: dict[str, 
             assert set(response.json()) == {"detail", "errors"}
 
 
+def test_more_prompts_than_a_list_can_have_are_not_left_out(clients: dict[str, APIClient], run: Run) -> None:
+    answer = clients["lead"].get(f"/api/training/runs/{run.pk}/answers/", {"offset": 2**63 - 2})
+    assert answer.status_code == 400 and "offset" in answer.json()["errors"]
+
+
 def test_a_stranger_cannot_tell_a_run_from_nothing(clients: dict[str, APIClient], run: Run) -> None:
     there = clients["stranger"].get(address("api-run", run=run.pk))
     nothing = clients["stranger"].get(address("api-run", run=run.pk + 1000))
