@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,3 +115,20 @@ def test_a_judge_learns_from_the_traces_of_its_rows(do, policy):
     rows = [{**row, "traces": []} for row in pair_rows(3)]
     with pytest.raises(RunError, match="no reasoning that comes to what the person said"):
         do("reasoning-judge", into="none", model=policy, rows=rows)
+
+
+def test_a_pairwise_judge_holds_a_policy_to_what_its_reference_answers(do, policy):
+    judge, _ = do("pairwise-generative", into="judge", model=policy, max_steps=1, batch_size=4)
+    quick = {"iterations": 2, "prompts_per_iteration": 2, "batch_size": 2, "max_new_tokens": 4, "eval_share": 0.4}
+    quick |= {"samples_per_prompt": 1, "scorers": {"reward": f"{judge.output}/model"}}
+    spec, result = do("ppo", into="held", model=policy, rows=prompt_rows(5), **quick)
+    texts = {}
+    for part in Path(spec.output).glob("anchors-*.part"):
+        texts |= {row["id"]: row["text"] for row in map(json.loads, part.read_text().splitlines())}
+    assert len(texts) >= 3, "each prompt answered, of those held out too, has one anchor"
+    assert 0 < result.metrics["eval_reward"]["estimate"] < 1
+    scorer = RewardScorer(f"{judge.output}/model", device=torch.device("cpu"))
+    assert scorer.against([ASK], ["one"], ["other"]).score == [scorer.compare([ASK], ["one"], ["other"])[0][0]]
+    assert scorer.against([ASK, ASK], ["same", " "], ["same", "x"]).score == [pytest.approx(0.5), None]
+    with pytest.raises(RunError, match="None of the answers can be scored"):
+        do("ppo", into="alone", model=policy, rows=prompt_rows(5), **quick, judge_against="rivals")

@@ -24,7 +24,7 @@ from training.core.policy import completion_logits
 from training.core.prompts import Prompt
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
-from training.core.scorers import Scorer
+from training.core.scorers import Scorer, is_judge
 from training.core.trainers.offline import called
 
 
@@ -48,6 +48,7 @@ class Experience:
         micro_batch: int,
         missing_end_penalty: float,
         reference_answers: int,
+        judge_against: str,
         bf16: bool,
     ) -> None:
         self.job = job
@@ -69,6 +70,9 @@ class Experience:
         self.reads_all = combine.reads == "all"
         # Rewards of what the reference answers to each prompt, on disk: a resumed run has to go by the same.
         self.references = PartFile(job.folder / references, rank=job.rank)
+        # What a judge of two answers holds the policy's against, on disk for the same reason.
+        judged = judge_against == "reference" and any(map(is_judge, scorers.values()))
+        self.anchors = PartFile(job.folder / f"anchors-{references}", rank=job.rank) if judged else None
 
     def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
@@ -91,7 +95,7 @@ class Experience:
                 made = replace(made, reference_logps=self._read(made, reference)[0])
         if "values" in self.needs:
             made = replace(made, values=self._values(made))
-        made = self._scored(made)
+        made = self._scored(made, [prompt for prompt, *_ in rows])
         if "reference_rewards" in self.needs:
             self._ask_reference(prompts)
             known = torch.tensor([self.references.rows[prompt.id]["rewards"] for prompt, *_ in rows])
@@ -163,13 +167,13 @@ class Experience:
         own = list(range(len(rollout)))[self.job.rank :: self.job.world_size]
         return [own[i : i + self.micro_batch] for i in range(0, len(own), self.micro_batch)]
 
-    def _scored(self, rollout: Rollout) -> Rollout:
-        """Return the rollout with its scores, and the one reward that they come to.
+    def _scored(self, rollout: Rollout, asked: Sequence[Prompt]) -> Rollout:
+        """Return the rollout, whose rows answer `asked`, with its scores, and the one reward that they come to.
 
         An answer that no scorer can read, an empty one for example, gets the worst of each score: were it left out, a
         policy could learn to fall silent for nothing.
         """
-        scores, unreadable = self._scores(rollout.prompts, rollout.texts)
+        scores, unreadable = self._scores(asked, rollout.texts)
         reward = self._reward(scores)
         cut = (~rollout.ended).float()
         told = {
@@ -188,14 +192,19 @@ class Experience:
         spread = None if scores.spread is None else scores.spread[:, first]
         return self.combine(Scores(scores.values[:, first], tuple(scores.names[i] for i in first), spread)).float()
 
-    def _scores(self, prompts: Sequence[Any], texts: Sequence[str]) -> tuple[Scores, Tensor]:
+    def _scores(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> tuple[Scores, Tensor]:
         """Return every scorer's columns of each answer, and which answers could not be read (B,)."""
         own = list(range(len(texts)))[self.job.rank :: self.job.world_size]
+        asked, said = [prompts[i].messages for i in own], [texts[i] for i in own]
+        anchors = self._anchors(prompts)
         names: list[str] = []
         columns: list[list[float | None]] = []
         self.columns: dict[str, set[str]] = {}
         for name, scorer in self.scorers.items():
-            found = scorer.columns([prompts[i] for i in own], [texts[i] for i in own])
+            if anchors and is_judge(scorer):
+                found = scorer.against(asked, said, [anchors[i] for i in own])
+            else:
+                found = scorer.columns(asked, said)
             values = distributed.gather_rows(self.job, found.values)
             here = [name] if len(found.names) == 1 else list(found.names)
             self.columns[name] = set(here)
@@ -218,14 +227,31 @@ class Experience:
             return
         with self.models.at_reference() as reference:
             drawn = self._answers(reference, fresh, n=self.reference_answers, stream="reference")
-        asked = [prompt.messages for prompt, answers in zip(fresh, drawn, strict=True) for _ in answers]
+        asked = [prompt for prompt, answers in zip(fresh, drawn, strict=True) for _ in answers]
         scores, _ = self._scores(asked, [text for answers in drawn for _, text, _ in answers])
         rewards = self._reward(scores).view(len(fresh), -1).tolist()
         for prompt, found in zip(fresh, rewards, strict=True):
             self.references.append({"id": prompt.id, "rewards": found})
 
+    def _anchors(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Return the reference's answer to each prompt, drawn once in a run; none where no judge holds it against them.
+
+        The reference of a round is the policy that people have now, so the reward is the chance to be preferred to what
+        they get. arXiv:2504.04950 takes a known good answer; a policy that has grown much better than its anchor is
+        told little by either, so begin another round from it.
+        """
+        if self.anchors is None:
+            return []
+        fresh = [*{prompt.id: prompt for prompt in prompts if prompt.id not in self.anchors.rows}.values()]
+        if fresh:
+            with self.models.at_reference() as reference:
+                drawn = self._answers(reference, fresh, n=1, stream="anchor")
+            for prompt, ((_, text, _),) in zip(fresh, drawn, strict=True):
+                self.anchors.append({"id": prompt.id, "text": text})
+        return [self.anchors.rows[prompt.id]["text"] for prompt in prompts]
+
     def mean_rewards(self, model: nn.Module, prompts: Sequence[Prompt]) -> list[float]:
         """Return the reward of one answer of `model` to each prompt."""
         drawn = self._answers(model, prompts, n=1, stream="held out")
-        scores, _ = self._scores([prompt.messages for prompt in prompts], [answers[0][1] for answers in drawn])
+        scores, _ = self._scores(prompts, [answers[0][1] for answers in drawn])
         return self._reward(scores).tolist()

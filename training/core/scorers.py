@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import torch
 
@@ -72,7 +72,7 @@ class RewardScorer:
         self.rows_at_once = rows_at_once
         self.principles = tuple(principles)
         self.longest: int = self.model.backbone.config.get_text_config().max_position_embeddings  # type: ignore
-        self.by_principle = isinstance(self.model.head, YesNoHead) and not isinstance(self.model.head, VerdictHead)
+        self.by_principle = isinstance(self.model.head, YesNoHead) and not is_judge(self)
         if self.by_principle and not self.principles:
             raise RunError("This model judges by principles. Name at least one that it is to judge by.")
 
@@ -88,7 +88,7 @@ class RewardScorer:
         """Return every named score of each text, its spread, and the one score that they come to."""
         if self.by_principle:
             return self._by_principle(prompts, texts)
-        if isinstance(self.model.head, VerdictHead):
+        if is_judge(self):
             return self._among_rivals(prompts, texts)
         encoded = {}
         for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
@@ -125,7 +125,7 @@ class RewardScorer:
         |p(A | first, second) + p(A | second, first) - 1|, 0 for a judge that does not mind the order. None where an
         answer cannot be read or both are too long together. `seconds` may be anchors: answers known to be good.
         """
-        if not isinstance(self.model.head, VerdictHead):
+        if not is_judge(self):
             raise RunError("Only a pairwise judge compares two answers. Train the recipe pairwise-generative.")
         encoded: dict[int, tuple[list[int], list[int]]] = {}
         for index, (messages, one, other) in enumerate(zip(prompts, firsts, seconds, strict=True)):
@@ -149,6 +149,10 @@ class RewardScorer:
             found.append(((p + 1 - q) / 2, abs(p + q - 1)))
         return found
 
+    def against(self, prompts: Sequence[list[Message]], texts: Sequence[str], anchors: Sequence[str]) -> Columns:
+        """Return a judge's score of each text: how likely it is better than its anchor. arXiv:2504.04950."""
+        return _win_shares([told and told[0] for told in self.compare(prompts, texts, anchors)])
+
     def _among_rivals(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
         """Score each answer by how likely it is better than another one of its prompt, on average; alone it has none.
 
@@ -170,9 +174,7 @@ class RewardScorer:
             if told is not None:
                 shares[i].append(told[0])
                 shares[j].append(1 - told[0])
-        scores = [fmean(shares[index]) if shares[index] else None for index in range(len(texts))]
-        values = [None if score is None else [score] for score in scores]
-        return Columns(("win_share",), values, [None] * len(texts), scores)
+        return _win_shares([fmean(shares[index]) if shares[index] else None for index in range(len(texts))])
 
     def _fitting(self, messages: list[Message], text: str) -> tuple[list[int], list[int]]:
         prompt, completion = encode_prompt(self.tokenizer, messages), encode_completion(self.tokenizer, text)
@@ -216,6 +218,16 @@ class RewardScorer:
         parts = zip(head.attribute_names, points, weights, contributions, strict=True)
         told = [{"attribute": n, "points": p, "weight": w, "contribution": c} for n, p, w, c in parts]
         return sorted(told, key=lambda part: -abs(part["contribution"]))
+
+
+def is_judge(scorer: Scorer) -> TypeGuard[RewardScorer]:
+    """Return whether it says which of two answers is better, and so has no score for an answer alone."""
+    return isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, VerdictHead)
+
+
+def _win_shares(shares: list[float | None]) -> Columns:
+    values = [None if share is None else [share] for share in shares]
+    return Columns(("win_share",), values, [None] * len(shares), shares)
 
 
 def _sigmoid(x: float) -> float:

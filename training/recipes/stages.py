@@ -395,6 +395,11 @@ class Improve:
     lora_rank: int = knob(0, "rank of a LoRA adapter; 0 trains all weights", low=0, high=1024)
     missing_end_penalty: float = knob(0.0, "reward taken from an answer that did not come to an end", low=0.0)
     reference_answers: int = knob(4, "answers of the reference a prompt, where a shape compares with them", low=1)
+    judge_against: str = knob(
+        "reference",
+        "what a pairwise judge holds an answer against: one of the reference, or the policy's others to the prompt",
+        choices=("reference", "rivals"),
+    )
     eval_share: float = knob(0.1, "share of prompts held out to measure on", low=0.0, high=0.9)
     warmup: float = knob(
         0.05, "share of the iterations in which the learning rate rises", low=0.0, high=1.0, advanced=True

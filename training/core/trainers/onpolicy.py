@@ -27,6 +27,7 @@ from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash
 from training.core.rollout import Models, Rollout
 from training.core.sampler import room_for_prompt
+from training.core.scorers import is_judge
 from training.core.scoring import load_scorers
 from training.core.stages.kl import terminal
 from training.core.stats import mean_t
@@ -81,6 +82,7 @@ def improve(
     lora_rank: int,
     missing_end_penalty: float,
     reference_answers: int,
+    judge_against: str,
     eval_share: float,
     warmup: float,
     schedule: str,
@@ -103,6 +105,9 @@ def improve(
         raise RunError(f"{job.recipe.title} needs something that scores answers. Train a reward model first.")
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
+    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
+    if judge_against == "reference" and any(map(is_judge, scorers.values())):
+        needs |= {"reference"}
     policy, tokenizer = backbone.start_policy(spec.model, lora_rank=lora_rank, trust_remote_code=trust)
     policy.to(job.device)  # type: ignore[arg-type]
     critic = None
@@ -118,7 +123,6 @@ def improve(
     usable = [prompt for prompt, out in zip(prompts, apart, strict=True) if not out]
     if not usable:
         raise RunError("All prompts are held out to measure on. Give more prompts, or set eval_share to 0.")
-    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
     experiences = {
         task.name: Experience(
             job,
@@ -135,6 +139,7 @@ def improve(
             micro_batch=micro_batch,
             missing_end_penalty=missing_end_penalty,
             reference_answers=reference_answers,
+            judge_against=judge_against,
             bf16=bf16,
         )
         for number, task in enumerate(tasks)
