@@ -32,67 +32,103 @@ def postgres_url(*, durable: bool = False) -> Iterator[str]:
         return
     # /tmp, not TMPDIR: the path of a socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="attune-pg-", dir="/tmp"))
+    server = Server(folder, durable=durable)
     try:
-        with _running(folder, durable=durable):
-            yield f"postgres://postgres@/postgres?host={folder}"  # read alike by libpq and django-environ
+        server.start()
+        yield server.url
     finally:
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _running(folder: Path, *, durable: bool) -> Iterator[None]:
-    as_user: dict[str, Any] = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        names = {entry.pw_name for entry in pwd.getpwall()}
-        account = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
-        as_user = {"user": account.pw_uid, "group": account.pw_gid}
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    binaries = _binaries(folder)
-    data = folder / "data"
-    environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "HOME": str(folder)}
-    subprocess.run(
-        [binaries / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=folder,
-        env=environment,
-        **as_user,
-    )
-    options = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": "100"}
-    if not durable:
-        options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, *(f"--{name}={value}" for name, value in options.items())],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the tests; the server is stopped when they have let go of it
-            **as_user,
-        )
-    try:
-        _wait_until_it_answers(server, folder)
-        yield
-    finally:
-        server.send_signal(2)  # SIGINT: disconnect everybody and stop
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+class Server:
+    """A PostgreSQL in a folder, which listens on a socket there, and can be killed and started again.
 
+    Not `durable`, its data outlive no crash of the server: an answer comes before the change is written.
+    """
 
-def _wait_until_it_answers(server: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + STARTS_WITHIN_SECONDS
-    while True:
-        try:
-            psycopg.connect(host=str(folder), user="postgres", dbname="postgres").close()
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self.folder, self.url = folder, f"postgres://postgres@/postgres?host={folder}"  # read alike by libpq and Django
+        self._as_user: dict[str, Any] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            names = {entry.pw_name for entry in pwd.getpwall()}
+            account = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+            self._as_user = {"user": account.pw_uid, "group": account.pw_gid}
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        self._binaries = _binaries(folder)
+        self._environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "HOME": str(folder)}
+        self._options = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": "100"}
+        if not durable:
+            self._options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+        self._run("initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and return when it answers; after a crash it first recovers."""
+        deadline = time.monotonic() + STARTS_WITHIN_SECONDS
+        while True:
+            with (self.folder / "log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    [
+                        self._binaries / "postgres",
+                        *("-D", self.folder / "data"),
+                        *(f"--{name}={value}" for name, value in self._options.items()),
+                    ],
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    env=self._environment,
+                    start_new_session=True,  # Ctrl-C is for the tests; it is stopped when they have let go of it
+                    **self._as_user,
+                )
+            if self._answers(deadline):
+                return
+            # It ended at once: after a kill, those that it had started may still hold its memory.
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.2)
+
+    def _answers(self, deadline: float) -> bool:
+        """Wait until it answers; False when it has ended or it is too late."""
+        assert self._process is not None
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                psycopg.connect(host=str(self.folder), user="postgres", dbname="postgres").close()
+                return True
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+        return False
+
+    def kill(self) -> None:
+        """Kill it as a power cut would; what it had started notices and ends."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Disconnect everybody and stop it, if it runs."""
+        if self._process is None or self._process.poll() is not None:
             return
-        except psycopg.OperationalError as error:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()[-2000:]}") from error
-            time.sleep(0.05)
+        self._process.send_signal(2)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _run(self, program: str, *arguments: Any) -> None:
+        subprocess.run(
+            [self._binaries / program, *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+            env=self._environment,
+            **self._as_user,
+        )
 
 
 def _binaries(folder: Path) -> Path:
