@@ -26,4 +26,4 @@ VOLUME /data
 HEALTHCHECK --interval=60s --timeout=30s --start-period=60s --retries=3 \
     CMD ["sh", "-c", "celery -A training inspect ping -d gpu@$HOSTNAME -t 10"]
 # Time to write a checkpoint when it is told to stop is set by `stop_grace_period` in compose.yaml.
-CMD ["celery", "-A", "training", "worker", "-Q", "gpu", "-n", "gpu@%h", "-P", "prefork", "-c", "1", "-l", "INFO"]
+CMD ["celery", "-A", "training", "worker", "-Q", "gpu", "-n", "gpu@%h", "-P", "threads", "-c", "1", "-l", "INFO"]

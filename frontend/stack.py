@@ -86,7 +86,7 @@ def run(main: Callable[[Supervisor], None], *, address: Address, say: Say) -> No
         with _step(say, "Web server"):
             supervisor.start(web(address))
         with _step(say, "Workers"):
-            supervisor.start(*(worker(queue, token=supervisor.token) for queue in QUEUES))
+            supervisor.start(*(worker(queue, token=supervisor.token) for queue in QUEUES), clock())
         main(supervisor)
 
 
@@ -297,13 +297,15 @@ def _listens(process: psutil.Process, port: int) -> bool:
 
 
 def worker(queue: str, *, token: str) -> Service:
-    """Return a worker of one process for `queue`; the one for `default` is the clock too."""
+    """Return a worker of one process for `queue`.
+
+    Its pool is a thread, and the clock a service of its own: a pool's process that is killed, or a clock that is part
+    of a worker, leaves a worker behind that looks alive and does nothing. One process ends as a whole, which is seen.
+    """
     # The token keeps the answers of a worker that an earlier start left behind apart from this one's.
     node = f"{queue}-{token}-{secrets.token_hex(2)}@attune"
     command = [sys.executable, "-m", "celery", "-A", "training", "worker", "-Q", queue, "-n", node]
-    command += ["-P", "prefork", "-c", "1", "--without-gossip", "--without-mingle", "-l", "INFO"]
-    if queue == "default":
-        command += ["-B", "-s", str(Path(settings.ATTUNE_HOME) / "run" / "beat-schedule")]
+    command += ["-P", "threads", "-c", "1", "--without-gossip", "--without-mingle", "-l", "INFO"]
 
     def is_ready() -> bool:
         with suppress(OSError, redis.RedisError, kombu.exceptions.OperationalError):
@@ -312,3 +314,10 @@ def worker(queue: str, *, token: str) -> Service:
 
     # A training run needs time to write its checkpoint: see `training.launch.Patience`.
     return Service(f"worker {queue}", command, is_ready, grace_seconds=40)
+
+
+def clock() -> Service:
+    """Return the process that sends what is due; nobody can ask it anything, so it is ready once it runs."""
+    command = [sys.executable, "-m", "celery", "-A", "training", "beat", "-l", "INFO"]
+    command += ["-s", str(Path(settings.ATTUNE_HOME) / "run" / "beat-schedule"), "--pidfile", ""]
+    return Service("clock", command, lambda: True)

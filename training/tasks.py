@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import shared_task
-from celery.signals import celeryd_after_setup, heartbeat_sent, worker_process_shutdown, worker_shutting_down
+from celery.signals import celeryd_after_setup, heartbeat_sent, worker_shutdown, worker_shutting_down
 
 from training.services import answering, execution, fresh_pairs, leftovers, model_folders, presence, recovery, rounds
 
@@ -92,7 +92,7 @@ def stop_children(**_: Any) -> None:
     execution.STOPPING.value = True
 
 
-@worker_process_shutdown.connect
+@worker_shutdown.connect
 def stop_speaking(**_: Any) -> None:
     """End the model that answers chats with the process that asks it."""
     answering.fall_silent()

@@ -76,7 +76,7 @@ class Serving:
         )
 
     def wait_until_up(self) -> None:
-        wait_for(lambda: len(self.noted()) == 5 and self.is_announced(), what="all processes")
+        wait_for(lambda: len(self.noted()) == 6 and self.is_announced(), what="all processes")
 
     def is_announced(self) -> bool:
         assert self.process.poll() is None, self.process.communicate()[0]
@@ -123,13 +123,14 @@ def test_it_comes_up_heals_stops_and_keeps_its_data(serving: Callable[..., Servi
     for line in ("Database", "Broker", "Worker default", "Worker gpu"):
         assert f"ok    {line}" in examined.stdout, examined.stdout
 
-    os.kill(before["web server"], signal.SIGKILL)
-    os.kill(before["broker"], signal.SIGKILL)
+    workers = [psutil.Process(pid) for name, pid in before.items() if name.startswith("worker")]
+    assert len(workers) == 3
+    assert not [one for worker in workers for one in worker.children()], "a part that can be killed unnoticed"
+    killed = ("web server", "broker", "clock", "worker default")
+    for name in killed:
+        os.kill(before[name], signal.SIGKILL)
     wait_for(
-        lambda: (
-            first.noted().get("web server") not in (None, before["web server"])
-            and first.noted().get("broker") not in (None, before["broker"])
-        ),
+        lambda: all(first.noted().get(name) not in (None, before[name]) for name in killed),
         what="new processes in place of the killed ones",
     )
 

@@ -22,8 +22,8 @@ from training.services import runs
 
 log = logging.getLogger(__name__)
 
-# Set when this worker is asked to stop. Shared memory without a lock: the main process sets it in a signal handler,
-# and the pool's processes, forked from it, read it.
+# Set when this worker is asked to stop. Shared memory without a lock: the main thread sets it in a signal handler, and
+# whoever follows a run reads it, in a thread of the pool or, where an operator chose such a pool, a process of it.
 STOPPING = multiprocessing.sharedctypes.RawValue(ctypes.c_bool, False)
 
 
