@@ -16,7 +16,7 @@ from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.models import Campaign
 from annotation.permissions import campaign_for, may
-from frontend import charts, counted, measured, registered
+from frontend import charts, counted, measured, noted, registered
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.runs import PartsForm, RunForm
 from frontend.http import SignedInRequest, complain, say
@@ -239,7 +239,7 @@ def _progress(run: Run) -> dict[str, Any]:
         "figures": measured.figures_of(run),
         "counts": [(counted.in_words(name), count) for name, count in (result.get("counts") or {}).items()],
         # While it runs the alarms are those of the lines so far; in the end they are among its notes.
-        "notes": result.get("notes") or [],
+        "notes": [noted.in_words(str(note)) for note in result.get("notes") or []],
         "alarms": [] if run.is_final else alarms(lines),
         "percent": round(100 * run.step / run.total_steps) if run.total_steps else None,
         "elapsed_seconds": _elapsed(run),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from django.utils.translation import override
 
-from frontend import counted
+from frontend import counted, noted
 from tests.frontend.lead_world import World, as_sent, finish_run, judge_all, make_world, set_running, start_run
 from training import paths
-from training.core.records import REASONS
+from training.core.backbone import PLAIN_NOTE
+from training.core.prompts import prompt_notes
+from training.core.records import REASONS, Tally
 from training.models import ModelVersion, Run, Snapshot
 from training.recipes import RECIPES, from_json
 from training.services import feeding, versions
@@ -159,6 +162,27 @@ def test_progress_is_live_until_the_end(world: World) -> None:
 def test_every_reason_to_leave_a_row_out_has_words() -> None:
     assert {f"refused_{reason}" for reason in REASONS} <= set(counted.WORDS)
     assert counted.in_words("seen_twice") == "Rows seen twice"
+
+
+def test_the_notes_of_a_run_are_told_in_the_readers_language() -> None:
+    assert set(REASONS.values()) == set(noted.REASONS)
+    tally = Tally()
+    for reason in REASONS:
+        for line in range(7):
+            tally.refuse(reason, line)
+    tally.counts["truncated"] = 3
+    for reason in ("malformed", "empty", "images", "too_long"):
+        tally.refuse(reason, 8)
+    notes = [*tally.notes(), *prompt_notes(tally), PLAIN_NOTE, "Something new, said 3 times."]
+    with override("en"):
+        assert [noted.in_words(note) for note in notes] == notes
+    with override("de"):
+        told = [noted.in_words(note) for note in notes]
+    assert told[-1] == notes[-1], "what nobody listed is shown as it was written"
+    assert [one for one, note in zip(told[:-1], notes[:-1], strict=True) if one == note or "because" in one] == []
+    assert told[0] == (
+        "Ausgelassene Zeilen: 8, weil sie nicht die Spalten ihrer Sicht haben (in der Datei: 0, 1, 2, 3, 4, …)."
+    )
 
 
 def test_the_page_of_a_run_tells_what_it_was_given(world: World) -> None:

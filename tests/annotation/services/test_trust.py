@@ -179,9 +179,11 @@ def test_the_pages_lead_through_practice_test_and_a_word_on_checks(client: Clien
     Membership.objects.filter(user=person).update(paused_at="2026-01-01T00:00Z")
     assert "Your work here is paused" in client.get(work).content.decode()
     client.force_login(lead)
+    assert "Paused since" in client.get(f"/campaigns/{campaign.pk}/people/").content.decode()
     people = f"/campaigns/{campaign.pk}/gold/people/"
     client.post(people, {"decision": "lift", "person": person.pseudonym})
     assert Membership.objects.get(user=person).paused_at is None
+    assert "Paused since" not in client.get(f"/campaigns/{campaign.pk}/people/").content.decode()
     listed = client.get(f"/campaigns/{campaign.pk}/gold/").content.decode()
     assert person.pseudonym in listed and "Passed" in listed
 
