@@ -16,7 +16,8 @@ LARGEST_ROUND = 2**31 - 1
 
 
 def _several(child: serializers.Field, help_text: str) -> Any:
-    return serializers.ListField(child=child, required=False, max_length=1000, help_text=help_text)
+    # More would not fit into an address that web servers take.
+    return serializers.ListField(child=child, required=False, max_length=100, help_text=help_text)
 
 
 class ExportQuery(serializers.Serializer):

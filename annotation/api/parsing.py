@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import IO, Any
 
+from rest_framework import fields
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.request import Request
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import ListSerializer, Serializer
 
 from annotation.importing.attachments import ZIP_TYPES
 from annotation.importing.formats import BY_CONTENT_TYPE
@@ -94,7 +95,44 @@ def checked(serializer: type[Serializer], data: Any, *, partial: bool = False) -
         if unknown:
             known = ", ".join(reader.fields) or "none"
             raise ValidationError({name: [f"There is no such field; there are: {known}."] for name in unknown})
+    if wrong := _mistyped(reader, data):
+        raise ValidationError(wrong)
     return reader.run_validation(data)
+
+
+def _mistyped(field: fields.Field, value: Any) -> Any:
+    """Return what has another JSON type than the document says, in the shape of errors; else nothing.
+
+    Left to itself, the framework reads 0 and "no" as false, 5 as "5" and "5" as 5: a slip would be stored as an answer.
+    """
+    wrong: dict[Any, Any] = {}
+    if isinstance(field, Serializer) and isinstance(value, Mapping):
+        wrong = {name: _mistyped(field.fields[name], one) for name, one in value.items() if name in field.fields}
+    elif isinstance(field, ListSerializer | fields.ListField) and isinstance(value, list):
+        wrong = {at: _mistyped(field.child, one) for at, one in enumerate(value) if field.child is not None}
+    elif isinstance(field, fields.DictField) and isinstance(value, Mapping):
+        wrong = {name: _mistyped(field.child, one) for name, one in value.items()}
+    elif value is not None and (said := _not_of_its_type(field, value)):
+        return [said]
+    return {str(where): errors for where, errors in wrong.items() if errors}
+
+
+def _not_of_its_type(field: fields.Field, value: Any) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(field, fields.BooleanField):
+        return "" if isinstance(value, bool) else "This must be true or false."
+    if isinstance(field, fields.IntegerField):
+        # A float that is one counts, as in JSON Schema; a long integer is no float at all.
+        is_whole = is_number and (isinstance(value, int) or value.is_integer())
+        return "" if is_whole else "This must be a whole number, without quotes."
+    if isinstance(field, fields.FloatField):
+        return "" if is_number else "This must be a number, without quotes."
+    is_text = isinstance(field, fields.CharField | fields.UUIDField) or (
+        isinstance(field, fields.ChoiceField) and all(isinstance(one, str) for one in field.choices)
+    )
+    if is_text and not isinstance(field, fields.MultipleChoiceField) and not isinstance(value, str):
+        return "This must be a text, in quotes."
+    return ""
 
 
 @cache
@@ -105,6 +143,16 @@ def _reader(serializer: type[Serializer], partial: bool) -> Serializer:
 
 def checked_query(serializer: type[Serializer], request: Request) -> dict[str, Any]:
     """Return the validated query parameters; parameters nobody knows are ignored, as everywhere on the web."""
-    reader: BaseSerializer = serializer(data=request.query_params)
+    reader: Serializer = serializer(data=request.query_params)
+    # Left to itself, the framework takes an empty value for one left out: a script whose variable is unset would get
+    # more than it asked for. What may be null is said to be empty so, as an address has no other way.
+    empty = [
+        name
+        for name, field in reader.fields.items()
+        if request.query_params.get(name) == ""
+        and not (isinstance(field, fields.ListField) or field.allow_null or getattr(field, "allow_blank", False))
+    ]
+    if empty:
+        raise ValidationError({name: ["Give this a value, or leave it out."] for name in empty})
     reader.is_valid(raise_exception=True)
     return reader.validated_data

@@ -16,10 +16,13 @@ ERRORS = {
     "404": "There is no such thing, or you may not know of it.",
     "409": "The state of things does not allow this now.",
     "413": "The body is too large.",
+    "414": "The address is too long; of what may be given several times, give less.",
     "415": "The body has a content type that is not read here.",
     "422": "What was sent breaks a rule of the campaign.",
     "429": "Too many requests; wait a minute.",
 }
+# The web server says so before this application is asked.
+WITHOUT_BODY = {"414"}
 
 
 def document_errors(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
@@ -35,13 +38,10 @@ def document_errors(result: dict[str, Any], generator: Any, request: Any, public
     for operations in result["paths"].values():
         for operation in operations.values():
             for code, description in ERRORS.items():
-                operation["responses"].setdefault(
-                    code,
-                    {
-                        "description": description,
-                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-                    },
-                )
+                told: dict[str, Any] = {"description": description}
+                if code not in WITHOUT_BODY:
+                    told["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+                operation["responses"].setdefault(code, told)
     return result
 
 
@@ -58,21 +58,46 @@ def close_bodies(result: dict[str, Any], generator: Any, request: Any, public: b
             name = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[-1]
             if name and name not in OPEN_BODIES:
                 schemas[name]["additionalProperties"] = False
+    bodies = [one.get("requestBody") for operations in result["paths"].values() for one in operations.values()]
+    for name in _all_named_in(bodies, schemas):
+        _say_what_is_not_null(schemas[name])
     return result
+
+
+# Any JSON value but null, which a field of such a name refuses; OpenAPI 3.0 has no type "null" to exclude.
+NOT_NULL = {
+    "anyOf": [
+        *({"type": kind} for kind in ("string", "number", "boolean")),
+        {"type": "array", "items": {}},
+        {"type": "object", "additionalProperties": {}},
+    ]
+}
+
+
+def _say_what_is_not_null(schema: dict[str, Any]) -> None:
+    for one in schema.get("properties", {}).values():
+        if one.get("type") == "object" and one.get("additionalProperties") == {}:
+            one["additionalProperties"] = NOT_NULL
 
 
 def leave_answers_blank(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Take back of answers what the setting ENFORCE_NON_BLANK_FIELDS says of everything: that no text is empty."""
     schemas = result["components"]["schemas"]
     answers = [one["responses"] for operations in result["paths"].values() for one in operations.values()]
-    todo, seen = list(_named_in(answers)), set()
+    for name in _all_named_in(answers, schemas):
+        _let_be_blank(schemas[name])
+    return result
+
+
+def _all_named_in(part: Any, schemas: dict[str, Any]) -> set[str]:
+    """Return the names of the schemas that a part of the document needs, also by way of others."""
+    todo, seen = list(_named_in(part)), set()
     while todo:
         name = todo.pop()
         if name not in seen:
             seen.add(name)
-            _let_be_blank(schemas[name])
             todo += _named_in(schemas[name])
-    return result
+    return seen
 
 
 def _named_in(part: Any) -> Iterator[str]:
