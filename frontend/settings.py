@@ -367,7 +367,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "annotation.api.negotiation.Negotiation",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "annotation.api.auto_schema.Described",
     "DEFAULT_THROTTLE_CLASSES": ["annotation.api.throttling.RateLimit"],
     # How many proxies stand before this server, each adding to X-Forwarded-For; with 0 the header counts for nothing.
     "NUM_PROXIES": env.int("TRUSTED_PROXIES", default=0),

@@ -15,6 +15,7 @@ from annotation import attempts
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.api.serializers import OwnTokenOut, TokenIn, TokenOut
+from annotation.errors import Invalid
 from annotation.models import TokenGrant, User
 from annotation.permissions import LARGEST_ID
 from annotation.services import second_factor, tokens
@@ -34,7 +35,7 @@ def create_token(request: Request) -> Response:
         raise Throttled(detail=attempts.locked_message())
     user = authenticate(request, username=username, password=password)
     if not isinstance(user, User):
-        raise ValidationError("No active account has this name and password.")
+        raise Invalid("No active account has this name and password.")
     if second_factor.is_on(user):
         raise PermissionDenied("This account has a second factor; make the token on your profile page.")
     made = tokens.make(user=user, **given)

@@ -14,6 +14,7 @@ from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.request import Request
 from rest_framework.serializers import ListSerializer, Serializer
 
+from annotation.errors import Invalid
 from annotation.importing.attachments import ZIP_TYPES
 from annotation.importing.formats import BY_CONTENT_TYPE
 from annotation.storable import depth, unstorable
@@ -49,7 +50,7 @@ class StrictJSONParser(JSONParser):
             raise ParseError(f"The body is nested too deeply; {MAX_DEPTH} levels are read.")
         # A raw NUL is no JSON and a raw surrogate no UTF-8: both can only come from an escape.
         if "\\u" in text and (reason := unstorable(value)):
-            raise ParseError(f"The body cannot be stored. {reason}")
+            raise Invalid(f"The body cannot be stored. {reason}")  # it is JSON: no 400
         return value
 
 
