@@ -91,24 +91,27 @@ class OctetsParser(BodyParser):
 def checked(serializer: type[Serializer], data: Any, *, partial: bool = False) -> dict[str, Any]:
     """Return the validated values of `data`; a name nobody knows is an error, not a silent loss."""
     reader = _reader(serializer, partial)
-    if isinstance(data, Mapping):
-        unknown = [name for name in data if name not in reader.fields]
-        if unknown:
-            known = ", ".join(reader.fields) or "none"
-            raise ValidationError({name: [f"There is no such field; there are: {known}."] for name in unknown})
+    if isinstance(data, Mapping) and (unknown := _unknown(reader, data)):
+        raise ValidationError(unknown)
     if wrong := _mistyped(reader, data):
         raise ValidationError(wrong)
     return reader.run_validation(data)
 
 
+def _unknown(reader: Serializer, data: Mapping[str, Any]) -> dict[str, list[str]]:
+    known = ", ".join(reader.fields) or "none"
+    return {name: [f"There is no such field; there are: {known}."] for name in data if name not in reader.fields}
+
+
 def _mistyped(field: fields.Field, value: Any) -> Any:
-    """Return what has another JSON type than the document says, in the shape of errors; else nothing.
+    """Return what has another JSON type than the document says, or a name it does not, as errors; else nothing.
 
     Left to itself, the framework reads 0 and "no" as false, 5 as "5" and "5" as 5: a slip would be stored as an answer.
     """
     wrong: dict[Any, Any] = {}
     if isinstance(field, Serializer) and isinstance(value, Mapping):
         wrong = {name: _mistyped(field.fields[name], one) for name, one in value.items() if name in field.fields}
+        wrong |= _unknown(field, value)
     elif isinstance(field, ListSerializer | fields.ListField) and isinstance(value, list):
         wrong = {at: _mistyped(field.child, one) for at, one in enumerate(value) if field.child is not None}
     elif isinstance(field, fields.DictField) and isinstance(value, Mapping):
@@ -145,6 +148,9 @@ def _reader(serializer: type[Serializer], partial: bool) -> Serializer:
 def checked_query(serializer: type[Serializer], request: Request) -> dict[str, Any]:
     """Return the validated query parameters; parameters nobody knows are ignored, as everywhere on the web."""
     reader: Serializer = serializer(data=request.query_params)
+    if with_nul := [name for name, values in request.query_params.lists() if any("\0" in one for one in values)]:
+        told = "This contains a NUL character, which PostgreSQL cannot store; remove it."
+        raise Invalid("Some parameters contain a NUL character; remove it.", {name: [told] for name in with_nul})
     # Left to itself, the framework takes an empty value for one left out: a script whose variable is unset would get
     # more than it asked for. What may be null is said to be empty so, as an address has no other way.
     empty = [
@@ -155,5 +161,9 @@ def checked_query(serializer: type[Serializer], request: Request) -> dict[str, A
     ]
     if empty:
         raise ValidationError({name: ["Give this a value, or leave it out."] for name in empty})
+    # It would take the last of several and keep quiet about the others.
+    once = [name for name, field in reader.fields.items() if not isinstance(field, fields.ListField)]
+    if repeated := [name for name in once if len(request.query_params.getlist(name)) > 1]:
+        raise ValidationError({name: ["Give this once."] for name in repeated})
     reader.is_valid(raise_exception=True)
     return reader.validated_data

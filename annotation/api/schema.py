@@ -57,7 +57,9 @@ def close_bodies(result: dict[str, Any], generator: Any, request: Any, public: b
             content = operation.get("requestBody", {}).get("content", {})
             name = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[-1]
             if name and name not in OPEN_BODIES:
-                schemas[name]["additionalProperties"] = False
+                for one in [name, *_all_named_in(schemas[name], schemas)]:
+                    if "properties" in schemas[one]:
+                        schemas[one]["additionalProperties"] = False
     bodies = [one.get("requestBody") for operations in result["paths"].values() for one in operations.values()]
     for name in _all_named_in(bodies, schemas):
         _say_what_is_not_null(schemas[name])

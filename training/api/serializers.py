@@ -226,7 +226,7 @@ class LoopIn(serializers.Serializer):
 
 
 class LoopChange(serializers.Serializer):
-    settings = serializers.DictField(child=serializers.JSONField())
+    settings = serializers.DictField(child=serializers.JSONField(), default=dict)
 
 
 class LoopOut(serializers.Serializer):

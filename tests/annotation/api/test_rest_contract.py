@@ -115,11 +115,29 @@ def test_a_whole_number_of_any_length_is_one_and_then_too_large(lead: User) -> N
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("query", ["export/?view=", "export/schema/?view=", "tasks/?state=", "events/?until="])
+@pytest.mark.parametrize("query", ["export/?view=", "export/schema/?view=", "gold/?search=", "events/?until="])
 def test_a_parameter_without_a_value_does_not_count_as_left_out(lead: User, query: str) -> None:
     answer = _client(lead).get(f"/api/campaigns/{Campaign.objects.get().pk}/{query}")
     assert answer.status_code == 400
     assert list(answer.json()["errors"].values()) == [["Give this a value, or leave it out."]]
+
+
+def test_of_a_parameter_that_is_given_twice_none_is_dropped(lead: User) -> None:
+    answer = _client(lead).get(f"/api/campaigns/{Campaign.objects.get().pk}/gold/?retired=true&retired=")
+    assert (answer.status_code, answer.json()["errors"]) == (400, {"retired": ["Give this once."]})
+
+
+def test_a_nul_fits_the_document_but_cannot_be_stored(lead: User) -> None:
+    body = {"batch": "a\0", "wanted": 2}
+    answer = _client(lead).post(f"/api/campaigns/{Campaign.objects.get().pk}/overlap/", body, format="json")
+    assert answer.status_code == 422 and "NUL" in answer.json()["detail"]
+
+
+def test_a_filter_nobody_knows_is_refused_and_not_left_out(lead: User) -> None:
+    body = {"view": "pairs", "filters": {"decontaminate": {"suites": ["a"], "m": 8}, "rond": [1]}}
+    answer = _client(lead).post(f"/api/training/campaigns/{Campaign.objects.get().pk}/snapshots/", body, format="json")
+    assert answer.status_code == 400
+    assert set(answer.json()["errors"]["filters"]) == {"decontaminate", "rond"}
 
 
 def _client(user: User) -> APIClient:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from io import StringIO
 from typing import Any
 
@@ -10,6 +12,8 @@ import yaml
 from django.core.management import call_command
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient
+
+from annotation.api.auto_schema import SOMETHING
 
 UNDOCUMENTED = {"api-schema", "api-docs", None}
 
@@ -85,3 +89,8 @@ def test_the_page_needs_no_inline_script_and_nothing_from_elsewhere() -> None:
 def test_more_parameters_than_can_be_read_get_an_error_like_every_other() -> None:
     answer = APIClient().get("/api/campaigns/?" + "&".join(f"a={n}" for n in range(1001)))
     assert answer.status_code == 400 and "cannot be read" in answer.json()["detail"]
+
+
+def test_blanks_in_the_document_are_those_that_are_cut_off() -> None:
+    every = [chr(code) for code in range(sys.maxunicode + 1)]
+    assert [one for one in every if bool(re.search(SOMETHING, one)) != bool(one.strip())] == []
