@@ -94,8 +94,11 @@ def test_starting_a_run_freezes_the_data_and_keeps_the_settings(world: World) ->
     assert run.recipe["knobs"]["epochs"] == 3 and run.recipe["knobs"]["learning_rate"] == 2e-5
     assert (run.seed, run.inputs["model"], run.created_by) == (7, "org/base", world.lead)
     assert run.snapshot is not None and run.snapshot.rows == 6
-    again = world.client("engineer").post(new(world), filled(world, rows=str(run.snapshot.pk)))
+    weighted = filled(world, rows=str(run.snapshot.pk), annotator_weights="on")
+    again = world.client("engineer").post(new(world), weighted)
     assert again.status_code == 302 and Snapshot.objects.count() == 1
+    assert "not used: each pair counts once" in world.client("lead").get(response.url).content.decode()
+    assert "used: each pair counts as much as who" in world.client("lead").get(again.url).content.decode()
 
 
 def test_a_run_may_start_from_a_version(world: World) -> None:
