@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import translation
 
 from annotation.feedback import FeedbackType, kind
@@ -115,7 +115,19 @@ def kept(campaign: Campaign) -> Any:
 
 def count(campaign: Campaign, first: int, last: int) -> dict[bool, Evidence]:
     """Return the evidence of the items from `first` to `last`, of simulated people and of others. Two statements."""
-    rows = Feedback.objects.current().filter(campaign=campaign, task__gte=first, task__lte=last, is_review=False)
+    return _of(campaign, Feedback.objects.filter(task__gte=first, task__lte=last))
+
+
+def of_items(campaign: Campaign, tasks: Sequence[int], *, simulated: bool) -> Evidence:
+    """Return the evidence of these items alone. Two statements for each `SIZE` of them."""
+    total = Evidence()
+    for start in range(0, len(tasks), SIZE):
+        total.merge(_of(campaign, Feedback.objects.filter(task__in=tasks[start : start + SIZE]))[simulated])
+    return total
+
+
+def _of(campaign: Campaign, given: QuerySet[Feedback]) -> dict[bool, Evidence]:
+    rows = given.filter(campaign=campaign, is_current=True, is_review=False)
     said = [
         _Said(*row)
         for row in rows.order_by().values_list(

@@ -6,10 +6,8 @@ The report is for leads, as evidence; nothing acts on it. See `annotation.qualit
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import combinations
-from statistics import median
 from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
@@ -19,32 +17,35 @@ from annotation.feedback import kind
 from annotation.messages import text_of
 from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
 from annotation.quality import leaks
-from annotation.quality.shares import share
+from annotation.quality.shares import Share, share
 from annotation.rotation import MIXED
+from annotation.services import quality
 
-# Newest judgements of other items that pace and agreement are held against, and items whose texts are compared.
-NEWEST = 20_000
-ITEMS = 20_000
+ITEMS = 20_000  # newest ones whose texts are compared
 SHOWN = 20
+# What is known of other items before there is a report.
+NOTHING: dict[str, Any] = {"judgements": 0, "seconds_per_word": {}, "people": {}, "by_chance": 0.0}
 
 
 def report(campaign: Campaign) -> dict[str, Any]:
-    """Return ``twins``, ``elsewhere``, ``findings``, ``change`` and ``people``, with evidence. Eight SQL statements.
+    """Return ``twins``, ``elsewhere``, ``findings``, ``change`` and ``people``, with evidence.
 
-    All `judgements` of gold that is in use count; their pace and agreement are held against the newest `others`.
+    All `judgements` of gold that is in use count; their pace and agreement are held against `others`, which are all
+    judgements of other items that the report on quality has: as of its last making where a campaign is large.
+    Six SQL statements, besides that report.
     """
+    stored = quality.current(campaign)
+    ordinary = (stored.figures.get("ordinary") if stored else None) or NOTHING
+    by_chance = ordinary["by_chance"]
     known = {
         one.task_id: one
         for one in Gold.objects.filter(task__campaign=campaign, retired_at=None, purpose__in=MIXED)
         .select_related("task")
         .order_by("task_id")
     }
-    usual, ordinary, others = _others(campaign, known)
-    seen = _seen(campaign, known, usual)
+    seen = _seen(campaign, known, ordinary["seconds_per_word"])
     first = _first_items(campaign)
-    careful, by_chance = _carefulness(seen, ordinary)
-    told: set[Any] = {one.person for one in careful if one.knows(by_chance)}
-    pseudonyms = dict(User.objects.filter(pk__in=told).values_list("pk", "pseudonym"))
+    careful = _carefulness(seen, ordinary)
     findings = [
         leaks.same_side(seen),
         leaks.comes_first(sum(task in known for task in first), people=len(first), percent=campaign.gold_percent),
@@ -56,86 +57,48 @@ def report(campaign: Campaign) -> dict[str, Any]:
     return {
         "gold": len(known),
         "judgements": len(seen),
-        "others": others,
+        "others": ordinary["judgements"],
         "twins": _twins(campaign, known),
         "elsewhere": _elsewhere(campaign, known),
         "findings": [asdict(one) for one in findings],
         "change": {**asdict(change), "leaks": change.leaks},
         "people": [
-            {"annotator": pseudonyms[one.person], "right": asdict(one.right), "alike": asdict(one.alike)}
+            {"annotator": one.person, "right": asdict(one.right), "alike": asdict(one.alike)}
             for one in careful
-            if one.person in pseudonyms
+            if one.knows(by_chance)
         ],
         "alike_by_chance": by_chance,
     }
 
 
-# Ordinary item → person → what they said, as categories, of each thing that was asked.
-Ordinary = dict[int, dict[int, dict[tuple[str, int], str]]]
-
-
-def _carefulness(seen: Sequence[leaks.Seen], ordinary: Ordinary) -> tuple[list[leaks.Carefulness], float]:
-    """Return for each person how they do on gold and beside others, and how often two agree by chance."""
+def _carefulness(seen: Sequence[leaks.Seen], ordinary: Mapping[str, Any]) -> list[leaks.Carefulness]:
+    """Return for each person how they do on gold, and how often they say what others say elsewhere."""
     right: dict[Any, list[float]] = defaultdict(list)
     for judged in seen:
         right[judged.person].append(judged.right)
-    pairs: Counter[int] = Counter()
-    alike: Counter[int] = Counter()
-    drawn: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
-    for by_person in ordinary.values():
-        for said in by_person.values():
-            for asked, category in said.items():
-                drawn[asked][category] += 1
-        for one, other in combinations(sorted(by_person), 2):
-            for asked in by_person[one].keys() & by_person[other].keys():
-                same = by_person[one][asked] == by_person[other][asked]
-                for person in (one, other):
-                    pairs[person] += 1
-                    alike[person] += same
-    total = sum(counts.total() for counts in drawn.values())
-    by_chance = sum(
-        counts.total() * sum((n / counts.total()) ** 2 for n in counts.values()) for counts in drawn.values()
-    )
-    people = [
-        leaks.Carefulness(person, share(sum(rights), len(rights)), share(alike[person], pairs[person]))
+    beside = ordinary["people"]
+    nothing = {"same": 0, "pairs": 0}
+    return [
+        leaks.Carefulness(person, share(sum(rights), len(rights)), _alike(beside.get(person, nothing)))
         for person, rights in right.items()
     ]
-    return people, by_chance / total if total else 0.0
+
+
+def _alike(counts: Mapping[str, int]) -> Share:
+    return share(counts["same"], counts["pairs"])
 
 
 def _first_judgements(campaign: Campaign) -> QuerySet[Feedback]:
     return Feedback.objects.filter(campaign=campaign, version=1, is_review=False).order_by("-id")
 
 
-def _others(campaign: Campaign, known: dict[int, Gold]) -> tuple[dict[int, float], Ordinary, int]:
-    """Return each person's usual seconds per word, what was said of items without gold, and how many judgements."""
-    feedback_kind = kind(campaign.kind)
-    paces: dict[int, list[float]] = defaultdict(list)
-    ordinary: Ordinary = defaultdict(dict)
-    rows = _first_judgements(campaign).values_list(
-        "task_id", "user_id", "payload", "active_seconds", "seconds", "task__content"
-    )
-    count = 0
-    for task, user, payload, active, seconds, content in rows[:NEWEST]:
-        if task in known:
-            continue
-        count += 1
-        pace = _pace(active, seconds, content)
-        if pace is not None:
-            paces[user].append(pace)
-        said = {(point.dimension, point.place): point.category for point in feedback_kind.points(payload)}
-        ordinary[task][user] = said
-    usual = {user: median(of_one) for user, of_one in paces.items() if len(of_one) >= leaks.LEAST}
-    return usual, ordinary, count
-
-
-def _seen(campaign: Campaign, known: dict[int, Gold], usual: dict[int, float]) -> list[leaks.Seen]:
+def _seen(campaign: Campaign, known: dict[int, Gold], usual: Mapping[str, float]) -> list[leaks.Seen]:
     """Return the first judgements of gold, all of them, the oldest first."""
     feedback_kind = kind(campaign.kind)
     found = []
     rows = _first_judgements(campaign).filter(task__in=known).order_by("id")
     for task, user, payload, order, active, seconds in rows.values_list(
-        "task_id", "user_id", "payload", "shown_order", "active_seconds", "seconds"
+        "task_id", "user__pseudonym", "payload", "shown_order", "active_seconds", "seconds"
     ):
         compared = gold.compare(feedback_kind, _answer(known[task]), payload, options=campaign.options)
         if not compared:

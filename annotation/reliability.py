@@ -9,8 +9,9 @@ fitted anew to the counts.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import combinations
 from typing import Any
 
 from annotation import evidence, gold
@@ -20,9 +21,11 @@ from annotation.feedback import FeedbackType, kind
 from annotation.models import Campaign, Feedback, Gold, QualityReport, User
 from annotation.quality import bias, pace
 from annotation.quality.labels import USUAL, Reliability, dawid_skene
+from annotation.quality.leaks import LEAST
 from annotation.quality.shares import share
 from annotation.quality.strengths import MOST, Estimate, Game, aware, bradley_terry
 from annotation.quality.strengths import USUAL as GAMES
+from annotation.rotation import MIXED
 
 SLICES = 12  # batches, rounds and policies shown of each, the largest first
 UNSURE = 200  # items kept, the least certain first
@@ -41,7 +44,8 @@ def report(campaign: Campaign) -> dict[str, Any]:
     with anybody, because there the model knows what is usual and nothing about the person.
     `policies`: ranked by Bradley and Terry's model. `bias`: what else decides. `unsure`: items to ask again.
     `gold`: how often each person is right where the answer is known. A person's `position`: how often they preferred
-    what stood first on their screen, and whether what stood there was balanced. SQL: see `evidence.of`, and four more.
+    what stood first on their screen, and whether what stood there was balanced. `ordinary`: what people do where no
+    answer is known. SQL: see `evidence.of`, and four more.
     """
     feedback_kind = kind(campaign.kind)
     standing = Feedback.objects.current().filter(campaign=campaign)
@@ -55,6 +59,8 @@ def report(campaign: Campaign) -> dict[str, Any]:
     votes = {said: {names[who]: category for who, _v, category in evidence.votes_in(said)} for said in times}
     model = dawid_skene(votes, times=times, smoothing=USUAL)
     judgements = known.tables["judged"].total()
+    golds = list(Gold.objects.filter(task__campaign=campaign))
+    mixed = [one.task_id for one in golds if one.retired_at is None and one.purpose in MIXED]
     return {
         "judgements": judgements,
         "simulated": simulated and judgements > 0,
@@ -65,7 +71,8 @@ def report(campaign: Campaign) -> dict[str, Any]:
         "policies": _policies(known),
         "bias": _plain(asdict(bias.biases(_choices(known), _timed(known)))),
         "unsure": _unsure(model, known.items),
-        "gold": _gold(feedback_kind, campaign, names, simulated=simulated),
+        "gold": _gold(feedback_kind, campaign, golds, names, simulated=simulated),
+        "ordinary": _ordinary(known, evidence.of_items(campaign, mixed, simulated=simulated), names),
     }
 
 
@@ -273,18 +280,18 @@ def _unsure(model: Reliability[str, str], items: Mapping[str, Sequence[int]]) ->
 
 
 def _gold(
-    feedback_kind: FeedbackType, campaign: Campaign, names: Mapping[int, str], *, simulated: bool
+    feedback_kind: FeedbackType,
+    campaign: Campaign,
+    golds: Iterable[Gold],
+    names: Mapping[int, str],
+    *,
+    simulated: bool,
 ) -> list[dict[str, Any]]:
     """Return each person's share of things that are right, of the items that have gold; who has fewest right first.
 
     Of the judgements that stand against the gold that stands: whoever corrects gold corrects this.
     """
-    known = {
-        task: gold.GoldAnswer(payload, tolerance)
-        for task, payload, tolerance in Gold.objects.filter(task__campaign=campaign).values_list(
-            "task_id", "payload", "tolerance"
-        )
-    }
+    known = {one.task_id: gold.GoldAnswer(one.payload, one.tolerance) for one in golds}
     right: Counter[int] = Counter()
     asked: Counter[int] = Counter()
     items: Counter[int] = Counter()
@@ -302,6 +309,38 @@ def _gold(
         if number
     ]
     return sorted(found, key=lambda row: (row["estimate"], row["annotator"]))
+
+
+def _ordinary(known: Evidence, of_gold: Evidence, names: Mapping[int, str]) -> dict[str, Any]:
+    """Return what people do where they cannot know the answer: what gold that is mixed in is held against.
+
+    `seconds_per_word`: each person's median, to a step of `pace.STEPS`. `people`: of how many pairs of one of their
+    words with somebody else's on the same thing, and how many say the same. `by_chance`: how many of all would if
+    everybody drew from what all said.
+    """
+    pairs: Counter[int] = Counter()
+    same: Counter[int] = Counter()
+    drawn: dict[str, Counter[str]] = defaultdict(Counter)
+    for (_batch, _round, _origins, dimension, said), units in (known.tables["votes"] - of_gold.tables["votes"]).items():
+        votes = [(who, category) for who, _value, category in evidence.votes_in(said)]
+        for _who, category in votes:
+            drawn[dimension][category] += units
+        for (one, its), (other, others) in combinations(votes, 2):
+            for person in (one, other):
+                pairs[person] += units
+                same[person] += units * (its == others)
+    speeds: dict[int, Counter[int]] = defaultdict(Counter)
+    for (person, step), times in (known.tables["speeds"] - of_gold.tables["speeds"]).items():
+        speeds[person][step] += times
+    medians = {who: pace.median_speed(of_one) for who, of_one in speeds.items() if of_one.total() >= LEAST}
+    total = sum(counts.total() for counts in drawn.values())
+    alike = sum(sum(n * n for n in counts.values()) / counts.total() for counts in drawn.values())
+    return {
+        "judgements": known.tables["judged"].total() - of_gold.tables["judged"].total(),
+        "seconds_per_word": {names[who]: 1 / speed for who, speed in sorted(medians.items()) if speed},
+        "people": {names[who]: {"pairs": n, "same": same[who]} for who, n in sorted(pairs.items())},
+        "by_chance": alike / total if total else 0.0,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -118,7 +118,7 @@ def _fastest(fast: Iterable[Work]) -> list[Work]:
     return sorted(fast, key=lambda one: ((one.seconds or 0.0) / one.words, one.feedback))[:SHOWN]
 
 
-def _median_speed(speeds: Mapping[int, int]) -> float | None:
+def median_speed(speeds: Mapping[int, int]) -> float | None:
     """Return the median in words per second; between two, their mean."""
     total, passed = sum(speeds.values()), 0
     middle: list[float] = []
@@ -144,7 +144,7 @@ def _of(done: Counts, usual: Mapping[str, float]) -> Signs:
     return Signs(
         judgements=done.judgements,
         too_fast=too_fast,
-        words_per_second=_median_speed(done.speeds),
+        words_per_second=median_speed(done.speeds),
         unread=unread,
         same_verdict=same,
         verdict=verdict,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from annotation import leaks as report_of
-from annotation.models import User
+from annotation.models import QualityReport, User
 from annotation.quality import leaks
 from annotation.quality.leaks import Seen
 from annotation.quality.shares import share
@@ -90,9 +90,8 @@ def test_near_twins_are_found_by_their_runs_of_words_and_others_are_not():
 
 
 @pytest.mark.django_db
-def test_the_report_names_the_twin_the_other_campaign_and_the_first_item(lead: User, monkeypatch: pytest.MonkeyPatch):
-    """However few of the newest judgements it is held against: what came first and all gold is seen even so."""
-    monkeypatch.setattr(report_of, "NEWEST", 1)
+def test_the_report_names_the_twin_the_other_campaign_and_the_first_item(lead: User):
+    """What gold is held against is all judgements of other items, and none of gold."""
     campaign, other = make_campaign(lead=lead, overlap=50), make_campaign(lead=lead, overlap=50)
     long = "Which of the two explains better why the sky over a city is never quite black at night?"
     right = {"answer": {"preference": "1"}}
@@ -110,8 +109,27 @@ def test_the_report_names_the_twin_the_other_campaign_and_the_first_item(lead: U
     assert found["elsewhere"] == [{"gold": "g", "task": first.pk, "people": 1}]
     by_check = {one["check"]: one for one in found["findings"]}
     assert by_check["first"]["leaks"] and by_check["first"]["share"]["estimate"] == 1.0
-    assert not by_check["side"]["leaks"] and (found["judgements"], found["others"]) == (6, 1)
+    assert not by_check["side"]["leaks"] and (found["judgements"], found["others"]) == (6, 6)
     json.dumps(found)
+
+
+@pytest.mark.django_db
+def test_pace_is_held_against_the_oldest_judgements_too_and_is_that_of_other_items_alone(lead: User):
+    """Twenty items at a second a word, then six with gold in a fifth of that."""
+    person = make_user()
+    campaign = make_campaign(lead=lead, annotators=[person])
+    for number in range(26):
+        task = make_task(campaign, prompt=f"Is it so, number {number}?")
+        words = len(report_of._text(task.content).split())
+        if number >= 20:
+            gold.set_gold(task=task, value={"answer": {"preference": "2"}}, actor=lead)
+        judge(person, campaign, active_seconds=words * (1.0 if number < 20 else 0.2))
+    found = report_of.report(campaign)
+    kept = QualityReport.objects.get(campaign=campaign).figures["ordinary"]
+    assert kept["judgements"] == found["others"] == 20
+    assert kept["seconds_per_word"][person.pseudonym] == pytest.approx(1.0, rel=0.01), "to half a step of speed"
+    faster = {one["check"]: one for one in found["findings"]}["faster"]
+    assert faster["leaks"] and (faster["share"]["n"], faster["share"]["estimate"]) == (6, 1.0)
 
 
 @pytest.mark.django_db
