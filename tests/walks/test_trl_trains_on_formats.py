@@ -1,4 +1,4 @@
-"""Each format that names a TRL trainer is read from its file by `datasets`, and that trainer takes two steps on it.
+"""Each format that names a TRL trainer is exported from a campaign, and that trainer takes two steps on the file.
 
 TRL 1.16 has no trainer for stepwise labels any more (PRMTrainer is gone), none for costs with signs and none for
 HelpSteer3's principles; those three are read by `datasets` in tests/annotation/test_export_formats.py.
@@ -10,9 +10,13 @@ import os
 import warnings
 
 import pytest
+from django.test import Client
 
-from annotation import datasets
-from annotation.export_formats import FORMATS
+from annotation.export_formats import FORMATS, offered
+from annotation.feedback import KINDS
+from annotation.models import User
+from tests.annotation.feedback.examples import EXAMPLES
+from tests.factories import judge, make_campaign, make_task
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 READ = [name for name, found in FORMATS.items() if found.reader]
@@ -35,46 +39,32 @@ def policy(tmp_path_factory):
     return save_tiny(tmp_path_factory.mktemp("policy"))
 
 
-def source_rows() -> list[dict]:
-    """One row for all views: every column that some format looks at."""
-    rows = []
+def exported(name: str, lead: User) -> bytes:
+    """Return the file of a format, over REST, of a campaign of the first kind that has rows for it: four judgements."""
+    kind = next(one for one in KINDS.values() if name in offered(one, one.default_options())[1])
+    campaign = make_campaign(lead=lead, kind=kind.name, annotators=[lead])
     for number in range(4):
-        prompt = [{"role": "user", "content": f"Where is stone {number}?"}]
-        good, bad = ([{"role": "assistant", "content": f"{text} {number}"}] for text in ("by the sea", "no idea"))
-        rows.append(
-            {
-                "prompt": prompt,
-                "chosen": good,
-                "rejected": bad,
-                "completion": good,
-                "strength": 1 / 3 + number / 6,
-                "gap": 2 / 3,
-                "number": 1,
-                "reward": number / 3,
-                "chosen_origin": "a",
-                "rejected_origin": "b",
-                "principle": "clear",
-                "statement": None,
-                "answer": "yes" if number % 2 else "no",
-                "evidence": None,
-                "critique": "It says where.",
-                "score": None if number else 4,
-                "campaign": "Stones",
-                "feedback": number,
-                "annotator": "p-1",
-            }
+        make_task(
+            campaign,
+            prompt=f"Question {number}?",
+            completions=["It is **in plain words**\nhere.", "No idea, in plain words."][: kind.completions[1]],
         )
-    return rows
+        judge(lead, campaign, data=EXAMPLES[kind.name])
+    client = Client()
+    client.force_login(lead)
+    return b"".join(client.get(f"/api/campaigns/{campaign.pk}/export/?layout={name}"))
 
 
+@pytest.mark.django_db
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", READ)
-def test_two_steps(name, policy, tmp_path):
+def test_two_steps(name, lead, policy, tmp_path):
     import trl
     from datasets import load_dataset
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(datasets.lines(FORMATS[name].convert(source_rows()))), encoding="utf-8")
+    path.write_bytes(exported(name, lead))
     rows = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     trainer_name = FORMATS[name].reader.removeprefix("trl.")
     kind = AutoModelForSequenceClassification if trainer_name == "RewardTrainer" else AutoModelForCausalLM
@@ -88,7 +78,7 @@ def test_two_steps(name, policy, tmp_path):
         gradient_checkpointing=False,
         report_to=[],
         save_strategy="no",
-        max_length=128,
+        max_length=512,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
