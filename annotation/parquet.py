@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 GROUP = 5000  # rows held at once; a row of a preference has about two kilobytes
 
 
-def packed(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    """Yield the bytes of a Parquet file of `rows`, a group at a time; of no rows, a file without columns."""
+def packed(rows: Iterable[dict[str, Any]], *, like: dict[str, Any]) -> Iterator[bytes]:
+    """Yield the bytes of a Parquet file of `rows`, a group at a time; of no rows, one with the columns of `like`.
+
+    `like` is a row with something of the right type in each column: nobody can read a file without columns.
+    """
     # Loaded when the first file is asked for: it is thirty megabytes that a web process can do without.
     import pyarrow as pa
     import pyarrow.parquet as parquet
@@ -35,6 +38,8 @@ def packed(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
         while group := list(islice(coming, GROUP)):
             types.learn(group)
             spool.writelines(datasets.lines(group))
+        if types.is_empty:
+            types.learn([like])
         spool.seek(0)
         schema = types.schema()
         out = _Sink()
@@ -81,6 +86,10 @@ class _Types:
     def __init__(self) -> None:
         self._fields: dict[str, pyarrow.DataType] = {}
         self._as_json: set[str] = set()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._fields
 
     def learn(self, group: list[dict[str, Any]]) -> None:
         import pyarrow as pa

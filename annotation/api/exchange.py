@@ -19,12 +19,12 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import dataset_views, datasets, parquet, permissions
+from annotation import column_examples, dataset_views, datasets, parquet, permissions
 from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.export_shapes import FILES, ExportOffer, ExportQuery, ExportSchemaOut, ExportSchemaQuery, filters_of
 from annotation.api.parsing import checked_query
-from annotation.export_formats import export_format, formats_of, source_of
+from annotation.export_formats import export_format, offered, source_of
 from annotation.feedback import kind
 from annotation.models import Adjudication, Campaign, Event, Feedback, Gold, Image, Prompt, QualityReport
 from annotation.services import disclosure
@@ -88,8 +88,7 @@ def export(request: Request, campaign_id: int) -> HttpResponseBase:
     if tag in {one.strip().removeprefix("W/") for one in request.META.get("HTTP_IF_NONE_MATCH", "").split(",")}:
         return _headed(HttpResponseNotModified(), tag, through)
     layout = export_format(asked["layout"]) if "layout" in asked else None
-    offered = [one.name for one in dataset_views.views_of(kind(campaign.kind).views)]
-    view = source_of(layout, offered) if layout else asked["view"]
+    view = source_of(layout, *offered(kind(campaign.kind), campaign.options)) if layout else asked["view"]
     rows = datasets.rows(campaign, view, filters, after_id=asked["after"], through_id=through, site=site)
     disclosure.note(campaign=campaign, actor=caller(request), what="exported", target=layout.name if layout else view)
     if layout:
@@ -97,7 +96,9 @@ def export(request: Request, campaign_id: int) -> HttpResponseBase:
     if asked["skip"]:
         rows = islice(rows, asked["skip"], None)
     if file == "parquet":
-        response = StreamingHttpResponse(parquet.packed(rows), content_type=PARQUET_TYPE)
+        shown = layout or dataset_views.view(view)
+        like = column_examples.row_of(shown.name, shown.columns)
+        response = StreamingHttpResponse(parquet.packed(rows, like=like), content_type=PARQUET_TYPE)
     elif file == "jsonl.gz":
         pieces = compressed(in_pieces(datasets.lines(rows)))
         response = StreamingHttpResponse(pieces, content_type="application/gzip")
@@ -187,5 +188,5 @@ def export_schema(request: Request, campaign_id: int) -> Response:
 def export_offer(request: Request, campaign_id: int) -> Response:
     """Return the views and layouts that this campaign's judgements give rows for, and the kinds of files."""
     campaign = permissions.campaign_for(request.user, campaign_id, Action.EXPORT)
-    views = [one.name for one in dataset_views.views_of(kind(campaign.kind).views)]
-    return Response({"views": views, "layouts": [one.name for one in formats_of(views)], "files": list(FILES)})
+    views, layouts = offered(kind(campaign.kind), campaign.options)
+    return Response({"views": views, "layouts": layouts, "files": list(FILES)})

@@ -14,8 +14,7 @@ from typing import Any
 
 from django.utils import translation
 
-from annotation import dataset_views
-from annotation.export_formats import formats_of
+from annotation.export_formats import offered
 from annotation.feedback import kind
 
 FOLDER = Path(__file__).parent
@@ -55,12 +54,12 @@ class CampaignTemplate:
     @property
     def views(self) -> list[str]:
         """Return which rows its judgements become."""
-        return [view.name for view in dataset_views.views_of(kind(self.settings["kind"]).views)]
+        return offered(kind(self.settings["kind"]), self._options)[0]
 
     @property
     def layouts(self) -> list[str]:
         """Return in whose columns these rows can be exported besides."""
-        return [one.name for one in formats_of(self.views)]
+        return offered(kind(self.settings["kind"]), self._options)[1]
 
     @property
     def gold(self) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
+from annotation import dataset_views
 from annotation.errors import Invalid
 from annotation.export_formats.base import Format
 from annotation.export_formats.critiques import CRITIQUES
@@ -17,6 +19,7 @@ from annotation.export_formats.sft import SFT
 from annotation.export_formats.stepwise import STEPWISE
 from annotation.export_formats.turns import TURNS
 from annotation.export_formats.unpaired import UNPAIRED
+from annotation.feedback import FeedbackType
 
 
 def _registry(*formats: Format) -> dict[str, Format]:
@@ -45,10 +48,13 @@ def export_format(name: str) -> Format:
     return found
 
 
-def source_of(found: Format, views: Collection[str]) -> str:
-    """Return the view that the rows come from, of those a campaign has; raises `Invalid` when it has none of them."""
+def source_of(found: Format, views: Collection[str], layouts: Collection[str] | None = None) -> str:
+    """Return the view that the rows come from, of those a campaign has; raises `Invalid` when it has none of them.
+
+    `layouts`: the formats that the campaign has rows for at all, where that is known.
+    """
     for view in found.views:
-        if view in views:
+        if view in views and (layouts is None or found.name in layouts):
             return view
     message = f"This campaign's judgements give no rows for {found.name!r}, which is made of: {', '.join(found.views)}."
     raise Invalid(message, {"format": [message]})
@@ -59,4 +65,11 @@ def formats_of(views: Collection[str]) -> list[Format]:
     return [one for one in FORMATS.values() if set(one.views) & set(views)]
 
 
-__all__ = ["FORMATS", "Format", "export_format", "formats_of", "source_of"]
+def offered(feedback_kind: FeedbackType, options: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the names of the views and formats that a campaign of this kind can have rows for under its options."""
+    never = feedback_kind.never(options)
+    views = [one.name for one in dataset_views.views_of(feedback_kind.views) if one.name not in never]
+    return views, [one.name for one in formats_of(views) if one.name not in never]
+
+
+__all__ = ["FORMATS", "Format", "export_format", "formats_of", "offered", "source_of"]

@@ -128,6 +128,10 @@ class FeedbackType(ABC):
         `annotation.datasets` adds prompt and provenance.
         """
 
+    def never(self, options: Mapping[str, Any]) -> frozenset[str]:
+        """Return the views and layouts that a campaign with these options can never fill, though `views` has them."""
+        return frozenset()
+
     @abstractmethod
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         """Return what agreement is measured on, the most telling one first; none when there is nothing to compare."""

@@ -226,6 +226,10 @@ class PrincipledCritique(FeedbackType):
                 "comment": "",
             }
 
+    def never(self, options: Mapping[str, Any]) -> frozenset[str]:
+        """Return what is made of a critique's score, or of its weaknesses: here neither is asked for."""
+        return frozenset({"outcomes", "unpaired", "stepwise"})
+
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         """Return the campaign's own principles; those that people word themselves have nothing to be compared with."""
         titles = titles_of({**DEFAULTS, **options}["principles"])

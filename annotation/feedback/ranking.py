@@ -264,6 +264,10 @@ class Ranking(FeedbackType):
             if rank == 1:
                 yield demonstration_columns(texts[position], origins[position], weight=1.0, comment=payload["comment"])
 
+    def never(self, options: Mapping[str, Any]) -> frozenset[str]:
+        """Return what is made of ratings where none are asked for."""
+        return frozenset() if options.get("attributes") else frozenset({"ratings", "outcomes"})
+
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         options = {**DEFAULTS, **options}
         return [

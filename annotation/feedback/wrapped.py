@@ -70,6 +70,9 @@ class Wrapped(FeedbackType):
     ) -> Iterator[dict[str, Any]]:
         return self._inner.rows(view, payload, texts=texts, origins=origins, shown_order=shown_order)
 
+    def never(self, options: Mapping[str, Any]) -> frozenset[str]:
+        return self._inner.never(options)
+
     def dimensions(self, options: Mapping[str, Any]) -> list[Dimension]:
         return self._inner.dimensions(options)
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from annotation import dataset_views, datasets
 from annotation.access import Action
-from annotation.export_formats import formats_of, source_of
+from annotation.export_formats import export_format, offered, source_of
 from annotation.feedback import kind
 from annotation.models import Campaign
 from frontend.decorators import campaign_page
@@ -32,10 +32,11 @@ DOWNLOADS = (
 @require_GET
 def campaign_export(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the export page for the view or layout of the query; for the kind's first view when it names none."""
-    views = dataset_views.views_of(kind(campaign.kind).views)
-    layouts = formats_of([one.name for one in views])
+    offers, offered_layouts = offered(kind(campaign.kind), campaign.options)
+    views = [dataset_views.view(name) for name in offers]
+    layouts = [export_format(name) for name in offered_layouts]
     layout = next((one for one in layouts if one.name == request.GET.get("layout")), None)
-    source = source_of(layout, [one.name for one in views]) if layout else request.GET.get("view", "")
+    source = source_of(layout, offers) if layout else request.GET.get("view", "")
     view = next((one for one in views if one.name == source), views[0])
     shown = {"layout": layout.name} if layout else {"view": view.name}
     form = ExportForm({"file": "jsonl", **request.GET.dict()}, campaign=campaign)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 
 import datasets as hub
+import pyarrow as pa
 import pyarrow.parquet as arrow
 import pytest
 
-from annotation import dataset_views, datasets, parquet
+from annotation import column_examples, dataset_views, datasets, parquet
 from annotation.errors import Invalid
-from annotation.export_formats import FORMATS, export_format, formats_of, source_of
+from annotation.export_formats import FORMATS, export_format, formats_of, offered, source_of
 from annotation.export_formats.stepwise import STEPWISE
 from annotation.feedback import KINDS
 from annotation.models import User
@@ -66,7 +68,7 @@ def test_every_view_of_every_kind_is_read_by_datasets_from_both_kinds_of_files(e
                 continue
             file = tmp_path / f"{kind}-{view}"
             file.with_suffix(".jsonl").write_text("".join(datasets.lines(rows)), encoding="utf-8")
-            file.with_suffix(".parquet").write_bytes(b"".join(parquet.packed(rows)))
+            file.with_suffix(".parquet").write_bytes(b"".join(parquet.packed(rows, like={})))
             lines = hub.Dataset.from_json(str(file.with_suffix(".jsonl")), cache_dir=str(tmp_path / "cache"))
             packed = hub.Dataset.from_parquet(str(file.with_suffix(".parquet")), cache_dir=str(tmp_path / "cache"))
             assert len(lines) == len(packed) == len(rows), (kind, view)
@@ -180,7 +182,7 @@ def test_parquet_finds_the_type_of_a_column_that_begins_with_nulls_and_packs_wha
         {"n": None, "harms": {"a": 1}, "list": [], "mixed": "one"},
         {"n": 3, "harms": {"b": 2}, "list": [{"x": 1}], "mixed": [1]},
     ]
-    pieces = list(parquet.packed(rows))
+    pieces = list(parquet.packed(rows, like={}))
     assert len(pieces) > 2, "groups are sent as they are packed"
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"".join(pieces))
@@ -188,6 +190,43 @@ def test_parquet_finds_the_type_of_a_column_that_begins_with_nulls_and_packs_wha
     assert [row["n"] for row in table] == [None, None, 3]
     assert [row["harms"] for row in table][1:] == [{"a": 1, "b": None}, {"a": None, "b": 2}]
     assert [json.loads(row["mixed"]) for row in table] == [1, "one", [1]]
-    empty = b"".join(parquet.packed([]))
-    path.write_bytes(empty)
-    assert arrow.read_table(path).num_rows == 0
+
+
+def test_an_empty_parquet_file_has_the_columns_and_types_that_rows_would_have(exported, tmp_path):
+    """Of every view and layout; each type goes together with what real rows of every kind have."""
+    path, seen = tmp_path / "rows.parquet", set()
+
+    def schema_of(of, rows):
+        path.write_bytes(b"".join(parquet.packed(rows, like=column_examples.row_of(of.name, of.columns))))
+        return arrow.read_schema(path)
+
+    for views in exported.values():
+        made = [(dataset_views.VIEWS[view], rows) for view, rows in views.items()]
+        made += [(one, list(one.convert(views[source_of(one, views)]))) for one in formats_of(views)]
+        for of, rows in made:
+            empty = schema_of(of, [])
+            assert empty.names == list(of.columns) and not any(map(pa.types.is_null, empty.types)), of.name
+            if rows:
+                seen.add((type(of), of.name))
+                known = pa.unify_schemas([empty, schema_of(of, rows)], promote_options="permissive")
+                assert set(known.names) == set(of.columns), of.name
+    assert len(seen) == len(dataset_views.VIEWS) + len(FORMATS), "each with rows of some kind"
+
+
+def test_datasets_reads_an_empty_parquet_file_as_a_stream(tmp_path):
+    """Without streaming it refuses whatever has no row, also a file with columns."""
+    path, columns = tmp_path / "rows.parquet", dataset_views.VIEWS["safer_pairs"].columns
+    path.write_bytes(b"".join(parquet.packed([], like=column_examples.row_of("safer_pairs", columns))))
+    read = hub.load_dataset("parquet", data_files=str(path), split="train", streaming=True)
+    assert (list(read), read.column_names) == ([], list(columns))
+
+
+def test_what_a_campaign_can_never_fill_is_not_offered():
+    plain, rated = (KINDS["ranking"].clean_options({"attributes": lines}) for lines in ([], ["Helpfulness"]))
+    assert not {"ratings", "outcomes", "stepwise"} & {*chain(*offered(KINDS["ranking"], plain))}
+    assert {"ratings", "outcomes", "stepwise", "unpaired"} <= {*chain(*offered(KINDS["ranking"], rated))}
+    critique = KINDS["principled_critique"]
+    views, layouts = offered(critique, critique.clean_options({}))
+    assert "outcomes" not in views and {"critiques", "helpsteer3_principles", "principle_questions"} == set(layouts)
+    with pytest.raises(Invalid, match="no rows for 'stepwise'"):
+        source_of(FORMATS["stepwise"], views, layouts)

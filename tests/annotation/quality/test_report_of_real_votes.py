@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -27,7 +27,7 @@ from sklearn.metrics import cohen_kappa_score
 from annotation.feedback import kind
 from annotation.feedback.fields import key_of
 from annotation.models import Assignment, Campaign, Feedback, Task, User
-from annotation.quality import labels
+from annotation.quality import labels, strengths
 from annotation.services import intake, quality
 from tests.annotation.quality.real_votes import convabuse, crows_pairs, hate_offensive, llmfao
 from tests.factories import make_campaign, make_user
@@ -56,6 +56,8 @@ def reported(lead: User, said: Said, *, origins: Mapping[Any, tuple[str, str]] |
     page = client.get(f"/campaigns/{campaign.pk}/quality/").content.decode()
     whole = next(one for one in found["agreement"] if one["by"] == "all")
     assert f'<td class="number">{whole["alpha"]:.2f}</td>' in page
+    assert "Everybody begins with five judgements" in page and labels.USUAL == 5
+    assert not found["policies"] or ("half a comparison won" in page and strengths.USUAL == 0.5)
     return found, {person: user.pseudonym for person, user in people.items()}
 
 
@@ -147,7 +149,7 @@ def people_agree_with_crowd_kit(found: Any, names: Mapping[Any, str], votes: Map
         right = sum(share * errors.loc[(person, label), label] for label, share in priors.items())
         assert shown[names[person]]["accuracy"] == pytest.approx(right, abs=1e-6)
     assert len(shared) > 5
-    item_of = {task: name for task, name in Task.objects.values_list("pk", "external_id")}
+    item_of = dict(Task.objects.values_list("pk", "external_id"))
     by_name = {str(item): row.max() for item, row in chances.iterrows()}
     assert len(found["unsure"]) > 20
     for one in found["unsure"]:
