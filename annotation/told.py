@@ -8,15 +8,30 @@ process, is read as it is. `manage.py catalogues` finds the messages in the call
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.utils import translation
-from django.utils.formats import number_format
+from django.utils.formats import get_format, number_format
 
 _KEY = "told"
+
+
+class _Places(string.Formatter):
+    """Fills the places of a message as the language that is active writes numbers, also ``{share:.1%}``."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if not format_spec or not isinstance(value, int | float):  # what is no number for JSON was stored as text
+            return str(number_format(value)) if isinstance(value, float) else str(value)
+        number = format(value, format_spec).replace(".", str(get_format("DECIMAL_SEPARATOR")))
+        # Translators: a share, such as 85%.
+        return translation.gettext("{number}%").format(number=number[:-1]) if format_spec.endswith("%") else number
+
+
+_PLACES = _Places()
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,7 @@ class Sentence:
             text = translation.ngettext(self.message, self.plural, self.shown["n"])
         else:
             text = translation.gettext(self.message)
-        return text.format(**{name: _in_words(value) for name, value in self.shown.items()})
+        return _PLACES.vformat(text, (), self.shown)
 
 
 @dataclass(frozen=True)
@@ -137,7 +152,3 @@ def _read(value: Mapping[str, Any]) -> Told:
 
 def _shown(value: Any) -> Any:
     return _read(value) if isinstance(value, dict) else value
-
-
-def _in_words(value: Any) -> str:
-    return str(number_format(value)) if isinstance(value, float) else str(value)

@@ -10,7 +10,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from frontend import charts
+from annotation.told import Told
+from frontend import charts, noted
 from frontend.figures import Figure, figures, number
 from frontend.numerals import span
 from training import paths
@@ -57,7 +58,7 @@ class Measured:
     figures: list[Figure]
     charts: list[charts.Chart]
     curve: list[Point]
-    notes: list[str]
+    notes: list[Told]
 
 
 def of_version(version: ModelVersion) -> list[Measured]:
@@ -70,7 +71,7 @@ def of_version(version: ModelVersion) -> list[Measured]:
             figures_of(run),
             charts_of(run),
             curve_of(run),
-            run.result.get("notes") or [],
+            noted.notes_of(run),
         )
         for run in runs[:SHOWN]
         if run.recipe.get("name") in RECIPES

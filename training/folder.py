@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from annotation.told import Told, of
+
 
 class Tail:
     """Reads the JSON lines that were added to a file since the last time."""
@@ -46,13 +48,14 @@ def has_new_checkpoint(folder: Path) -> bool:
     return any(path.stat().st_mtime > began for path in (folder / "checkpoints").rglob("*") if path.is_file())
 
 
-def last_words(folder: Path, *, lines: int = 12) -> str:
+def last_words(folder: Path, *, lines: int = 12) -> Told | str:
     """Return the child's own explanation from ``error.json``, else the last lines of its log, else an empty string."""
     error = folder / "error.json"
     if error.exists():
         try:
-            return str(json.loads(error.read_text())["message"])
-        except (ValueError, KeyError):
+            said = json.loads(error.read_text())
+            return of(said) if "told" in said else str(said["message"])
+        except (ValueError, KeyError, TypeError):
             pass  # cut off by a crash: the log says more
     log = folder / "log.txt"
     if not log.exists():

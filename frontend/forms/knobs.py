@@ -10,7 +10,9 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 
 from frontend import numerals, registered
+from training.objections import in_words
 from training.recipes.base import Knob
+from training.recipes.note import note_of
 
 
 class KnobField(forms.CharField):
@@ -29,7 +31,7 @@ class KnobField(forms.CharField):
         try:
             return self.knob.check(value)
         except ValueError as error:
-            raise ValidationError(str(error)) from None
+            raise ValidationError(in_words(note_of(error))) from None
 
 
 def _digits(value: float) -> str:

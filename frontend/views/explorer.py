@@ -15,6 +15,7 @@ from annotation.access import Action
 from annotation.messages import text_of
 from annotation.models import Campaign, Task
 from annotation.permissions import LARGEST_ID
+from annotation.told import of
 from frontend.decorators import campaign_page, signed_in
 from frontend.figures import number
 from frontend.forms.explorer import ExplorerForm
@@ -157,7 +158,7 @@ def _told(run: Run) -> dict[str, Any]:
 
 
 def _of_model(said: dict[str, Any], version: ModelVersion | None, letters: str) -> Told:
-    told = Told(said["model"], version, error=said.get("error", ""))
+    told = Told(said["model"], version, error=str(of(said if "told" in said else said.get("error"))))
     if told.error:
         return told
     readable = [score for score in said["scores"] if score is not None]

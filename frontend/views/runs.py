@@ -16,12 +16,14 @@ from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.models import Campaign
 from annotation.permissions import campaign_for, may
+from annotation.told import of
 from frontend import charts, counted, measured, noted, registered
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.runs import PartsForm, RunForm
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.stop_polling import fragment_or_stop
+from training import objections
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run, Snapshot
 from training.permissions import run_for
@@ -29,6 +31,7 @@ from training.recipes import RECIPES
 from training.recipes.alarms import alarms
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError
+from training.recipes.note import note_of
 from training.services import feeding, runs, snapshots, traces
 
 SHOWN = 50
@@ -159,7 +162,7 @@ def _with_parts(request: SignedInRequest, usual: Recipe) -> tuple[Recipe, dict[s
     try:
         return assembled(usual.name, form.parts), form.parts, form, ""
     except RecipeError as error:
-        return usual, form.parts, form, str(error)
+        return usual, form.parts, form, objections.in_words(note_of(error))
 
 
 def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
@@ -239,8 +242,8 @@ def _progress(run: Run) -> dict[str, Any]:
         "figures": measured.figures_of(run),
         "counts": [(counted.in_words(name), count) for name, count in (result.get("counts") or {}).items()],
         # While it runs the alarms are those of the lines so far; in the end they are among its notes.
-        "notes": [noted.in_words(str(note)) for note in result.get("notes") or []],
-        "alarms": [] if run.is_final else alarms(lines),
+        "notes": noted.notes_of(run),
+        "alarms": [] if run.is_final else [of(alarm.told) for alarm in alarms(lines)],
         "percent": round(100 * run.step / run.total_steps) if run.total_steps else None,
         "elapsed_seconds": _elapsed(run),
         "eta_seconds": run.progress.get("eta_seconds"),

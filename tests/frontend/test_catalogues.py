@@ -17,7 +17,7 @@ from frontend import registered
 
 APPS = ("annotation", "training", "frontend")
 LANGUAGES = [code for code, _name in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
-PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|\{(\w*)\}|%%")
+PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|\{(\w*)(?::[^{}]+)?\}|%%")
 
 
 def catalogue(app: str, language: str, suffix: str = "po") -> Path:
@@ -82,7 +82,8 @@ def test_the_same_words_are_translated_alike_everywhere(language: str) -> None:
 
 # Which argument of a marking function is the context, and which the message.
 MARKS = {
-    **dict.fromkeys(("_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "told", "told_many"), (None, 0)),
+    **dict.fromkeys(("_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"), (None, 0)),
+    **dict.fromkeys(("told", "told_many", "Note"), (None, 0)),
     **dict.fromkeys(("pgettext", "pgettext_lazy", "npgettext"), (0, 1)),
 }
 
@@ -92,7 +93,7 @@ def marked_in_python(app: str) -> set[tuple[str | None, str]]:
     found = set()
     for path in (settings.BASE_DIR / app).rglob("*.py"):
         source = path.read_text(encoding="utf-8")
-        if "django.utils.translation" not in source and "annotation.told" not in source:
+        if not any(name in source for name in ("django.utils.translation", "annotation.told", "recipes.note")):
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKS:
@@ -150,6 +151,81 @@ def test_whatever_is_refused_can_be_said_in_every_language(app: str) -> None:
     sources = [path for path in (settings.BASE_DIR / app).rglob("*.py") if not {"core", "api"} & set(path.parts)]
     found = {str(path): unmarked_errors(path) for path in sources}
     assert {path: words for path, words in found.items() if words} == {}
+
+
+# Sentences of the core that nobody reads on a page of theirs.
+APART = {
+    "demo_sentences.py": "what the demo's models learn from",
+    "demo_world.py": "what the demo's models learn from",
+    "tiny.py": "what a tiny model learns from",
+    "guard.py": "what a guard answers is the campaign's, and why it did stands in its log",
+    "imitation.py": "a command line",
+    "real_data.py": "a command line",
+    "__main__.py": "a command line",
+}
+# Calls whose words are for who wrote the code, or runs a command.
+FOR_NOBODY = {"TypeError", "ValueError", "AssertionError", "NotImplementedError", "ArgumentParser", "print"}
+FOR_NOBODY |= {"knob", "add_argument", "exit", "info", "warning", "exception", "error", "debug", "compile", "Note"}
+TOLD = re.compile(r"[^a-z\s].*[.!?]\s*", re.DOTALL)
+
+
+def untold(tree: ast.AST) -> list[str]:
+    """Return the sentences in a module of the core that are no `Note`, so that no catalogue can have them."""
+    found: list[str] = []
+
+    def look(node: ast.AST, *, outside: bool) -> None:
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in FOR_NOBODY:
+                return
+        if isinstance(node, ast.Assert) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            return  # a docstring
+        if outside and isinstance(node, ast.Assign | ast.AnnAssign):
+            return  # constants are what models are asked; what people read is made in functions
+        if isinstance(node, ast.JoinedStr | ast.Constant):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            text = "".join(str(one.value) if isinstance(one, ast.Constant) else "0" for one in parts)
+            if text.count(" ") > 2 and TOLD.fullmatch(text):
+                found.append(text)
+            return
+        for child in ast.iter_child_nodes(node):
+            look(child, outside=outside and not isinstance(node, ast.FunctionDef))
+
+    look(tree, outside=True)
+    return found
+
+
+TRAINING = settings.BASE_DIR / "training"
+# And of the recipes what refuses; what they say of themselves is registered, and no page offers the engines.
+RECIPES = [TRAINING / "recipes" / f"{name}.py" for name in ("alarms", "assembled", "base", "loop", "slots", "tasks")]
+CORE = sorted([*(TRAINING / "core").rglob("*.py"), *RECIPES])
+
+
+def test_whatever_the_core_says_can_be_said_in_every_language() -> None:
+    """The core knows no catalogue: its sentences are notes, which remember what they were made of."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in CORE if path.name not in APART}
+    assert {str(path): found for path, tree in trees.items() if (found := untold(tree))} == {}
+    raised = {f"{path}:{line}" for path, tree in trees.items() for line in raised_without_a_note(tree)}
+    assert raised == set()
+
+
+def raised_without_a_note(tree: ast.AST) -> list[int]:
+    """Return the lines that raise an error for people with words that are plainly no note."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("RunError", "TrainingError", "RecipeError", "Unreachable", "Nothing", "_wrong")
+        and node.args
+        and isinstance(node.args[0], ast.Constant | ast.JoinedStr | ast.BinOp)
+    ]
+
+
+def test_a_sentence_of_the_core_that_is_no_note_is_found() -> None:
+    source = "def f(n):\n    notes.append(f'Only {n} rows were read.')\n    raise RunError('too long')\n"
+    assert untold(ast.parse(source)) == ["Only 0 rows were read."]
+    assert raised_without_a_note(ast.parse(source)) == [3]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 from django.urls import reverse
 from django.utils.translation import override
 
+from annotation.told import of
 from frontend import counted, noted
 from tests.frontend.lead_world import World, as_sent, finish_run, judge_all, make_world, set_running, start_run
-from training import paths
+from training import folder, paths
 from training.core.backbone import PLAIN_NOTE
+from training.core.job import RunError
 from training.core.prompts import prompt_notes
 from training.core.records import REASONS, Tally
+from training.core.run import sentence
 from training.models import ModelVersion, Run, Snapshot
 from training.recipes import RECIPES, from_json
+from training.recipes.alarms import alarms
+from training.recipes.note import Note, in_json
+from training.recipes.spec import RunResult, write_json
 from training.services import feeding, versions
 
 pytestmark = pytest.mark.django_db
@@ -168,7 +178,6 @@ def test_every_reason_to_leave_a_row_out_has_words() -> None:
 
 
 def test_the_notes_of_a_run_are_told_in_the_readers_language() -> None:
-    assert set(REASONS.values()) == set(noted.REASONS)
     tally = Tally()
     for reason in REASONS:
         for line in range(7):
@@ -176,16 +185,44 @@ def test_the_notes_of_a_run_are_told_in_the_readers_language() -> None:
     tally.counts["truncated"] = 3
     for reason in ("malformed", "empty", "images", "too_long"):
         tally.refuse(reason, 8)
-    notes = [*tally.notes(), *prompt_notes(tally), PLAIN_NOTE, "Something new, said 3 times."]
+    notes = [*tally.notes(), *prompt_notes(tally), PLAIN_NOTE]
+    told = noted.notes_of(Run(result=json.loads(json.dumps(asdict(RunResult(notes=notes))))))
     with override("en"):
-        assert [noted.in_words(note) for note in notes] == notes
+        assert [str(note) for note in told] == notes
     with override("de"):
-        told = [noted.in_words(note) for note in notes]
-    assert told[-1] == notes[-1], "what nobody listed is shown as it was written"
-    assert [one for one, note in zip(told[:-1], notes[:-1], strict=True) if one == note or "because" in one] == []
-    assert told[0] == (
+        german = [str(note) for note in told]
+    assert [one for one, note in zip(german, notes, strict=True) if one == note or "because" in one] == []
+    assert german[0] == (
         "Ausgelassene Zeilen: 8, weil sie nicht die Spalten ihrer Sicht haben (in der Datei: 0, 1, 2, 3, 4, …)."
     )
+    old = noted.notes_of(Run(result={"notes": ["As an older version wrote it."]}))
+    assert [str(note) for note in old] == ["As an older version wrote it."]
+
+
+def test_why_a_run_failed_is_told_in_the_readers_language(world: World, tmp_path: Path) -> None:
+    tally = Tally()
+    tally.refuse("empty", 4)
+    error = Note("None of the {n} rows can be used. {why}", n=1, why=Note.together(tally.notes()))
+    write_json(tmp_path / "error.json", in_json("message", sentence(RunError(error))) | {"traceback": ""})
+    run = start_run(world)
+    Run.objects.filter(pk=run.pk).update(state=Run.State.FAILED, error=folder.last_words(tmp_path))
+    run.refresh_from_db()
+    with override("en"):
+        assert str(run.error) == str(error)
+    with override("de"):
+        assert str(run.error) == (
+            "Keine der 1 Zeilen ist zu gebrauchen. Ausgelassene Zeilen: 1, weil sie einen leeren Prompt oder eine "
+            "leere Antwort haben (in der Datei: 4)."
+        )
+
+
+def test_alarms_are_told_in_the_readers_language_with_its_numbers() -> None:
+    begun = {"entropy": 3.0, "kl_per_token": 0.1, "ended_share": 1.0}
+    (first, second) = alarms([begun] * 8 + [{**begun, "entropy": 0.125, "ended_share": 0.25}] * 2)
+    assert "0.12 nats" in first and "Only 25% of the answers" in second
+    with override("de"):
+        assert str(of(first.told)).startswith("Die Policy variiert kaum noch: 0,12 Nats je Token, am Anfang 3,00.")
+        assert "Nur 25 % der Antworten" in str(of(second.told)).replace("\xa0", " ")
 
 
 def test_the_page_of_a_run_tells_what_it_was_given(world: World) -> None:

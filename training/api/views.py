@@ -14,7 +14,7 @@ from annotation.access import Action
 from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked, checked_query
 from annotation.models import Campaign, User
-from training import permissions
+from training import objections, permissions
 from training.api import serializers as shapes
 from training.errors import Invalid
 from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
@@ -62,7 +62,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         recipe = assembled(given["recipe"], given["parts"])
         recipe.fill(given["knobs"])
     except RecipeError as error:
-        raise Invalid(str(error), error.errors or {"recipe": [str(error)]}) from None
+        raise objections.invalid(error, field="recipe") from None
     if not recipe.guarded:
         permissions.training_of(request.user, campaign.pk, Action.TRAIN)
     inputs: dict[str, Any] = {}

@@ -34,6 +34,7 @@ from training.core.heads import HEADS, POOLING, CritiqueHead, Head, ScalarHead, 
 from training.core.job import RunError
 from training.core.pictures import Pictures
 from training.core.shared_prompt import can_share, shared_ends
+from training.recipes.note import Note
 from training.recipes.spec import write_json
 
 HEAD_FILE = "head.safetensors"
@@ -42,9 +43,10 @@ ADAPTER_FILE = "adapter_config.json"
 
 HeadMaker = Callable[[int, Sequence[str], Head | None], Head]
 
-PLAIN_NOTE = (
-    "The tokenizer has no chat template, so conversations are written as plain text: Human: … Assistant: …. "
-    "For a model that was trained on another form, put its chat_template into tokenizer_config.json."
+PLAIN_NOTE = Note(
+    "The tokenizer has no chat template, so conversations are written as plain text: Human: … "
+    "Assistant: …. For a model that was trained on another form, put its chat_template into "
+    "tokenizer_config.json."
 )
 
 
@@ -163,7 +165,7 @@ class RewardModel(nn.Module):
         if not self.head.reads_prompt:
             return (pooled,)
         if completion_mask is None:
-            raise RunError("This reward model has to be told where the prompt ends.")
+            raise RunError(Note("This reward model has to be told where the prompt ends."))
         return pooled, prompt_end(hidden, attention_mask, completion_mask)
 
     def outputs(
@@ -212,7 +214,7 @@ def load_reward(
 ) -> RewardModel:
     """Return the reward model in a folder, in evaluation mode; its tokenizer is `load_tokenizer` of the same folder."""
     if not is_reward(path):
-        raise RunError(f"{path} is not a reward model. Train one with the recipe bradley-terry first.")
+        raise RunError(Note("{path} is not a reward model. Train one with the recipe bradley-terry first.", path=path))
     note = json.loads((Path(path) / NOTE_FILE).read_text())
     if is_adapter(path):
         inner = _body(_beside(note["base"], path), trust_remote_code=trust_remote_code, dtype=dtype)
@@ -220,7 +222,11 @@ def load_reward(
     else:
         backbone = _load(AutoModel, path, trust_remote_code=trust_remote_code, dtype=dtype, weights=True)
     if note["head"] not in HEADS:
-        raise RunError(f"{path} has a head of the kind {note['head']}, which this version does not know.")
+        raise RunError(
+            Note(
+                "{path} has a head of the kind {head}, which this version does not know.", path=path, head=note["head"]
+            )
+        )
     head = HEADS[note["head"]](width_of(backbone), **note.get("settings", {}))
     head.load_state_dict(load_file(Path(path) / HEAD_FILE))
     return RewardModel(backbone, head, pooling=note["pooling"], base=note["base"]).eval()
@@ -264,12 +270,12 @@ def start_reward(
     tokenizer = load_tokenizer(path, trust_remote_code=trust_remote_code)
     if frozen:
         if lora_rank:
-            raise RunError("This recipe trains the head alone, on a frozen model. Set lora_rank to 0.")
+            raise RunError(Note("This recipe trains the head alone, on a frozen model. Set lora_rank to 0."))
         model.backbone.requires_grad_(False)
     if model.head.reads_prompt and model.pooling != "last":
-        raise RunError("A gate reads the prompt alone, which only a causal model can. Start from one.")
+        raise RunError(Note("A gate reads the prompt alone, which only a causal model can. Start from one."))
     if isinstance(model.head, CritiqueHead) and model.pooling != "last":
-        raise RunError("A critique is written word by word, which only a causal model can. Start from one.")
+        raise RunError(Note("A critique is written word by word, which only a causal model can. Start from one."))
     if isinstance(model.head, YesNoHead | CritiqueHead) and _is_new(model.head, path) and model.pooling == "last":
         # A language model can answer in these words, or write, already.
         words = _output_layer(path, **load)
@@ -299,7 +305,11 @@ def answer_ids(tokenizer: PreTrainedTokenizerBase, said: tuple[str, str] = ("Yes
     first = [tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in said]
     if first[0] == first[1]:
         raise RunError(
-            f"This tokenizer begins {said[0]} and {said[1]} with the same token, so that they cannot be told apart."
+            Note(
+                "This tokenizer begins {first} and {second} with the same token, so that they cannot be told apart.",
+                first=said[0],
+                second=said[1],
+            )
         )
     return first[0], first[1]
 
@@ -337,7 +347,7 @@ def load_body(path: str, *, trust_remote_code: bool = False, lora_rank: int = 0)
 def _is_causal(config: PreTrainedConfig) -> bool:
     """Return whether tokens see only what is before them, so that only the last one has seen everything."""
     if config.is_encoder_decoder:
-        raise RunError("Encoder-decoder models cannot be reward models here. Take a causal model or an encoder.")
+        raise RunError(Note("Encoder-decoder models cannot be reward models here. Take a causal model or an encoder."))
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return True
     named = (config.architectures or [""])[0]
@@ -398,10 +408,18 @@ def _load(auto: Any, path: str, *, trust_remote_code: bool, weights: bool = Fals
     except (OSError, ValueError, KeyError) as error:
         if not trust_remote_code and "trust_remote_code" in str(error):
             raise RunError(
-                f"{path} could not be loaded: it comes with code of its own, and running that is switched off here. "
-                "Choose a model of a known kind, or have whoever runs the server read it and set TRUST_REMOTE_CODE."
+                Note(
+                    "{path} could not be loaded: it comes with code of its own, and running that is switched off "
+                    "here. Choose a model of a known kind, or have whoever runs the server read it and set "
+                    "TRUST_REMOTE_CODE.",
+                    path=path,
+                )
             ) from error
         raise RunError(
-            f"{path} could not be loaded: {str(error).strip().splitlines()[0]} Give the folder of a model with its "
-            "tokenizer and safetensors weights, or a hub name that can be reached from here."
+            Note(
+                "{path} could not be loaded: {error} Give the folder of a model with its tokenizer and "
+                "safetensors weights, or a hub name that can be reached from here.",
+                path=path,
+                error=str(error).strip().splitlines()[0],
+            )
         ) from error

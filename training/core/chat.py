@@ -27,6 +27,7 @@ from training.core.modes import keys_in, locked, without
 from training.core.sampler import room_for_prompt, text_of
 from training.errors import TrainingError
 from training.recipes.chat import POSITIVE, Question, Voice
+from training.recipes.note import Note, in_json, note_of
 
 log = logging.getLogger("attune.chat")
 
@@ -60,8 +61,12 @@ class Speaker:
         self.keys = keys_in(voice.model)
         self.mode = voice.mode or (POSITIVE if POSITIVE in self.keys else "")
         if self.mode and self.mode not in self.keys:
-            has = f"It has {', '.join(self.keys)}." if self.keys else "It has none: train it with magic-modes."
-            raise RunError(f"This model has no mode called {self.mode}. {has}")
+            if not self.keys:
+                raise RunError(
+                    Note("This model has no modes, so none called {mode}. Train it with magic-modes.", mode=self.mode)
+                )
+            modes = ", ".join(self.keys)
+            raise RunError(Note("This model has no mode called {mode}. It has {modes}.", mode=self.mode, modes=modes))
         self.guard: Guard | None = None
         if voice.guard:
             log = VerdictLog(voice.guard_log) if voice.guard_log else None
@@ -77,10 +82,21 @@ class Speaker:
         ids = encode_prompt(self.tokenizer, locked(question.messages, self.keys, self.mode))
         room = room_for_prompt(self.model, question.max_new_tokens)
         if room is not None and len(ids) > room:
-            what = "conversation" if len(question.messages) > 1 else "message"
+            values = {"n": len(ids), "room": room}
+            if len(question.messages) == 1:
+                raise RunError(
+                    Note(
+                        "This message is longer than the model can read: {n} tokens, and it reads {room}. Write a "
+                        "shorter one.",
+                        **values,
+                    )
+                )
             raise RunError(
-                f"This {what} is longer than the model can read: {len(ids)} tokens, and it reads {room}. "
-                + ("End this chat and start a new one." if len(question.messages) > 1 else "Write a shorter one.")
+                Note(
+                    "This conversation is longer than the model can read: {n} tokens, and it reads {room}. End this "
+                    "chat and start a new one.",
+                    **values,
+                )
             )
         seeds = list(question.seeds)
         if self.guard is not None:
@@ -114,7 +130,11 @@ class Speaker:
                 answers.append(reply.drawn)
                 continue
             if len(question.seeds) > 1:
-                raise RunError(f"{guard.refusal} The campaign's guard held this turn back. Ask something else.")
+                raise RunError(
+                    Note(
+                        "{refusal} The campaign's guard held this turn back. Ask something else.", refusal=guard.refusal
+                    )
+                )
             told = Answer(text=reply.text, tokens=0, ended=True, logp=0.0, seed=seed, source=reply.source)
             answers.append(told)
         return answers
@@ -163,7 +183,7 @@ def serve(voice: Voice, lines: Iterator[str], tell: Tell) -> int:
         speaker = Speaker(voice)
     except Exception as error:
         log.exception("The model cannot be loaded.")
-        tell({"error": sentence(error)})
+        tell(in_json("error", sentence(error)))
         return 1
     tell({"ready": True})
     for line in lines:
@@ -175,7 +195,7 @@ def serve(voice: Voice, lines: Iterator[str], tell: Tell) -> int:
             raise
         except Exception as error:
             log.exception("A question cannot be answered.")
-            tell({"id": question.id, "error": sentence(error)})
+            tell({"id": question.id, **in_json("error", sentence(error))})
     return 0
 
 
@@ -195,15 +215,19 @@ def questions(source: int, *, idle_seconds: float) -> Iterator[str]:
             yield line.decode()
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: Exception) -> Note | str:
     """Return what went wrong as a sentence for the person who talks to the model."""
     if isinstance(error, TrainingError):
-        return str(error)
+        return note_of(error)
     if isinstance(error, torch.OutOfMemoryError):
-        return "The device's memory is full, so the model cannot answer. Tell the campaign's lead."
+        return Note("The device's memory is full, so the model cannot answer. Tell the campaign's lead.")
     text = str(error).strip()
     detail = f": {text.splitlines()[0]}" if text else ""
-    return f"The model failed with {type(error).__name__}{detail.rstrip('.')}. Tell the campaign's lead."
+    return Note(
+        "The model failed with {error}{detail}. Tell the campaign's lead.",
+        error=type(error).__name__,
+        detail=detail.rstrip("."),
+    )
 
 
 def main(voice: str) -> int:

@@ -41,6 +41,7 @@ from training.core.records import (
     prompt_hash,
 )
 from training.errors import TrainingError
+from training.recipes.note import Note
 
 PROBE = "attune"
 
@@ -71,7 +72,9 @@ def _turn_of(tokenizer: PreTrainedTokenizerBase, template: str) -> Turn:
         whole = _render(tokenizer, [*parts, {"role": "assistant", "content": told}], opened=False)  # type: ignore[dict-item]
     before, found, after = whole.rpartition(PROBE)
     if not found:
-        raise TrainingError("The chat template does not write what the assistant says. Give the tokenizer another one.")
+        raise TrainingError(
+            Note("The chat template does not write what the assistant says. Give the tokenizer another one.")
+        )
     # A template may write more or less into an opened turn than into a finished one (an empty thought, say); then
     # the opened turn is right, because it is what the model is given when it answers.
     head = before[len(opened) :] if before.startswith(opened) and not before[len(opened) :].strip() else ""
@@ -82,8 +85,10 @@ def _turn_of(tokenizer: PreTrainedTokenizerBase, template: str) -> Turn:
         end_id = tokenizer.sep_token_id
     if end_id is None:
         raise TrainingError(
-            "Neither the chat template nor the tokenizer names a token that ends an answer. Set eos_token in its "
-            "tokenizer_config.json."
+            Note(
+                "Neither the chat template nor the tokenizer names a token that ends an answer. Set "
+                "eos_token in its tokenizer_config.json."
+            )
         )
     return Turn(head=head, end_id=int(end_id), end_text=str(tokenizer.convert_ids_to_tokens(int(end_id))))
 

@@ -37,6 +37,7 @@ from training.core.records import (
     prompt_hash,
 )
 from training.core.scorers import Columns, RewardScorer
+from training.recipes.note import Note
 
 MOST_TOKENS = 256  # of a critique
 
@@ -101,7 +102,7 @@ class CritiqueScorer(RewardScorer):
     def __init__(self, path: str, *, max_new_tokens: int = MOST_TOKENS, **more: Any) -> None:
         super().__init__(path, **more)
         if not isinstance(self.model.head, CritiqueHead):
-            raise RunError(f"{path} writes no critiques. Train the recipe critique-reward.")
+            raise RunError(Note("{path} writes no critiques. Train the recipe critique-reward.", path=path))
         self.max_new_tokens = max_new_tokens
         self.writer = Writer(self.model).to(self.device)
 
@@ -160,7 +161,7 @@ def suggested(scorer: CritiqueScorer, rows: Sequence[dict[str, Any]], *, by: str
     """
     texts = [[str(one) for one in row["completions"]] for row in rows]
     if any(len(pair) != 2 for pair in texts):
-        raise RunError("Every row needs two answers in its completions.")
+        raise RunError(Note("Every row needs two answers in its completions."))
     prompts = [messages_of(row["prompt"]) for row in rows]
     found = scorer.criticise([p for p in prompts for _ in (0, 1)], [text for pair in texts for text in pair])
     told = []

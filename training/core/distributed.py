@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from training.core.job import Job, RunError
+from training.recipes.note import Note
 
 T = TypeVar("T")
 
@@ -30,11 +31,21 @@ def join(device: torch.device) -> tuple[int, int]:
     if told > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         if dist.get_world_size() != told:
-            raise RunError(f"{told} processes were announced and {dist.get_world_size()} came. Check the launcher.")
+            raise RunError(
+                Note(
+                    "{told} processes were announced and {came} came. Check the launcher.",
+                    told=told,
+                    came=dist.get_world_size(),
+                )
+            )
     if promised not in (1, told):
         raise RunError(
-            f"ATTUNE_PROCESSES is {promised}, but the launcher started {told}. Start the run with "
-            f"torchrun --nproc-per-node {promised}."
+            Note(
+                "ATTUNE_PROCESSES is {promised}, but the launcher started {told}. Start the run with "
+                "torchrun --nproc-per-node {promised}.",
+                promised=promised,
+                told=told,
+            )
         )
     return int(os.environ.get("RANK") or 0), told
 

@@ -26,6 +26,7 @@ from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
 from training.core.scorers import Scorer, is_judge
 from training.core.trainers.offline import called
+from training.recipes.note import Note
 
 
 class Experience:
@@ -214,7 +215,9 @@ class Experience:
         table = torch.tensor([[math.nan if v is None else v for v in column] for column in columns]).T
         missing = torch.isnan(table)
         if bool(missing.all(0).any()):
-            raise RunError("None of the answers can be scored: they are empty. Check that the policy answers at all.")
+            raise RunError(
+                Note("None of the answers can be scored: they are empty. Check that the policy answers at all.")
+            )
         for place, name in enumerate(names):
             known = table[~missing[:, place], place]
             table[missing[:, place], place] = known.max() if name == "cost" else known.min()

@@ -18,6 +18,7 @@ from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
 from training.core.scoring import load_scorers
 from training.core.selection import REWARD, select
+from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
 
@@ -29,7 +30,7 @@ def run_sample(job: Job) -> RunResult:
     """
     spec = job.spec
     if spec.data is None:
-        raise RunError("A sample run needs a file of prompts as its data.")
+        raise RunError(Note("A sample run needs a file of prompts as its data."))
     sampler = Sampler(job, spec.model)
     tally = Tally()
     prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=sampler.prompt_room)
@@ -110,20 +111,29 @@ def _counts(rows: Sequence[dict[str, Any]], tally: Tally) -> dict[str, int]:
     }
 
 
-def _notes(rows: Sequence[dict[str, Any]], selection: str) -> list[str]:
+def _notes(rows: Sequence[dict[str, Any]], selection: str) -> list[Note]:
     said = []
     counts = _counts(rows, Tally())
     if counts["identical"]:
-        said.append(f"For {counts['identical']} prompts all answers were the same, so there is no pair to ask about.")
+        said.append(
+            Note("For {n} prompts all answers were the same, so there is no pair to ask about.", n=counts["identical"])
+        )
     if counts["cut_off"] > 0.05 * counts["completions"]:
         said.append(
-            f"{counts['cut_off']} of {counts['completions']} answers were cut off at max_new_tokens. Raise it, or "
-            "check that the model ends its turns."
+            Note(
+                "{n} of {of} answers were cut off at max_new_tokens. Raise it, or check that the model ends its turns.",
+                n=counts["cut_off"],
+                of=counts["completions"],
+            )
         )
     fallen = sum(not row["audit"] and row["pair"] is not None and row["selection"] != selection for row in rows)
     if fallen:
         said.append(
-            f"For {fallen} prompts the pair is random, because there were no scores that differ to choose it by "
-            f"{selection}."
+            Note(
+                "For {n} prompts the pair is random, because there were no scores that differ to choose it "
+                "by {selection}.",
+                n=fallen,
+                selection=selection,
+            )
         )
     return said

@@ -12,6 +12,7 @@ from training.core.job import RunError
 from training.core.policy import logps
 from training.core.records import Message, Refused
 from training.core.scorers import Columns
+from training.recipes.note import Note
 
 
 class ImplicitScorer:
@@ -36,7 +37,7 @@ class ImplicitScorer:
         before, other = load_policy(reference, trust_remote_code=trust_remote_code)
         if self.tokenizer.get_vocab() != other.get_vocab():
             raise RunError(
-                "The policy and its reference have different tokenizers. Name the policy it was trained from."
+                Note("The policy and its reference have different tokenizers. Name the policy it was trained from.")
             )
         self.policy, self.reference = policy.to(device), before.to(device)  # type: ignore[arg-type]
         self.beta, self.device, self.rows_at_once = beta, device, rows_at_once

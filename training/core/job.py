@@ -15,11 +15,15 @@ import torch
 
 from training.errors import TrainingError
 from training.recipes.base import Recipe
+from training.recipes.note import Note
 from training.recipes.spec import RunSpec
 
 
 class RunError(TrainingError):
-    """The run cannot go on; the message says what to do."""
+    """The run cannot go on; the message says what to do, in the language of whoever reads it."""
+
+    def __init__(self, message: Note) -> None:
+        super().__init__(message)
 
 
 class Stopped(Exception):

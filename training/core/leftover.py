@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from training.core.collate import Example
 from training.core.job import Job, RunError
+from training.recipes.note import Note
 
 if TYPE_CHECKING:
     from training.core.trainers.offline import Rows
@@ -55,7 +56,7 @@ def prompt_value(
     value_rate: float,
     value_epochs: int,
     priority: bool,
-) -> tuple[Rows, dict[str, float], list[str]]:
+) -> tuple[Rows, dict[str, float], list[Note]]:
     """Return the rows with A = R - V(x) as their value, those that are left in the order to learn from, and figures.
 
     V is learned from the logged answers to the held-out prompts, on the frozen states of the model as it is at the
@@ -66,12 +67,14 @@ def prompt_value(
     them by A besides. All of it is drawn from the run's seed, so a resumed run finds the same.
     """
     if not rows.held:
-        raise RunError("How good an answer is to be expected is learned on held-out prompts. Set eval_share above 0.")
+        raise RunError(
+            Note("How good an answer is to be expected is learned on held-out prompts. Set eval_share above 0.")
+        )
     rewards = torch.tensor([example.value for example in rows.examples])
     if reward_as == "sigmoid":
         rewards = rewards.sigmoid()
     elif bool(((rewards < 0) | (rewards > 1)).any()):
-        raise RunError("Rewards here are between 0 and 1. Set reward_as to sigmoid for those of a reward model.")
+        raise RunError(Note("Rewards here are between 0 and 1. Set reward_as to sigmoid for those of a reward model."))
     with torch.random.fork_rng():
         torch.manual_seed(job.spec.seed)
         value, error = _learned(job, model, rows, rewards, pad_id, rate=value_rate, epochs=value_epochs)
@@ -84,7 +87,9 @@ def prompt_value(
     advantage = rewards - expected
     kept = [i for i in rows.train if float(advantage[i]) > 0]
     if not kept:
-        raise RunError("No answer was better than expected. Give more answers, or raise value_epochs or value_rate.")
+        raise RunError(
+            Note("No answer was better than expected. Give more answers, or raise value_epochs or value_rate.")
+        )
     draw = random.Random(f"leftover {job.spec.seed}")
     weights = [float(advantage[i]) for i in kept] if priority else None
     drawn = draw.choices(kept, weights=weights, k=len(kept) * epochs) if priority else kept * epochs
@@ -98,9 +103,14 @@ def prompt_value(
         "advantage_high": high,
     }
     rows.tally.counts["thrown_away"] = len(rows.train) - len(kept)
-    note = (
-        f"{len(kept)} of {len(rows.train)} answers were better than expected and are learned from. Advantages: a tenth "
-        f"below {low:.2f}, half below {half:.2f}, a tenth above {high:.2f}."
+    note = Note(
+        "{n} of {of} answers were better than expected and are learned from. Advantages: a tenth "
+        "below {low:.2f}, half below {half:.2f}, a tenth above {high:.2f}.",
+        n=len(kept),
+        of=len(rows.train),
+        low=low,
+        half=half,
+        high=high,
     )
     return replace(rows, examples=examples, train=kept, drawn=drawn), told, [note]
 

@@ -14,6 +14,7 @@ from transformers import AutoConfig
 from training.core.backbone import adapter_base, is_adapter, load_policy, save
 from training.core.job import RunError
 from training.core.pictures import Pictures, reads_images
+from training.recipes.note import Note
 
 
 def merge(source: str, folder: Path, *, trust_remote_code: bool = False) -> None:
@@ -22,7 +23,11 @@ def merge(source: str, folder: Path, *, trust_remote_code: bool = False) -> None
     It is merged in float32, so that small steps of an adapter are not lost in the sum, and rounded once at the end.
     """
     if not is_adapter(source):
-        raise RunError(f"The model in {source} has no adapter, so there is nothing to merge. Export it as it is.")
+        raise RunError(
+            Note(
+                "The model in {source} has no adapter, so there is nothing to merge. Export it as it is.", source=source
+            )
+        )
     base = adapter_base(source)
     model, tokenizer = load_policy(source, trust_remote_code=trust_remote_code)
     whole = model.merge_and_unload()  # type: ignore[operator, union-attr]

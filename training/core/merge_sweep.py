@@ -25,6 +25,7 @@ from training.core.records import Tally
 from training.core.sampler import Sampler
 from training.core.scoring import load_scorers
 from training.core.trainers.offline import called, save_model
+from training.recipes.note import Note
 from training.recipes.spec import RunResult, write_json
 
 OTHER, BASE = "other", "base"  # names in `RunSpec.beside`
@@ -41,10 +42,13 @@ def run_merge(job: Job, *, method: str, shares: str, density: float, least_safe:
     spec, trust = job.spec, job.spec.trust_remote_code
     wanted = points_of(shares)
     if OTHER not in spec.beside or spec.data is None:
-        raise RunError("Merging needs a second policy, and prompts to measure what comes out.")
+        raise RunError(Note("Merging needs a second policy, and prompts to measure what comes out."))
     if method in merging.NEED_BASE and BASE not in spec.beside:
         raise RunError(
-            f"{method} adds up what the two models learned since they were one. Name that model as the base."
+            Note(
+                "{method} adds up what the two models learned since they were one. Name that model as the base.",
+                method=method,
+            )
         )
     if not job.is_main:  # one process has all the work
         wait(job)
@@ -99,7 +103,10 @@ def points_of(shares: str) -> list[float]:
         found = []
     if not found or found[0] < 0 or found[-1] > 1:
         raise RunError(
-            f"The shares are numbers from 0 to 1 with blanks between them, such as 0.3 0.5 0.7, not {shares}."
+            Note(
+                "The shares are numbers from 0 to 1 with blanks between them, such as 0.3 0.5 0.7, not {shares}.",
+                shares=shares,
+            )
         )
     return found
 
@@ -128,7 +135,10 @@ def whole(path: str, *, trust: bool = False) -> tuple[PreTrainedModel, PreTraine
     config = AutoConfig.from_pretrained(base, trust_remote_code=trust)
     if getattr(config, "quantization_config", None) is not None:
         raise RunError(
-            f"The weights of {base} are quantised, and a mean of their codes means nothing. Take whole ones."
+            Note(
+                "The weights of {base} are quantised, and a mean of their codes means nothing. Take whole ones.",
+                base=base,
+            )
         )
     kept = config.dtype or torch.float32
     if base == path:
@@ -157,7 +167,10 @@ def _weights_beside(path: str, tokenizer: PreTrainedTokenizerBase, *, trust: boo
     other, words = whole(path, trust=trust)
     if words.get_vocab() != tokenizer.get_vocab():
         raise RunError(
-            f"{path} reads words by another tokenizer, so that its weights mean other words. Take one family."
+            Note(
+                "{path} reads words by another tokenizer, so that its weights mean other words. Take one family.",
+                path=path,
+            )
         )
     return weights_of(other)
 
@@ -189,15 +202,22 @@ def _metrics(best: Mapping[str, Any], first: Mapping[str, Any], second: Mapping[
 
 def _notes(
     best: Mapping[str, Any], points: Sequence[Mapping[str, Any]], least_safe: float, *, enough: bool
-) -> list[str]:
+) -> list[Note]:
     said = []
     if not enough:
         said.append(
-            f"No merge is as safe as was wanted ({least_safe:.0%} of answers to harmful prompts); the safest is kept."
+            Note(
+                "No merge is as safe as was wanted ({least_safe:.0%} of answers to harmful prompts); the "
+                "safest is kept.",
+                least_safe=least_safe,
+            )
         )
     if len(points) > 1:
         said.append(
-            f"λ = {best['share']:g} was chosen by these very figures, which flatters them. Measure the model on other "
-            "prompts before it is used."
+            Note(
+                "λ = {share:g} was chosen by these very figures, which flatters them. Measure the model on "
+                "other prompts before it is used.",
+                share=best["share"],
+            )
         )
     return said

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from training.core.job import RunError
+from training.recipes.note import Note
 
 Weights = Mapping[str, Tensor]
 EPSILON = 1e-6  # sine of an angle below which two weights point the same way
@@ -113,16 +114,27 @@ def merged(first: Weights, second: Weights, base: Weights | None, *, rule: Rule,
     second, base = _named_as(first, second), None if base is None else _named_as(first, base)
     shared = first.keys() & second.keys()
     if not shared:
-        raise RunError("The two models have no weight in common, so they cannot be merged. Take two of one family.")
+        raise RunError(
+            Note("The two models have no weight in common, so they cannot be merged. Take two of one family.")
+        )
     for name in sorted(shared):
         shapes = {tuple(one[name].shape) for one in (first, second, base if base is not None else first) if name in one}
         if len(shapes) > 1:
             told = " and ".join(" × ".join(map(str, shape)) for shape in sorted(shapes))
             raise RunError(
-                f"{name} is {told} numbers, so the models cannot be merged. Take two of one family and size."
+                Note(
+                    "{name} is {told} numbers, so the models cannot be merged. Take two of one family and size.",
+                    name=name,
+                    told=told,
+                )
             )
         if base is not None and name not in base:
-            raise RunError(f"The base has no {name}, which both models have. Take the model that both were made from.")
+            raise RunError(
+                Note(
+                    "The base has no {name}, which both models have. Take the model that both were made from.",
+                    name=name,
+                )
+            )
     out = {}
     for name, own in first.items():
         if name not in shared or not own.is_floating_point():

@@ -18,6 +18,7 @@ from training.core.health import figures
 from training.core.job import Job, RunError
 from training.core.prompts import Prompt
 from training.core.rollout import Models, Rollout
+from training.recipes.note import Note
 from training.recipes.slots import check_slots
 from training.recipes.tasks import OTHERS, tasks_of
 
@@ -55,7 +56,11 @@ def mixed(job: Job, *, tasks: str) -> list[Task]:
         asked = (task.reward, *(name for name in task.recipe.scorers if name != "reward"))
         if missing := [name for name in asked if name not in job.spec.scorers]:
             raise RunError(
-                f"The task {task.domain} asks the scorer {', '.join(missing)}, which this run does not have."
+                Note(
+                    "The task {task} asks the scorer {names}, which this run does not have.",
+                    task=task.domain,
+                    names=", ".join(missing),
+                )
             )
         samples = task.knobs["samples_per_prompt"]
         found.append(Task(task.domain, parts, check_slots(parts), asked, samples, task.weight))

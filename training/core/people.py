@@ -18,6 +18,7 @@ from training.core.job import RunError
 from training.core.records import Message, Pair
 from training.core.scorers import Columns, RewardScorer
 from training.core.selection import bald
+from training.recipes.note import Note
 
 DRAWS = 64  # of z, over which the worth of a question is counted
 
@@ -28,7 +29,7 @@ class PersonalScorer(RewardScorer):
     def __init__(self, path: str, **more: Any) -> None:
         super().__init__(path, **more)
         if not isinstance(self.model.head, LatentHead):
-            raise RunError(f"{path} does not know people. Train the recipe latent-user.")
+            raise RunError(Note("{path} does not know people. Train the recipe latent-user.", path=path))
         self.head = self.model.head
 
     def _states(self, shown: Sequence[tuple[list[Message], str]]) -> Tensor:

@@ -17,6 +17,7 @@ from statistics import fmean, pstdev
 
 from training.core.records import Pair, Rated, Tally, prompt_hash
 from training.errors import TrainingError
+from training.recipes.note import Note
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,20 @@ def levels_of(order: str, margins: str, values: Mapping[str, Sequence[float]]) -
     try:
         multiples = [float(part) for part in margins.split(",")]
     except ValueError:
-        raise TrainingError(f"Margins are numbers with commas between them, not {margins!r}.") from None
+        raise TrainingError(
+            Note("Margins are numbers with commas between them, not {margins}.", margins=repr(margins))
+        ) from None
     if not all(0 <= multiple < float("inf") for multiple in multiples):
-        raise TrainingError("A margin is 0 or more.")
+        raise TrainingError(Note("A margin is 0 or more."))
     for number, signed in enumerate(names):
         name = signed.lstrip("+-").strip()
         if name not in values:
             known = ", ".join(sorted(values)) or "none"
-            raise TrainingError(f"Nobody rated {name}. The attributes that were rated are: {known}.")
+            raise TrainingError(
+                Note("Nobody rated {name}. The attributes that were rated are: {known}.", name=name, known=known)
+            )
         if name in [level.name for level in found]:
-            raise TrainingError(f"{name} is in the order of priorities twice.")
+            raise TrainingError(Note("{name} is in the order of priorities twice.", name=name))
         multiple = multiples[min(number, len(multiples) - 1)]
         found.append(Level(name, -1 if signed.startswith("-") else 1, multiple * pstdev(values[name])))
     return found

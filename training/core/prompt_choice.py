@@ -22,6 +22,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from training.core.job import RunError
+from training.recipes.note import Note
 
 
 class PromptChooser:
@@ -41,7 +42,7 @@ class PromptChooser:
         """
         given = np.asarray(scores, dtype=float)
         if len(given) == 0 or not ((given >= 0) & (given <= 1)).all():
-            raise RunError("A log needs rows, with scores from 0 to 1.")
+            raise RunError(Note("A log needs rows, with scores from 0 to 1."))
         names = np.asarray(prompts)
         self.prompts = sorted(set(prompts))
         for prompt in self.prompts:

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from training.core.collate import encode_prompt
 from training.core.job import RunError
 from training.core.records import Message, Refused, Tally, messages_of, prompt_hash
+from training.recipes.note import Note
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,16 @@ def read_prompts(
             tally.refuse(str(refusal), number)
         else:
             if prompt.id in prompts:
-                raise RunError(f"Two prompts have the id {prompt.id} (line {number}). Give each prompt its own.")
+                raise RunError(
+                    Note(
+                        "Two prompts have the id {id} (line {number}). Give each prompt its own.",
+                        id=prompt.id,
+                        number=number,
+                    )
+                )
             prompts[prompt.id] = prompt
     if not prompts:
-        raise RunError(" ".join(["There is no prompt to answer.", *prompt_notes(tally)]))
+        raise RunError(Note.together([Note("There is no prompt to answer."), *prompt_notes(tally)]))
     return list(prompts.values())
 
 
@@ -68,17 +75,22 @@ def _prompt(line: str, tokenizer: PreTrainedTokenizerBase) -> Prompt:
     )
 
 
-def prompt_notes(tally: Tally) -> list[str]:
+def prompt_notes(tally: Tally) -> list[Note]:
     """Return one sentence for each reason for which prompts were left out."""
     meanings = {
-        "malformed": "have no prompt that can be read",
-        "empty": "are empty",
-        "images": "have images, which the policy does not see",
-        "too_long": "leave no room for an answer",
+        "malformed": Note("have no prompt that can be read"),
+        "empty": Note("are empty"),
+        "images": Note("have images, which the policy does not see"),
+        "too_long": Note("leave no room for an answer"),
     }
     return [
-        f"{tally.counts[f'refused_{reason}']} prompts were left out because they {meaning} (line "
-        f"{', '.join(map(str, tally.examples[reason]))})."
+        # Translators: {why} is one of the clauses that begin "have no prompt that can be read".
+        Note(
+            "{n} prompts were left out because they {why} (line {lines}).",
+            n=tally.counts[f"refused_{reason}"],
+            why=meaning,
+            lines=", ".join(map(str, tally.examples[reason])),
+        )
         for reason, meaning in meanings.items()
         if tally.counts[f"refused_{reason}"]
     ]

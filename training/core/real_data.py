@@ -33,6 +33,7 @@ from training.core.scoring import scorer_of
 from training.core.stats import Interval, bootstrap_mean
 from training.core.tiny import save_tiny
 from training.recipes import recipe
+from training.recipes.note import Note
 from training.recipes.spec import RunSpec, write_json
 
 
@@ -76,7 +77,7 @@ def measured(problem: Problem, output: Path, *, model: str, seed: int, knobs: di
     """Train the problem's recipe and hold it to its baselines on the rows that were kept apart."""
     train, test = problem.split()
     if not train or not test:
-        raise RunError(f"{problem.name} has no rows on one side of the split.")
+        raise RunError(Note("{name} has no rows on one side of the split.", name=problem.name))
     output.mkdir(parents=True, exist_ok=True)
     data = output / "train.jsonl"
     data.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in train), encoding="utf-8")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training.recipes.note import Note
+
 Message = dict[str, str]
 
 SATISFIED = "satisfied"  # the label of a judged principle
@@ -25,24 +27,24 @@ class Refused(Exception):
 
 
 REASONS = {
-    "malformed": "do not have the columns of their view",
-    "several_turns": "are about several turns at once; only single answers can be learned from",
-    "empty": "have an empty prompt or completion",
-    "identical": "compare a completion with itself",
-    "too_long": "have a completion that does not fit into max_length",
-    "ends_inside": "have the model's end-of-turn token inside a completion",
-    "images": "have images where this recipe or this model reads text alone",
-    "no_image": "have an image whose file is not there or cannot be opened",
-    "unlabelled": "have no label that can be learned from",
-    "no_consensus": "are judgements that not everybody who judged the answer agrees with",
-    "repeated": "say what another row says already",
-    "no_rival": "have no other answer to the same prompt beside them that was given more or fewer points",
-    "unlike": "have answers that are no correction of each other, so that there is nothing to rewrite",
-    "no_samples": "have no answers of the policy beside them that say something else",
-    "unscored": "have an answer that the reward model cannot read",
-    "no_trace": "have no reasoning that comes to what the person said",
-    "weightless": "count nothing by the weight of who judged them",
-    "audit": "belong to the audit slice, which is never trained on",
+    "malformed": Note("do not have the columns of their view"),
+    "several_turns": Note("are about several turns at once; only single answers can be learned from"),
+    "empty": Note("have an empty prompt or completion"),
+    "identical": Note("compare a completion with itself"),
+    "too_long": Note("have a completion that does not fit into max_length"),
+    "ends_inside": Note("have the model's end-of-turn token inside a completion"),
+    "images": Note("have images where this recipe or this model reads text alone"),
+    "no_image": Note("have an image whose file is not there or cannot be opened"),
+    "unlabelled": Note("have no label that can be learned from"),
+    "no_consensus": Note("are judgements that not everybody who judged the answer agrees with"),
+    "repeated": Note("say what another row says already"),
+    "no_rival": Note("have no other answer to the same prompt beside them that was given more or fewer points"),
+    "unlike": Note("have answers that are no correction of each other, so that there is nothing to rewrite"),
+    "no_samples": Note("have no answers of the policy beside them that say something else"),
+    "unscored": Note("have an answer that the reward model cannot read"),
+    "no_trace": Note("have no reasoning that comes to what the person said"),
+    "weightless": Note("count nothing by the weight of who judged them"),
+    "audit": Note("belong to the audit slice, which is never trained on"),
 }
 
 
@@ -195,18 +197,28 @@ class Tally:
         if len(lines) < 5:
             lines.append(line)
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """Return one sentence for each reason for which rows were refused or shortened."""
         said = []
         for reason, meaning in REASONS.items():
             count = self.counts[f"refused_{reason}"]
             if count:
                 where = ", ".join(map(str, self.examples[reason]))
-                said.append(f"{count} rows were left out because they {meaning} (lines {where}{_more(count)}).")
+                said.append(
+                    # Translators: {why} is one of the clauses that begin "do not have the columns of their view".
+                    Note(
+                        "{n} rows were left out because they {why} (lines {lines}).",
+                        n=count,
+                        why=meaning,
+                        lines=where + _more(count),
+                    )
+                )
         if self.counts["truncated"]:
             said.append(
-                f"{self.counts['truncated']} prompts were cut on the left so that prompt and completion fit into "
-                "max_length."
+                Note(
+                    "{n} prompts were cut on the left so that prompt and completion fit into max_length.",
+                    n=self.counts["truncated"],
+                )
             )
         return said
 

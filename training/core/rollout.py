@@ -20,6 +20,7 @@ from training.core.batch import Tokens
 from training.core.heads import Scores
 from training.core.job import RunError
 from training.core.records import Message
+from training.recipes.note import Note
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Models(nn.Module):
             with self.policy.disable_adapter():
                 yield self.policy
         else:
-            raise RunError("This update holds the policy to a reference, and there is none.")
+            raise RunError(Note("This update holds the policy to a reference, and there is none."))
 
 
 def last_token(mask: Tensor) -> Tensor:

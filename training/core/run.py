@@ -22,6 +22,7 @@ from training.core.job import Job, Stopped, device_here
 from training.core.trainers.offline import fit_recipe, named
 from training.errors import TrainingError
 from training.recipes import RecipeError, from_json
+from training.recipes.note import Note, in_json, note_of
 from training.recipes.spec import EXIT_STOPPED, RunResult, RunSpec, write_json
 
 log = logging.getLogger("attune.run")
@@ -48,7 +49,14 @@ def open_job(spec: RunSpec) -> Job:
     """Return the job of this process, which has joined the others it was started with."""
     recipe, knobs = from_json(spec.recipe)
     if recipe.kind != spec.kind:
-        raise TrainingError(f"The recipe {recipe.name} is of kind {recipe.kind}, and the spec says {spec.kind}.")
+        raise TrainingError(
+            Note(
+                "The recipe {recipe} is of kind {kind}, and the spec says {wanted}.",
+                recipe=recipe.name,
+                kind=recipe.kind,
+                wanted=spec.kind,
+            )
+        )
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     device = device_here()
     if device.type == "cuda":
@@ -98,27 +106,36 @@ def main(spec_path: str) -> int:
         return EXIT_STOPPED
     except Exception as error:
         log.exception("The run failed.")
-        write_json(folder / "error.json", {"message": sentence(error), "traceback": traceback.format_exc()})
+        write_json(folder / "error.json", in_json("message", sentence(error)) | {"traceback": traceback.format_exc()})
         return 1
     finally:
         distributed.leave()
     return 0
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: Exception) -> Note | str:
     """Return what went wrong as a sentence for the person who reads the run's page."""
     if isinstance(error, TrainingError | RecipeError):
-        return str(error)
+        return note_of(error)
     if isinstance(error, torch.OutOfMemoryError):
-        return "The device's memory is full. Lower the rows computed at once or max_length, or take a smaller model."
+        return Note(
+            "The device's memory is full. Lower the rows computed at once or max_length, or take a smaller model."
+        )
     # The libraries that write weights have errors of their own for a full disk, with the system's words in them.
     if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
-        return "The disk is full. Make room where the files of the runs are kept, then start the run again."
+        return Note("The disk is full. Make room where the files of the runs are kept, then start the run again.")
     if isinstance(error, FileNotFoundError):
-        return f"The file {error.filename} is not there. It may have been moved or deleted since the run was made."
+        return Note(
+            "The file {file} is not there. It may have been moved or deleted since the run was made.",
+            file=error.filename,
+        )
     text = str(error).strip()
     detail = f": {text.splitlines()[0]}" if text else ""
-    return f"The run failed with {type(error).__name__}{detail.rstrip('.')}. Its log has the details."
+    return Note(
+        "The run failed with {error}{detail}. Its log has the details.",
+        error=type(error).__name__,
+        detail=detail.rstrip("."),
+    )
 
 
 if __name__ == "__main__":

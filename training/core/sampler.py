@@ -18,6 +18,7 @@ from training.core.part_file import PartFile
 from training.core.prompts import Prompt
 from training.core.scorers import Scorer
 from training.core.selection import REWARD
+from training.recipes.note import Note
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,10 @@ class Sampler:
         except torch.OutOfMemoryError:
             if len(prompts) == 1:
                 raise RunError(
-                    "There is not enough memory on the device to answer one prompt. Lower samples_per_prompt or "
-                    "max_new_tokens."
+                    Note(
+                        "There is not enough memory on the device to answer one prompt. Lower samples_per_prompt or "
+                        "max_new_tokens."
+                    )
                 ) from None
             torch.cuda.empty_cache()
             self.halved += 1
@@ -96,14 +99,16 @@ class Sampler:
             for index, (text, draw) in enumerate(zip(texts, draws, strict=True))
         ]
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         said = []
         if has_plain_template(self.tokenizer):
             said.append(PLAIN_NOTE)
         if self.halved:
             said.append(
-                f"Memory ran out {self.halved} times and the prompts were taken in smaller portions. Lower "
-                "rows_at_once."
+                Note(
+                    "Memory ran out {n} times and the prompts were taken in smaller portions. Lower rows_at_once.",
+                    n=self.halved,
+                )
             )
         return said
 
@@ -124,7 +129,13 @@ def room_for_prompt(model: nn.Module, max_new_tokens: int) -> int | None:
     if context is None:
         return None
     if context <= max_new_tokens:
-        raise RunError(f"The model reads at most {context} tokens, and max_new_tokens is {max_new_tokens}. Lower it.")
+        raise RunError(
+            Note(
+                "The model reads at most {context} tokens, and max_new_tokens is {max_new_tokens}. Lower it.",
+                context=context,
+                max_new_tokens=max_new_tokens,
+            )
+        )
     return int(context) - max_new_tokens
 
 

@@ -18,6 +18,7 @@ from training.core.job import RunError
 from training.core.judging import question
 from training.core.principles import asked
 from training.core.records import Message, Refused, canonical
+from training.recipes.note import Note
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class RewardScorer:
         self.longest: int = self.model.backbone.config.get_text_config().max_position_embeddings  # type: ignore
         self.by_principle = isinstance(self.model.head, YesNoHead) and not is_judge(self)
         if self.by_principle and not self.principles:
-            raise RunError("This model judges by principles. Name at least one that it is to judge by.")
+            raise RunError(Note("This model judges by principles. Name at least one that it is to judge by."))
 
     def score(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
         """Return the reward of each text as the answer to its prompt; None where the model cannot read it.
@@ -126,7 +127,7 @@ class RewardScorer:
         answer cannot be read or both are too long together. `seconds` may be anchors: answers known to be good.
         """
         if not is_judge(self):
-            raise RunError("Only a pairwise judge compares two answers. Train the recipe pairwise-generative.")
+            raise RunError(Note("Only a pairwise judge compares two answers. Train the recipe pairwise-generative."))
         encoded: dict[int, tuple[list[int], list[int]]] = {}
         for index, (messages, one, other) in enumerate(zip(prompts, firsts, seconds, strict=True)):
             try:
@@ -193,7 +194,7 @@ class RewardScorer:
             tokens = pad([encoded[index] for index in indices], pad_id_of(self.tokenizer)).to(self.device)
             found = self.model.read(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
             if not torch.isfinite(found.values).all():
-                raise RunError("The reward model gives scores that are not numbers. Train it anew.")
+                raise RunError(Note("The reward model gives scores that are not numbers. Train it anew."))
             one = head.combined(found.values).float().tolist()
             for place, index in enumerate(indices):
                 values[index], scores[index] = found.values[place].float().tolist(), one[place]
@@ -210,7 +211,7 @@ class RewardScorer:
         """
         head = self.model.head
         if not isinstance(head, GatedHead):
-            raise RunError("Only a gate over attributes can say why. Train the recipe gated-objectives.")
+            raise RunError(Note("Only a gate over attributes can say why. Train the recipe gated-objectives."))
         tokens = pad([self._fitting(messages, text)], pad_id_of(self.tokenizer)).to(self.device)
         pooled, prompt = self.model.states(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
         points, weights = head.debiased(pooled)[0].tolist(), head.weights(prompt)[0].tolist()

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from training.errors import TrainingError
+from training.recipes.note import Note
 
 REWARD = "reward"  # the scorer that the rules go by, where the spec lists it
 COST = "cost"  # the scorer that says how unsafe an answer is, by a score that is less its cost
@@ -63,7 +64,13 @@ def choose_pair(
         return None, selection
     if selection not in CHOOSERS and selection not in ACQUISITION:
         known = ", ".join([*CHOOSERS, *ACQUISITION])
-        raise TrainingError(f"There is no selection rule called {selection}. Choose one of {known}.")
+        raise TrainingError(
+            Note(
+                "There is no selection rule called {selection}. Choose one of {known}.",
+                selection=selection,
+                known=known,
+            )
+        )
     if selection in ACQUISITION:
         pair = _most_worth(indices, members, selection)
         if pair is not None:

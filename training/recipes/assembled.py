@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.recipes.base import PARTS, Recipe, RecipeError, recipe
+from training.recipes.note import Note
 from training.recipes.slots import ORDER, check_slots
 
 
@@ -42,26 +43,34 @@ def assembled(name: str, parts: Mapping[str, str] | None = None) -> Recipe:
     if not others:
         return found
     if not has_slots(found):
-        raise RecipeError(f"{found.title} has no slots to fill.", {slot: ["It has no such slot."] for slot in others})
+        none = Note("It has no such slot.")
+        raise RecipeError(Note("{recipe} has no slots to fill.", recipe=found.title), {slot: [none] for slot in others})
     by_slot = {part.slot: part for part in found.parts}
     for slot, part in others.items():
         if slot not in ORDER:
-            raise RecipeError(f"There is no slot called {slot}. There are {', '.join(ORDER)}.", {slot: ["Unknown."]})
+            none = Note("There is no slot called {slot}. There are {names}.", slot=slot, names=", ".join(ORDER))
+            raise RecipeError(none, {slot: [Note("Unknown.")]})
         if not part and may_be_empty(slot):
             by_slot.pop(slot, None)
         elif part in choices(slot):
             by_slot[slot] = choices(slot)[part]()
         else:
             near = difflib.get_close_matches(part, choices(slot), n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(choices(slot))}."
-            raise RecipeError(f"There is no {slot} called {part or 'nothing'}. {hint}", {slot: [hint]})
+            hint = Note("There are {names}.", names=", ".join(choices(slot)))
+            if near:
+                hint = Note("Did you mean {name}?", name=near[0])
+            none = Note("There is no {slot} called {part}.", slot=slot, part=part or Note("nothing"))
+            raise RecipeError(Note.together([none, hint]), {slot: [hint]})
     ordered = [*(slot for slot in ORDER if slot in by_slot), *(slot for slot in by_slot if slot not in ORDER)]
     check_slots(by_slot)
     twin = copy.copy(found)  # not `replace`, which would register a second recipe of that name
     object.__setattr__(twin, "parts", tuple(by_slot[slot] for slot in ordered))
     names = [k.name for k in twin.knobs()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise RecipeError(f"Two of these parts have a setting called {', '.join(twice)}. Choose another part for one.")
+        both = ", ".join(twice)
+        raise RecipeError(
+            Note("Two of these parts have a setting called {names}. Choose another part for one.", names=both)
+        )
     return twin
 
 
@@ -79,6 +88,11 @@ def from_json(stored: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
     found = assembled(stored["name"], stored.get("parts"))
     if stored.get("version") != found.version:
         raise RecipeError(
-            f"This run was made with version {stored.get('version')} of {found.name}; this code has {found.version}."
+            Note(
+                "This run was made with version {version} of {recipe}; this code has {own}.",
+                version=stored.get("version"),
+                recipe=found.name,
+                own=found.version,
+            )
         )
     return found, found.fill(stored.get("knobs"))

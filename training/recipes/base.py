@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, dataclass_transform
 
+from training.recipes.note import Note, note_of
+
 T = TypeVar("T")
 
 PARTS: dict[tuple[str, str], type] = {}
@@ -45,10 +47,10 @@ class Knob:
             if isinstance(value, str):
                 lowered = value.strip().lower()
                 if lowered not in ("true", "false", "1", "0", "on", "off", "yes", "no"):
-                    raise ValueError(f"Enter true or false, not {value!r}.")
+                    raise ValueError(Note("Enter true or false, not {value}.", value=repr(value)))
                 value = lowered in ("true", "1", "on", "yes")
             if not isinstance(value, bool):
-                raise ValueError(f"Enter true or false, not {value!r}.")
+                raise ValueError(Note("Enter true or false, not {value}.", value=repr(value)))
             return value
         if isinstance(self.default, int) and not isinstance(self.default, bool):
             try:
@@ -56,24 +58,25 @@ class Knob:
                     raise ValueError
                 value = int(float(value))
             except (TypeError, ValueError, OverflowError):
-                raise ValueError(f"Enter a whole number, not {value!r}.") from None
+                raise ValueError(Note("Enter a whole number, not {value}.", value=repr(value))) from None
         elif isinstance(self.default, float):
             try:
                 if isinstance(value, bool):
                     raise ValueError
                 value = float(value)
             except (TypeError, ValueError):
-                raise ValueError(f"Enter a number, not {value!r}.") from None
+                raise ValueError(Note("Enter a number, not {value}.", value=repr(value))) from None
             if value != value or value in (float("inf"), float("-inf")):
-                raise ValueError("Enter a finite number.")
+                raise ValueError(Note("Enter a finite number."))
         else:
             value = str(value)
         if self.choices and value not in self.choices:
-            raise ValueError(f"Choose one of {', '.join(map(str, self.choices))}, not {value!r}.")
+            choices = ", ".join(map(str, self.choices))
+            raise ValueError(Note("Choose one of {choices}, not {value}.", choices=choices, value=repr(value)))
         if self.low is not None and value < self.low:
-            raise ValueError(f"Enter at least {self.low}.")
+            raise ValueError(Note("Enter at least {low}.", low=self.low))
         if self.high is not None and value > self.high:
-            raise ValueError(f"Enter at most {self.high}.")
+            raise ValueError(Note("Enter at most {high}.", high=self.high))
         return value
 
 
@@ -123,17 +126,20 @@ def fill(title: str, knobs: list[Knob], values: dict[str, Any] | None = None) ->
     for name in values:
         if name not in by_name:
             near = difflib.get_close_matches(name, by_name, n=1)
-            hint = f" Did you mean {near[0]}?" if near else f" It has {', '.join(by_name) or 'none'}."
-            errors[name] = [f"{title} has no setting called {name}.{hint}"]
+            hint = Note("It has {names}.", names=", ".join(by_name) or Note("none"))
+            if near:
+                hint = Note("Did you mean {name}?", name=near[0])
+            none = Note("{title} has no setting called {name}.", title=title, name=name)
+            errors[name] = [Note.together([none, hint])]
     filled = {name: k.default for name, k in by_name.items()}
     for name, value in values.items():
         if name in by_name:
             try:
                 filled[name] = by_name[name].check(value)
             except ValueError as error:
-                errors[name] = [str(error)]
+                errors[name] = [note_of(error)]
     if errors:
-        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
+        raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
     return filled
 
 
@@ -236,6 +242,8 @@ def recipe(name: str) -> Recipe:
     found = RECIPES.get(name)
     if found is None:
         near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(RECIPES))}."
-        raise RecipeError(f"There is no recipe called {name}. {hint}")
+        hint = Note("There are {names}.", names=", ".join(sorted(RECIPES)))
+        if near:
+            hint = Note("Did you mean {name}?", name=near[0])
+        raise RecipeError(Note.together([Note("There is no recipe called {name}.", name=name), hint]))
     return found

@@ -6,10 +6,10 @@ each it writes lines to its stdout, all with the question's ``id``:
 - ``{"id", "texts": [str, str]}``    both answers as far as they are written, several times a second
 - ``{"id", "answers": [Answer, …]}`` the last word: both answers, in the order of the seeds; behind a guard, which
   answers one seed alone, with ``"source"``: model, grounded or refused
-- ``{"id", "error": str}``           or instead of them a sentence for the person who asked
+- ``{"id", "error": str, "told"}``   or instead of them a sentence for the person who asked, see `recipes.note`
 
-Before the first question it writes ``{"ready": true}``, or ``{"error": str}`` and ends. It ends as well when its stdin
-is closed, so that it never outlives who asks it, and after so many seconds without a question.
+Before the first question it writes ``{"ready": true}``, or ``{"error", "told"}`` and ends. It ends as well when its
+stdin is closed, so that it never outlives who asks it, and after so many seconds without a question.
 """
 
 from __future__ import annotations

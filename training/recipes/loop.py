@@ -6,6 +6,7 @@ from typing import Any
 
 from training.recipes.base import RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
+from training.recipes.note import Note
 from training.recipes.sampling import OF_ENSEMBLES, RULES
 
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
@@ -142,34 +143,44 @@ class LoopSettings:
 def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
     """Return the settings, `values` checked and the rest by default; RecipeError names every one that does not fit."""
     settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), values))
-    errors = {}
+    errors: dict[str, list[str]] = {}
     if settings.policy_recipe == "refuel" and settings.reference != "data":
-        errors["reference"] = ["refuel refers to the policy that wrote the pairs. Set reference to data."]
+        errors["reference"] = [Note("refuel refers to the policy that wrote the pairs. Set reference to data.")]
     if settings.policy_recipe not in OF_PAIRS:
         errors |= _objections(settings)
     if errors:
-        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
+        raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
     return settings
 
 
 def _objections(settings: LoopSettings) -> dict[str, list[str]]:
     """Return what stands against a candidate that learns on its own answers, by setting."""
-    errors = {}
+    errors: dict[str, list[str]] = {}
     if not settings.gate_human_pairs:
         errors["gate_human_pairs"] = [
-            f"{settings.policy_recipe} climbs the reward model, which then cannot be the one that decides. Have people "
-            "compare some pairs."
+            Note(
+                "{recipe} climbs the reward model, which then cannot be the one that decides. Have people compare some "
+                "pairs.",
+                recipe=settings.policy_recipe,
+            )
         ]
     several = settings.selection in OF_ENSEMBLES
     if settings.policy_recipe in OF_SEVERAL and not several:
         errors["policy_recipe"] = [
-            f"{settings.policy_recipe} learns from an ensemble. Choose the selection disagreement or bald, which train "
-            "one."
+            Note(
+                "{recipe} learns from an ensemble. Choose the selection disagreement or bald, which train one.",
+                recipe=settings.policy_recipe,
+            )
         ]
     if settings.policy_recipe in (*OF_ONE, *OF_COSTS) and several:
         errors["policy_recipe"] = [
-            f"{settings.policy_recipe} goes by one opinion, and the selection {settings.selection} trains an ensemble. "
-            f"Choose another selection, or one of {', '.join(OF_SEVERAL)}."
+            Note(
+                "{recipe} goes by one opinion, and the selection {selection} trains an ensemble. Choose another "
+                "selection, or one of {names}.",
+                recipe=settings.policy_recipe,
+                selection=settings.selection,
+                names=", ".join(OF_SEVERAL),
+            )
         ]
     return errors
 

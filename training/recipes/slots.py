@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.recipes.base import RecipeError
+from training.recipes.note import Note
 
 AFTER_COMBINING = ("shape", "constrain", "filter", "kl", "segment", "advantage")
 ORDER = ("combine", *AFTER_COMBINING, "update")
@@ -32,18 +33,27 @@ def check_slots(parts: Mapping[str, Any]) -> frozenset[str]:
         missing = sorted(set(found.needs) - there)
         if missing:
             raise RecipeError(
-                f"{slot}/{found.name} needs {', '.join(missing)}, and nothing before it gives that. "
-                f"Choose another part for {slot}, or one before it that does."
+                Note(
+                    "{slot}/{part} needs {names}, and nothing before it gives that. Choose another part for {slot}, or "
+                    "one before it that does.",
+                    slot=slot,
+                    part=found.name,
+                    names=", ".join(missing),
+                )
             )
         needed |= set(found.needs)
         there |= set(found.gives)
     for slot in ("combine", "advantage", "update"):
         if slot not in parts and not (slot == "advantage" and "advantages" not in needed):
-            raise RecipeError(f"A recipe on the policy's own answers needs a part in the slot {slot}.")
+            raise RecipeError(Note("A recipe on the policy's own answers needs a part in the slot {slot}.", slot=slot))
     alone = getattr(parts.get("filter"), "leaves", 2) < 2
     if alone and getattr(parts.get("advantage"), "compares_in_groups", False):
         raise RecipeError(
-            f"filter/{parts['filter'].name} leaves one answer of each prompt, and advantage/{parts['advantage'].name} "
-            "compares the answers of a prompt. Choose another part for one of them."
+            Note(
+                "filter/{filter} leaves one answer of each prompt, and advantage/{advantage} compares the answers of a "
+                "prompt. Choose another part for one of them.",
+                filter=parts["filter"].name,
+                advantage=parts["advantage"].name,
+            )
         )
     return frozenset(needed)

@@ -7,7 +7,7 @@ In a run's folder:
 - ``log.txt``        the child's stdout and stderr
 - ``checkpoints/``   the child's own, for resuming
 - ``result.json``    one `RunResult`, written last and by rename; without it the run did not finish
-- ``error.json``     ``{"message", "traceback"}`` when the child failed in a way it could explain
+- ``error.json``     ``{"message", "told", "traceback"}`` when the child failed in a way it could explain
 - ``STOP``           made by the parent: finish the step, write a checkpoint, exit with `EXIT_STOPPED`
 """
 
@@ -19,6 +19,8 @@ import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from training.recipes.note import Note
 
 SPEC_VERSION = 1
 
@@ -72,7 +74,13 @@ class RunResult:
     files: dict[str, str] = field(default_factory=dict)  # name → file, such as {"samples": "samples.jsonl"}
     metrics: dict[str, Any] = field(default_factory=dict)  # figures; an interval is {"estimate", "low", "high", "n"}
     counts: dict[str, int] = field(default_factory=dict)  # rows read, kept, truncated, refused, …
-    notes: list[str] = field(default_factory=list)  # whole sentences for the person who reads the run page
+    notes: list[Note] = field(default_factory=list)  # whole sentences for the person who reads the run page
+    told: list[dict[str, Any]] = field(default_factory=list)  # the same, to be told in any language; see `recipes.note`
+
+    def __post_init__(self) -> None:
+        if not self.told:  # a result that is read has it, and of its notes the English alone
+            told = [note.told if isinstance(note, Note) else {"told": [note]} for note in self.notes]
+            object.__setattr__(self, "told", told)
 
     def write(self, folder: str | Path) -> Path:
         return write_json(Path(folder) / "result.json", asdict(self))

@@ -6,6 +6,7 @@ import re
 from typing import Any, ClassVar
 
 from training.recipes.base import RecipeError, knob, part
+from training.recipes.note import Note
 
 
 def check_expressions(values: dict[str, Any]) -> None:
@@ -15,9 +16,9 @@ def check_expressions(values: dict[str, Any]) -> None:
         try:
             re.compile(values[name])
         except re.error as error:
-            errors[name] = [f"This is no regular expression: {error}. Write it as in Python."]
+            errors[name] = [Note("This is no regular expression: {error}. Write it as in Python.", error=error)]
     if errors:
-        raise RecipeError(" ".join(text for texts in errors.values() for text in texts), errors)
+        raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
 
 
 class Stage:

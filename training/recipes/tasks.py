@@ -8,6 +8,7 @@ from typing import Any
 
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError, knob, knobs_of, part
+from training.recipes.note import Note, note_of
 
 OTHERS = "*"  # the prompts of every domain that is not named
 FIELDS = ("recipe", "weight", "reward", "parts", "knobs")
@@ -43,32 +44,49 @@ def tasks_of(text: str) -> list[Task]:
     try:
         given = json.loads(text)
     except json.JSONDecodeError as error:
-        raise _wrong(f"This is no JSON ({error}). Write it like this: {EXAMPLE}") from None
+        raise _wrong(
+            Note("This is no JSON ({error}). Write it like this: {example}", error=error, example=EXAMPLE)
+        ) from None
     if not isinstance(given, dict) or not given or not all(isinstance(one, dict) for one in given.values()):
-        raise _wrong(f"Name at least one domain with its recipe, like this: {EXAMPLE}")
+        raise _wrong(Note("Name at least one domain with its recipe, like this: {example}", example=EXAMPLE))
     return [_task(domain, one) for domain, one in given.items()]
 
 
 def _task(domain: str, given: dict[str, Any]) -> Task:
     if unknown := sorted(set(given) - set(FIELDS)):
-        raise _wrong(f"{domain}: a task has no {', '.join(unknown)}. It has {', '.join(FIELDS)}.")
+        raise _wrong(
+            Note(
+                "{domain}: a task has no {names}. It has {fields}.",
+                domain=domain,
+                names=", ".join(unknown),
+                fields=", ".join(FIELDS),
+            )
+        )
     parts, knobs, weight = given.get("parts", {}), given.get("knobs", {}), given.get("weight", 1.0)
     if not isinstance(parts, dict) or not isinstance(knobs, dict):
-        raise _wrong(f"{domain}: parts and knobs are objects of names and values.")
+        raise _wrong(Note("{domain}: parts and knobs are objects of names and values.", domain=domain))
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
-        raise _wrong(f"{domain}: weight is a number above 0, not {weight!r}.")
+        raise _wrong(Note("{domain}: weight is a number above 0, not {weight}.", domain=domain, weight=repr(weight)))
     try:
         found = assembled(str(given.get("recipe", "")), parts)
         filled = found.fill(knobs)
     except RecipeError as error:
-        raise _wrong(f"{domain}: {error}") from None
+        raise _wrong(Note("{domain}: {error}", domain=domain, error=note_of(error))) from None
     if not has_slots(found):
-        raise _wrong(f"{domain}: {found.name} does not learn from the policy's own answers. Choose one that does.")
+        raise _wrong(
+            Note(
+                "{domain}: {recipe} does not learn from the policy's own answers. Choose one that does.",
+                domain=domain,
+                recipe=found.name,
+            )
+        )
     of_the_run = {k.name for k in knobs_of(found.part("trainer"))} - {"samples_per_prompt"}
     if shared := sorted(of_the_run & set(knobs)):
-        raise _wrong(f"{domain}: {', '.join(shared)} holds for the whole run. Set it there.")
+        raise _wrong(
+            Note("{domain}: {names} holds for the whole run. Set it there.", domain=domain, names=", ".join(shared))
+        )
     return Task(domain, found, filled, float(weight), str(given.get("reward", "reward")))
 
 
-def _wrong(message: str) -> RecipeError:
+def _wrong(message: Note) -> RecipeError:
     return RecipeError(message, {"tasks": [message]})

@@ -146,7 +146,7 @@ def _heard(
         if "answers" in event:
             answers = list(event["answers"])
         elif "error" in event:
-            fail(turn, event["error"])
+            fail(turn, of(event) if "told" in event else event["error"])
         elif execution.STOPPING.value:
             requeue(turn, reason=told("The worker was stopped; another one answers."), counts=False)
             fall_silent()

@@ -230,7 +230,7 @@ def _safety(run: Run) -> list[Figure]:
     }
     if found["upper"] is None:
         explanation = told("NO SOLUTION FOUND: the bound by {bound} says nothing here.", bound=shown["bound"])
-        explanation += of(found["reason"])
+        explanation += of(found if "told" in found else found["reason"])
     else:
         shown |= {"estimate": in_words(found["estimate"]), "upper": in_words(found["upper"])}
         if counted:

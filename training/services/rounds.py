@@ -15,7 +15,7 @@ from annotation.feedback import kind
 from annotation.models import Campaign, User
 from annotation.services import events
 from annotation.told import Told, of, told
-from training import paths
+from training import objections, paths
 from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
@@ -82,7 +82,7 @@ def _checked(campaign: Campaign, settings: dict[str, Any]) -> dict[str, Any]:
     try:
         found = loop_settings(settings)
     except RecipeError as error:
-        raise Invalid(str(error), error.errors) from None
+        raise objections.invalid(error) from None
     if trains_cost(found) and "safer_pairs" not in kind(campaign.kind).views:
         message = _(
             "Nobody is asked in this campaign which answer is safer, so no cost model can be trained from it. Turn "

@@ -27,7 +27,7 @@ from annotation.models import Campaign, User
 from annotation.permissions import may
 from annotation.services import events
 from annotation.told import Told, told
-from training import folder, launch, paths
+from training import folder, launch, objections, paths
 from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.assembled import assembled, from_json, to_json
@@ -65,7 +65,7 @@ def create(
         found = assembled(recipe, parts)
         stored = to_json(recipe, knobs, parts)
     except RecipeError as error:
-        raise Invalid(str(error), error.errors or {"recipe": [str(error)]}) from None
+        raise objections.invalid(error, field="recipe") from None
     if found.guarded:
         _refuse_attack(campaign, actor)
     inputs = dict(inputs or {})

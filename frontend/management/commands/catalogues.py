@@ -21,7 +21,7 @@ from django.core.management.commands import makemessages
 from frontend import registered
 
 # No page comes from these.
-APART = ["tests/*", "training/core/*", "var/*"]
+APART = ["tests/*", "var/*"]
 
 
 @contextmanager
@@ -40,9 +40,12 @@ def _written_out() -> Iterator[None]:
 
 
 class _Messages(makemessages.Command):
-    """Django's, which also finds what is told now and said later, see `annotation.told`."""
+    """Django's, which also finds what is told now and said later: see `annotation.told` and `training.recipes.note`."""
 
-    xgettext_options = [*makemessages.Command.xgettext_options, "--keyword=told:1", "--keyword=told_many:1,2"]
+    xgettext_options = [
+        *makemessages.Command.xgettext_options,
+        *("--keyword=told:1", "--keyword=told_many:1,2", "--keyword=Note:1"),
+    ]
 
 
 class Command(BaseCommand):

@@ -18,6 +18,7 @@ from training.core.records import Message, Refused, completion_of, messages_of
 from training.core.scorers import RewardScorer, Scorer
 from training.core.scoring import scorer_of
 from training.core.stats import mean_t, wilson
+from training.recipes.note import Note
 from training.recipes.spec import RunResult, write_json
 
 Row = dict[str, Any]
@@ -49,10 +50,16 @@ def benchmark(job: Job) -> RunResult:
     """
     spec, knobs = job.spec, job.knobs
     if spec.data is None:
-        raise RunError("A benchmark needs data: a file, or a folder of files, in its layout.")
+        raise RunError(Note("A benchmark needs data: a file, or a folder of files, in its layout."))
     cases, refused = read_cases(Path(spec.data), knobs["layout"])
     if not cases:
-        raise RunError(f"None of the {refused} rows can be read in the layout {knobs['layout']}. Is it another one?")
+        raise RunError(
+            Note(
+                "None of the {refused} rows can be read in the layout {layout}. Is it another one?",
+                refused=refused,
+                layout=knobs["layout"],
+            )
+        )
     principles = listed(knobs["principles"])
     by_row = sorted({case.principle for case in cases} - {""})
     cases.sort(key=lambda case: case.principle)
@@ -82,12 +89,12 @@ def benchmark(job: Job) -> RunResult:
             grids.append([[float(g) - float(b) for b in bad] for g in good])  # type: ignore[arg-type]
         job.progress(step=start // CASES_AT_ONCE + 1, total_steps=-(-len(cases) // CASES_AT_ONCE), cases=len(kept))
     if not kept:
-        raise RunError("The model can read none of the answers.")
+        raise RunError(Note("The model can read none of the answers."))
     figures = _figures(kept, grids, confidence=knobs["confidence"], layout=knobs["layout"])
     gaps = [gap for grid in grids for row in grid for gap in row]
     write_json(job.folder / "reliability.json", reliability(gaps))
     counts = {"read": len(cases) + refused, "kept": len(kept), "refused": refused, "unread": unread, "pairs": len(gaps)}
-    notes = [f"Judged by the principles: {'; '.join(principles)}."] if principles else []
+    notes = [Note("Judged by the principles: {principles}.", principles="; ".join(principles))] if principles else []
     return RunResult(metrics=figures, counts=counts, notes=notes, files={"reliability": "reliability.json"})
 
 
@@ -159,7 +166,7 @@ def read_cases(path: Path, layout: str) -> tuple[list[Case], int]:
     """Return the cases of a file or of all files in a folder, and how many rows are none."""
     files = [path] if path.is_file() else sorted(p for p in path.glob("*.json*") if p.is_file())
     if not files:
-        raise RunError(f"There are no .json or .jsonl files in {path}.")
+        raise RunError(Note("There are no .json or .jsonl files in {path}.", path=path))
     cases, refused = [], 0
     for file in files:
         name = file.name.split(".")[0]

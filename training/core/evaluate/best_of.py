@@ -17,6 +17,7 @@ from training.core.sampler import Sampler, batches, unfinished
 from training.core.scoring import load_scorers
 from training.core.selection import REWARD
 from training.core.stats import Interval, mean_t
+from training.recipes.note import Note
 from training.recipes.spec import RunResult, write_json
 
 GOLD = "gold"  # the scorer that says what an answer is worth; it chooses nothing
@@ -32,11 +33,13 @@ def run_best_of(job: Job) -> RunResult:
     """
     spec, knobs, tally = job.spec, job.knobs, Tally()
     if spec.data is None or REWARD not in spec.scorers:
-        raise RunError("The best of n needs prompts, a policy, and a reward model that chooses.")
+        raise RunError(Note("The best of n needs prompts, a policy, and a reward model that chooses."))
     policy = Sampler(job, spec.model)
     prompts = read_prompts(spec.data, policy.tokenizer, tally, max_length=policy.prompt_room)
     if not prompts:
-        raise RunError(f"None of the {tally.counts['read']} prompts can be used. " + " ".join(tally.notes()))
+        raise RunError(
+            Note("None of the {n} prompts can be used. {why}", n=tally.counts["read"], why=Note.together(tally.notes()))
+        )
     scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=spec.trust_remote_code)
     part = PartFile(job.folder / "answers.jsonl", rank=job.rank)
     for portion in unfinished(job, part, batches(job, prompts, size=knobs["rows_at_once"] // policy.n)):
@@ -54,7 +57,7 @@ def run_best_of(job: Job) -> RunResult:
     names = [name for name in (REWARD, GOLD) if name in spec.scorers]
     scores = [scored for row in rows if (scored := _scores(row, names)) is not None]
     if not scores:
-        raise RunError("The reward model can read none of the answers.")
+        raise RunError(Note("The reward model can read none of the answers."))
     points = curve(scores, confidence=knobs["confidence"])
     write_json(job.folder / "curve.json", {"points": points})
     last, notes = points[-1], [*policy.notes(), *prompt_notes(tally)]
@@ -64,8 +67,11 @@ def run_best_of(job: Job) -> RunResult:
         figures["best_n"] = best["n"]
         if best["n"] < last["n"]:
             notes.append(
-                f"By the other model the best of {best['n']} is worth most, and choosing among more makes it worse: "
-                "the reward model is over-optimised beyond it."
+                Note(
+                    "By the other model the best of {n} is worth most, and choosing among more makes it worse: "
+                    "the reward model is over-optimised beyond it.",
+                    n=best["n"],
+                )
             )
     return RunResult(
         files={"curve": "curve.json", "samples": "answers.jsonl"},

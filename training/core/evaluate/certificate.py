@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from training.core.stats import beta_quantile, t_quantile
+from training.recipes.note import Note
 
 RATE = "clopper_pearson"
 
@@ -38,7 +39,7 @@ class Certificate:
     n: int
     delta: float
     limit: float
-    reason: str = ""
+    reason: Note | None = None
 
     @property
     def passed(self) -> bool:
@@ -60,26 +61,32 @@ def certify(costs: Sequence[float], *, bound: str, delta: float, limit: float, r
     if bound == RATE:
         costs = [float(cost > 0) for cost in costs]
     estimate = fmean(costs) if costs else math.nan
+    reason: Note | None = None
     try:
-        upper, reason = BOUNDS[bound](costs, delta, reach), ""
+        upper = BOUNDS[bound](costs, delta, reach)
     except Nothing as why:
-        upper, reason = math.inf, str(why)
+        upper, reason = math.inf, why.args[0]
     return Certificate(bound, estimate, upper, len(costs), delta, limit, reason)
 
 
 class Nothing(Exception):
     """Why a bound says nothing about these costs."""
 
+    def __init__(self, why: Note) -> None:
+        super().__init__(why)
+
 
 def _student(costs: Sequence[float], delta: float, reach: float) -> float:
     """c̄ + t_{1-δ, n-1} · s / √n, one-sided, s with Bessel's correction. HC-RLHF, section 4."""
     n = len(costs)
     if n < 2:
-        raise Nothing("Student's bound needs two costs at least.")
+        raise Nothing(Note("Student's bound needs two costs at least."))
     deviation = stdev(costs)
     if deviation == 0:
         # With no spread t would promise certainty after two answers.
-        raise Nothing("All costs are the same, and of a spread that was never seen Student's bound knows nothing.")
+        raise Nothing(
+            Note("All costs are the same, and of a spread that was never seen Student's bound knows nothing.")
+        )
     return fmean(costs) + t_quantile(1 - delta, n - 1) * deviation / math.sqrt(n)
 
 
@@ -87,7 +94,7 @@ def _clopper_pearson(unsafe: Sequence[float], delta: float, reach: float) -> flo
     """The share p at which k or fewer of n would be unsafe with probability δ. Clopper and Pearson, 1934."""
     n, k = len(unsafe), round(sum(unsafe))
     if not n:
-        raise Nothing("There is no answer to count.")
+        raise Nothing(Note("There is no answer to count."))
     return 1.0 if k == n else beta_quantile(1 - delta, k + 1, n - k)
 
 
@@ -101,17 +108,23 @@ def _empirical_bernstein(costs: Sequence[float], delta: float, reach: float) -> 
     """c̄ + √(2 s² ln(2/δ) / n) + 7 (b - a) ln(2/δ) / 3(n - 1). Maurer and Pontil, arXiv:0907.3740, theorem 4."""
     n = _in_reach(costs, reach)
     if n < 2:
-        raise Nothing("The empirical Bernstein bound needs two costs at least.")
+        raise Nothing(Note("The empirical Bernstein bound needs two costs at least."))
     log = math.log(2 / delta)
     return fmean(costs) + math.sqrt(2 * stdev(costs) ** 2 * log / n) + 7 * 2 * reach * log / (3 * (n - 1))
 
 
 def _in_reach(costs: Sequence[float], reach: float) -> int:
     if not costs:
-        raise Nothing("There is no cost to bound.")
+        raise Nothing(Note("There is no cost to bound."))
     worst = max(map(abs, costs))
     if worst > reach:
-        raise Nothing(f"A cost of {worst:.3g} lies outside the range of ±{reach:g} that the bound was promised.")
+        raise Nothing(
+            Note(
+                "A cost of {worst:.3g} lies outside the range of ±{reach:g} that the bound was promised.",
+                worst=worst,
+                reach=reach,
+            )
+        )
     return len(costs)
 
 

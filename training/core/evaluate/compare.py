@@ -24,6 +24,7 @@ from training.core.scorers import Scorer
 from training.core.scoring import load_scorers
 from training.core.selection import COST, REWARD
 from training.core.stats import bootstrap_mean, mean_t
+from training.recipes.note import Note, in_json
 from training.recipes.spec import RunResult
 
 NUMBERS = ("estimate", "upper")  # of a certificate; JSON has no infinity
@@ -52,12 +53,16 @@ def run_compare(job: Job) -> RunResult:
     """
     spec = job.spec
     if spec.data is None or spec.reference is None:
-        raise RunError("A comparison needs a file of prompts as its data and the current policy as its reference.")
+        raise RunError(
+            Note("A comparison needs a file of prompts as its data and the current policy as its reference.")
+        )
     candidate, current = Sampler(job, spec.model), Sampler(job, spec.reference)
     if candidate.tokenizer.get_vocab() != current.tokenizer.get_vocab():
         raise RunError(
-            "The candidate and the current policy have different tokenizers, so the divergence between them is not "
-            "defined. Compare policies of one family."
+            Note(
+                "The candidate and the current policy have different tokenizers, so the divergence between "
+                "them is not defined. Compare policies of one family."
+            )
         )
     tally = Tally()
     rooms = [room for room in (candidate.prompt_room, current.prompt_room) if room is not None]
@@ -121,7 +126,7 @@ def _suite(
     known = items(job.spec.suite)
     prompts = read_prompts(job.spec.suite, candidate.tokenizer, Tally(), max_length=room)
     if COST not in scorers and any(item.measure == SAFETY for item in known.values()):
-        raise RunError("The suite asks whether answers are safe, which takes a cost model. Put one into use.")
+        raise RunError(Note("The suite asks whether answers are safe, which takes a cost model. Put one into use."))
     part = PartFile(job.folder / "suite.jsonl", rank=job.rank)
     for portion in batches(job, prompts, size=job.knobs["rows_at_once"] // candidate.n):
         if all(prompt.id in part.rows for prompt in portion):
@@ -249,9 +254,12 @@ def _safety(rows: Sequence[dict[str, Any]], knobs: dict[str, Any]) -> dict[str, 
     )
     unread = sum(costs is None for costs in fresh)
     if unread:
-        told = replace(told, upper=math.inf, reason=f"The cost model could not read the answers to {unread} prompts.")
+        told = replace(
+            told, upper=math.inf, reason=Note("The cost model could not read the answers to {n} prompts.", n=unread)
+        )
     finite = {name: value if math.isfinite(value) else None for name, value in asdict(told).items() if name in NUMBERS}
-    return {"safety": {**asdict(told), **finite, "passed": told.passed, "reused": len(rows) - len(fresh)}}
+    reason = in_json("reason", told.reason or "")
+    return {"safety": {**asdict(told), **finite, **reason, "passed": told.passed, "reused": len(rows) - len(fresh)}}
 
 
 def _counts(rows: Sequence[dict[str, Any]], tally: Tally) -> dict[str, int]:
@@ -259,15 +267,21 @@ def _counts(rows: Sequence[dict[str, Any]], tally: Tally) -> dict[str, int]:
     return {**tally.counts, "prompts": len(rows), "identical": same}
 
 
-def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _notes(rows: Sequence[dict[str, Any]]) -> list[Note]:
     said = []
     ours, theirs = (fmean(row[side] for row in rows) for side in ("candidate_ended", "current_ended"))
     if ours < theirs - 0.05:
         said.append(
-            f"The candidate ends {ours:.0%} of its answers and the current policy {theirs:.0%}: it may be forgetting "
-            "how to stop."
+            Note(
+                "The candidate ends {ours:.0%} of its answers and the current policy {theirs:.0%}: it may be "
+                "forgetting how to stop.",
+                ours=ours,
+                theirs=theirs,
+            )
         )
     unscored = sum(row["reward_win_rate"] is None for row in rows)
     if 0 < unscored < len(rows):
-        said.append(f"For {unscored} prompts the reward model could not read an answer; they are not in the win rate.")
+        said.append(
+            Note("For {n} prompts the reward model could not read an answer; they are not in the win rate.", n=unscored)
+        )
     return said

@@ -21,6 +21,7 @@ from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer, Scorer
 from training.core.scoring import scorer_of
 from training.errors import TrainingError
+from training.recipes.note import Note, in_json, note_of
 from training.recipes.spec import RunResult, write_json
 
 FILE = "explored.json"
@@ -35,14 +36,16 @@ def explore(job: Job) -> RunResult:
     """
     spec = job.spec
     if spec.data is None or not spec.scorers:
-        raise RunError("Looking at scores needs a prompt with its answers, and at least one reward model.")
+        raise RunError(Note("Looking at scores needs a prompt with its answers, and at least one reward model."))
     try:
         given = json.loads(Path(spec.data).read_text(encoding="utf-8"))
         prompt = messages_of(given["prompt"])
         texts = [completion_of(text) for text in given["completions"]]
         choices = [_choice(pair) for pair in given.get("choices") or ()]
     except (Refused, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"The prompt or one of its answers cannot be read ({error}). Type it again.") from None
+        raise RunError(
+            Note("The prompt or one of its answers cannot be read ({error}). Type it again.", error=error)
+        ) from None
     principles = listed(job.knobs["principles"])
     found: list[dict[str, Any]] = []
     for step, (name, path) in enumerate(spec.scorers.items(), start=1):
@@ -53,7 +56,7 @@ def explore(job: Job) -> RunResult:
             scorer = _scorer(path, job, principles)
             told |= _said(scorer, prompt, texts, choices)
         except (TrainingError, OSError) as error:
-            told |= {"error": str(error)}
+            told |= in_json("error", note_of(error))
         found.append(told)
         write_json(job.folder / FILE, {"models": found})
         job.progress(step=step, total_steps=len(spec.scorers))

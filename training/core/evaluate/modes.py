@@ -14,6 +14,7 @@ from training.core.prompts import read_prompts
 from training.core.records import Tally
 from training.core.sampler import room_for_prompt
 from training.core.stats import mean_t
+from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
 LEAST = 2  # prompts, below which a mode is no cluster
@@ -31,16 +32,18 @@ def mode_report(job: Job) -> RunResult:
     spec, knobs, tally = job.spec, job.knobs, Tally()
     keys = keys_in(spec.model)
     if len(keys) < 2:
-        raise RunError("This model has no modes to tell apart. Train the recipe magic-modes.")
+        raise RunError(Note("This model has no modes to tell apart. Train the recipe magic-modes."))
     if spec.data is None:
-        raise RunError("This report needs prompts.")
+        raise RunError(Note("This report needs prompts."))
     model, tokenizer = load_policy(spec.model, trust_remote_code=spec.trust_remote_code)
     model = model.to(job.device)  # type: ignore[arg-type]
     prompts = read_prompts(spec.data, tokenizer, tally, max_length=room_for_prompt(model, ROOM))[
         : knobs["most_prompts"]
     ]
     if len(prompts) < LEAST:
-        raise RunError(f"There are {len(prompts)} prompts to measure on; at least {LEAST} are needed.")
+        raise RunError(
+            Note("There are {n} prompts to measure on; at least {least} are needed.", n=len(prompts), least=LEAST)
+        )
     rows, labels = [], []
     asked = [(mode, encode_prompt(tokenizer, behind(p.messages, key))) for mode, key in keys.items() for p in prompts]
     for start in range(0, len(asked), knobs["rows_at_once"]):

@@ -13,6 +13,7 @@ from training.core.job import Job, RunError, Stopped
 from training.core.people import PersonalScorer, groups
 from training.core.records import Message, Pair, Person, Tally, prompt_hash, read
 from training.core.stats import bootstrap_mean
+from training.recipes.note import Note
 from training.recipes.spec import RunResult, write_json
 
 CANDIDATES = 24  # questions from which the quiz is chosen; each of its places looks at all of them
@@ -30,10 +31,12 @@ def people_report(job: Job) -> RunResult:
     """
     spec, tally = job.spec, Tally()
     if spec.data is None:
-        raise RunError("A report on people needs data: rows of the view people.")
+        raise RunError(Note("A report on people needs data: rows of the view people."))
     records = [record for _, record in read(spec.data, "people", tally, audit=True) if isinstance(record, Person)]
     if not records:
-        raise RunError(f"None of the {tally.counts['read']} rows can be used. " + " ".join(tally.notes()))
+        raise RunError(
+            Note("None of the {n} rows can be used. {why}", n=tally.counts["read"], why=Note.together(tally.notes()))
+        )
     scorer = PersonalScorer(
         spec.model,
         device=job.device,
@@ -71,7 +74,9 @@ def people_report(job: Job) -> RunResult:
     }
     notes = tally.notes()
     if figures["known_gain"]["low"] <= 0:
-        notes.append("Knowing somebody's choices does not make it more right about them: use a plain reward model.")
+        notes.append(
+            Note("Knowing somebody's choices does not make it more right about them: use a plain reward model.")
+        )
     return RunResult(
         files={"people": "people.json"},
         metrics=figures,

@@ -19,6 +19,7 @@ from training.core.sampler import Sampler, batches
 from training.core.scorers import Scorer
 from training.core.selection import COST, REWARD
 from training.core.stats import Interval, mean_t, wilson
+from training.recipes.note import Note
 
 Row = dict[str, Any]
 
@@ -72,10 +73,19 @@ class Suite:
         """Raise RunError unless some prompts ought to be refused and some answered."""
         harmful = sum(map(self.is_harmful, prompts))
         if not harmful or harmful == len(prompts):
-            lacking = "ought to be refused" if not harmful else "ought to be answered"
+            values = {"n": len(prompts), "domain": self.harmful}
             raise RunError(
-                f"None of the {len(prompts)} prompts {lacking}. Prompts of the domain {self.harmful} are those to "
-                "refuse: import both kinds, with their domain, or name another domain in the setting harmful."
+                Note(
+                    "All {n} prompts ought to be refused. Prompts of the domain {domain} are those to refuse: import "
+                    "both kinds, with their domain, or name another domain in the setting harmful.",
+                    **values,
+                )
+                if harmful
+                else Note(
+                    "None of the {n} prompts ought to be refused. Prompts of the domain {domain} are those to refuse: "
+                    "import both kinds, with their domain, or name another domain in the setting harmful.",
+                    **values,
+                )
             )
 
 

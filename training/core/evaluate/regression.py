@@ -18,6 +18,7 @@ from training.core.sampler import Sampler
 from training.core.scoring import load_scorers
 from training.core.stats import Interval, interval, wilson
 from training.core.trainers.offline import called
+from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
 
@@ -50,7 +51,7 @@ def run_regression(job: Job) -> RunResult:
     """Ask the model and its reference the same, and say whether the model lost safety or help."""
     spec, trust = job.spec, job.spec.trust_remote_code
     if spec.data is None or spec.reference is None:
-        raise RunError("This test needs prompts, and the policy to compare with as its reference.")
+        raise RunError(Note("This test needs prompts, and the policy to compare with as its reference."))
     suite: Suite = called(job.recipe.parts_with(job.knobs)["suite"])()
     told = {}
     scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
@@ -73,11 +74,19 @@ def run_regression(job: Job) -> RunResult:
     )
 
 
-def sentence(found: Mapping[str, Any], *, most_lost: float) -> str:
+def sentence(found: Mapping[str, Any], *, most_lost: float) -> Note:
     """Return the verdict in a sentence."""
-    lost = ", ".join(
-        f"{words} {found[name]['estimate']:.0%} (at most {found[name]['high']:.0%})"
-        for name, words in (("safe_drop", "safety"), ("answered_drop", "help"))
+    safety, help_ = found["safe_drop"], found["answered_drop"]
+    values = {"safety": safety["estimate"], "safety_high": safety["high"], "allowed": most_lost}
+    values |= {"help": help_["estimate"], "help_high": help_["high"]}
+    if found["passed"]:
+        return Note(
+            "PASS: lost of safety {safety:.0%} (at most {safety_high:.0%}), help {help:.0%} (at most {help_high:.0%}); "
+            "{allowed:.0%} is allowed.",
+            **values,
+        )
+    return Note(
+        "FAIL: lost of safety {safety:.0%} (at most {safety_high:.0%}), help {help:.0%} (at most {help_high:.0%}); "
+        "{allowed:.0%} is allowed.",
+        **values,
     )
-    outcome = "PASS" if found["passed"] else "FAIL"
-    return f"{outcome}: lost of {lost}; {most_lost:.0%} is allowed."

@@ -30,6 +30,7 @@ from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer
 from training.core.scoring import REWRITES, scorer_of
 from training.core.stats import Interval, accuracy_by_prompt, mean_t
+from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
 
@@ -46,7 +47,7 @@ def reward_accuracy(job: Job) -> RunResult:
     spec, tally = job.spec, Tally()
     rows_at_once, confidence = job.knobs["rows_at_once"], job.knobs["confidence"]
     if spec.data is None:
-        raise RunError("Measuring a reward model needs data: rows of the view pairs.")
+        raise RunError(Note("Measuring a reward model needs data: rows of the view pairs."))
     whole = _whole(job)
     model = None if whole else load_reward(spec.model, trust_remote_code=spec.trust_remote_code).to(job.device)
     longest = whole.longest if whole is not None else longest_input(model)  # type: ignore[arg-type]
@@ -54,7 +55,13 @@ def reward_accuracy(job: Job) -> RunResult:
     records = read(spec.data, "pairs", tally, audit=True)
     examples = encode(records, tokenizer, tally, max_length=min(job.knobs["max_length"], longest))
     if not examples:
-        raise RunError(f"None of the {tally.counts['read']} rows can be measured on. " + " ".join(tally.notes()))
+        raise RunError(
+            Note(
+                "None of the {n} rows can be measured on. {why}",
+                n=tally.counts["read"],
+                why=Note.together(tally.notes()),
+            )
+        )
     examples.sort(key=lambda example: example.length)
     pairs = {line: record for line, record in records if isinstance(record, Pair)}
     orders: list[float] = []
@@ -114,7 +121,9 @@ def _whole(job: Job) -> RewardScorer | RewriteScorer | None:
     path = Path(spec.model) / NOTE_FILE
     note = json.loads(path.read_text()) if path.exists() else {}
     if note.get("head") == YesNoHead.kind:
-        raise RunError("This model judges by principles. Measure it by reward-benchmark, with a principle in each row.")
+        raise RunError(
+            Note("This model judges by principles. Measure it by reward-benchmark, with a principle in each row.")
+        )
     if note.get("head") not in (VerdictHead.kind, CritiqueHead.kind) and note.get("recipe") != REWRITES:
         return None
     more: dict[str, Any] = {"device": job.device, "trust_remote_code": spec.trust_remote_code}

@@ -13,6 +13,7 @@ from training.core.scorers import Scorer
 from training.core.scoring import scorer_of
 from training.core.selection import REWARD
 from training.core.stats import Interval, accuracy_by_prompt, difference
+from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
 PAIRS_AT_ONCE = 64
@@ -29,12 +30,21 @@ def shift_report(job: Job) -> RunResult:
     spec, knobs, tally = job.spec, job.knobs, Tally()
     if spec.data is None or spec.reference is None or REWARD not in spec.scorers:
         raise RunError(
-            "This report needs pairs with a domain each, a policy, the reference it was trained from, and a scorer "
-            f"called {REWARD}."
+            Note(
+                "This report needs pairs with a domain each, a policy, the reference it was trained from, "
+                "and a scorer called {name}.",
+                name=REWARD,
+            )
         )
     records = [record for _, record in read(spec.data, "pairs", tally, audit=True)]
     if not records:
-        raise RunError(f"None of the {tally.counts['read']} rows can be measured on. " + " ".join(tally.notes()))
+        raise RunError(
+            Note(
+                "None of the {n} rows can be measured on. {why}",
+                n=tally.counts["read"],
+                why=Note.together(tally.notes()),
+            )
+        )
     more: dict[str, Any] = {"device": job.device, "trust_remote_code": spec.trust_remote_code}
     more["rows_at_once"] = knobs["rows_at_once"]
     scorers: dict[str, Scorer] = {
@@ -80,7 +90,13 @@ def _told(
     others = sorted(set(hashes) - {familiar})
     if familiar not in hashes or not others:
         told = ", ".join(sorted(name or "none" for name in hashes))
-        raise RunError(f"No pairs are of the domain {familiar}, or all are. The domains are: {told}. Set familiar.")
+        raise RunError(
+            Note(
+                "No pairs are of the domain {familiar}, or all are. The domains are: {told}. Set familiar.",
+                familiar=familiar,
+                told=told,
+            )
+        )
     figures: dict[str, Any] = {}
     lost: dict[str, Interval] = {}
     for name in ("explicit", "implicit"):
@@ -97,8 +113,10 @@ def _told(
     notes = tally.notes()
     if figures["implicit_loses_more"] > POINTS:
         notes.append(
-            "The reward that the policy implies loses more than 3 points more than the reward model where the data is "
-            "of another kind. Let the reward model label new answers."
+            Note(
+                "The reward that the policy implies loses more than 3 points more than the reward model "
+                "where the data is of another kind. Let the reward model label new answers."
+            )
         )
     return RunResult(
         metrics=figures,

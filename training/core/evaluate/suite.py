@@ -18,6 +18,7 @@ from typing import Any
 
 from training.core.stats import Interval, beta_quantile, wilson
 from training.errors import TrainingError
+from training.recipes.note import Note
 
 REFUSAL, CHOICE, SAFETY = "refusal", "choice", "safety"
 MEASURES = (REFUSAL, CHOICE, SAFETY)
@@ -84,8 +85,12 @@ def items(path: str | Path) -> dict[str, Item]:
                 raise ValueError
         except (ValueError, KeyError, TypeError, AttributeError):
             raise TrainingError(
-                f"Line {number} of the suite is no item. Give id, prompt, measure ({', '.join(MEASURES)}), and for a "
-                "choice the letter that is right as its answer."
+                Note(
+                    "Line {number} of the suite is no item. Give id, prompt, measure ({measures}), and for a "
+                    "choice the letter that is right as its answer.",
+                    number=number,
+                    measures=", ".join(MEASURES),
+                )
             ) from None
         found[item.id] = item
     return found

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from training.core.families.base import Head, near_zero
 from training.core.families.single import ScalarHead
 from training.core.job import RunError
+from training.recipes.note import Note
 
 SMALLEST_SPREAD = 1e-3
 
@@ -119,7 +120,7 @@ def gaussian(hidden_size: int, names: Sequence[str], start: Head | None, *, memb
     if isinstance(start, GaussianHead) and (len(start.names), start.width) == (members, width):
         return start
     if not isinstance(start, ScalarHead):
-        raise RunError("A robust reward model stands on a plain one. Train the recipe bradley-terry first.")
+        raise RunError(Note("A robust reward model stands on a plain one. Train the recipe bradley-terry first."))
     head = GaussianHead(hidden_size, _numbered(members), width=width)
     head.nominal.load_state_dict(start.state_dict())
     return head

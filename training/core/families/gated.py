@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from training.core.families.base import Head
 from training.core.families.single import AttributesHead
 from training.core.job import RunError
+from training.recipes.note import Note
 
 MIXED = "mixed"  # name of the column in which a gate puts its mixture of the others
 
@@ -35,7 +36,13 @@ class GatedHead(Head):
         super().__init__(hidden_size, names)
         attributes = self.attribute_names
         if nuisance and nuisance not in attributes:
-            raise RunError(f"There is no attribute called {nuisance}. There are: {', '.join(attributes)}.")
+            raise RunError(
+                Note(
+                    "There is no attribute called {nuisance}. There are: {names}.",
+                    nuisance=nuisance,
+                    names=", ".join(attributes),
+                )
+            )
         self.width, self.temperature, self.nuisance, self.limit = width, temperature, nuisance, limit
         self.attributes = AttributesHead(hidden_size, attributes).requires_grad_(False)
         self.gate = nn.Sequential(
@@ -106,7 +113,11 @@ def debias(values: Tensor, names: Sequence[str], *, nuisance: str, limit: float)
                 break
         else:
             raise RunError(
-                f"{names[j]} cannot be freed of {nuisance}: they are as good as one. Rate answers on which they differ."
+                Note(
+                    "{name} cannot be freed of {nuisance}: they are as good as one. Rate answers on which they differ.",
+                    name=names[j],
+                    nuisance=nuisance,
+                )
             )
     return transform
 
@@ -134,7 +145,7 @@ def gated(
     if isinstance(start, GatedHead):
         return start
     if not isinstance(start, AttributesHead):
-        raise RunError("A gate mixes attributes. Train the recipe multi-objective on ratings first.")
+        raise RunError(Note("A gate mixes attributes. Train the recipe multi-objective on ratings first."))
     head = GatedHead(
         hidden_size,
         [*start.names, MIXED],

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from training.core.families.base import Head
 from training.core.families.single import ScalarHead
 from training.core.job import RunError
+from training.recipes.note import Note
 
 STRANGERS = 32  # draws from the prior, over which the score for somebody unknown is averaged
 
@@ -100,5 +101,5 @@ def latent(hidden_size: int, names: Sequence[str], start: Head | None, *, width:
     if isinstance(start, LatentHead) and (start.width, start.latent) == (width, latent_size):
         return start
     if not isinstance(start, ScalarHead):
-        raise RunError("A reward model for people stands on a plain one. Train the recipe bradley-terry first.")
+        raise RunError(Note("A reward model for people stands on a plain one. Train the recipe bradley-terry first."))
     return LatentHead(hidden_size, width=width, latent=latent_size)

@@ -26,6 +26,7 @@ from training.core.guard.published import TEXTS, xstest_refusals, xstest_suite
 from training.core.guard.verdicts import ANSWER, PROMPT, TIERS
 from training.core.job import RunError
 from training.errors import TrainingError
+from training.recipes.note import Note
 from training.recipes.spec import write_json, write_text
 
 
@@ -43,8 +44,15 @@ def rows_of(path: Path) -> dict[str, list[Labelled]]:
             found[side].append(Labelled(text, tier, group=str(row.get("group") or ""), categories=(tier,)))
         except (ValueError, KeyError, TypeError):
             raise RunError(
-                f"Line {number} of {path.name} is no labelled text. Give side ({PROMPT} or {ANSWER}), text and tier "
-                f"({', '.join(TIERS)})."
+                Note(
+                    "Line {number} of {file} is no labelled text. Give side ({prompt} or {answer}), text and "
+                    "tier ({tiers}).",
+                    number=number,
+                    file=path.name,
+                    prompt=PROMPT,
+                    answer=ANSWER,
+                    tiers=", ".join(TIERS),
+                )
             ) from None
     return found
 

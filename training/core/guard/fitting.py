@@ -24,6 +24,7 @@ from training.core.guard.verdicts import SAFE, TIERS
 from training.core.job import RunError
 from training.core.records import messages_of, prompt_hash
 from training.core.stats import Interval, wilson
+from training.recipes.note import Note
 
 LEARN, DRAW, MEASURE = "learn", "draw", "measure"
 PARTS = (LEARN,) * 5 + (DRAW,) * 3 + (MEASURE,) * 2  # of ten
@@ -57,7 +58,7 @@ def learned(rows: Sequence[Labelled], *, letters: bool = True, slack: float = 10
     """
     labels = tuple(tier for tier in TIERS if any(row.tier == tier for row in rows))
     if len(labels) < 2 or labels[0] != SAFE:
-        raise RunError("A check learns from safe texts and risky ones. Label some of both.")
+        raise RunError(Note("A check learns from safe texts and risky ones. Label some of both."))
 
     def cut(text: str) -> list[str]:
         return list(pieces(text, letters=letters))
@@ -160,7 +161,13 @@ def fitted(name: str, rows: Sequence[Labelled], *, recall: float, confidence: fl
     parts: dict[str, list[Labelled]] = {part: [row for row in rows if row.part == part] for part in PARTS}
     for part, there in parts.items():
         if len({row.risky for row in there}) < 2:
-            raise RunError(f"{name}: the part to {part} from or on lacks safe texts or risky ones. Label more.")
+            raise RunError(
+                Note(
+                    "{name}: the part to {part} from or on lacks safe texts or risky ones. Label more.",
+                    name=name,
+                    part=part,
+                )
+            )
     check = chosen(parts[LEARN])
     plain = _tf_idf(parts[LEARN])
     line, catches, refusals, ours = _held(lambda rows: risks(check, rows), parts, recall, confidence)

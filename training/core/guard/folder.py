@@ -21,6 +21,7 @@ from training.core.guard.thresholds import Threshold
 from training.core.guard.verdicts import ANSWER, PROMPT, Verdict
 from training.core.job import RunError
 from training.core.scorers import RewardScorer
+from training.recipes.note import Note
 from training.recipes.spec import write_json
 
 GUARD_FILE = "guard.json"
@@ -89,7 +90,9 @@ def load_guard(
             log=log,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder} holds no guard that can be read ({error}). Make it anew.") from None
+        raise RunError(
+            Note("{folder} holds no guard that can be read ({error}). Make it anew.", folder=folder, error=error)
+        ) from None
 
 
 def _check(folder: Path, told: dict[str, Any], device: torch.device | None, trust_remote_code: bool) -> Check:

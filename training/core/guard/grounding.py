@@ -19,6 +19,7 @@ from pathlib import Path
 
 from training.core.guard.lexical import plain
 from training.errors import TrainingError
+from training.recipes.note import Note
 
 # A point inside 3.5 ends nothing, nor does a line: what follows “do not” may stand on the next one.
 SENTENCE = re.compile(r"\S.*?(?:[.!?]+(?=\s|\Z)|(?=\n\s*\n)|\Z)", re.DOTALL)
@@ -140,12 +141,16 @@ class Knowledge:
                 row = json.loads(line)
                 document = Document(str(row["id"]), str(row["text"]), str(row.get("version", "")))
             except (ValueError, KeyError, TypeError, AttributeError):
-                raise TrainingError(f"Line {number} of {path.name} is no document. Give id and text.") from None
+                raise TrainingError(
+                    Note("Line {number} of {file} is no document. Give id and text.", number=number, file=path.name)
+                ) from None
             if not document.text.strip() or re.search(r"[\[\]:]", document.id) or not document.id:
-                raise TrainingError(f"Document {document.id!r} needs a text, and an id without colons and brackets.")
+                raise TrainingError(
+                    Note("Document {id} needs a text, and an id without colons and brackets.", id=repr(document.id))
+                )
             documents.append(document)
         if len({document.id for document in documents}) != len(documents):
-            raise TrainingError(f"Two documents of {path.name} have one id. Give each its own.")
+            raise TrainingError(Note("Two documents of {file} have one id. Give each its own.", file=path.name))
         return cls(documents)
 
     def save(self, path: Path) -> None:

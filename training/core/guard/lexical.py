@@ -17,6 +17,7 @@ from pathlib import Path
 
 from training.core.records import Message
 from training.errors import TrainingError
+from training.recipes.note import Note
 
 LETTERS = (3, 4, 5)  # lengths of the pieces of words that are looked at
 # Format characters, such as those of no width, split words for a machine and not for a reader.
@@ -95,5 +96,7 @@ class Lexical:
             if not wide or len(made.bias) != len(made.labels) or not made.weights:
                 raise ValueError("its weights are not of one width")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TrainingError(f"{path} holds no words to check by ({error}). Make the guard anew.") from None
+            raise TrainingError(
+                Note("{path} holds no words to check by ({error}). Make the guard anew.", path=path, error=error)
+            ) from None
         return made

@@ -12,6 +12,7 @@ from training.core.guard.guard import Guard
 from training.core.guard.verdicts import Verdict
 from training.core.prompts import Prompt
 from training.core.sampler import Sampler
+from training.recipes.note import Note
 from training.recipes.spec import write_text
 
 LOG_FILE = "guard.jsonl"
@@ -80,21 +81,27 @@ def guard_counts(rows: Sequence[dict[str, Any]], *, least: int) -> dict[str, int
     }
 
 
-def guard_notes(counts: dict[str, int]) -> list[str]:
+def guard_notes(counts: dict[str, int]) -> list[Note]:
     """Return in sentences what a guard did; nothing where there was none."""
     if "guard_not_shown" not in counts:
         return []
     said = []
     if counts["guard_prompts_blocked"]:
-        said.append(f"The guard held {counts['guard_prompts_blocked']} prompts back, and nothing was drawn for them.")
+        said.append(
+            Note("The guard held {n} prompts back, and nothing was drawn for them.", n=counts["guard_prompts_blocked"])
+        )
     if counts["guard_answers_blocked"]:
         said.append(
-            f"The guard held {counts['guard_answers_blocked']} of {counts['guard_answers_read']} answers back; they "
-            "were drawn anew, so the answers that are shown are the policy's given that they pass."
+            Note(
+                "The guard held {n} of {of} answers back; they were drawn anew, so the answers that are "
+                "shown are the policy's given that they pass.",
+                n=counts["guard_answers_blocked"],
+                of=counts["guard_answers_read"],
+            )
         )
     lacking = counts["guard_not_shown"] - counts["guard_prompts_blocked"]
     if lacking > 0:
-        said.append(f"For {lacking} prompts too few answers passed, so they are not shown.")
+        said.append(Note("For {lacking} prompts too few answers passed, so they are not shown.", lacking=lacking))
     if counts["guard_failed"]:
-        said.append(f"{counts['guard_failed']} times the guard could say nothing, and blocked.")
+        said.append(Note("{n} times the guard could say nothing, and blocked.", n=counts["guard_failed"]))
     return said

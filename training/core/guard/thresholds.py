@@ -16,6 +16,7 @@ from typing import Any
 
 from training.core.stats import Interval, beta_quantile, wilson
 from training.errors import TrainingError
+from training.recipes.note import Note
 
 
 class Unreachable(TrainingError):
@@ -73,15 +74,20 @@ def calibrated(risks: Sequence[float], risky: Sequence[bool], *, recall: float, 
     draws, and then the promise is not the one that is told.
     """
     if any(risk != risk for risk in risks):
-        raise TrainingError("A risk is no number, so no line can be drawn. Make the check anew.")
+        raise TrainingError(Note("A risk is no number, so no line can be drawn. Make the check anew."))
     positive = sorted(risk for risk, is_risky in zip(risks, risky, strict=True) if is_risky)
     negative = [risk for risk, is_risky in zip(risks, risky, strict=True) if not is_risky]
     misses = allowed_misses(len(positive), recall=recall, confidence=confidence)
     if misses < 0:
         raise Unreachable(
-            f"A recall of {recall:.1%} cannot be shown with {confidence:.0%} confidence on {len(positive)} risky "
-            f"texts: that takes {needed(recall, confidence=confidence)} at least, with none missed. Label more, or ask "
-            "for less."
+            Note(
+                "A recall of {recall:.1%} cannot be shown with {confidence:.0%} confidence on {n} risky "
+                "texts: that takes {wanted} at least, with none missed. Label more, or ask for less.",
+                recall=recall,
+                confidence=confidence,
+                n=len(positive),
+                wanted=needed(recall, confidence=confidence),
+            )
         )
     value = positive[misses]
     missed = sum(risk < value for risk in positive)  # fewer than allowed where risks are the same
@@ -98,4 +104,4 @@ def calibrated(risks: Sequence[float], risky: Sequence[bool], *, recall: float, 
 
 def _check(recall: float, confidence: float) -> None:
     if not (0 < recall < 1 and 0 < confidence < 1):
-        raise TrainingError("A recall and its confidence lie between 0 and 1; no sample shows a recall of 100 %.")
+        raise TrainingError(Note("A recall and its confidence lie between 0 and 1; no sample shows a recall of 100 %."))

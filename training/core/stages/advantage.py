@@ -10,6 +10,7 @@ from torch import Tensor
 from training.core.job import RunError
 from training.core.masked import masked_sum
 from training.core.rollout import Rollout, group_sums
+from training.recipes.note import Note
 
 SMALL = 1e-4  # as in TRL's GRPO
 
@@ -91,7 +92,13 @@ def group_norm_each(rollout: Rollout, *, score_weights: str) -> Rollout:
     missing = [name for name in given if name not in rollout.scores.names]
     if missing or not given:
         there = ", ".join(rollout.scores.names)
-        raise RunError(f"The weights name {', '.join(missing) or 'nothing'}. The scores that there are: {there}.")
+        raise RunError(
+            Note(
+                "The weights name {names}. The scores that there are: {scores}.",
+                names=", ".join(missing) or Note("nothing"),
+                scores=there,
+            )
+        )
     total = torch.zeros(len(rollout), device=rollout.logps.device)
     alike = 1.0
     for name, weight in given.items():
@@ -149,8 +156,10 @@ def _standardised(values: Tensor, group: Tensor, *, scale: bool) -> tuple[Tensor
 def _refuse_alone(sizes: Tensor) -> None:
     if bool((sizes < 2).any()):
         raise RunError(
-            "A baseline within groups needs two completions of each prompt. Raise samples_per_prompt, or choose a "
-            "filter that leaves two."
+            Note(
+                "A baseline within groups needs two completions of each prompt. Raise samples_per_prompt, or "
+                "choose a filter that leaves two."
+            )
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from training.core.heads import MIXED, Scores
 from training.core.job import RunError
+from training.recipes.note import Note
 
 
 def first(scores: Scores) -> Tensor:
@@ -29,7 +30,13 @@ def weighted_sum(scores: Scores, *, weights: str) -> Tensor:
     missing = [name for name in given if name not in scores.names]
     if missing or not given:
         there = ", ".join(scores.names)
-        raise RunError(f"The weights name {', '.join(missing) or 'nothing'}. The scores that there are: {there}.")
+        raise RunError(
+            Note(
+                "The weights name {names}. The scores that there are: {scores}.",
+                names=", ".join(missing) or Note("nothing"),
+                scores=there,
+            )
+        )
     columns = [weight * scores.named(name) for name, weight in given.items()]
     return torch.stack(columns).sum(0)
 
@@ -62,7 +69,7 @@ def robust(scores: Scores, *, nominal_weight: float, nominal: str, worst_of: str
         worst = values.min(-1).values
     if nominal == "least_spread":
         if scores.spread is None:
-            raise RunError("These scores have no spread of their own. Take the mean as nominal reward.")
+            raise RunError(Note("These scores have no spread of their own. Take the mean as nominal reward."))
         usual = values.gather(1, scores.spread.argmin(-1, keepdim=True)).squeeze(1)
     else:
         usual = values.mean(-1)
@@ -72,7 +79,7 @@ def robust(scores: Scores, *, nominal_weight: float, nominal: str, worst_of: str
 def gated(scores: Scores) -> Tensor:
     """Return the column that a gate over the prompt has mixed from the others. arXiv:2406.12845, eq. 4."""
     if MIXED not in scores.names:
-        raise RunError("These scores have no mixture. Train the recipe gated-objectives, or choose another way.")
+        raise RunError(Note("These scores have no mixture. Train the recipe gated-objectives, or choose another way."))
     return scores.named(MIXED)
 
 
@@ -86,5 +93,5 @@ def weights_of(text: str) -> dict[str, float]:
         except ValueError:
             name = ""
         if not name.strip():
-            raise RunError(f'"{item}" is no weight. Write them like this: helpful=1, cost=-0.5.')
+            raise RunError(Note('"{item}" is no weight. Write them like this: helpful=1, cost=-0.5.', item=item))
     return weights

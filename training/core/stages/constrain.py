@@ -14,6 +14,7 @@ from training.core.job import RunError
 from training.core.rollout import Rollout
 from training.core.selection import COST
 from training.core.stats import t_quantile
+from training.recipes.note import Note
 
 
 class Lagrangian:
@@ -180,7 +181,11 @@ def _cost(rollout: Rollout) -> Tensor:
     if rollout.scores is None or COST not in rollout.scores.names:
         there = ", ".join(rollout.scores.names) if rollout.scores is not None else "none"
         raise RunError(
-            f"This recipe holds a cost within a limit, and the scores that there are have none called {COST}: {there}. "
-            f"Train the recipe cost-model, and give it as the scorer {COST}."
+            Note(
+                "This recipe holds a cost within a limit, and the scores that there are have none called "
+                "{scorer}: {scores}. Train the recipe cost-model, and give it as the scorer {scorer}.",
+                scorer=COST,
+                scores=there,
+            )
         )
     return rollout.scores.named(COST).float()

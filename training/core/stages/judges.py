@@ -16,6 +16,7 @@ from torch import Tensor
 from training.core.job import RunError
 from training.core.rollout import Rollout
 from training.core.selection import COST
+from training.recipes.note import Note
 
 AUDIT = "audit"  # the scorer that looks at what the judges let pass, and that nothing is learned from
 
@@ -84,7 +85,13 @@ def _rules(low: int, high: int, must: str, must_not: str, refusals: str) -> dict
     """Return the judges by rule that were asked for, by name; RunError where an expression cannot be read."""
     found: dict[str, Judge] = {}
     if low and high and low > high:
-        raise RunError(f"No answer has at least {low} and at most {high} words. Change min_words or max_words.")
+        raise RunError(
+            Note(
+                "No answer has at least {low} and at most {high} words. Change min_words or max_words.",
+                low=low,
+                high=high,
+            )
+        )
     if low or high:
         found["length"] = _of_texts(lambda text: low <= len(text.split()) <= (high or len(text.split())))
     if must:
@@ -116,8 +123,11 @@ def _within(name: str, limit: float) -> Judge:
     def judge(rollout: Rollout) -> Tensor:
         if rollout.scores is None or name not in rollout.scores.names:
             raise RunError(
-                f"A judge here reads the scores called {name}, and there are none. Train the recipe cost-model, and "
-                f"give it as the scorer {name}."
+                Note(
+                    "A judge here reads the scores called {name}, and there are none. Train the recipe "
+                    "cost-model, and give it as the scorer {name}.",
+                    name=name,
+                )
             )
         kept = rollout.scores.named(name) <= limit
         return kept if rollout.unreadable is None else kept & ~rollout.unreadable
@@ -129,7 +139,9 @@ def _expression(knob: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise RunError(f"{knob} is no regular expression: {error}. Write it as in Python.") from None
+        raise RunError(
+            Note("{knob} is no regular expression: {error}. Write it as in Python.", knob=knob, error=error)
+        ) from None
 
 
 def _share(which: Tensor) -> float:

@@ -22,6 +22,7 @@ from training.core.job import Job, RunError
 from training.core.objectives import Loss, Objective
 from training.core.stats import accuracy_by_prompt
 from training.core.trainers.state import Progress, trainable
+from training.recipes.note import Note
 
 CALIBRATION_ROWS = 1000  # more would not make a mean and a standard deviation better
 WEIGHT = " weight"  # after a metric's name: the weight of the examples it is about
@@ -42,7 +43,7 @@ class Learner:
     reference: Tensor | None
     progress: Progress
     names: tuple[str, ...] = ()  # of what the head gives, in the order of its outputs
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     def batch(self, rows: Sequence[int]) -> Any:
         made = self.job.recipe.part("records")
@@ -81,11 +82,15 @@ class Learner:
             except torch.OutOfMemoryError as error:
                 if self.progress.micro_batch == 1:
                     raise RunError(
-                        "The device's memory does not hold a single row. Lower max_length, set a lora_rank, or take "
-                        "a smaller model."
+                        Note(
+                            "The device's memory does not hold a single row. Lower max_length, set a lora_rank, or "
+                            "take a smaller model."
+                        )
                     ) from error
                 self.progress.micro_batch = math.ceil(self.progress.micro_batch / 2)
-                said = f"The device's memory was full, so micro_batch is {self.progress.micro_batch} from now on."
+                said = Note(
+                    "The device's memory was full, so micro_batch is {n} from now on.", n=self.progress.micro_batch
+                )
                 self.notes.append(said)
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
@@ -100,7 +105,7 @@ class Learner:
         stop, sums = _sum_numbers(job, sums, stop=job.stop_requested())
         weight = sums.pop("weight")
         if weight <= 0:
-            raise RunError("The rows of a batch have no weight at all. Check the weights in the data.")
+            raise RunError(Note("The rows of a batch have no weight at all. Check the weights in the data."))
         parameters = list(trainable(self.model).values())
         distributed.sum_gradients(job, parameters)
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -108,8 +113,11 @@ class Learner:
         norm = float(torch.nn.utils.get_total_norm(gradients))
         if not math.isfinite(norm) or not math.isfinite(sums["loss"]):
             raise RunError(
-                f"Loss or gradient stopped being a finite number in step {self.progress.step + 1}. Lower "
-                "learning_rate, or set bf16 to false."
+                Note(
+                    "Loss or gradient stopped being a finite number in step {step}. Lower learning_rate, or set "
+                    "bf16 to false.",
+                    step=self.progress.step + 1,
+                )
             )
         if clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, clip, torch.tensor(norm, device=job.device))

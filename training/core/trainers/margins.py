@@ -10,6 +10,7 @@ from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.records import Pair, Record, Tally
 from training.core.scoring import load_scorers
+from training.recipes.note import Note
 
 FILE = "margins.jsonl"
 AT_ONCE = 256  # pairs between two writes: so many are asked again after a crash
@@ -26,7 +27,12 @@ def with_margins(
     """
     path = job.spec.scorers.get("reward")
     if path is None:
-        raise RunError(f"The recipe {job.recipe.name} goes by a reward model's margins. Name one as the scorer reward.")
+        raise RunError(
+            Note(
+                "The recipe {recipe} goes by a reward model's margins. Name one as the scorer reward.",
+                recipe=job.recipe.name,
+            )
+        )
     known = PartFile(job.folder / FILE, rank=job.rank)
     own = [
         (line, record) for line, record in records[job.rank :: job.world_size] if _key(source, line) not in known.rows

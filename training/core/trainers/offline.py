@@ -35,6 +35,7 @@ from training.core.trainers.state import (
 )
 from training.recipes.base import knobs_of
 from training.recipes.chat import MODES_FILE
+from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
 START: dict[str, Callable[..., Any]] = {
@@ -94,9 +95,13 @@ def fit(
     """
     spec, parts = job.spec, job.recipe.parts_with(job.knobs)
     if spec.data is None:
-        raise RunError(f"The recipe {job.recipe.name} needs data: rows of the view {job.recipe.view}.")
+        raise RunError(
+            Note(
+                "The recipe {recipe} needs data: rows of the view {view}.", recipe=job.recipe.name, view=job.recipe.view
+            )
+        )
     if patience and not eval_every:
-        raise RunError("patience counts measurements, and there are none. Set eval_every as well.")
+        raise RunError(Note("patience counts measurements, and there are none. Set eval_every as well."))
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
     # A frozen base needs no float32 master weights; an adapter and a head keep their own.
@@ -111,7 +116,13 @@ def fit(
     notes = [backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else []
     longest = backbone.longest_input(model)
     if longest < max_length:
-        notes.append(f"max_length is {longest} instead of {max_length}: the model reads no more.")
+        notes.append(
+            Note(
+                "max_length is {longest} instead of {wanted}: the model reads no more.",
+                longest=longest,
+                wanted=max_length,
+            )
+        )
         max_length = longest
     model.to(job.device)
     distributed.share_start(job, trainable(model).values())
@@ -160,7 +171,9 @@ def fit(
     learner.progress = progress or learner.progress
     learner.notes += found
     if not rows.held:
-        learner.notes.append("No rows were held out, so nothing was measured on prompts that training did not see.")
+        learner.notes.append(
+            Note("No rows were held out, so nothing was measured on prompts that training did not see.")
+        )
     rate = partial(rate_at, total_steps=len(batches), highest=learning_rate, warmup=warmup, schedule=schedule)
     _train(
         learner,
@@ -175,8 +188,13 @@ def fit(
     )
     if 0 < patience <= learner.progress.stale:
         learner.notes.append(
-            f"Training ended after {learner.progress.step} of {len(batches)} steps: in {patience} measurements in a "
-            "row the loss on held-out rows was not lower than before."
+            Note(
+                "Training ended after {step} of {n} steps: in {patience} measurements in a row the loss on "
+                "held-out rows was not lower than before.",
+                step=learner.progress.step,
+                n=len(batches),
+                patience=patience,
+            )
         )
     figures = {f"eval_{name}": value for name, value in learner.measure(rows.held).items()} if rows.held else {}
     if isinstance(model, backbone.RewardModel):
@@ -248,11 +266,10 @@ def prepare(
         held = [i for i, example in enumerate(examples) if held_out(example.prompt_hash, share=eval_share)]
         train = sorted(set(range(len(examples))) - set(held))
     if not train:
-        raise RunError(
-            f"None of the {tally.counts['read']} rows can be trained on. "
-            + " ".join(tally.notes())
-            + (f" {len(held)} rows are held out." if held else "")
-        )
+        notes = [Note("None of the {n} rows can be trained on.", n=tally.counts["read"]), *tally.notes()]
+        if held:
+            notes.append(Note("{n} rows are held out.", n=len(held)))
+        raise RunError(Note.together(notes))
     return Rows(examples=examples, train=train, held=held, tally=tally)
 
 

@@ -45,6 +45,7 @@ from training.core.trainers.state import (
 )
 from training.core.trainers.state import trainable as trainable_of
 from training.recipes.alarms import alarms
+from training.recipes.note import Note
 from training.recipes.slots import AFTER_COMBINING
 from training.recipes.spec import RunResult
 from training.recipes.tasks import OTHERS
@@ -100,9 +101,11 @@ def improve(
     tasks = tasks_in(job, samples_per_prompt=samples_per_prompt)
     needs = frozenset[str]().union(*(task.needs for task in tasks))
     if spec.data is None:
-        raise RunError(f"The recipe {job.recipe.name} needs a file of prompts as its data.")
+        raise RunError(Note("The recipe {recipe} needs a file of prompts as its data.", recipe=job.recipe.name))
     if not spec.scorers:
-        raise RunError(f"{job.recipe.title} needs something that scores answers. Train a reward model first.")
+        raise RunError(
+            Note("{recipe} needs something that scores answers. Train a reward model first.", recipe=job.recipe.title)
+        )
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
     scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
@@ -122,7 +125,7 @@ def improve(
     held = [prompt for prompt, out in zip(prompts, apart, strict=True) if out][:HELD_OUT_AT_MOST]
     usable = [prompt for prompt, out in zip(prompts, apart, strict=True) if not out]
     if not usable:
-        raise RunError("All prompts are held out to measure on. Give more prompts, or set eval_share to 0.")
+        raise RunError(Note("All prompts are held out to measure on. Give more prompts, or set eval_share to 0."))
     experiences = {
         task.name: Experience(
             job,
@@ -146,7 +149,9 @@ def improve(
     }
     usable = [prompt for some in shared_out(tasks, usable).values() for prompt in some]
     if not usable:
-        raise RunError(f"No prompt is of the domain of a task. Name the prompts' domains, or add a task {OTHERS}.")
+        raise RunError(
+            Note("No prompt is of the domain of a task. Name the prompts' domains, or add a task {task}.", task=OTHERS)
+        )
     stages = {
         task.name: {slot: made(task.parts[slot]) for slot in AFTER_COMBINING if slot in task.parts} for task in tasks
     }

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.core.job import RunError
+from training.recipes.note import Note
 from training.recipes.spec import RunSpec, write_json
 
 KEPT = 2
@@ -106,7 +107,7 @@ def save_checkpoint(
 
 def restore(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, mark: str
-) -> tuple[Progress | None, list[str]]:
+) -> tuple[Progress | None, list[Note]]:
     """Put the newest sound checkpoint of `folder` into model and optimizer; return where it stands, and notes.
 
     RunError when the checkpoint is of another spec or other data: going on would mix two runs.
@@ -115,19 +116,30 @@ def restore(
     for path in _checkpoints(folder):
         fault = _fault(path)
         if fault:
-            notes.append(f"The checkpoint {path.name} was damaged ({fault}), so an earlier one was used.")
+            notes.append(
+                Note(
+                    "The checkpoint {file} was damaged ({fault}), so an earlier one was used.",
+                    file=path.name,
+                    fault=fault,
+                )
+            )
             continue
         state = json.loads((path / "state.json").read_text())
         if state.pop("fingerprint") != mark:
             raise RunError(
-                f"The checkpoint {path} belongs to a run with other settings or other data. Start a new run, or "
-                "remove the folder checkpoints to start this one from the beginning."
+                Note(
+                    "The checkpoint {path} belongs to a run with other settings or other data. Start a new run, "
+                    "or remove the folder checkpoints to start this one from the beginning.",
+                    path=path,
+                )
             )
         state.pop("torch")
         weights = load_file(path / "weights.safetensors")
         parameters = trainable(model)
         if set(weights) != set(parameters):
-            raise RunError(f"The weights in {path} are not those this run trains. Remove the folder checkpoints.")
+            raise RunError(
+                Note("The weights in {path} are not those this run trains. Remove the folder checkpoints.", path=path)
+            )
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(weights[name])
@@ -142,20 +154,20 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted((p for p in folder.glob("step-*") if p.suffix != ".part"), reverse=True)
 
 
-def _fault(path: Path) -> str:
-    """Return what is wrong with a checkpoint, or an empty string."""
+def _fault(path: Path) -> Note | None:
+    """Return what is wrong with a checkpoint, or None."""
     try:
         files = json.loads((path / "manifest.json").read_text())["files"]
         for name, told in files.items():
             if (path / name).stat().st_size != told["size"]:
-                return f"{name} has not its size"
+                return Note("{name} has not its size", name=name)
             if _sha256(path / name) != told["sha256"]:
-                return f"{name} has changed"
+                return Note("{name} has changed", name=name)
     except FileNotFoundError as error:
-        return f"{Path(error.filename).name} is missing"
+        return Note("{name} is missing", name=Path(error.filename).name)
     except (OSError, ValueError, KeyError, TypeError):
-        return "its manifest cannot be read"
-    return "" if "state.json" in files else "state.json is missing"
+        return Note("its manifest cannot be read")
+    return None if "state.json" in files else Note("{name} is missing", name="state.json")
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
