@@ -11,7 +11,7 @@ from training.recipes.note import Note
 
 def check_expressions(values: dict[str, Any]) -> None:
     """RecipeError where a judge's regular expression cannot be read, by knob."""
-    errors = {}
+    errors: dict[str, list[str]] = {}
     for name in ("must_match", "must_not_match"):
         try:
             re.compile(values[name])
