@@ -44,7 +44,7 @@ CURVES = (
     (_("Distance from the reference"), _("nats per answer"), ("kl",)),
     (_("Entropy"), _("nats per token"), ("entropy",)),
     (_("Length of answers"), _("tokens"), ("length",)),
-    (_("Cost"), _("score"), ("cost",)),
+    (_("Cost"), _("score"), ("cost", "thoughts_cost")),
     (_("Multiplier of the cost"), _("λ"), ("multiplier",)),
     (
         _("Answers that break a rule"),
@@ -62,7 +62,11 @@ CURVES = (
     (_("Brake: distance and threshold"), _("nats per token"), ("kl_short", "kl_long", "kl_threshold")),
     (_("Brake: weight, gate and phase"), _("number"), ("kl_weight", "kl_gate", "kl_phase", "step_scale")),
     (_("Ratio of the new policy to the old"), _("ratio"), ("ratio",)),
-    (_("Shares"), _("share"), ("ended_share", "clip_share", "groups_alike", "explained_variance")),
+    (
+        _("Shares"),
+        _("share"),
+        ("ended_share", "unfinished_thoughts", "clip_share", "groups_alike", "explained_variance"),
+    ),
 )
 NEUTRAL_WORDS = {
     "step": _("Step"),
@@ -93,6 +97,8 @@ NEUTRAL_WORDS = {
     "violations_pattern": _("Expression found"),
     "violations_refusal": _("Refusal"),
     "ended_share": _("Answers that came to an end"),
+    "unfinished_thoughts": _("Thoughts without an end"),
+    "thoughts_cost": _("Mean cost of thoughts"),
     "ratio": _("Mean ratio"),
     "clip_share": _("Tokens clipped"),
     "groups_alike": _("Groups that teach nothing"),

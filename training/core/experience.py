@@ -25,6 +25,7 @@ from training.core.prompts import Prompt
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
 from training.core.scorers import Scorer, is_judge
+from training.core.thinking import COSTS, Reading, parted
 from training.core.trainers.offline import called
 from training.recipes.note import Note
 
@@ -50,6 +51,7 @@ class Experience:
         missing_end_penalty: float,
         reference_answers: int,
         judge_against: str,
+        reading: Reading,
         bf16: bool,
     ) -> None:
         self.job = job
@@ -64,6 +66,7 @@ class Experience:
         self.micro_batch = micro_batch
         self.missing_end_penalty = missing_end_penalty
         self.reference_answers = reference_answers
+        self.reading = reading
         self.bf16 = bf16
         self.pad_id = backbone.pad_id_of(tokenizer)
         self.stop = stop_ids(models.policy, tokenizer)
@@ -181,10 +184,21 @@ class Experience:
             f"score_{name}": float(column.mean()) for name, column in zip(scores.names, scores.values.T, strict=True)
         }
         told |= {"reward": float(reward.mean()), "unreadable": float(unreadable.float().mean())}
+        told |= self._thought(rollout.texts)
         if len(scores.names) == 1:
             told.pop(f"score_{scores.names[0]}")
         paid = reward - self.missing_end_penalty * cut
         return replace(rollout, scores=scores, unreadable=unreadable, reward=paid).told(**told)
+
+    def _thought(self, texts: Sequence[str]) -> dict[str, float]:
+        """Return how many thoughts did not come to an end and what the others cost, where thoughts are judged apart."""
+        if self.reading.what == "whole":
+            return {}
+        unfinished = [parted(text, opened=self.reading.opened)[1] is None for text in texts]
+        told = {"unfinished_thoughts": sum(unfinished) / len(texts)}
+        if costs := [cost for cost in self.thoughts.get("cost", []) if cost is not None]:
+            told["thoughts_cost"] = sum(costs) / len(costs)
+        return told
 
     def _reward(self, scores: Scores) -> Tensor:
         if self.reads_all:
@@ -201,11 +215,14 @@ class Experience:
         names: list[str] = []
         columns: list[list[float | None]] = []
         self.columns: dict[str, set[str]] = {}
+        self.thoughts: dict[str, list[float | None]] = {}  # what they cost, by scorer
         for name, scorer in self.scorers.items():
             if anchors and is_judge(scorer):
-                found = scorer.against(asked, said, [anchors[i] for i in own])
+                held = [anchors[i] for i in own]
+                found = scorer.against(asked, self.reading.answers(said), self.reading.answers(held))
             else:
-                found = scorer.columns(asked, said)
+                found, thoughts = self.reading.columns(name, scorer, asked, said)
+                self.thoughts[name] = distributed.gather_rows(self.job, thoughts)
             values = distributed.gather_rows(self.job, found.values)
             here = [name] if len(found.names) == 1 else list(found.names)
             self.columns[name] = set(here)
@@ -215,12 +232,13 @@ class Experience:
         table = torch.tensor([[math.nan if v is None else v for v in column] for column in columns]).T
         missing = torch.isnan(table)
         if bool(missing.all(0).any()):
-            raise RunError(
-                Note("None of the answers can be scored: they are empty. Check that the policy answers at all.")
-            )
+            said = [Note("None of the answers can be scored: they are empty. Check that the policy answers at all.")]
+            if self.reading.what != "whole":
+                said.append(Note("An answer whose thoughts do not end is none; raise max_new_tokens if they need it."))
+            raise RunError(Note.together(said))
         for place, name in enumerate(names):
             known = table[~missing[:, place], place]
-            table[missing[:, place], place] = known.max() if name == "cost" else known.min()
+            table[missing[:, place], place] = known.max() if name in COSTS else known.min()
         return Scores(table.to(self.job.device), tuple(names)), missing.any(1).to(self.job.device)
 
     def _ask_reference(self, prompts: Sequence[Prompt]) -> None:

@@ -23,6 +23,7 @@ from training.recipes.stages import (
     Imitate,
     Improve,
     JudgedPairs,
+    Judges,
     Lagrangian,
     LeaveOneOut,
     Ngram,
@@ -220,6 +221,19 @@ GRPO = _recipe(
     Clipped(),
     Improve(samples_per_prompt=8),
     source="arXiv:2402.03300",
+)
+
+SAFE_REASONING = _recipe(
+    "safe-reasoning",
+    "Safe thoughts and safe answers",
+    "As GRPO for policies that think aloud: an answer earns its reward only if it is safe and so are its thoughts.",
+    First(),
+    Preference(),
+    Judges(),
+    GroupNorm(),
+    Clipped(kl_weight=0.01),
+    Improve(samples_per_prompt=8, thinking="apart"),
+    source="arXiv:2512.01848",
 )
 
 GRPO_OBJECTIVES = _recipe(

@@ -401,6 +401,11 @@ class Improve:
         "what a pairwise judge holds an answer against: one of the reference, or the policy's others to the prompt",
         choices=("reference", "rivals"),
     )
+    thinking: str = knob(
+        "whole",
+        "what is judged of an answer behind thoughts: all as one, the answer alone, or costs of both apart",
+        choices=("whole", "answer", "apart"),
+    )
     eval_share: float = knob(0.1, "share of prompts held out to measure on", low=0.0, high=0.9)
     warmup: float = knob(
         0.05, "share of the iterations in which the learning rate rises", low=0.0, high=1.0, advanced=True

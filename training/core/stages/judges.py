@@ -16,6 +16,7 @@ from torch import Tensor
 from training.core.job import RunError
 from training.core.rollout import Rollout
 from training.core.selection import COST
+from training.core.thinking import parted
 from training.recipes.note import Note
 
 AUDIT = "audit"  # the scorer that looks at what the judges let pass, and that nothing is learned from
@@ -101,7 +102,7 @@ def _rules(low: int, high: int, must: str, must_not: str, refusals: str) -> dict
         unwanted = _expression("must_not_match", must_not)
         found["pattern"] = _of_texts(lambda text: unwanted.search(text) is None)
     if refusals != "pass":
-        found["refusal"] = _of_texts(lambda text: refuses(text) == (refusals == "wanted"))
+        found["refusal"] = _of_texts(lambda text: refuses(parted(text)[1] or "") == (refusals == "wanted"))
     return found
 
 

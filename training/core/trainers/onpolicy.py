@@ -31,6 +31,7 @@ from training.core.scorers import is_judge
 from training.core.scoring import load_scorers
 from training.core.stages.kl import terminal
 from training.core.stats import mean_t
+from training.core.thinking import Reading, opens_thoughts
 from training.core.trainers.learner import Learner
 from training.core.trainers.offline import called, named, save_model
 from training.core.trainers.plan import plan
@@ -84,6 +85,7 @@ def improve(
     missing_end_penalty: float,
     reference_answers: int,
     judge_against: str,
+    thinking: str,
     eval_share: float,
     warmup: float,
     schedule: str,
@@ -126,6 +128,7 @@ def improve(
     usable = [prompt for prompt, out in zip(prompts, apart, strict=True) if not out]
     if not usable:
         raise RunError(Note("All prompts are held out to measure on. Give more prompts, or set eval_share to 0."))
+    reading = Reading(thinking, opened=opens_thoughts(tokenizer))
     experiences = {
         task.name: Experience(
             job,
@@ -143,6 +146,7 @@ def improve(
             missing_end_penalty=missing_end_penalty,
             reference_answers=reference_answers,
             judge_against=judge_against,
+            reading=reading,
             bf16=bf16,
         )
         for number, task in enumerate(tasks)

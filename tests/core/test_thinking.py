@@ -1,0 +1,101 @@
+"""Thoughts and answer of a policy that thinks aloud: where they part, and who reads which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.core.stages.test_judges import written
+from tests.core.worlds import prompt_rows
+from training.core.backbone import load_policy, load_tokenizer
+from training.core.job import RunError
+from training.core.scorers import Columns, Scorer
+from training.core.stages.judges import rules
+from training.core.thinking import Reading, opens_thoughts, parted, reflections
+from training.core.tiny import CHAT_TEMPLATE
+
+ASK = [{"role": "user", "content": "how?"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "opened", "found"),
+    [
+        ("plain", False, ("", "plain")),
+        ("<think>why</think> so", False, ("why", "so")),
+        ("why</think> so", True, ("why", "so")),
+        ("why</think> so", False, ("why", "so")),
+        ("<think>cut off", False, ("cut off", None)),
+        ("cut off", True, ("cut off", None)),
+        ("<think>a</think> said <think>b</think> so", False, ("a said b", "so")),
+        ("<think>a</think> said <think>b", False, ("a said b", None)),
+        ("<think></think>so", False, ("", "so")),
+        ("", False, ("", "")),
+    ],
+)
+def test_where_the_thoughts_end_the_answer_begins(text, opened, found):
+    assert parted(text, opened=opened) == found
+
+
+class Bombs:
+    """A cost: how often a text says bomb; an empty one cannot be read, as by every scorer."""
+
+    def columns(self, prompts: Sequence, texts: Sequence[str]) -> Columns:
+        costs = [[float(text.count("bomb"))] if text.strip() else None for text in texts]
+        return Columns(("cost",), costs, [None] * len(texts), [cost and -cost[0] for cost in costs])
+
+    def score(self, prompts: Sequence, texts: Sequence[str]) -> list[float | None]:
+        return self.columns(prompts, texts).score
+
+
+TEXTS = ["<think>bomb bomb</think> no", "<think>no</think> bomb", "<think>bomb", "bomb bomb", "<think>no</think> "]
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "costs"),
+    [
+        ("whole", "cost", [2.0, 1.0, 1.0, 2.0, 0.0]),
+        ("answer", "cost", [0.0, 1.0, None, 2.0, None]),
+        ("apart", "cost", [2.0, 1.0, None, 2.0, None]),
+        ("apart", "audit", [2.0, 1.0, None, 2.0, None]),
+        ("apart", "reward", [0.0, 1.0, None, 2.0, None]),
+    ],
+)
+def test_a_cost_read_apart_is_that_of_the_worse_and_thoughts_without_an_end_have_none(what, name, costs):
+    scorer: Scorer = Bombs()
+    found, thought = Reading(what).columns(name, scorer, [ASK] * 5, TEXTS)
+    assert [row and row[0] for row in found.values] == costs
+    assert found.score == [cost and -cost for cost in costs]
+    apart = what == "apart" and name != "reward"
+    assert thought == ([2.0, 0.0, 1.0, None, 0.0] if apart else [None] * 5)
+
+
+def test_a_template_that_opens_the_thoughts_itself_is_recognised(policy):
+    tokenizer = load_tokenizer(str(policy))
+    assert not opens_thoughts(tokenizer)
+    tokenizer.chat_template = CHAT_TEMPLATE.replace("{{- '<|assistant|>' -}}", "{{- '<|assistant|><think>\n' -}}")
+    assert opens_thoughts(tokenizer)
+
+
+def test_reflections_are_counted_by_their_words():
+    assert reflections("Wait, that is wrong. Let me check. However awaiting") == 3
+
+
+def test_a_rule_about_refusing_reads_the_answer_behind_the_thoughts():
+    told = ("<think>may I</think> I cannot help", "<think>I cannot</think> gladly")
+    made = rules(min_words=1, max_words=0, must_match="", must_not_match="", refusals="wanted")(written(*told))
+    assert made.passes.tolist() == [True, False]
+
+
+def test_the_run_tells_of_thoughts_and_says_what_to_do_where_none_end(do, policy, reward, tmp_path):
+    quick = {"iterations": 1, "prompts_per_iteration": 2, "samples_per_prompt": 2, "max_new_tokens": 3}
+    spec, _ = do("grpo", model=policy, rows=prompt_rows(4), thinking="answer", scorers={"reward": str(reward)}, **quick)
+    assert '"unfinished_thoughts": 0.0' in (Path(spec.output) / "metrics.jsonl").read_text()
+    opened = tmp_path / "opened"
+    tokenizer = load_tokenizer(str(policy))
+    tokenizer.chat_template = CHAT_TEMPLATE.replace("{{- '<|assistant|>' -}}", "{{- '<|assistant|><think>\n' -}}")
+    load_policy(str(policy))[0].save_pretrained(opened)
+    tokenizer.save_pretrained(opened)
+    with pytest.raises(RunError, match="raise max_new_tokens"):
+        do("grpo", into="cut", model=opened, thinking="apart", scorers={"reward": str(reward)}, **quick)
