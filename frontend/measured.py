@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +132,20 @@ def _split(title: Any, sides: Any, metrics: Mapping[str, Any]) -> charts.Chart |
         reference=(0.5, _("guessing")),
         count_label=_("Prompts"),
     )
+
+
+def rows_of(run: Run) -> Iterator[list[Any]]:
+    """Yield what the charts of a run's result are drawn from, a figure a row; the header first."""
+    yield ["figure", "at", "estimate", "low", "high", "n"]
+    shares = ("estimate", "low", "high", "n")
+    for name, one in (run.result or {}).get("metrics", {}).items():
+        if isinstance(one, Mapping) and "estimate" in one:
+            yield [name, "", *(one.get(share) for share in shares)]
+    for where, points in (("share", _json(run, "sweep").get("points", [])), ("kl", _points(run))):
+        for point in points:
+            for name, one in point.items():
+                if isinstance(one, Mapping) and "estimate" in one:
+                    yield [name, point[where], *(one.get(share) for share in shares)]
 
 
 def curve_of(run: Run) -> list[Point]:

@@ -104,6 +104,14 @@ def _fresh_rows(campaign: Campaign) -> Iterable[Iterable[Any]]:
         yield [one.version.label, one.run.pk, one.snapshot.pk, one.snapshot.rows, *figures, *sure]
 
 
+def _reliability_rows(campaign: Campaign) -> Iterable[Iterable[Any]]:
+    yield ["model", "run", "sure", "right", "low", "high", "n"]
+    for one in fresh_pairs.of_campaign(campaign):
+        for part in one.metrics.get("reliability") or ():
+            right = [part["right"].get(name) for name in ("estimate", "low", "high", "n")]
+            yield [one.version.label, one.run.pk, part["confidence"], *right]
+
+
 def _forecast_rows(campaign: Campaign) -> Iterable[Iterable[Any]]:
     forecast = learning_curve.of_campaign(campaign)
     yield ["model", "pairs", "accuracy", "standard_error"]
@@ -118,6 +126,7 @@ _PARTS: dict[str, Callable[[Campaign], Iterable[Iterable[Any]]]] = {
     "wins": _wins_rows,
     "severity": _severity_rows,
     "fresh-pairs": _fresh_rows,
+    "reliability": _reliability_rows,
     "next-labels": _forecast_rows,
 }
 
@@ -200,6 +209,7 @@ def _reliability_chart(fresh: list[fresh_pairs.Fresh]) -> charts.Chart | None:
         ),
         x_label=_("sure"),
         y_label=_("right"),
+        count_label=_("Pairs"),
     )
 
 

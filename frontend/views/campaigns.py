@@ -28,7 +28,7 @@ from annotation.reach import out_of_reach
 from annotation.services import batches
 from annotation.sums import Sums
 from annotation.tallies import Position, Tally, campaign_tally
-from frontend import charts, events_in_words, next_step
+from frontend import charts, events_in_words, next_step, numerals
 from frontend.decorators import campaign_page, signed_in
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead
@@ -109,6 +109,7 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         "compares": kind(campaign.kind).compares,
         "strength": strength,
         "balance": _balance(tally.position),
+        "sides": _sides(tally.position),
         "recent": _recent(campaign),
         "events": events_in_words.last(campaign, RECENT),
     }
@@ -225,6 +226,23 @@ def _balance(position: Position) -> dict[str, float]:
         "low": round(200 * position.low, 1),
         "high": round(200 * position.high, 1),
     }
+
+
+def _sides(position: Position) -> charts.Chart | None:
+    """Return the table of that line, as those of charts."""
+    if position.share is None or position.low is None or position.high is None:
+        return None
+    share, low, high = position.share, position.low, position.high
+    sides = [
+        (pgettext("side", "Left"), position.left, (share, low, high)),
+        (pgettext("side", "Right"), position.right, (1 - share, 1 - high, 1 - low)),
+    ]
+    rows = []
+    for side, count, figures in sides:
+        estimate, lower, upper = map(numerals.percent, figures)
+        rows.append([side, str(count), estimate, numerals.span(lower, upper)])
+    columns = [gettext("Preferred"), gettext("Judgements"), gettext("Share"), gettext("95%% interval") % {}]
+    return charts.Chart(title=gettext("Left or right"), caption="", columns=columns, rows=rows)
 
 
 def _short_label(label: str) -> str:

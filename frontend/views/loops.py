@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from frontend.gate_words import gate_figure
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead, sent
 from frontend.stop_polling import fragment_or_stop
+from frontend.views.metrics import as_csv
 from training import paths
 from training.errors import Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
@@ -71,12 +72,17 @@ class Step:
 @campaign_page(Action.READ)
 @require_GET
 def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the loop's page: the present round, its history, and the policy before and after."""
+    """Return the loop's page: the present round, its history, and the policy before and after.
+
+    With ``?format=csv`` the win rate of each round, as the chart has it.
+    """
     loop = Loop.objects.filter(campaign=campaign).first()
     if loop is None:
         return campaign_page_of(request, campaign, "loops/none.html", {}, tab="loop")
     loop.campaign = campaign
     history = _rounds(loop)
+    if request.GET.get("format") == "csv":
+        return as_csv(_win_rows(history), f"campaign-{campaign.pk}-rounds.csv")
     compared = next((one for one in reversed(history) if one.is_final and one.candidate_id), None)
     context = {
         "loop": loop,
@@ -227,6 +233,14 @@ def _win_rates(history: list[Round]) -> charts.Chart | None:
         y_label=gettext("win rate"),
         reference=(0.5, gettext("no difference")),
     )
+
+
+def _win_rows(history: list[Round]) -> Iterator[list[Any]]:
+    yield ["round", "state", "policy", "candidate", "win_rate", "low", "high", "n"]
+    for one in history:
+        rate = _human(one) or {}
+        names = [one.policy.label, one.candidate.label if one.candidate else ""]
+        yield [one.index, one.state, *names, *(rate.get(name) for name in ("estimate", "low", "high", "n"))]
 
 
 def _compared(round: Round | None) -> list[Comparison]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from frontend.forms.runs import PartsForm, RunForm
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.stop_polling import fragment_or_stop
+from frontend.views.metrics import as_csv
 from training import objections
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run, Snapshot
@@ -209,8 +211,15 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
 @signed_in
 @require_GET
 def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
-    """Return a run's page: state, curve, figures, log, and what it was given."""
+    """Return a run's page: state, curve, figures, log, and what it was given.
+
+    With ``?format=csv`` the lines of its curves, or with ``part=measured`` the figures of its charts.
+    """
     run = run_for(request.user, run_id)
+    if request.GET.get("format") == "csv":
+        part = "measured" if request.GET.get("part") == "measured" else "steps"
+        rows = measured.rows_of(run) if part == "measured" else _step_rows(traces.metrics(run))
+        return as_csv(rows, f"run-{run.pk}-{part}.csv")
     context = {
         **_progress(run),
         "knobs": run.recipe.get("knobs", {}),
@@ -256,6 +265,15 @@ def _progress(run: Run) -> dict[str, Any]:
         "tokens_per_second": round(rate) if isinstance(rate, (int, float)) else None,
         "log": traces.log_tail(run),
     }
+
+
+def _step_rows(lines: list[dict[str, Any]]) -> Iterator[list[Any]]:
+    """Yield the numbers of a run's lines under their names in ``metrics.jsonl``; the header first."""
+    names = ["step", *dict.fromkeys(name for line in lines for name, one in line.items() if _is_number(one))]
+    columns = list(dict.fromkeys(names))
+    yield columns
+    for line in lines:
+        yield [line.get(name) for name in columns]
 
 
 def _elapsed(run: Run) -> float | None:

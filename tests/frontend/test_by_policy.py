@@ -27,10 +27,8 @@ def world(monkeypatch: Any) -> World:
     judge_all(made)
     finish_run(start_run(made))
     for number in range(3):
-        meta = {"round": 1, "policy": "policy-1"}
-        make_task(
-            made.campaign, prompt=f"New {number}?", origins=("policy-0", "policy-1"), meta=meta, batch="round-1-gate"
-        )
+        fields = {"meta": {"round": 1, "policy": "policy-1"}, "batch": "round-1-gate"}
+        make_task(made.campaign, number=10 + number, origins=("policy-0", "policy-1"), **fields)
         judge(made.annotator, made.campaign, preference=-1, active_seconds=36)
     assert fresh_pairs.measure_all() == 1
     measured = {
@@ -69,6 +67,7 @@ def test_each_table_is_a_file_too(world: World) -> None:
         ("model-b", "model-a", "0", "0.0"),
     ]
     assert rows("severity") == []
+    assert [(row["sure"], row["n"]) for row in rows("reliability")] == [("0.6", "3")]
     assert [(row["model"], row["calibration_error"]) for row in rows("fresh-pairs")] == [("reward-0", "0.125")]
     assert [row["model"] for row in rows("next-labels")] == ["reward-0"]
     assert world.client("lead").get(reverse("policies-csv", args=[world.campaign.pk, "other"])).status_code == 404

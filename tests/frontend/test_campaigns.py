@@ -151,6 +151,7 @@ def test_the_dashboard_shows_figures_with_their_meaning(world: World) -> None:
     sides = world.client("lead").get(at("campaign", world), {"format": "csv", "part": "position"}).content.decode()
     left, right = sides.splitlines()[1].split(",")[:2]
     assert f"{left} left, {right} right" in html
+    assert f'<th scope="row">Right</th><td class="number">{right}</td>' in html
 
 
 def test_the_moving_part_stops_asking_when_nothing_moves(world: World) -> None:

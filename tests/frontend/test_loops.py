@@ -156,7 +156,11 @@ def test_history_before_and_after_and_the_next_round(world: World) -> None:
     assert html.index("Old answer") < html.index("New answer")
     assert html.count("people preferred this") == 6
     assert "100%" in html and "Human win rate against the policy before" in html
-    assert "policy-0 →" in html
+    assert "policy-0 →" in html and 'href="?format=csv"' in html
+    file = world.client("lead").get(at("loop", world), {"format": "csv"}).content.decode()
+    header, first, *_next = file.splitlines()
+    assert header == "round,state,policy,candidate,win_rate,low,high,n"
+    assert first.startswith("1,promoted,policy-0,policy-1,1.0,") and first.endswith(",1.0,6")
     detail = world.client("lead").get(reverse("round", args=[round.pk])).content.decode()
     assert "policy-1 took over from policy-0" in detail and "Gate against policy-0" in detail
     assert "New answer" in detail and "bradley-terry" in detail

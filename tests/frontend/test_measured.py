@@ -45,6 +45,10 @@ def test_a_reward_model_is_measured_on_what_is_new_to_it(world: World) -> None:
     assert "Lost on later judgements" in html and "60%" in html and "50% to 70%" in html
     assert "Accuracy time after" not in html  # it stands in the chart's own table
     assert "50% to 70%" in client.get(reverse("run", args=[run.pk])).content.decode()
+    file = f"{reverse('run', args=[run.pk])}?format=csv&part=measured"
+    assert file.replace("&", "&amp;") in html
+    rows = client.get(file).content.decode().splitlines()
+    assert rows[0] == "figure,at,estimate,low,high,n" and rows[-1] == "lost_time,,0.3,0.19999999999999998,0.4,40"
 
 
 def test_the_best_of_n_is_a_curve_on_the_policy_s_page(world: World) -> None:
@@ -74,6 +78,8 @@ def test_the_best_of_n_is_a_curve_on_the_policy_s_page(world: World) -> None:
     finish_run(run, metrics={"best_n": 2}, files={"curve": "curve.json"})
     html = client.get(reverse("model", args=[policy.pk])).content.decode()
     assert "By the judging model" in html and "0.193" in html and "0.2 to 0.4" in html and "polyline" in html
+    rows = client.get(reverse("run", args=[run.pk]), {"format": "csv", "part": "measured"}).content.decode()
+    assert "gold,0.193,0.3,0.19999999999999998,0.4,40" in rows.splitlines()
 
 
 def test_what_cannot_be_measured_here_says_why(world: World) -> None:

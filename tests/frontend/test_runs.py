@@ -170,6 +170,9 @@ def test_progress_is_live_until_the_end(world: World) -> None:
     assert still.status_code == 286 and b"hx-trigger" not in still.content
     assert b"Open reward-0" in still.content and b"60% to 80%" in still.content
     assert client.get(log).status_code == 286
+    steps = client.get(reverse("run", args=[run.pk]), {"format": "csv"}).content.decode().splitlines()
+    assert steps[0] == "step,total_steps,time,loss,accuracy,tokens_per_second" and len(steps) == 41
+    assert steps[1].startswith("1,40,1001.0,0.686")
 
 
 def test_every_reason_to_leave_a_row_out_has_words() -> None:
