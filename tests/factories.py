@@ -12,7 +12,7 @@ from annotation.models import Assignment, Campaign, Feedback, Membership, Role, 
 from annotation.services import campaigns, intake, queue, submission
 
 PASSWORD = "a long enough password"
-_numbers = itertools.count(1)
+_numbers = itertools.count(1000)  # beyond the numbers that tests give themselves
 
 
 def make_user(username: str | None = None, *, password: str | None = None, **fields: Any) -> User:

@@ -49,7 +49,6 @@ class PlaygroundForm(forms.Form):
         named = [(key, f"{one.label} ({one.get_state_display()})") for key, one in self.versions.items()]
         self._fields("policy").choices = named
         self._fields("beside").choices = [("", gettext("nobody")), *named]
-
         for name in ("mode", "beside_mode"):
             if modes:
                 self._fields(name).choices = [("", gettext("what it does by itself")), *modes.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation.access import Action
 from frontend.decorators import signed_in
 from frontend.http import SignedInRequest, complain, say
+from training.api.folders import archive_of
 from training.errors import TrainingError
 from training.permissions import version_for
 from training.services import model_folders
@@ -24,13 +25,10 @@ def download(request: SignedInRequest, version_id: int) -> HttpResponseBase:
     version = version_for(request.user, version_id, Action.EXPORT)
     merged = request.GET.get("merged") == "1"
     try:
-        pieces = model_folders.download(version=version, merged=merged, actor=request.user)
+        return archive_of(version, merged=merged, actor=request.user)
     except TrainingError as error:
         complain(request, error)
         return redirect("model", version.pk)
-    response = StreamingHttpResponse(pieces, content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="{model_folders.file_name(version, merged=merged)}"'
-    return response
 
 
 @signed_in

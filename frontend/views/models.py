@@ -87,7 +87,6 @@ def _detail_page(
 ) -> HttpResponse:
     report = GateReport.objects.select_related("parent").filter(candidate=version).first()
     serving = versions.current(version.campaign, version.kind)
-    run = Run.objects.filter(output=version).select_related("round", "created_by").first()
     recipe = RECIPES.get(version.recipe.get("name", ""))
     modes = versions.modes(version)
     context: dict[str, Any] = {
@@ -95,7 +94,7 @@ def _detail_page(
         "report": report,
         "gate": [gate_figure(figure) for figure in report.figures] if report else [],
         "serving": serving,
-        "run": run,
+        "run": version.made_by,
         "recipe": recipe,
         "knobs": version.recipe.get("knobs", {}),
         "figures": figures(version.metrics),

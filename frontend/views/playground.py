@@ -11,7 +11,6 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -52,7 +51,7 @@ def page(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 @engineer_page
 def start(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Open a playground with these models in place of the one there was."""
-    form = PlaygroundForm(request.POST, versions=playground.models(campaign), modes=_modes(request, campaign))
+    form = PlaygroundForm(request.POST, **_offers(request, campaign))
     if form.is_valid():
         try:
             playground.start(campaign=campaign, user=request.user, **form.asked)
@@ -134,16 +133,14 @@ def _form(request: SignedInRequest, campaign: Campaign, talk: Chat | None, given
     initial: dict[str, Any] = {}
     if talk is not None:
         initial = {"policy": talk.policy_id, "beside": talk.beside_id, **talk.settings}
-    return PlaygroundForm(
-        versions=playground.models(campaign), modes=_modes(request, campaign), initial={**initial, **given}
-    )
+    return PlaygroundForm(initial={**initial, **given}, **_offers(request, campaign))
 
 
-def _modes(request: SignedInRequest, campaign: Campaign) -> dict[str, Promise]:
-    """Return the modes that any policy here has and this person may hear, with what each does."""
-    versions = playground.models(campaign)
-    found = {mode for version in versions for mode in playground.modes(campaign, request.user, version)}
-    return {mode: words for mode, words in MODE_WORDS.items() if mode in found}
+def _offers(request: SignedInRequest, campaign: Campaign) -> dict[str, Any]:
+    """Return the policies to talk to, and the modes any of them has and this person may hear, with what each does."""
+    policies = playground.models(campaign)
+    heard = playground.modes(campaign, request.user, policies)
+    return {"versions": policies, "modes": {mode: words for mode, words in MODE_WORDS.items() if mode in heard}}
 
 
 def _screen(

@@ -39,7 +39,7 @@ def campaign_quality(request: SignedInRequest, campaign: Campaign) -> HttpRespon
     stored, behind = quality.with_lag(campaign)
     # The page asks by itself whether there is a newer report, and keeps what is open on it while there is none.
     made = stored.made_at.isoformat() if stored else ""
-    if request.GET.get("shown", None) == made:
+    if request.GET.get("shown") == made:
         return HttpResponse(status=204)
     reader = may(request.user, campaign, Action.READ)
     figures = _figures(stored, reader=reader)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -14,6 +15,7 @@ from rest_framework.views import APIView
 
 from annotation.access import Action
 from annotation.api.parsing import checked_query
+from annotation.models import User
 from training import permissions
 from training.api.views import person
 from training.models import ModelVersion
@@ -40,10 +42,14 @@ def version_folder(request: Request, version_id: int) -> HttpResponseBase:
     """Return a ZIP archive of the model as transformers reads it, with a card of its lineage, its data and its gate."""
     version = permissions.version_for(request.user, version_id, Action.EXPORT)
     merged = checked_query(FolderQuery, request)["merged"]
-    pieces = model_folders.download(version=version, merged=merged, actor=person(request))
-    response = StreamingHttpResponse(pieces, content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="{model_folders.file_name(version, merged=merged)}"'
-    return response
+    return archive_of(version, merged=merged, actor=person(request))
+
+
+def archive_of(version: ModelVersion, *, merged: bool, actor: User) -> HttpResponseBase:
+    """Return a version's folder as the archive that the page offers too; raises what `model_folders.download` does."""
+    pieces = model_folders.download(version=version, merged=merged, actor=actor)
+    named = content_disposition_header(True, model_folders.file_name(version, merged=merged)) or ""
+    return StreamingHttpResponse(pieces, content_type="application/zip", headers={"Content-Disposition": named})
 
 
 class Merging(APIView):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign
+
+if TYPE_CHECKING:
+    from training.models.runs import Run
 
 
 class ModelVersion(models.Model):
@@ -55,6 +60,11 @@ class ModelVersion(models.Model):
     def label(self) -> str:
         """Return the name used in files, exports and `Completion.origin`, such as "policy-3"."""
         return f"{self.kind}-{self.number}"
+
+    @property
+    def made_by(self) -> Run | None:
+        """Return the run that trained or merged it, read once; None for a version registered from outside."""
+        return getattr(self, "run", None)
 
     @property
     def chat_batch(self) -> str:

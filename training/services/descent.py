@@ -7,7 +7,7 @@ from training.models import ModelVersion, Run
 
 def merged_with(version: ModelVersion) -> list[ModelVersion]:
     """Return the other policies whose weights are in a merged one; empty for one that was trained."""
-    run = Run.objects.filter(output=version).first()
+    run = version.made_by
     others = list((run.inputs.get("beside") or {}).values()) if run is not None else []
     if not others:
         return []

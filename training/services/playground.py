@@ -97,10 +97,11 @@ def start(
     return chat
 
 
-def modes(campaign: Campaign, user: User, version: ModelVersion) -> list[str]:
-    """Return the modes in which this person may hear a version: harmful answers are for the red team."""
-    hears_harm = may(user, campaign, Action.TAMPER)
-    return [one for one in versions.modes(version) if one != NEGATIVE or hears_harm]
+def modes(campaign: Campaign, user: User, policies: Sequence[ModelVersion]) -> list[str]:
+    """Return the modes in which this person may hear any of these: harmful answers are for the red team."""
+    there = dict.fromkeys(mode for policy in policies for mode in versions.modes(policy))
+    hears_harm = NEGATIVE in there and may(user, campaign, Action.TAMPER)
+    return [mode for mode in there if mode != NEGATIVE or hears_harm]
 
 
 def _modes_that_are_not(
@@ -110,7 +111,7 @@ def _modes_that_are_not(
     for name, (version, mode) in asked.items():
         if not mode:
             continue
-        there = [] if version is None else modes(campaign, user, version)
+        there = [] if version is None else modes(campaign, user, [version])
         if mode not in there:
             label = "–" if version is None else version.label
             has = ", ".join(there) or _("none")

@@ -127,7 +127,7 @@ def lineage(version: ModelVersion) -> dict[str, Any]:
     the snapshots' files: about a second for 100,000 rows.
     """
     ancestors = ancestry(version)
-    run = Run.objects.filter(output=version).select_related("round").first()
+    run = version.made_by
     scoring = scored_by(version)
     merged = merged_with(version) if run is not None and run.inputs.get("beside") else []
     own, annotators = _behind(version)
@@ -168,7 +168,7 @@ def ancestry(version: ModelVersion) -> list[ModelVersion]:
 
 def scored_by(version: ModelVersion) -> list[ModelVersion]:
     """Return the models whose scores a version learned from: people's judgements reach it through them."""
-    run = Run.objects.filter(output=version).first()
+    run = version.made_by
     paths_of = list((run.inputs.get("scorers") or {}).values()) if run is not None else []
     if not paths_of:
         return []
