@@ -202,6 +202,15 @@ def my_progress(user: User, campaign: Campaign) -> MyProgress:
     )
 
 
+def judged_by_older_guidelines(user: User, campaign: Campaign) -> bool:
+    """Return whether the guidelines changed since this person's last judgement here. One statement, or none."""
+    if campaign.guideline_version == 1:
+        return False
+    mine = Feedback.objects.filter(user=user, campaign=campaign).order_by("-id")
+    last = mine.values_list("guideline_version", flat=True).first()
+    return last is not None and last < campaign.guideline_version
+
+
 def day_of(user: User, campaign: Campaign) -> Day:
     """Return what this person judged here since midnight. One SQL statement."""
     seconds = Feedback.objects.current().filter(user=user, campaign=campaign, created_at__gte=midnight())

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
+# Said by the page, and by the server where no script runs.
+COVERED = _(
+    "This is still covered. Show it before you judge it; whoever would rather not may skip it or stop, and it costs "
+    "them nothing."
+)
 WORDS = {
     "kept": _("Draft kept"),
     "stored": _("Draft saved"),
@@ -28,6 +33,7 @@ WORDS = {
     "amend": _("An item you judged before, with your answer filled in."),
     "no-undo": _("There is nothing further back to undo."),
     "undo-wait": _("Undo needs the server, which cannot be reached now."),
+    "covered": COVERED,
     "taken-back": _("Your last choice is taken back."),
     "given-again": _("Your choice is given again."),
     "more": _("New items have arrived."),

@@ -73,11 +73,13 @@ def submit(
     active_seconds: float | None = None,
     behaviour: Any = None,
     flagged: bool = False,
+    guideline_version: int | None = None,
 ) -> Feedback:
     """Return the judgement, stored; the one stored before when this person sent the same `client_key` before.
 
     On an item already judged a new key writes a new version that supersedes the old one. After the lease is lost the
     judgement counts if the item still has a free seat; else `LeaseLost`, and `data` is kept as the draft.
+    `guideline_version` is the one that was there to be read, where that is not the one in force by now.
     With `flagged` the item is in front of a reviewer, and the judgement counts as any other.
     Of the measures in `behaviour` (see `annotation.behaviour`) those that can be true are stored; none is refused.
     Raises `Invalid` and `CampaignClosed`. SQL: 7 statements, inside one transaction; and one before it where the
@@ -90,7 +92,8 @@ def submit(
     payload = kind(campaign.kind).parse(data, options=options, shown_order=assignment.shown_order)
     try:
         with transaction.atomic():
-            outcome = _store(assignment, payload, data, client_key, active_seconds, behaviour, flagged)
+            read = guideline_version
+            outcome = _store(assignment, payload, data, client_key, active_seconds, behaviour, flagged, read)
     except IntegrityError:
         # Two items with one key at the same moment hold two different locks; only the constraint tells.
         raise _key_used_twice() from None
@@ -150,6 +153,7 @@ def _store(
     active_seconds: float | None,
     behaviour: Any,
     flagged: bool,
+    read: int | None,
 ) -> Feedback | AnnotationError:
     """Return the stored judgement, or the error to raise once the transaction is committed."""
     # The task's lock comes first, as everywhere: it orders this against a second submit, the sweeper and claims.
@@ -177,7 +181,7 @@ def _store(
         payload=payload,
         shown_order=held.shown_order,
         client_key=key,
-        guideline_version=held.campaign.guideline_version,
+        guideline_version=_version_read(read, held.campaign),
         seconds=max(0.0, round((now - held.created_at).total_seconds(), 3)),  # a clock may be set back
         active_seconds=_plausible(active_seconds),
         behaviour=plausible(behaviour, shown_order=held.shown_order),
@@ -246,6 +250,11 @@ def refuse_closed(campaign: Campaign) -> None:
     """Raise `CampaignClosed` when nothing can be stored here any more."""
     if campaign.state == Campaign.State.CLOSED:
         raise CampaignClosed(_("This campaign is closed and takes no more judgements. What you entered is kept."))
+
+
+def _version_read(version: int | None, campaign: Campaign) -> int:
+    """Return the guideline's version that somebody judged by: none is newer than the one in force."""
+    return campaign.guideline_version if version is None else min(max(version, 1), campaign.guideline_version)
 
 
 def _key_used_twice() -> Invalid:

@@ -26,7 +26,7 @@ from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, wants_fragment
 from frontend.stop_polling import STOP_POLLING
 from frontend.views.items import shown_turns
-from frontend.views.work import campaign_context, measures_in, seconds_in, sent, warning
+from frontend.views.work import campaign_context, measures_in, opened, seconds_in, sent, warning
 from frontend.wording import WORDS
 from training.errors import TrainingError
 from training.models import Chat, ChatTurn
@@ -117,6 +117,8 @@ def choose(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     turn = _turn(request, campaign, values.pop("turn", ""))
     key = values.pop("client_key", "")
     try:
+        if not turn.says_the_same:
+            opened(request, campaign)
         chats.choose(
             turn=turn,
             data=values,

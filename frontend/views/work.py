@@ -34,7 +34,7 @@ from annotation.services import attention, queue, returning, setting_aside, subm
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, say, wants_fragment
 from frontend.views.items import shown_item
-from frontend.wording import WORDS
+from frontend.wording import COVERED, WORDS
 from training.services import chats
 
 MOST_MEASURES = 20_000  # characters; the page sends some hundred, more where there are many inputs
@@ -205,6 +205,8 @@ def guideline(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     assignment = own(request, campaign, request.POST.get("assignment", ""))
     try:
+        if assignment.state != Assignment.State.SUBMITTED:
+            opened(request, campaign)
         submission.submit(
             assignment=assignment,
             data=sent(request),
@@ -212,12 +214,19 @@ def _submit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             active_seconds=seconds_in(request.POST.get("active_seconds", "")),
             behaviour=measures_in(request.POST.get("behaviour", "")),
             flagged=bool(request.POST.get("flagged")),
+            guideline_version=_version_in(request.POST.get("guideline", "")),
         )
     except Invalid as error:
         return screen(request, campaign, assignment, values=sent(request), invalid=error)
     except AnnotationError as error:
         return refused(request, campaign, error)
     return move_on(request, campaign)
+
+
+def opened(request: SignedInRequest, campaign: Campaign) -> None:
+    """Raise `Invalid` where the page covered what is judged and nobody asked to see it. REST covers nothing."""
+    if campaign.wellbeing == Campaign.Wellbeing.LIKELY and not request.POST.get("opened"):
+        raise Invalid(str(COVERED))
 
 
 def move_on(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
@@ -299,6 +308,8 @@ def screen(
         "form_error": str(invalid) if invalid else "",
         "skip_reasons": list(submission.SKIP_REASONS.items()),
         "modules": MODULES,
+        # Lazy as well: a page that stays open is told by its script.
+        "guidelines_are_new": SimpleLazyObject(lambda: progress.judged_by_older_guidelines(request.user, campaign)),
         "words": WORDS,
         # Lazy: a fragment has no bar with links.
         "may_chat": SimpleLazyObject(lambda: chats.settings_of(campaign) is not None),
@@ -339,6 +350,11 @@ def seconds_in(text: str) -> float | None:
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) and 0 <= seconds < 86_400 else None
+
+
+def _version_in(text: str) -> int | None:
+    """Return the version of the guidelines that the page had; None for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def measures_in(text: str) -> Any:

@@ -37,10 +37,18 @@ def test_items_are_covered_and_one_button_leads_away(
     prompt = page.locator(".prompt__scroll").first
     expect(prompt).to_be_hidden()
     look("covered")
+    if kind == "pairwise":  # nobody judges what they have not seen, and it does not count as read
+        page.keyboard.press("2")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("This is still covered.")).to_be_visible()
+        look("not opened")
+        drafts = "Object.entries(localStorage).filter(([name]) => name.startsWith('attune:draft:'))"
+        measures = page.evaluate(f"JSON.parse(JSON.parse({drafts}[0][1]).fields.behaviour)")
+        assert measures["read"] == [0, 0]
     page.keyboard.press("v")
     expect(prompt).to_be_visible()
+    expect(page.get_by_text("This is still covered.")).to_have_count(0)
     if kind == "pairwise":
-        page.keyboard.press("2")
         page.keyboard.press("Enter")
         expect(page.locator("#progress-done")).to_have_text("1")
         expect(page.locator(".prompt__scroll").first).to_be_hidden()  # the next one is covered again

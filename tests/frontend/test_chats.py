@@ -170,6 +170,9 @@ def test_unpleasant_campaigns_ask_first_and_cover_the_answers(
     answering.accept(claimed, [{"text": "Something foul", "ended": True}, {"text": "Something fair", "ended": True}])
     html = html_of(browser, campaign)
     assert "Show the answers" in html and "Stop now" in html and "data-cover" in html
+    said = {"turn": "1", "preference": "2", "client_key": "k"}
+    assert "This is still covered" in browser.post(at(campaign, "chat-choose"), said).content.decode()
+    assert browser.post(at(campaign, "chat-choose"), {**said, "opened": "yes"}).status_code == 302
 
 
 def test_a_red_team_is_asked_for_the_worse(browser: Client, lead: User, annotator: User) -> None:

@@ -19,6 +19,10 @@ def campaign(lead, annotator) -> Campaign:
     return campaigns.update(campaign=made, actor=lead, wellbeing="likely")
 
 
+def at(campaign: Campaign) -> str:
+    return f"/work/{campaign.pk}/"
+
+
 @pytest.fixture
 def browser(client: Client, annotator) -> Client:
     client.force_login(annotator)
@@ -83,6 +87,24 @@ def test_who_was_at_work_when_it_was_said_is_asked_next_and_loses_nothing(browse
     assert answer.status_code == 200
     assert 'id="item"' in answer.content.decode() and "You may read unpleasant things here" in answer.content.decode()
     assert Feedback.objects.count() == 1
+
+
+def test_what_is_still_covered_is_not_judged(browser: Client, lead, annotator, campaign) -> None:
+    browser.post(f"/work/{campaign.pk}/agree/")
+    browser.get(f"/work/{campaign.pk}/")
+    held = Assignment.objects.get(user=annotator)
+    said = {"assignment": held.key, "preference": "2", "comment": "Unseen."}
+    for script in ({}, FRAGMENT):
+        refused = browser.post(f"/work/{campaign.pk}/", said, **script)
+        page = refused.content.decode()
+        assert refused.status_code == 422 and "This is still covered" in page and "Unseen." in page
+        assert "checked data-cover" not in page
+    # What is wrong besides does not cover it again; nor is what was judged covered when it is corrected.
+    wrong = browser.post(at(campaign), {"assignment": held.key, "opened": "yes"})
+    assert "checked data-cover" in wrong.content.decode()
+    assert browser.post(at(campaign), {**said, "opened": "yes"}).status_code == 302
+    assert browser.post(at(campaign), {**said, "preference": "6", "client_key": "again"}).status_code == 302
+    assert [one.version for one in Feedback.objects.order_by("pk")] == [1, 2]
 
 
 def test_without_unpleasant_texts_nobody_is_asked(browser: Client, lead, annotator) -> None:

@@ -262,6 +262,20 @@ def test_guidelines_that_changed_can_be_fetched(browser: Client, campaign: Campa
     assert 'data-version="2"' in html
 
 
+def test_who_comes_back_is_told_that_the_guidelines_changed(browser: Client, campaign: Campaign, lead: User) -> None:
+    told, page = "The guidelines have changed", address("work", campaign)
+    campaigns.write_guideline(campaign=campaign, text="Two.", actor=lead)
+    first = browser.get(page).content.decode()
+    assert told not in first.partition('id="words"')[0]  # who begins has them all to read
+    browser.post(page, {**inputs_of(first), "preference": "1", "guideline": "1"})
+    assert told in browser.get(page).content.decode().partition('id="words"')[0]
+    browser.post(page, {**inputs_of(browser.get(page).content.decode()), "preference": "1"})
+    assert told not in browser.get(page).content.decode().partition('id="words"')[0]
+    assert list(Feedback.objects.order_by("id").values_list("guideline_version", flat=True)) == [1, 2]
+    browser.post(page, {**inputs_of(browser.get(page).content.decode()), "preference": "1", "guideline": "99"})
+    assert Feedback.objects.order_by("id").last().guideline_version == 2
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e99", "soon", ""])
 def test_a_broken_clock_costs_no_judgement(browser: Client, campaign: Campaign, seconds: str) -> None:
     sent = inputs_of(browser.get(address("work", campaign)).content.decode())

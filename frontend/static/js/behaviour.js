@@ -2,6 +2,7 @@
 // scrolled into view, and what was typed and pasted. `annotation/behaviour.py` says what each measure means.
 
 const TEXT = "textarea, input[type=text]";
+const IN_SIGHT = { visibilityProperty: true, checkVisibilityCSS: true }; // what is covered is laid out, and not seen
 const MODIFIERS = ["Shift", "Control", "Alt", "Meta"];
 
 export class Behaviour {
@@ -108,7 +109,7 @@ export class Behaviour {
     for (const [place, answer] of this.#item.querySelectorAll("[data-answer]").entries()) {
       const dialogue = answer.closest("[data-scrolls]");
       const box = dialogue ? answer : answer.querySelector("[data-scroll]");
-      if (!box?.checkVisibility()) continue;
+      if (!box?.checkVisibility(IN_SIGHT)) continue;
       const edge = dialogue ? Math.min(screen, dialogue.getBoundingClientRect().bottom) : screen;
       const { top, bottom } = box.getBoundingClientRect();
       const share = (Math.min(bottom, edge) - top + box.scrollTop) / box.scrollHeight;

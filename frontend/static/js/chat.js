@@ -9,7 +9,7 @@ import { clearErrors, complete, fieldsOf } from "./form.js";
 import { listenForKeys } from "./keys.js";
 import { get, post } from "./net.js";
 import { readingAids } from "./reading.js";
-import { announce, clearNotice, dismissible, notice, parse, saved, word } from "./screen.js";
+import { announce, clearNotice, dismissible, notice, opened, parse, saved, word } from "./screen.js";
 import { signedOut } from "./status.js";
 import { steps } from "./steps.js";
 import { forget, isWhole, load, read, write } from "./store.js";
@@ -93,7 +93,7 @@ function show(chat, spoken) {
 const spokenAfter = { message: "answering", judge: "your-turn", same: "your-turn", end: "saved" };
 
 async function send(form) {
-  if (busy || !complete(form)) return;
+  if (busy || (form.matches("[data-judge]") && !opened(screen())) || !complete(form)) return;
   busy = true;
   clearTimeout(again);
   saved("sending");

@@ -80,6 +80,15 @@ export function dismissible(level = "") {
   return { level, actions: [[word("close"), () => {}]] };
 }
 
+// Nobody judges what is still covered: says so, goes to what opens it, and returns false.
+export function opened(item) {
+  const cover = item.querySelector("[data-cover]:not(:checked)");
+  if (!cover) return true;
+  notice("covered", word("covered"), dismissible("warn"));
+  cover.focus();
+  return false;
+}
+
 // The item in a fragment the server sent.
 export function parse(html, selector = "#item") {
   const holder = document.createElement("template");
@@ -87,6 +96,7 @@ export function parse(html, selector = "#item") {
   return holder.content.querySelector(selector);
 }
 
+document.addEventListener("change", ({ target }) => target.matches("[data-cover]") && clearNotice("covered"));
 // Dialogs open without a script; with one, the focus goes to where a key press is expected.
 document.addEventListener(
   "toggle",

@@ -35,6 +35,9 @@ export function signedOut() {
   notice("connection", word("sign-in"), { level: "bad", actions: [[word("sign-in-link"), login]] });
 }
 
+// Who opens them, by whatever way, need not be told any more.
+document.addEventListener("toggle", ({ target }) => target.id === "guidelines" && clearNotice("guidelines"), { capture: true });
+
 // Puts the new version into the drawer, and says so.
 export async function renewGuidelines(url) {
   const result = await get(url);

@@ -13,7 +13,7 @@ import { Outbox } from "./outbox.js";
 import { foldEarlier, readingAids } from "./reading.js";
 import { review } from "./review.js";
 import { rows } from "./rows.js";
-import { announce, clearNotice, dismissible, isNoticed, notice, parse, progress, saved, shownProgress, word } from "./screen.js";
+import { announce, clearNotice, dismissible, isNoticed, notice, opened, parse, progress, saved, shownProgress, word } from "./screen.js";
 import { steps } from "./steps.js";
 import { renewGuidelines, report, signedOut } from "./status.js";
 import { forget, isWhole, load } from "./store.js";
@@ -71,9 +71,16 @@ function open(item) {
   draft.addEventListener("stored", () => clearNotice("connection"));
   draft.addEventListener("signed-out", () => signedOut());
   draft.addEventListener("lease-lost", ({ detail }) => notice("lease", detail, dismissible("warn")));
-  if (Number(item.dataset.guideline) > Number(document.getElementById("guidelines").dataset.version)) renewGuidelines(guidelineUrl);
+  renewed(item);
   if (outbox.holds(form.elements.assignment.value)) waitFor(item); // sent before a reload, not yet acknowledged
   else soon(prefetch);
+}
+
+// Which guidelines somebody judges by is stored: those in the drawer, of whose change they were told.
+const version = () => document.getElementById("guidelines").dataset.version;
+
+function renewed(item) {
+  if (Number(item.dataset.guideline) > Number(version())) renewGuidelines(guidelineUrl);
 }
 
 function measuresOf(item, form) {
@@ -84,7 +91,7 @@ function measuresOf(item, form) {
       behaviour.start(form.elements.behaviour.value);
     },
     stop: () => behaviour.stop(),
-    values: () => ({ active_seconds: activity.seconds().toFixed(1), behaviour: JSON.stringify(behaviour.values()) }),
+    values: () => ({ active_seconds: activity.seconds().toFixed(1), behaviour: JSON.stringify(behaviour.values()), guideline: version() }),
   };
 }
 
@@ -135,6 +142,7 @@ function arrived(item) {
   if (awaiting) show(item);
   else if (item.dataset.keyOfItem === screenItem().dataset.keyOfItem) {
     progress({ done: Number(item.dataset.done), total: Number(item.dataset.total), aside: item.dataset.aside });
+    renewed(item);
   }
   soon(prefetch);
 }
@@ -189,7 +197,7 @@ root.addEventListener("submit", (event) => {
     // A name of its own each time: an item that came back may be set aside again.
     send(item, { id: `${fields.assignment}:later:${Date.now()}`, url: submitter.formAction, fields }, { counts: false });
   } else if (target.matches("[data-judge]")) {
-    if (!complete(target)) return;
+    if (!opened(item) || !complete(target)) return;
     const sent = () => {
       if (awaiting || item !== screenItem()) return;
       const fields = draft.fields();
