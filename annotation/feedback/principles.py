@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import SCOPES
-from annotation.feedback import rules, worded
+from annotation.feedback import of_item, rules, worded
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -70,6 +70,9 @@ DEFAULTS: dict[str, Any] = {
 _VALUES = {**{value: value for value in ANSWERS}, "does not apply": "na"}
 
 
+GOLD = "is_gold"
+
+
 class Principles(FeedbackType):
     name = "principles"
     title = gettext_lazy("Check principles: yes or no")
@@ -88,7 +91,8 @@ class Principles(FeedbackType):
                 DEFAULTS["principles"],
                 _(
                     "One per line: its name, a colon, and what it means in one sentence. If you like, after a | each: "
-                    "yes: an example that meets it, no: one that does not, if: when it applies."
+                    "yes: an example that meets it, no: one that does not, if: when it applies, for: the domains of the items "
+                    "it is asked about (or image, dialogue), with commas between them."
                 ),
                 longest=worded.LONGEST,
             ),
@@ -117,6 +121,9 @@ class Principles(FeedbackType):
         reader.flag("evidence")
         reader.lines("principles", most=MOST_PRINCIPLES, longest=worded.LONGEST)
         worded.check(reader, "principles")
+        lines = reader.values["principles"] if not reader.errors.get("principles") else []
+        if lines and all(worded.read(line).subjects for line in lines):
+            reader.refuse("principles", _("Leave at least one principle without “for:”, to be asked about every item."))
         rules.clean(reader, titles_of(reader.values["principles"]), _VALUES)
         return reader.finish(_("Some options of the principles do not fit; see errors."))
 
@@ -139,6 +146,7 @@ class Principles(FeedbackType):
                             **asked.marks(key_of(line), place),
                         }
                         for line in options["principles"]
+                        if of_item.is_for(line, options)
                     ],
                 }
                 for place, letter in enumerate(letters(range(len(shown_order))), start=1)
@@ -157,7 +165,7 @@ class Principles(FeedbackType):
             answers: dict[str, str] = {}
             for line in options["principles"]:
                 key = key_of(line)
-                if not asked.asks(key, answers):
+                if not asked.asks(key, answers) or not _is_asked(line, key, place, options, data):
                     continue
                 answers[key] = answer = reader.choice(f"{key}_{place}", ANSWERS, missing=_("Answer this too."))
                 evidence = reader.text(f"evidence_{key}_{place}", most=MAX_EVIDENCE) if options["evidence"] else ""
@@ -225,6 +233,9 @@ class Principles(FeedbackType):
     def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
         return [Likeness(one.name, one.title, HALF, (one.name,)) for one in self.dimensions(options)]
 
+    def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super().options_of_gold(options), GOLD: True}
+
     def point_in_words(
         self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
@@ -252,11 +263,23 @@ class Principles(FeedbackType):
             }
             if options["evidence"]:
                 properties[f"evidence_{key}_1"] = {"type": "string", "maxLength": MAX_EVIDENCE}
-        always = [line for line in options["principles"] if key_of(line) not in _rules(options).asked_if]
+        asked_if = _rules(options).asked_if
+        always = [
+            line
+            for line in options["principles"]
+            if key_of(line) not in asked_if and not worded.read(line).subjects
+        ]
         required = [f"{key_of(line)}_1" for line in always]
         if options["comment"] == "required":
             required.append("comment")
         return {"type": "object", "properties": properties, "required": required}
+
+
+def _is_asked(line: str, key: str, place: int, options: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
+    """Return whether the item is asked about this; in gold, which is read without its item, what it answers is."""
+    if options.get(GOLD) and worded.read(line).subjects:
+        return f"{key}_{place}" in data
+    return of_item.is_for(line, options)
 
 
 def _titles(options: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """A principle as its campaign words it: what it means, an answer that meets it, one that does not, and when it applies.
 
 One line, of which only name and meaning must be there: ``Concise: no repetition | yes: says it once | no: says it
-twice | if: there is more than one sentence``. Its version is made of its words: whoever changes them has another one, a
+twice | if: there is more than one sentence``. With ``| for: code, maths`` it is asked about items of these subjects
+alone (`annotation.feedback.of_item`). Its version is made of its words: whoever changes them has another one, a
 copy in another campaign has the same, and a judgement says which it answered.
 """
 
@@ -15,7 +16,7 @@ from django.utils.translation import gettext as _
 from annotation.feedback.fields import Options, key_of, title_and_rest
 
 LONGEST = 1_200  # characters of a line
-_PARTS = {"yes": "good", "no": "bad", "if": "when"}
+_PARTS = {"yes": "good", "no": "bad", "if": "when", "for": "items"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class Worded:
     good: str = ""
     bad: str = ""
     when: str = ""
+    items: str = ""
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        """Return the subjects of the items that it is asked about; none where it is asked about all."""
+        return frozenset(" ".join(one.split()).casefold() for one in self.items.split(",") if one.strip())
 
 
 def read(line: str) -> Worded:

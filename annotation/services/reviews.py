@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from annotation.access import Action, roles_for
 from annotation.dataset_filters import agreement_of
 from annotation.errors import Invalid
-from annotation.feedback import kind, shown_images
+from annotation.feedback import kind, of_item
 from annotation.models import Adjudication, Assignment, Campaign, Cause, Feedback, Membership, Task, User
 from annotation.services import blocks, disclosure, events
 from annotation.services.queue import lock_task
@@ -163,7 +163,7 @@ def override(*, task: Task, data: Mapping[str, Any], cause: str, note: str = "",
     """
     campaign = task.campaign
     order = list(range(len(task.content["completions"])))
-    options = shown_images.for_task(campaign.options, task)
+    options = of_item.for_task(campaign.options, task)
     payload = kind(campaign.kind).parse(data, options=options, shown_order=order)
     lock_task(task.pk)
     now = timezone.now()

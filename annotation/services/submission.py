@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from annotation.behaviour import plausible
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
-from annotation.feedback import kind, shown_images
+from annotation.feedback import kind, of_item
 from annotation.models import Assignment, Campaign, Feedback, Returned, Task, User
 from annotation.permissions import NOT_TO_SUBMIT
 from annotation.prepared import Call, Insert, Select, Update, together
@@ -88,7 +88,7 @@ def submit(
     campaign = assignment.campaign
     if not client_key or len(client_key) > 64 or unstorable(client_key):
         raise Invalid(_("Send a client_key of 1 to 64 characters, a fresh one for each judgement."))
-    options = shown_images.for_task(campaign.options, assignment.task)
+    options = of_item.for_task(campaign.options, assignment.task)
     payload = kind(campaign.kind).parse(data, options=options, shown_order=assignment.shown_order)
     try:
         with transaction.atomic():

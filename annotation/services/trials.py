@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from annotation import gold
 from annotation.errors import Invalid, TooMany
-from annotation.feedback import kind, shown_images
+from annotation.feedback import kind, of_item
 from annotation.models import Campaign, Gold, Membership, Task, Trial, TrialAnswer, User
 from annotation.services import events
 from annotation.services.queue import shown_order
@@ -106,7 +106,7 @@ def answer(*, user: User, campaign: Campaign, task_id: int, data: Mapping[str, A
     stored = TrialAnswer.objects.filter(trial=trial, task=task).first()
     if stored is None:
         order = shown_order(task=task, user=user)
-        options = shown_images.for_task(campaign.options, task)
+        options = of_item.for_task(campaign.options, task)
         payload = kind(campaign.kind).parse(data, options=options, shown_order=order)
         compared = _compared(campaign, task, payload, order)
         stored = TrialAnswer.objects.create(

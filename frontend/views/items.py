@@ -9,7 +9,7 @@ from typing import Any
 from django.urls import reverse
 
 from annotation import suggestions
-from annotation.feedback import kind, shown_images
+from annotation.feedback import kind, of_item
 from annotation.messages import Content, Message, Part, answer_of, images_of, parts_of
 from annotation.models import Assignment, Campaign, Feedback
 
@@ -29,7 +29,7 @@ def shown_item(
     content, order = assignment.task.content, assignment.shown_order
     turns = _numbered(shown_turns(campaign, content["messages"]))
     rests = content.get("dialogues")
-    options = shown_images.for_task(campaign.options, assignment.task)
+    options = of_item.for_task(campaign.options, assignment.task)
     inputs = feedback_kind.context(options=options, shown_order=order)
     asks_each_turn = "turns" in inputs
     if values is None:
