@@ -36,6 +36,7 @@ ORDER = (
         "beavertails-v-pairs",
         "dialogue-turns",
         "first-pass",
+        "open-assistant-ratings",
     ),
 )
 

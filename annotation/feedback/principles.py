@@ -91,8 +91,8 @@ class Principles(FeedbackType):
                 DEFAULTS["principles"],
                 _(
                     "One per line: its name, a colon, and what it means in one sentence. If you like, after a | each: "
-                    "yes: an example that meets it, no: one that does not, if: when it applies, for: the domains of the items "
-                    "it is asked about (or image, dialogue), with commas between them."
+                    "yes: an example that meets it, no: one that does not, if: when it applies, for: the domains of "
+                    "the items it is asked about (or image, dialogue), with commas between them."
                 ),
                 longest=worded.LONGEST,
             ),
@@ -265,9 +265,7 @@ class Principles(FeedbackType):
                 properties[f"evidence_{key}_1"] = {"type": "string", "maxLength": MAX_EVIDENCE}
         asked_if = _rules(options).asked_if
         always = [
-            line
-            for line in options["principles"]
-            if key_of(line) not in asked_if and not worded.read(line).subjects
+            line for line in options["principles"] if key_of(line) not in asked_if and not worded.read(line).subjects
         ]
         required = [f"{key_of(line)}_1" for line in always]
         if options["comment"] == "required":
