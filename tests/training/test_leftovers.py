@@ -12,8 +12,8 @@ import pytest
 from annotation.models import User
 from tests.factories import judge, make_campaign
 from training import paths
-from training.models import Run
-from training.services import leftovers, runs, snapshots
+from training.models import ModelVersion, Run
+from training.services import leftovers, model_folders, runs, snapshots
 
 pytestmark = pytest.mark.django_db
 DAY_AND_MORE = timedelta(days=1, minutes=5).total_seconds()
@@ -59,3 +59,20 @@ def test_what_the_killed_had_begun_goes_and_what_a_run_goes_on_from_stays(lead: 
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in [*kept, young])
     assert leftovers.delete_leftovers() == 0
+
+
+def test_merged_weights_go_when_nobody_takes_them_away_and_with_their_version(lead: User) -> None:
+    campaign = make_campaign(lead=lead, tasks=1)
+    used, unused = (
+        ModelVersion.objects.create(campaign=campaign, kind="policy", number=n, path=str(paths.files())) for n in (1, 2)
+    )
+    week = leftovers.MERGED_KEPT.total_seconds() + 300
+    kept = [begun(model_folders.merged_folder(used.pk), folder=True)]  # old enough for what was begun, not for these
+    gone = [begun(model_folders.merged_folder(n), folder=True) for n in (unused.pk, unused.pk + 1)]
+    gone += [begun(model_folders.merged_folder(used.pk).with_suffix(".failed"))]
+    for path in (gone[0], gone[2]):
+        os.utime(path, (time.time() - week,) * 2)
+    gone.append(begun(model_folders.merged_folder(used.pk).with_name(f"{used.pk}.part"), folder=True))
+    assert set(leftovers.leftovers()) == set(gone)
+    assert leftovers.delete_leftovers() == len(gone)
+    assert list((paths.files() / "merged").iterdir()) == kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -102,9 +103,10 @@ def download(*, version: ModelVersion, merged: bool, actor: User | None) -> Iter
     """
     source = _source(version, merged=merged)
     if merged:
-        source = _merged(version)
+        source = merged_folder(version.pk)
         if not source.is_dir():
             raise WrongState(_("Its weights are not merged yet. Have them merged first."))
+        os.utime(source)  # what is taken away is kept, see `leftovers`
     _record(version, actor, into="download", merged=merged)
     return _packed(version, source, adapter=_is_adapter(source))
 
@@ -149,13 +151,14 @@ class _Outlet(io.RawIOBase):
         return taken
 
 
-def _merged(version: ModelVersion) -> Path:
-    return paths.files() / "merged" / str(version.pk)
+def merged_folder(number: int) -> Path:
+    """Return where the merged weights of the version with this number lie, if they do."""
+    return paths.files() / "merged" / str(number)
 
 
 def merging(version: ModelVersion) -> tuple[str, str]:
     """Return how far the merged weights of a version are, none, asked, ready or failed, and why it failed."""
-    folder = _merged(version)
+    folder = merged_folder(version.pk)
     if folder.is_dir():
         return "ready", ""
     if folder.with_suffix(".asked").exists():
@@ -168,7 +171,7 @@ def order_merge(*, version: ModelVersion) -> None:
     """Have a worker put the adapter into the weights of its base, to be downloaded. Safe to repeat."""
     _source(version, merged=True)
     if merging(version)[0] != "ready":
-        write_text(_merged(version).with_suffix(".asked"), "")
+        write_text(merged_folder(version.pk).with_suffix(".asked"), "")
         messages.wake_merging(version.pk)
 
 
@@ -177,7 +180,7 @@ def merge(version_id: int) -> None:
     version = ModelVersion.objects.select_related("campaign").filter(pk=version_id).first()
     if version is None or merging(version)[0] == "ready":
         return
-    folder = _merged(version)
+    folder = merged_folder(version.pk)
     try:
         export(version=version, into=folder, merged=True, actor=None)
     except (TrainingError, OSError) as error:
