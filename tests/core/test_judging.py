@@ -39,6 +39,7 @@ def test_a_judge_is_asked_in_one_turn_and_reads_both_answers():
         ("<answer>A</answer> no, <answer> B </answer>", "B"),
         ("<think><answer>A</answer></think> I cannot say", None),
         ("A", None),
+        ("<think>cut <answer>A</answer> off", None),
         ("<answer>C</answer>", None),
     ],
 )

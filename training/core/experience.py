@@ -100,6 +100,8 @@ class Experience:
         if "values" in self.needs:
             made = replace(made, values=self._values(made))
         made = self._scored(made, [prompt for prompt, *_ in rows])
+        if "comparisons" in self.needs:
+            made = replace(made, comparisons=self._compared(made))
         if "reference_rewards" in self.needs:
             self._ask_reference(prompts)
             known = torch.tensor([self.references.rows[prompt.id]["rewards"] for prompt, *_ in rows])
@@ -189,6 +191,37 @@ class Experience:
             told.pop(f"score_{scores.names[0]}")
         paid = reward - self.missing_end_penalty * cut
         return replace(rollout, scores=scores, unreadable=unreadable, reward=paid).told(**told)
+
+    def _compared(self, rollout: Rollout) -> Tensor:
+        """Return how a judge compares each completion with all of its prompt, (B, n): 2 p - 1, and 0 with itself.
+
+        Two of the same words are a tie. Each process has the judge read whole groups.
+        """
+        judge = next((scorer for scorer in self.scorers.values() if is_judge(scorer)), None)
+        if judge is None:
+            raise RunError(
+                Note("This advantage compares answers: take a judge as the reward, of the recipe pairwise-generative.")
+            )
+        texts = self.reading.answers(rollout.texts)
+        own = list(range(0, len(texts), self.n))[self.job.rank :: self.job.world_size]
+        rows = [row for first in own for row in range(first, first + self.n)]
+        of_group: dict[int, list[tuple[int, int, float]]] = {first: [] for first in own}
+        for i, j, chance in judge.duels([list(rollout.prompts[r]) for r in rows], [texts[r] for r in rows]):
+            one, other = rows[i], rows[j]
+            if one // self.n != other // self.n:  # the same words asked twice
+                continue
+            of_group[one - one % self.n].append((one, other % self.n, 2 * chance - 1))
+            of_group[one - one % self.n].append((other, one % self.n, 1 - 2 * chance))
+        table = torch.full((len(texts), self.n), math.nan)
+        for one in range(len(texts)):
+            group = one - one % self.n
+            for place in range(self.n):
+                if texts[one].strip() == texts[group + place].strip():
+                    table[one, place] = 0.0
+        for some in distributed.gather_rows(self.job, list(of_group.values())):
+            for one, place, told in some:
+                table[one, place] = told
+        return table.to(self.job.device)
 
     def _thought(self, texts: Sequence[str]) -> dict[str, float]:
         """Return how many thoughts did not come to an end and what the others cost, where thoughts are judged apart."""

@@ -37,9 +37,11 @@ def question(prompt: Sequence[Message], first: str, second: str, *, reasoned: bo
 def verdict(text: str) -> str | None:
     """Return A or B as the last ``<answer>`` of a judgement says, or None where it cannot be read.
 
-    What stands inside the thoughts is none: a judge may weigh an answer there that it does not give.
+    What stands inside the thoughts is none, whether they came to an end or not: a judge may weigh an answer there that
+    it does not give.
     """
-    found = ANSWER.findall(text.rpartition("</think>")[2])
+    said = text.rpartition("</think>")[2]
+    found = [] if "<think>" in said else ANSWER.findall(said)
     return found[-1] if found else None
 
 

@@ -42,7 +42,7 @@ class Task:
 def tasks_in(job: Job, *, samples_per_prompt: int) -> list[Task]:
     """Return the tasks of a run; RunError where one asks a scorer that the run does not have."""
     parts = job.recipe.parts_with(job.knobs)
-    names = sorted(job.spec.scorers, key=lambda name: (name != "reward", name))
+    names = sorted({*job.spec.scorers, *job.recipe.supplied}, key=lambda name: (name != "reward", name))
     if "tasks" in parts:
         return mixed(job, tasks=parts["tasks"].tasks)
     return [Task("", parts, check_slots(parts), tuple(names), samples_per_prompt)]

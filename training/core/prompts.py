@@ -23,6 +23,7 @@ class Prompt:
     ids: list[int]
     domain: str = ""
     fresh: bool = True  # whether no earlier gate was decided on it
+    about: str = ""  # the hash by which it is held out, where that is not its own
 
 
 def read_prompts(

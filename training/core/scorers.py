@@ -159,23 +159,26 @@ class RewardScorer:
 
         An answer is not held against one of the same words.
         """
+        shares: dict[int, list[float]] = defaultdict(list)
+        for i, j, chance in self.duels(prompts, texts):
+            shares[i].append(chance)
+            shares[j].append(1 - chance)
+        return _win_shares([fmean(shares[index]) if shares[index] else None for index in range(len(texts))])
+
+    def duels(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[tuple[int, int, float]]:
+        """Return (i, j, how likely i is better than j) of all answers to one prompt that can be compared, i < j."""
         groups: dict[str, list[int]] = defaultdict(list)
         for index, messages in enumerate(prompts):
             groups[canonical(messages)].append(index)
-        duels = [
+        pairs = [
             (i, j)
             for group in groups.values()
             for place, i in enumerate(group)
             for j in group[place + 1 :]
             if texts[i].strip() != texts[j].strip()
         ]
-        found = self.compare([prompts[i] for i, _ in duels], [texts[i] for i, _ in duels], [texts[j] for _, j in duels])
-        shares: dict[int, list[float]] = defaultdict(list)
-        for (i, j), told in zip(duels, found, strict=True):
-            if told is not None:
-                shares[i].append(told[0])
-                shares[j].append(1 - told[0])
-        return _win_shares([fmean(shares[index]) if shares[index] else None for index in range(len(texts))])
+        found = self.compare([prompts[i] for i, _ in pairs], [texts[i] for i, _ in pairs], [texts[j] for _, j in pairs])
+        return [(i, j, told[0]) for (i, j), told in zip(pairs, found, strict=True) if told is not None]
 
     def _fitting(self, messages: list[Message], text: str) -> tuple[list[int], list[int]]:
         prompt, completion = encode_prompt(self.tokenizer, messages), encode_completion(self.tokenizer, text)

@@ -183,8 +183,13 @@ class Recipe:
     @property
     def scorers(self) -> tuple[str, ...]:
         """Return the names of the models that have to score answers while it runs, such as reward and cost."""
-        named = [name for p in self.parts for name in getattr(p, "scorers", ())]
+        named = [name for p in self.parts for name in getattr(p, "scorers", ()) if name not in self.supplied]
         return tuple(dict.fromkeys(sorted(named, key=lambda name: name != "reward")))
+
+    @property
+    def supplied(self) -> tuple[str, ...]:
+        """Return the names of the scores that its own parts give, so that no model has to."""
+        return self._named("supplies")
 
     @property
     def guarded(self) -> bool:

@@ -198,6 +198,17 @@ class Traced:
     thoughts: bool = knob(True, "imitate the thoughts too; without them the judge only names the better answer")
 
 
+@part("records", "asked-pairs", target="training.core.verdicts:asked_pairs")
+class AskedPairs:
+    """Pairs as questions to a judge, with what people said as the right verdict. arXiv:2505.16265."""
+
+    gives: ClassVar[str] = "prompts"
+    supplies: ClassVar[tuple[str, ...]] = ("reward",)
+    ask_orders: str = knob(
+        "both", "ask about a pair in both orders, or only in the one in which it was seen", choices=("both", "as_seen")
+    )
+
+
 @part("records", "against-samples", target="training.core.imitation:against_samples")
 class AgainstSamples:
     """Demonstrations, each preferred to what the policy answers now. arXiv:2310.06147, section 3."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from training.recipes.base import Recipe
 from training.recipes.combine import First, MeanMinusVar, Min, Robust
+from training.recipes.losses import AskedPairs
 from training.recipes.slots import check_slots
 from training.recipes.stages import (
     GAE,
@@ -29,6 +30,7 @@ from training.recipes.stages import (
     Ngram,
     Normalised,
     Paired,
+    PairwiseAdvantage,
     Pessimistic,
     PIDLagrangian,
     PlainReward,
@@ -299,6 +301,28 @@ CRRAFT = _recipe(
     Reinforce(),
     Improve(samples_per_prompt=8),
     source="arXiv:2409.20370",
+)
+
+PAIRWISE_GRPO = _recipe(
+    "grpo-pairwise",
+    "GRPO by comparing its own answers",
+    "As GRPO, with a pairwise judge that compares the answers to a prompt with each other; no score in between.",
+    First(),
+    PairwiseAdvantage(),
+    Clipped(kl_weight=1e-3),
+    Improve(samples_per_prompt=4),
+    source="arXiv:2505.16265",
+)
+
+JUDGE_BY_REWARD = Recipe(
+    "reasoning-judge-rl",
+    title="Judge that reasons, by reward",
+    summary="Has a judge think about pairs on its own and rewards the verdict that people gave; after reasoning-judge.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(AskedPairs(), First(), GroupNorm(), Clipped(kl_weight=1e-4), Improve(samples_per_prompt=8)),
+    source="arXiv:2505.16265",
 )
 
 TASK_MIX = Recipe(

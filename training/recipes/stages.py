@@ -286,6 +286,14 @@ class GroupNorm(Advantage):
     scale_by_group: bool = knob(True, "divide by the spread of the prompt's rewards; off is Dr. GRPO")
 
 
+@part("advantage", "pairwise", target="training.core.stages.advantage:pairwise")
+class PairwiseAdvantage(Advantage):
+    """Against the answers to the same prompt, as a pairwise judge compares them. Think-RM, arXiv:2505.16265."""
+
+    needs: ClassVar[tuple[str, ...]] = ("token_reward", "comparisons")
+    compares_in_groups: ClassVar[bool] = True
+
+
 @part("advantage", "group-norm-each", target="training.core.stages.advantage:group_norm_each")
 class GroupNormEach(Advantage):
     """Each score against the answers to the same prompt, then their weighted sum. GDPO, arXiv:2601.05242."""

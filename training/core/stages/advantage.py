@@ -78,6 +78,26 @@ def group_norm(rollout: Rollout, *, scale_by_group: bool) -> Rollout:
     return _of_completions(rollout, advantages).told(groups_alike=alike)
 
 
+def pairwise(rollout: Rollout) -> Rollout:
+    """A_i = (Σ_j d_ij / G) / √(Σ_ij d_ij² / (2 G (G - 1)) + 1e-6), with no reward in between. arXiv:2505.16265.
+
+    d_ij in [-1, 1] says how much likelier i is preferred to j than the contrary, by a judge that read both in both
+    orders; the authors ask in one order, and then a judge's leaning to the first answer enters the policy. With
+    d_ij = r_i - r_j this is GRPO. Pairs that could not be compared count as ties, and their share is told. What `kl`
+    charges is added after, as the reward at the end stands for nothing here.
+    """
+    assert rollout.comparisons is not None and rollout.token_reward is not None and rollout.reward is not None
+    missing = torch.isnan(rollout.comparisons)
+    d = torch.where(missing, 0.0, rollout.comparisons)
+    _, sizes = group_sums(d[:, 0], rollout.group)
+    _refuse_alone(sizes)
+    squares, _ = group_sums((d**2).sum(1), rollout.group)
+    advantages = d.sum(1) / sizes / (squares / (2 * sizes * (sizes - 1)) + 1e-6).sqrt()
+    charged = _whole_reward(rollout) - rollout.reward
+    told = rollout.told(uncompared=float(missing.float().mean()), groups_alike=float((squares == 0).float().mean()))
+    return _of_completions(told, advantages + charged)
+
+
 def group_norm_each(rollout: Rollout, *, score_weights: str) -> Rollout:
     """Each score by itself is standardised in its group, then they are summed and standardised. GDPO, arXiv:2601.05242.
 

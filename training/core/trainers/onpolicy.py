@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from training.core import backbone, distributed
 from training.core.batch import LossOutput
@@ -24,10 +25,10 @@ from training.core.experience import Experience
 from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, figures_of, joined, shared_out, tasks_in
 from training.core.prompts import Prompt, prompt_notes, read_prompts
-from training.core.records import Tally, held_out, prompt_hash
+from training.core.records import Tally, held_out, prompt_hash, read
 from training.core.rollout import Models, Rollout
 from training.core.sampler import room_for_prompt
-from training.core.scorers import is_judge
+from training.core.scorers import Scorer, is_judge
 from training.core.scoring import load_scorers
 from training.core.stages.kl import terminal
 from training.core.stats import mean_t
@@ -104,7 +105,7 @@ def improve(
     needs = frozenset[str]().union(*(task.needs for task in tasks))
     if spec.data is None:
         raise RunError(Note("The recipe {recipe} needs a file of prompts as its data.", recipe=job.recipe.name))
-    if not spec.scorers:
+    if not spec.scorers and not job.recipe.supplied:
         raise RunError(
             Note("{recipe} needs something that scores answers. Train a reward model first.", recipe=job.recipe.title)
         )
@@ -122,8 +123,9 @@ def improve(
     distributed.share_start(job, trainable_of(models).values())
 
     tally = Tally()
-    prompts = read_prompts(spec.data, tokenizer, tally, max_length=room_for_prompt(policy, max_new_tokens))
-    apart = [held_out(prompt_hash(prompt.messages), share=eval_share) for prompt in prompts]
+    prompts, supplied = _asked(job, tokenizer, tally, longest=room_for_prompt(policy, max_new_tokens))
+    scorers |= supplied
+    apart = [held_out(prompt.about or prompt_hash(prompt.messages), share=eval_share) for prompt in prompts]
     held = [prompt for prompt, out in zip(prompts, apart, strict=True) if out][:HELD_OUT_AT_MOST]
     usable = [prompt for prompt, out in zip(prompts, apart, strict=True) if not out]
     if not usable:
@@ -230,6 +232,23 @@ def improve(
         counts=dict(tally.counts) | {"prompts": len(usable), "held_out": len(held)},
         notes=learner.notes + alarms(finished_numbers(job.folder)),
     )
+
+
+def _asked(
+    job: Job, tokenizer: PreTrainedTokenizerBase, tally: Tally, *, longest: int | None
+) -> tuple[list[Prompt], dict[str, Scorer]]:
+    """Return the prompts of the spec's data, and the scorers that know what is right of them, if any.
+
+    A recipe that reads another view than prompts has a part that makes both of its rows.
+    """
+    assert job.spec.data is not None
+    made_of = job.recipe.parts_with(job.knobs).get("records")
+    if made_of is None:
+        return read_prompts(job.spec.data, tokenizer, tally, max_length=longest), {}
+    prompts, scorer = called(made_of)(read(job.spec.data, job.recipe.view, tally), tokenizer, tally, longest)
+    if not prompts:
+        raise RunError(Note.together([Note("There is no pair to judge."), *tally.notes()]))
+    return prompts, dict.fromkeys(made_of.supplies, scorer)
 
 
 def staged(rollout: Rollout, stages: dict[str, Callable[[Rollout], Rollout]]) -> Rollout:
