@@ -20,6 +20,7 @@ from annotation.evidence import JOINT, Evidence
 from annotation.feedback import FeedbackType, kind
 from annotation.models import Campaign, Feedback, Gold, QualityReport, User
 from annotation.quality import bias, pace
+from annotation.quality.finiteness import are_finite
 from annotation.quality.labels import USUAL, Reliability, dawid_skene
 from annotation.quality.leaks import LEAST
 from annotation.quality.shares import share
@@ -45,7 +46,8 @@ def report(campaign: Campaign) -> dict[str, Any]:
     `policies`: ranked by Bradley and Terry's model. `bias`: what else decides. `unsure`: items to ask again.
     `gold`: how often each person is right where the answer is known. A person's `position`: how often they preferred
     what stood first on their screen, and whether what stood there was balanced. `ordinary`: what people do where no
-    answer is known. SQL: see `evidence.of`, and four more.
+    answer is known. What ends in `_alone` has no prior: of the judgements alone, as crowd-kit and evalica reckon it.
+    SQL: see `evidence.of`, and four more.
     """
     feedback_kind = kind(campaign.kind)
     standing = Feedback.objects.current().filter(campaign=campaign)
@@ -58,6 +60,7 @@ def report(campaign: Campaign) -> dict[str, Any]:
     times = {said: len(items) for said, items in known.items.items()}
     votes = {said: {names[who]: category for who, _v, category in evidence.votes_in(said)} for said in times}
     model = dawid_skene(votes, times=times, smoothing=USUAL)
+    alone = dawid_skene(votes, times=times)
     judgements = known.tables["judged"].total()
     golds = list(Gold.objects.filter(task__campaign=campaign))
     mixed = [one.task_id for one in golds if one.retired_at is None and one.purpose in MIXED]
@@ -67,7 +70,7 @@ def report(campaign: Campaign) -> dict[str, Any]:
         "dimension": headline,
         "agreement": list(_slices({one.name: one.ordered for one in dimensions}, known)),
         "pairs": [asdict(one) for one in agreement_of_pairs(votes.values(), times.values())[:PAIRS]],
-        "people": _people(known, names, model, shared=_shared(votes, times)),
+        "people": _people(known, names, model, alone, shared=_shared(votes, times)),
         "policies": _policies(known),
         "bias": _plain(asdict(bias.biases(_choices(known), _timed(known)))),
         "unsure": _unsure(model, known.items),
@@ -133,7 +136,21 @@ def _policies(known: Evidence) -> list[dict[str, Any]]:
     if not games or len({name for game in games for name in game[:2]}) > MOST:
         return []
     ranking = bradley_terry(games, prior=GAMES)
-    return [{"name": name, **asdict(estimate)} for name, estimate in ranking.strengths.items()]
+    alone = _alone(games)
+    return [
+        {"name": name, **asdict(estimate), "value_alone": alone[name].value if name in alone else None}
+        for name, estimate in ranking.strengths.items()
+    ]
+
+
+def _alone(games: Sequence[Game]) -> Mapping[str, Estimate]:
+    """Return the strengths without a prior; none where they are not finite, or farther than real ones are."""
+    if not are_finite(games):
+        return {}
+    try:
+        return bradley_terry(games).strengths
+    except ValueError:
+        return {}
 
 
 def _choices(known: Evidence) -> list[bias.Choice]:
@@ -162,7 +179,12 @@ def _timed(known: Evidence) -> dict[int, bias.Timed]:
 
 
 def _people(
-    known: Evidence, names: Mapping[int, str], model: Reliability[Any, str], *, shared: Mapping[str, int]
+    known: Evidence,
+    names: Mapping[int, str],
+    model: Reliability[Any, str],
+    alone: Reliability[Any, str],
+    *,
+    shared: Mapping[str, int],
 ) -> list[dict[str, Any]]:
     """Return each person's figures, who judged most first; `shared`: how much of theirs somebody else judged too."""
     signs = pace.signs({names[person]: counted for person, counted in _paces(known, names).items()})
@@ -183,6 +205,7 @@ def _people(
                 "judgements": found.judgements,
                 "shared": shared.get(str(person), 0),
                 "accuracy": model.accuracy(str(person)) if is_shared else None,
+                "accuracy_alone": alone.accuracy(str(person)) if is_shared else None,
                 "chance": max(model.priors.values(), default=None) if is_shared else None,
                 "information": model.information(str(person)) if is_shared else None,
                 "weight": weights.get(str(person), 1.0),

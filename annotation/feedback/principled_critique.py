@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from annotation.extraction.checks import MAX_STATEMENT, MOST
-from annotation.feedback import starters, worded
+from annotation.feedback import starter_principles, starters, worded
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     Fields,
@@ -77,16 +77,19 @@ class PrincipledCritique(FeedbackType):
                 "maximum": MOST_WORDS,
                 "default": DEFAULTS["minimum_words"],
             },
-            "principles": lines_schema(
-                _("Principles"),
-                DEFAULTS["principles"],
-                _(
-                    "What is proposed under these names if it means the same. One per line: its name, a colon, and "
-                    "what it means in one sentence. Or none."
+            "principles": {
+                **lines_schema(
+                    _("Principles"),
+                    DEFAULTS["principles"],
+                    _(
+                        "What is proposed under these names if it means the same. One per line: its name, a colon, and "
+                        "what it means in one sentence. Or none."
+                    ),
+                    least=0,
+                    longest=worded.LONGEST,
                 ),
-                least=0,
-                longest=worded.LONGEST,
-            ),
+                "x-offers": starter_principles.offers(),
+            },
             "least_principles": {
                 "type": "integer",
                 "title": _("Least principles"),

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.dialogues import SCOPES
-from annotation.feedback import of_item, rules, worded
+from annotation.feedback import of_item, rules, starter_principles, worded
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -46,22 +46,10 @@ MOST_PRINCIPLES = 30
 MAX_EVIDENCE = 2_000
 DEFAULTS: dict[str, Any] = {
     "question": "Which of these does the answer do?",
-    "principles": [
-        "Accuracy of information: everything stated as fact is true | yes: water boils at a lower temperature on a "
-        "high mountain | no: water always boils at 100 °C | if: it states any fact",
-        "Follows every instruction: nothing that was asked for is left out or changed | yes: three points, where three "
-        "were asked for | no: five points, because there is more to say | if: something was asked for",
-        "States uncertainty: says so where it cannot know | yes: the date is disputed; most say 1440 | no: it was in "
-        "1440, said of a date that is disputed | if: something in it cannot be known for sure",
-        "Clear: understood at first reading | yes: turn the tap off before you open the pipe | no: the opening of the "
-        "latter is to be preceded by the former's closing",
-        "Concise: no repetition, nothing beside the point | yes: the answer, and its reason | no: the question told "
-        "again, the answer, and a summary of it",
-        "Suitable tone: fits the person who asks and what they ask about | yes: plain words for a child | no: a joke "
-        "about a loss",
-        "No instructions for harm: nothing that helps to hurt somebody | yes: says which number to call | no: says how "
-        "much of a drug is too much, and where to get it",
-    ],
+    "principles": starter_principles.named(
+        *("Accuracy of information", "Follows every instruction", "States uncertainty", "Clear", "Concise"),
+        *("Suitable tone", "No instructions for harm"),
+    ),
     "evidence": True,
     "comment": "optional",
     **rules.DEFAULTS,
@@ -86,16 +74,19 @@ class Principles(FeedbackType):
     def option_properties(self) -> dict[str, Any]:
         return {
             "question": question_schema(DEFAULTS["question"]),
-            "principles": lines_schema(
-                _("Principles"),
-                DEFAULTS["principles"],
-                _(
-                    "One per line: its name, a colon, and what it means in one sentence. If you like, after a | each: "
-                    "yes: an example that meets it, no: one that does not, if: when it applies, for: the domains of "
-                    "the items it is asked about (or image, dialogue), with commas between them."
+            "principles": {
+                **lines_schema(
+                    _("Principles"),
+                    DEFAULTS["principles"],
+                    _(
+                        "One per line: its name, a colon, and what it means in one sentence. If you like, after a | "
+                        "each: yes: an example that meets it, no: one that does not, if: when it applies, for: the "
+                        "domains of the items it is asked about (or image, dialogue), with commas between them."
+                    ),
+                    longest=worded.LONGEST,
                 ),
-                longest=worded.LONGEST,
-            ),
+                "x-offers": starter_principles.offers(),
+            },
             "evidence": {
                 "type": "boolean",
                 "title": _("Let people mark the passage that shows it"),

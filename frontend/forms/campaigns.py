@@ -67,6 +67,8 @@ def option_field(name: str, schema: dict[str, Any], value: Any) -> forms.Field:
         rows = min(12, len(value or []) + 2)
         # A rule can be chosen instead of written, where there is a script (js/rules.js).
         chosen = {"data-rule": json.dumps(schema["x-rule"])} if "x-rule" in schema else {}
+        if "x-offers" in schema:  # lines to choose from (js/offers.js)
+            chosen["data-offers"] = json.dumps(schema["x-offers"], ensure_ascii=False)
         widget = forms.Textarea(attrs={"rows": rows, "spellcheck": "true", **chosen})
         needed = schema.get("minItems", 0) > 0
         text = "\n".join(value or [])

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from annotation import dataset_views
+from annotation.export_formats import offered
 from annotation.feedback import kind
 from annotation.models import Campaign
 from frontend.forms.exports import ExportForm
@@ -58,8 +58,8 @@ class FreezeForm(ExportForm):
 
     def __init__(self, *args: Any, campaign: Campaign, **kwargs: Any) -> None:
         super().__init__(*args, campaign=campaign, **kwargs)
-        views = dataset_views.views_of(kind(campaign.kind).views)
-        self.fields["view"].choices = [(one.name, one.name) for one in views]  # type: ignore[attr-defined]
+        views, _layouts = offered(kind(campaign.kind), campaign.options)
+        self.fields["view"].choices = [(name, name) for name in views]  # type: ignore[attr-defined]
 
     def filters(self) -> dict[str, Any]:
         """Return the filters of a valid form as a snapshot stores them."""

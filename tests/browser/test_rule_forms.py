@@ -82,6 +82,23 @@ def test_lines_that_selects_cannot_show_stay_as_text_and_new_questions_can_be_ch
     faults[:] = [fault for fault in faults if "htmx:" not in fault]  # a preview was overtaken by a later one
 
 
+def test_principles_are_taken_from_a_list_and_out_again(form) -> None:
+    page = form("principles")
+    lines, runs = page.locator("[name=option-principles]"), page.get_by_role("button", name="Code runs as given")
+    concise = page.get_by_role("button", name="Concise", exact=True)
+    page.get_by_text("Choose from a list").click()
+    expect(concise).to_have_attribute("aria-pressed", "true")
+    concise.click()
+    with previewed(page, "| for: code"):
+        runs.click()
+    expect(runs).to_have_attribute("aria-pressed", "true")
+    expect(concise).to_have_attribute("aria-pressed", "false")
+    value = lines.input_value()
+    assert value.endswith("| for: code") and "Concise" not in value and "Suitable tone" in value
+    expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added")).to_have_count(0)
+    assert everywhere(page, "offers") == []
+
+
 def test_anybody_can_use_it(form) -> None:
     page = form("safety")
     needed = rules_of(page, "needed_if")

@@ -96,7 +96,13 @@ def test_what_is_stored_and_exported_is_the_same_in_every_language(kind):
     """Words follow the reader; payloads, rows, points, and the names and values of options do not."""
 
     def without_words(schema):
-        words = ("title", "description", "enumTitles", "x-rule")  # the last is what a form offers to choose from
+        words = (
+            "title",
+            "description",
+            "enumTitles",
+            "x-rule",
+            "x-offers",
+        )  # the last two are what a form offers to choose from
         return {name: {key: value for key, value in one.items() if key not in words} for name, one in schema.items()}
 
     def told():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annotation.errors import Invalid
-from annotation.feedback import kind, of_item, worded
+from annotation.feedback import kind, of_item, starter_principles, worded
 from tests.factories import judge, make_assignment, make_campaign, make_task
 
 LINE = "Concise: no repetition | yes: says it once | NO: says it: twice | if: it is long | or short"
@@ -88,3 +88,12 @@ def test_of_gold_those_count_that_it_answers_and_one_principle_is_for_all() -> N
     with pytest.raises(Invalid) as caught:
         principles.clean_options({"principles": [CODE]})
     assert "at least one principle" in caught.value.errors["principles"][0]
+
+
+def test_what_a_list_begins_with_has_examples_both_ways() -> None:
+    lines = [line for group in starter_principles.offers().values() for line in group]
+    read = [worded.read(line) for line in lines]
+    assert all(one.meaning and one.good and one.bad for one in read)
+    assert len({one.key for one in read}) == len(read) > 35
+    assert {subject for one in read for subject in one.subjects} == {"code", "image", "dialogue"}
+    kind("principles").clean_options({"principles": lines[:30]})

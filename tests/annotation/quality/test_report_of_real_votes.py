@@ -1,8 +1,9 @@
 """The report on quality, made in a campaign that real people's votes were put into, against the reference libraries.
 
-Every figure is taken from where the page has it: over REST, of the report that the page shows. The report gives each
-policy and each person a prior (`USUAL`), so the libraries get the same one: evalica as games against one more player,
-crowd-kit as judgements added to each person's counts.
+Every figure is taken from where the page has it: over REST, of the report that the page shows. What the page has of the
+judgements alone is what the libraries say as they are. The report gives each policy and each person a prior (`USUAL`),
+too; of those figures the libraries get the same one: evalica as games against one more player, crowd-kit as judgements
+added to each person's counts.
 """
 
 from __future__ import annotations
@@ -149,6 +150,13 @@ def people_agree_with_crowd_kit(found: Any, names: Mapping[Any, str], votes: Map
         right = sum(share * errors.loc[(person, label), label] for label, share in priors.items())
         assert shown[names[person]]["accuracy"] == pytest.approx(right, abs=1e-6)
     assert len(shared) > 5
+    rows = [(item, person, said) for item, one in votes.items() for person, said in one.items()]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    plain = DawidSkene(n_iter=labels.ROUNDS, tol=-math.inf).fit(frame)
+    rates = plain.errors_.stack()  # of what a person never said there is none
+    for person in shared:
+        right = sum(share * rates.get((person, label, label), 0.0) for label, share in plain.priors_.items())
+        assert shown[names[person]]["accuracy_alone"] == pytest.approx(right, abs=1e-6)
     item_of = dict(Task.objects.values_list("pk", "external_id"))
     by_name = {str(item): row.max() for item, row in chances.iterrows()}
     assert len(found["unsure"]) > 20
@@ -195,6 +203,10 @@ class TestRealVotes:
         assert len(found["policies"]) == len(models) > 50
         for one in found["policies"]:
             assert one["value"] == pytest.approx(theirs[one["name"]] - theirs[nobody], abs=1e-6)
+        games = [(game.one, game.other, winner[game.share]) for game in games]
+        plain = np.log(evalica.bradley_terry(*zip(*games, strict=True), tolerance=1e-14, limit=100_000).scores)
+        for one in found["policies"]:
+            assert one["value_alone"] == pytest.approx(plain[one["name"]] - plain.mean(), abs=1e-6)
 
     def test_severity_of_abuse(self, lead: User):
         """ConvAbuse: five levels of severity by eight people; every fifth turn."""

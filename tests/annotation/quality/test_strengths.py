@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from annotation.quality.finiteness import are_finite
 from annotation.quality.strengths import SPREAD, USUAL, Game, aware, bradley_terry, logistic
 from tests.annotation.quality.real_votes import llmfao
 
@@ -35,6 +36,13 @@ def test_strengths_are_those_of_evalica_on_real_comparisons():
     for name, estimate in ours.strengths.items():
         assert estimate.value == pytest.approx(logs[name] - logs.mean(), abs=1e-6)
         assert estimate.low < estimate.value < estimate.high
+
+
+def test_strengths_are_finite_where_each_won_against_each_by_way_of_others():
+    ring = [Game("a", "b", 1), Game("b", "c", 1), Game("c", "a", 1)]
+    assert are_finite(ring) and are_finite([Game("a", "b", 0.5)]) and not are_finite([])
+    assert not are_finite(ring[:2]) and not are_finite([*ring, Game("d", "a", 1)])
+    assert not are_finite([*ring, Game("d", "e", 0.5)]), "nothing holds the two groups together"
 
 
 def test_intervals_hold_what_drawing_items_anew_gives():
