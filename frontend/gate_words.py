@@ -20,7 +20,7 @@ from training.models import GateReport
 from training.services.gate_evidence import Evidence
 
 # Figures of a gate whose limit is the most that is allowed.
-AT_MOST = ("kl", "cost", "unsafe_share", "over_refusal", "capability_lost")
+AT_MOST = ("kl", "cost", "unsafe_share", "over_refusal", "capability_lost", "safety_lost")
 MOST_ASKED = 300  # characters of a prompt that are shown
 
 Row = tuple[str, ...]
