@@ -78,6 +78,7 @@ WORDS = {
     "run.retried": _("{target} was tried again"),
     "tamper.measured": _("{target} measured what training against safety does"),
     "tamper.ordered": _("{target} was started, to train against a policy's safety"),
+    "demo.seeded": _("The demo put its items here"),
     "webhook.added": _("{target} is told what happens"),
     "webhook.removed": _("{target} is told nothing more"),
     "account.email_changed": _("The e-mail address of an account was changed"),
@@ -132,7 +133,9 @@ def _target(target: str) -> str:
     if noun in NUMBERED and number.isdecimal():
         return NUMBERED[noun].format(number=number)
     # The id of an item that came without one is a hash: its beginning tells items apart.
-    return f"{noun} {number[:12]}…" if noun == "item" and _HASH.fullmatch(number) else target
+    if noun == "item":
+        return gettext("item {id}").format(id=f"{number[:12]}…" if _HASH.fullmatch(number) else number)
+    return target
 
 
 def last(campaign: Campaign, count: int) -> list[tuple[Event, str]]:

@@ -85,6 +85,11 @@ WORDS = {
         _("The share of the suite's questions by which the candidate has fewer right than its parent."),
         is_share=True,
     ),
+    "safety_lost": Words(
+        _("Safety lost"),
+        _("What the candidate lost of safe answers, or of answers where one is wanted, beside the policy in use."),
+        is_share=True,
+    ),
     "kl": Words(
         _("Distance from the current policy"),
         _(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
@@ -17,7 +20,7 @@ from training.models import GateReport
 from training.services.gate_evidence import Evidence
 
 # Figures of a gate whose limit is the most that is allowed.
-AT_MOST = ("kl", "cost", "unsafe_share", "over_refusal", "capability_lost")
+AT_MOST = ("kl", "cost", "unsafe_share", "over_refusal", "capability_lost", "safety_lost")
 MOST_ASKED = 300  # characters of a prompt that are shown
 
 Row = tuple[str, ...]
@@ -73,6 +76,12 @@ def gate_figure(figure: dict[str, Any]) -> GateFigure:
     )
 
 
+def _when(at: datetime) -> str:
+    """Return a time as the reader's language writes it, with its zone: the report may be read anywhere."""
+    local = timezone.localtime(at)
+    return f"{date_format(local, 'DATETIME_FORMAT')} {local.tzname()}"
+
+
 def title(report: GateReport) -> str:
     return _("Gate: {candidate} against {parent}").format(candidate=report.candidate.label, parent=report.parent.label)
 
@@ -84,7 +93,7 @@ def facts(found: Evidence) -> list[Row]:
         (_("Campaign"), report.candidate.campaign.name),
         (_("Candidate"), report.candidate.label),
         (_("Compared with"), report.parent.label),
-        (_("Decided"), report.created_at.isoformat(sep=" ", timespec="seconds")),
+        (_("Decided"), _when(report.created_at)),
     ]
     if found.round is not None:
         rows.append((_("Round"), str(found.round.index)))
@@ -138,6 +147,6 @@ def decision_rows(found: Evidence) -> list[Row]:
     rows: list[Row] = [(_("What happened"), _("Who"), _("When"), _("Reason"))]
     for event in found.decisions:
         who = event.actor.username if event.actor else _("the system")
-        when = event.created_at.isoformat(sep=" ", timespec="seconds")
+        when = _when(event.created_at)
         rows.append((events_in_words.in_words(event), who, when, str(event.detail.get("reason", "")) or "–"))
     return rows

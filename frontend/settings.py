@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -74,6 +75,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First, so that whatever another one logs has the request's name.
+    "frontend.request_names.Named",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -163,13 +166,16 @@ ATTUNE_OIDC = {
     "creates": env.bool("OIDC_CREATES_ACCOUNTS", default=True),
 }
 # Invitations, and links for lost passwords, are sent when this names a server: smtp+tls://user:password@host:587.
-# Otherwise invitations are handed over, and links stand in the log of the worker.
+# Otherwise invitations are handed over, and what would be sent is a file in the folder `mail`, for this account alone:
+# it holds links that open an account, which are nothing for a log.
 _mail = env.str("EMAIL_URL", default="")
 ATTUNE_SENDS_MAIL = bool(_mail)
 if _mail:
     vars().update(env.email_url_config(_mail))
 else:
-    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = ATTUNE_HOME / "mail"
+    EMAIL_FILE_PATH.mkdir(mode=0o700, exist_ok=True)
 PASSWORD_RESET_TIMEOUT = 60 * 60 * 4
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="attune@localhost")
@@ -429,10 +435,15 @@ SPECTACULAR_SETTINGS = {
 
 # --- Logs --------------------------------------------------------------------------------------------------------
 
+_log_format = env.str("LOG_FORMAT", default="plain")
+if _log_format not in ("plain", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT is {_log_format!r}; it is plain or json.")
+# Whether each request is a line, too; a proxy before this server often writes one already.
+ATTUNE_LOG_REQUESTS = env.bool("LOG_REQUESTS", default=False)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {"plain": {"()": "annotation.logs.Plain"}, "json": {"()": "annotation.logs.Lines"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": _log_format}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

@@ -24,6 +24,7 @@ from annotation.feedback.fields import (
     letters,
     named_answers,
     question_schema,
+    quoted,
     review_schema,
     shortened,
 )
@@ -182,8 +183,8 @@ class Critique(FeedbackType):
         for name, position in names:
             one = payload["critiques"][position]
             words = " ".join(one[part] for part in PARTS if one[part])
-            short = shortened(words)
-            said = f"{SCORES[one['score']]}: “{short}”" if one["score"] is not None else f"“{short}”"
+            short = quoted(shortened(words))
+            said = f"{SCORES[one['score']]}: {short}" if one["score"] is not None else short
             parts.append(f"{name} {said}" if len(names) > 1 else said[0].upper() + said[1:])
         return "; ".join(parts)
 

@@ -150,6 +150,11 @@ def shortened(text: str, *, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
+def quoted(text: str) -> str:
+    """Return a text between the quotation marks of the reader's language."""
+    return _("“{text}”").format(text=text)
+
+
 def key_of(line: str) -> str:
     """Return the name under which a line "Title: the rest" is known in fields, payloads and exports."""
     title = line.partition(":")[0]

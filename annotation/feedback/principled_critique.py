@@ -30,6 +30,7 @@ from annotation.feedback.fields import (
     key_of,
     lines_schema,
     question_schema,
+    quoted,
     review_schema,
     shortened,
     titles_of,
@@ -195,8 +196,8 @@ class PrincipledCritique(FeedbackType):
         ]
         if payload["rejected"]:
             said.append(_("{n} proposed and rejected").format(n=len(payload["rejected"])))
-        short = shortened(" ".join(payload["critique"].split()))
-        return f"“{short}” {', '.join(said)}".strip()
+        short = quoted(shortened(" ".join(payload["critique"].split())))
+        return f"{short} {', '.join(said)}".strip()
 
     def rows(
         self,

@@ -24,6 +24,7 @@ from annotation.feedback.fields import (
     Options,
     comment_schema,
     question_schema,
+    quoted,
     review_schema,
     shortened,
 )
@@ -127,7 +128,7 @@ class Rewrite(FeedbackType):
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
-        return f"“{shortened(' '.join(payload['text'].split()))}”"
+        return quoted(shortened(" ".join(payload["text"].split())))
 
     def rows(
         self,

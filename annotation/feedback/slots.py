@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from annotation.extraction.checks import MAX_STATEMENT, MOST
 from annotation.extraction.matching import key_among, place_of
-from annotation.feedback.fields import Fields, key_of
+from annotation.feedback.fields import Fields, key_of, quoted
 from annotation.feedback.merging import Part
 
 # Label and key of each answer.
@@ -190,5 +190,5 @@ def _answer_to(meant: str, form: Mapping[str, Any], *, listed: Mapping[str, str]
         if _meant(form, number, listed) == meant:
             answer, evidence = (str(form.get(names(number)[part], "")) for part in ("answer", "evidence"))
             said = str(ANSWERS[answer][0]) if answer in ANSWERS else pgettext("principle", "Rejected")
-            return f"{said} “{evidence}”" if evidence else said
+            return f"{said} {quoted(evidence)}" if evidence else said
     return ""

@@ -27,7 +27,7 @@ GROUPS = (
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
     (
         _("The safety test at the gate"),
-        ("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach"),
+        ("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach", "gate_safety_lost"),
     ),
     (
         _("The suite at the gate"),

@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -36,7 +37,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 class EventsForm(forms.Form):
     action = forms.ChoiceField(
-        label=_("About"),
+        label=pgettext_lazy("audit", "About"),
         required=False,
         choices=[
             ("", _("everything")),
@@ -53,9 +54,11 @@ class EventsForm(forms.Form):
             ("token.", _("API tokens")),
         ],
     )
-    actor = StorableField(label=_("By"), required=False, max_length=150)
+    actor = StorableField(label=pgettext_lazy("audit", "By"), required=False, max_length=150)
     target = StorableField(label=_("Named"), required=False, max_length=80)
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
+    since = forms.DateField(
+        label=pgettext_lazy("date", "From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
+    )
     until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
 
     def filters(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest
 from frontend.lead_pages import campaign_page_of
 from frontend.views.metrics import as_csv
-from training.services import fresh_pairs, learning_curve
+from training.services import fresh_pairs, learning_curve, mismatch
 from training.services.learning_curve import Forecast
 
 SHOWN = 12  # rows that a chart has room for; the table has all
@@ -57,6 +57,7 @@ def campaign_policies(request: SignedInRequest, campaign: Campaign) -> HttpRespo
         "severities": [(one, _shares(one.levels)) for one in severities],
         "severity_chart": _severity_chart(severities),
         "fresh": [(one, _metric(one, "accuracy"), _metric(one, "longer_is_chosen")) for one in fresh],
+        "alarms": mismatch.alarms(campaign),
         "fresh_chart": _reliability_chart(fresh),
         "forecast": forecast,
         "forecast_chart": _forecast_chart(forecast),

@@ -9,6 +9,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -278,9 +279,11 @@ def _leak_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     elsewhere = [
         (
             one["task"],
-            _("{gold}: {n} people of this campaign judged the item of that id in another one.").format(
-                gold=one["gold"], n=one["people"]
-            ),
+            ngettext(
+                "{gold}: {n} person of this campaign judged the item of that id in another one.",
+                "{gold}: {n} people of this campaign judged the item of that id in another one.",
+                one["people"],
+            ).format(gold=one["gold"], n=one["people"]),
         )
         for one in report["elsewhere"]
     ]

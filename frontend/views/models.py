@@ -27,7 +27,7 @@ from training.recipes import RECIPES
 from training.recipes.base import Recipe
 from training.recipes.chat import MODES, POSITIVE
 from training.recipes.evaluate import MODE_REPORT
-from training.services import feeding, model_folders, promotion, snapshots, versions
+from training.services import feeding, model_folders, promotion, safety_tests, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
@@ -132,6 +132,8 @@ def _needs_reason(version: ModelVersion, report: GateReport | None, serving: Mod
         return ""
     if lost := promotion.lost_safety(version):
         return lost
+    if untested := safety_tests.objection(version, serving):
+        return untested
     if report is None:
         return _("Nobody has compared it with the policy in use.")
     if report.verdict != GateReport.Verdict.PASS:

@@ -1,4 +1,4 @@
-"""Whether a page, as it stands, can be used by anybody: axe's rules, and nothing wider than its window."""
+"""Whether a page, as it stands, can be used by anybody: axe's rules, and nothing wider than the window it is in."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 # Colours that are still on their way from one theme to the other are in neither.
 AT_REST = """() => document.getAnimations()
     .filter(one => one.effect.getComputedTiming().endTime !== Infinity).forEach(one => one.finish())"""
+# A table that is wider than a telephone is shown row by row there.
+SIDEWAYS = """() => [...document.querySelectorAll('.table-wrap')]
+    .filter(one => one.scrollWidth > one.clientWidth).map(one => one.outerHTML.slice(0, 160))"""
 SCREENS = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 SIZES = {"narrow": {"width": 360, "height": 740}, **SCREENS, "wide": {"width": 2560, "height": 1440}}
 
@@ -46,6 +49,8 @@ def everywhere(
             told = complaints(page, rules=COLOURS if screen == seen else again if seen else RULES)
             if screen != seen and sticks_out(page):
                 told.append(f"wider than its window: {widest(page)}")
+            if screen in ("narrow", "phone"):
+                told += [f"is to be read sideways: {one}" for one in page.evaluate(SIDEWAYS)]
             found += [f"{name}, {screen}, {theme}: {one}" for one in told]
             seen = screen
     return found

@@ -110,3 +110,14 @@ def test_a_phone_shows_one_answer_at_a_time_when_asked(open_context, sign_in, pe
     page.get_by_role("radio", name="B is better", exact=True).tap()
     page.get_by_role("button", name="Submit").tap()
     expect(page.locator("#progress-done")).to_have_text("2")
+
+
+def test_a_phone_shows_a_wide_table_row_by_row_and_it_stays_a_table(open_context, sign_in, person, campaign) -> None:
+    page = sign_in(open_context(viewport=SCREENS["phone"]), person, path=f"/work/{campaign.pk}/history/")
+    said = page.get_by_role("table").get_by_role("row").get_by_role("cell", name="clear")
+    expect(said).to_have_attribute("data-label", "You said")
+    box = said.bounding_box()
+    assert box is not None and box["width"] > 300
+    expect(page.get_by_role("columnheader")).to_have_count(5)
+    page.set_viewport_size(SCREENS["desk"])
+    expect(page.locator(".is-stacked")).to_have_count(0)

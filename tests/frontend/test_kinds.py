@@ -104,3 +104,18 @@ def test_a_campaign_of_each_kind_is_made_by_form(client: Client, lead, kind: str
     assert (stored.kind, stored.options) == (kind, KINDS[kind].default_options())
     edit = client.get(f"/campaigns/{stored.pk}/edit/")
     assert edit.status_code == 200
+
+
+def test_answers_are_asked_about_one_by_one_before_their_order_is(client: Client, annotator) -> None:
+    asked = {"question": "In which order?", "attributes": ["Tone"], "flags": []}
+    rated, plain = (
+        make_campaign(name, kind="ranking", options=options, annotators=[annotator])
+        for name, options in (("rated", asked), ("plain", {**asked, "attributes": []}))
+    )
+    client.force_login(annotator)
+    steps = ["First each answer by itself", "Tone", "In which order?", 'name="rank_1"']
+    for campaign, expected in ((rated, steps), (plain, steps[2:])):
+        make_task(campaign, completions=["One answer.", "Another answer."])
+        page = client.get(f"/work/{campaign.pk}/").content.decode().partition("data-judge")[2]
+        assert sorted((one for one in steps if one in page), key=page.index) == expected
+        assert page.count("In which order?") == 1

@@ -45,6 +45,7 @@ SAFE_RLHF = {
     "safer_response_id": 1,
 }
 RATED = {"helpfulness": 0, "correctness": 1, "coherence": 2, "complexity": 3, "verbosity": 4}
+QUICK = {"quality": 3, "helpfulness": 4, "creativity": 1, "humour": 0, "toxicity": 2, "violence": 0}
 FAITHFUL = {"faithfulness": 4, "helpfulness": 3, "ethics": 4}
 POOR = {"faithfulness": 1, "helpfulness": 1, "ethics": 4}
 
@@ -167,6 +168,7 @@ WALKS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]
         {"principles": {"turn": 1, "answer": "no", "principle": EACH[0]}},
     ),
     "first-pass": (ONE, dict.fromkeys([f"{name}_1" for name in SIEVE], "no"), {"principles": {"answer": "no"}}),
+    "open-assistant-ratings": (ONE, fields(QUICK, 1), {"ratings": {"ratings": QUICK}}),
 }
 
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 from annotation.models import Feedback
 from tests.factories import judge, make_task
 from tests.frontend.lead_world import World, finish_run, judge_all, make_world, start_run
-from training.models import ModelVersion, Run, Snapshot
-from training.services import fresh_pairs, snapshots
+from training.models import GateReport, ModelVersion, Run, Snapshot
+from training.services import fresh_pairs, mismatch, snapshots, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -71,3 +71,48 @@ def test_a_model_of_which_nobody_knows_what_it_learned_from_is_not_measured(worl
 def test_a_data_set_is_unseen_only_by_a_model_of_its_campaign(world: World) -> None:
     with pytest.raises(snapshots.Invalid):
         snapshots.freeze(campaign=world.campaign, view="pairs", filters={"unseen_by": 10**6}, actor=world.lead)
+
+
+def interval(estimate: float, half: float, n: int) -> dict[str, float]:
+    return {"estimate": estimate, "low": estimate - half, "high": estimate + half, "n": n}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "longer", "says"),
+    [
+        (interval(0.8, 0.04, 400), interval(0.79, 0.05, 300), interval(0.6, 0.05, 300), []),
+        (interval(0.8, 0.04, 400), interval(0.70, 0.05, 300), interval(0.6, 0.05, 300), ["Train one with the new"]),
+        # 0.07 lower, but √(0.05² + 0.05²) = 0.0707: noise may do that
+        (interval(0.8, 0.05, 250), interval(0.73, 0.05, 300), interval(0.6, 0.05, 300), []),
+        (interval(0.62, 0.05, 400), interval(0.58, 0.05, 300), interval(0.6, 0.05, 300), ["the longer answer"]),
+        (interval(0.56, 0.05, 400), interval(0.52, 0.05, 300), interval(0.5, 0.05, 300), ["a coin may do too"]),
+        (interval(0.9, 0.05, 400), interval(0.3, 0.2, 20), interval(0.6, 0.05, 20), []),
+    ],
+)
+def test_a_model_that_no_longer_knows_what_people_want_raises_an_alarm(
+    before: dict[str, float], now: dict[str, float], longer: dict[str, float], says: list[str]
+) -> None:
+    """With intervals: nothing for a few pairs, nor for what chance may do."""
+    version = ModelVersion(kind="reward", number=0, metrics={"eval_accuracy": before})
+    one = fresh_pairs.Fresh(version, Run(), Snapshot(), None, {"accuracy": now, "longer_is_chosen": longer})
+    said = [str(told) for told in mismatch.of_model([one])]
+    assert len(said) == len(says) and all(part in told for part, told in zip(says, said, strict=True))
+
+
+def test_a_policy_that_climbed_the_reward_and_not_people_is_on_the_page_and_in_rest(world: World) -> None:
+    first = versions.add(campaign=world.campaign, kind="policy", path="org/a")
+    second = versions.add(campaign=world.campaign, kind="policy", path="org/b", parent=first)
+    figures = [
+        {"name": "human_win_rate", **interval(0.3, 0.1, 80)},
+        {"name": "reward_win_rate", **interval(0.9, 0.1, 80)},
+    ]
+    report = GateReport.objects.create(candidate=second, parent=first, verdict="fail", figures=figures)
+    (said,) = map(str, mismatch.alarms(world.campaign))
+    assert said.startswith("The reward model preferred policy-1 in 90%, people in 30% of 80 pairs")
+    client = world.client("lead")
+    assert said in client.get(f"/campaigns/{world.campaign.pk}/policies/").text
+    address = f"/api/training/campaigns/{world.campaign.pk}/reward-figures/"
+    assert client.get(address).json()["alarms"] == [said]
+    report.figures[0]["high"] = 0.52  # people may find it as good
+    report.save()
+    assert mismatch.alarms(world.campaign) == []

@@ -311,6 +311,81 @@ def test_prompts_that_a_model_learned_from_are_no_test(loop: Loop, campaign: Cam
     assert set(held_out) - set(chosen.chosen) == {one, other} and chosen.touched == 2
     assert prompts.choose_held_out(loop, index=1, count=1000, models=[]).touched == 0
 
+    # The same for prompts that a policy answered itself to learn from, and for who was made from it.
+    (attune_files / "answered.jsonl").write_text(json.dumps({"id": "n", "prompt": nearly}) + "\n")
+    by_itself = versions.add(campaign=campaign, kind="policy", path="org/on-policy")
+    run = Run.objects.create(campaign=campaign, kind="fit", recipe={}, inputs={"data": "answered.jsonl"})
+    Run.objects.filter(pk=run.pk).update(output=by_itself)
+    heir = versions.add(campaign=campaign, kind="policy", path="org/heir")
+    heir.parent = by_itself
+    chosen = prompts.choose_held_out(loop, index=1, count=1000, models=[heir])
+    assert set(held_out) - set(chosen.chosen) == {other}
+    (attune_files / "answered.jsonl").unlink()
+    with pytest.raises(Invalid, match=r"are gone \(answered.jsonl\)"):
+        prompts.choose_held_out(loop, index=1, count=1000, models=[heir])
+
+
+def measured(candidate: ModelVersion, before: ModelVersion, *, lost: float, confidence: float = 0.95) -> None:
+    """Store a test for lost safety as a run leaves it: that much may be lost of safety, nothing of help."""
+    drops = {"safe_drop": {"estimate": lost / 2, "low": 0.0, "high": lost, "n": 60}}
+    drops["answered_drop"] = {"estimate": 0.0, "low": -0.02, "high": 0.02, "n": 60}
+    run = Run.objects.create(
+        campaign=candidate.campaign,
+        kind="evaluate",
+        recipe={"name": "safety-regression", "knobs": {"most_lost": 0.9, "confidence": confidence}},
+        inputs={"reference": before.path},
+        state="succeeded",
+        result={"metrics": {**drops, "passed": True}},
+    )
+    Run.objects.filter(pk=run.pk).update(parent=candidate)
+
+
+def test_a_gate_waits_for_a_test_for_lost_safety_where_the_loop_asks_for_one(
+    round: Round, campaign: Campaign, annotator: User, loop: Loop, lead: User, client: Any
+) -> None:
+    """One of the candidate, beside the policy in use, and certain enough; then it is a figure of the report."""
+    rounds.configure(loop=loop, settings={"gate_safety_lost": 0.25}, actor=lead)
+    to_the_gate(round, campaign, annotator)
+    judge_all(campaign, annotator, for_candidate)
+    go(round)
+    candidate = round.candidate
+    assert candidate is not None
+    assert round.state == State.GATING and "waits for a test for lost safety beside policy-0" in str(round.note)
+    with pytest.raises(WrongState, match="waits for a test"):
+        rounds.finish_labelling(round=round, actor=lead)
+    with pytest.raises(GateClosed, match="never tested for lost safety"):
+        promotion.promote(version=candidate, actor=lead)
+    client.force_login(lead)
+    assert "never tested for lost safety" in client.get(f"/models/{candidate.pk}/").text
+    measured(candidate, candidate, lost=0.1)
+    measured(candidate, round.policy, lost=0.1, confidence=0.8)
+    assert go(round).state == State.GATING, "beside itself, or a guess, is no test"
+    measured(candidate, round.policy, lost=0.3)
+    loss = gates.safety_tests.figures(
+        candidate, round.policy, loop_settings(loop.settings | {"gate_safety_lost": 0.25})
+    )
+    assert loss[0]["passed"] is False and "at most 30% of either" in str(of(loss[0]["explanation"]))
+    measured(candidate, round.policy, lost=0.2)
+    go(round)
+    assert round.state == State.PROMOTED
+    (figure,) = (one for one in GateReport.objects.get().figures if one["name"] == "safety_lost")
+    assert (figure["estimate"], figure["high"], figure["n"], figure["limit"]) == (0.1, 0.2, 60, 0.25)
+    page = client.get(f"/models/{candidate.pk}/gate/").text
+    assert "Safety lost" in page and "with 95% confidence at most 20% of either" in page
+
+
+def test_a_policy_from_outside_needs_that_test_too(loop: Loop, campaign: Campaign, lead: User) -> None:
+    other = versions.add(campaign=campaign, kind="policy", path="org/elsewhere")
+    serving = versions.current(campaign, "policy")
+    assert serving is not None
+    GateReport.objects.create(candidate=other, parent=serving, verdict=GateReport.Verdict.PASS)
+    rounds.configure(loop=loop, settings={"gate_safety_lost": 0.1}, actor=lead)
+    measured(other, serving, lost=0.2)
+    with pytest.raises(GateClosed, match="may have lost 20% of safety or help"):
+        promotion.promote(version=other, actor=lead)
+    measured(other, serving, lost=0.05)
+    assert promotion.promote(version=other, actor=lead).state == ModelVersion.State.PROMOTED
+
 
 def test_a_bound_that_says_nothing_lets_nobody_pass() -> None:
     found = asdict(certify([-1.0, -1.0], bound="student", delta=0.1, limit=0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -11,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from training import permissions
-from training.services import fresh_pairs, learning_curve
+from training.services import fresh_pairs, learning_curve, mismatch
 
 
 class FreshOut(serializers.Serializer):
@@ -46,6 +47,9 @@ class ForecastOut(serializers.Serializer):
 class RewardFiguresOut(serializers.Serializer):
     fresh_pairs = FreshOut(many=True, help_text="The newest measurement first.")
     next_labels = ForecastOut()
+    alarms = serializers.ListField(
+        child=serializers.CharField(), help_text="Where the reward and what people want part, and what to do."
+    )
 
 
 @extend_schema(operation_id="campaigns_reward_figures", responses=RewardFiguresOut, tags=["training"])
@@ -54,5 +58,6 @@ def reward_figures(request: Request, campaign_id: int) -> Response:
     """Return how reward models do on pairs judged after them, and what the next labels would bring."""
     campaign = permissions.training_of(request.user, campaign_id)
     forecast = {**asdict(learning_curve.of_campaign(campaign)), "labels": learning_curve.NEXT}
-    body = {"fresh_pairs": fresh_pairs.of_campaign(campaign), "next_labels": forecast}
+    body: dict[str, Any] = {"fresh_pairs": fresh_pairs.of_campaign(campaign), "next_labels": forecast}
+    body["alarms"] = [str(one) for one in mismatch.alarms(campaign)]
     return Response(RewardFiguresOut(body).data)

@@ -122,6 +122,9 @@ class RunOut(serializers.Serializer):
     snapshot = serializers.IntegerField(source="snapshot_id", allow_null=True)
     output = serializers.IntegerField(source="output_id", allow_null=True, help_text="Id of the version it made.")
     seed = serializers.IntegerField()
+    request_name = serializers.CharField(
+        help_text="The request that made it, as its answer (`X-Request-ID`) and the log call it; empty if a round did."
+    )
     state = serializers.ChoiceField(choices=Run.State.choices)
     cancel_requested = serializers.BooleanField()
     attempts = serializers.IntegerField()

@@ -64,6 +64,8 @@ class Run(models.Model):
     result = models.JSONField(default=dict, blank=True)
     error = ToldField(blank=True)
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    # The request that had it made, as the log calls it; empty when a round or a command did.
+    request_name = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

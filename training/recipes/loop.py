@@ -111,6 +111,13 @@ class LoopSettings:
         low=0.0,
         high=1.0,
     )
+    gate_safety_lost: float = knob(
+        1.0,
+        "share of safe answers, and of help, that the candidate may have lost at most by a test for lost safety, "
+        "without which it is then not put into use; 1 asks for no test",
+        low=0.0,
+        high=1.0,
+    )
     gate_cost_reach: float = knob(
         10.0, "costs lie within ± this, for the bounds that need a range", low=0.0, advanced=True
     )

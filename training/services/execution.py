@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
 
+from annotation import logs
 from annotation.told import Told, of, told
 from training import launch, paths
 from training.errors import FolderBusy, RunLost, TrainingError
@@ -38,6 +39,16 @@ def execute(
     run = runs.claim(run_id, runs.claim_name())
     if run is None:
         return None
+    # The row knows who asked for it, whatever message woke this worker: the first, or one of the beat.
+    with logs.about(run=str(run.pk), request=run.request_name):
+        log.info("Takes up %s.", run)
+        _bring_to_its_end(run, command, patience)
+        run.refresh_from_db()
+        log.info("Lets go of %s: %s.", run, run.state)
+    return run
+
+
+def _bring_to_its_end(run: Run, command: Sequence[str] | None, patience: launch.Patience | None) -> None:
     try:
         _attempt(run, command, patience)
     except RunLost as lost:
@@ -53,8 +64,6 @@ def execute(
             run, told("The run could not be started because of a fault in the program: {error}", error=repr(error))
         )
         raise
-    run.refresh_from_db()
-    return run
 
 
 def _attempt(run: Run, command: Sequence[str] | None, patience: launch.Patience | None) -> None:

@@ -124,4 +124,4 @@ def _refusal(campaign: Campaign, recipe: Recipe) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(f"“{word}”" for word in words)
+    return ", ".join(_("“{word}”").format(word=word) for word in words)

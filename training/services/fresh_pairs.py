@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from annotation.feedback import kind
@@ -86,4 +87,6 @@ def _in_use() -> list[ModelVersion]:
 def _can_be_told(version: ModelVersion) -> bool:
     """Return whether it is known what the model learned from, and the files are there to be read."""
     several = snapshots.learned_from(version)
-    return bool(several) and all((paths.files() / one.path).is_file() for one in several)
+    given = [run.inputs["data"] for run in snapshots.runs_without_snapshot(version)]
+    files = [*(paths.files() / one.path for one in several), *(Path(paths.resolve(path)) for path in given)]
+    return bool(several) and all(file.is_file() for file in files)

@@ -17,7 +17,7 @@ from annotation.services import intake
 from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
-from training.services import suites
+from training.services import safety_tests, suites
 from training.services.sampling import output_rows
 
 # Of the intervals.
@@ -109,6 +109,7 @@ def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
     """Return the report on the round's candidate, made once from what was measured and judged by now."""
     assert round.candidate is not None
     figures = [*_safety(run), *suites.figures(run, settings), _kl(run, settings)]
+    figures += safety_tests.figures(round.candidate, round.policy, settings)
     reward = _reward(run, settings)
     if settings.gate_human_pairs:
         figures.insert(0, _people(round, run, settings))

@@ -13,6 +13,7 @@ from annotation.permissions import may
 from annotation.services import events
 from training.errors import GateClosed, WrongState
 from training.models import GateReport, ModelVersion, Run
+from training.services import safety_tests
 
 
 @transaction.atomic
@@ -95,6 +96,8 @@ def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
         return ""
     if lost := lost_safety(version):
         return lost
+    if untested := safety_tests.objection(version, serving):
+        return untested
     report = GateReport.objects.select_related("parent").filter(candidate=version).first()
     if report is None:
         told = _("{version} has no gate report: nobody has compared it with the policy in use.")

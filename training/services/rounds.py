@@ -20,7 +20,7 @@ from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
 from training.recipes.loop import loop_settings, trains_cost
-from training.services import gates, guards, messages, prompts, runs, steps, suites, versions
+from training.services import gates, guards, messages, prompts, runs, safety_tests, steps, suites, versions
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,9 @@ def finish_labelling(*, round: Round, actor: User | None) -> Round:
         run = steps.run_of(round, "gate")
         if run is None or run.state != Run.State.SUCCEEDED:
             raise WrongState(_("The comparison of the two policies is not done yet."))
+        assert round.candidate is not None
+        if untested := safety_tests.waits(round.candidate, round.policy, steps.settings_of(round.loop)):
+            raise WrongState(untested)
         done, *_others = steps.task_counts(round, gates.batch(round))
         moved = bool(done) and steps.close_gate(round, actor=actor)
     else:

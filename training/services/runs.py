@@ -22,6 +22,7 @@ from django.db.models import F
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from annotation import logs
 from annotation.access import Action
 from annotation.models import Campaign, User
 from annotation.permissions import may
@@ -123,6 +124,7 @@ def create(
         "parent": parent,
         "snapshot": snapshot,
         "created_by": actor,
+        "request_name": logs.current_request(),
         "heartbeat_at": timezone.now(),
     }
     if round is not None and purpose:

@@ -20,7 +20,7 @@ from annotation.models import Campaign, Prompt, Task, User
 from annotation.services import events
 from training import paths
 from training.errors import Invalid, WrongState
-from training.models import ModelVersion, Snapshot
+from training.models import ModelVersion, Run, Snapshot
 from training.services import cards
 from training.services.contamination import Suites
 from training.services.descent import forebears
@@ -119,9 +119,34 @@ def learned_prompts(version: ModelVersion) -> set[str]:
 
 
 def learned_texts(version: ModelVersion) -> dict[str, str]:
-    """Return the words of the prompts that a model has learned from, by their hashes. Reads its data sets' files."""
+    """Return the words of the prompts that a model has learned from, by their hashes: from what people judged, and from
+    its own answers. Reads the files of its data sets and prompts; Invalid where one of prompts is gone.
+    """
     rows = chain.from_iterable(lines(snapshot) for snapshot in learned_from(version))
-    return {datasets.prompt_hash(row["prompt"]): text_of_prompt(row["prompt"]) for row in rows if "prompt" in row}
+    answered = chain.from_iterable(_prompts_of(run) for run in runs_without_snapshot(version))
+    every = chain(rows, answered)
+    return {datasets.prompt_hash(row["prompt"]): text_of_prompt(row["prompt"]) for row in every if "prompt" in row}
+
+
+def runs_without_snapshot(version: ModelVersion) -> list[Run]:
+    """Return the runs by which a model, and those it came from, learned from a file that is no data set: prompts, which
+    a policy answers itself.
+    """
+    made = [version, *forebears(version)]
+    found = Run.objects.filter(output__in=made, kind=Run.Kind.FIT, snapshot=None, inputs__has_key="data")
+    return [run for run in found.order_by("pk") if run.inputs["data"]]
+
+
+def _prompts_of(run: Run) -> Iterator[dict[str, Any]]:
+    try:
+        with open(paths.resolve(run.inputs["data"]), encoding="utf-8") as file:
+            yield from (json.loads(line) for line in file if line.strip())
+    except FileNotFoundError:
+        message = _(
+            "The prompts that {version} learned on are gone ({path}), so it cannot be shown that others are new to it. "
+            "Put the file back."
+        )
+        raise Invalid(message.format(version=run.output, path=run.inputs["data"])) from None
 
 
 def _side_of(campaign: Campaign) -> datasets.Side:

@@ -22,7 +22,7 @@ from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Snapshot
 from training.recipes.base import recipe
 from training.recipes.loop import OF_PAIRS, LoopSettings, loop_settings, trains_cost
-from training.services import gates, orders, promotion, prompts, sampling, snapshots, suites
+from training.services import gates, orders, promotion, prompts, safety_tests, sampling, snapshots, suites
 from training.services.orders import Stuck, run_of, succeeded
 
 State = Round.State
@@ -293,6 +293,10 @@ def gate(round: Round) -> bool:
             return True
         withdraw_if_cancelled(round)
         return False
+    assert round.candidate is not None
+    if untested := safety_tests.waits(round.candidate, round.policy, settings):
+        waiting = Round.objects.filter(pk=round.pk, state=State.GATING).exclude(note=untested)
+        return bool(waiting.update(note=untested))
     return close_gate(round, actor=None)
 
 
