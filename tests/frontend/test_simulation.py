@@ -6,7 +6,6 @@ import random
 import threading
 import time
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -119,7 +118,7 @@ def test_rounds_are_watched_and_told_in_a_line_each(live_server) -> None:
         rounds.advance(ended.pk)
         ended.refresh_from_db()
     # The new policy says a word less than the one at the start, and this taste likes that.
-    style = Path(paths.resolve(ended.candidate.path)) / "style.txt"
+    style = paths.files() / ended.candidate.path / "style.txt"
     style.parent.mkdir(parents=True, exist_ok=True)
     style.write_text("")
     while watcher.is_alive() and time.monotonic() < deadline:
