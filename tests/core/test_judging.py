@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.core.worlds import pair_rows, prompt_rows
+from training.core import distributed
 from training.core.backbone import load_tokenizer
 from training.core.collate import collate_pairs, encode, encode_prompt
+from training.core.experience import Experience
 from training.core.job import RunError
 from training.core.judging import compared, question, traced, verdict
+from training.core.prompts import Prompt
 from training.core.records import Refused, Tally, parse_pair
 from training.core.scorers import RewardScorer
+from training.core.thinking import Reading
 
 ASK = [{"role": "user", "content": "why?"}]
 
@@ -83,6 +90,30 @@ def test_a_pair_becomes_both_orders_with_the_place_in_which_it_was_seen(policy):
     assert tally.counts["refused_too_long"] == 2, "half of a judge's question is no question"
 
 
+def in_two_processes(scorer, prompts, texts) -> list[list[float]]:
+    """Return what each of two processes, which are threads here, finds the texts' scores to be among rivals."""
+    meet, boxes = threading.Barrier(2, timeout=60), {}
+
+    def gathered(job, own):
+        boxes[job.rank] = own
+        meet.wait()
+        whole = [None] * sum(map(len, boxes.values()))
+        for rank, rows in boxes.items():
+            whole[rank::2] = rows
+        return whole
+
+    def found(rank):
+        experience = object.__new__(Experience)
+        experience.job = SimpleNamespace(rank=rank, world_size=2, device=torch.device("cpu"))
+        experience.scorers, experience.reading = {"reward": scorer}, Reading("whole", opened=False)
+        rows = [Prompt(id=str(n), messages=messages, ids=[0]) for n, messages in enumerate(prompts)]
+        return experience._scores(rows, texts, anchored=False)[0].values[:, 0].tolist()
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as threads:
+        patch.setattr(distributed, "gather_rows", gathered)
+        return list(threads.map(found, range(2)))
+
+
 def test_a_pairwise_judge_compares_in_both_orders_and_ranks_among_rivals(do, policy):
     spec, _ = do("pairwise-generative", model=policy, max_steps=2, batch_size=4)
     scorer = RewardScorer(f"{spec.output}/model", device=torch.device("cpu"))
@@ -98,6 +129,10 @@ def test_a_pairwise_judge_compares_in_both_orders_and_ranks_among_rivals(do, pol
     shares = scorer.score([ASK, others, ASK, ASK], ["one", "alone", "other", "one"])
     assert shares[1] is None
     assert [shares[i] for i in (0, 2, 3)] == pytest.approx([told[0], turned[0], told[0]], abs=1e-5)
+    said = ["one", "other", "a third", "the fourth"]
+    for found in in_two_processes(scorer, [ASK, ASK, ASK, ASK, others], [*said, "alone"]):
+        whole = scorer.score([ASK] * 4, said)
+        assert found == pytest.approx([*whole, min(whole)], abs=1e-6), "each sees the rivals that others have drawn"
     plain, _ = do("bradley-terry", into="plain", model=policy, max_steps=1, batch_size=4)
     with pytest.raises(RunError, match="pairwise-generative"):
         RewardScorer(f"{plain.output}/model", device=torch.device("cpu")).compare([ASK], ["a"], ["b"])
@@ -133,3 +168,11 @@ def test_a_pairwise_judge_holds_a_policy_to_what_its_reference_answers(do, polic
     assert scorer.against([ASK, ASK], ["same", " "], ["same", "x"]).score == [pytest.approx(0.5), None]
     with pytest.raises(RunError, match="None of the answers can be scored"):
         do("ppo", into="alone", model=policy, rows=prompt_rows(5), **quick, judge_against="rivals")
+
+
+def test_a_policy_that_learns_from_rivals_is_measured_against_its_reference(do, policy):
+    judge, _ = do("pairwise-generative", into="judge", model=policy, max_steps=1, batch_size=4)
+    quick = {"iterations": 1, "prompts_per_iteration": 2, "batch_size": 2, "max_new_tokens": 4, "eval_share": 0.4}
+    quick |= {"samples_per_prompt": 3, "scorers": {"reward": f"{judge.output}/model"}, "judge_against": "rivals"}
+    _, result = do("grpo", model=policy, rows=prompt_rows(5), **quick)
+    assert 0 < result.metrics["eval_reward"]["estimate"] < 1

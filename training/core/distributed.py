@@ -82,6 +82,16 @@ def gather_rows(job: Job, own: list[T]) -> list[T]:
     return whole
 
 
+def gather_shares(job: Job, own: list[list[int]], values: list[T]) -> list[T]:
+    """Return everybody's values in the order of their rows; process r of n has the shares of rows r, r + n, … .
+
+    `values` has one for each row of this process's shares, in their order.
+    """
+    given = iter(values)
+    told = gather_rows(job, [[(row, next(given)) for row in share] for share in own])
+    return [value for _, value in sorted((one for share in told for one in share), key=lambda one: one[0])]
+
+
 def share_start(job: Job, parameters: Iterable[nn.Parameter]) -> None:
     """Give every process the first one's weights."""
     if job.world_size > 1:

@@ -22,6 +22,7 @@ from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.policy import completion_logits
 from training.core.prompts import Prompt
+from training.core.records import canonical
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
 from training.core.scorers import Scorer, is_judge
@@ -75,8 +76,9 @@ class Experience:
         # Rewards of what the reference answers to each prompt, on disk: a resumed run has to go by the same.
         self.references = PartFile(job.folder / references, rank=job.rank)
         # What a judge of two answers holds the policy's against, on disk for the same reason.
-        judged = judge_against == "reference" and any(map(is_judge, scorers.values()))
+        judged = any(map(is_judge, scorers.values()))
         self.anchors = PartFile(job.folder / f"anchors-{references}", rank=job.rank) if judged else None
+        self.against_reference = judge_against == "reference"
 
     def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
@@ -179,7 +181,7 @@ class Experience:
         An answer that no scorer can read, an empty one for example, gets the worst of each score: were it left out, a
         policy could learn to fall silent for nothing.
         """
-        scores, unreadable = self._scores(asked, rollout.texts)
+        scores, unreadable = self._scores(asked, rollout.texts, anchored=self.against_reference)
         reward = self._reward(scores)
         cut = (~rollout.ended).float()
         told = {
@@ -240,23 +242,27 @@ class Experience:
         spread = None if scores.spread is None else scores.spread[:, first]
         return self.combine(Scores(scores.values[:, first], tuple(scores.names[i] for i in first), spread)).float()
 
-    def _scores(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> tuple[Scores, Tensor]:
-        """Return every scorer's columns of each answer, and which answers could not be read (B,)."""
-        own = list(range(len(texts)))[self.job.rank :: self.job.world_size]
-        asked, said = [prompts[i].messages for i in own], [texts[i] for i in own]
-        anchors = self._anchors(prompts)
+    def _scores(self, prompts: Sequence[Prompt], texts: Sequence[str], *, anchored: bool) -> tuple[Scores, Tensor]:
+        """Return every scorer's columns of each answer, and which answers could not be read (B,).
+
+        With `anchored` a judge holds each against the reference's answer, else against the others to the prompt.
+        """
+        anchors = self._anchors(prompts) if anchored else []
         names: list[str] = []
         columns: list[list[float | None]] = []
         self.columns: dict[str, set[str]] = {}
         self.thoughts: dict[str, list[float | None]] = {}  # what they cost, by scorer
         for name, scorer in self.scorers.items():
+            own = self._shares(prompts, together=is_judge(scorer) and not anchors)
+            rows = [i for share in own for i in share]
+            asked, said = [prompts[i].messages for i in rows], [texts[i] for i in rows]
             if anchors and is_judge(scorer):
-                held = [anchors[i] for i in own]
+                held = [anchors[i] for i in rows]
                 found = scorer.against(asked, self.reading.answers(said), self.reading.answers(held))
             else:
                 found, thoughts = self.reading.columns(name, scorer, asked, said)
-                self.thoughts[name] = distributed.gather_rows(self.job, thoughts)
-            values = distributed.gather_rows(self.job, found.values)
+                self.thoughts[name] = distributed.gather_shares(self.job, own, thoughts)
+            values = distributed.gather_shares(self.job, own, found.values)
             here = [name] if len(found.names) == 1 else list(found.names)
             self.columns[name] = set(here)
             for place, column in enumerate(here):
@@ -274,6 +280,16 @@ class Experience:
             table[missing[:, place], place] = known.max() if name in COSTS else known.min()
         return Scores(table.to(self.job.device), tuple(names)), missing.any(1).to(self.job.device)
 
+    def _shares(self, prompts: Sequence[Prompt], *, together: bool) -> list[list[int]]:
+        """Return the rows that this process has scored, one a share, or with `together` all of a prompt in one.
+
+        A judge of rivals has to see all answers to a prompt; by a part of them they win other shares.
+        """
+        shares: dict[str, list[int]] = {}
+        for row, prompt in enumerate(prompts):
+            shares.setdefault(canonical(prompt.messages) if together else str(row), []).append(row)
+        return [*shares.values()][self.job.rank :: self.job.world_size]
+
     def _ask_reference(self, prompts: Sequence[Prompt]) -> None:
         """Have the reference answer the prompts it has not answered in this run yet, and keep the rewards."""
         fresh = [prompt for prompt in prompts if prompt.id not in self.references.rows]
@@ -282,7 +298,8 @@ class Experience:
         with self.models.at_reference() as reference:
             drawn = self._answers(reference, fresh, n=self.reference_answers, stream="reference")
         asked = [prompt for prompt, answers in zip(fresh, drawn, strict=True) for _ in answers]
-        scores, _ = self._scores(asked, [text for answers in drawn for _, text, _ in answers])
+        texts = [text for answers in drawn for _, text, _ in answers]
+        scores, _ = self._scores(asked, texts, anchored=self.against_reference)
         rewards = self._reward(scores).view(len(fresh), -1).tolist()
         for prompt, found in zip(fresh, rewards, strict=True):
             self.references.append({"id": prompt.id, "rewards": found})
@@ -305,7 +322,11 @@ class Experience:
         return [self.anchors.rows[prompt.id]["text"] for prompt in prompts]
 
     def mean_rewards(self, model: nn.Module, prompts: Sequence[Prompt]) -> list[float]:
-        """Return the reward of one answer of `model` to each prompt."""
+        """Return the reward of one answer of `model` to each prompt.
+
+        A judge holds it against the reference's whatever the policy learned from: alone it has no rivals, and among its
+        own rivals every policy wins half of the time.
+        """
         drawn = self._answers(model, prompts, n=1, stream="held out")
-        scores, _ = self._scores(prompts, [answers[0][1] for answers in drawn])
+        scores, _ = self._scores(prompts, [answers[0][1] for answers in drawn], anchored=True)
         return self._reward(scores).tolist()

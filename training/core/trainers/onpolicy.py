@@ -112,7 +112,7 @@ def improve(
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
     scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
-    if judge_against == "reference" and any(map(is_judge, scorers.values())):
+    if any(map(is_judge, scorers.values())) and (judge_against == "reference" or eval_share):
         needs |= {"reference"}
     policy, tokenizer = backbone.start_policy(spec.model, lora_rank=lora_rank, trust_remote_code=trust)
     policy.to(job.device)  # type: ignore[arg-type]
