@@ -91,8 +91,9 @@ def test_a_run_is_followed_from_the_request_to_the_workers_lines(log: Log) -> No
         campaign=campaign, recipe="dpo", knobs={}, actor=lead, parent=policy, inputs={"data": "none.jsonl"}
     )
     with Connection("memory://") as broker:
-        app.send_task(advance_rounds.name, connection=broker)
-        message = broker.SimpleQueue("default").get(timeout=5)
+        # A queue of its own: in memory all tests share the others, and what earlier ones sent lies there first.
+        app.send_task(advance_rounds.name, connection=broker, queue="followed")
+        message = broker.SimpleQueue("followed").get(timeout=5)
     logs.end()
     task = app.tasks[advance_rounds.name]
     build_tracer(task.name, task, app=app)(message.headers["id"], [], {}, request=message.headers)
