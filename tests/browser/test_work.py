@@ -142,7 +142,7 @@ def test_undo_opens_the_last_one_and_its_change_is_a_new_version(page: Page, per
     page.keyboard.press("6")  # half done, and set aside by the undo
     page.keyboard.press("u")
     expect(page.locator("#item")).to_have_attribute("data-key-of-item", first)
-    expect(page.locator("input[value='1']")).to_be_checked()
+    expect(page.locator("input[type=radio][value='1']")).to_be_checked()
     expect(page.get_by_label("Comment")).to_have_value("too quick")
     page.keyboard.press("7")
     page.keyboard.press("f")
