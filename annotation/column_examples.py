@@ -49,6 +49,7 @@ _EXAMPLES: dict[str, Any] = {
     **dict.fromkeys(_FLAGS, True),
     **dict.fromkeys(("prompt", "chosen", "rejected", "completion"), _MESSAGES),
     **{key: {} for key in ("ratings", "reasons", "harms", "chosen_harms", "rejected_harms", "payload", "behaviour")},
+    "confidence": {},
     "dialogue": _MESSAGES,
     "completions": [{"text": "", "origin": ""}],
     "shown_order": [0],

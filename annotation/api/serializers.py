@@ -14,8 +14,8 @@ from annotation.behaviour import MEASURES
 from annotation.feedback import kind as feedback_kind
 from annotation.messages import Content, Message, addressed, answer_of, references, text_of
 from annotation.models import Assignment, Campaign, Feedback, Task
-from annotation.services.submission import SKIP_REASONS
 from annotation.services.tokens import DAYS, MOST_DAYS
+from annotation.skips import SKIP_REASONS
 
 LARGEST_SMALL = 32767  # PositiveSmallIntegerField
 

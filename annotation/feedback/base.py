@@ -55,6 +55,10 @@ class FeedbackType(ABC):
         """Return whether people read their text once more before it is sent, in a campaign with these options."""
         return bool({**self.defaults, **options}.get("review"))
 
+    def more_skips(self, options: Mapping[str, Any]) -> bool:
+        """Return whether people are offered more reasons to skip, in a campaign with these options."""
+        return bool({**self.defaults, **options}.get("more_skips"))
+
     @property
     def compares(self) -> bool:
         """Whether its judgements say which of two answers is better, which is what a loop learns from."""
@@ -170,7 +174,7 @@ class FeedbackType(ABC):
     def options_of_gold(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options under which gold is read: texts that only explain an answer are not asked for."""
         lenient = {"comment": "optional", "reasons": "off", "write_on_tie": False, "needed_if": []}
-        lenient |= {"minimum": 0, "minimum_words": 0}
+        lenient |= {"minimum": 0, "minimum_words": 0, "confidence": False}
         return {**options, **{name: value for name, value in lenient.items() if name in self.defaults}}
 
     def parse_given(self, answer: Mapping[str, Any], *, options: Mapping[str, Any], count: int, told: str) -> Payload:

@@ -4,9 +4,9 @@ Payload: ``{"ranks": [1.., …], "comment": str}``, the rank of each completion 
 are ties, and no rank is left out between them (1, 2, 2, 3). Where the campaign has people write when no answer is
 better, ``"all": "bad"|"good"`` and ``"written": {"text": str, "is": "better"|"worse"}`` as well. Where it has each
 answer rated or flagged before they are ordered, ``"ratings"`` and ``"reasons"`` as `annotation.feedback.scales` has
-them, and ``"flags": [{flag: bool}, …]``, one for each completion in canonical order. Ordering several answers at once
-gives every pair among them for the price of one reading (L. Ouyang et al., "InstructGPT", 2022, section 3.5); rating
-and giving reasons first is the form of "MM-RLHF" (Y.-F. Zhang et al., 2025).
+them, and ``"flags"`` as `annotation.feedback.flags` has them. Ordering several answers at once gives every pair among
+them for the price of one reading (L. Ouyang et al., "InstructGPT", 2022, section 3.5); rating and giving reasons first
+is the form of "MM-RLHF" (Y.-F. Zhang et al., 2025).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from annotation.feedback import scales, written
+from annotation.feedback import flags, scales, written
 from annotation.feedback.base import Dimension, FeedbackType, Payload, Point
 from annotation.feedback.fields import (
     COMMENT_MODES,
@@ -48,8 +48,6 @@ DEFAULTS: dict[str, Any] = {
     "write_on_tie": False,
     "comment": "optional",
 }
-MOST_FLAGS = 9
-FLAGGED = "yes"
 
 
 class Ranking(FeedbackType):
@@ -85,15 +83,7 @@ class Ranking(FeedbackType):
                 least=0,
             ),
             "reasons": scales.reasons_schema(),
-            "flags": lines_schema(
-                _("Flags"),
-                DEFAULTS["flags"],
-                _(
-                    "What people may say of an answer by one key, such as Spam or Wrong language; one per line. "
-                    "Or none."
-                ),
-                least=0,
-            ),
+            "flags": flags.option_schema(),
             "write_on_tie": written.option_schema(),
             "comment": comment_schema(),
         }
@@ -104,15 +94,11 @@ class Ranking(FeedbackType):
         reader.flag("ties", "write_on_tie")
         reader.choice("comment", COMMENT_MODES)
         scales.clean(reader, least=0)
-        reader.lines("flags", most=MOST_FLAGS, least=0)
+        flags.clean(reader)
         for name in ("rank", "order"):
             if name in titles_of(reader.values["attributes"]):
                 told = _("The order is asked about anyway; call no attribute {name}.")
                 reader.refuse("attributes", told.format(name=repr(name)))
-        for key in titles_of(reader.values["attributes"]):
-            if key.startswith("flag_"):
-                told = _("{name} could be taken for a flag; begin its name with another word.")
-                reader.refuse("attributes", told.format(name=repr(key)))
         return reader.finish(_("Some options of the ranking do not fit; see errors."))
 
     def context(self, *, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
@@ -132,10 +118,7 @@ class Ranking(FeedbackType):
                     "name": f"rank_{place}",
                     "ranks": [str(rank) for rank in range(1, count + 1)],
                     "rows": [scales.row(line, place, options["reasons"]) for line in options["attributes"]],
-                    "flags": [
-                        {"name": _flag_field(key, place), "title": title, "key": str(number)}
-                        for number, (key, title) in enumerate(titles_of(options["flags"]).items(), start=1)
-                    ],
+                    "flags": flags.drawn(options["flags"], place),
                 }
                 for place, letter in enumerate(letters(range(count)), start=1)
             ],
@@ -174,22 +157,14 @@ class Ranking(FeedbackType):
     def _said_of_each(self, reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int]) -> dict[str, Any]:
         """Return the ratings and flags of the answers; only those that the campaign asks for."""
         said = scales.read(reader, options, shown_order) if options["attributes"] else {}
-        flags: list[dict[str, bool]] = [{} for _place in shown_order]
-        for place, position in enumerate(shown_order, start=1):
-            for key in titles_of(options["flags"]):
-                flags[position][key] = bool(reader.choice(_flag_field(key, place), (FLAGGED,), required=False))
-        return {**said, "flags": flags} if options["flags"] else said
+        return {**said, **flags.read(reader, options["flags"], shown_order)}
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         ranks = {f"rank_{place}": str(payload["ranks"][at]) for place, at in enumerate(shown_order, start=1)}
         if "all" in payload:
             ranks = {"all": payload["all"], **written.values(payload)}
-        flags = {
-            _flag_field(key, place): FLAGGED
-            for place, position in enumerate(shown_order, start=1)
-            for key in _raised(payload, position)
-        }
-        return {**ranks, **scales.values(payload, shown_order), **flags, "comment": payload["comment"]}
+        beside = {**scales.values(payload, shown_order), **flags.values(payload, shown_order)}
+        return {**ranks, **beside, "comment": payload["comment"]}
 
     def describe(
         self, payload: Payload, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
@@ -203,7 +178,7 @@ class Ranking(FeedbackType):
         titles = titles_of([*options.get("attributes", ()), *options.get("flags", ())])
         for name, position in answers:
             said = scales.in_words(payload["ratings"][position] if "ratings" in payload else {}, titles)
-            said += [titles.get(key, key) for key in _raised(payload, position)]
+            said += [titles.get(key, key) for key in flags.raised(payload, position)]
             if said:
                 parts.append(f"{name}: {', '.join(said)}")
         return "; ".join(parts)
@@ -228,7 +203,7 @@ class Ranking(FeedbackType):
                 "completions": completions_column(texts, origins),
                 "ranks": ranks,
                 "shown_order": order,
-                "flags": [_raised(payload, position) for position in range(len(ranks))],
+                "flags": [flags.raised(payload, position) for position in range(len(ranks))],
                 "comment": payload["comment"],
             }
         if view == "ratings":
@@ -236,7 +211,7 @@ class Ranking(FeedbackType):
                 yield {
                     **answer_columns(position, texts=texts, origins=origins, shown_order=shown_order),
                     **scales.columns(payload, position),
-                    "flags": _raised(payload, position),
+                    "flags": flags.raised(payload, position),
                     "comment": payload["comment"],
                 }
         if view == "demonstrations":
@@ -273,7 +248,7 @@ class Ranking(FeedbackType):
         return [
             Dimension("order", _("Which of each two answers is better"), ordered=False, of_item=True),
             *(Dimension(key, title) for key, title in titles_of(options["attributes"]).items()),
-            *(Dimension(f"flag_{key}", title, ordered=False) for key, title in titles_of(options["flags"]).items()),
+            *flags.dimensions(options["flags"]),
         ]
 
     def points(self, payload: Payload) -> Iterator[Point]:
@@ -285,16 +260,12 @@ class Ranking(FeedbackType):
             sign = (other > one) - (other < one)
             yield Point("order", number, sign, {1: "first", 0: "neither", -1: "second"}[sign])
         yield from scales.points(payload)
-        for position, flags in enumerate(payload.get("flags", ())):
-            for key, raised in flags.items():
-                yield Point(f"flag_{key}", position, int(raised), "raised" if raised else "not raised")
+        yield from flags.points(payload)
 
     def point_in_words(
         self, point: Point, *, options: Mapping[str, Any], shown_order: Sequence[int] | None = None
     ) -> str:
-        if point.dimension.startswith("flag_"):
-            return _("raised") if point.value else _("not raised")
-        return point.category
+        return flags.point_in_words(point) or point.category
 
     def likenesses(self, options: Mapping[str, Any]) -> list[Likeness]:
         beside = [one for one in super().likenesses(options) if one.name != "order"]
@@ -324,9 +295,8 @@ class Ranking(FeedbackType):
             "rank_1": {**rank, "description": "Of the answer shown first, 1 is best; rank_2 is the second's."},
             "comment": {"type": "string", "maxLength": MAX_COMMENT},
             **scales.json_schema(options["attributes"], options["reasons"]),
+            **flags.json_schema(options["flags"]),
         }
-        for key, title in titles_of(options["flags"]).items():
-            properties[_flag_field(key, 1)] = {"enum": [FLAGGED], "description": f"{title}: left out when it is not."}
         rated = [f"{key}_1" for key in titles_of(options["attributes"])]
         reasons = [f"reason_{name}" for name in rated] if options["reasons"] == "required" else []
         required = ["rank_1", *rated, *reasons, *(["comment"] if options["comment"] == "required" else [])]
@@ -342,12 +312,3 @@ _ALL = {"bad": gettext_lazy("All are bad"), "good": gettext_lazy("All are good")
 
 def _came_first(letter: str) -> str:
     return _("Answer {letter} came first").format(letter=letter)
-
-
-def _flag_field(key: str, place: int) -> str:
-    return f"flag_{key}_{place}"
-
-
-def _raised(payload: Payload, position: int) -> list[str]:
-    """Return the flags that were raised at one answer."""
-    return [key for key, raised in payload["flags"][position].items() if raised] if "flags" in payload else []

@@ -4,7 +4,8 @@ An attribute is a line "Name: words for 0 | for 1 | for 2 | for 3 | for 4", or i
 (Z. Wang et al., 2024, section 2); a written reason beside each rating is MM-RLHF's (Y.-F. Zhang et al., 2025).
 
 In a payload they are ``"ratings": [{attribute: 0..4, …}, …]`` and, where the campaign asks for reasons, those that were
-written as ``"reasons": [{attribute: str}, …]``; one object per completion in canonical order.
+written as ``"reasons": [{attribute: str}, …]``; one object per completion in canonical order. Where it asks how sure
+people are, what they said of it is ``"confidence": [{attribute: 1..3}, …]``; nobody has to say it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ LOWEST, HIGHEST = 0, 4
 MOST_ATTRIBUTES = 12
 # What is said on a scale, by the text that a form sends.
 VALUES = {str(value): str(value) for value in range(LOWEST, HIGHEST + 1)}
+# How sure somebody is of a rating: three points, as the instructions have them that HelpSteer2 was collected with.
+CONFIDENCE = {"1": gettext_lazy("unsure"), "2": gettext_lazy("fairly sure"), "3": gettext_lazy("sure")}
 LINES = gettext_lazy("One per line: its name, a colon, and the words for 0, 1, 2, 3 and 4 with | between them.")
 
 
@@ -41,6 +44,15 @@ def reasons_schema() -> dict[str, Any]:
         "description": _("In words, beside each attribute of each answer."),
         **comment_modes(),
         "default": "off",
+    }
+
+
+def confidence_schema() -> dict[str, Any]:
+    return {
+        "type": "boolean",
+        "title": _("Ask how sure people are of each rating"),
+        "description": _("In three steps, for who wants to say it. It is exported, and compared with nothing."),
+        "default": False,
     }
 
 
@@ -55,6 +67,9 @@ def clean(reader: Options, *, least: int = 1) -> None:
             reader.refuse("attributes", told.format(name=repr(line.partition(":")[0]), n=len(words)))
         if key_of(line).startswith("reason_"):
             told = _("{name} could be taken for a reason; begin it with another word.")
+            reader.refuse("attributes", told.format(name=repr(key_of(line))))
+        if reader.values.get("confidence") and key_of(line).startswith("confidence_"):
+            told = _("{name} could be taken for how sure people are; begin it with another word.")
             reader.refuse("attributes", told.format(name=repr(key_of(line))))
 
 
@@ -84,10 +99,14 @@ def row(line: str, place: int, reasons: str) -> dict[str, Any]:
 def read(
     reader: Fields, options: Mapping[str, Any], shown_order: Sequence[int], *, asked: rules.Rules | None = None
 ) -> dict[str, Any]:
-    """Return ``ratings`` in canonical order, and ``reasons`` if asked; what does not fit is collected in `reader`."""
+    """Return ``ratings`` in canonical order, and ``reasons`` and ``confidence`` if asked.
+
+    What does not fit is collected in `reader`.
+    """
     asked = asked or rules.Rules()
     ratings: list[dict[str, int]] = [{} for _place in shown_order]
     reasons: list[dict[str, str]] = [{} for _place in shown_order]
+    confidence: list[dict[str, int]] = [{} for _place in shown_order]
     for place, position in enumerate(shown_order, start=1):
         said: dict[str, str] = {}
         for line in options["attributes"]:
@@ -98,14 +117,22 @@ def read(
         ratings[position] = {key: int(value or LOWEST) for key, value in said.items()}
         written = {key: reader.comment(options["reasons"], name=f"reason_{key}_{place}") for key in said}
         reasons[position] = {key: text for key, text in written.items() if text}
-    return {"ratings": ratings} if options["reasons"] == "off" else {"ratings": ratings, "reasons": reasons}
+        if options.get("confidence"):
+            sure = {key: reader.choice(f"confidence_{key}_{place}", CONFIDENCE, required=False) for key in said}
+            confidence[position] = {key: int(value) for key, value in sure.items() if value}
+    found: dict[str, Any] = {"ratings": ratings}
+    if options["reasons"] != "off":
+        found["reasons"] = reasons
+    if options.get("confidence"):
+        found["confidence"] = confidence
+    return found
 
 
 def values(payload: Payload, shown_order: Sequence[int]) -> dict[str, str]:
     """Return the form values that would give the ratings and their reasons again; none where nothing was rated."""
     found: dict[str, str] = {}
     for place, position in enumerate(shown_order, start=1):
-        for prefix, name in (("", "ratings"), ("reason_", "reasons")):
+        for prefix, name in (("", "ratings"), ("reason_", "reasons"), ("confidence_", "confidence")):
             said = payload[name][position] if name in payload else {}
             found |= {f"{prefix}{key}_{place}": str(value) for key, value in said.items()}
     return found
@@ -116,6 +143,7 @@ def columns(payload: Payload, position: int) -> dict[str, Any]:
     return {
         "ratings": payload["ratings"][position],
         "reasons": payload["reasons"][position] if "reasons" in payload else {},
+        "confidence": payload["confidence"][position] if "confidence" in payload else {},
     }
 
 

@@ -10,9 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import BigIntegerField, CharField, DateTimeField, Exists, F, IntegerField, OuterRef, Q
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from annotation.behaviour import plausible
 from annotation.errors import AnnotationError, CampaignClosed, Invalid, LeaseLost
@@ -23,15 +21,9 @@ from annotation.prepared import Call, Insert, Select, Update, together
 from annotation.services import attention, blocks, returning, second_look, webhooks
 from annotation.services.queue import ONE_SEAT_MORE, lock_task, lock_task_and
 from annotation.signals import task_completed
+from annotation.skips import SKIP_REASONS
 from annotation.storable import unstorable
 
-SKIP_REASONS: dict[str, Promise] = {
-    "unclear": gettext_lazy("I cannot tell what is asked"),
-    "no_expertise": gettext_lazy("I do not know enough about this"),
-    "harmful": gettext_lazy("I do not want to read this"),
-    "broken": gettext_lazy("Something is broken or missing"),
-    "other": gettext_lazy("Something else"),
-}
 MAX_DRAFT = 200_000
 MAX_NOTE = 2_000
 

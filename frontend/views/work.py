@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import progress, suggestions
+from annotation import progress, skips, suggestions
 from annotation.access import Action
 from annotation.errors import AnnotationError, Invalid
 from annotation.feedback import kind
@@ -306,7 +306,7 @@ def screen(
         "returned": returning.note_on(judged) if judged and campaign.returned else "",
         "errors": invalid.errors if invalid else {},
         "form_error": str(invalid) if invalid else "",
-        "skip_reasons": list(submission.SKIP_REASONS.items()),
+        "skip_reasons": skips.offered(campaign),
         "modules": MODULES,
         # Lazy as well: a page that stays open is told by its script.
         "guidelines_are_new": SimpleLazyObject(lambda: progress.judged_by_older_guidelines(request.user, campaign)),

@@ -96,7 +96,14 @@ WALKS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]
         {"safe_1": "unsafe", "harm_1_terrorism_organized_crime": "1"},
         {"safety": {"is_safe": False, "pack": "beavertails", "harms": {"terrorism_organized_crime": 1}}},
     ),
-    "helpsteer2": (ONE, fields(RATED, 1), {"ratings": {"ratings": RATED}, "outcomes": {"reward": 0.5}}),
+    "helpsteer2": (
+        ONE,
+        {**fields(RATED, 1), "confidence_correctness_1": "2", "flag_fails_on_safety_1": "yes"},
+        {
+            "ratings": {"ratings": RATED, "confidence": {"correctness": 2}, "flags": ["fails_on_safety"]},
+            "outcomes": {"reward": 0.5},
+        },
+    ),
     "helpsteer3-preference": (
         PAIR,
         {"preference": "2", "comment": "A names the cause."},

@@ -94,6 +94,18 @@ def test_skipping_hands_the_item_back_with_the_reason(browser: Client, campaign:
     assert sent["assignment"] not in browser.get(address("work", campaign)).content.decode()
 
 
+def test_a_campaign_may_offer_more_reasons_to_skip(browser: Client, campaign: Campaign) -> None:
+    usual = browser.get(address("work", campaign)).content.decode()
+    assert usual.count('class="skip__reason"') == 5 and "personal data" not in usual
+    campaign.kind, campaign.options = "ratings", {"more_skips": True}
+    campaign.save()
+    html = browser.get(address("work", campaign)).content.decode()
+    assert html.count('class="skip__reason"') == 9 and 'value="personal_data" data-key="6"' in html
+    skipped = {"assignment": inputs_of(html)["assignment"], "reason": "personal_data"}
+    assert browser.post(address("work-skip", campaign), skipped).status_code == 302
+    assert Assignment.objects.get(key=skipped["assignment"]).skip_reason == "personal_data"
+
+
 def test_undo_opens_the_last_judgement_filled_in_and_submitting_writes_a_new_version(
     browser: Client, campaign: Campaign, annotator: User
 ) -> None:

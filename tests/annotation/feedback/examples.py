@@ -94,6 +94,10 @@ MORE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "flag_wrong_language_2": "yes",
         },
     ),
+    "ratings": (
+        {"confidence": True, "flags": ["Fails on safety"], "more_skips": True},
+        {"confidence_helpfulness_1": "3", "confidence_coherence_2": "1", "flag_fails_on_safety_2": "yes"},
+    ),
 }
 
 

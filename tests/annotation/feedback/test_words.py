@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annotation.errors import Invalid
+from annotation.feedback import KINDS
 from annotation.feedback.critique import Critique
 from annotation.feedback.fields import key_of
 from annotation.feedback.principles import Principles
@@ -41,6 +42,26 @@ def test_attributes_that_do_not_fit_are_told(lines, sentence):
     with pytest.raises(Invalid) as caught:
         Ratings().clean_options({"attributes": lines})
     assert sentence in " ".join(caught.value.errors["attributes"])
+
+
+def test_beside_a_rating_people_say_how_sure_they_are_and_raise_flags():
+    ratings = KINDS["ratings"]
+    options = ratings.clean_options({"attributes": ["Use", "Tone"], "confidence": True, "flags": ["Unsafe"]})
+    said = {"use_1": "3", "tone_1": "1", "confidence_use_1": "2", "flag_unsafe_1": "yes"}
+    payload = ratings.parse(said, options=options, shown_order=[0])
+    assert (payload["confidence"], payload["flags"]) == ([{"use": 2}], [{"unsafe": True}])
+    assert ratings.describe(payload, options=options) == "Use 3 (fairly sure), Tone 1, Unsafe"
+    assert [one.name for one in ratings.likenesses(options)] == ["use", "tone", "flag_unsafe"]
+    known = ratings.parse(said, options=ratings.options_of_gold(options), shown_order=[0])
+    assert "confidence" not in known and known["flags"] == payload["flags"]
+    with pytest.raises(Invalid) as caught:
+        ratings.parse({**said, "confidence_tone_1": "4"}, options=options, shown_order=[0])
+    assert list(caught.value.errors) == ["confidence_tone_1"]
+    clashing = {"attributes": ["Confidence of tone", "Flag of use"], "confidence": True, "flags": ["Unsafe"]}
+    with pytest.raises(Invalid) as caught:
+        ratings.clean_options(clashing)
+    assert len(caught.value.errors["attributes"]) == 2
+    assert ratings.clean_options({"attributes": clashing["attributes"]})["confidence"] is False
 
 
 def test_a_rating_that_is_missing_is_named():
