@@ -135,15 +135,18 @@ def _split(title: Any, sides: Any, metrics: Mapping[str, Any]) -> charts.Chart |
 
 
 def rows_of(run: Run) -> Iterator[list[Any]]:
-    """Yield what the charts of a run's result are drawn from, a figure a row; the header first."""
+    """Yield what the charts of a run's result are drawn from, a figure a row; the header first.
+
+    By name, as no database keeps the order of an object's names.
+    """
     yield ["figure", "at", "estimate", "low", "high", "n"]
     shares = ("estimate", "low", "high", "n")
-    for name, one in (run.result or {}).get("metrics", {}).items():
+    for name, one in sorted((run.result or {}).get("metrics", {}).items()):
         if isinstance(one, Mapping) and "estimate" in one:
             yield [name, "", *(one.get(share) for share in shares)]
     for where, points in (("share", _json(run, "sweep").get("points", [])), ("kl", _points(run))):
         for point in points:
-            for name, one in point.items():
+            for name, one in sorted(point.items()):
                 if isinstance(one, Mapping) and "estimate" in one:
                     yield [name, point[where], *(one.get(share) for share in shares)]
 
