@@ -86,7 +86,7 @@ def test_a_model_is_served_in_one_mode_which_it_must_have(do, policy):
     assert Speaker(Voice(model=made)).mode == "positive" and Speaker(Voice(model=str(policy))).mode == ""
     with pytest.raises(RunError, match="It has positive, rejective"):
         Speaker(Voice(model=made, mode="negative"))
-    with pytest.raises(RunError, match="It has none"):
+    with pytest.raises(RunError, match="has no modes, so none called rejective"):
         Speaker(Voice(model=str(policy), mode="rejective"))
     speaker = Speaker(Voice(model=made, mode="rejective"))
     asked = {"id": "a", "seeds": [1], "temperature": 1.0, "max_new_tokens": 4}
