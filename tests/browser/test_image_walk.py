@@ -97,7 +97,9 @@ def test_the_image_by_itself_and_then_the_answer(work, person: User) -> None:
 
 def test_three_answers_rated_with_reasons_and_evidence_and_put_in_order(work, person: User) -> None:
     page = work(campaign_from("mm-rlhf", person, ["A wren.", "A tit.", "A tree."]))
-    press(page, "v m 2")
+    press(page, "v")
+    page.wait_for_load_state("networkidle")  # a region is marked in a picture that is there
+    press(page, "m 2")
     page.locator("[data-row]").first.get_by_role("radio").first.focus()
     for number in range(9):
         press(page, str(number % 4 + 1))  # the reason is due

@@ -361,8 +361,8 @@ def test_an_expired_session_loses_nothing(page: Page, person: User, campaign: Ca
     expect(page.locator("input[value='6']")).to_be_checked()
     page.keyboard.press("Enter")
     eventually(lambda: judged(person) == 2)
-    page.close()  # a draft that was on its way may find its item judged already
-    assert all("401" in fault or "409" in fault for fault in faults)
+    page.close()  # a draft that was on its way may find its item judged already, or the other tab's sign-in
+    assert all("401" in fault or "409" in fault or "403" in fault for fault in faults)
     faults.clear()
 
 
