@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -236,13 +236,7 @@ class TestRealVotes:
         types = sorted({said for one in votes.values() for said in one.values()} - {"none"})
         answer = {name: {p: {t: said == t for t in types} for p, said in one.items()} for name, one in votes.items()}
         found, names = reported(lead, asked(answer), kind="principles", options=questions(types))
-        for name in types:
-            shown = next(one for one in found["agreement"] if one["by"] == "all" and one["dimension"] == key_of(name))
-            said = {item: {p: int(one[name]) for p, one in by.items()} for item, by in answer.items()}
-            agree_with_the_libraries(shown, said, "nominal")
-        people_agree_with_crowd_kit(
-            found, names, {i: {p: ("no", "yes")[one[types[0]]] for p, one in by.items()} for i, by in answer.items()}
-        )
+        each_question_agrees(found, names, answer, types)
 
     def test_hate_and_offence(self, lead: User):
         """Hate and offensive language: votes by nobody known, here by seat; one tweet of a hundred of each pattern."""
@@ -252,13 +246,20 @@ class TestRealVotes:
                 item = f"{'-'.join(map(str, pattern))}.{number}"
                 answer[item] = {seat: {"Hate": vote == 0, "Offensive": vote == 1} for seat, vote in enumerate(pattern)}
         found, names = reported(lead, asked(answer), kind="principles", options=questions(types))
-        for name in types:
-            shown = next(one for one in found["agreement"] if one["by"] == "all" and one["dimension"] == key_of(name))
-            said = {item: {p: int(one[name]) for p, one in by.items()} for item, by in answer.items()}
-            agree_with_the_libraries(shown, said, "nominal")
-        people_agree_with_crowd_kit(
-            found, names, {i: {p: ("no", "yes")[one["Hate"]] for p, one in by.items()} for i, by in answer.items()}
-        )
+        each_question_agrees(found, names, answer, types)
+
+
+def each_question_agrees(
+    found: Any, names: Any, answer: Mapping[Any, Mapping[Any, Mapping[str, bool]]], types: Sequence[str]
+) -> None:
+    """Hold the agreement on each question against the libraries, and people's reliability on the first of them."""
+    for name in types:
+        shown = next(one for one in found["agreement"] if one["by"] == "all" and one["dimension"] == key_of(name))
+        said = {item: {p: int(one[name]) for p, one in by.items()} for item, by in answer.items()}
+        agree_with_the_libraries(shown, said, "nominal")
+    people_agree_with_crowd_kit(
+        found, names, {i: {p: ("no", "yes")[one[types[0]]] for p, one in by.items()} for i, by in answer.items()}
+    )
 
 
 def asked(answer: Mapping[Any, Mapping[Any, Mapping[str, bool]]]) -> Said:
