@@ -653,6 +653,22 @@ def test_new_guidelines_are_announced(page: Page, campaign: Campaign) -> None:
     eventually(lambda: list(versions.all()) == [1, 2])
 
 
+def test_enter_sends_though_the_focus_is_still_in_a_drawer_that_has_just_closed(page: Page, person: User) -> None:
+    page.evaluate(
+        """() => {
+          // In one task, as on a busy machine where no frame comes between two keys.
+          const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+          const drawer = document.getElementById("guidelines");
+          drawer.showPopover();
+          drawer.querySelector("[data-first]").focus();
+          drawer.hidePopover();
+          press("2");
+          press("Enter");
+        }"""
+    )
+    eventually(lambda: judged(person) == 1)
+
+
 def test_new_items_appear_on_the_empty_screen(open_context, sign_in, person: User) -> None:
     campaign = make_campaign("Rounds", annotators=[person], tasks=1)
     page = sign_in(open_context(), person, path=f"/work/{campaign.pk}/")

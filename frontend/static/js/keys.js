@@ -24,8 +24,9 @@ function pressed(event) {
     return;
   }
   if (event.ctrlKey || event.metaKey || read(SWITCH) === "off") return;
-  // Enter on a focused button, link or summary is that control's own.
-  if (event.key === "Enter" && target.closest?.("button, a[href], summary, [popover]")) return;
+  // Enter on a focused button, link or summary is that control's own; not on one of a dialog that has just closed, which
+  // keeps the focus until the next frame.
+  if (event.key === "Enter" && target.closest?.("button, a[href], summary, [popover]")?.checkVisibility()) return;
   press(event, event.key) || press(event, byPlace(event.code));
 }
 
