@@ -10,6 +10,7 @@ import pytest
 from django.urls import reverse
 from django.utils.translation import override
 
+from annotation.feedback import KINDS
 from annotation.told import of
 from frontend import counted, noted
 from tests.frontend.lead_world import World, as_sent, finish_run, judge_all, make_world, set_running, start_run
@@ -73,6 +74,15 @@ def test_a_refusal_says_what_is_missing_and_what_would_give_it(world: World) -> 
     page = world.client("lead").get(new(world, "multi-objective"))
     assert page.status_code == 404 and "It cannot be started here" in page.content.decode()
     assert world.client("lead").get(new(world, "no-such")).status_code == 404
+
+
+def test_what_the_campaign_s_options_leave_out_feeds_nothing() -> None:
+    world = make_world(kind="ranking", tasks=0)
+    (plain,) = [one for one in feeding.feedings(world.campaign) if one.recipe.name == "multi-objective"]
+    assert not plain.can_start and plain.reason.startswith("The options here leave out what it learns from")
+    world.campaign.options = KINDS["ranking"].clean_options({"attributes": ["Helpfulness"]})
+    (rated,) = [one for one in feeding.feedings(world.campaign) if one.recipe.name == "multi-objective"]
+    assert rated.can_start
 
 
 def test_before_anybody_has_judged_the_catalogue_says_so() -> None:

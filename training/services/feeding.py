@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from annotation import dataset_views, sums
+from annotation.export_formats import offered
 from annotation.feedback import KINDS, kind
 from annotation.models import Campaign, Feedback, Gold
 from training.models import ModelVersion, Run
@@ -30,8 +31,8 @@ class Feeding:
 
 
 def views_in(campaign: Campaign) -> set[str]:
-    """Return the names of all views that have rows in a campaign of this kind, derived ones too."""
-    return {view.name for view in dataset_views.views_of(kind(campaign.kind).views)}
+    """Return the names of all views that this campaign can have rows in under its options, derived ones too."""
+    return {*offered(kind(campaign.kind), campaign.options)[0]}
 
 
 def kinds_that_feed(view: str) -> list[str]:
@@ -118,6 +119,8 @@ def _refusal(campaign: Campaign, recipe: Recipe) -> str:
     kinds = kinds_that_feed(recipe.view)
     missing = _("People here are asked for “{kind}”, which says nothing it could learn from.")
     said = missing.format(kind=kind(campaign.kind).title)
+    if recipe.view in {view.name for view in dataset_views.views_of(kind(campaign.kind).views)}:
+        return _("The options here leave out what it learns from: begin a campaign of this kind that asks for it too.")
     if not kinds:
         return f"{said} " + _("No kind of feedback gives it yet; its rows have to come as a file.")
     return f"{said} " + _("A campaign of one of these kinds feeds it: {kinds}.").format(kinds=_listed(kinds))
