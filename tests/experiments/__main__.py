@@ -93,8 +93,8 @@ def rendered(results: list[dict[str, Any]]) -> str:
                 f"{line['value_switched_off']:.3g} ({line['switched_off']}) | {len(line['seeds'])} | "
                 f"{line['seconds']:.0f} | {result['commit']} |\n"
             )
-    claims = {line["card"]: (line["method"], line["claim"]) for result in results for line in result["lines"]}
-    said = "".join(f"- **{card}, {method}**: {claim}\n" for card, (method, claim) in sorted(claims.items()))
+    claims = {(line["card"], line["method"]): line["claim"] for result in results for line in result["lines"]}
+    said = "".join(f"- **{card}, {method}**: {claim}\n" for (card, method), claim in sorted(claims.items()))
     return f"{OPENING}{''.join(rows)}\n## The claims\n\n{said}"
 
 
