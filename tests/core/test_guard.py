@@ -23,7 +23,7 @@ from training.core.guard.scored import Scored
 from training.core.guard.thresholds import Threshold
 from training.core.guard.verdicts import CONDITIONAL, FOCUSED, SAFE, TIERS, UNSAFE
 from training.core.job import RunError
-from training.core.scoring import scorer_of
+from training.core.scoring import load_scorers, scorer_of
 from training.errors import TrainingError
 from training.recipes.chat import Question, Voice
 
@@ -173,6 +173,10 @@ def test_it_survives_its_folder_and_scores_as_it_decides(guard: Guard, tiers, wo
     assert again.passes([user("x")] * 4, texts) == [verdict.allowed for verdict in told]
     columns = scorer.columns([user("x")] * 4, texts)
     assert columns.score == scores and columns.values[0] == [scores[0]]
+    loaded = load_scorers({"reward": str(tmp_path), "cost": str(tmp_path)}, device=torch.device("cpu"))
+    reward, cost = (loaded[name].columns([user("x")] * 4, texts) for name in ("reward", "cost"))
+    assert reward == columns and cost.score == scores, "of a score more is better, whatever it is called"
+    assert cost.values == [[-scores[0]], [-scores[1]], [-scores[2]], None], "of a cost more is worse"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from training.core.guard.scored import GuardScorer
 from training.core.heads import CritiqueHead
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer, Scorer
+from training.core.thinking import COSTS
 
 REWRITES = "seq2seq-reward"  # the recipe whose models are language models
 
@@ -26,10 +27,14 @@ def scorer_of(
     rows_at_once: int = 32,
     trust_remote_code: bool = False,
     principles: Sequence[str] = (),
+    as_cost: bool = False,
 ) -> Scorer:
-    """Return the scorer that the model in `path` is; a principle model is asked about `principles`."""
+    """Return the scorer that the model in `path` is; a principle model is asked about `principles`.
+
+    `as_cost`: it stands where a cost is asked for, so that a guard tells costs.
+    """
     if is_guard(path):
-        return GuardScorer(load_guard(path, device=device, trust_remote_code=trust_remote_code))
+        return GuardScorer(load_guard(path, device=device, trust_remote_code=trust_remote_code), as_cost=as_cost)
     note = Path(path) / NOTE_FILE
     told = json.loads(note.read_text()) if note.exists() else {}
     if told.get("head") == CritiqueHead.kind:
@@ -54,6 +59,8 @@ def load_scorers(
 ) -> dict[str, Scorer]:
     """Return the scorers of a spec, by name."""
     return {
-        name: scorer_of(path, device=device, trust_remote_code=trust_remote_code, principles=principles)
+        name: scorer_of(
+            path, device=device, trust_remote_code=trust_remote_code, principles=principles, as_cost=name in COSTS
+        )
         for name, path in paths.items()
     }

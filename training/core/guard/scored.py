@@ -32,17 +32,21 @@ def _both(score: float) -> dict[str, float]:
 
 
 class GuardScorer:
-    """A guard's answer check as a scorer: above 0 an answer passes, so the line is where a cost is 0."""
+    """A guard's answer check as a scorer: above 0 an answer passes, so the line is where a cost is 0.
 
-    def __init__(self, guard: Guard) -> None:
+    With `as_cost` its column is that cost, of which more is worse, as a cost model's is; the score is the same.
+    """
+
+    def __init__(self, guard: Guard, *, as_cost: bool = False) -> None:
         self.guard = guard
+        self.as_cost = as_cost
 
     def score(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
         """Return the margin of each answer, in log-odds; None where the guard cannot read it."""
         return self.guard.margins(prompts, texts)
 
     def columns(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
-        """Return the same as named scores."""
+        """Return the same as named scores, or as costs."""
         scores = self.score(prompts, texts)
-        values = [None if score is None else [score] for score in scores]
+        values = [None if score is None else [-score if self.as_cost else score] for score in scores]
         return Columns(("guard",), values, [None] * len(texts), scores)
