@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.http import HttpResponse
@@ -30,7 +30,8 @@ from training import paths
 from training.errors import Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.permissions import round_for
-from training.services import gates, rounds, steps
+from training.services import asked, gates, rounds, steps
+from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
 
 COMPARED = 6
@@ -74,7 +75,7 @@ class Step:
 def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the loop's page: the present round, its history, and the policy before and after.
 
-    With ``?format=csv`` the win rate of each round, as the chart has it.
+    With ``?format=csv`` the win rate of each round, as the chart has it; with ``?format=asked`` what people were asked.
     """
     loop = Loop.objects.filter(campaign=campaign).first()
     if loop is None:
@@ -83,12 +84,17 @@ def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     history = _rounds(loop)
     if request.GET.get("format") == "csv":
         return as_csv(_win_rows(history), f"campaign-{campaign.pk}-rounds.csv")
+    pairs = asked.of_loop(loop, history)
+    if request.GET.get("format") == "asked":
+        return as_csv(_asked_rows(pairs), f"campaign-{campaign.pk}-asked.csv")
     compared = next((one for one in reversed(history) if one.is_final and one.candidate_id), None)
     context = {
         "loop": loop,
         "settings": loop.settings,
         "history": [(one, _human(one)) for one in reversed(history)],
         "chart": _win_rates(history),
+        "asked": list(reversed(pairs)),
+        "asked_chart": _audited(pairs),
         "compared_round": compared,
         "compared": _compared(compared),
         **_status(loop, history[-1] if history else None),
@@ -241,6 +247,31 @@ def _win_rows(history: list[Round]) -> Iterator[list[Any]]:
         rate = _human(one) or {}
         names = [one.policy.label, one.candidate.label if one.candidate else ""]
         yield [one.index, one.state, *names, *(rate.get(name) for name in ("estimate", "low", "high", "n"))]
+
+
+def _audited(pairs: list[Asked]) -> charts.Chart | None:
+    figures: list[tuple[str, dict[str, Any]]] = [(str(one.labels), asdict(one.audit)) for one in pairs if one.audit.n]
+    return charts.interval_chart(
+        figures,
+        title=gettext("The reward model on the audit slice"),
+        caption=gettext(
+            "The dot is the share of pairs drawn at random and never learned from on which the reward model of that "
+            "time agreed with people; the bar is the 95 per cent interval. It should rise with the labels it had "
+            "learned from."
+        ),
+        x_label=gettext("labels before"),
+        y_label=gettext("agrees with people"),
+        reference=(0.5, gettext("a coin")),
+    )
+
+
+def _asked_rows(pairs: list[Asked]) -> Iterator[list[Any]]:
+    names = ("agrees", "low", "high", "n")
+    slices = [f"{slice}_{name}" for slice in ("chosen", "audit") for name in names]
+    yield ["round", "rule", "labels_before", "pairs", "audit_pairs", *slices]
+    for one in pairs:
+        told = [value for of in (one.chosen, one.audit) for value in (of.estimate, of.low, of.high, of.n)]
+        yield [one.round.index, one.rule, one.labels, one.pairs, one.audit_pairs, *told]
 
 
 def _compared(round: Round | None) -> list[Comparison]:

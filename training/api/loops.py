@@ -18,7 +18,7 @@ from training import permissions
 from training.api import serializers as shapes
 from training.api.views import person, report_json
 from training.models import Loop, Round, Run
-from training.services import gates, rounds, steps
+from training.services import asked, gates, rounds, steps
 
 
 class LoopDetail(APIView):
@@ -51,6 +51,16 @@ def loop_pause(request: Request, campaign_id: int) -> Response:
     """Pause the loop: what runs finishes, and no round advances until one is resumed."""
     loop = rounds.pause(loop=permissions.loop_for(request.user, campaign_id, Action.STEER), actor=person(request))
     return Response(shapes.LoopOut(loop).data)
+
+
+@extend_schema(operation_id="loop_asked", responses=shapes.AskedOut(many=True), tags=["training"])
+@api_view(["GET"])
+def loop_asked(request: Request, campaign_id: int) -> Response:
+    """Return, of the newest rounds, what people were asked about and how often the reward model agreed with them.
+
+    On the pairs that the selection rule chose, and on the audit slice, which is drawn at random and never learned from.
+    """
+    return Response(shapes.AskedOut(asked.of_loop(permissions.loop_for(request.user, campaign_id)), many=True).data)
 
 
 class RoundList(PagedView):

@@ -263,6 +263,23 @@ class BatchOut(serializers.Serializer):
     open = serializers.IntegerField()
 
 
+class RightOut(serializers.Serializer):
+    estimate = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    n = serializers.IntegerField(help_text="Pairs on which people and the reward model both said something.")
+
+
+class AskedOut(serializers.Serializer):
+    round = serializers.IntegerField(source="round.index")
+    rule = serializers.CharField(help_text="By which most pairs were chosen.")
+    labels = serializers.IntegerField(help_text="Judgements of earlier rounds that a model could learn from.")
+    pairs = serializers.IntegerField(help_text="Judged pairs that the rule chose.")
+    audit_pairs = serializers.IntegerField(help_text="Judged pairs of the audit slice.")
+    chosen = RightOut(help_text="How often the reward model of that time agreed with people on the chosen pairs.")
+    audit = RightOut(help_text="The same on the audit slice, drawn at random and never learned from.")
+
+
 class RoundDetailOut(RoundOut):
     prompts = serializers.ListField(child=serializers.CharField())
     runs = RunOut(many=True)

@@ -17,6 +17,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/reward-figures/", figures.reward_figures, name="api-reward-figures"),
     path("campaigns/<int:campaign_id>/loop/", loops.LoopDetail.as_view(), name="api-loop"),
     path("campaigns/<int:campaign_id>/loop/pause/", loops.loop_pause, name="api-loop-pause"),
+    path("campaigns/<int:campaign_id>/loop/asked/", loops.loop_asked, name="api-loop-asked"),
     path("campaigns/<int:campaign_id>/rounds/", loops.RoundList.as_view(), name="api-rounds"),
     path("campaigns/<int:campaign_id>/chats/", chats.ChatList.as_view(), name="api-chats"),
     path("chats/<int:chat_id>/", chats.chat_detail, name="api-chat"),

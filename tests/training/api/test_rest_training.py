@@ -47,6 +47,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-loop", "patch", {"settings": {"overlap": 3}}, LEADS),
     ("api-loop", "post", {"policy": "org/model", "prompts_path": "x"}, (401, 404, 403, 403, 403, 422, 422)),
     ("api-loop-pause", "post", {}, (401, 404, 403, 403, 403, 200, 409)),
+    ("api-loop-asked", "get", None, READERS),
     ("api-rounds", "get", None, READERS),
     ("api-rounds", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
     ("api-run", "get", None, READERS),

@@ -7,10 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.errors import AnnotationError
+from annotation.quality.shares import Share
 from training.errors import TrainingError
 from training.management.commands.run import campaign_called, pair, person_called
 from training.models import Loop
 from training.services import rounds
+from training.services.asked import of_loop
 
 
 class Command(BaseCommand):
@@ -27,9 +29,14 @@ class Command(BaseCommand):
         parser.add_argument("--prompts", help="where there is no loop yet: its JSON Lines file of prompts")
         parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
         parser.add_argument("--start", action="store_true", help="start the next round")
+        parser.add_argument(
+            "--asked", action="store_true", help="print by round how often the reward model agreed with people"
+        )
         parser.add_argument("--actor", help="username of who does it")
 
-    def handle(self, *, set: list[str], start: bool, policy: str | None, prompts: str | None, **options: Any) -> None:
+    def handle(
+        self, *, set: list[str], start: bool, asked: bool, policy: str | None, prompts: str | None, **options: Any
+    ) -> None:
         campaign, actor = campaign_called(options["campaign"]), person_called(options["actor"])
         settings = dict(pair(given, "--set NAME") for given in set)
         loop = Loop.objects.filter(campaign=campaign).first()
@@ -46,8 +53,24 @@ class Command(BaseCommand):
                 loop = rounds.configure(loop=loop, settings=settings, actor=actor)
             for name, value in loop.settings.items():
                 self.stdout.write(f"{name}={value}")
+            if asked:
+                self._tell(loop)
             if start:
                 round = rounds.start_round(loop=loop, actor=actor)
                 self.stdout.write(f"Round {round.index} has begun.")
         except (TrainingError, AnnotationError) as error:
             raise CommandError(str(error)) from None
+
+    def _tell(self, loop: Loop) -> None:
+        for one in of_loop(loop):
+            self.stdout.write(
+                f"Round {one.round.index}, {one.labels} labels before: agreed with people on {shown(one.chosen)} "
+                f"chosen by {one.rule or 'no rule'}, and on {shown(one.audit)} of the audit slice."
+            )
+
+
+def shown(of: Share) -> str:
+    """Return a share in words."""
+    if of.estimate is None:
+        return "none (no reward model, or nothing preferred)"
+    return f"{of.estimate:.3f} ({of.low:.3f} to {of.high:.3f}) of {of.n}"
