@@ -43,4 +43,4 @@ def test_of_tokens(name, logps):
     loss = OF_TOKENS[name](given, ALL)
     loss.sum().backward()
     assert torch.isfinite(loss).all() and torch.isfinite(given.grad).all()
-    assert -max(logps) <= loss.item() <= -min(logps), "a weighted mean over the tokens"
+    assert -max(logps) <= loss.item() * (1 + 1e-6) and loss.item() <= -min(logps) * (1 + 1e-6), "a weighted mean"
