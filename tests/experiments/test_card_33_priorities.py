@@ -16,8 +16,8 @@ from training.recipes import recipe
 CARD = Card(
     33,
     "hierarchical priorities",
-    "Ranking what matters labels pairs for a reward model, and no unit of a lesser factor can outweigh a greater one. A "
-    "policy that learns by it raises the greater factor first.",
+    "Ranking what matters labels pairs for a reward model, and no unit of a lesser factor can outweigh a greater one. "
+    "A policy that learns by it raises the greater factor first.",
     "arXiv:2309.02632",
 )
 SEEDS = (0, 1, 2)
