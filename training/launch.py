@@ -80,8 +80,11 @@ def spec_of(run: Run) -> RunSpec:
 
 
 def _images(run: Run) -> dict[str, str]:
-    """Return the file of each image that rows to train on may show, by its sha256; the core opens those they name."""
-    if run.kind != Run.Kind.FIT:
+    """Return the file of each image that rows to learn from or to measure on may show, by its sha256.
+
+    The core opens those that the rows name.
+    """
+    if run.kind not in (Run.Kind.FIT, Run.Kind.EVALUATE):
         return {}
     try:
         return {image.sha256: image.file.path for image in Image.objects.filter(campaign=run.campaign_id)}

@@ -1,4 +1,7 @@
-"""Recipes on models that read images: two families, through their own processors, and rows that cannot be shown."""
+"""Recipes on models that read images: two families, through their own processors, and rows that cannot be shown.
+
+Images stand in prompts and, for what scores answers, in the answers too.
+"""
 
 from __future__ import annotations
 
@@ -74,3 +77,62 @@ def test_a_model_that_reads_text_alone_is_shown_no_image(do, policy, tmp_path):
     (tmp_path / "run").mkdir()
     _, result = do("bradley-terry", model=policy, rows=rows(tmp_path / "run", 30), **SMALL)
     assert result.counts["refused_images"] == 20 and any("text alone" in note for note in result.notes)
+
+
+def drawn(folder: Path, count: int = 8) -> list[dict]:
+    """Pairs of pictures, the redder one preferred; the first is beside a word, and the prompt of the second has one."""
+    found = []
+    for number in range(count):
+        for side, red in (("good", 255), ("bad", 20)):
+            Image.new("RGB", (30, 30 + number), (red, 10 * number, 0)).save(folder / f"{side}{number}.png")
+        content = [{"type": "image", "text": None}, *([{"type": "text", "text": "so"}] if number == 0 else [])]
+        answer = [{"role": "assistant", "content": content}]
+        asked = [
+            {"type": "text", "text": f"draw {number}"},
+            *([{"type": "image", "text": None}] if number == 1 else []),
+        ]
+        row = {"prompt": [{"role": "user", "content": asked}], "chosen": answer, "rejected": answer}
+        row |= {"chosen_images": [f"good{number}.png"], "rejected_images": [{"path": f"bad{number}.png"}]}
+        found.append(row | ({"images": ["good0.png"]} if number == 1 else {}))
+    return found
+
+
+def test_answers_that_are_images_are_learned_from_and_measured(do, seeing, tmp_path):
+    for folder in ("run", "measured"):
+        (tmp_path / folder).mkdir()
+        told = drawn(tmp_path / folder)
+    same, lost, text = ({**told[2]}, {**told[3]}, {**told[4], "chosen": "red", "chosen_images": []})
+    same["rejected_images"] = same["chosen_images"]
+    lost["chosen_images"] = ["nowhere.png"]
+    spec, result = do("bradley-terry", model=seeing, rows=[*told, same, lost, text], eval_share=0.0, **SMALL)
+    assert result.counts["trained_on"] == 9  # a picture may be held against words
+    assert result.counts["refused_identical"] == result.counts["refused_no_image"] == 1
+    path = f"{spec.output}/model"
+    pictures = Pictures(path, files={}, beside=tmp_path / "run", answers=True)
+    model, tokenizer, tally = load_reward(path), load_tokenizer(path), Tally()
+    examples = encode(read(spec.data, "pairs", tally, images=True), tokenizer, tally, max_length=256, pictures=pictures)
+    with torch.no_grad():
+        every = model.pair_scores(collate_pairs(examples, pad_id_of(tokenizer)).tokens)
+        for place, example in enumerate(examples):
+            alone = model.pair_scores(collate_pairs([example], pad_id_of(tokenizer)).tokens)
+            torch.testing.assert_close(alone, every[place :: len(examples)], rtol=1e-4, atol=1e-5)
+    good, bad = every.chunk(2)
+    assert bool((good != bad).all()), "the same words with other pictures score alike"
+    _, measured = do("reward-accuracy", into="measured", model=Path(path), rows=told)
+    assert measured.counts["kept"] == len(told)
+    assert measured.metrics["accuracy"]["estimate"] == float((good > bad)[: len(told)].float().mean())
+
+
+def test_points_for_a_picture_and_what_writes_answers_learns_from_none(do, seeing, tmp_path):
+    (tmp_path / "run").mkdir()
+    told = drawn(tmp_path / "run")
+    rated = []
+    for row in told:
+        for side, points in (("chosen", 4), ("rejected", 0)):
+            answer = {"completion": row[side], "completion_images": row[f"{side}_images"], "ratings": {"red": points}}
+            rated.append({name: row[name] for name in ("prompt", "images") if name in row} | answer)
+    _, result = do("multi-objective", model=seeing, rows=rated, eval_share=0.0, **SMALL)
+    assert result.counts["trained_on"] == len(rated)
+    rows_ = [*told, {"prompt": "say it", "chosen": "yes", "rejected": "no"}]
+    _, result = do("dpo", into="run2", model=seeing, rows=rows_, eval_share=0.0, **SMALL)
+    assert result.counts["refused_images"] == len(told) and result.counts["trained_on"] == 1

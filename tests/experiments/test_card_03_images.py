@@ -78,14 +78,19 @@ def right(folder: Path, family: str, seed: int, shift: int) -> float:
         shown = parts[(number + shift) % len(parts)][0]
         rows.append({"prompt": ask, "chosen": said[0], "rejected": said[1], "images": [shown]})
     cut = len(rows) * 4 // 5 // 4 * 4  # no image has parts on both sides
+    return share_right(folder, family, seed, rows[:cut], rows[cut:])
+
+
+def share_right(folder: Path, family: str, seed: int, told: list[dict], fresh: list[dict]) -> float:
+    """Return the share of `fresh` pairs whose better answer scores higher by a reward model of what was `told`."""
     quick = {"max_steps": 100, "epochs": 100, "batch_size": 24, "micro_batch": 24, "learning_rate": 1e-3}
     base = save_seeing(folder / "base", family)
-    spec, _ = do(folder / "run", "bradley-terry", model=base, rows=rows[:cut], seed=seed, eval_share=0.0, **quick)
+    spec, _ = do(folder / "run", "bradley-terry", model=base, rows=told, seed=seed, eval_share=0.0, **quick)
     path = f"{spec.output}/model"
     held = folder / "held.jsonl"
-    held.write_text("".join(json.dumps(row) + "\n" for row in rows[cut:]))
+    held.write_text("".join(json.dumps(row) + "\n" for row in fresh))
     model, tokenizer, tally = load_reward(path), load_tokenizer(path), Tally()
-    pictures = Pictures(path, files={}, beside=folder)
+    pictures = Pictures(path, files={}, beside=folder, answers=True)
     examples = encode(read(held, "pairs", tally, images=True), tokenizer, tally, max_length=256, pictures=pictures)
     with torch.no_grad():
         chosen, rejected = model.pair_scores(collate_pairs(examples, pad_id_of(tokenizer)).tokens).chunk(2)

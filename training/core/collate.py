@@ -36,6 +36,7 @@ from training.core.records import (
     Refused,
     SaferPair,
     Tally,
+    answers_images,
     critique_asked,
     images_of,
     prompt_hash,
@@ -138,6 +139,12 @@ class Example:
     # Where the sides are asked about in different words, what stands before each of them besides the prompt.
     openings: tuple[list[int], ...] = ()
     pictures: Mapping[str, Tensor] = field(default_factory=dict)  # the prompt's images, as a processor has them
+    # Where an answer has images: those of each side, the prompt's among them.
+    answered: tuple[Mapping[str, Tensor], ...] = ()
+
+    def shown(self, side: int) -> Mapping[str, Tensor]:
+        """Return the images that stand before the end of a side."""
+        return self.answered[side] if self.answered else self.pictures
 
     @property
     def sequences(self) -> list[tuple[list[int], list[int]]]:
@@ -167,19 +174,24 @@ def encode(
 
     Both completions of a pair keep the same prompt, however long each is: else the pair would compare contexts too.
     Prompts with images need the model's processor, `pictures`; one that is too long is refused, as half an image is
-    none.
+    none. Where an answer has images, it is read as part of what is shown, and only the end of the turn is its own.
     """
     opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
     examples = []
     for line, record in records:
         try:
-            prompt, openings, completions, value = _encoded(tokenizer, record)
             shown: Mapping[str, Tensor] = {}
-            if pictures is not None or images_of(record):
-                prompt, shown = _with_images(pictures, record)
+            answered: tuple[Mapping[str, Tensor], ...] = ()
+            if answers_images(record):
+                prompt, openings, completions, value, answered = _answered(tokenizer, pictures, record)
+            else:
+                prompt, openings, completions, value = _encoded(tokenizer, record)
+                if pictures is not None or images_of(record):
+                    prompt, shown = _with_images(pictures, record)
             before = openings or ([],) * len(completions)
             sides = [(*opening, *completion) for opening, completion in zip(before, completions, strict=True)]
-            if isinstance(record, Pair) and len(set(sides)) < len(sides):
+            # Two images may take the same ids; whether they are one is known by their names.
+            if isinstance(record, Pair) and not answered and len(set(sides)) < len(sides):
                 raise Refused("identical")
             room = max_length - max(map(len, sides))
             if shown and len(prompt) > room:
@@ -204,6 +216,7 @@ def encode(
                 labels=_labels(record),
                 openings=openings,
                 pictures=shown,
+                answered=answered,
                 annotator_weight=record.annotator_weight if isinstance(record, Pair) else 1.0,
             )
         )
@@ -222,6 +235,25 @@ def _with_images(pictures: Pictures | None, record: Record) -> tuple[list[int], 
     if pictures is None or not plain:
         raise Refused("images")
     return pictures.encode(record.prompt, images_of(record))
+
+
+def _answered(
+    tokenizer: PreTrainedTokenizerBase, pictures: Pictures | None, record: Record
+) -> tuple[list[int], tuple[list[int], ...], tuple[list[int], ...], float, tuple[Mapping[str, Tensor], ...]]:
+    """Return what `_encoded` does of a record whose answers have images, and the images that each side shows."""
+    plain = isinstance(record, Pair | Rated) and not isinstance(record, Comparison | CriticisedPair)
+    if pictures is None or not pictures.answers or not plain:
+        raise Refused("images")
+    assert isinstance(record, Pair | Rated)
+    end = turn_of(tokenizer).end_id
+    texts = _texts(record) if isinstance(record, Pair) else (record.completion,)
+    both = [
+        pictures.encode_answered(record.prompt, text, (*record.images, *images), end_id=end)
+        for text, images in zip(texts, answers_images(record), strict=True)
+    ]
+    value = record.strength if isinstance(record, Pair) else record.weight
+    openings, answered = tuple(ids for ids, _ in both), tuple(tensors for _, tensors in both)
+    return [], openings, ([end],) * len(both), value, answered
 
 
 Encoded = tuple[list[int], tuple[list[int], ...], tuple[list[int], ...], float]
@@ -310,7 +342,7 @@ def collate_pairs(
     sides = [example.sequences[side] for side in (0, 1) for example in examples]
     extra = {name: torch.tensor([example.labels[name] for example in examples]) for name in examples[0].labels}
     return Pairs(
-        tokens=pad(sides, pad_id, [example.pictures for example in examples] * 2),
+        tokens=pad(sides, pad_id, [example.shown(side) for side in (0, 1) for example in examples]),
         strength=torch.tensor([example.value for example in examples], dtype=torch.float32),
         reference_logps=None if reference is None else reference.T.reshape(-1),
         extra=extra
@@ -341,11 +373,7 @@ def collate_labelled(
     """Return B labelled completions as one batch, with a column of labels for each of `names`, NaN where missing."""
     missing = float("nan")
     return Labelled(
-        tokens=pad(
-            [(example.prompt, example.completions[0]) for example in examples],
-            pad_id,
-            [example.pictures for example in examples],
-        ),
+        tokens=pad([example.sequences[0] for example in examples], pad_id, [example.shown(0) for example in examples]),
         labels=torch.tensor([[example.labels.get(name, missing) for name in names] for example in examples]),
         weight=torch.tensor([example.value for example in examples], dtype=torch.float32),
     )

@@ -1,4 +1,7 @@
-"""Prompts with images: what a vision-language model's own processor makes of them. The one place that opens images."""
+"""Prompts and answers with images: what a vision-language model's own processor makes of them.
+
+The one place that opens images.
+"""
 
 from __future__ import annotations
 
@@ -29,22 +32,51 @@ class Pictures:
 
     Families differ in how many ids an image takes, in what their tensors are called and in their shapes. All of that is
     the processor's; here only what is one a token is told from what is one an image.
+
+    `answers` says whether answers may be images as well, which what scores answers reads and what writes them cannot.
     """
 
-    def __init__(self, path: str, *, files: Mapping[str, str], beside: Path, trust_remote_code: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        files: Mapping[str, str],
+        beside: Path,
+        answers: bool = False,
+        trust_remote_code: bool = False,
+    ) -> None:
         self.processor: Any = AutoProcessor.from_pretrained(path, trust_remote_code=trust_remote_code)
         self.files = files
         self.beside = beside
+        self.answers = answers
 
     def encode(self, messages: Sequence[Message], images: Sequence[str]) -> tuple[list[int], Tensors]:
         """Return the ids of a conversation up to where the assistant speaks, and its images as tensors by name."""
-        opened = [self._opened(image) for image in images]
+        return self._encoded(messages, images, opened=True)
+
+    def encode_answered(
+        self, messages: Sequence[Message], text: str, images: Sequence[str], *, end_id: int
+    ) -> tuple[list[int], Tensors]:
+        """Return the ids of a conversation with the assistant's answer in it, up to the token that ends the turn.
+
+        `images` are those of the conversation and then those of the answer.
+        """
+        answered = [*messages, {"role": "assistant", "content": text}]
+        ids, tensors = self._encoded(answered, images, opened=False)
+        size = len(ids) - 1 - ids[::-1].index(end_id) if end_id in ids else len(ids)
+        a_token = {name for name, value in tensors.items() if value.shape == (1, len(ids))}
+        return ids[:size], {name: value[:, :size] if name in a_token else value for name, value in tensors.items()}
+
+    def _encoded(
+        self, messages: Sequence[Message], images: Sequence[str], *, opened: bool
+    ) -> tuple[list[int], Tensors]:
         shown = [{"role": one["role"], "content": _parts(one["content"])} for one in messages]
+        files = [self._opened(image) for image in images]
         try:
-            text = self.processor.apply_chat_template(shown, tokenize=False, add_generation_prompt=True)
+            text = self.processor.apply_chat_template(shown, tokenize=False, add_generation_prompt=opened)
         except Exception as error:  # the template is a program of the model's author, which may raise anything
             raise Refused("malformed") from error
-        more = {"images": [opened]} if opened else {}
+        more = {"images": [files]} if files else {}
         found = self.processor(text=[text], return_tensors="pt", add_special_tokens=False, **more)
         ids: list[int] = found["input_ids"][0].tolist()
         return ids, {name: value for name, value in found.items() if name not in SEQUENCE}

@@ -65,6 +65,8 @@ class Pair:
     # How reliable who judged it is, 1 in the mean and 0 for who answers by chance; see `annotation.reliability`.
     annotator_weight: float = 1.0
     margin: float | None = None  # how much better a reward model finds the chosen one, where a recipe asks one
+    chosen_images: tuple[str, ...] = ()  # of the answers, as `images` of the prompt
+    rejected_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Rated:
     audit: bool = False
     domain: str = ""
     images: tuple[str, ...] = ()  # of the prompt, in the order of their marks: sha256 or path
+    completion_images: tuple[str, ...] = ()  # of the answer
 
 
 @dataclass(frozen=True)
@@ -268,15 +271,29 @@ def messages_of(value: Any, *, images: bool = False) -> list[Message]:
 
 def pictures_of(row: dict[str, Any], messages: Sequence[Message]) -> tuple[str, ...]:
     """Return what the images of a row's prompt are known by, sha256 or path, in the order of their marks."""
-    given = row.get("images") or []
+    return _pictures(
+        row.get("images"),
+        marks=sum(message["content"].count(IMAGE) for message in messages),
+        placeholders=any(_has_image(message.get("content")) for message in _listed(row.get("prompt"))),
+    )
+
+
+def _pictures_in(row: dict[str, Any], side: str, text: str) -> tuple[str, ...]:
+    """Return what the images of an answer are known by: those of the column `chosen` stand in `chosen_images`."""
+    there = any(_has_image(message.get("content")) for message in _listed(row.get(side)))
+    return _pictures(row.get(f"{side}_images"), marks=text.count(IMAGE), placeholders=there)
+
+
+def _pictures(given: Any, *, marks: int, placeholders: bool) -> tuple[str, ...]:
+    given = given or []
     if not isinstance(given, list):
         raise Refused("malformed")
     found = [one.get("sha256") or one.get("path") if isinstance(one, dict) else one for one in given]
     if not all(isinstance(one, str) and one for one in found):
         raise Refused("malformed")
-    if found and sum(message["content"].count(IMAGE) for message in messages) != len(found):
+    if found and marks != len(found):
         raise Refused("malformed")
-    if not found and any(_has_image(message.get("content")) for message in _listed(row.get("prompt"))):
+    if not found and placeholders:
         raise Refused("images")
     return tuple(map(str, found))
 
@@ -303,14 +320,14 @@ def _text(content: Any, *, images: bool = False) -> str:
     return "\n\n".join(str(text) for text in texts)
 
 
-def completion_of(value: Any) -> str:
-    """Return a completion's text; as messages it must be a single assistant turn."""
+def completion_of(value: Any, *, images: bool = False) -> str:
+    """Return a completion's text; as messages it must be a single assistant turn. `images` as in `messages_of`."""
     if isinstance(value, list):
         if len(value) > 1:
             raise Refused("several_turns")
         if not value or not isinstance(value[0], dict) or value[0].get("role") != "assistant":
             raise Refused("malformed")
-        value = _text(value[0].get("content"))
+        value = _text(value[0].get("content"), images=images)
     if not isinstance(value, str):
         raise Refused("malformed")
     if not value.strip():
@@ -329,8 +346,9 @@ def _number(row: dict[str, Any], key: str) -> float:
 
 def parse_pair(row: dict[str, Any]) -> Pair:
     """Return the record of a row of the view `pairs`."""
-    chosen, rejected = completion_of(row.get("chosen")), completion_of(row.get("rejected"))
-    if chosen.strip() == rejected.strip():
+    chosen, rejected = (completion_of(row.get(side), images=True) for side in ("chosen", "rejected"))
+    shown = _pictures_in(row, "chosen", chosen), _pictures_in(row, "rejected", rejected)
+    if chosen.strip() == rejected.strip() and shown[0] == shown[1]:
         raise Refused("identical")
     prompt = messages_of(row.get("prompt"), images=True)
     return Pair(
@@ -344,6 +362,8 @@ def parse_pair(row: dict[str, Any]) -> Pair:
         chosen_first=row.get("position") != 1,
         traces=_traces(row.get("traces") or []),
         annotator_weight=_weight(row.get("annotator_weight")),
+        chosen_images=shown[0],
+        rejected_images=shown[1],
     )
 
 
@@ -426,15 +446,16 @@ def parse_rated(row: dict[str, Any]) -> Rated:
     labels = {str(name): _finite(value) for name, value in given.items() if value is not None}
     if not labels:
         raise Refused("unlabelled")
-    prompt = messages_of(row.get("prompt"), images=True)
+    prompt, completion = messages_of(row.get("prompt"), images=True), completion_of(row.get("completion"), images=True)
     return Rated(
         prompt=prompt,
-        completion=completion_of(row.get("completion")),
+        completion=completion,
         labels=labels,
         weight=_number(row, "weight"),
         audit=bool(row.get("audit")),
         domain=str(row.get("domain") or ""),
         images=pictures_of(row, prompt),
+        completion_images=_pictures_in(row, "completion", completion),
     )
 
 
@@ -479,7 +500,10 @@ def parse_person(row: dict[str, Any]) -> Person:
         told = row.get(name)
         if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
             raise Refused("malformed")
-        sides.append([parse_pair(one) for one in told])
+        pairs = [parse_pair(one) for one in told]
+        if any(images_of(pair) or any(answers_images(pair)) for pair in pairs):
+            raise Refused("images")
+        sides.append(pairs)
     asked = {prompt_hash(pair.prompt) for pair in sides[1]}
     context = tuple(pair for pair in sides[0] if prompt_hash(pair.prompt) not in asked)
     if not context or not sides[1]:
@@ -511,18 +535,29 @@ def _finite(value: Any) -> float:
     return float(value)
 
 
-def label_names(path: str | Path, view: str) -> tuple[str, ...]:
-    """Return the names of what the rows of a file are labelled with, in alphabetical order; of most views none."""
+def label_names(path: str | Path, view: str, *, images: bool = False) -> tuple[str, ...]:
+    """Return the names of what the rows of a file are labelled with, in alphabetical order; of most views none.
+
+    Rows with `images` count where they are learned from.
+    """
     if view == "principles":
         return (SATISFIED,)
     if view != "ratings":
         return ()
-    return tuple(sorted({name for _, record in read(path, view, Tally()) for name in record.labels}))  # type: ignore[union-attr]
+    rows = read(path, view, Tally(), images=images)
+    return tuple(sorted({name for _, record in rows for name in record.labels}))  # type: ignore[union-attr]
 
 
 def images_of(record: Record) -> tuple[str, ...]:
     """Return what the images of a record's prompt are known by; none of records that only have text."""
     return record.images if isinstance(record, Pair | Demonstration | Rated) else ()
+
+
+def answers_images(record: Record) -> tuple[tuple[str, ...], ...]:
+    """Return of each of a record's answers what its images are known by; nothing of records whose answers are text."""
+    if isinstance(record, Pair) and (record.chosen_images or record.rejected_images):
+        return record.chosen_images, record.rejected_images
+    return (record.completion_images,) if isinstance(record, Rated) and record.completion_images else ()
 
 
 PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
@@ -566,7 +601,7 @@ def parse_lines(
             record = parse(row)
             if record.audit and not audit:
                 raise Refused("audit")
-            if images_of(record) and not images:
+            if (images_of(record) or answers_images(record)) and not images:
                 raise Refused("images")
         except json.JSONDecodeError:
             tally.refuse("malformed", number)

@@ -14,7 +14,9 @@ import torch
 from training.core.backbone import (
     NOTE_FILE,
     PLAIN_NOTE,
+    adapter_base,
     has_plain_template,
+    is_adapter,
     load_reward,
     load_tokenizer,
     longest_input,
@@ -25,6 +27,7 @@ from training.core.evaluate.calibration import brier, calibration_error, reliabi
 from training.core.evaluate.splits import known_of, lines, splits
 from training.core.heads import CritiqueHead, VerdictHead, YesNoHead
 from training.core.job import Job, RunError, Stopped
+from training.core.pictures import Pictures, reads_images
 from training.core.records import Pair, Tally, read
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer
@@ -52,8 +55,9 @@ def reward_accuracy(job: Job) -> RunResult:
     model = None if whole else load_reward(spec.model, trust_remote_code=spec.trust_remote_code).to(job.device)
     longest = whole.longest if whole is not None else longest_input(model)  # type: ignore[arg-type]
     tokenizer = load_tokenizer(spec.tokenizer or spec.model, trust_remote_code=spec.trust_remote_code)
-    records = read(spec.data, "pairs", tally, audit=True)
-    examples = encode(records, tokenizer, tally, max_length=min(job.knobs["max_length"], longest))
+    pictures = _pictures(job) if model is not None else None
+    records = read(spec.data, "pairs", tally, audit=True, images=pictures is not None)
+    examples = encode(records, tokenizer, tally, max_length=min(job.knobs["max_length"], longest), pictures=pictures)
     if not examples:
         raise RunError(
             Note(
@@ -113,6 +117,16 @@ def reward_accuracy(job: Job) -> RunResult:
         counts=dict(tally.counts) | kept,
         notes=([PLAIN_NOTE] if has_plain_template(tokenizer) else []) + tally.notes(),
     )
+
+
+def _pictures(job: Job) -> Pictures | None:
+    """Return the processor of a model that reads images, of whichever base it is; None of one that reads text alone."""
+    spec = job.spec
+    base = adapter_base(spec.model) if is_adapter(spec.model) else spec.model
+    if not reads_images(base, trust_remote_code=spec.trust_remote_code):
+        return None
+    files, beside = spec.images, Path(spec.data or "").parent
+    return Pictures(spec.model, files=files, beside=beside, answers=True, trust_remote_code=spec.trust_remote_code)
 
 
 def _whole(job: Job) -> RewardScorer | RewriteScorer | None:

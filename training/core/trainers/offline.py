@@ -106,9 +106,10 @@ def fit(
     trust = spec.trust_remote_code
     # A frozen base needs no float32 master weights; an adapter and a head keep their own.
     dtype = torch.bfloat16 if bf16 and lora_rank and job.device.type == "cuda" else torch.float32
+    sees = pictures_wanted(job, trust)
     more: dict[str, Any] = {"lora_rank": lora_rank, "trust_remote_code": trust, "dtype": dtype}
     if "head" in parts:
-        more |= {"head": called(parts["head"]), "names": label_names(spec.data, job.recipe.view)}
+        more |= {"head": called(parts["head"]), "names": label_names(spec.data, job.recipe.view, images=sees)}
         more |= {"frozen": parts["head"].frozen}
     model, tokenizer = START[job.recipe.starts or job.recipe.makes](spec.model, **more)
     if spec.tokenizer:
@@ -128,8 +129,14 @@ def fit(
     distributed.share_start(job, trainable(model).values())
 
     pictures = None
-    if pictures_wanted(job, trust):
-        pictures = Pictures(spec.model, files=spec.images, beside=Path(spec.data or "").parent, trust_remote_code=trust)
+    if sees:
+        pictures = Pictures(
+            spec.model,
+            files=spec.images,
+            beside=Path(spec.data or "").parent,
+            answers=isinstance(model, backbone.RewardModel),
+            trust_remote_code=trust,
+        )
         if not tokenizer.chat_template or backbone.has_plain_template(tokenizer):
             tokenizer.chat_template = pictures.processor.chat_template
     rows = prepare(job, tokenizer, pictures=pictures, max_length=max_length, eval_share=eval_share)
