@@ -49,6 +49,8 @@ POINTS = {
     "dpo": ["reference:1", "step:1", "step:3", "flush:1", "flush:5", "flush:6", "step:2", "model:1", "result:1"],
     "bradley-terry": ["step:1", "flush:3", "step:2", "step:2", "flush:4", "model:1"],
     "sft": ["step:2", "flush:2", "step:5"],
+    # Soft prompts of people are trained beside the weights, at a rate of their own.
+    "dpo-personal": ["step:1", "flush:3", "step:3", "model:1"],
     # Both learn on a frozen model, and take note of its outputs before training or after it.
     "gated-objectives": ["step:1", "flush:2", "step:3", "model:1"],
     "robust-reward": ["step:1", "flush:5", "step:3", "model:1"],
@@ -56,6 +58,7 @@ POINTS = {
 
 
 RUNS = [("dpo", 0), ("dpo", 2), ("bradley-terry", 0), ("sft", 2), ("gated-objectives", 0), ("robust-reward", 0)]
+RUNS += [("dpo-personal", 2)]
 
 
 @pytest.mark.parametrize(("name", "lora_rank"), RUNS)

@@ -28,6 +28,7 @@ def pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
             "rejected": [{"role": "assistant", "content": sentence(draw)}],
             "strength": draw.choice([1 / 3, 2 / 3, 1.0]),
             "position": number % 2,
+            "annotator": f"person {number % 3}",
             "traces": [
                 {"text": "<think>thanks</think><answer>A</answer>", "first": "chosen"},
                 {"text": "<think>no</think><answer>A</answer>", "first": "rejected"},

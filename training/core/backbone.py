@@ -32,10 +32,12 @@ from transformers import (
 from training.core.batch import Tokens
 from training.core.heads import HEADS, POOLING, CritiqueHead, Head, ScalarHead, Scores, YesNoHead, prompt_end, scalar
 from training.core.job import RunError
+from training.core.personal import apart
 from training.core.pictures import Pictures
 from training.core.shared_prompt import can_share, shared_ends
 from training.recipes.note import Note
 from training.recipes.spec import write_json
+from training.recipes.users_file import USERS_FILE
 
 HEAD_FILE = "head.safetensors"
 NOTE_FILE = "attune.json"
@@ -392,7 +394,10 @@ def save(
         if not isinstance(model.head, ScalarHead):
             note["settings"] = model.head.settings
         save_file({k: v.detach().cpu().contiguous() for k, v in model.head.state_dict().items()}, folder / HEAD_FILE)
-    body.save_pretrained(folder)  # type: ignore[operator]
+    with apart(model) as users:
+        body.save_pretrained(folder)  # type: ignore[operator]
+    if users is not None:
+        users.save(folder / USERS_FILE)
     if pictures is not None:
         pictures.processor.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -136,6 +136,8 @@ class Example:
     domain: str = ""
     labels: Mapping[str, float] = field(default_factory=dict)  # what people gave it, by name
     annotator_weight: float = 1.0  # of a pair
+    annotator: str = ""  # of a pair: the pseudonym of who judged it
+    user: int = -1  # the number of that person to a policy that knows its users; -1 for nobody
     # Where the sides are asked about in different words, what stands before each of them besides the prompt.
     openings: tuple[list[int], ...] = ()
     pictures: Mapping[str, Tensor] = field(default_factory=dict)  # the prompt's images, as a processor has them
@@ -218,6 +220,7 @@ def encode(
                 pictures=shown,
                 answered=answered,
                 annotator_weight=record.annotator_weight if isinstance(record, Pair) else 1.0,
+                annotator=record.annotator if isinstance(record, Pair) else "",
             )
         )
     return examples
@@ -348,6 +351,7 @@ def collate_pairs(
         extra=extra
         | {
             "row": torch.tensor([example.line for example in examples]),
+            "user": torch.tensor([example.user for example in examples]),
             "annotator_weight": torch.tensor([one.annotator_weight for one in examples], dtype=torch.float32),
         },
     )

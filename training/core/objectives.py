@@ -19,6 +19,7 @@ from training.core.batch import Demonstrations, Labelled, LossOutput, Outcomes, 
 from training.core.heads import POOLING, CritiqueHead, EnsembleHead, GaussianHead, LatentHead, on_sphere
 from training.core.losses.latent import divergence
 from training.core.masked import masked_mean
+from training.core.personal import users_of
 from training.core.policy import completion_logits, logps, pair_logps, token_logps
 
 Loss = Callable[..., Tensor]
@@ -286,6 +287,37 @@ def pair_logratios(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weig
             "chosen_logratio": chosen.detach(),
             "rejected_logratio": rejected.detach(),
             "chosen_logp": own.chunk(2)[0].detach(),
+        },
+    )
+
+
+def personal_pairs(
+    model: nn.Module, batch: Pairs, loss: Loss, *, alpha: float, user_penalty: float, annotator_weights: bool
+) -> LossOutput:
+    """Return α ℓ(pair answered to who judged it) + (1 - α) ℓ(the same pair answered to anybody), (P,).
+
+    arXiv:2402.05133, P-DPO. The reference answers nobody in particular in both. λ |o_u|² of each user is spread over
+    that user's pairs, so that the fewer there are the nearer the user stays to what all share. A pair of nobody known
+    has the second term alone.
+    """
+    assert batch.reference_logps is not None
+    users, of = users_of(model), batch.extra["user"]
+    assert users is not None
+    generic = pair_logratios(model, batch, loss, annotator_weights=annotator_weights)
+    known, number = of >= 0, of.clamp(min=0)
+    own = pair_logps(model, users.placed(batch.tokens, number.repeat(2)))
+    chosen, rejected = (own - batch.reference_logps).chunk(2)
+    personal = alpha * loss(chosen, rejected) + user_penalty * users.size(number)
+    anybody = generic.metrics["accuracy"]
+    return replace(
+        generic,
+        loss=torch.where(known, personal, 0.0) + (1 - alpha) * generic.loss,
+        metrics=generic.metrics
+        | {
+            # Who is not known is answered as anybody.
+            "accuracy": torch.where(known, _wins(chosen, rejected), anybody),
+            "generic_accuracy": anybody,
+            "personal_margin": torch.where(known, (chosen - rejected).detach(), float("nan")),
         },
     )
 

@@ -67,6 +67,7 @@ class Pair:
     margin: float | None = None  # how much better a reward model finds the chosen one, where a recipe asks one
     chosen_images: tuple[str, ...] = ()  # of the answers, as `images` of the prompt
     rejected_images: tuple[str, ...] = ()
+    annotator: str = ""  # the pseudonym of who judged it; empty where nobody says
 
 
 @dataclass(frozen=True)
@@ -364,6 +365,7 @@ def parse_pair(row: dict[str, Any]) -> Pair:
         annotator_weight=_weight(row.get("annotator_weight")),
         chosen_images=shown[0],
         rejected_images=shown[1],
+        annotator=str(row.get("annotator") or ""),
     )
 
 

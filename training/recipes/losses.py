@@ -31,6 +31,36 @@ class PairLogratios:
     )
 
 
+@part("objective", "personal-pairs", target="training.core.objectives:personal_pairs")
+class PersonalPairs:
+    """Log-ratios of pairs answered to who judged them, and of the same answered to anybody. arXiv:2402.05133."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reference",)
+    alpha: float = knob(
+        0.5, "weight of answering the person who judged; 0 learns to answer anybody alone", low=0.0, high=1.0
+    )
+    user_penalty: float = knob(
+        0.01, "pull of each person to what all have in common; the fewer their pairs, the stronger", low=0.0
+    )
+    annotator_weights: bool = knob(
+        False, "count each pair as much as who judged it is reliable; rows without a weight count once"
+    )
+
+
+@part("users", "soft-prompts", target="training.core.personal:seat")
+class SoftPrompts:
+    """A soft prompt for each person, between the opening of a text and its prompt. P-RLHF, arXiv:2402.05133."""
+
+    user_tokens: int = knob(10, "tokens of each person's soft prompt", low=1, high=256)
+    user_model: str = knob(
+        "individual",
+        "a soft prompt for each person on one that all share, or a mixture of a few for each",
+        choices=("individual", "clusters"),
+    )
+    user_clusters: int = knob(10, "soft prompts to mix, where each person is a mixture", low=2, high=256)
+    user_rate: float = knob(1e-3, "learning rate of the soft prompts, which move further than weights", low=0.0)
+
+
 @part("objective", "pair-margins", target="training.core.objectives:pair_margins")
 class PairMargins:
     """Log-ratios against a frozen reference, and how far apart a reward model sees both answers. arXiv:2502.10391."""

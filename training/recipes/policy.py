@@ -22,8 +22,10 @@ from training.recipes.losses import (
     PairLikelihoods,
     PairLogratios,
     PairMargins,
+    PersonalPairs,
     PromptValue,
     Refuel,
+    SoftPrompts,
 )
 from training.recipes.offline import Fit
 
@@ -58,6 +60,17 @@ DPO = Recipe(
     makes="policy",
     parts=(PairLogratios(), DPOLoss(), Fit(learning_rate=1e-6)),
     source="arXiv:2305.18290",
+)
+
+DPO_PERSONAL = Recipe(
+    "dpo-personal",
+    title="DPO for each person",
+    summary="As DPO, with a soft prompt for everybody who judged, so that each is answered as they prefer.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PersonalPairs(), DPOLoss(), SoftPrompts(), Fit(learning_rate=1e-6)),
+    source="arXiv:2402.05133",
 )
 
 DPO_MARGIN = Recipe(

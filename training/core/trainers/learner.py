@@ -44,6 +44,8 @@ class Learner:
     progress: Progress
     names: tuple[str, ...] = ()  # of what the head gives, in the order of its outputs
     notes: list[Note] = field(default_factory=list)
+    # Of the last measurement: each kind of accuracy of each row, (N,).
+    by_row: dict[str, Tensor] = field(default_factory=dict)
 
     def batch(self, rows: Sequence[int]) -> Any:
         made = self.job.recipe.part("records")
@@ -156,7 +158,7 @@ class Learner:
         job = self.job
         sums: dict[str, float] = {}
         own = sorted(rows, key=lambda i: self.examples[i].length)[job.rank :: job.world_size]
-        correct = torch.full((len(self.examples),), float("nan"))
+        found: dict[str, Tensor] = {}
         for start in range(0, len(own), self.progress.micro_batch):
             some = own[start : start + self.progress.micro_batch]
             batch = self.batch(some)
@@ -166,13 +168,17 @@ class Learner:
             sums["loss"] = sums.get("loss", 0.0) + float((out.loss * out.weight).sum())
             for name, values in out.metrics.items():
                 _add(sums, name, values, out.weight)
-            if "accuracy" in out.metrics:
-                correct[some] = out.metrics["accuracy"].float().cpu()
+                if name.endswith("accuracy"):
+                    unseen = torch.full((len(self.examples),), float("nan"))
+                    found.setdefault(name, unseen)[some] = values.float().cpu()
         _, sums = _sum_numbers(job, sums, stop=False)
         weight = sums.pop("weight")
         numbers: dict[str, Any] = dict(_means(sums, weight))
+        for name in sorted(name for name in numbers if name.endswith("accuracy")):
+            own_rows = found.get(name, torch.zeros(len(self.examples)))
+            self.by_row[name] = distributed.sum_over(job, torch.nan_to_num(own_rows))
         if "accuracy" in numbers:
-            correct = distributed.sum_over(job, torch.nan_to_num(correct))
+            correct = self.by_row["accuracy"]
             hashes = [self.examples[i].prompt_hash for i in rows]
             numbers["accuracy"] = accuracy_by_prompt(hashes, [float(correct[i]) for i in rows])
         return numbers

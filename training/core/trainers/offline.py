@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from training.core import backbone, distributed
+from training.core import backbone, distributed, personal
 from training.core.collate import Example, encode
 from training.core.job import Job, RunError, Stopped
 from training.core.modes import keyed
@@ -27,7 +27,7 @@ from training.core.trainers.reference import reference_logps
 from training.core.trainers.state import (
     Progress,
     fingerprint,
-    rate_at,
+    rates_at,
     restore,
     save_checkpoint,
     tail_means,
@@ -115,7 +115,7 @@ def fit(
     if spec.tokenizer:
         tokenizer = backbone.load_tokenizer(spec.tokenizer, trust_remote_code=trust)
     notes = [backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else []
-    longest = backbone.longest_input(model)
+    longest = backbone.longest_input(model) - (parts["users"].user_tokens if "users" in parts else 0)
     if longest < max_length:
         notes.append(
             Note(
@@ -145,6 +145,10 @@ def fit(
     if "baseline" in parts:
         rows, leftover, said = called(parts["baseline"])(job, model, rows, pad_id, epochs)
         notes += said
+    if "users" in parts:
+        examples = called(parts["users"])(job, model, tokenizer, rows.examples, rows.train)
+        rows = replace(rows, examples=examples)
+        distributed.share_start(job, trainable(model).values())
     each = rows.train if rows.drawn is None else rows.drawn
     lengths = [rows.examples[i].length for i in each]
     times = epochs if rows.drawn is None else 1
@@ -156,7 +160,14 @@ def fit(
         reference = reference_logps(
             job, model, rows.examples, wanted, pad_id=pad_id, rows_at_once=micro_batch, bf16=bf16, mark=mark
         )
-    optimizer = torch.optim.AdamW(trainable(model).values(), lr=learning_rate, weight_decay=weight_decay)
+    users = personal.users_of(model)
+    groups: list[dict[str, Any]] = [{"params": [*trainable(model).values()]}]
+    highest = [learning_rate]
+    if users is not None:
+        apart = {id(parameter) for parameter in users.parameters()}
+        groups = [{"params": [p for p in groups[0]["params"] if id(p) not in apart]}, {"params": [*users.parameters()]}]
+        highest.append(users.rate)
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay)
     learner = Learner(
         job=job,
         model=model,
@@ -181,7 +192,7 @@ def fit(
         learner.notes.append(
             Note("No rows were held out, so nothing was measured on prompts that training did not see.")
         )
-    rate = partial(rate_at, total_steps=len(batches), highest=learning_rate, warmup=warmup, schedule=schedule)
+    rate = partial(rates_at, total_steps=len(batches), highest=highest, warmup=warmup, schedule=schedule)
     _train(
         learner,
         batches,
@@ -210,7 +221,16 @@ def fit(
         save_model(job, model, tokenizer, pictures)
     distributed.wait(job)
     steps = tail_means(job.folder) | {"steps": learner.progress.step}
-    return RunResult(model="model", metrics=steps | leftover | figures, counts=rows.counts(), notes=learner.notes)
+    result = RunResult(model="model", metrics=steps | leftover | figures, counts=rows.counts(), notes=learner.notes)
+    if users is not None and rows.held:
+        told, counts = personal.report(job, users, rows.examples, rows.train, learner.by_row, rows.held)
+        result = replace(
+            result,
+            files={"users": personal.REPORT_FILE},
+            metrics=result.metrics | told,
+            counts=result.counts | counts,
+        )
+    return result
 
 
 def named(target: str) -> Callable[..., Any]:
@@ -228,6 +248,7 @@ def pictures_wanted(job: Job, trust: bool) -> bool:
     """Return whether the model to train reads images, and the recipe the rows that may have some."""
     made_of = job.recipe.part("records")
     seen = job.recipe.view in ("pairs", "safer_pairs", "ratings", "demonstrations") and made_of is None
+    seen = seen and job.recipe.part("users") is None
     return seen and not backbone.is_adapter(job.spec.model) and reads_images(job.spec.model, trust_remote_code=trust)
 
 
@@ -285,7 +306,7 @@ def _train(
     batches: Sequence[Sequence[int]],
     held: Sequence[int],
     *,
-    rate: Callable[[int], float],
+    rate: Callable[[int], Sequence[float]],
     clip: float,
     eval_every: int,
     patience: int,

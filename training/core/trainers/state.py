@@ -13,6 +13,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -75,6 +76,11 @@ def rate_at(step: int, *, total_steps: int, highest: float, warmup: float, sched
     done = (step - rising) / max(total_steps - rising, 1)
     falls = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
     return highest * falls[schedule]
+
+
+def rates_at(step: int, *, total_steps: int, highest: Sequence[float], warmup: float, schedule: str) -> list[float]:
+    """Return what `rate_at` says for each of several highest rates, those of the optimizer's groups."""
+    return [rate_at(step, total_steps=total_steps, highest=one, warmup=warmup, schedule=schedule) for one in highest]
 
 
 def save_checkpoint(
