@@ -69,6 +69,7 @@ CURVES = (
         _("share"),
         ("ended_share", "unfinished_thoughts", "clip_share", "groups_alike", "explained_variance"),
     ),
+    (_("Verdicts"), _("share"), ("unread_verdicts", "uncompared", "first_named", "position_bias")),
 )
 NEUTRAL_WORDS = {
     "step": _("Step"),
@@ -105,6 +106,10 @@ NEUTRAL_WORDS = {
     "clip_share": _("Tokens clipped"),
     "groups_alike": _("Groups that teach nothing"),
     "explained_variance": _("Variance the critic explains"),
+    "unread_verdicts": _("Judgements that name no answer"),
+    "uncompared": _("Pairs that could not be compared"),
+    "first_named": _("The first answer named"),
+    "position_bias": _("The same place named in both orders"),
 }
 
 

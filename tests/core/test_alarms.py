@@ -17,6 +17,8 @@ HEALTHY = {
     "violations": 0.02,
     "violations_audit": 0.03,
     "prompts_unused": 0.1,
+    "unread_verdicts": 0.05,
+    "position_bias": 0.3,
 }
 
 
@@ -37,6 +39,8 @@ def run(**last: float) -> list[str]:
         ({"cost_above_limit": 0.3}, "The mean cost is 0.3 above its limit"),
         ({"violations": 0.4}, "40% of the answers break a rule. Give it more iterations"),
         ({"violations_audit": 0.3}, "By the audit 30% of the answers break a rule, and by the judges 2%"),
+        ({"unread_verdicts": 0.5}, "50% of the judgements name no answer. Raise max_new_tokens"),
+        ({"position_bias": 0.9}, "In 90% of the comparisons the judge named the same place in both orders"),
         ({"prompts_unused": 0.6}, "60% of the prompts had no answer to learn from"),
     ],
 )

@@ -28,6 +28,7 @@ from training.core.sampler import text_of
 from training.core.scorers import Scorer, is_judge
 from training.core.thinking import COSTS, Reading, parted
 from training.core.trainers.offline import called
+from training.core.verdicts import Agreement
 from training.recipes.note import Note
 
 
@@ -188,16 +189,17 @@ class Experience:
             f"score_{name}": float(column.mean()) for name, column in zip(scores.names, scores.values.T, strict=True)
         }
         told |= {"reward": float(reward.mean()), "unreadable": float(unreadable.float().mean())}
-        told |= self._thought(rollout.texts)
+        told |= self._thought(rollout.texts) | self._judged(asked, rollout.texts)
         if len(scores.names) == 1:
             told.pop(f"score_{scores.names[0]}")
         paid = reward - self.missing_end_penalty * cut
         return replace(rollout, scores=scores, unreadable=unreadable, reward=paid).told(**told)
 
     def _compared(self, rollout: Rollout) -> Tensor:
-        """Return how a judge compares each completion with all of its prompt, (B, n): 2 p - 1, and 0 with itself.
+        """Return how a judge compares each completion with all of its prompt, (B, n, 2): 2 p - 1, and 0 with itself.
 
-        Two of the same words are a tie. Each process has the judge read whole groups.
+        First as it reads the completion first, then as it reads it second. Two of the same words are a tie. Each
+        process has the judge read whole groups.
         """
         judge = next((scorer for scorer in self.scorers.values() if is_judge(scorer)), None)
         if judge is None:
@@ -207,22 +209,22 @@ class Experience:
         texts = self.reading.answers(rollout.texts)
         own = list(range(0, len(texts), self.n))[self.job.rank :: self.job.world_size]
         rows = [row for first in own for row in range(first, first + self.n)]
-        of_group: dict[int, list[tuple[int, int, float]]] = {first: [] for first in own}
-        for i, j, chance in judge.duels([list(rollout.prompts[r]) for r in rows], [texts[r] for r in rows]):
+        of_group: dict[int, list[tuple[int, int, float, float]]] = {first: [] for first in own}
+        for i, j, ahead, behind in judge.duels([list(rollout.prompts[r]) for r in rows], [texts[r] for r in rows]):
             one, other = rows[i], rows[j]
             if one // self.n != other // self.n:  # the same words asked twice
                 continue
-            of_group[one - one % self.n].append((one, other % self.n, 2 * chance - 1))
-            of_group[one - one % self.n].append((other, one % self.n, 1 - 2 * chance))
-        table = torch.full((len(texts), self.n), math.nan)
+            p, q = 2 * ahead - 1, 2 * behind - 1
+            of_group[one - one % self.n] += [(one, other % self.n, p, -q), (other, one % self.n, q, -p)]
+        table = torch.full((len(texts), self.n, 2), math.nan)
         for one in range(len(texts)):
             group = one - one % self.n
             for place in range(self.n):
                 if texts[one].strip() == texts[group + place].strip():
                     table[one, place] = 0.0
         for some in distributed.gather_rows(self.job, list(of_group.values())):
-            for one, place, told in some:
-                table[one, place] = told
+            for one, place, *told in some:
+                table[one, place] = torch.tensor(told)
         return table.to(self.job.device)
 
     def _thought(self, texts: Sequence[str]) -> dict[str, float]:
@@ -233,6 +235,14 @@ class Experience:
         told = {"unfinished_thoughts": sum(unfinished) / len(texts)}
         if costs := [cost for cost in self.thoughts.get("cost", []) if cost is not None]:
             told["thoughts_cost"] = sum(costs) / len(costs)
+        return told
+
+    def _judged(self, asked: Sequence[Prompt], texts: Sequence[str]) -> dict[str, float]:
+        """Return what is to be known of a policy's verdicts, where verdicts are what it writes."""
+        told: dict[str, float] = {}
+        for scorer in self.scorers.values():
+            if isinstance(scorer, Agreement):
+                told |= scorer.figures([prompt.messages for prompt in asked], texts)
         return told
 
     def _reward(self, scores: Scores) -> Tensor:
@@ -321,12 +331,13 @@ class Experience:
                 self.anchors.append({"id": prompt.id, "text": text})
         return [self.anchors.rows[prompt.id]["text"] for prompt in prompts]
 
-    def mean_rewards(self, model: nn.Module, prompts: Sequence[Prompt]) -> list[float]:
-        """Return the reward of one answer of `model` to each prompt.
+    def measured(self, model: nn.Module, prompts: Sequence[Prompt]) -> tuple[list[float], dict[str, float]]:
+        """Return the reward of one answer of `model` to each prompt, and of judgements what else is known of them.
 
         A judge holds it against the reference's whatever the policy learned from: alone it has no rivals, and among its
         own rivals every policy wins half of the time.
         """
         drawn = self._answers(model, prompts, n=1, stream="held out")
-        scores, _ = self._scores(prompts, [answers[0][1] for answers in drawn], anchored=True)
-        return self._reward(scores).tolist()
+        texts = [answers[0][1] for answers in drawn]
+        scores, _ = self._scores(prompts, texts, anchored=True)
+        return self._reward(scores).tolist(), self._judged(prompts, texts)

@@ -40,7 +40,9 @@ class Rollout:
     reference_rewards: Tensor | None = None  # (B, R) rewards of what the reference answers to the same prompt
     unreadable: Tensor | None = None  # (B,) whether a scorer could not read it, and it got that scorer's worst
     reward: Tensor | None = None  # (B,)
-    comparisons: Tensor | None = None  # (B, n) d of the row over each answer to its prompt, in [-1, 1]; NaN: unknown
+    # (B, n, 2) how much likelier a judge prefers the row to each answer to its prompt than the contrary, in [-1, 1], as
+    # it reads the row first and as it reads it second; NaN: unknown
+    comparisons: Tensor | None = None
     passes: Tensor | None = None  # (B,) whether every judge lets it pass
     merit: Tensor | None = None  # (B,) the reward before judges took any away
     rival: Tokens | None = None  # one completion a row that this row's is to be preferred to

@@ -116,7 +116,6 @@ class RewardScorer:
         scores = [None if row is None else fmean(row) for row in found]
         return Columns(self.principles, found, [None] * len(texts), scores)
 
-    @torch.inference_mode()
     def compare(
         self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]
     ) -> list[tuple[float, float] | None]:
@@ -126,6 +125,14 @@ class RewardScorer:
         |p(A | first, second) + p(A | second, first) - 1|, 0 for a judge that does not mind the order. None where an
         answer cannot be read or both are too long together. `seconds` may be anchors: answers known to be good.
         """
+        told = self._in_both_orders(prompts, firsts, seconds)
+        return [None if both is None else (_ahead(*both), abs(sum(both) - 1)) for both in told]
+
+    @torch.inference_mode()
+    def _in_both_orders(
+        self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]
+    ) -> list[tuple[float, float] | None]:
+        """Return p(A | first, second) and p(A | second, first) of each pair."""
         if not is_judge(self):
             raise RunError(Note("Only a pairwise judge compares two answers. Train the recipe pairwise-generative."))
         encoded: dict[int, tuple[list[int], list[int]]] = {}
@@ -141,14 +148,10 @@ class RewardScorer:
             except Refused:
                 encoded.pop(2 * index, None)
         logits = self._read(encoded, 2 * len(firsts)).score
-        found: list[tuple[float, float] | None] = []
-        for ahead, behind in zip(logits[::2], logits[1::2], strict=True):
-            if ahead is None or behind is None:
-                found.append(None)
-                continue
-            p, q = _sigmoid(ahead), _sigmoid(behind)
-            found.append(((p + 1 - q) / 2, abs(p + q - 1)))
-        return found
+        return [
+            None if ahead is None or behind is None else (_sigmoid(ahead), _sigmoid(behind))
+            for ahead, behind in zip(logits[::2], logits[1::2], strict=True)
+        ]
 
     def against(self, prompts: Sequence[list[Message]], texts: Sequence[str], anchors: Sequence[str]) -> Columns:
         """Return a judge's score of each text: how likely it is better than its anchor. arXiv:2504.04950."""
@@ -160,13 +163,14 @@ class RewardScorer:
         An answer is not held against one of the same words.
         """
         shares: dict[int, list[float]] = defaultdict(list)
-        for i, j, chance in self.duels(prompts, texts):
+        for i, j, *both in self.duels(prompts, texts):
+            chance = _ahead(*both)
             shares[i].append(chance)
             shares[j].append(1 - chance)
         return _win_shares([fmean(shares[index]) if shares[index] else None for index in range(len(texts))])
 
-    def duels(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[tuple[int, int, float]]:
-        """Return (i, j, how likely i is better than j) of all answers to one prompt that can be compared, i < j."""
+    def duels(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[tuple[int, int, float, float]]:
+        """Return (i, j, p(A | i, j), p(A | j, i)) of all answers to one prompt that can be compared, i < j."""
         groups: dict[str, list[int]] = defaultdict(list)
         for index, messages in enumerate(prompts):
             groups[canonical(messages)].append(index)
@@ -177,8 +181,9 @@ class RewardScorer:
             for j in group[place + 1 :]
             if texts[i].strip() != texts[j].strip()
         ]
-        found = self.compare([prompts[i] for i, _ in pairs], [texts[i] for i, _ in pairs], [texts[j] for _, j in pairs])
-        return [(i, j, told[0]) for (i, j), told in zip(pairs, found, strict=True) if told is not None]
+        asked = [prompts[i] for i, _ in pairs]
+        found = self._in_both_orders(asked, [texts[i] for i, _ in pairs], [texts[j] for _, j in pairs])
+        return [(i, j, *told) for (i, j), told in zip(pairs, found, strict=True) if told is not None]
 
     def _fitting(self, messages: list[Message], text: str) -> tuple[list[int], list[int]]:
         prompt, completion = encode_prompt(self.tokenizer, messages), encode_completion(self.tokenizer, text)
@@ -227,6 +232,11 @@ class RewardScorer:
 def is_judge(scorer: Scorer) -> TypeGuard[RewardScorer]:
     """Return whether it says which of two answers is better, and so has no score for an answer alone."""
     return isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, VerdictHead)
+
+
+def _ahead(p: float, q: float) -> float:
+    """Return how likely the first is better: p says so where it stands first, q that the other is where that does."""
+    return (p + 1 - q) / 2
 
 
 def _win_shares(shares: list[float | None]) -> Columns:

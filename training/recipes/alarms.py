@@ -90,6 +90,23 @@ def alarms(lines: Sequence[dict[str, Any]]) -> list[Note]:
                 broken=broken,
             )
         )
+    unread, by_place = late("unread_verdicts"), late("position_bias")
+    if unread is not None and unread > 0.2:
+        said.append(
+            Note(
+                "{unread:.0%} of the judgements name no answer. Raise max_new_tokens if they are cut off, or teach the "
+                "form by reasoning-judge first.",
+                unread=unread,
+            )
+        )
+    if by_place is not None and by_place > 0.6:
+        said.append(
+            Note(
+                "In {share:.0%} of the comparisons the judge named the same place in both orders. Train it on both "
+                "orders of a pair.",
+                share=by_place,
+            )
+        )
     if unused is not None and unused > 0.5:
         said.append(
             Note(

@@ -292,6 +292,11 @@ class PairwiseAdvantage(Advantage):
 
     needs: ClassVar[tuple[str, ...]] = ("token_reward", "comparisons")
     compares_in_groups: ClassVar[bool] = True
+    verdicts: str = knob(
+        "hard",
+        "count a comparison as won, lost or, where the place decides it, as a tie; or by how sure the judge is",
+        choices=("hard", "graded"),
+    )
 
 
 @part("advantage", "group-norm-each", target="training.core.stages.advantage:group_norm_each")

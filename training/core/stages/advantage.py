@@ -78,24 +78,31 @@ def group_norm(rollout: Rollout, *, scale_by_group: bool) -> Rollout:
     return _of_completions(rollout, advantages).told(groups_alike=alike)
 
 
-def pairwise(rollout: Rollout) -> Rollout:
+def pairwise(rollout: Rollout, *, verdicts: str) -> Rollout:
     """A_i = (Σ_j d_ij / G) / √(Σ_ij d_ij² / (2 G (G - 1)) + 1e-6), with no reward in between. arXiv:2505.16265.
 
-    d_ij in [-1, 1] says how much likelier i is preferred to j than the contrary, by a judge that read both in both
-    orders; the authors ask in one order, and then a judge's leaning to the first answer enters the policy. With
-    d_ij = r_i - r_j this is GRPO. Pairs that could not be compared count as ties, and their share is told. What `kl`
-    charges is added after, as the reward at the end stands for nothing here.
+    d_ij in [-1, 1] says how much rather i is preferred to j than the contrary, by a judge that read both in both
+    orders: 1, 0 or -1 by two `hard` verdicts, whose mean is 0 where the place decides, or `graded` by how sure it is.
+    The authors ask in one order, and then a judge's leaning to the first answer enters the policy. Graded, what little
+    the answers say beside a leaning is brought to the size of any other advantage. With d_ij = r_i - r_j this is GRPO.
+    Pairs that could not be compared count as ties, and their share is told; so is `position_bias`, the share of the
+    compared pairs of which the judge names the same place in both orders. What `kl` charges is added after, as the
+    reward at the end stands for nothing here.
     """
     assert rollout.comparisons is not None and rollout.token_reward is not None and rollout.reward is not None
-    missing = torch.isnan(rollout.comparisons)
-    d = torch.where(missing, 0.0, rollout.comparisons)
+    missing = torch.isnan(rollout.comparisons).any(-1)
+    told = torch.where(missing.unsqueeze(-1), 0.0, rollout.comparisons)
+    sides = told.sign()
+    d = (sides if verdicts == "hard" else told).mean(-1)
     _, sizes = group_sums(d[:, 0], rollout.group)
     _refuse_alone(sizes)
     squares, _ = group_sums((d**2).sum(1), rollout.group)
     advantages = d.sum(1) / sizes / (squares / (2 * sizes * (sizes - 1)) + 1e-6).sqrt()
     charged = _whole_reward(rollout) - rollout.reward
-    told = rollout.told(uncompared=float(missing.float().mean()), groups_alike=float((squares == 0).float().mean()))
-    return _of_completions(told, advantages + charged)
+    both = sides.prod(-1)  # -1 where the same place is named twice, so that each order prefers another answer
+    figures = {"uncompared": missing.float().mean(), "groups_alike": (squares == 0).float().mean()}
+    figures["position_bias"] = (both < 0).float().sum() / (both != 0).float().sum().clamp(min=1)
+    return _of_completions(rollout, advantages + charged).told(**{name: float(f) for name, f in figures.items()})
 
 
 def group_norm_each(rollout: Rollout, *, score_weights: str) -> Rollout:

@@ -336,15 +336,16 @@ def _measured(
     old, _ = backbone.load_policy(before, trust_remote_code=trust)
     first: list[float] = []
     after: list[float] = []
-    told = {}
+    told: dict[str, Any] = {}
     for name, prompts in held.items():
         if not prompts:
             continue
         experience = experiences[name]
         old.to(experience.job.device)  # type: ignore[arg-type]
-        was = experience.mean_rewards(old, prompts)
-        now = experience.mean_rewards(experience.models.policy, prompts)
+        was, _ = experience.measured(old, prompts)
+        now, figures = experience.measured(experience.models.policy, prompts)
         first, after = first + was, after + now
+        told |= {f"eval_{figure}": value for figure, value in figures.items()}
         if name:
             told[f"eval_reward_gain ({name})"] = mean_t([b - a for a, b in zip(was, now, strict=True)])
     gains = [b - a for a, b in zip(first, after, strict=True)]
