@@ -75,7 +75,7 @@ VIEWS: dict[str, View] = {
     for view in (
         View(
             "pairs",
-            "A better and a worse answer to one prompt; ties and the like give no row",
+            "A better and a worse answer to one prompt; ties give no row here, but in rankings",
             {
                 "prompt": _MESSAGES,
                 "chosen": f"{_MESSAGES}: the better answer",

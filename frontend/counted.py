@@ -49,6 +49,7 @@ WORDS = {
     "refused_no_samples": _("Left out: no answers of the policy beside them"),
     "refused_unscored": _("Left out: not readable by the reward model"),
     "refused_no_trace": _("Left out: no reasoning that comes to what was said"),
+    "refused_too_many": _("Left out: more answers to one prompt than can be ranked"),
     "refused_weightless": _("Left out: their annotator's weight is zero"),
     "refused_audit": _("Left out: audit slice, never trained on"),
 }

@@ -43,7 +43,7 @@ from annotation.feedback.fields import (
     titles_of,
 )
 from annotation.feedback.likeness import SAME_SIDE, Likeness
-from annotation.messages import Content
+from annotation.messages import Content, completions_column
 
 DEFAULTS: dict[str, Any] = {
     "question": "Which answer is more helpful?",
@@ -70,7 +70,7 @@ class Pairwise(FeedbackType):
     template = "feedback/pairwise.html"
     defaults = DEFAULTS
     completions = (2, 2)
-    views = ("pairs", "dimension_pairs", "demonstrations")
+    views = ("pairs", "dimension_pairs", "demonstrations", "rankings")
     written = {**written.TITLES, **FeedbackType.written}
     scopes = (ANSWER, DIALOGUE)
     fixed_options = ("mode", "degrees")
@@ -270,7 +270,18 @@ class Pairwise(FeedbackType):
         origins: Sequence[str],
         shown_order: Sequence[int],
     ) -> Iterator[dict[str, Any]]:
-        """Yield the better answer before the other: of the whole in "pairs", of each dimension in "dimension_pairs"."""
+        """Yield the better answer before the other: of the whole in "pairs", of each dimension in "dimension_pairs".
+
+        "rankings" has ties as well, and both bad and both good are ties: nothing is said of which is better.
+        """
+        if view == "rankings":
+            yield {
+                "completions": completions_column(texts, origins),
+                "ranks": [1 + (payload["preference"] < 0), 1 + (payload["preference"] > 0)],
+                "shown_order": list(shown_order),
+                "flags": [[], []],
+                "comment": payload["comment"],
+            }
         if view == "demonstrations":
             yield from self._demonstrations(payload, texts=texts, origins=origins)
             yield from written.demonstration(payload, texts=texts)

@@ -657,7 +657,8 @@ def test_enter_sends_though_the_focus_is_still_in_a_drawer_that_has_just_closed(
     page.evaluate(
         """() => {
           // In one task, as on a busy machine where no frame comes between two keys.
-          const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+          const down = (key) => new KeyboardEvent("keydown", { key, bubbles: true });
+          const press = (key) => document.activeElement.dispatchEvent(down(key));
           const drawer = document.getElementById("guidelines");
           drawer.showPopover();
           drawer.querySelector("[data-first]").focus();

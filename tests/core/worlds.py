@@ -129,7 +129,22 @@ def outcome_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     ]
 
 
+def ranking_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Orders of two to four answers: those that say thanks are best, the others are called equal."""
+    draw = random.Random(seed)
+    rows = []
+    for number, row in enumerate(pair_rows(count, seed=seed)):
+        texts = [row["chosen"][0]["content"]]
+        texts += [f"{sentence(draw)} {other}" for other in range(1 + number % 3)]
+        ranked = list(zip(texts, [1] + [2] * (len(texts) - 1), strict=True))
+        draw.shuffle(ranked)
+        completions = [{"text": text, "origin": "a"} for text, _ in ranked]
+        rows.append({"prompt": row["prompt"], "completions": completions, "ranks": [rank for _, rank in ranked]})
+    return rows
+
+
 ROWS = {
+    "rankings": ranking_rows,
     "outcomes": outcome_rows,
     "answers": answer_rows,
     "pairs": pair_rows,

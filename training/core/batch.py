@@ -134,7 +134,22 @@ class People:
         return People(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
-Batch = Pairs | Demonstrations | Labelled | People | Outcomes
+@dataclass(frozen=True)
+class Rankings:
+    """U rankings as N sequences, those of a ranking one after the other."""
+
+    tokens: Tokens  # N sequences
+    of: Tensor  # (N,) the ranking that it belongs to, from 0 to U - 1
+    rank: Tensor  # (N,) 1 is best, equal ranks are ties
+
+    def __len__(self) -> int:
+        return int(self.of[-1]) + 1
+
+    def to(self, device: torch.device) -> Rankings:
+        return Rankings(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+Batch = Pairs | Demonstrations | Labelled | People | Outcomes | Rankings
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.core.batch import Batch, Demonstrations, Labelled, Outcomes, Pairs, People, Tokens
+from training.core.batch import Batch, Demonstrations, Labelled, Outcomes, Pairs, People, Rankings, Tokens
 from training.core.judging import question
 from training.core.pictures import Pictures, batched
 from training.core.principles import asked
@@ -31,6 +31,7 @@ from training.core.records import (
     Outcome,
     Pair,
     Person,
+    Ranking,
     Rated,
     Record,
     Refused,
@@ -286,6 +287,9 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, record: Record) -> Encoded:
         shown = [(pair.prompt, text) for pair in (*record.context, *record.target) for text in _texts(pair)]
         openings = tuple(encode_prompt(tokenizer, prompt) for prompt, _ in shown)
         return [], openings, tuple(encode_completion(tokenizer, text) for _, text in shown), 1.0
+    if isinstance(record, Ranking):
+        completions = tuple(encode_completion(tokenizer, text) for text in record.completions)
+        return encode_prompt(tokenizer, record.prompt), (), completions, 1.0
     assert not isinstance(record, Criticised), "critiques are paired before they are encoded"
     texts = _texts(record) if isinstance(record, Pair) else (record.completion,)
     if isinstance(record, Outcome):
@@ -308,6 +312,8 @@ def _labels(record: Record) -> dict[str, float]:
         return dict(record.labels)
     if isinstance(record, Judged):
         return {SATISFIED: record.label}
+    if isinstance(record, Ranking):
+        return {str(place): float(rank) for place, rank in enumerate(record.ranks)}
     if isinstance(record, Comparison):
         return {"both": float(record.both), "chosen_first": float(record.chosen_first)}
     if isinstance(record, SaferPair):
@@ -416,6 +422,17 @@ def collate_people(
     )
 
 
+def collate_rankings(
+    examples: Sequence[Example], pad_id: int, reference: Tensor | None = None, names: Sequence[str] = ()
+) -> Rankings:
+    """Return U rankings as one batch, the completions of each one after the other."""
+    return Rankings(
+        tokens=pad([sequence for example in examples for sequence in example.sequences], pad_id),
+        of=torch.tensor([number for number, example in enumerate(examples) for _ in example.completions]),
+        rank=torch.tensor([int(one.labels[str(place)]) for one in examples for place in range(len(one.completions))]),
+    )
+
+
 Collate = Callable[[Sequence[Example], int, Tensor | None, Sequence[str]], Batch]
 
 COLLATE: dict[str, Collate] = {
@@ -428,4 +445,5 @@ COLLATE: dict[str, Collate] = {
     "principles": collate_labelled,
     "people": collate_people,
     "outcomes": collate_outcomes,
+    "rankings": collate_rankings,
 }

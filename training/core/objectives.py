@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from training.core.backbone import RewardModel
-from training.core.batch import Demonstrations, Labelled, LossOutput, Outcomes, Pairs, People
+from training.core.batch import Demonstrations, Labelled, LossOutput, Outcomes, Pairs, People, Rankings
 from training.core.heads import POOLING, CritiqueHead, EnsembleHead, GaussianHead, LatentHead, on_sphere
 from training.core.losses.latent import divergence
 from training.core.masked import masked_mean
@@ -40,6 +40,25 @@ def pair_scores(model: RewardModel, batch: Pairs, loss: Loss, *, annotator_weigh
             "margin": (chosen - rejected).detach(),
             "score": (chosen + rejected).detach() / 2,
         },
+    )
+
+
+def rankings(model: RewardModel, batch: Rankings, loss: Loss) -> LossOutput:
+    """Return the loss of (scores, ranks, whether there is such a completion), each (U, K), by ranking, (U,)."""
+    tokens = batch.tokens
+    outputs = model.scores(tokens.input_ids, tokens.attention_mask)
+    counts = torch.bincount(batch.of)
+    known = torch.arange(int(counts.max()), device=counts.device) < counts.unsqueeze(1)
+    scores = torch.zeros(known.shape, device=outputs.device).masked_scatter(known, outputs.float())
+    ranks = torch.zeros(known.shape, dtype=torch.long, device=known.device).masked_scatter(known, batch.rank)
+    values = loss(scores, ranks, known)
+    better = (ranks.unsqueeze(2) < ranks.unsqueeze(1)) & known.unsqueeze(2) & known.unsqueeze(1)
+    told = better.sum((1, 2))
+    right = (_wins(scores.unsqueeze(2), scores.unsqueeze(1)) * better).sum((1, 2)) / told  # NaN where all are tied
+    return LossOutput(
+        loss=values,
+        weight=torch.ones_like(values),
+        metrics={"accuracy": right, "ties": ((counts * (counts - 1) / 2 - told) / (counts * (counts - 1) / 2))},
     )
 
 

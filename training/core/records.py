@@ -43,6 +43,7 @@ REASONS = {
     "no_samples": Note("have no answers of the policy beside them that say something else"),
     "unscored": Note("have an answer that the reward model cannot read"),
     "no_trace": Note("have no reasoning that comes to what the person said"),
+    "too_many": Note("rank more answers to one prompt than 10"),
     "weightless": Note("count nothing by the weight of who judged them"),
     "audit": Note("belong to the audit slice, which is never trained on"),
 }
@@ -185,7 +186,19 @@ class Outcome:
     domain: str = ""
 
 
-Record = Pair | Demonstration | Rated | Judged | Person | Criticised | Outcome
+@dataclass(frozen=True)
+class Ranking:
+    """Several completions of one prompt in the order in which somebody put them: 1 is best, equal ranks are ties."""
+
+    prompt: list[Message]
+    completions: tuple[str, ...]
+    ranks: tuple[int, ...]
+    audit: bool = False
+    domain: str = ""
+
+
+Record = Pair | Demonstration | Rated | Judged | Person | Criticised | Outcome | Ranking
+MOST_RANKED = 10  # of one prompt: a likelihood with ties looks at all subsets
 
 
 @dataclass
@@ -474,6 +487,29 @@ def parse_outcome(row: dict[str, Any]) -> Outcome:
     )
 
 
+def parse_ranking(row: dict[str, Any]) -> Ranking:
+    """Return the record of a row of the view `rankings`."""
+    given, ranks = row.get("completions"), row.get("ranks")
+    if not isinstance(given, list) or not isinstance(ranks, list) or not 2 <= len(given) == len(ranks):
+        raise Refused("malformed")
+    if not all(isinstance(rank, int) and not isinstance(rank, bool) and rank >= 1 for rank in ranks):
+        raise Refused("malformed")
+    if len(given) > MOST_RANKED:
+        raise Refused("too_many")
+    if any(isinstance(one, dict) and one.get("images") for one in given):
+        raise Refused("images")
+    texts = tuple(completion_of(one.get("text") if isinstance(one, dict) else one) for one in given)
+    if len({text.strip() for text in texts}) < len(texts):
+        raise Refused("identical")
+    return Ranking(
+        prompt=messages_of(row.get("prompt")),
+        completions=texts,
+        ranks=tuple(ranks),
+        audit=bool(row.get("audit")),
+        domain=str(row.get("domain") or ""),
+    )
+
+
 def parse_judged(row: dict[str, Any]) -> Judged:
     """Return the record of a row of the view `principles`; what is partly so or does not apply is no label."""
     principle = row.get("statement") or row.get("principle")
@@ -571,6 +607,7 @@ PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
     "people": parse_person,
     "critiques": parse_criticised,
     "outcomes": parse_outcome,
+    "rankings": parse_ranking,
 }
 
 

@@ -140,6 +140,25 @@ class Imitation:
     needs: ClassVar[tuple[str, ...]] = ()
 
 
+@part("objective", "rankings", target="training.core.objectives:rankings")
+class Ranked:
+    """Scores of all answers that somebody put in an order. arXiv:1909.07123."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+@part("loss", "plackett-luce", target="training.core.losses.plackett_luce:plackett_luce")
+class PlackettLuce:
+    """Likelihood of a whole order, in which several may be called equal. arXiv:1909.07123."""
+
+    tie_rate: float = knob(
+        0.2,
+        "chance that two equally good answers are called equal; at 0 ties say nothing of each other",
+        low=0.0,
+        high=0.95,
+    )
+
+
 @part("objective", "pair-costs", target="training.core.objectives:pair_costs")
 class PairCosts:
     """Costs of the safer and the less safe completion, with their labels. arXiv:2310.12773."""

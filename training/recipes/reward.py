@@ -35,8 +35,10 @@ from training.recipes.losses import (
     PairCosts,
     PairScores,
     People,
+    PlackettLuce,
     Pointwise,
     Priorities,
+    Ranked,
     Regression,
     Rewrites,
     Traced,
@@ -107,6 +109,17 @@ BRADLEY_TERRY = Recipe(
     makes="reward",
     parts=(PairScores(), BradleyTerry(), Fit(learning_rate=1e-5)),
     source="arXiv:2203.02155",
+)
+
+RANKINGS = Recipe(
+    "ranking-reward",
+    title="Reward model from rankings",
+    summary="Learns a score from whole orders of several answers, ties included, and not only from who beats whom.",
+    kind="fit",
+    view="rankings",
+    makes="reward",
+    parts=(Ranked(), PlackettLuce(), Fit(learning_rate=1e-5)),
+    source="arXiv:1909.07123",
 )
 
 COST_MODEL = Recipe(

@@ -175,12 +175,15 @@ class Learner:
         weight = sums.pop("weight")
         numbers: dict[str, Any] = dict(_means(sums, weight))
         for name in sorted(name for name in numbers if name.endswith("accuracy")):
-            own_rows = found.get(name, torch.zeros(len(self.examples)))
-            self.by_row[name] = distributed.sum_over(job, torch.nan_to_num(own_rows))
+            own_rows = found.get(name, torch.full((len(self.examples),), float("nan")))
+            told = distributed.sum_over(job, torch.isfinite(own_rows).float())
+            values = distributed.sum_over(job, torch.nan_to_num(own_rows))
+            self.by_row[name] = values.masked_fill(told == 0, float("nan"))
         if "accuracy" in numbers:
-            correct = self.by_row["accuracy"]
-            hashes = [self.examples[i].prompt_hash for i in rows]
-            numbers["accuracy"] = accuracy_by_prompt(hashes, [float(correct[i]) for i in rows])
+            correct = self.by_row["accuracy"].tolist()
+            some = [i for i in rows if math.isfinite(correct[i])]  # a ranking of equals, for one, says nothing of it
+            hashes = [self.examples[i].prompt_hash for i in some]
+            numbers["accuracy"] = accuracy_by_prompt(hashes, [correct[i] for i in some])
         return numbers
 
 
