@@ -28,6 +28,7 @@ WORDS = {
     "cut_off": _("Answers cut off at their length"),
     "identical": _("Prompts with the same answer twice"),
     "audit": _("Prompts of the audit slice"),
+    "labelled": _("Pairs a model labelled"),
     "guard_prompts_blocked": _("Prompts held back by the guard"),
     "guard_answers_read": _("Answers read by the guard"),
     "guard_answers_blocked": _("Answers held back by the guard"),

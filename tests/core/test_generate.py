@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.worlds import make_spec, prompt_rows
+from tests.core.worlds import make_spec, pair_rows, prompt_rows
 from training.core.decode import Draw, completion_logps
 from training.core.generate import run_sample
 from training.core.job import RunError, Stopped
@@ -73,6 +73,29 @@ def test_without_a_scorer_pairs_are_random_and_it_says_so(do, policy, tmp_path):
     assert all(row["selection"] == "random" and row["pair"] for row in rows)
     assert any("random" in note for note in result.notes)
     assert all(answer["scores"] == {} for row in rows for answer in row["completions"])
+
+
+@pytest.mark.parametrize(("labeller", "by"), [("explicit", "reward"), ("implicit", "implied")])
+def test_a_model_labels_pairs_that_a_policy_can_learn_from(do, policy, reward, tmp_path, labeller, by):
+    trained, _ = do("dpo", into="trained", model=policy, rows=pair_rows(4), max_steps=1, batch_size=4, eval_share=0.0)
+    scorers = {"reward": str(reward)} | ({"implied": f"{trained.output}/model"} if labeller == "implicit" else {})
+    made = {"model": policy, "labeller": labeller, **KNOBS}
+    _, result = do("sample", reference=str(policy), scorers=scorers, **made)
+    rows = {row["id"]: row for row in rows_of(tmp_path / "run")}
+    pairs = [json.loads(line) for line in (tmp_path / "run" / result.files["pairs"]).open()]
+    assert len(pairs) == result.counts["labelled"] > 0
+    for pair in pairs:
+        row = rows[pair["id"]]
+        score = {answer["text"]: answer["scores"].get(by) for answer in row["completions"]}
+        assert not row["audit"] and row["selection"] == "best_worst" and pair["source"] == by
+        assert score[pair["chosen"]] > score[pair["rejected"]]
+    _, learned = do("dpo", into="learned", model=policy, rows=pairs, max_steps=1, batch_size=4, eval_share=0.0)
+    assert learned.counts["read"] == len(pairs)
+    with pytest.raises(RunError, match=f"no scorer called {by}"):
+        do("sample", into="lacking", **made)
+    if labeller == "implicit":
+        with pytest.raises(RunError, match="needs the reference"):
+            do("sample", into="alone", scorers=scorers, **made)
 
 
 def test_other_prompts_and_portions_change_nothing(do, policy, tmp_path):

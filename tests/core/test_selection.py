@@ -21,6 +21,7 @@ from training.core.selection import (
     closeness,
     disagreement,
     k_center,
+    labelled,
     preferences,
 )
 from training.errors import TrainingError
@@ -139,3 +140,24 @@ def test_a_sampled_answer_carries_what_the_members_say(do, policy):
     for row in told:
         answers = [answer for answer in row["completions"] if answer["members"]]
         assert answers and all(len(answer["members"]) == 3 for answer in answers)
+
+
+def test_a_model_labels_what_is_no_audit_and_has_two_different_scores():
+    def row(name, pair, scores, *, audit=False):
+        answers = [
+            {"text": text, "scores": {} if score is None else {"reward": score}}
+            for text, score in zip(TEXTS, scores, strict=False)
+        ]
+        return {"id": name, "prompt": [], "completions": answers, "pair": pair, "audit": audit}
+
+    rows = [
+        row("first", (2, 1), (0.0, -1.0, 3.0)),
+        row("second", (0, 1), (0.0, 1.0)),
+        row("audit", (0, 1), (0.0, 1.0), audit=True),
+        row("same", (0, 1), (1.0, 1.0)),
+        row("unread", (0, 1), (1.0, None)),
+        row("alone", None, (1.0, 2.0)),
+    ]
+    told = [(one["id"], one["chosen"], one["rejected"], one["source"]) for one in labelled(rows, by="reward")]
+    assert told == [("first", "c", "b", "reward"), ("second", "b", "a", "reward")]
+    assert labelled(rows, by="implied") == []

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from training.core.evaluate.certificate import certify
 from training.core.evaluate.suite import figures
+from training.core.selection import IMPLIED, REWARD, labelled
 from training.recipes.spec import RunResult, RunSpec, write_json, write_text
 
 
@@ -72,7 +73,12 @@ def main() -> int:
                 }
             )
         lines(folder / "samples.jsonl", found)
-        RunResult(files={"samples": "samples.jsonl"}, counts={"prompts": len(found)}).write(folder)
+        files, counts = {"samples": "samples.jsonl"}, {"prompts": len(found)}
+        if knobs["labeller"] != "human":
+            pairs = labelled(found, by=IMPLIED if knobs["labeller"] == "implicit" else REWARD)
+            lines(folder / "pairs.jsonl", pairs)
+            files, counts = files | {"pairs": "pairs.jsonl"}, counts | {"labelled": len(pairs)}
+        RunResult(files=files, counts=counts).write(folder)
     elif name == "compare":
         found = [
             {

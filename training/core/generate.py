@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean
@@ -10,6 +11,7 @@ from typing import Any
 from training.core.distributed import wait
 from training.core.guard.folder import load_guard
 from training.core.guard.sampling import Guarded, guard_counts, guard_notes, let_through, write_log
+from training.core.implicit import ImplicitScorer
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.principles import listed
@@ -17,16 +19,16 @@ from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
 from training.core.scoring import load_scorers
-from training.core.selection import REWARD, select
+from training.core.selection import IMPLIED, REWARD, labelled, select
 from training.recipes.note import Note
-from training.recipes.spec import RunResult
+from training.recipes.spec import RunResult, write_text
 
 
 def run_sample(job: Job) -> RunResult:
     """Sample, score and choose as the spec says; write ``samples.jsonl``, a row for each prompt in the file's order.
 
     Behind a guard there is a row only for a prompt of which two answers or more may be seen, and ``guard.jsonl`` tells
-    of every prompt what the guard said.
+    of every prompt what the guard said. Where a model labels, ``pairs.jsonl`` has the pairs as it prefers them.
     """
     spec = job.spec
     if spec.data is None:
@@ -34,12 +36,26 @@ def run_sample(job: Job) -> RunResult:
     sampler = Sampler(job, spec.model)
     tally = Tally()
     prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=sampler.prompt_room)
+    labeller = job.knobs["labeller"]
+    by = IMPLIED if labeller == "implicit" else REWARD
+    if labeller != "human" and by not in spec.scorers:
+        raise RunError(Note("Answers are to be labelled by a model, and the run has no scorer called {name}.", name=by))
     scorers = load_scorers(
-        spec.scorers,
+        {name: path for name, path in spec.scorers.items() if name != IMPLIED},
         device=job.device,
         trust_remote_code=spec.trust_remote_code,
         principles=listed(job.knobs["principles"]),
     )
+    if IMPLIED in spec.scorers:
+        if spec.reference is None:
+            raise RunError(Note("The reward that a policy implies needs the reference that it was trained from."))
+        scorers[IMPLIED] = ImplicitScorer(
+            spec.scorers[IMPLIED],
+            reference=spec.reference,
+            beta=job.knobs["beta"],
+            device=job.device,
+            trust_remote_code=spec.trust_remote_code,
+        )
     guarded = None
     if spec.guard is not None:
         guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code)
@@ -65,12 +81,18 @@ def run_sample(job: Job) -> RunResult:
         selection=job.knobs["selection"],
         audit_share=job.knobs["audit_share"],
         seed=spec.seed,
+        by=by,
     )
     files = {"samples": "samples.jsonl"}
     counts = _counts(rows, tally)
     if guarded is not None:
         files["guard"] = write_log(job.folder, everything, least=guarded.least)
         counts |= guard_counts(everything, least=guarded.least)
+    if labeller != "human":
+        pairs = labelled(rows, by=by)
+        write_text(job.folder / "pairs.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pairs))
+        files["pairs"] = "pairs.jsonl"
+        counts["labelled"] = len(pairs)
     part.finish(rows)
     return RunResult(
         files=files,

@@ -13,24 +13,50 @@ from training.errors import TrainingError
 from training.recipes.note import Note
 
 REWARD = "reward"  # the scorer that the rules go by, where the spec lists it
+IMPLIED = "implied"  # the scorer that is a policy: with the spec's reference, the reward that it implies
 COST = "cost"  # the scorer that says how unsafe an answer is, by a score that is less its cost
 
 
-def select(rows: Sequence[dict[str, Any]], *, selection: str, audit_share: float, seed: int) -> list[dict[str, Any]]:
-    """Return the rows of a sample run with `pair`, `audit` and `selection` (the rule that chose the pair) in each."""
+def select(
+    rows: Sequence[dict[str, Any]], *, selection: str, audit_share: float, seed: int, by: str = REWARD
+) -> list[dict[str, Any]]:
+    """Return the rows of a sample run with `pair`, `audit` and `selection` (the rule that chose the pair) in each.
+
+    The rules go by the scores called `by`.
+    """
     audit = audit_slice((row["id"] for row in rows), audit_share=audit_share, seed=seed)
     selected = []
     for row in rows:
         answers = row["completions"]
         pair, rule = choose_pair(
             [answer["text"] for answer in answers],
-            [answer["scores"].get(REWARD, math.nan) for answer in answers],
+            [answer["scores"].get(by, math.nan) for answer in answers],
             selection="random" if row["id"] in audit else selection,
             rng=random.Random(f"pair {seed} {row['id']}"),
             members=[answer.get("members") or [] for answer in answers],
         )
         selected.append({**row, "pair": pair, "audit": row["id"] in audit, "selection": rule})
     return selected
+
+
+def labelled(rows: Iterable[dict[str, Any]], *, by: str) -> list[dict[str, Any]]:
+    """Return the selected rows' pairs as rows of the view ``pairs``, preferred as the scores called `by` say.
+
+    Without the audit slice, which is people's, and without pairs whose answers have no score or the same. arXiv:
+    2405.07863, section 4, where a reward model stands in for people.
+    """
+    pairs = []
+    for row in rows:
+        if row["pair"] is None or row["audit"]:
+            continue
+        answers = [row["completions"][position] for position in row["pair"]]
+        scores = [answer["scores"].get(by, math.nan) for answer in answers]
+        if not all(map(math.isfinite, scores)) or scores[0] == scores[1]:
+            continue
+        better = int(scores[1] > scores[0])
+        told = {"id": row["id"], "prompt": row["prompt"], "source": by}
+        pairs.append(told | {"chosen": answers[better]["text"], "rejected": answers[1 - better]["text"]})
+    return pairs
 
 
 def audit_slice(prompt_ids: Iterable[str], *, audit_share: float, seed: int) -> frozenset[str]:

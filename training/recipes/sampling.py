@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.recipes.base import Recipe, knob, part
 
 RULES = ("best_worst", "most_uncertain", "random", "disagreement", "bald")
+LABELLERS = ("human", "explicit", "implicit")  # who says which of two answers is better
 OF_ENSEMBLES = ("disagreement", "bald")  # rules that need several opinions of each answer
 
 
@@ -32,6 +33,15 @@ class ChosenPair:
     principles: str = knob("", "what a principle model scores by; several with semicolons between them", advanced=True)
     audit_share: float = knob(
         0.1, "share of prompts whose pair is random whatever the rule, and never trained on", low=0.0, high=1.0
+    )
+    labeller: str = knob(
+        "human",
+        "who says which is better: people, the reward model, or the reward that the policy implies",
+        choices=LABELLERS,
+        advanced=True,
+    )
+    beta: float = knob(
+        0.1, "beta of the policy's training, where the reward that it implies labels", low=0.0001, advanced=True
     )
 
 
