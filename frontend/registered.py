@@ -25,7 +25,13 @@ from training.recipes.slots import ORDER
 SETTING = "setting"
 SPELLING = {"kl": "KL", "lora": "LoRA", "gae": "GAE", "bf16": "bfloat16"}
 # Choices whose name alone does not say what they do.
-CHOICES = {"best_worst": "best against worst", "bald": "most to learn (BALD)"}
+CHOICES = {
+    "best_worst": "best against worst",
+    "bald": "most to learn (BALD)",
+    "human": "people",
+    "explicit": "reward model",
+    "implicit": "what the policy implies (less reliable)",
+}
 # The slots of a recipe on the policy's own answers, in their order: what each is called and what it is for.
 SLOTS = {
     "combine": ("Combine", "How several scores of an answer become one reward."),

@@ -7,11 +7,12 @@ from typing import Any
 from training.recipes.base import RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
 from training.recipes.note import Note
-from training.recipes.sampling import OF_ENSEMBLES, RULES
+from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
 
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
 OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
+LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
 OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin")  # from what people preferred; the last asks a reward model too
 WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_SEVERAL)  # how a round's candidate may learn
 
@@ -28,6 +29,12 @@ class LoopSettings:
         "best_worst",
         "which two completions are worth asking about; disagreement and bald train an ensemble to tell",
         choices=RULES,
+    )
+    labeller: str = knob(
+        "human",
+        "who says which of two answers is better: people, the reward model in use (explicit), or the reward that the "
+        "policy implies (implicit), which is right less often; people judge the audit slice in any case",
+        choices=LABELLERS,
     )
     guard: str = knob(
         "",
@@ -155,9 +162,31 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
         errors["reference"] = [Note("refuel refers to the policy that wrote the pairs. Set reference to data.")]
     if settings.policy_recipe not in OF_PAIRS:
         errors |= _objections(settings)
+    if settings.labeller != "human":
+        errors |= _against_labels(settings)
     if errors:
         raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
     return settings
+
+
+def _against_labels(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against pairs that a model labels, by setting."""
+    errors: dict[str, list[str]] = {}
+    if settings.policy_recipe not in LABELLED:
+        errors["labeller"] = [
+            Note(
+                "{recipe} does not learn from pairs that a model labels. Let people label, or choose one of {names}.",
+                recipe=settings.policy_recipe,
+                names=", ".join(LABELLED),
+            )
+        ]
+    if settings.labeller == "explicit" and not settings.gate_human_pairs:
+        errors["gate_human_pairs"] = [
+            Note(
+                "The reward model labels, and then cannot be the one that decides. Have people compare some pairs.",
+            )
+        ]
+    return errors
 
 
 def _objections(settings: LoopSettings) -> dict[str, list[str]]:

@@ -72,6 +72,9 @@ class RewardBenchmark:
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
 
 
+POINTS = 0.03  # by how much the implicit reward may fall further before it may not label: the paper's mean
+
+
 @part("evaluate", "shift-report", target="training.core.evaluate.shift:shift_report")
 class ShiftReport:
     """What an explicit and an implicit reward lose of their accuracy on other kinds of data. arXiv:2409.03650."""

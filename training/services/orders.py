@@ -12,7 +12,7 @@ from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.base import recipe
 from training.recipes.loop import OF_COSTS, OF_PAIRS, LoopSettings, spent
 from training.recipes.sampling import OF_ENSEMBLES
-from training.services import runs, snapshots, versions
+from training.services import labelling, runs, snapshots, versions
 
 
 class Stuck(TrainingError):
@@ -65,7 +65,11 @@ def sample(round: Round, settings: LoopSettings, *, data: str) -> Run:
         "selection": settings.selection,
         "audit_share": settings.audit_share,
     }
-    inputs: dict[str, Any] = {"data": data, "scorers": scorers(round, ModelVersion.Kind.REWARD)}
+    besides, reference, told_by = labelling.inputs(round, settings)
+    knobs |= told_by
+    inputs: dict[str, Any] = {"data": data, "scorers": scorers(round, ModelVersion.Kind.REWARD) | besides}
+    if reference is not None:
+        inputs["reference"] = reference
     if settings.guard:
         inputs["guard"] = settings.guard
     return _order(round, "sample", recipe="sample", knobs=knobs, parent=round.policy, inputs=inputs)
@@ -107,8 +111,10 @@ def _scoring(
         return _order(round, purpose, recipe=recipe, knobs=knobs, parent=base, snapshot=snapshot)
 
 
-def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: str) -> Run:
+def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, data: str) -> Run:
     """Order the candidate: the current policy, trained on the round's pairs or on its own answers to prompts in `data`.
+
+    Pairs that a model labelled are no snapshot, and then in `data`.
 
     Without a reference a recipe takes the policy that it starts from: the one before this round, and, as nothing is
     replayed then, the one that wrote the data.
@@ -123,6 +129,8 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot, data: st
         knobs = _decided(**decided, epochs=settings.epochs, **({"beta": settings.beta} if has_beta else {}))
         if asked := recipe(name).scorers:
             inputs["scorers"] = scorers(round, *asked)
+        if snapshot is None:
+            inputs["data"] = data
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
     knobs = _decided(**decided, iterations=settings.iterations)
     knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}

@@ -20,7 +20,7 @@ from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
 from training.recipes.loop import loop_settings, trains_cost
-from training.services import gates, guards, messages, prompts, runs, safety_tests, steps, suites, versions
+from training.services import gates, guards, labelling, messages, prompts, runs, safety_tests, steps, suites, versions
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,8 @@ def _checked(campaign: Campaign, settings: dict[str, Any]) -> dict[str, Any]:
             "refresh_cost off and put a cost model into use, or begin a campaign that compares twice."
         )
         raise Invalid(message, {"refresh_cost": [message]})
+    if why := labelling.refusal(campaign, found):
+        raise Invalid(why, {"labeller": [str(why)]})
     return asdict(found)
 
 
@@ -106,6 +108,7 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
     if policy is None:
         raise WrongState(_("This campaign has no policy in use. Promote one, then start the round."))
     prompts.check(loop.prompts_path)
+    labelling.check(loop.campaign, steps.settings_of(loop), policy=policy)
     Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)
     try:
         with transaction.atomic():

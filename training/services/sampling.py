@@ -26,6 +26,7 @@ class Accepted:
     identical: int = 0  # prompts for which the policy gave the same answer every time
     refused: int = 0  # prompts whose answers people could not judge, such as an empty one
     audit: int = 0
+    labelled: int = 0  # pairs that a model labelled, which are nobody's task
 
     @property
     def note(self) -> Told:
@@ -36,6 +37,14 @@ class Accepted:
             self.tasks,
             audit=self.audit,
         )
+        if self.labelled:
+            note = told_many("A model labelled {n} pair.", "A model labelled {n} pairs.", self.labelled)
+            if self.audit:
+                note += told_many(
+                    "{n} pair drawn at random waits for people, for measuring only.",
+                    "{n} pairs drawn at random wait for people, for measuring only.",
+                    self.audit,
+                )
         if self.identical:
             note += told_many(
                 "For {n} prompt all answers were the same.",
@@ -54,13 +63,18 @@ class Accepted:
 def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
     """Return what the sample run of a round brought: one task for each prompt with two different answers.
 
+    Where a model labels, the audit slice alone makes tasks.
     Repeatable: tasks have the round and the prompt in their external id, samples are unique per round.
     """
     accepted = Accepted()
     settings = {**run.recipe["knobs"], "seed": run.seed}
+    by_model = settings.get("labeller", "human") != "human"
+    accepted.labelled = run.result["counts"].get("labelled", 0) if by_model else 0
     for row in output_rows(run, "samples"):
         if row["pair"] is None:
             accepted.identical += 1
+            continue
+        if by_model and not row["audit"]:
             continue
         answers = [row["completions"][position] for position in row["pair"]]
         try:

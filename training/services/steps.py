@@ -19,10 +19,10 @@ from django.utils import timezone
 from annotation.models import Task, User
 from annotation.services import events, withdrawal
 from annotation.told import Told, share, told, told_many
-from training.models import Loop, ModelVersion, Round, Snapshot
+from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.base import recipe
-from training.recipes.loop import OF_PAIRS, LoopSettings, loop_settings, trains_cost
-from training.services import gates, orders, promotion, prompts, safety_tests, sampling, snapshots, suites
+from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, loop_settings, trains_cost
+from training.services import gates, labelling, orders, promotion, prompts, safety_tests, sampling, snapshots, suites
 from training.services.orders import Stuck, run_of, succeeded
 
 State = Round.State
@@ -74,6 +74,8 @@ def open_round(*, loop: Loop, policy: ModelVersion, actor: User | None) -> Round
 def draft(round: Round) -> bool:
     """Choose prompts and order their answers."""
     settings = settings_of(round.loop)
+    if why := labelling.lacking(round.loop.campaign, settings, policy=round.policy):
+        raise Stuck(why)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
     data = prompts.write(round, "prompts", chosen)
     note = told_many(
@@ -83,7 +85,9 @@ def draft(round: Round) -> bool:
         policy=round.policy.label,
         times=settings.samples_per_prompt,
     )
-    if not orders.scorers(round, ModelVersion.Kind.REWARD):
+    if said := labelling.note(round, settings):
+        note += said
+    elif not orders.scorers(round, ModelVersion.Kind.REWARD):
         note += told("There is no reward model yet, so the pairs are drawn at random.")
     with transaction.atomic():
         if not move(round, State.SAMPLING, note, prompts=list(chosen)):
@@ -98,7 +102,7 @@ def sample(round: Round) -> bool:
     if run is None or not succeeded(run):
         return False
     accepted = sampling.accept(round=round, run=run, overlap=settings_of(round.loop).overlap)
-    if not accepted.tasks:
+    if not accepted.tasks and not accepted.labelled:
         raise Stuck(
             told(
                 "{policy} gave no two different answers to any of {n} prompts that people could compare. Cancel the "
@@ -115,8 +119,14 @@ def sample(round: Round) -> bool:
 
 
 def label(round: Round) -> bool:
-    """Let the round go on when every pair is judged, or at the deadline when enough are."""
+    """Let the round go on when every pair is judged, or at the deadline when enough are.
+
+    Where a model has labelled the pairs nothing waits for people, who may judge the audit slice meanwhile.
+    """
     settings = settings_of(round.loop)
+    if labelling.by_model(run_of(round, "sample")):
+        with transaction.atomic():
+            return move(round, State.FREEZING, told("A model has labelled the pairs."))
     done, total, open_ = task_counts(round, round.batch)
     if open_:
         begun = round.labelling_started_at or round.created_at
@@ -149,6 +159,9 @@ def close_labelling(round: Round, *, actor: User | None) -> bool:
 def freeze(round: Round) -> bool:
     """Freeze this round's pairs with some of earlier ones, train what scores anew, then order the policy."""
     settings = settings_of(round.loop)
+    drawn = run_of(round, "sample")
+    if drawn is not None and labelling.by_model(drawn):
+        return _learn_from_labels(round, settings, drawn)
     snapshot = round.snapshot or _frozen(round, settings)
     if not _judges_are_new(round, settings):
         return False
@@ -195,6 +208,37 @@ def freeze(round: Round) -> bool:
         if not move(round, State.TRAINING, note):
             return False
         orders.policy(round, settings, snapshot=snapshot, data=data)
+    return True
+
+
+def _learn_from_labels(round: Round, settings: LoopSettings, drawn: Run) -> bool:
+    """Order the policy on the pairs that a model labelled. What scores stays as it is: people said nothing new."""
+    if settings.policy_recipe not in LABELLED:
+        raise Stuck(
+            told(
+                "{recipe} does not learn from pairs that a model labels. Choose one of {names}, and resume the round.",
+                recipe=settings.policy_recipe,
+                names=", ".join(LABELLED),
+            )
+        )
+    if "reward" in recipe(settings.policy_recipe).scorers and "reward" not in orders.judges(round):
+        raise Stuck(
+            told(
+                "{recipe} learns from scores, and there is no reward model. Put one into use, and resume the round.",
+                recipe=settings.policy_recipe,
+            )
+        )
+    data, count = labelling.write(round, drawn, settings)
+    note = told_many(
+        "{policy} learns from {n} pair that a model labelled.",
+        "{policy} learns from {n} pairs that a model labelled.",
+        count,
+        policy=round.policy.label,
+    )
+    with transaction.atomic():
+        if not move(round, State.TRAINING, note):
+            return False
+        orders.policy(round, settings, snapshot=None, data=data)
     return True
 
 

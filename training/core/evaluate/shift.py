@@ -14,10 +14,10 @@ from training.core.scoring import scorer_of
 from training.core.selection import REWARD
 from training.core.stats import Interval, accuracy_by_prompt, difference
 from training.recipes.note import Note
+from training.recipes.reward import POINTS
 from training.recipes.spec import RunResult
 
 PAIRS_AT_ONCE = 64
-POINTS = 0.03  # by how much the implicit reward may fall further before it should not label: the paper's mean
 
 
 def shift_report(job: Job) -> RunResult:

@@ -1,0 +1,187 @@
+"""Rounds whose pairs a model labels: who may label, what people still judge, and when the implied reward is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from annotation.models import Campaign, Event, Task, User
+from annotation.told import of
+from tests.training.round_world import first, for_candidate, go, judge_all
+from training import launch, paths
+from training.errors import Invalid, WrongState
+from training.models import Loop, ModelVersion, Round, Run
+from training.services import rounds, runs, versions
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+State = Round.State
+
+
+def lines(path: str) -> list[dict]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def learned_from_people(loop: Loop, campaign: Campaign, annotator: User, lead: User) -> ModelVersion:
+    """Return the policy in use after a round that people labelled, which trained a reward model too."""
+    round = rounds.start_round(loop=loop, actor=lead)
+    go(round)
+    judge_all(campaign, annotator, first)
+    go(round)
+    judge_all(campaign, annotator, for_candidate)
+    rounds.configure(loop=loop, settings={"auto_continue": False}, actor=lead)
+    assert go(round).state == State.PROMOTED, str(round.note)
+    assert round.candidate is not None
+    return round.candidate
+
+
+def said(campaign: Campaign) -> str:
+    """Return what the last round told when its policy began to answer."""
+    event = Event.objects.filter(campaign=campaign, action="round.sampling").latest("pk")
+    return str(of(event.detail["note"]))
+
+
+def measured(policy: ModelVersion, more: float) -> Run:
+    """Return a finished report on a policy, as the core writes it; the report itself is tested in tests/core."""
+    reward = ModelVersion.objects.get(campaign=policy.campaign, kind="reward")
+    run = runs.create(
+        campaign=policy.campaign,
+        recipe="shift-report",
+        knobs={"familiar": "here"},
+        actor=None,
+        parent=policy,
+        inputs={"data": "pairs.jsonl", "scorers": {"reward": reward.path}},
+    )
+    Run.objects.filter(pk=run.pk).update(state="succeeded", result={"metrics": {"implicit_loses_more": more}})
+    return run
+
+
+def test_the_reward_model_labels_and_people_judge_the_audit_slice_alone(
+    loop: Loop, campaign: Campaign, lead: User, tmp_path: Path
+) -> None:
+    rounds.configure(loop=loop, settings={"labeller": "explicit"}, actor=lead)
+    with pytest.raises(WrongState, match="there is none in use"):
+        rounds.start_round(loop=loop, actor=lead)
+    folder = tmp_path / "reward"
+    folder.mkdir()
+    reward = versions.register(
+        campaign=campaign, kind="reward", path=str(folder), actor=None, state=ModelVersion.State.PROMOTED
+    )
+    round = rounds.start_round(loop=loop, actor=lead)
+    assert go(round).state == State.GATING, str(round.note)
+    assert round.snapshot is None and sorted(round.runs.values_list("purpose", flat=True)) == [
+        "gate",
+        "policy",
+        "sample",
+    ]
+    tasks = Task.objects.filter(campaign=campaign, batch="round-1")
+    assert tasks.count() == 2 and all(task.is_audit and task.state == "open" for task in tasks)
+    drawn, learned = (Run.objects.get(round=round, purpose=purpose) for purpose in ("sample", "policy"))
+    assert drawn.inputs["scorers"] == {"reward": reward.path} and drawn.recipe["knobs"]["labeller"] == "explicit"
+    spec = launch.spec_of(learned)
+    assert spec.data is not None
+    pairs = lines(spec.data)
+    assert len(pairs) == 8 and {row["source"] for row in pairs} == {"reward"}
+    asked = {row["id"]: row for row in lines(str(paths.run_folder(drawn.pk) / "samples.jsonl"))}
+    for row in pairs:
+        assert not asked[row["id"]]["audit"] and "answer 1" in row["chosen"] and "answer 0" in row["rejected"]
+    assert not set(round.held_out) & {row["id"] for row in pairs}
+
+
+def test_earlier_labelled_pairs_are_mixed_in(
+    loop: Loop, campaign: Campaign, annotator: User, lead: User, tmp_path: Path
+) -> None:
+    learned_from_people(loop, campaign, annotator, lead)
+    rounds.configure(loop=loop, settings={"labeller": "explicit"}, actor=lead)
+    counts = []
+    for _ in range(2):
+        round = rounds.start_round(loop=loop, actor=lead)
+        go(round)
+        judge_all(campaign, annotator, for_candidate)
+        assert go(round).state == State.PROMOTED, str(round.note)
+        data = launch.spec_of(Run.objects.get(round=round, purpose="policy")).data
+        assert data is not None
+        counts.append(len(lines(data)))
+    assert counts == [8, 12], "half as many of the labelled round before, and nothing of what people judged"
+
+
+def test_the_implied_reward_labels_with_a_warning_and_not_where_it_is_measured_to_lose_more(
+    loop: Loop, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    chosen = {"labeller": "implicit"}
+    rounds.configure(loop=loop, settings=chosen, actor=lead)
+    with pytest.raises(WrongState, match="policy-0 implies no reward"):
+        rounds.start_round(loop=loop, actor=lead)
+    rounds.configure(loop=loop, settings={"labeller": "human"}, actor=lead)
+    policy = learned_from_people(loop, campaign, annotator, lead)
+    before = policy.parent
+    assert before is not None
+
+    rounds.configure(loop=loop, settings=chosen, actor=lead)
+    bad = measured(policy, 0.05)
+    with pytest.raises(WrongState, match=r"loses 5% more of its accuracy .* 3% is the most"):
+        rounds.start_round(loop=loop, actor=lead)
+    with pytest.raises(Invalid) as refused:
+        rounds.configure(loop=loop, settings={**chosen, "replay": 0.1}, actor=lead)
+    assert "Let the reward model label (explicit)" in refused.value.errors["labeller"][0]
+    client = APIClient()
+    client.force_authenticate(lead)
+    answer = client.patch(reverse("api-loop", args=[campaign.pk]), {"settings": chosen}, format="json")
+    assert answer.status_code == 422 and "loses 5% more" in answer.json()["errors"]["labeller"][0]
+
+    page = Client()
+    page.force_login(lead)
+    shown = page.get(reverse("loop-edit", args=[campaign.pk])).context["form"].initial
+    sent = page.post(
+        reverse("loop-edit", args=[campaign.pk]), {name: value for name, value in shown.items() if value is not False}
+    )
+    assert sent.status_code == 422 and "loses 5% more of its accuracy" in sent.content.decode()
+
+    bad.delete()
+    round = rounds.start_round(loop=loop, actor=lead)
+    assert go(round).state == State.GATING, str(round.note)
+    told = said(campaign)
+    assert "people judge the audit slice alone" in told and "Nobody has measured how much" in told
+    run = Run.objects.get(round=round, purpose="sample")
+    assert run.inputs["scorers"]["implied"] == policy.path and run.inputs["reference"] == before.path
+    assert run.recipe["knobs"]["beta"] == policy.recipe["knobs"]["beta"]
+    rounds.cancel(round=round, actor=lead)
+    measured(policy, 0.02)
+    round = rounds.start_round(loop=loop, actor=lead)
+    rounds.advance(round.pk)
+    assert "As measured it loses 2% more" in said(campaign)
+
+
+def test_what_is_measured_while_a_round_is_open_stops_it_before_it_is_labelled(
+    loop: Loop, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    policy = learned_from_people(loop, campaign, annotator, lead)
+    rounds.configure(loop=loop, settings={"labeller": "implicit"}, actor=lead)
+    round = rounds.start_round(loop=loop, actor=lead)
+    measured(policy, 0.2)
+    assert go(round).state == State.STALLED and "loses 20% more" in str(of(round.note))
+    rounds.configure(loop=loop, settings={"labeller": "human"}, actor=lead)
+    assert go(rounds.resume(round=round, actor=lead)).state == State.LABELLING
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "why"),
+    [
+        ({"labeller": "explicit", "gate_human_pairs": 0}, "gate_human_pairs", "cannot be the one that decides"),
+        (
+            {"labeller": "implicit", "policy_recipe": "rloo"},
+            "labeller",
+            "does not learn from pairs that a model labels",
+        ),
+        ({"labeller": "nobody"}, "labeller", "human, explicit, implicit"),
+    ],
+)
+def test_settings_that_do_not_go_together(loop: Loop, lead: User, values: dict, field: str, why: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        rounds.configure(loop=loop, settings=values, actor=lead)
+    assert why in refused.value.errors[field][0]
