@@ -9,8 +9,9 @@ from tests.core.worlds import pair_rows, prompt_rows
 from training.core.backbone import load_policy
 from training.core.collate import encode_completion, encode_prompt
 from training.core.records import Tally, parse_pair
-from training.core.rewriting import REQUEST, RewriteScorer, asked, credit_of, rewrites
+from training.core.rewriting import REQUEST, Credit, RewriteScorer, asked, credit_of, rewrites, spread_over
 from training.core.scoring import scorer_of
+from training.core.trainers import onpolicy
 
 ASK = [{"role": "user", "content": "why?"}]
 
@@ -23,6 +24,17 @@ def test_the_credit_ends_where_an_answer_departs_from_what_would_have_been_writt
     """Five tokens, the third and the fifth not its own: + + - 0 -, each a fifth."""
     assert credit_of([True, True, False, True, False]) == pytest.approx([0.2, 0.2, -0.2, 0.0, -0.2])
     assert credit_of([True] * 4) == [0.25] * 4 and credit_of([]) == []
+
+
+def test_credit_goes_to_the_tokens_of_another_tokenizer_in_whose_characters_it_ends():
+    """ "so", "me", " cat", end against "some", " c", "at", "<e>": the first two sum, " cat" ends in "at".
+
+    Cut off before its end, the last word bears the end's too. The sum stays 1/4 + 1/4 - 1/4 - 1/4 = 0.
+    """
+    credit = Credit(("so", "me", " cat", ""), ("",) * 4, (0.25, 0.25, -0.25, -0.25), (0.0,) * 4)
+    assert spread_over(credit, ["some", " c", "at", "<e>"]) == [0.5, 0.0, -0.25, -0.25]
+    assert spread_over(credit, ["some", " cat"]) == [0.5, -0.5]
+    assert spread_over(credit, list(credit.tokens)) == list(credit.hard)
 
 
 def test_a_pair_teaches_to_correct_the_worse_answer_and_to_leave_the_better_one():
@@ -71,3 +83,28 @@ def test_a_rewriting_model_is_found_by_its_folder_and_scores_what_is_sampled(do,
     drawn = {"samples_per_prompt": 2, "max_new_tokens": 4, "scorers": {"reward": path}}
     _, sampled = do("sample", into="drawn", model=policy, rows=prompt_rows(2), **drawn)
     assert abs(sampled.metrics["mean_reward"]) <= 1 + 1e-9
+
+
+def test_ppo_learns_from_what_each_token_earned(do, policy, monkeypatch):
+    spec, _ = do("seq2seq-reward", into="made", model=policy, rows=pair_rows(6), max_steps=1, batch_size=4)
+    path = f"{spec.output}/model"
+    seen = []
+    stages = onpolicy.staged
+    monkeypatch.setattr(onpolicy, "staged", lambda rollout, found: seen.append(stages(rollout, found)) or seen[-1])
+    small = {
+        "iterations": 1,
+        "prompts_per_iteration": 4,
+        "samples_per_prompt": 2,
+        "max_new_tokens": 6,
+        "eval_share": 0.0,
+    }
+    do("ppo", into="policy", model=policy, rows=prompt_rows(4), scorers={"reward": path}, kl=0.0, **small)
+    (rollout,) = seen
+    scorer = RewriteScorer(path, device=torch.device("cpu"))
+    for row, told in enumerate(scorer.credit(rollout.prompts, rollout.texts)):
+        given = rollout.token_reward[row][rollout.mask[row]].tolist()
+        assert sum(given) == pytest.approx(float(rollout.reward[row]), abs=1e-6)
+        if told is not None and rollout.ended[row] and len(told.hard) == len(given):
+            assert given == pytest.approx(list(told.hard), abs=1e-6)
+    earned = rollout.credit[rollout.mask]
+    assert (earned != 0).sum() > len(rollout), "more than one token of an answer has earned something"

@@ -23,6 +23,7 @@ from training.core.part_file import PartFile
 from training.core.policy import completion_logits
 from training.core.prompts import Prompt
 from training.core.records import canonical
+from training.core.rewriting import Credit, RewriteScorer, spread_over
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
 from training.core.scorers import Scorer, is_judge
@@ -193,7 +194,22 @@ class Experience:
         if len(scores.names) == 1:
             told.pop(f"score_{scores.names[0]}")
         paid = reward - self.missing_end_penalty * cut
-        return replace(rollout, scores=scores, unreadable=unreadable, reward=paid).told(**told)
+        earned = self._earned(rollout)
+        return replace(rollout, scores=scores, unreadable=unreadable, reward=paid, credit=earned).told(**told)
+
+    def _earned(self, rollout: Rollout) -> Tensor | None:
+        """Return which part of the reward each token has earned (B, T), where the one scorer that counts knows it."""
+        known = self.credit.get(next(iter(self.scorers)))
+        if known is None or self.reads_all or self.reading.what != "whole":
+            return None
+        earned = torch.zeros(rollout.mask.shape)
+        for row, credit in enumerate(known):
+            if credit is not None:
+                inside = rollout.mask[row].cpu()
+                ids = rollout.tokens.input_ids[row].cpu()[inside].tolist()
+                tokens = [str(self.tokenizer.decode([one])) for one in ids]
+                earned[row, inside] = torch.tensor(spread_over(credit, tokens))
+        return earned.to(self.job.device)
 
     def _compared(self, rollout: Rollout) -> Tensor:
         """Return how a judge compares each completion with all of its prompt, (B, n, 2): 2 p - 1, and 0 with itself.
@@ -262,6 +278,7 @@ class Experience:
         columns: list[list[float | None]] = []
         self.columns: dict[str, set[str]] = {}
         self.thoughts: dict[str, list[float | None]] = {}  # what they cost, by scorer
+        self.credit: dict[str, list[Credit | None]] = {}  # what each token adds, by scorer that knows
         for name, scorer in self.scorers.items():
             own = self._shares(prompts, together=is_judge(scorer) and not anchors)
             rows = [i for share in own for i in share]
@@ -272,6 +289,8 @@ class Experience:
             else:
                 found, thoughts = self.reading.columns(name, scorer, asked, said)
                 self.thoughts[name] = distributed.gather_shares(self.job, own, thoughts)
+            if isinstance(scorer, RewriteScorer):
+                self.credit[name] = distributed.gather_shares(self.job, own, list(found.credit))
             values = distributed.gather_shares(self.job, own, found.values)
             here = [name] if len(found.names) == 1 else list(found.names)
             self.columns[name] = set(here)

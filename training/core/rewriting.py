@@ -9,7 +9,9 @@ rewrite, one inserted word would turn all that follows wrong.
 
 from __future__ import annotations
 
+import bisect
 import difflib
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +79,21 @@ def credit_of(agrees: Sequence[bool]) -> list[float]:
     return found
 
 
+def spread_over(credit: Credit, tokens: Sequence[str]) -> list[float]:
+    """Return the hard credit of each of `tokens`, which may be cut otherwise than the model's own: the sum is the same.
+
+    What a token of the model's has earned goes to the one in whose characters it ends, and the end's to the last one:
+    an answer that was cut off is blamed at its end for not having come to one.
+    """
+    found = [0.0] * len(tokens)
+    ends = list(itertools.accumulate(map(len, tokens)))
+    own = itertools.accumulate(map(len, credit.tokens[:-1]))
+    for end, value in zip(own, credit.hard[:-1], strict=True):
+        found[min(bisect.bisect_left(ends, end), len(found) - 1)] += value
+    found[-1] += credit.hard[-1]
+    return found
+
+
 class RewriteScorer:
     """A rewriting model as a source of rewards, with one number an answer as any scorer and one a token besides."""
 
@@ -94,10 +111,11 @@ class RewriteScorer:
         return [None if one is None else one.score for one in self.credit(prompts, texts)]
 
     def columns(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
-        """Return the scores as the one column that there is."""
-        scores = self.score(prompts, texts)
+        """Return the scores as the one column that there is, with what each token adds to them."""
+        credit = self.credit(prompts, texts)
+        scores = [None if one is None else one.score for one in credit]
         values = [None if score is None else [score] for score in scores]
-        return Columns(("rewrite",), values, [None] * len(texts), scores)
+        return Columns(("rewrite",), values, [None] * len(texts), scores, credit=credit)
 
     @torch.inference_mode()
     def credit(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[Credit | None]:

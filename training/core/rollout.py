@@ -40,6 +40,7 @@ class Rollout:
     reference_rewards: Tensor | None = None  # (B, R) rewards of what the reference answers to the same prompt
     unreadable: Tensor | None = None  # (B,) whether a scorer could not read it, and it got that scorer's worst
     reward: Tensor | None = None  # (B,)
+    credit: Tensor | None = None  # (B, T) which part of the reward each token has earned, of a scorer that knows
     # (B, n, 2) how much likelier a judge prefers the row to each answer to its prompt than the contrary, in [-1, 1], as
     # it reads the row first and as it reads it second; NaN: unknown
     comparisons: Tensor | None = None

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import torch
 
@@ -20,6 +20,9 @@ from training.core.principles import asked
 from training.core.records import Message, Refused, canonical
 from training.recipes.note import Note
 
+if TYPE_CHECKING:
+    from training.core.rewriting import Credit
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -30,6 +33,7 @@ class Columns:
     spread: list[list[float] | None]  # how unsure a head says each number is; None where it has no opinion
     score: list[float | None]  # one number an answer, as the head combines its columns
     scale: list[float] | None = None  # of an ensemble: how much a column's unit is in the member's own log-odds
+    credit: Sequence[Credit | None] = ()  # what each token adds to the score, of a scorer that knows
 
     @property
     def members(self) -> list[list[float]]:

@@ -120,6 +120,18 @@ def test_the_reward_stands_on_the_last_token_and_the_charge_on_each():
     )
 
 
+def test_each_token_has_what_it_earned_and_the_last_one_the_rest_of_the_reward():
+    """Row 0 of four tokens has earned 0.5, -0.25, 0 and 0.25 of a reward of 1: the other 0.5 stands on its last."""
+    plain = rollout()
+    credit = torch.zeros_like(plain.logps)
+    credit[0, 2:6] = torch.tensor([0.5, -0.25, 0.0, 0.25])
+    credit[0, 0] = 9.0  # outside of the completion
+    made = terminal(replace(plain, credit=credit * plain.mask))
+    assert made.token_reward[0].tolist() == [0, 0, 0.5, -0.25, 0, 0.75, 0]
+    torch.testing.assert_close(made.token_reward.sum(1), plain.reward)
+    assert torch.equal(made.token_reward[1:], terminal(plain).token_reward[1:])
+
+
 def test_the_adaptive_price_follows_its_target_and_is_remembered():
     controller = Adaptive(kl=0.1, kl_target=1.0, kl_horizon=8)
     far = replace(rollout(), logps=rollout().reference_logps + 100.0 * rollout().mask)

@@ -111,7 +111,7 @@ def _said(scorer: Scorer, prompt: list[Message], texts: list[str], choices: list
     if isinstance(scorer, CritiqueScorer):
         said["critiques"] = [None if one is None else one[0] for one in scorer.criticise(prompts, texts)]
     elif isinstance(scorer, RewriteScorer):
-        said["credit"] = [None if one is None else asdict(one) for one in scorer.credit(prompts, texts)]
+        said["credit"] = [None if one is None else asdict(one) for one in columns.credit]
     elif isinstance(scorer, PersonalScorer) and choices:
         said["personal"] = scorer.meet(choices, prompts, texts).score
     elif isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, GatedHead):

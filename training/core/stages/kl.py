@@ -17,14 +17,22 @@ from training.core.rollout import Rollout, last_token
 
 
 def terminal(rollout: Rollout) -> Rollout:
-    """Put the reward on each completion's last token, and charge nothing."""
+    """Put the reward on each completion's last token, and charge nothing.
+
+    Where a scorer knows which token earned what, each has its own, and what shapes and penalties have made of their sum
+    stands on the last: the sum is the reward in any case.
+    """
     assert rollout.reward is not None
-    reward = rollout.reward.unsqueeze(1).expand_as(rollout.logps)
-    return replace(rollout, token_reward=torch.where(last_token(rollout.mask), reward, 0.0))
+    credit = torch.zeros_like(rollout.logps) if rollout.credit is None else rollout.credit
+    left = (rollout.reward - masked_sum(credit, rollout.mask)).unsqueeze(1).expand_as(rollout.logps)
+    return replace(rollout, token_reward=credit + torch.where(last_token(rollout.mask), left, 0.0))
 
 
 def fixed(rollout: Rollout, *, kl: float) -> Rollout:
-    """r_t = 1[t is last] · r - β · k1_t. arXiv:1909.08593, eq. 2; PPO-max, arXiv:2307.04964, eq. 15."""
+    """r_t = 1[t is last] · r - β · k1_t. arXiv:1909.08593, eq. 2; PPO-max, arXiv:2307.04964, eq. 15.
+
+    Where a scorer knows which token earned what, the first term is `terminal`'s.
+    """
     charged = terminal(rollout)
     assert charged.token_reward is not None
     return replace(charged, token_reward=charged.token_reward - kl * k1(rollout)).told(kl_coefficient=kl)
