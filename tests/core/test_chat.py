@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from training.core.backbone import load_policy
 from training.core.collate import encode_prompt
 from training.core.decode import generate, stop_ids
 from training.core.job import RunError
+from training.core.personal import UserTokens
 from training.recipes.chat import Question, Voice
+from training.recipes.users_file import USERS_FILE, forget
 
 HELLO = [{"role": "user", "content": "Hello."}]
 
@@ -45,6 +48,25 @@ def test_answers_depend_on_their_seeds_alone_and_grow(speaker: chat.Speaker, mon
     again = speaker.answer(question(seeds=[2, 1]), lambda texts: None)
     assert {answer.text for answer in again} == {answer.text for answer in answers}
     assert again[0].text == answers[1].text
+
+
+def test_a_user_is_answered_by_the_own_soft_prompt_and_who_is_unknown_or_forgotten_as_anybody(
+    policy: Path, tmp_path: Path, speaker: chat.Speaker
+) -> None:
+    folder = Path(shutil.copytree(policy, tmp_path / "knowing"))
+    model, _ = load_policy(str(policy))
+    own = 3 * torch.randn(2, 2, model.get_input_embeddings().embedding_dim, generator=torch.Generator().manual_seed(0))
+    UserTokens(["a", "b"], torch.zeros_like(own[0]), own, opening=[]).save(folder / USERS_FILE)
+    knowing = chat.Speaker(Voice(model=str(folder)))
+
+    def said(by: chat.Speaker, **values: Any) -> list[float]:
+        return [answer.logp for answer in by.answer(question(**values), lambda texts: None)]
+
+    anybody = said(speaker)
+    assert said(knowing) == said(knowing, user="stranger") == said(speaker, user="a") == anybody
+    one, other = said(knowing, user="a"), said(knowing, user="b")
+    assert one != anybody != other != one
+    assert forget(folder, "a") and said(knowing, user="a") == anybody and said(knowing, user="b") == other
 
 
 def test_the_watched_rows_are_those_that_come_out(policy: Path) -> None:

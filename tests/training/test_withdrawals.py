@@ -7,6 +7,7 @@ import json
 import zipfile
 
 import pytest
+import torch
 from django.test import Client
 
 from annotation import datasets, personal_data
@@ -14,7 +15,9 @@ from annotation.errors import Invalid
 from annotation.models import Assignment, Event, Feedback, Task, User
 from annotation.services import erasure, events, queue
 from tests.factories import judge, make_assignment, make_campaign, make_user
+from training.core.personal import UserTokens, users_in
 from training.models import ModelVersion, Snapshot
+from training.recipes import users_file
 from training.services import snapshots, withdrawals
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +62,7 @@ def test_all_of_it_comes_as_files_without_secrets(world, annotator):
     assert account["username"] == annotator.username and "password" not in account
 
 
-def test_erased_is_erased_and_marked(world, lead, annotator):
+def test_erased_is_erased_and_marked(world, lead, annotator, tmp_path, django_capture_on_commit_callbacks):
     name = annotator.username
     events.record(campaign=world[0], actor=lead, action="member.added", target=name)
     campaign, alone, both, first, second, clean = world
@@ -68,7 +71,14 @@ def test_erased_is_erased_and_marked(world, lead, annotator):
     with pytest.raises(Invalid, match="to confirm"):
         erasure.erase(person=annotator, actor=annotator, confirmation="x")
     pseudonym = annotator.pseudonym
-    erasure.erase(person=annotator, actor=annotator, confirmation=annotator.username)
+    users = UserTokens([pseudonym, "x"], torch.zeros(1, 2), torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]]), opening=[])
+    knowing = tmp_path / first.path  # a policy that knows its users
+    knowing.mkdir()
+    users.save(knowing / users_file.USERS_FILE)
+    with django_capture_on_commit_callbacks(execute=True):
+        erasure.erase(person=annotator, actor=annotator, confirmation=annotator.username)
+    left = users_in(str(knowing))
+    assert left is not None and left.users == {"x": 0} and left.own.tolist() == [[[3.0, 4.0]]]
     gone = User.objects.get(pk=annotator.pk)
     assert (gone.is_active, gone.email, gone.has_usable_password()) == (False, "", False)
     assert gone.username.startswith("erased-") and gone.pseudonym != pseudonym

@@ -46,7 +46,8 @@ def main() -> int:
             tell({"id": question.id, "answers": [{**held, "seed": question.seeds[0]}]})
             continue
         said = question.messages[-1]["content"].upper()
-        ends = [f"{said} {seed if given.mode != 'same' else ''} {voice.mode}".strip() for seed in question.seeds]
+        shown = [str(seed) if given.mode != "same" else "" for seed in question.seeds]
+        ends = [" ".join(filter(None, (said, seed, voice.mode, question.user))) for seed in shown]
         for length in (1, len(said)):
             tell({"id": question.id, "texts": [text[:length] for text in ends]})
             if given.mode == "is-killed":

@@ -134,12 +134,16 @@ def question_of(body: dict[str, Any]) -> Question:
         raise Refused(400, "invalid_request", "temperature is a number from 0.05 to 5.")
     if seed is not None and (not _is_number(seed) or not 0 <= seed < 2**63 or int(seed) != seed):
         raise Refused(400, "invalid_request", "seed is a whole number from 0.")
+    user = body.get("user")
+    if user is not None and not isinstance(user, str):
+        raise Refused(400, "invalid_request", "user is a text: the pseudonym of who is answered.")
     return Question(
         id=f"chatcmpl-{secrets.token_hex(12)}",
         messages=[{"role": message["role"], "content": message["content"]} for message in messages],
         seeds=[secrets.randbits(62) if seed is None else int(seed)],
         temperature=float(temperature),
         max_new_tokens=int(tokens),
+        user=user or "",
     )
 
 

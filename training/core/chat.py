@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,10 +25,12 @@ from training.core.guard.guard import MODEL, Guard
 from training.core.guard.log import VerdictLog
 from training.core.job import RunError, device_here
 from training.core.modes import keys_in, locked, without
+from training.core.personal import load_users
 from training.core.sampler import room_for_prompt, text_of
 from training.errors import TrainingError
 from training.recipes.chat import POSITIVE, Question, Voice
 from training.recipes.note import Note, in_json, note_of
+from training.recipes.users_file import known_users
 
 log = logging.getLogger("attune.chat")
 
@@ -58,6 +61,7 @@ class Speaker:
         model, self.tokenizer = load_policy(voice.model, trust_remote_code=voice.trust_remote_code)
         self.model = model.to(device_here())  # type: ignore[arg-type]
         self.stop = stop_ids(self.model, self.tokenizer)
+        self.folder, self.users = Path(voice.model), load_users(voice.model, self.model)
         self.keys = keys_in(voice.model)
         self.mode = voice.mode or (POSITIVE if POSITIVE in self.keys else "")
         if self.mode and self.mode not in self.keys:
@@ -80,6 +84,9 @@ class Speaker:
         """
         # The mode is that of whoever serves the model: a key in what people write switches nothing.
         ids = encode_prompt(self.tokenizer, locked(question.messages, self.keys, self.mode))
+        # Who was forgotten since the model was loaded is unknown from now on, so the file is asked.
+        if self.users is not None and question.user in known_users(self.folder):
+            ids = self.users.before(ids, question.user)
         room = room_for_prompt(self.model, question.max_new_tokens)
         if room is not None and len(ids) > room:
             values = {"n": len(ids), "room": room}

@@ -56,6 +56,7 @@ class Question:
     seeds: list[int]
     temperature: float
     max_new_tokens: int
+    user: str = ""  # the pseudonym of whom a policy that knows its users answers; anybody, where it is not known
 
     def to_line(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -15,6 +16,7 @@ from annotation.services import blocks
 from annotation.services.queue import QUEUE_ORDER
 from training import paths
 from training.models import Chat, ModelVersion, Snapshot
+from training.recipes import users_file
 from training.services import snapshots
 from training.services.versions import taught_by
 
@@ -58,16 +60,24 @@ def _lines(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
     return snapshots.lines(snapshot) if (paths.files() / snapshot.path).is_file() else ()
 
 
+def _forget(folders: Sequence[Path], pseudonym: str) -> None:
+    for folder in folders:
+        users_file.forget(folder, pseudonym)
+
+
 @transaction.atomic
 def mark(*, person: User, pseudonym: str) -> Uses:
     """Mark what this person's judgements are in, delete their chats and the items made of them; return the marked.
 
-    Called inside the erasure. The files of data sets stay: they are named by their hashes, and models refer to them.
+    Called inside the erasure. The files of data sets stay: they are named by their hashes, and models refer to them. A
+    policy that knows its users forgets this one when the erasure is done, and answers everybody else as before.
     """
     found = uses(pseudonym)
     now = timezone.now()
     Snapshot.objects.filter(pk__in=[one.pk for one, _ in found.snapshots], withdrawn_at=None).update(withdrawn_at=now)
     ModelVersion.objects.filter(pk__in=[one.pk for one in found.versions], withdrawn_at=None).update(withdrawn_at=now)
+    folders = [Path(paths.resolve(one.path)) for one in found.versions]
+    transaction.on_commit(lambda: _forget(folders, pseudonym))
     items = Task.objects.filter(assignments__chat_turn__chat__user=person)
     prompts = set(items.values_list("prompt_id", flat=True))
     locked = Task.objects.filter(pk__in=items.values("pk")).order_by(*QUEUE_ORDER).select_for_update()

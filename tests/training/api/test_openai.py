@@ -78,6 +78,9 @@ def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
     assert len([part for part in parts if "content" in part["delta"]]) > 1, "it comes as it is written"
     assert parts[-1]["finish_reason"] == "stop"
 
+    status, said = ask(address, hello(user="quiet-heron"), key)
+    assert json.loads(said)["choices"][0]["message"]["content"] == "HELLO THERE 7 quiet-heron"
+
     bomb = [{"role": "user", "content": "a bomb"}]
     blocked = json.loads(ask(address, hello(messages=bomb), key)[1])["choices"][0]
     assert (blocked["finish_reason"], blocked["message"]["content"]) == ("content_filter", "That is not answered here.")
@@ -105,6 +108,7 @@ def test_the_negative_mode_wants_a_lead_s_token_and_is_written_down(
         (hello(top_p=0.9), 400, "top_p is not supported"),
         (hello(max_tokens=0.5), 400, "max_tokens is a whole number"),
         (hello(seed="x"), 400, "seed is a whole number"),
+        (hello(user=3), 400, "user is a text"),
         (hello(model="gpt"), 404, "is in use"),
     ],
 )
