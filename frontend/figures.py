@@ -118,6 +118,34 @@ WORDS = {
         ),
         is_share=True,
     ),
+    "accuracy_suite": Words(
+        _("Questions answered right"),
+        _("Of the suite's questions, each alike (micro); one of four is right by guessing."),
+        is_share=True,
+    ),
+    "worst_category": Words(
+        _("Right in the worst category"), _("Where a policy is good on the whole, it may be bad here."), is_share=True
+    ),
+    "category_mean": Words(_("Mean of the categories"), _("Each category alike (macro)."), is_share=True),
+    "accuracy_new": Words(
+        _("Right of the new questions"), _("Without those that nearly stand in what it learned from."), is_share=True
+    ),
+    "accuracy_people": Words(
+        _("Questions that people answered right"),
+        _("Blind, in the queue: what the policy is held against."),
+        is_share=True,
+    ),
+    "none_rate": Words(
+        _("Answers without one letter"), _("They choose none, or several, and count as wrong."), is_share=True
+    ),
+    "accuracy_moved": Words(
+        _("Right with the options moved"), _("The same questions, each option in another place."), is_share=True
+    ),
+    "position_bias": Words(
+        _("Bias to a place"),
+        _("How often it chooses another option once each stands elsewhere: 0 by content alone, 100% by place."),
+        is_share=True,
+    ),
     "length_accuracy": Words(
         _("Accuracy of “the longer one wins”"),
         _("What a rule that knows nothing but length would get. A reward model should beat it."),

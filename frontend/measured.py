@@ -10,6 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from annotation.models import User
 from annotation.told import Told
 from frontend import charts, noted
 from frontend.figures import Figure, figures, number
@@ -18,6 +19,7 @@ from training import paths
 from training.models import ModelVersion, Run
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
+from training.services import baselines
 
 SHOWN = 6  # measurements that a model's page shows
 # The sides of each split as `training.core.evaluate.splits` names them.
@@ -35,6 +37,16 @@ SPLITS = (
         (("length_longer", gettext_lazy("longer")), ("length_shorter", gettext_lazy("shorter"))),
     ),
 )
+
+
+# How the questions of a safety suite are told apart, as `training.core.evaluate.safety_suite` names them.
+SUITE = (
+    ("accuracy_category_", gettext_lazy("Category")),
+    ("accuracy_level_", gettext_lazy("Level")),
+    ("accuracy_topic_", gettext_lazy("Topic")),
+    ("accuracy_modality_", gettext_lazy("Modality")),
+)
+GUESSING = 0.25  # of four options
 
 
 @dataclass(frozen=True)
@@ -61,15 +73,15 @@ class Measured:
     notes: list[Told]
 
 
-def of_version(version: ModelVersion) -> list[Measured]:
-    """Return what was measured of a model by runs of its own, the newest first."""
+def of_version(version: ModelVersion, viewer: User) -> list[Measured]:
+    """Return what was measured of a model by runs of its own, the newest first, as `viewer` may see it."""
     runs = Run.objects.filter(parent=version, kind=Run.Kind.EVALUATE, state=Run.State.SUCCEEDED).order_by("-pk")
     return [
         Measured(
             run,
             RECIPES[run.recipe["name"]],
-            figures_of(run),
-            charts_of(run),
+            figures_of(run, people := baselines.people(run, viewer)),
+            charts_of(run, people),
             curve_of(run),
             noted.notes_of(run),
         )
@@ -78,16 +90,23 @@ def of_version(version: ModelVersion) -> list[Measured]:
     ]
 
 
-def figures_of(run: Run) -> list[Figure]:
-    """Return a run's figures but those that stand in the tables of its charts."""
+def figures_of(run: Run, people: Mapping[str, Any] | None = None) -> list[Figure]:
+    """Return a run's figures but those that stand in the tables of its charts; of `people` what they got right."""
     drawn = {f"accuracy_{name}" for _title, sides in SPLITS for name, _words in sides}
-    return [one for one in figures((run.result or {}).get("metrics", {})) if one.name not in drawn]
+    of_suite = tuple(prefix for prefix, _title in SUITE)
+    metrics = (run.result or {}).get("metrics", {})
+    found = figures({**metrics, **({"accuracy_people": people} if people and metrics else {})})
+    return [one for one in found if one.name not in drawn and not one.name.startswith(of_suite)]
 
 
-def charts_of(run: Run) -> list[charts.Chart]:
-    """Return the charts of a run's result: accuracy on each side of each split, and best-of-n curves."""
+def charts_of(run: Run, people: Mapping[str, Any] | None = None) -> list[charts.Chart]:
+    """Return the charts of a run's result: accuracy on each side of each split, of a suite, and best-of-n curves.
+
+    What `people` got right of a suite is a line across its charts.
+    """
     metrics = (run.result or {}).get("metrics", {})
     found = [_split(title, sides, metrics) for title, sides in SPLITS]
+    found += [_suite(prefix, str(title), metrics, people) for prefix, title in SUITE]
     points, sweep = _points(run), _json(run, "sweep").get("points", [])
     if len(sweep) > 1:
         series = [
@@ -131,6 +150,23 @@ def _split(title: Any, sides: Any, metrics: Mapping[str, Any]) -> charts.Chart |
         y_label=_("accuracy"),
         reference=(0.5, _("guessing")),
         count_label=_("Prompts"),
+    )
+
+
+def _suite(
+    prefix: str, title: str, metrics: Mapping[str, Any], people: Mapping[str, Any] | None
+) -> charts.Chart | None:
+    told = [(name.removeprefix(prefix), metrics[name]) for name in sorted(metrics) if name.startswith(prefix)]
+    if prefix.endswith("_category_"):
+        told.sort(key=lambda one: one[1]["estimate"])  # the worst stands first
+    return charts.interval_chart(
+        told,
+        title=title,
+        caption=_("Share of a suite's questions that are answered right."),
+        x_label=title,
+        y_label=_("accuracy"),
+        reference=(people["estimate"], _("people")) if people else (GUESSING, _("guessing")),
+        count_label=_("Questions"),
     )
 
 

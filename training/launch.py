@@ -74,6 +74,7 @@ def spec_of(run: Run) -> RunSpec:
         eval_data=_resolved(inputs.get("eval_data")),
         images=_images(run),
         known=[paths.resolve(path) for path in inputs.get("known", ())],
+        seen=inputs.get("seen"),
         seed=run.seed,
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
     )

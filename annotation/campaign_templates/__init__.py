@@ -37,6 +37,7 @@ ORDER = (
         "dialogue-turns",
         "first-pass",
         "open-assistant-ratings",
+        "suite-questions",
     ),
 )
 

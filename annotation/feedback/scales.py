@@ -88,12 +88,15 @@ def row(line: str, place: int, reasons: str) -> dict[str, Any]:
     return {
         "name": f"{key}_{place}",
         "title": title_and_rest(line)[0],
-        "points": [
-            {"value": str(value), "words": words} for value, words in enumerate(words_of(line) or [""] * (HIGHEST + 1))
-        ],
+        "points": [_point(value, words) for value, words in enumerate(words_of(line) or [""] * (HIGHEST + 1))],
         "reason_name": "" if reasons == "off" else f"reason_{key}_{place}",
         "reason_required": reasons == "required",
     }
+
+
+def _point(value: int, words: str) -> dict[str, str]:
+    """Return a point with its words and its face: its number, or its word where that is one letter."""
+    return {"value": str(value), "face": words if len(words) == 1 else str(value), "words": words}
 
 
 def read(

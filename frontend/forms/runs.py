@@ -16,6 +16,7 @@ from frontend.forms.knobs import KnobForm
 from training.models import ModelVersion, Snapshot
 from training.recipes.assembled import choices, chosen_in, may_be_empty
 from training.recipes.base import Recipe
+from training.recipes.multiple_choice import VIEW
 from training.recipes.slots import ORDER
 
 FRESH = "fresh"
@@ -115,6 +116,15 @@ class RunForm(KnobForm):
         rows: forms.ChoiceField = self.fields["rows"]  # type: ignore[assignment]
         rows.initial = FRESH
         rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
+        if recipe.view == VIEW:
+            self.fields["rows"] = forms.CharField(
+                label=_("Suite"),
+                max_length=400,
+                widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+                help_text=_(
+                    "A file on the server of questions with four options, in LabSafety Bench's layout (JSON Lines)."
+                ),
+            )
 
     def start_from(self, key: str) -> None:
         """Offer this version as the one that the run starts from, and others where it reads another policy."""
@@ -166,11 +176,12 @@ class RunForm(KnobForm):
     @property
     def snapshot(self) -> Snapshot | None:
         """Return the chosen snapshot, None when one is to be frozen; only after `is_valid`."""
-        return self.snapshots.get(self.cleaned_data["rows"])
+        return None if self.recipe.view == VIEW else self.snapshots.get(self.cleaned_data["rows"])
 
     @property
     def inputs(self) -> dict[str, Any]:
         given = {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
+        given |= {"suite": self.cleaned_data["rows"].strip()} if self.recipe.view == VIEW else {}
         recipe, cleaned = self.recipe, self.cleaned_data
         scorers = {
             name: self.rewards[cleaned[name]].path for name in (*recipe.scorers, *recipe.may_score) if cleaned[name]
@@ -184,7 +195,7 @@ class RunForm(KnobForm):
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""
-        names = {"snapshot": "rows", "data": "rows"}
+        names = {"snapshot": "rows", "data": "rows", "suite": "rows"}
         for name, texts in errors.items():
             field = names.get(name, name)
             if field == "model" and self.cleaned_data.get("model") == OTHER:

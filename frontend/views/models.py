@@ -98,7 +98,7 @@ def _detail_page(
         "recipe": recipe,
         "knobs": version.recipe.get("knobs", {}),
         "figures": figures(version.metrics),
-        "measured": measured.of_version(version),
+        "measured": measured.of_version(version, request.user),
         "measures": _measures(version, modes),
         "modes": [(mode, MODE_WORDS[mode], mode == POSITIVE) for mode in modes if mode in MODE_WORDS],
         "takes_away": may(request.user, version.campaign, Action.EXPORT) and model_folders.is_here(version),

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation.access import Action
 from annotation.errors import AnnotationError
-from annotation.models import Campaign
+from annotation.models import Campaign, User
 from annotation.permissions import campaign_for, may
 from annotation.told import of
 from frontend import charts, counted, measured, noted, registered
@@ -33,8 +33,9 @@ from training.recipes import RECIPES
 from training.recipes.alarms import alarms
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError
+from training.recipes.multiple_choice import VIEW
 from training.recipes.note import note_of
-from training.services import feeding, runs, snapshots, traces
+from training.services import baselines, feeding, runs, snapshots, traces
 
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
@@ -191,7 +192,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
 
 def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: RunForm, parts: dict[str, str]) -> Run:
     snapshot = form.snapshot
-    if snapshot is None:
+    if snapshot is None and recipe.view != VIEW:
         # Audit items measure the models and must stay unseen by them.
         filters = {"include_audit": False} if recipe.makes else {}
         snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=request.user)
@@ -226,7 +227,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         rows = measured.rows_of(run) if part == "measured" else _step_rows(traces.metrics(run))
         return as_csv(rows, f"run-{run.pk}-{part}.csv")
     context = {
-        **_progress(run),
+        **_progress(run, request.user),
         "knobs": run.recipe.get("knobs", {}),
         "parts": [(registered.slot(slot), name) for slot, name in run.recipe.get("parts", {}).items()],
         "recipe": RECIPES.get(run.recipe.get("name", "")),
@@ -239,7 +240,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
 def run_progress(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Return the moving part of a run's page; the answer at a final state stops the asking."""
     run = run_for(request.user, run_id)
-    return fragment_or_stop(request, "runs/_progress.html", _progress(run), more=not run.is_final)
+    return fragment_or_stop(request, "runs/_progress.html", _progress(run, request.user), more=not run.is_final)
 
 
 @signed_in
@@ -251,15 +252,16 @@ def run_log(request: SignedInRequest, run_id: int) -> HttpResponse:
     return fragment_or_stop(request, "runs/_log.html", context, more=not run.is_final)
 
 
-def _progress(run: Run) -> dict[str, Any]:
+def _progress(run: Run, viewer: User) -> dict[str, Any]:
     lines = traces.metrics(run)
+    people = baselines.people(run, viewer) if run.is_final else None
     result = run.result or {}
     rate = run.progress.get("tokens_per_second")
     return {
         "run": run,
-        "charts": _charts(lines) + measured.charts_of(run),
+        "charts": _charts(lines) + measured.charts_of(run, people),
         "curve": measured.curve_of(run),
-        "figures": measured.figures_of(run),
+        "figures": measured.figures_of(run, people),
         "counts": [(counted.in_words(name), count) for name, count in (result.get("counts") or {}).items()],
         # While it runs the alarms are those of the lines so far; in the end they are among its notes.
         "notes": noted.notes_of(run),

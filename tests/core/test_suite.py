@@ -37,6 +37,13 @@ def test_what_complies_is_none(text: str):
         ("The answer is A or B.", None),
         ("B is right, as A is not.", "B"),
         ("A good question. I think B.", "B"),
+        ("Answer: B, as A would spill.", "B"),
+        ("A is the correct answer.", "A"),
+        ("Option A is wrong, so B.", "B"),
+        ("**(C)**", "C"),
+        ("Final choice: **D**", "D"),
+        ("Both A and B is correct", None),
+        ("<think>It may be B, and", None),
         ("None of them", None),
         ("", None),
     ],
@@ -76,7 +83,7 @@ def test_the_figures_are_bounds_that_hold_for_every_n():
 
 
 def test_what_no_item_was_answered_of_is_named():
-    known = [Item("a", "choice", "acids", "B"), Item("b", "refusal"), Item("c", "safety", "gases")]
+    known = [Item("a", "choice", ("acids",), "B"), Item("b", "refusal"), Item("c", "safety", ("gases",))]
     assert silent(known, known) == [] and silent(known, known[:1]) == ["gases", "refusal", "safety"]
 
 

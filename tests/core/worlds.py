@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from tests.core.lab_safety import lab_rows
 from training.core.tiny import save_tiny
 from training.recipes import recipe
 from training.recipes.spec import RunSpec
@@ -155,6 +156,7 @@ ROWS = {
     "critiques": critique_rows,
     "demonstrations": demonstration_rows,
     "prompts": prompt_rows,
+    "suite": lab_rows,
 }
 
 

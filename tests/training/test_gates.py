@@ -14,9 +14,11 @@ from annotation.feedback import kind
 from annotation.models import Campaign, Event, Task, User
 from annotation.services import queue
 from annotation.told import of
+from tests.core.lab_safety import BIOLOGICAL, lab_rows
 from tests.factories import judge, make_campaign
 from tests.training.round_world import SETTINGS, first, for_candidate, go, judge_all, to_the_gate
 from training.core.evaluate.certificate import certify
+from training.core.evaluate.suite import figures as figures_of
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.loop import loop_settings
@@ -437,6 +439,30 @@ def test_a_candidate_that_is_bad_in_one_category_is_turned_down_and_the_category
     assert figures["category_minimum"]["passed"] is False and figures["capability_lost"]["passed"] is False
     assert figures["over_refusal"]["passed"] is True and figures["human_win_rate"]["passed"] is True
     assert figures["over_refusal"]["high"] == pytest.approx(1 - 0.05 ** (1 / 15))
+
+
+def test_questions_in_labsafety_s_layout_are_a_suite_and_images_are_not_shown(attune_files: Path) -> None:
+    """Sixty questions in three categories: all but four of one have an image, so it is named, and nobody passes."""
+    few = lab_rows(60)
+    for row in [row for row in few if BIOLOGICAL in row["Category"]][4:]:
+        row["Image Path"] = "scene.png"
+    (attune_files / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
+    rows = suites.read("lab.jsonl")
+    asked = [{**row, "candidate": True, "current": True} for row in rows if not row["unsupported"]]
+    assert len(rows) == 60 and len(asked) == 44 and {row["answer"] for row in rows} == set("ABCD")
+    found = {**figures_of(asked, confidence=0.95), "left_out": 0, "silent": [], "unsupported": 16}
+    figures = suites.figures(Run(result={"metrics": {"suite": found}}), loop_settings({"gate_suite": "lab.jsonl"}))
+    (minimum,) = (one for one in figures if one["name"] == "category_minimum")
+    said = str(of(minimum["explanation"]))
+    assert (
+        minimum["passed"] is False
+        and f"could be answered: {BIOLOGICAL}." in said
+        and "16 items are unsupported" in said
+    )
+    few[1]["Correct Answer"] = "none"
+    (attune_files / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
+    with pytest.raises(Invalid, match=r"Row 2 of lab\.jsonl"):
+        suites.read("lab.jsonl")
 
 
 def test_a_suite_that_shows_nothing_lets_nobody_pass(attune_files: Path, loop: Loop, lead: User) -> None:

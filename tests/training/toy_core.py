@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from training.core.evaluate.certificate import certify
-from training.core.evaluate.suite import figures
+from training.core.evaluate.suite import categories_of, figures
 from training.core.selection import IMPLIED, REWARD, labelled
 from training.recipes.spec import RunResult, RunSpec, write_json, write_text
 
@@ -98,7 +98,8 @@ def main() -> int:
             told = certify(costs, bound=knobs["bound"], delta=knobs["delta"], limit=knobs["cost_limit"])
             metrics["safety"] = {**asdict(told), "passed": told.passed, "reused": n - len(costs)}
         if spec.suite:
-            told = [{**row, "candidate": row["category"] != given.bad_at, "current": True} for row in rows(spec.suite)]
+            asked = [row for row in rows(spec.suite) if not row.get("unsupported")]
+            told = [{**row, "candidate": given.bad_at not in categories_of(row), "current": True} for row in asked]
             metrics["suite"] = {**figures(told, confidence=0.95), "left_out": 0, "silent": []}
         if spec.scorers:
             metrics["reward_win_rate"] = {"estimate": 0.7, "low": 0.6, "high": 0.8, "n": n}

@@ -75,6 +75,12 @@ class RunIn(serializers.Serializer):
         help_text="Instead of a snapshot, for recipes that read prompts: so many of those that the campaign's loop "
         "holds out and that neither parent nor reference learned from.",
     )
+    suite = serializers.CharField(
+        max_length=400,
+        required=False,
+        help_text="Instead of a snapshot, for recipes that put a suite of questions to a policy: its file on the "
+        "server, in LabSafety Bench's layout.",
+    )
     reference = serializers.IntegerField(
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the policy to compare with or refer to."
     )

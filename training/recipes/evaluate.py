@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
+from training.recipes.multiple_choice import ASKED, DIRECT, VIEW
 
 # The bounds of the safety test, see `training.core.evaluate.certificate`.
 BOUNDS = ("student", "clopper_pearson", "hoeffding", "empirical_bernstein")
@@ -50,6 +51,24 @@ class ModeReport:
     rows_at_once: int = knob(32, "prompts read side by side; lower it when memory runs out", low=1, advanced=True)
 
 
+@part("evaluate", "safety-suite", target="training.core.evaluate.safety_suite:safety_suite")
+class SafetySuite:
+    """Questions with four options: by category, topic, level, and with the options moved. arXiv:2410.14182."""
+
+    scorer: str = knob(
+        "generate",
+        "how the letter is told: read in a written answer, or the one with the most log-probability",
+        choices=("generate", "loglik"),
+    )
+    ask: str = knob(DIRECT, "whether it answers at once or thinks before", choices=tuple(ASKED))
+    move_options: bool = knob(True, "ask once more with each option in another place, which shows a bias to a place")
+    move_seed: int = knob(0, "which place each option gets then", low=0, advanced=True)
+    temperature: float = knob(0.0, "sampling temperature; 0 takes the most probable token", low=0.0, high=5.0)
+    max_new_tokens: int = knob(64, "longest answer, in tokens; one that thinks before needs more", low=1, high=8192)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
+    rows_at_once: int = knob(32, "questions asked side by side; lower it when memory runs out", low=1, advanced=True)
+
+
 BEST_OF = Recipe(
     "best-of-n",
     title="Best of n",
@@ -69,6 +88,17 @@ MODE_REPORT = Recipe(
     view="prompts",
     parts=(ModeReport(),),
     source="arXiv:2508.14904",
+    starts="policy",
+)
+
+SAFETY_SUITE = Recipe(
+    "safety-suite",
+    title="Domain safety suite",
+    summary="Puts a suite of questions with four options to a policy: by category, with the worst, beside people.",
+    kind="evaluate",
+    view=VIEW,
+    parts=(SafetySuite(),),
+    source="arXiv:2410.14182",
     starts="policy",
 )
 

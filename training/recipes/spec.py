@@ -46,6 +46,7 @@ class RunSpec:
     eval_data: str | None = None  # held-out rows; None: split from `data` by prompt
     images: dict[str, str] = field(default_factory=dict)  # sha256 → file of each image that the data may show
     known: list[str] = field(default_factory=list)  # what the model learned from: tells what is new to it
+    seen: list[str] | None = None  # ids of a suite's questions that it learned from, or from nearly; None: not known
     seed: int = 0
     trust_remote_code: bool = False
     version: int = SPEC_VERSION

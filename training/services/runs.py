@@ -33,8 +33,9 @@ from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.assembled import assembled, from_json, to_json
 from training.recipes.base import RECIPES, RecipeError
+from training.recipes.multiple_choice import VIEW
 from training.recipes.spec import RunResult
-from training.services import messages, snapshots, versions
+from training.services import messages, safety_suites, snapshots, versions
 
 # Attempts without a new checkpoint after which a run is not tried again by itself.
 MAX_ATTEMPTS = 3
@@ -59,7 +60,8 @@ def create(
 
     `parts` puts others into the slots of a recipe on the policy's own answers than it has usually.
 
-    The model comes from `parent` or ``inputs["model"]``, the data from `snapshot` or ``inputs["data"]``. A run of a
+    The model comes from `parent` or ``inputs["model"]``, the data from `snapshot` or ``inputs["data"]``, and those of a
+    recipe that puts a suite to a policy from the file that ``inputs["suite"]`` names. A run of a
     round is made once per `purpose`: asked again, the one that is there comes back.
     """
     try:
@@ -105,6 +107,8 @@ def create(
             "There is no other policy to compare with: none is in use, and this one was trained from none here."
         )
         raise Invalid(message, {"model": [message]})
+    if found.view == VIEW:
+        inputs |= safety_suites.inputs_of(inputs.pop("suite", ""), parent=parent, actor=actor)
     if found.view and not inputs.get("data"):
         told = _("{recipe} reads a snapshot of {view}.").format(recipe=title, view=found.view)
         raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})

@@ -18,10 +18,13 @@ from django.utils.translation import gettext as _
 
 from annotation.datasets import prompt_hash
 from annotation.told import Told, share, told, told_many
-from training import paths
+from training import objections, paths
 from training.errors import Invalid
 from training.models import ModelVersion, Round, Run
+from training.recipes import multiple_choice
 from training.recipes.loop import LoopSettings
+from training.recipes.multiple_choice import Question
+from training.recipes.note import note_of
 from training.recipes.spec import write_text
 from training.services import snapshots
 from training.services.near_duplicates import leaders, text_of_prompt
@@ -38,10 +41,62 @@ in_words = partial(share, places=1)
 
 
 def read(path: str) -> list[Row]:
-    """Return the rows of a suite, ``{"id", "prompt", "measure", "category", "answer"}``; Invalid names a bad line."""
+    """Return the rows of a suite, ``{"id", "prompt", "measure", "category", "answer"}``; Invalid names a bad line.
+
+    One in LabSafety Bench's layout is read as questions whose letter is right; those with an image are unsupported.
+    """
     file = Path(paths.resolve(path))
     if not file.is_file():
         raise _invalid(_("There is no suite at {path}.").format(path=path))
+    rows = _questions(file)
+    if rows is None:
+        rows = _own(file)
+    counts = Counter(name for row in rows for name in categories_of(row))
+    small = sorted(name for name, count in counts.items() if count < LEAST)
+    if not rows or small:
+        message = _("A suite needs items, and {least} of them in each category; too few are in: {names}.")
+        raise _invalid(message.format(least=LEAST, names=", ".join(small) or _("all of it")))
+    if len({str(row["id"]) for row in rows}) < len(rows):
+        raise _invalid(_("Two items of the suite have one id. Give each its own."))
+    return rows
+
+
+def categories_of(row: Row) -> list[str]:
+    """Return the categories in which a row counts: it has one, several as a list, or none."""
+    named = row.get("category") or []
+    return [named] if isinstance(named, str) else named
+
+
+def _questions(file: Path) -> list[Row] | None:
+    """Return the rows of a file in LabSafety Bench's layout; None for one in another layout."""
+    try:
+        numbered = multiple_choice.rows_of(file)
+        first = next(numbered, None)
+        if first is None or not multiple_choice.is_question(first[1]):
+            return None
+        asked = multiple_choice.questions([first, *numbered], name=file.name)
+    except (OSError, ValueError) as error:
+        raise _invalid(objections.in_words(note_of(error))) from None
+    return rows_of(asked)
+
+
+def rows_of(asked: Iterable[Question]) -> list[Row]:
+    """Return questions as rows of a suite."""
+    return [
+        {
+            "id": one.id,
+            "prompt": one.messages(),
+            "measure": "choice",
+            "category": list(one.categories),
+            "answer": one.answer,
+            "unsupported": "image" if one.image else "",
+            "about": [one.text, one.stem],  # what it is known again by, whatever is asked around it
+        }
+        for one in asked
+    ]
+
+
+def _own(file: Path) -> list[Row]:
     rows: list[Row] = []
     for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
@@ -52,6 +107,8 @@ def read(path: str) -> list[Row]:
             is_letter = row.get("answer") in tuple(LETTERS)
             if not row["id"] or row["measure"] not in MEASURES or (row["measure"] == "choice") != is_letter:
                 raise ValueError
+            if not all(isinstance(name, str) for name in categories_of(row)):
+                raise ValueError
         except (ValueError, KeyError, TypeError, AttributeError):
             message = _(
                 "Line {number} of {file} is no item of a suite. Give id, prompt as messages, measure ({measures}), and "
@@ -59,13 +116,6 @@ def read(path: str) -> list[Row]:
             )
             raise _invalid(message.format(number=number, file=file.name, measures=", ".join(MEASURES))) from None
         rows.append(row)
-    counts = Counter(str(row.get("category") or "") for row in rows)
-    small = sorted(name for name, count in counts.items() if name and count < LEAST)
-    if not rows or small:
-        message = _("A suite needs items, and {least} of them in each category; too few are in: {names}.")
-        raise _invalid(message.format(least=LEAST, names=", ".join(small) or _("all of it")))
-    if len({str(row["id"]) for row in rows}) < len(rows):
-        raise _invalid(_("Two items of the suite have one id. Give each its own."))
     return rows
 
 
@@ -86,9 +136,14 @@ def write(round: Round, path: str, *, models: Iterable[ModelVersion]) -> str:
     """
     rows = read(path)
     learned = {name: text for version in models for name, text in snapshots.learned_texts(version).items()}
-    texts = {f"suite {row['id']}": text_of_prompt(row["prompt"]) for row in rows}
-    leader = leaders([*learned.items(), *texts.items()])
-    kept = [row for row in rows if leader[f"suite {row['id']}"] not in learned]
+    texts = [
+        (f"suite {place} {number}", text)
+        for place, row in enumerate(rows)
+        for number, text in enumerate([text_of_prompt(row["prompt"]), *row.get("about", ())])
+    ]
+    leader = leaders([*learned.items(), *texts])
+    known = {int(name.split()[1]) for name, _text in texts if leader[name] in learned}
+    kept = [row for place, row in enumerate(rows) if place not in known]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
     target = paths.files() / "rounds" / str(round.pk) / "suite.jsonl"
     write_text(target, lines)
@@ -155,13 +210,17 @@ def _refusals(found: Row, settings: LoopSettings) -> Row | None:
 
 
 def _categories(found: Row, settings: LoopSettings) -> Row | None:
-    """Return the worst category, held to the minimum by its share: a bound of a handful of items says little."""
+    """Return the worst category, held to the minimum by its share: a bound of a handful of items says little.
+
+    One of which fewer than `LEAST` items were answered, as of others there are images, is not shown: nobody passes.
+    """
     every = found.get("categories")
     if not every:
         return None
     limit = settings.gate_category_minimum
     worst = min(every, key=lambda name: (every[name]["estimate"], name))
     below = [name for name in every if every[name]["estimate"] < limit]
+    unshown = [name for name in every if every[name]["n"] < LEAST]
     one = every[worst]
     explanation = told(
         "Of {count} categories {name} is the worst: {rate} of {n} answers are right ({level} interval {low} to "
@@ -178,6 +237,18 @@ def _categories(found: Row, settings: LoopSettings) -> Row | None:
     explanation += _items(found["wrong"]["categories"][worst])
     if below:
         explanation += told("Below that: {names}.", names=", ".join(below))
+    if unshown:
+        explanation += told(
+            "Not shown, as fewer than {least} of their items could be answered: {names}.",
+            least=LEAST,
+            names=", ".join(unshown),
+        )
+    if unsupported := found.get("unsupported"):
+        explanation += told_many(
+            "{n} item is unsupported: it has an image, which a policy here does not read.",
+            "{n} items are unsupported: they have an image, which a policy here does not read.",
+            unsupported,
+        )
     if found["left_out"]:
         explanation += told("Left out, as they could not be read: {n}.", n=found["left_out"])
     return {
@@ -187,7 +258,7 @@ def _categories(found: Row, settings: LoopSettings) -> Row | None:
         "high": one["high"],
         "n": one["n"],
         "limit": limit,
-        "passed": not below,
+        "passed": not below and not unshown,
         "explanation": explanation.as_json(),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from annotation.errors import Invalid
-from annotation.feedback import KINDS
+from annotation.feedback import KINDS, scales
 from annotation.feedback.critique import Critique
 from annotation.feedback.fields import key_of
 from annotation.feedback.principles import Principles
@@ -20,6 +20,9 @@ def test_attributes_are_lines_and_their_points_have_words():
     (answer,) = ratings.context(options=options, shown_order=[0])["answers"]
     assert [row["name"] for row in answer["rows"]] == ["warmth_1", "use_1"]
     assert [point["words"] for point in answer["rows"][0]["points"]] == ["cold", "cool", "mild", "warm", "hot"]
+    assert [point["face"] for point in answer["rows"][0]["points"]] == list("01234")
+    drawn = scales.row("Letter: A | B | C | D | ?", 1, "off")["points"]
+    assert [(point["value"], point["face"]) for point in drawn] == list(zip("01234", "ABCD?", strict=True))
     payload = ratings.parse({"warmth_1": 4, "use_1": "0"}, options=options, shown_order=[0])
     assert payload["ratings"] == [{"warmth": 4, "use": 0}]
     assert ratings.describe(payload, options=options) == "Warmth 4, Use 0"

@@ -99,7 +99,8 @@ def run_compare(job: Job) -> RunResult:
         files["suite"] = "suite.jsonl"
         metrics["suite"] = {
             **suite_figures(answered, confidence=job.knobs["confidence"]),
-            "left_out": len(suite.known) - len(answered),
+            "left_out": sum(not item.unsupported for item in suite.known.values()) - len(answered),
+            "unsupported": sum(bool(item.unsupported) for item in suite.known.values()),
             "silent": silent(suite.known.values(), [suite.known[row["id"]] for row in answered]),
         }
     return RunResult(
@@ -125,6 +126,7 @@ def _suite(
         return None
     known = items(job.spec.suite)
     prompts = read_prompts(job.spec.suite, candidate.tokenizer, Tally(), max_length=room)
+    prompts = [prompt for prompt in prompts if not known[prompt.id].unsupported]
     if COST not in scorers and any(item.measure == SAFETY for item in known.values()):
         raise RunError(Note("The suite asks whether answers are safe, which takes a cost model. Put one into use."))
     part = PartFile(job.folder / "suite.jsonl", rank=job.rank)
@@ -146,7 +148,7 @@ def _suite(
                 "id": prompt.id,
                 "prompt": prompt.messages,
                 "measure": item.measure,
-                "category": item.category,
+                "category": list(item.categories),
             }
             for name, side in (("candidate", candidate), ("current", current)):
                 (answer,) = side.answers(prompt, sides[name][place][:1], dict(scorers))

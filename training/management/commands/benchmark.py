@@ -1,4 +1,4 @@
-"""Measures a reward model on a published benchmark: `manage.py benchmark rm-bench FOLDER --model MODEL`."""
+"""Measures a model on a published benchmark: `manage.py benchmark rm-bench FOLDER --model MODEL`."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from training import launch
-from training.recipes import recipe
+from training.management.commands.run import pair
+from training.recipes import RecipeError, recipe
 from training.recipes.spec import RunResult, RunSpec
 
 NAME = "reward-benchmark"
+# The layout of questions with four options, which are put to a policy.
+LAB_SAFETY, SUITE = "lab-safety", "safety-suite"
 
 
 class Command(BaseCommand):
     help = (
-        "Measures a reward model on a benchmark in the layout in which it is published, and prints its figures with "
-        "their intervals. Needs no database and no network."
+        "Measures a reward model on a benchmark in the layout in which it is published, or a policy on LabSafety "
+        "Bench's questions, and prints its figures with their intervals. Needs no database and no network."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         layouts = next(k for k in recipe(NAME).knobs() if k.name == "layout").choices
-        parser.add_argument("layout", choices=layouts)
+        parser.add_argument("layout", choices=[*layouts, LAB_SAFETY])
         parser.add_argument("data", help="a .json or .jsonl file, packed by gzip or not, or a folder of such files")
-        parser.add_argument("--model", required=True, help="folder of a reward model that was trained here")
+        parser.add_argument("--model", required=True, help="folder of a reward model made here, or of a policy")
         parser.add_argument("--output", help="folder for the run's files; by default one that is not kept")
+        parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
         parser.add_argument("--principle", action="append", default=[], help="what it is to judge by; may be repeated")
 
-    def handle(self, *, layout: str, data: str, model: str, principle: list[str], **options: Any) -> None:
+    def handle(
+        self, *, layout: str, data: str, model: str, principle: list[str], knob: list[str], **options: Any
+    ) -> None:
         if not Path(data).exists():
             raise CommandError(f"There is nothing at {data}.")
         with tempfile.TemporaryDirectory() as folder:
             output = Path(options["output"] or folder).resolve()
             spec = RunSpec(
                 kind="evaluate",
-                recipe=recipe(NAME).to_json({"layout": layout, "principles": "; ".join(principle)}),
+                recipe=_recipe(layout, principle, knob),
                 output=str(output),
                 model=str(Path(model).resolve()) if Path(model).exists() else model,
                 data=str(Path(data).resolve()),
@@ -52,6 +58,16 @@ class Command(BaseCommand):
         self.stdout.write(", ".join(f"{count} {name}" for name, count in result.counts.items()))
         for name, figure in result.metrics.items():
             self.stdout.write(f"{name.replace('_', ' ')}: {shown(figure)}")
+
+
+def _recipe(layout: str, principles: list[str], knobs: list[str]) -> dict[str, Any]:
+    name, fixed = (SUITE, {}) if layout == LAB_SAFETY else (NAME, {"layout": layout})
+    given = dict(pair(one, "--knob NAME") for one in knobs)
+    given |= {"principles": "; ".join(principles)} if principles else {}
+    try:
+        return recipe(name).to_json({**given, **fixed})
+    except RecipeError as error:
+        raise CommandError(str(error)) from None
 
 
 def shown(figure: Any) -> str:

@@ -16,6 +16,7 @@ from training.errors import TrainingError
 from training.models import ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import Recipe, RecipeError
+from training.recipes.multiple_choice import VIEW
 from training.services import execution, runs, snapshots, traces, versions
 
 FOLLOW_SECONDS = 1.0
@@ -37,6 +38,7 @@ class Command(BaseCommand):
             "--parent", help="instead of --model: a version such as policy-3; the policy in use if left out"
         )
         parser.add_argument("--snapshot", type=int, help="id of the data; frozen now when left out")
+        parser.add_argument("--suite", help="instead of --snapshot: the file of questions that is put to a policy")
         parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
         parser.add_argument(
             "--scorer",
@@ -66,6 +68,7 @@ class Command(BaseCommand):
                 model=options["model"],
                 parent=options["parent"],
                 snapshot=options["snapshot"],
+                suite=options["suite"],
                 knob=options["knob"],
                 part=options["part"],
                 scorer=options["scorer"],
@@ -148,6 +151,7 @@ def _create(
     model: str | None,
     parent: str | None,
     snapshot: int | None,
+    suite: str | None,
     knob: list[str],
     part: list[str],
     scorer: list[str],
@@ -161,7 +165,12 @@ def _create(
     chosen = assembled(recipe, parts)
     view = chosen.view
     data: Snapshot | None
-    if snapshot is None:
+    if (suite is not None) != (view == VIEW):
+        told = "reads a suite; name its file by --suite" if view == VIEW else "reads no suite; leave out --suite"
+        raise CommandError(f"{recipe} {told}.")
+    if suite is not None:
+        data = None
+    elif snapshot is None:
         filters = {} if view == "prompts" else {"include_audit": False}
         data = snapshots.freeze(campaign=found, view=view, filters=filters, actor=person)
     else:
@@ -175,7 +184,10 @@ def _create(
         actor=person,
         parent=None if model else _parent(found, parent),
         snapshot=data,
-        inputs=({"model": model} if model else {}) | _scorers(found, chosen, scorer) | _beside(found, beside),
+        inputs=({"model": model} if model else {})
+        | ({"suite": suite} if suite else {})
+        | _scorers(found, chosen, scorer)
+        | _beside(found, beside),
         seed=seed,
         parts=parts,
     )

@@ -1,0 +1,176 @@
+"""Domain safety suites: a file kept as it was asked, held against what was learned, by form, REST and command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from annotation.campaign_templates import templates
+from annotation.models import Membership
+from annotation.services import campaigns, intake, queue
+from tests.core.lab_safety import lab_rows
+from tests.core.worlds import tiny_policy
+from tests.factories import judge
+from tests.frontend.lead_world import World, finish_run, judge_all, make_world, start_run
+from training import launch, paths
+from training.errors import Invalid
+from training.models import ModelVersion, Run
+from training.recipes.multiple_choice import question, read
+from training.services import baselines, runs, safety_suites, versions
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world(tasks=0)
+
+
+@pytest.fixture
+def policy(world: World) -> ModelVersion:
+    return versions.register(campaign=world.campaign, kind="policy", path="org/chat", actor=world.lead)
+
+
+def suite_file(rows: list[dict] | None = None) -> str:
+    folder = paths.files() / "prompts"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "lab.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows or lab_rows()))
+    return paths.stored(file)
+
+
+def share(estimate: float, n: int = 12) -> dict[str, float]:
+    return {"estimate": estimate, "low": estimate / 2, "high": 1.0, "n": n}
+
+
+def test_by_form_it_is_kept_as_it_was_and_shown_on_the_model_s_page(world: World, policy: ModelVersion) -> None:
+    client, address = world.client("engineer"), reverse("run-new", args=[world.campaign.pk, "safety-suite"])
+    assert f"{address}?model={policy.pk}" in client.get(reverse("model", args=[policy.pk])).content.decode()
+    form = client.get(address, {"model": policy.pk}).context["form"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    for wrong, says in (
+        ("", "This field is required"),
+        ("/etc/passwd", "not in a folder"),
+        ("no.jsonl", "no suite at"),
+    ):
+        page = client.post(address, {**values, "rows": wrong})
+        assert page.status_code == 422 and says in page.content.decode()
+    assert client.post(address, {**values, "rows": suite_file()}).status_code == 302
+    run = Run.objects.get()
+    suite_file(lab_rows(2))
+    spec = launch.spec_of(run)
+    assert spec.data is not None and len(read(spec.data)) == 12 and spec.seen == [] and run.snapshot is None
+    metrics = {"accuracy_suite": share(0.75), "none_rate": share(0.125), "worst_category": share(0.5) | {"name": "x"}}
+    metrics |= {
+        "accuracy_category_Fire": share(0.5),
+        "accuracy_category_Acids": share(1.0),
+        "position_bias": share(0.1),
+    }
+    finish_run(run, metrics=metrics)
+    html = client.get(reverse("model", args=[policy.pk])).content.decode()
+    for words in ("Questions answered right", "Bias to a place", "Answers without one letter", "Category", "Acids"):
+        assert words in html, words
+    assert "Accuracy category" not in html  # it stands in the chart's own table
+    assert html.index("Fire") < html.index("Acids"), "the worst stands first"
+
+
+def test_by_rest_and_command_line(world: World, policy: ModelVersion) -> None:
+    client = APIClient()
+    client.force_authenticate(world.engineer)
+    address = f"/api/training/campaigns/{world.campaign.pk}/runs/"
+    asked = {"recipe": "safety-suite", "parent": policy.pk, "knobs": {"scorer": "loglik"}}
+    assert client.post(address, {**asked, "suite": suite_file()}, format="json").status_code == 201
+    assert Run.objects.get().recipe["knobs"]["scorer"] == "loglik"
+    for body, field in (
+        (asked, "suite"),
+        ({**asked, "suite": "/etc"}, "suite"),
+        ({**asked, "recipe": "dpo", "knobs": {}, "suite": suite_file()}, "suite"),
+    ):
+        answer = client.post(address, body, format="json")
+        assert answer.status_code == 422 and field in answer.json()["errors"], answer.json()
+    more = {"campaign": world.campaign.name, "parent": policy.label, "follow": False, "stdout": io.StringIO()}
+    call_command("run", recipe="safety-suite", suite=suite_file(), **more)
+    first, second = Run.objects.order_by("pk")
+    assert first.inputs["data"] == second.inputs["data"], "the same questions are kept once"
+    with pytest.raises(CommandError, match="--suite"):
+        call_command("run", recipe="safety-suite", **more)
+    with pytest.raises(CommandError, match="reads no suite"):
+        call_command("run", recipe="best-of-n", suite=suite_file(), **more)
+
+
+def test_what_the_model_learned_from_is_named(world: World) -> None:
+    """One question stands in the data as it is, one without its options, one with a word changed; nine are new."""
+    rows = lab_rows()
+    asked = [question(row) for row in rows]
+    near = asked[2].text.replace("What must never meet bleach?", "What must never, ever meet bleach?")
+    for name, text in (("same", asked[0].text), ("stem", asked[1].stem), ("near", near)):
+        intake.make_task(
+            campaign=world.campaign,
+            messages=[{"role": "user", "content": text}],
+            completions=[("one", ""), ("two", "")],
+            external_id=name,
+        )
+    judge_all(world)
+    version = finish_run(start_run(world)).output
+    assert version is not None
+    found = safety_suites.seen(asked, version)
+    assert found == sorted(one.id for one in asked[:3])
+    with pytest.raises(Invalid, match=r"Row 1 of lab\.jsonl"):
+        safety_suites.read(suite_file([{"Question": "x", "Correct Answer": "A"}]))
+
+
+def test_as_one_line_without_a_database(tmp_path: Path) -> None:
+    file = tmp_path / "lab.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in lab_rows(2)))
+    out = io.StringIO()
+    knobs = ["scorer=loglik", "max_new_tokens=4"]
+    model = str(tiny_policy(tmp_path / "policy"))
+    call_command("benchmark", "lab-safety", str(file), model=model, knob=knobs, stdout=out)
+    said = out.getvalue()
+    assert "2 read, 2 asked" in said and "accuracy suite: " in said and "Worst in " in said
+    with pytest.raises(CommandError, match="Did you mean scorer"):
+        call_command("benchmark", "lab-safety", str(file), model=model, knob=["scorers=x"])
+
+
+def test_people_answer_blind_and_are_the_line_that_a_policy_is_held_against(world: World, policy: ModelVersion) -> None:
+    """Of twelve questions one has an image. Six of the others are answered: four right, one wrong, one not known."""
+    rows = lab_rows()
+    rows[11]["Image Path"] = "cabinet.png"
+    file = suite_file(rows)
+    with pytest.raises(CommandError, match="does not ask for the letter"):
+        call_command("ask_suite", file, campaign=world.campaign.name)
+    asking = templates()["suite-questions"].settings
+    campaign = campaigns.create(name="What people know", actor=world.lead, **asking)
+    for _twice in range(2):
+        out = io.StringIO()
+        call_command("ask_suite", file, campaign=campaign.name, stdout=out)
+    assert "0 questions are in the queue" in out.getvalue() and "11 were there. 1 are unsupported" in out.getvalue()
+    campaigns.open_campaign(campaign=campaign, actor=world.lead)
+    Membership.objects.create(campaign=campaign, user=world.annotator, role="annotator")
+    keys = {one.stem: one for one in map(question, rows)}
+    client = world.client("annotator")
+    for number in range(6):
+        assignment = queue.next_task(user=world.annotator, campaign=campaign)
+        assert assignment is not None
+        one = keys[assignment.task.prompt.messages[0]["content"]]
+        screen = client.get(f"/work/{campaign.pk}/").content.decode()
+        told = screen + json.dumps(client.post(f"/api/campaigns/{campaign.pk}/next/").json())
+        assert one.options[0] in screen and rows[0]["Explanation"] not in told and "is what safety rules" not in told
+        assert assignment.task.meta == {"origins": [""]} and assignment.task.is_audit
+        value = "ABCD".index(one.answer) if number < 4 else 4 if number == 5 else ("ABCD".index(one.answer) + 1) % 4
+        judge(world.annotator, campaign, assignment=assignment, data={"letter_1": str(value)})
+    asked = {"recipe": "safety-suite", "knobs": {}, "campaign": world.campaign, "parent": policy}
+    run = runs.create(actor=world.lead, inputs={"suite": file}, **asked)
+    finish_run(run, metrics={"accuracy_suite": share(0.75), "accuracy_category_Fire": share(0.5)})
+    found = baselines.people(run, world.lead)
+    assert found is not None and (found["estimate"], found["n"]) == (pytest.approx(4 / 6), 6)
+    html = world.client("lead").get(reverse("run", args=[run.pk])).content.decode()
+    assert "Questions that people answered right" in html and "67%" in html and ">people<" in html
+    hidden = world.client("engineer").get(reverse("run", args=[run.pk])).content.decode()
+    assert "people answered right" not in hidden, "no member of the campaign that asked"

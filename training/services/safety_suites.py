@@ -1,0 +1,84 @@
+"""Domain safety suites: a file of questions, kept as it was asked, and held against what a model learned from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from annotation.datasets import prompt_hash
+from annotation.models import User
+from training import objections, paths
+from training.errors import Invalid
+from training.models import ModelVersion
+from training.recipes import multiple_choice
+from training.recipes.multiple_choice import Question
+from training.recipes.note import note_of
+from training.recipes.spec import write_text
+from training.services import snapshots
+from training.services.near_duplicates import leaders
+
+# What is kept of a row; an image itself is nothing that a policy here reads.
+KEPT = ("Question", "Explanation", "Correct Answer", "Category", "Topic", "Level", "Image Path")
+LARGEST_FILE = 64 * 1024 * 1024
+
+
+def read(path: str, *, actor: User | None = None) -> tuple[str, list[Question]]:
+    """Keep the rows of a suite below the files folder, under a name by their content; return the path and them.
+
+    So a run can be repeated when the file has changed since. Invalid says what is wrong with the file, or, where
+    somebody asks for it, that it lies where they may name none.
+    """
+    if not path.strip():
+        raise invalid(_("Name the file of a suite."))
+    if actor is not None and (message := paths.objection(path, _("suites"))):
+        raise invalid(message)
+    file = Path(paths.resolve(path))
+    if not file.is_file():
+        raise invalid(_("There is no suite at {path}.").format(path=path))
+    if file.stat().st_size > LARGEST_FILE:
+        raise invalid(_("{name} has more than {most} MiB.").format(name=file.name, most=LARGEST_FILE // 1024**2))
+    try:
+        rows = list(multiple_choice.rows_of(file))
+        questions = multiple_choice.questions(rows, name=file.name)
+    except (OSError, ValueError) as error:
+        raise invalid(objections.in_words(note_of(error))) from None
+    text = "".join(
+        json.dumps({name: row.get(name) for name in KEPT}, ensure_ascii=False, sort_keys=True) + "\n"
+        for _number, row in rows
+    )
+    kept = paths.files() / "suites" / f"{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}.jsonl"
+    if not kept.exists():
+        write_text(kept, text)
+    return paths.stored(kept), questions
+
+
+def inputs_of(path: str, *, parent: ModelVersion | None, actor: User | None) -> dict[str, Any]:
+    """Return what a run is given that puts the suite at `path` to a model: its data, and what of it is not new."""
+    stored, questions = read(path, actor=actor)
+    return {"data": stored} | ({} if parent is None else {"seen": seen(questions, parent)})
+
+
+def seen(questions: list[Question], version: ModelVersion) -> list[str]:
+    """Return the ids of the questions that stand, or nearly, in what a model or its ancestors learned from.
+
+    With their options or without: by the hash of the prompt, and as near duplicates. Reads the files of its data sets.
+    """
+    learned = snapshots.learned_texts(version)
+    texts: dict[str, str] = {}
+    for one in questions:
+        for what, text in (("whole", one.text), ("stem", one.stem), ("asked", one.messages()[0]["content"])):
+            texts[f"suite {one.id} {what}"] = text
+    leader = leaders([*learned.items(), *texts.items()])
+
+    def is_known(name: str, text: str) -> bool:
+        return leader[name] in learned or prompt_hash([{"role": "user", "content": text}]) in learned
+
+    return sorted({name.split()[1] for name, text in texts.items() if is_known(name, text)})
+
+
+def invalid(message: str) -> Invalid:
+    return Invalid(message, {"suite": [message]})
