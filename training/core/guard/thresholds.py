@@ -20,7 +20,7 @@ from training.recipes.note import Note
 
 
 class Unreachable(TrainingError):
-    """There are too few risky texts to claim such a recall; says how many are needed."""
+    """There are too few texts to claim such a recall, or such a rate; says how many are needed."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,46 @@ def calibrated(risks: Sequence[float], risky: Sequence[bool], *, recall: float, 
         misses=missed,
         false_refusals=wilson(sum(risk >= value for risk in negative), len(negative)),
     )
+
+
+@dataclass(frozen=True)
+class FalseAlarmLine:
+    """Texts above `value` are flagged; of `benign` texts that the detector did not train on `false_alarms` were.
+
+    `capped` where the line would lie above 0.9 otherwise: then more may be flagged than was asked for.
+    """
+
+    value: float
+    target: float
+    benign: int
+    false_alarms: int
+    capped: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def line_for_rate(benign: Sequence[float], rate: float, *, cap: float = 0.9) -> FalseAlarmLine:
+    """Return the line above which at most `rate` of benign texts lie; Unreachable with fewer than 1/rate of them.
+
+    JailbreaksOverTime: of N confidences in order the ⌊(1 - rate)·N⌋-th from 0, and never more than `cap`.
+    """
+    needs = math.ceil(1 / rate - 1e-9)
+    if len(benign) < needs:
+        raise Unreachable(
+            Note(
+                "A rate of false positives of {rate:.2%} cannot be shown on {n} benign texts that the detector did not "
+                "train on: that takes {wanted} at least. Label more, or allow a higher rate.",
+                rate=rate,
+                n=len(benign),
+                wanted=needs,
+            )
+        )
+    ordered = sorted(benign)
+    wanted = ordered[math.floor((1 - rate) * len(ordered) + 1e-9)]
+    value = min(wanted, cap)
+    above = sum(confidence > value for confidence in ordered)
+    return FalseAlarmLine(value=value, target=rate, benign=len(ordered), false_alarms=above, capped=wanted > cap)
 
 
 def _check(recall: float, confidence: float) -> None:
