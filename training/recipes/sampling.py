@@ -27,14 +27,12 @@ class ChosenPair:
 
     selection: str = knob(
         "best_worst",
-        "best against worst by the reward model, closest to equal, random, what an ensemble disagrees on most, or any "
-        "two for prompts that are unlike each other (k_center)",
+        "best against worst, closest to equal, random, what an ensemble disagrees on, or prompts unlike each other",
         choices=RULES,
     )
     asked_share: float = knob(
         1.0,
-        "share of the prompts that people are asked about, those that the selection values most; the audit slice is "
-        "asked besides",
+        "share of the prompts that people are asked about, those that the selection values most, beside the audit",
         low=0.01,
         high=1.0,
     )
