@@ -195,7 +195,7 @@ class RunForm(KnobForm):
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""
-        names = {"snapshot": "rows", "data": "rows", "suite": "rows"}
+        names = {"snapshot": "rows", "data": "rows", "suite": "rows", "anchors": "judge_against"}
         for name, texts in errors.items():
             field = names.get(name, name)
             if field == "model" and self.cleaned_data.get("model") == OTHER:

@@ -35,7 +35,7 @@ from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError
 from training.recipes.multiple_choice import VIEW
 from training.recipes.note import note_of
-from training.services import baselines, feeding, runs, snapshots, traces
+from training.services import anchors, baselines, feeding, runs, snapshots, traces
 
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
@@ -194,7 +194,8 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
     snapshot = form.snapshot
     if snapshot is None and recipe.view != VIEW:
         # Audit items measure the models and must stay unseen by them.
-        filters = {"include_audit": False} if recipe.makes else {}
+        filters: dict[str, Any] = {"include_audit": False} if recipe.makes else {}
+        filters |= anchors.filters(recipe, form.knob_values())
         snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=request.user)
         if not snapshot.rows:
             message = gettext("There are no {view} yet. Judge some items first, or import more.").format(

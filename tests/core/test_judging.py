@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from tests.core.worlds import pair_rows, prompt_rows
-from training.core import distributed
+from training.core import distributed, experience
 from training.core.backbone import load_tokenizer
 from training.core.collate import collate_pairs, encode, encode_prompt
 from training.core.experience import Experience
 from training.core.job import RunError
 from training.core.judging import compared, question, traced, verdict
-from training.core.prompts import Prompt
-from training.core.records import Refused, Tally, parse_pair
+from training.core.prompts import Prompt, read_prompts
+from training.core.records import Refused, Tally, canonical, parse_pair
 from training.core.scorers import RewardScorer
 from training.core.thinking import Reading
 
@@ -103,11 +103,11 @@ def in_two_processes(scorer, prompts, texts) -> list[list[float]]:
         return whole
 
     def found(rank):
-        experience = object.__new__(Experience)
-        experience.job = SimpleNamespace(rank=rank, world_size=2, device=torch.device("cpu"))
-        experience.scorers, experience.reading = {"reward": scorer}, Reading("whole", opened=False)
+        of_process = object.__new__(Experience)
+        of_process.job = SimpleNamespace(rank=rank, world_size=2, device=torch.device("cpu"))
+        of_process.scorers, of_process.reading = {"reward": scorer}, Reading("whole", opened=False)
         rows = [Prompt(id=str(n), messages=messages, ids=[0]) for n, messages in enumerate(prompts)]
-        return experience._scores(rows, texts, anchored=False)[0].values[:, 0].tolist()
+        return of_process._scores(rows, texts, anchored=False)[0].values[:, 0].tolist()
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as threads:
         patch.setattr(distributed, "gather_rows", gathered)
@@ -176,3 +176,46 @@ def test_a_policy_that_learns_from_rivals_is_measured_against_its_reference(do, 
     quick |= {"samples_per_prompt": 3, "scorers": {"reward": f"{judge.output}/model"}, "judge_against": "rivals"}
     _, result = do("grpo", model=policy, rows=prompt_rows(5), **quick)
     assert 0 < result.metrics["eval_reward"]["estimate"] < 1
+
+
+def test_a_judge_holds_a_policy_to_answers_known_to_be_good_which_it_alone_reads(do, policy):
+    judge, _ = do("pairwise-generative", into="judge", model=policy, max_steps=1, batch_size=4)
+    quick = {"iterations": 1, "prompts_per_iteration": 4, "batch_size": 4, "max_new_tokens": 4, "eval_share": 0.4}
+    quick |= {"samples_per_prompt": 1, "scorers": {"reward": f"{judge.output}/model"}}
+    rows = prompt_rows(6)
+    for row in rows[1:]:
+        row["chosen"] = [{"role": "assistant", "content": f"secret for {row['id']}"}]
+    tokenizer = load_tokenizer(str(policy))
+    tally = Tally()
+    (spec_rows := Path(judge.output) / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    known = read_prompts(spec_rows, tokenizer, tally, max_length=None, anchor="chosen")
+    plain = {one.id: one.ids for one in read_prompts(spec_rows, tokenizer, Tally(), max_length=None)}
+    assert len(known) == 5 and tally.counts["refused_without_chosen"] == 1
+    assert all(one.anchor == f"secret for {one.id}" and one.ids == plain[one.id] for one in known)
+    read, asked = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        compare, ask = RewardScorer.compare, experience.generate
+
+        def comparing(self, prompts, firsts, seconds):
+            read.extend(zip(prompts, seconds, strict=True))
+            return compare(self, prompts, firsts, seconds)
+
+        def asking(model, prompts, **more):
+            asked.extend(str(tokenizer.decode(ids)) for ids in prompts)
+            return ask(model, prompts, **more)
+
+        patch.setattr(RewardScorer, "compare", comparing)
+        patch.setattr(experience, "generate", asking)
+        spec, result = do("ppo", into="known", model=policy, rows=rows, judge_against="chosen", **quick)
+    of_prompt = {canonical(one.messages): one.anchor for one in known}
+    assert read and all(anchor == of_prompt[canonical(messages)] for messages, anchor in read)
+    assert asked and not any("secret" in text for text in asked), "an anchor reached the policy"
+    assert 0 < result.metrics["eval_reward"]["estimate"] < 1
+    assert [note for note in result.notes if "1 prompts were left out because they have no answer that people" in note]
+    assert not [*Path(spec.output).glob("anchors-*.part")], "the reference answers nothing"
+    with pytest.raises(RunError, match=r"no answer that a person wrote.*Freeze the prompts anew"):
+        do("ppo", into="none", model=policy, rows=rows, judge_against="edit", **quick)
+    plain_reward, _ = do("bradley-terry", into="plain", model=policy, max_steps=1, batch_size=4)
+    quick["scorers"] = {"reward": f"{plain_reward.output}/model"}
+    with pytest.raises(RunError, match="Take one as the reward"):
+        do("ppo", into="scalar", model=policy, rows=rows, judge_against="chosen", **quick)

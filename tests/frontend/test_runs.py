@@ -289,6 +289,15 @@ def test_a_recipe_that_learns_from_scores_asks_which_model_gives_them(world: Wor
     run = Run.objects.get()
     assert run.inputs["scorers"] == {"reward": "org/reward", "cost": "org/cost"}
     assert run.recipe["knobs"]["cost_limit"] == -0.5 and run.snapshot and run.snapshot.view == "prompts"
+    # A judge's anchors are frozen with the prompts, and a snapshot without them is refused beside the choice of rows.
+    plain = str(run.snapshot.pk)
+    world.client("lead").post(new(world, "ppo"), filled(world, "ppo", judge_against="chosen"))
+    run = Run.objects.latest("pk")
+    assert run.recipe["name"] == "ppo" and run.snapshot and run.snapshot.filters["anchors"] == "chosen"
+    page = world.client("lead").post(new(world, "ppo"), filled(world, "ppo", judge_against="chosen", rows=plain))
+    assert page.status_code == 422 and "Freeze the prompts anew" in page.context["form"].errors["rows"][0]
+    page = world.client("lead").post(new(world, "ppo"), filled(world, "ppo", judge_against="edit"))
+    assert page.status_code == 422 and "Nobody has written" in page.context["form"].errors["judge_against"][0]
     # One that reads what people said besides is given both.
     world.client("lead").post(new(world, "dpo-margin"), filled(world, "dpo-margin"))
     run = Run.objects.latest("pk")

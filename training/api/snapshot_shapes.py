@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from annotation.dataset_views import VIEWS
 from annotation.permissions import LARGEST_ID
+from training.recipes.anchors import ANCHORS
 
 
 class Decontaminate(serializers.Serializer):
@@ -43,6 +44,12 @@ class SnapshotFilters(serializers.Serializer):
         required=False, help_text="Keep prompts that are nearly the same on one side of the split."
     )
     decontaminate = Decontaminate(required=False, help_text="Leave out rows that share words with these suites.")
+    anchors = serializers.ChoiceField(
+        choices=[*ANCHORS],
+        required=False,
+        help_text="Of the view prompts: put beside each an answer known to be good, which a pairwise judge holds a "
+        "policy's answers against (see the setting judge_against).",
+    )
 
 
 class SnapshotIn(serializers.Serializer):

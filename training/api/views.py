@@ -21,7 +21,7 @@ from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
 from training.recipes.multiple_choice import VIEW
-from training.services import promotion, prompts, runs, snapshots, traces, versions
+from training.services import anchors, promotion, prompts, runs, snapshots, traces, versions
 
 
 @extend_schema(operation_id="recipes_list", responses=shapes.RecipeOut(many=True), tags=["training"])
@@ -95,6 +95,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
             raise Invalid("There is no such snapshot in this campaign.", {"snapshot": ["Unknown."]})
     else:
         filters = {} if recipe.view == "prompts" else {"include_audit": False}
+        filters |= anchors.filters(recipe, given["knobs"])
         snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=person(request))
     return runs.create(
         campaign=campaign,

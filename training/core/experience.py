@@ -30,6 +30,7 @@ from training.core.scorers import Scorer, is_judge
 from training.core.thinking import COSTS, Reading, parted
 from training.core.trainers.offline import called
 from training.core.verdicts import Agreement
+from training.recipes.anchors import ANCHORS
 from training.recipes.note import Note
 
 
@@ -78,9 +79,10 @@ class Experience:
         # Rewards of what the reference answers to each prompt, on disk: a resumed run has to go by the same.
         self.references = PartFile(job.folder / references, rank=job.rank)
         # What a judge of two answers holds the policy's against, on disk for the same reason.
-        judged = any(map(is_judge, scorers.values()))
-        self.anchors = PartFile(job.folder / f"anchors-{references}", rank=job.rank) if judged else None
-        self.against_reference = judge_against == "reference"
+        self.has_judge = any(map(is_judge, scorers.values()))
+        self.anchored = judge_against != "rivals"
+        asks_reference = self.has_judge and judge_against not in ANCHORS
+        self.anchors = PartFile(job.folder / f"anchors-{references}", rank=job.rank) if asks_reference else None
 
     def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
@@ -183,7 +185,7 @@ class Experience:
         An answer that no scorer can read, an empty one for example, gets the worst of each score: were it left out, a
         policy could learn to fall silent for nothing.
         """
-        scores, unreadable = self._scores(asked, rollout.texts, anchored=self.against_reference)
+        scores, unreadable = self._scores(asked, rollout.texts, anchored=self.anchored)
         reward = self._reward(scores)
         cut = (~rollout.ended).float()
         told = {
@@ -271,7 +273,7 @@ class Experience:
     def _scores(self, prompts: Sequence[Prompt], texts: Sequence[str], *, anchored: bool) -> tuple[Scores, Tensor]:
         """Return every scorer's columns of each answer, and which answers could not be read (B,).
 
-        With `anchored` a judge holds each against the reference's answer, else against the others to the prompt.
+        With `anchored` a judge holds each against its prompt's anchor, else against the others to the prompt.
         """
         anchors = self._anchors(prompts) if anchored else []
         names: list[str] = []
@@ -284,8 +286,7 @@ class Experience:
             rows = [i for share in own for i in share]
             asked, said = [prompts[i].messages for i in rows], [texts[i] for i in rows]
             if anchors and is_judge(scorer):
-                held = [anchors[i] for i in rows]
-                found = scorer.against(asked, self.reading.answers(said), self.reading.answers(held))
+                found = scorer.against(asked, self.reading.answers(said), [anchors[i] for i in rows])
             else:
                 found, thoughts = self.reading.columns(name, scorer, asked, said)
                 self.thoughts[name] = distributed.gather_shares(self.job, own, thoughts)
@@ -328,33 +329,37 @@ class Experience:
             drawn = self._answers(reference, fresh, n=self.reference_answers, stream="reference")
         asked = [prompt for prompt, answers in zip(fresh, drawn, strict=True) for _ in answers]
         texts = [text for answers in drawn for _, text, _ in answers]
-        scores, _ = self._scores(asked, texts, anchored=self.against_reference)
+        scores, _ = self._scores(asked, texts, anchored=self.anchored)
         rewards = self._reward(scores).view(len(fresh), -1).tolist()
         for prompt, found in zip(fresh, rewards, strict=True):
             self.references.append({"id": prompt.id, "rewards": found})
 
     def _anchors(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Return the reference's answer to each prompt, drawn once in a run; none where no judge holds it against them.
+        """Return what a judge holds the answers to each prompt against; nothing where no judge is among the scorers.
 
-        The reference of a round is the policy that people have now, so the reward is the chance to be preferred to what
-        they get. arXiv:2504.04950 takes a known good answer; a policy that has grown much better than its anchor is
-        told little by either, so begin another round from it.
+        That is the prompt's own answer, which is known to be good, as in arXiv:2504.04950, or one of the reference,
+        drawn once in a run. The reference of a round is the policy that people have now, so the reward is the chance to
+        be preferred to what they get. A policy that has grown much better than its anchor is told little by either, so
+        begin another round from it.
         """
-        if self.anchors is None:
+        if not self.has_judge:
             return []
+        if self.anchors is None:
+            # Written by a person, or by a model with thoughts of which only the answer was seen.
+            return Reading(self.reading.what).answers([prompt.anchor for prompt in prompts])
         fresh = [*{prompt.id: prompt for prompt in prompts if prompt.id not in self.anchors.rows}.values()]
         if fresh:
             with self.models.at_reference() as reference:
                 drawn = self._answers(reference, fresh, n=1, stream="anchor")
             for prompt, ((_, text, _),) in zip(fresh, drawn, strict=True):
                 self.anchors.append({"id": prompt.id, "text": text})
-        return [self.anchors.rows[prompt.id]["text"] for prompt in prompts]
+        return self.reading.answers([self.anchors.rows[prompt.id]["text"] for prompt in prompts])
 
     def measured(self, model: nn.Module, prompts: Sequence[Prompt]) -> tuple[list[float], dict[str, float]]:
         """Return the reward of one answer of `model` to each prompt, and of judgements what else is known of them.
 
-        A judge holds it against the reference's whatever the policy learned from: alone it has no rivals, and among its
-        own rivals every policy wins half of the time.
+        A judge of rivals holds it against the reference's: alone it has none, and among its own every policy wins half
+        of the time.
         """
         drawn = self._answers(model, prompts, n=1, stream="held out")
         texts = [answers[0][1] for answers in drawn]

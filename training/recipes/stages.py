@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
+from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError, knob, part
 from training.recipes.note import Note
 
@@ -411,8 +412,8 @@ class Improve:
     reference_answers: int = knob(4, "answers of the reference a prompt, where a shape compares with them", low=1)
     judge_against: str = knob(
         "reference",
-        "what a pairwise judge holds an answer against: one of the reference, or the policy's others to the prompt",
-        choices=("reference", "rivals"),
+        "what a pairwise judge holds an answer against: the reference's, one people chose or edited, or its rivals",
+        choices=("reference", *ANCHORS, "rivals"),
     )
     thinking: str = knob(
         "whole",

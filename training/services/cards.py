@@ -16,6 +16,7 @@ from annotation.agreement import campaign_agreement
 from annotation.models import Campaign, Event, Guideline, QualityReport
 from annotation.quality.labels import USUAL
 from training.models import Snapshot
+from training.recipes.anchors import ANCHORS
 from training.services.contamination import Overlap, Suites
 
 # Rows that were left out for sharing words with a suite are named up to this many; all are counted.
@@ -128,6 +129,8 @@ def readme(snapshot: Snapshot, files: dict[str, int]) -> str:
     lines += [f"- Options: `{json.dumps(card.get('options', {}), ensure_ascii=False, sort_keys=True)}`"]
     if snapshot.withdrawn_at:
         lines += ["", f"**Somebody whose judgements are in it withdrew on {snapshot.withdrawn_at:%Y-%m-%d}.**"]
+    if anchor := snapshot.filters.get("anchors"):
+        lines += ["", "## Anchors", "", f"`{anchor}`: {ANCHORS[anchor]}; null for a prompt without one."]
     lines += ["", "## Who judged", ""]
     lines += [f"- {len(card.get('annotators', {}))} people, under pseudonyms"]
     lines += [f"- {count} rows by {name}" for name, count in card.get("kinds", {}).items()]

@@ -35,7 +35,7 @@ from training.recipes.assembled import assembled, from_json, to_json
 from training.recipes.base import RECIPES, RecipeError
 from training.recipes.multiple_choice import VIEW
 from training.recipes.spec import RunResult
-from training.services import messages, safety_suites, snapshots, versions
+from training.services import anchors, messages, safety_suites, snapshots, versions
 
 # Attempts without a new checkpoint after which a run is not tried again by itself.
 MAX_ATTEMPTS = 3
@@ -116,6 +116,7 @@ def create(
         message = _("{recipe} reads {view}; snapshot {number} holds {other}.")
         message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)
         raise Invalid(message, {"snapshot": [message]})
+    anchors.require(found, stored["knobs"], snapshot)
     for belongs in (parent, snapshot):
         if belongs is not None and belongs.campaign_id != campaign.pk:
             raise Invalid(_("{what} belongs to another campaign.").format(what=str(belongs).capitalize()))

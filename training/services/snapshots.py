@@ -21,7 +21,7 @@ from annotation.services import events
 from training import paths
 from training.errors import Invalid, WrongState
 from training.models import ModelVersion, Run, Snapshot
-from training.services import cards
+from training.services import anchors, cards
 from training.services.contamination import Suites
 from training.services.descent import forebears
 from training.services.near_duplicates import leaders, text_of_prompt
@@ -32,8 +32,8 @@ FILTERS = (
     *("since", "until", "min_agreement", "min_severity", "min_weight", "adjudicated", "include_gold"),
 )
 # Besides: rows of earlier batches, near duplicates on one side, nothing that evaluation suites hold, and nothing that a
-# reward model has learned from.
-MORE = ("replay", "group_near_duplicates", "decontaminate", "unseen_by")
+# reward model has learned from; and prompts with an answer each that is known to be good.
+MORE = ("replay", "group_near_duplicates", "decontaminate", "unseen_by", "anchors")
 
 
 def freeze(
@@ -45,7 +45,8 @@ def freeze(
     `filters` are those of `annotation.dataset_filters.Filters`, and "replay": ``{"batches", "rows", "seed"}`` adds so
     many rows drawn at random from earlier batches; "group_near_duplicates": true keeps prompts that are nearly the same
     on one side; "decontaminate": ``{"suites", "n"}`` leaves out rows that share words with these evaluation suites;
-    "unseen_by": the id of a model leaves out rows whose prompts it has learned from.
+    "unseen_by": the id of a model leaves out rows whose prompts it has learned from; "anchors": a name of
+    `training.recipes.anchors.ANCHORS` puts such an answer beside each prompt that has one.
     """
     unknown = sorted(set(filters) - {*FILTERS, *MORE})
     if unknown:
@@ -88,7 +89,10 @@ def freeze(
 def _rows(campaign: Campaign, view: str, filters: dict[str, Any], side_of: datasets.Side) -> Iterator[dict[str, Any]]:
     wanted = {name: value for name, value in filters.items() if name not in MORE}
     learned = learned_prompts(_version(campaign, filters["unseen_by"])) if "unseen_by" in filters else set()
-    for row in datasets.rows(campaign, view, datasets.Filters(**wanted), side_of=side_of):
+    found = datasets.rows(campaign, view, datasets.Filters(**wanted), side_of=side_of)
+    if "anchors" in filters:
+        found = anchors.beside(found, campaign, view, filters["anchors"], wanted)
+    for row in found:
         if not learned or datasets.prompt_hash(row["prompt"]) not in learned:
             yield row
     replay = filters.get("replay")

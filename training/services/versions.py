@@ -207,8 +207,10 @@ def _judgements(version: ModelVersion) -> tuple[set[int], set[str]]:
     ids: set[int] = set()
     people: set[str] = set()
     for row in snapshots.lines(version.snapshot):
-        if row.get("feedback") is not None:
-            ids.add(row["feedback"])
-        if row.get("annotator"):
-            people.add(row["annotator"])
+        # A prompt with an anchor has those who preferred or wrote it.
+        for one in (row, *row.get("judgements", ())):
+            if one.get("feedback") is not None:
+                ids.add(one["feedback"])
+            if one.get("annotator"):
+                people.add(one["annotator"])
     return ids, people

@@ -47,6 +47,7 @@ from training.core.trainers.state import (
 )
 from training.core.trainers.state import trainable as trainable_of
 from training.recipes.alarms import alarms
+from training.recipes.anchors import ANCHORS
 from training.recipes.note import Note
 from training.recipes.slots import AFTER_COMBINING
 from training.recipes.spec import RunResult
@@ -112,7 +113,17 @@ def improve(
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
     scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
-    if any(map(is_judge, scorers.values())) and (judge_against == "reference" or eval_share):
+    judged = any(map(is_judge, scorers.values()))
+    anchor = judge_against if judge_against in ANCHORS else ""
+    if anchor and not judged:
+        raise RunError(
+            Note(
+                "judge_against is {anchor}, and only a judge of two answers, of the recipe pairwise-generative, holds "
+                "one against another. Take one as the reward, or set judge_against to reference.",
+                anchor=anchor,
+            )
+        )
+    if judged and (judge_against == "reference" or (judge_against == "rivals" and eval_share)):
         needs |= {"reference"}
     policy, tokenizer = backbone.start_policy(spec.model, lora_rank=lora_rank, trust_remote_code=trust)
     policy.to(job.device)  # type: ignore[arg-type]
@@ -123,7 +134,7 @@ def improve(
     distributed.share_start(job, trainable_of(models).values())
 
     tally = Tally()
-    prompts, supplied = _asked(job, tokenizer, tally, longest=room_for_prompt(policy, max_new_tokens))
+    prompts, supplied = _asked(job, tokenizer, tally, longest=room_for_prompt(policy, max_new_tokens), anchor=anchor)
     scorers |= supplied
     apart = [held_out(prompt.about or prompt_hash(prompt.messages), share=eval_share) for prompt in prompts]
     held = [prompt for prompt, out in zip(prompts, apart, strict=True) if out][:HELD_OUT_AT_MOST]
@@ -235,7 +246,7 @@ def improve(
 
 
 def _asked(
-    job: Job, tokenizer: PreTrainedTokenizerBase, tally: Tally, *, longest: int | None
+    job: Job, tokenizer: PreTrainedTokenizerBase, tally: Tally, *, longest: int | None, anchor: str
 ) -> tuple[list[Prompt], dict[str, Scorer]]:
     """Return the prompts of the spec's data, and the scorers that know what is right of them, if any.
 
@@ -244,7 +255,14 @@ def _asked(
     assert job.spec.data is not None
     made_of = job.recipe.parts_with(job.knobs).get("records")
     if made_of is None:
-        return read_prompts(job.spec.data, tokenizer, tally, max_length=longest), {}
+        return read_prompts(job.spec.data, tokenizer, tally, max_length=longest, anchor=anchor), {}
+    if anchor:
+        raise RunError(
+            Note(
+                "{recipe} asks about pairs, and no answer to that is known to be good. Set judge_against to reference.",
+                recipe=job.recipe.title,
+            )
+        )
     prompts, scorer = called(made_of)(read(job.spec.data, job.recipe.view, tally), tokenizer, tally, longest)
     if not prompts:
         raise RunError(Note.together([Note("There is no pair to judge."), *tally.notes()]))

@@ -17,7 +17,7 @@ from training.models import ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import Recipe, RecipeError
 from training.recipes.multiple_choice import VIEW
-from training.services import execution, runs, snapshots, traces, versions
+from training.services import anchors, execution, runs, snapshots, traces, versions
 
 FOLLOW_SECONDS = 1.0
 
@@ -172,6 +172,7 @@ def _create(
         data = None
     elif snapshot is None:
         filters = {} if view == "prompts" else {"include_audit": False}
+        filters |= anchors.filters(chosen, dict(pair(given, "--knob NAME") for given in knob))
         data = snapshots.freeze(campaign=found, view=view, filters=filters, actor=person)
     else:
         data = Snapshot.objects.filter(pk=snapshot, campaign=found).first()
