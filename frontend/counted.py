@@ -31,6 +31,7 @@ WORDS = {
     "completions": _("Answers written"),
     "cut_off": _("Answers cut off at their length"),
     "identical": _("Prompts with the same answer twice"),
+    "unasked": _("Prompts that nobody is asked about"),
     "audit": _("Prompts of the audit slice"),
     "labelled": _("Pairs a model labelled"),
     "guard_prompts_blocked": _("Prompts held back by the guard"),

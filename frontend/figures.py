@@ -223,16 +223,14 @@ WORDS = {
     "answered_drop": Words(_("Help lost"), _("The share of other prompts that are answered no more."), is_share=True),
     "steps_to_undo": Words(_("Steps that take half of its safety"), _("Few: whoever has the weights can undo it.")),
     "share": Words(_("Share of the second policy"), _("λ of the merge that was kept; 0 would be the first policy.")),
-    "position_bias": Words(
-        _("Position bias of the judge"),
-        _("The share of compared pairs of which it names the same place in both orders: 1 means that place decides."),
-        is_share=True,
-    ),
     "eval_position_bias": Words(
-        _("Position bias on held-out pairs"),
-        _("The share of pairs of which it names the same place in both orders: 1 means that place decides."),
+        _("Bias to a place on held-out pairs"),
+        _("How often it chooses another option once each stands elsewhere: 0 by content alone, 100% by place."),
         is_share=True,
     ),
+    "first_named": Words(_("Verdicts that name the first answer"), "", is_share=True),
+    "eval_first_named": Words(_("Verdicts on held-out pairs that name the first answer"), "", is_share=True),
+    "uncompared": Words(_("Pairs that could not be compared"), "", is_share=True),
     "unread_verdicts": Words(
         _("Judgements that name no answer"),
         _("Those in another form and those that were cut off; they earn nothing."),
@@ -259,8 +257,6 @@ NAMES = {
     "current_ended_share": _("Answers of the current policy that came to an end"),
     "current_tokens": _("Tokens per answer, current policy"),
     "ended_share": _("Answers that came to an end"),
-    "eval_first_named": _("Verdicts on held-out pairs that name the first answer"),
-    "first_named": _("Verdicts that name the first answer"),
     "gradient_norm": _("Gradient norm"),
     "margin": _("Margin"),
     "mean_logp": _("Mean log-probability of an answer"),
@@ -270,7 +266,6 @@ NAMES = {
     "score": _("Score"),
     "steps": _("Steps"),
     "tokens_per_second": _("Tokens per second"),
-    "uncompared": _("Pairs that could not be compared"),
 }
 
 

@@ -15,7 +15,10 @@ from training.recipes.loop import LoopSettings
 
 # How the settings are grouped on the page; one that is in no group comes last.
 GROUPS = (
-    (_("Each round"), ("prompts_per_round", "samples_per_prompt", "selection", "labeller", "overlap", "audit_share")),
+    (
+        _("Each round"),
+        ("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "overlap", "audit_share"),
+    ),
     (_("The policy's answers"), ("temperature", "max_new_tokens", "guard")),
     (_("Live chat"), ("chat",)),
     (_("When a round goes on"), ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),

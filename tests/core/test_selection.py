@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from training.core.selection import (
     ACQUISITION,
     CHOOSERS,
-    acquire,
     audit_slice,
     bald,
     choose_pair,
@@ -23,6 +22,7 @@ from training.core.selection import (
     k_center,
     labelled,
     preferences,
+    select,
 )
 from training.errors import TrainingError
 from training.recipes.sampling import OF_ENSEMBLES, RULES
@@ -116,13 +116,6 @@ def test_an_ensemble_is_asked_about_where_it_disagrees_and_without_one_the_pair_
         assert choose_pair(TEXTS, SCORES, selection=rule, rng=random.Random(0), members=members)[1] == "random"
 
 
-def test_a_pool_is_asked_in_order_of_worth_and_uniformly_without_a_rule():
-    pool = [[0.5, 0.5], [0.9, 0.1], [0.6, 0.4]]
-    assert acquire(pool, 2, rule="bald", rng=random.Random(0)) == [1, 2]
-    draws = [acquire(pool, 1, rule="uniform", rng=random.Random(s))[0] for s in range(300)]
-    assert all(70 < draws.count(i) < 130 for i in range(3))
-
-
 def test_k_center_takes_the_farthest_each_time():
     """On a line from 0 known: 10 is farthest, then 5 of the rest (5 from both ends)."""
     points = [[1.0], [10.0], [5.0], [9.0]]
@@ -161,3 +154,64 @@ def test_a_model_labels_what_is_no_audit_and_has_two_different_scores():
     told = [(one["id"], one["chosen"], one["rejected"], one["source"]) for one in labelled(rows, by="reward")]
     assert told == [("first", "c", "b", "reward"), ("second", "b", "a", "reward")]
     assert labelled(rows, by="implied") == []
+
+
+def sampled(count=8, **answers):
+    """Rows of a sample run with two answers each; the first has a reward of 0, the second that of `answers`."""
+    rows = []
+    for number in range(count):
+        scores = [{"reward": 0.0}, {"reward": float(answers.get(f"p{number}", number + 1))}]
+        told = [{"text": f"{side}", "scores": one, "members": []} for side, one in zip("ab", scores, strict=True)]
+        rows.append({"id": f"p{number}", "prompt": [{"role": "user", "content": f"say {number}"}], "completions": told})
+    return rows
+
+
+def asked(rows, share, *, selection, seed=0, audit_share=0.0):
+    found = select(rows, selection=selection, audit_share=audit_share, asked_share=share, seed=seed)
+    return {row["id"] for row in found if row["asked"]}
+
+
+def test_people_are_asked_about_the_share_that_the_rule_values_most():
+    """The gap of prompt n is n + 1: best against worst takes the widest, most uncertain the narrowest."""
+    rows = sampled()
+    assert asked(rows, 0.25, selection="best_worst") == {"p6", "p7"}
+    assert asked(rows[::-1], 0.25, selection="most_uncertain") == {"p0", "p1"}
+    assert asked(rows, 1.0, selection="best_worst") == {row["id"] for row in rows}
+    assert len(asked(rows, 0.01, selection="best_worst")) == 1
+
+
+def test_an_ensemble_is_asked_about_the_prompts_on_which_it_disagrees():
+    rows = sampled(4)
+    for number, row in enumerate(rows):  # of prompt 2 the members disagree, of the others they are sure of a toss-up
+        for answer, one in zip(row["completions"], MEMBERS[:2] if number == 2 else MEMBERS[2:], strict=True):
+            answer["members"] = one
+    for rule in OF_ENSEMBLES:
+        assert asked(rows, 0.25, selection=rule) == {"p2"}
+
+
+def test_where_nothing_is_valued_the_draw_decides_and_what_is_valued_comes_first():
+    rows = sampled(8)
+    for row in rows[1:]:
+        row["completions"] = [{**one, "scores": {}} for one in row["completions"]]
+    draws = [asked(rows, 0.25, selection="best_worst", seed=seed) for seed in range(40)]
+    assert all("p0" in draw and len(draw) == 2 for draw in draws) and len(set(map(frozenset, draws))) > 4
+
+
+def test_the_audit_slice_is_asked_whatever_the_rule_thinks():
+    rows = sampled(8)
+    found = select(rows, selection="best_worst", audit_share=0.25, asked_share=0.5, seed=1)
+    audit = {row["id"] for row in found if row["audit"]}
+    assert len(audit) == 2 and all(row["asked"] for row in found if row["audit"])
+    others = sorted({row["id"] for row in rows} - audit)
+    assert {row["id"] for row in found if row["asked"]} - audit == set(others[-3:])
+
+
+def test_k_center_asks_about_prompts_that_are_unlike_each_other():
+    rows = sampled(6)
+    for row, text in zip(rows, ["a b", "a b", "a b", "c d", "c d", "e f"], strict=True):
+        row["prompt"] = [{"role": "user", "content": text}]
+    told = {row["id"]: row["prompt"][0]["content"] for row in rows}
+    for seed in range(5):
+        assert {told[one] for one in asked(rows, 0.5, selection="k_center", seed=seed)} == {"a b", "c d", "e f"}
+    found = select(rows, selection="k_center", audit_share=0.0, asked_share=0.5, seed=0)
+    assert {row["selection"] for row in found} == {"k_center"} and all(set(row["pair"]) == {0, 1} for row in found)

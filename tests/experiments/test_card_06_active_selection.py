@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 
 import numpy as np
 import pytest
 import torch
 
+from annotation.quality.strengths import USUAL, Game, Ranking, aware, bradley_terry, logistic
 from tests.experiments.frame import Card
 from training.core.objectives import times_drawn
-from training.core.selection import acquire
+from training.core.selection import select
 
 CARD = Card(
     6,
@@ -35,6 +37,7 @@ def fitted(gaps: np.ndarray, wins: np.ndarray, weights: np.ndarray) -> np.ndarra
     return w
 
 
+@lru_cache
 def labels_needed(rule: str, seed: int) -> int:
     """Return how many labels it takes to rank 85 in 100 unseen pairs right; pairs differ in how clear they are."""
     draw = np.random.default_rng(seed)
@@ -59,9 +62,19 @@ def labels_needed(rule: str, seed: int) -> int:
             asked += rng.sample(rest, BATCH)
             continue
         members = np.stack([fitted(gaps[known], wins[known], times[known, m]) for m in range(MEMBERS)])
-        believed = 1 / (1 + np.exp(-np.clip(gaps[rest] @ members.T, -30, 30)))
-        asked += [rest[i] for i in acquire(believed.tolist(), BATCH, rule=rule, rng=rng)]
+        asked += worth_most(dict(zip(rest, gaps[rest] @ members.T, strict=True)), rule, seed=len(asked))
     return len(asked)
+
+
+def worth_most(believed: dict[int, np.ndarray], rule: str, *, seed: int) -> list[int]:
+    """Return the pairs of a pool that a loop asks people about, by what the members think the one is better by."""
+    rows = []
+    for number, gap in believed.items():
+        members = (gap.tolist(), [0.0] * len(gap))
+        told = [{"text": text, "scores": {}, "members": said} for text, said in zip("ab", members, strict=True)]
+        rows.append({"id": number, "prompt": [], "completions": told})
+    chosen = select(rows, selection=rule, audit_share=0.0, asked_share=BATCH / len(rows), seed=seed)
+    return [row["id"] for row in chosen if row["asked"]]
 
 
 @pytest.mark.experiment
@@ -79,4 +92,48 @@ def test_fewer_labels_for_the_same_accuracy(report, rule):
         switched_off="disagreement: the pairs closest to equal",
         without=[one / other for one, other in zip(closest, random_needs, strict=True)],
         at_most=0.8,
+    )
+
+
+BETAS = {"sure": 1.5, "as sure": 1.5, "usual": 1.0, "by chance": 0.0, "upside down": -1.5}
+POLICIES = {f"policy {k:02}": 0.4 * (k - 5.5) for k in range(12)}
+
+
+def right(ranking: Ranking) -> float:
+    """Return the share of all pairs of policies that the ranking puts in their true order."""
+    names = list(POLICIES)
+    both = [(one, other) for place, one in enumerate(names) for other in names[place + 1 :]]
+    told = ranking.strengths
+    return sum((told[a].value > told[b].value) == (POLICIES[a] > POLICIES[b]) for a, b in both) / len(both)
+
+
+def judged(seed: int) -> tuple[float, float, float]:
+    """Return how right the order is with each person's rationality and without, and the inverted person's β at most."""
+    draw = random.Random(seed)
+    games = []
+    for number in range(600):
+        one, other = draw.sample(list(POLICIES), 2)
+        person = draw.choice(list(BETAS))
+        won = draw.random() < logistic(BETAS[person] * (POLICIES[one] - POLICIES[other]))
+        games.append(Game(one, other, float(won), person, number))
+    found = aware(games)
+    return right(found), right(bradley_terry(games, prior=USUAL)), found.rationality["upside down"].high
+
+
+@pytest.mark.experiment
+def test_who_judges_upside_down_is_found_and_the_order_is_better_for_it(report):
+    """Card 6, (c): 600 judgements by five people with β 1.5, 1.5, 1, 0 and -1.5; a gain of 0.08 in accuracy."""
+    found = [judged(seed) for seed in SEEDS]
+    print(found)
+    assert all(high < 0 for *_, high in found), "who has the scale upside down was not found"
+    assert np.mean([one - plain for one, plain, _ in found]) >= 0.08
+    report(
+        CARD,
+        "share of pairs of policies put in their true order, with each person's rationality",
+        [one for one, *_ in found],
+        seeds=SEEDS,
+        switched_off="rationality: all judgements alike",
+        without=[plain for _, plain, _ in found],
+        at_least=0.95,
+        every_seed=True,
     )

@@ -32,6 +32,15 @@ State = Round.State
 # --- The whole way -----------------------------------------------------------------------------------------------
 
 
+def test_people_are_asked_about_a_share_of_the_prompts(loop: Loop, round: Round, campaign: Campaign) -> None:
+    """Of ten prompts two are the audit slice; the toy asks about every other one of all ten, and about those two."""
+    rounds.configure(loop=loop, settings={"asked_share": 0.5}, actor=None)
+    assert go(round).state == State.LABELLING
+    assert Task.objects.filter(campaign=campaign, batch="round-1").count() == 6
+    assert Run.objects.get(round=round, purpose="sample").recipe["knobs"]["asked_share"] == 0.5
+    assert "6 pairs wait" in str(round.note) and "4 prompts are not asked about" in str(round.note)
+
+
 def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, annotator: User) -> None:
     assert go(round).state == State.LABELLING
     assert "There is no reward model yet" in str(of(Event.objects.get(action="round.sampling").detail["note"]))

@@ -69,6 +69,7 @@ def main() -> int:
                     "completions": answers,
                     "pair": None if given.same else [1, 0],
                     "audit": place % 5 == 0,
+                    "asked": place % 5 == 0 or place % 2 == 0 or knobs["asked_share"] == 1.0,
                     "selection": knobs["selection"] if spec.scorers else "random",
                 }
             )

@@ -79,6 +79,7 @@ def run_sample(job: Job) -> RunResult:
     rows = select(
         everything if guarded is None else let_through(everything, least=guarded.least),
         selection=job.knobs["selection"],
+        asked_share=job.knobs["asked_share"],
         audit_share=job.knobs["audit_share"],
         seed=spec.seed,
         by=by,
@@ -130,6 +131,7 @@ def _counts(rows: Sequence[dict[str, Any]], tally: Tally) -> dict[str, int]:
         "cut_off": sum(not answer["ended"] for answer in answers),
         "identical": sum(row["pair"] is None for row in rows),
         "audit": sum(row["audit"] for row in rows),
+        "unasked": sum(not row["asked"] for row in rows if row["pair"] is not None),
     }
 
 

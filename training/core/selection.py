@@ -1,10 +1,11 @@
-"""Which two of a prompt's completions are worth a person's time. Standard library only."""
+"""Which prompts, and which two of a prompt's completions, are worth a person's time. Standard library only."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import random
+import zlib
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
@@ -17,12 +18,23 @@ IMPLIED = "implied"  # the scorer that is a policy: with the spec's reference, t
 COST = "cost"  # the scorer that says how unsafe an answer is, by a score that is less its cost
 
 
-def select(
-    rows: Sequence[dict[str, Any]], *, selection: str, audit_share: float, seed: int, by: str = REWARD
-) -> list[dict[str, Any]]:
-    """Return the rows of a sample run with `pair`, `audit` and `selection` (the rule that chose the pair) in each.
+WORDS = 64  # numbers that stand for a prompt's words
+SPREAD_OVER = 2000  # prompts of which each is held against each
 
-    The rules go by the scores called `by`.
+
+def select(
+    rows: Sequence[dict[str, Any]],
+    *,
+    selection: str,
+    audit_share: float,
+    seed: int,
+    asked_share: float = 1.0,
+    by: str = REWARD,
+) -> list[dict[str, Any]]:
+    """Return the rows of a sample run with `pair`, `audit`, `asked` and `selection`, the rule that chose the pair.
+
+    The rules go by the scores called `by`. Of the prompts that are not in the audit slice people are `asked` about the
+    share that the rule values most.
     """
     audit = audit_slice((row["id"] for row in rows), audit_share=audit_share, seed=seed)
     selected = []
@@ -36,7 +48,47 @@ def select(
             members=[answer.get("members") or [] for answer in answers],
         )
         selected.append({**row, "pair": pair, "audit": row["id"] in audit, "selection": rule})
-    return selected
+    asked = _asked(selected, selection=selection, share=asked_share, seed=seed, by=by)
+    return [{**row, "asked": row["audit"] or row["id"] in asked} for row in selected]
+
+
+def _asked(rows: Sequence[dict[str, Any]], *, selection: str, share: float, seed: int, by: str) -> frozenset[str]:
+    """Return the prompts outside the audit slice that people are asked about, whatever their order in the file.
+
+    Where the rule could value nothing, because nothing scored the answers, the draw decides.
+    """
+    pool = sorted((row for row in rows if not row["audit"] and row["pair"] is not None), key=lambda row: str(row["id"]))
+    random.Random(f"asked {seed}").shuffle(pool)
+    count = math.ceil(share * len(pool))
+    if selection == "k_center" and count < len(pool):
+        pool = pool[: max(count, SPREAD_OVER)]
+        known = [_words(row) for row in rows if row["audit"]][:SPREAD_OVER]
+        chosen = k_center([_words(row) for row in pool], count, known=known)
+        return frozenset(pool[place]["id"] for place in chosen)
+    pool.sort(key=lambda row: (row["selection"] != selection, -_worth(row, by=by)))
+    return frozenset(row["id"] for row in pool[:count])
+
+
+def _worth(row: dict[str, Any], *, by: str) -> float:
+    """Return how much the rule that chose a row's pair expects of asking about it; of rules without an opinion 0."""
+    one, other = (row["completions"][place] for place in row["pair"])
+    rule = row["selection"]
+    if rule in ACQUISITION:
+        return ACQUISITION[rule](preferences(one["members"], other["members"]))
+    if rule not in ("best_worst", "most_uncertain"):
+        return 0.0
+    gap = abs(one["scores"][by] - other["scores"][by])
+    return float(gap if rule == "best_worst" else -gap)
+
+
+def _words(row: dict[str, Any]) -> list[float]:
+    """Return the words of a row's prompt as a point on the unit sphere, by hashing; near prompts share their words."""
+    point = [0.0] * WORDS
+    for message in row["prompt"]:
+        for word in str(message["content"]).lower().split():
+            point[zlib.crc32(word.encode()) % WORDS] += 1.0
+    length = math.sqrt(sum(value * value for value in point)) or 1.0
+    return [value / length for value in point]
 
 
 def labelled(rows: Iterable[dict[str, Any]], *, by: str) -> list[dict[str, Any]]:
@@ -103,7 +155,7 @@ def choose_pair(
             rng.shuffle(pair)
             return (pair[0], pair[1]), selection
         selection = "random"  # without an ensemble nobody can disagree
-    if selection != "random" and not _informative(scores, indices):
+    if selection not in BLIND and not _informative(scores, indices):
         selection = "random"
     pair = CHOOSERS[selection](indices, scores or (), rng)
     # The order must not tell which of the two the rule thought better.
@@ -134,7 +186,9 @@ def _most_uncertain(indices: list[int], scores: Sequence[float], rng: random.Ran
     return [low, high]
 
 
-CHOOSERS = {"best_worst": _best_worst, "most_uncertain": _most_uncertain, "random": _random}
+# What k-center says is about the prompts; of the answers to one any two will do.
+CHOOSERS = {"best_worst": _best_worst, "most_uncertain": _most_uncertain, "random": _random, "k_center": _random}
+BLIND = ("random", "k_center")  # rules that ask nothing of scores
 
 
 def preferences(first: Sequence[float], second: Sequence[float]) -> list[float]:
@@ -162,19 +216,6 @@ def closeness(believed: Sequence[float]) -> float:
 
 
 ACQUISITION = {"disagreement": disagreement, "bald": bald, "closeness": closeness}
-
-
-def acquire(pool: Sequence[Sequence[float]], count: int, *, rule: str, rng: random.Random) -> list[int]:
-    """Return the positions of the `count` pairs of a pool most worth asking about; pool[i] is what members believe.
-
-    ``uniform`` draws them. Equal worth is decided by the draw, not by the order of the file.
-    """
-    order = list(range(len(pool)))
-    rng.shuffle(order)
-    if rule != "uniform":
-        worth = [ACQUISITION[rule](believed) for believed in pool]
-        order.sort(key=lambda i: -worth[i])
-    return order[:count]
 
 
 def k_center(points: Sequence[Sequence[float]], count: int, *, known: Sequence[Sequence[float]] = ()) -> list[int]:

@@ -27,8 +27,16 @@ class LoopSettings:
     max_new_tokens: int = knob(96, "longest completion, in tokens", low=1, high=8192)
     selection: str = knob(
         "best_worst",
-        "which two completions are worth asking about; disagreement and bald train an ensemble to tell",
+        "which two completions are worth asking about; disagreement and bald train an ensemble to tell, k_center takes "
+        "prompts that are unlike each other",
         choices=RULES,
+    )
+    asked_share: float = knob(
+        1.0,
+        "share of the round's prompts that people are asked about, those that the selection values most; the audit "
+        "slice is asked besides",
+        low=0.01,
+        high=1.0,
     )
     labeller: str = knob(
         "human",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
 
-RULES = ("best_worst", "most_uncertain", "random", "disagreement", "bald")
+RULES = ("best_worst", "most_uncertain", "random", "disagreement", "bald", "k_center")
 LABELLERS = ("human", "explicit", "implicit")  # who says which of two answers is better
 OF_ENSEMBLES = ("disagreement", "bald")  # rules that need several opinions of each answer
 
@@ -27,8 +27,14 @@ class ChosenPair:
 
     selection: str = knob(
         "best_worst",
-        "best against worst by the reward model, closest to equal, random, or what an ensemble disagrees on most",
+        "best against worst, closest to equal, random, what an ensemble disagrees on, or prompts unlike each other",
         choices=RULES,
+    )
+    asked_share: float = knob(
+        1.0,
+        "share of the prompts that people are asked about, those that the selection values most, beside the audit",
+        low=0.01,
+        high=1.0,
     )
     principles: str = knob("", "what a principle model scores by; several with semicolons between them", advanced=True)
     audit_share: float = knob(

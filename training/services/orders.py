@@ -63,6 +63,7 @@ def sample(round: Round, settings: LoopSettings, *, data: str) -> Run:
         "temperature": settings.temperature,
         "max_new_tokens": settings.max_new_tokens,
         "selection": settings.selection,
+        "asked_share": settings.asked_share,
         "audit_share": settings.audit_share,
     }
     besides, reference, told_by = labelling.inputs(round, settings)

@@ -27,6 +27,7 @@ class Accepted:
     refused: int = 0  # prompts whose answers people could not judge, such as an empty one
     audit: int = 0
     labelled: int = 0  # pairs that a model labelled, which are nobody's task
+    unasked: int = 0  # prompts whose pair the selection values less than those that people are asked about
 
     @property
     def note(self) -> Told:
@@ -57,6 +58,12 @@ class Accepted:
                 "For {n} prompts an answer could not be shown, such as an empty one.",
                 self.refused,
             )
+        if self.unasked:
+            note += told_many(
+                "{n} prompt is not asked about: the selection expects less of it.",
+                "{n} prompts are not asked about: the selection expects less of them.",
+                self.unasked,
+            )
         return note
 
 
@@ -75,6 +82,9 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
             accepted.identical += 1
             continue
         if by_model and not row["audit"]:
+            continue
+        if not row.get("asked", True):
+            accepted.unasked += 1
             continue
         answers = [row["completions"][position] for position in row["pair"]]
         try:
