@@ -98,7 +98,9 @@ class RewardExplorer:
 class PeopleReport:
     """Groups of people, how right the model is about those it knows, and a quiz for newcomers. arXiv:2408.10075."""
 
-    questions: int = knob(3, "questions that a newcomer is asked at most", low=1, high=5)
+    questions: int = knob(
+        4, "questions that a newcomer is asked at most; each one more doubles the work", low=1, high=8
+    )
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
     rows_at_once: int = knob(32, "answers read side by side; lower it when memory runs out", low=1, advanced=True)
 
