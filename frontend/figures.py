@@ -262,9 +262,11 @@ NAMES = {
     "mean_logp": _("Mean log-probability of an answer"),
     "mean_reward": _("Mean reward"),
     "mean_tokens": _("Tokens per answer"),
+    "reflections": _("Thoughts that turn on themselves, in 100 of their tokens"),
     "rejected_logratio": _("Log-ratio of the other answer"),
     "score": _("Score"),
     "steps": _("Steps"),
+    "thoughts_entropy": _("Entropy of thoughts, in nats per token"),
     "tokens_per_second": _("Tokens per second"),
 }
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.core.stages.test_judges import written
 from tests.core.worlds import prompt_rows
 from training.core.backbone import load_policy, load_tokenizer
+from training.core.collate import pad
+from training.core.experience import Experience
 from training.core.job import RunError
 from training.core.scorers import Columns, Scorer
 from training.core.stages.judges import rules
-from training.core.thinking import Reading, opens_thoughts, parted, reflections
+from training.core.thinking import Reading, opens_thoughts, parted, reflections, thinking_tokens
 from training.core.tiny import CHAT_TEMPLATE
 
 ASK = [{"role": "user", "content": "how?"}]
@@ -80,6 +84,40 @@ def test_a_template_that_opens_the_thoughts_itself_is_recognised(policy):
 
 def test_reflections_are_counted_by_their_words():
     assert reflections("Wait, that is wrong. Let me check. However awaiting") == 3
+
+
+def test_the_tokens_of_thoughts_are_those_up_to_their_last_end():
+    words = ["<think>", "a", "</think>", "b", "</th", "ink>c", "d"]
+
+    def decode(ids: list[int]) -> str:
+        return "".join(words[i] for i in ids)
+
+    assert thinking_tokens(range(7), decode) == 6
+    assert thinking_tokens(range(5), decode) == 3
+    assert (
+        thinking_tokens(range(2), decode) == 2
+        and thinking_tokens([3], decode) == 1
+        and thinking_tokens([2], decode) == 1
+    )
+
+
+def test_of_a_rollout_it_is_told_how_often_thoughts_turn_and_how_sure_they_are(policy):
+    """Bytes are tokens. The second's thoughts turn twice; a token of thoughts has 3 nats here, and another one 1."""
+    experience = object.__new__(Experience)
+    experience.tokenizer, experience.reading = load_tokenizer(str(policy)), Reading("apart")
+    experience.thoughts = {}
+    made = written("<think>a</think>bcd", "<think>wait, however</think>so")
+    ids = [experience.tokenizer(text)["input_ids"] for text in made.texts]
+    tokens = pad([([5], one) for one in ids], 0)
+    thinking = torch.zeros(tokens.input_ids.shape)
+    for row, text in enumerate(made.texts):
+        thinking[row, 1 : 1 + text.index("</think>") + 8] = 1
+    told = experience._thought(replace(made, tokens=tokens, entropy=thinking * 2 + tokens.completion_mask))
+    assert told == {
+        "unfinished_thoughts": 0.0,
+        "reflections": pytest.approx(100 * 2 / float(thinking.sum())),
+        "thoughts_entropy": pytest.approx(3.0),
+    }
 
 
 def test_a_rule_about_refusing_reads_the_answer_behind_the_thoughts():

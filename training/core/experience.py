@@ -27,7 +27,7 @@ from training.core.rewriting import Credit, RewriteScorer, spread_over
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
 from training.core.scorers import Scorer, is_judge
-from training.core.thinking import COSTS, Reading, parted
+from training.core.thinking import COSTS, Reading, parted, reflections, thinking_tokens
 from training.core.trainers.offline import called
 from training.core.verdicts import Agreement
 from training.recipes.anchors import ANCHORS
@@ -192,7 +192,7 @@ class Experience:
             f"score_{name}": float(column.mean()) for name, column in zip(scores.names, scores.values.T, strict=True)
         }
         told |= {"reward": float(reward.mean()), "unreadable": float(unreadable.float().mean())}
-        told |= self._thought(rollout.texts) | self._judged(asked, rollout.texts)
+        told |= self._thought(rollout) | self._judged(asked, rollout.texts)
         if len(scores.names) == 1:
             told.pop(f"score_{scores.names[0]}")
         paid = reward - self.missing_end_penalty * cut
@@ -245,12 +245,25 @@ class Experience:
                 table[one, place] = torch.tensor(told)
         return table.to(self.job.device)
 
-    def _thought(self, texts: Sequence[str]) -> dict[str, float]:
-        """Return how many thoughts did not come to an end and what the others cost, where thoughts are judged apart."""
+    def _thought(self, rollout: Rollout) -> dict[str, float]:
+        """Return how many thoughts did not come to an end and what the others cost, where thoughts are judged apart.
+
+        And how often they turn on themselves, for 100 of their tokens, and the mean entropy of these: safety is not to
+        be bought with thoughts that go straight on (card 32).
+        """
         if self.reading.what == "whole":
             return {}
-        unfinished = [parted(text, opened=self.reading.opened)[1] is None for text in texts]
-        told = {"unfinished_thoughts": sum(unfinished) / len(texts)}
+        parts = [parted(text, opened=self.reading.opened) for text in rollout.texts]
+        told = {"unfinished_thoughts": sum(answer is None for _, answer in parts) / len(parts)}
+        inside = torch.zeros_like(rollout.mask)
+        for row, (thoughts, _) in enumerate(parts):
+            if thoughts:
+                places = rollout.mask[row].nonzero().flatten()
+                ids = rollout.tokens.input_ids[row, places].tolist()
+                inside[row, places[: thinking_tokens(ids, lambda some: text_of(self.tokenizer, some))]] = True
+        if count := int(inside.sum()):
+            told["reflections"] = 100 * sum(reflections(thoughts) for thoughts, _ in parts) / count
+            told["thoughts_entropy"] = float(rollout.entropy[inside].mean())
         if costs := [cost for cost in self.thoughts.get("cost", []) if cost is not None]:
             told["thoughts_cost"] = sum(costs) / len(costs)
         return told

@@ -8,7 +8,7 @@ arXiv:2512.01848.)
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
@@ -48,6 +48,16 @@ def _unmarked(text: str) -> str:
 def reflections(thoughts: str) -> int:
     """Return how often a trace turns on itself, by its words."""
     return len(REFLECTS.findall(thoughts))
+
+
+def thinking_tokens(ids: Sequence[int], decode: Callable[[list[int]], str]) -> int:
+    """Return how many of an answer's first tokens are thoughts, their last mark included; all where none ends them."""
+    marks = decode([*ids]).count(CLOSED)
+    low, high = 1, len(ids)
+    while marks and low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if decode([*ids[:middle]]).count(CLOSED) == marks else (middle + 1, high)
+    return high
 
 
 def opens_thoughts(tokenizer: PreTrainedTokenizerBase) -> bool:
