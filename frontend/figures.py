@@ -205,6 +205,20 @@ WORDS = {
     "known_gain": Words(
         _("Gained by knowing people"), _("Where this may be 0, a plain reward model will do."), is_share=True
     ),
+    "user_win_rate": Words(
+        _("Right about its users, answering each"),
+        _("Mean over the people, of held-out pairs."),
+        is_share=True,
+    ),
+    "user_worst_decile": Words(
+        _("Right about the tenth of its users that it answers worst"), _("Answering each of them."), is_share=True
+    ),
+    "generic_win_rate": Words(
+        _("Right about its users, answering anybody"), _("Of the same pairs, without the soft prompts."), is_share=True
+    ),
+    "generic_worst_decile": Words(
+        _("The same of the tenth that it then answers worst"), _("Without the soft prompts."), is_share=True
+    ),
     "groups": Words(_("Groups of people"), _("Those that stand apart in what they want; one: nobody does.")),
     "models_agree": Words(
         _("Pairs of answers that all models put in one order"),

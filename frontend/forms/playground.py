@@ -20,6 +20,10 @@ class PlaygroundForm(forms.Form):
     beside = forms.ChoiceField(label=_("And beside it"), required=False)
     mode = forms.ChoiceField(label=_("Mode"), required=False)
     beside_mode = forms.ChoiceField(label=_("Mode of the one beside it"), required=False)
+    as_user = forms.ChoiceField(
+        label=_("Answer as user"), required=False, help_text=_("By pseudonym, of a policy that knows its users.")
+    )
+    beside_user = forms.ChoiceField(label=_("User of the one beside it"), required=False)
     temperature = forms.FloatField(
         label=_("Temperature"),
         min_value=0,
@@ -42,7 +46,12 @@ class PlaygroundForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, versions: Sequence[ModelVersion], modes: Mapping[str, Promise], **kwargs: Any
+        self,
+        *args: Any,
+        versions: Sequence[ModelVersion],
+        modes: Mapping[str, Promise],
+        users: Sequence[str],
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.versions = {str(one.pk): one for one in versions}
@@ -52,6 +61,11 @@ class PlaygroundForm(forms.Form):
         for name in ("mode", "beside_mode"):
             if modes:
                 self._fields(name).choices = [("", gettext("what it does by itself")), *modes.items()]
+            else:
+                del self.fields[name]
+        for name in ("as_user", "beside_user"):
+            if users:
+                self._fields(name).choices = [("", gettext("anybody")), *((user, user) for user in users)]
             else:
                 del self.fields[name]
 

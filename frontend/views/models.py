@@ -27,7 +27,7 @@ from training.recipes import RECIPES
 from training.recipes.base import Recipe
 from training.recipes.chat import MODES, POSITIVE
 from training.recipes.evaluate import MODE_REPORT
-from training.services import feeding, model_folders, promotion, safety_tests, snapshots, versions
+from training.services import feeding, model_folders, personal, promotion, safety_tests, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
@@ -101,6 +101,7 @@ def _detail_page(
         "measured": measured.of_version(version, request.user),
         "measures": _measures(version, modes),
         "modes": [(mode, MODE_WORDS[mode], mode == POSITIVE) for mode in modes if mode in MODE_WORDS],
+        "users": personal.answered(version),
         "takes_away": may(request.user, version.campaign, Action.EXPORT) and model_folders.is_here(version),
         "can_be_merged": model_folders.can_be_merged(version),
         "merging": model_folders.merging(version),

@@ -137,10 +137,14 @@ def _form(request: SignedInRequest, campaign: Campaign, talk: Chat | None, given
 
 
 def _offers(request: SignedInRequest, campaign: Campaign) -> dict[str, Any]:
-    """Return the policies to talk to, and the modes any of them has and this person may hear, with what each does."""
+    """Return the policies to talk to, the modes that any has and this person may hear, and the users that any knows."""
     policies = playground.models(campaign)
     heard = playground.modes(campaign, request.user, policies)
-    return {"versions": policies, "modes": {mode: words for mode, words in MODE_WORDS.items() if mode in heard}}
+    return {
+        "versions": policies,
+        "modes": {mode: words for mode, words in MODE_WORDS.items() if mode in heard},
+        "users": playground.users(policies),
+    }
 
 
 def _screen(
@@ -176,7 +180,10 @@ def _talk_context(
     return {
         "campaign": campaign,
         "talk": talk,
-        "speakers": [(one, MODE_WORDS.get(mode, "")) for one, mode in zip(talk.speakers, talk.modes, strict=True)],
+        "speakers": [
+            (one, MODE_WORDS.get(mode, "") or user)
+            for one, mode, user in zip(talk.speakers, talk.modes, talk.users, strict=True)
+        ],
         "rows": [{**_row(talk, turn), "saved": playground.external_id(turn) in saved} for turn in turns],
         "last": last,
         "waits_long": last is not None and chats.waits_long(last),
@@ -200,6 +207,7 @@ def _row(talk: Chat, turn: ChatTurn) -> dict[str, Any]:
                 "place": place,
                 "version": version,
                 "mode": MODE_WORDS.get(talk.modes[place], ""),
+                "user": talk.users[place],
                 "text": text,
                 "tokens": turn.answers[place].get("tokens") if place < len(turn.answers) else None,
                 "is_cut_off": turn.state in (State.ANSWERED, State.CHOSEN)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from django.urls import reverse
 from rest_framework.test import APIClient
 
 from tests.frontend.lead_world import World, finish_run, judge_all, make_world, start_run
 from training import launch, paths
+from training.core.personal import UserTokens
 from training.models import ModelVersion, Run
+from training.recipes.users_file import USERS_FILE
 
 pytestmark = pytest.mark.django_db
 
@@ -64,3 +67,26 @@ def test_from_groups_over_the_quiz_to_scores_as_that_person() -> None:
     rest = APIClient()
     rest.force_authenticate(world.engineer)
     assert rest.get(reverse("api-version-people", args=[version.pk])).json()["groups"] == [1, 1]
+
+
+def test_a_policy_s_page_says_how_it_answers_each_of_its_users_but_the_forgotten() -> None:
+    world: World = make_world(tasks=2)
+    judge_all(world)
+    run = start_run(world)
+    version = finish_run(run).output
+    assert version is not None
+    page = reverse("model", args=[version.pk])
+    assert "answers each of its users" not in world.client("lead").get(page).content.decode()
+    folder = paths.run_folder(run.pk) / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    ModelVersion.objects.filter(pk=version.pk).update(path=str(folder))
+    users = UserTokens(["heron", "otter", "vole"], torch.zeros(1, 2), torch.zeros(3, 1, 2), opening=[])
+    users.save(folder / USERS_FILE)
+    rows = [
+        {"user": user, "trained_on": 30, "pairs": pairs, "win_rate": rate, "generic": rate and 0.25}
+        for user, pairs, rate in (("heron", 4, 1.0), ("otter", 4, 0.75), ("vole", 0, None), ("gone", 4, 0.5))
+    ]
+    (paths.run_folder(run.pk) / "users.json").write_text(json.dumps({"users": rows}))
+    html = world.client("lead").get(page).content.decode()
+    assert html.index("otter") < html.index("heron") < html.index("vole") and "gone" not in html
+    assert "75%" in html and "25%" in html

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -16,8 +17,10 @@ from annotation.models import Campaign, Event, Feedback, Role, User
 from annotation.services import members, queue
 from tests.training.chat_world import make_chat_loop, say, toy
 from training import paths
+from training.core.personal import UserTokens
 from training.errors import Invalid, WrongState
 from training.models import Chat, ChatTurn, Loop, ModelVersion, Sample
+from training.recipes.users_file import USERS_FILE
 from training.services import answering, chats, playground, versions
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("silence")]
@@ -194,6 +197,38 @@ def test_one_policy_is_heard_in_two_modes_and_harm_by_the_red_team_alone(
         playground.start(campaign=campaign, user=lead, policy=both, mode="negative")
     members.add(campaign=campaign, username=lead.username, role=Role.RED_TEAM, actor=lead)
     assert playground.start(campaign=campaign, user=lead, policy=both, mode="negative").modes == ["negative"]
+
+
+def with_users(version: ModelVersion, *users: str) -> ModelVersion:
+    known = UserTokens(users, torch.zeros(1, 2), torch.zeros(len(users), 1, 2), opening=[])
+    known.save(Path(paths.resolve(version.path)) / USERS_FILE)
+    return version
+
+
+def test_one_policy_answers_a_user_whom_it_knows_beside_anybody(
+    client: Client, campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion]
+) -> None:
+    client.force_login(lead)
+    address = reverse("playground", args=[campaign.pk])
+    assert "Answer as user" not in client.get(address).content.decode()
+    knowing = with_users(policies[1], "quiet-heron", "warm-otter")
+    form = {"policy": knowing.pk, "beside": knowing.pk, "as_user": "quiet-heron", "temperature": 1, "max_new_tokens": 9}
+    assert client.post(reverse("playground-start", args=[campaign.pk]), form).status_code == 302
+    chat = playground.current(campaign=campaign, user=lead)
+    assert chat is not None and chat.users == ["quiet-heron", ""]
+    turn = ask(chat, "Hi.")
+    assert [one["text"].endswith("quiet-heron") for one in turn.answers] == [True, False]
+    assert started("other") == 1, "one child answers both"
+    page = client.get(address).content.decode()
+    assert '<span class="badge mono">quiet-heron</span>' in page and "warm-otter" in page
+    with pytest.raises(Invalid) as refused:
+        playground.start(campaign=campaign, user=lead, policy=policies[0], as_user="quiet-heron")
+    assert list(refused.value.errors) == ["as_user"]
+    over_rest = APIClient()
+    over_rest.force_authenticate(lead)
+    path = f"/api/training/campaigns/{campaign.pk}/playground/"
+    opened = over_rest.post(path, {"policy": knowing.pk, "as_user": "warm-otter"}, format="json")
+    assert opened.status_code == 201 and opened.json()["settings"]["as_user"] == "warm-otter"
 
 
 def test_the_playground_over_rest(campaign: Campaign, lead: User, policies: tuple[ModelVersion, ModelVersion]) -> None:

@@ -15,8 +15,9 @@ from annotation.errors import Invalid
 from annotation.models import Assignment, Event, Feedback, Task, User
 from annotation.services import erasure, events, queue
 from tests.factories import judge, make_assignment, make_campaign, make_user
+from training import paths
 from training.core.personal import UserTokens, users_in
-from training.models import ModelVersion, Snapshot
+from training.models import ModelVersion, Run, Snapshot
 from training.recipes import users_file
 from training.services import snapshots, withdrawals
 
@@ -75,8 +76,13 @@ def test_erased_is_erased_and_marked(world, lead, annotator, tmp_path, django_ca
     knowing = tmp_path / first.path  # a policy that knows its users
     knowing.mkdir()
     users.save(knowing / users_file.USERS_FILE)
+    run = Run.objects.create(campaign=campaign, kind="fit", output=first, recipe={"name": "dpo-personal"})
+    measured = paths.run_folder(run.pk) / "users.json"
+    measured.parent.mkdir(parents=True)
+    measured.write_text(json.dumps({"users": [{"user": pseudonym}, {"user": "x"}]}))
     with django_capture_on_commit_callbacks(execute=True):
         erasure.erase(person=annotator, actor=annotator, confirmation=annotator.username)
+    assert [row["user"] for row in json.loads(measured.read_text())["users"]] == ["x"]
     left = users_in(str(knowing))
     assert left is not None and left.users == {"x": 0} and left.own.tolist() == [[[3.0, 4.0]]]
     gone = User.objects.get(pk=annotator.pk)

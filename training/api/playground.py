@@ -40,6 +40,10 @@ class PlaygroundIn(serializers.Serializer):
         choices=MODES, required=False, help_text="Of a policy with modes; negative is for the red team."
     )
     beside_mode = serializers.ChoiceField(choices=MODES, required=False, help_text="The same for the one beside it.")
+    as_user = serializers.CharField(
+        max_length=20, required=False, help_text="Of a policy that knows its users: whom, by pseudonym."
+    )
+    beside_user = serializers.CharField(max_length=20, required=False, help_text="The same for the one beside it.")
 
 
 class PlaygroundMessageIn(serializers.Serializer):
@@ -57,6 +61,7 @@ class PlaygroundTurnIn(serializers.Serializer):
 class PlaygroundAnswerOut(serializers.Serializer):
     policy = serializers.CharField()
     mode = serializers.CharField(allow_blank=True)
+    user = serializers.CharField(allow_blank=True, help_text="The pseudonym of whom it answers; blank for anybody.")
     text = serializers.CharField(allow_blank=True, help_text="As far as it is written.")
     source = serializers.CharField(  # type: ignore[assignment]
         help_text="model, or what a guard said in its place: grounded, refused."
@@ -86,15 +91,21 @@ class PlaygroundItemOut(serializers.Serializer):
 
 
 def _turn_json(chat: Chat, turn: ChatTurn, saved: set[str]) -> dict[str, Any]:
-    said = zip(chat.speakers, chat.modes, turn.answers, strict=False)
+    said = zip(chat.speakers, chat.modes, chat.users, turn.answers, strict=False)
     name = playground.external_id(turn)
     return {
         "number": turn.number,
         "state": turn.state,
         "message": turn.message,
         "answers": [
-            {"policy": one.label, "mode": mode, "text": answer["text"], "source": answer.get("source", "model")}
-            for one, mode, answer in said
+            {
+                "policy": one.label,
+                "mode": mode,
+                "user": user,
+                "text": answer["text"],
+                "source": answer.get("source", "model"),
+            }
+            for one, mode, user, answer in said
         ],
         "chosen": turn.chosen,
         "item": name if name in saved else "",

@@ -45,7 +45,8 @@ class Chat(models.Model):
     # What people choose here, the campaign's option when the chat was started: the better answer, or the worse one.
     mode = models.CharField(max_length=12)
     # {"temperature", "max_new_tokens"}: as the loop had them when the chat was started, or as somebody chose; in a
-    # playground also "system", and "mode" and "beside_mode" of models that have modes.
+    # playground also "system", "mode" and "beside_mode" of models that have modes, and
+    # "as_user" and "beside_user" of models that know their users.
     settings = models.JSONField(default=dict)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -71,6 +72,11 @@ class Chat(models.Model):
     def modes(self) -> list[str]:
         """The mode in which each of them answers; empty for the one that it answers in by itself."""
         return [self.settings.get(name, "") for name in ("mode", "beside_mode")][: len(self.speakers)]
+
+    @property
+    def users(self) -> list[str]:
+        """The pseudonym of whom each of them answers; empty for anybody."""
+        return [self.settings.get(name, "") for name in ("as_user", "beside_user")][: len(self.speakers)]
 
 
 class ChatTurn(models.Model):

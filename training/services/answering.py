@@ -174,9 +174,10 @@ def questions_of(turn: ChatTurn) -> list[tuple[ModelVersion, Question]]:
                 seeds=share,
                 temperature=values["temperature"],
                 max_new_tokens=values["max_new_tokens"],
+                user=user,
             ),
         )
-        for version, share in zip(speakers, shares, strict=True)
+        for version, share, user in zip(speakers, shares, turn.chat.users, strict=True)
     ]
 
 

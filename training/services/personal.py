@@ -1,4 +1,4 @@
-"""Reward models for people: the groups they see, and the quiz by which they get to know somebody.
+"""Models that know people: the groups that a reward model sees and its quiz, and how a policy answers its users.
 
 A run made both; here its file is read. Who takes the quiz is known by nothing but the answers in the address, so that
 nothing about them is stored.
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from annotation.models import Campaign
 from training import paths
 from training.models import ModelVersion, Run
+from training.recipes import users_file
+from training.recipes.spec import write_json
+from training.services import versions
 
 RECIPE = "people-report"
+USERS_REPORT = "users.json"  # in the folder of the run that made a policy which knows its users
 MOST_ANSWERS = 8
 
 
@@ -40,6 +45,31 @@ def _read(run: Run) -> Report | None:
     except FileNotFoundError:
         return None
     return Report(run, told["people"], told["groups"], told["quiz"])
+
+
+def answered(version: ModelVersion) -> list[dict[str, Any]]:
+    """Return how a policy answers each of its users, the worst answered first; none where it was not measured.
+
+    Each row has user (a pseudonym), trained_on and pairs (how many), win_rate and generic (None without pairs).
+    """
+    known, run = set(versions.users(version)), version.made_by
+    if not known or run is None:
+        return []
+    try:
+        told = json.loads((paths.run_folder(run.pk) / USERS_REPORT).read_text(encoding="utf-8"))["users"]
+    except FileNotFoundError:
+        return []
+    rows = [row for row in told if row["user"] in known]
+    return sorted(rows, key=lambda row: (row["win_rate"] is None, row["win_rate"], row["user"]))
+
+
+def forget(version: ModelVersion, pseudonym: str) -> None:
+    """Take a person out of a policy that knows its users, and out of what was measured of it."""
+    users_file.forget(Path(paths.resolve(version.path)), pseudonym)
+    path = None if version.made_by is None else paths.run_folder(version.made_by.pk) / USERS_REPORT
+    if path is not None and path.is_file():
+        told = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {"users": [row for row in told["users"] if row["user"] != pseudonym]})
 
 
 def walk(quiz: dict[str, Any], answers: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

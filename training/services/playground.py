@@ -55,11 +55,14 @@ def start(
     system: str = "",
     mode: str = "",
     beside_mode: str = "",
+    as_user: str = "",
+    beside_user: str = "",
 ) -> Chat:
     """Return a fresh playground in place of the person's open one; Invalid names what is wrong.
 
     `temperature` 0 takes the likeliest word each time. `system` is said to the models before everything else. Each
-    answers locked in its mode, without one in that which it has by itself; harm is shown to the red team alone.
+    answers locked in its mode, without one in that which it has by itself; harm is shown to the red team alone. A model
+    that knows its users answers one of them, by pseudonym, or anybody.
     """
     system = system.replace("\r\n", "\n").strip()
     errors: dict[str, list[str]] = {}
@@ -75,10 +78,12 @@ def start(
     elif len(system) > MAX_CHARACTERS:
         errors["system"] = [_("A text here has up to {n} characters.").format(n=MAX_CHARACTERS)]
     errors |= _modes_that_are_not(campaign, user, mode=(policy, mode), beside_mode=(beside, beside_mode))
+    errors |= _users_that_are_not(as_user=(policy, as_user), beside_user=(beside, beside_user))
     if errors:
         raise Invalid(_("This playground cannot be opened."), errors)
     settings: dict[str, Any] = {"temperature": temperature, "max_new_tokens": max_new_tokens, "system": system}
-    settings |= {name: one for name, one in (("mode", mode), ("beside_mode", beside_mode)) if one}
+    chosen = {"mode": mode, "beside_mode": beside_mode, "as_user": as_user, "beside_user": beside_user}
+    settings |= {name: one for name, one in chosen.items() if one}
     try:
         with transaction.atomic():
             end(campaign=campaign, user=user)
@@ -118,6 +123,20 @@ def _modes_that_are_not(
             told = _("{model} cannot be heard in the mode {mode} here. It has: {modes}.")
             errors[name] = [told.format(model=label, mode=mode, modes=has)]
     return errors
+
+
+def users(policies: Sequence[ModelVersion]) -> list[str]:
+    """Return the pseudonyms of the people whom any of these knows."""
+    return sorted({user for policy in policies for user in versions.users(policy)})
+
+
+def _users_that_are_not(**asked: tuple[ModelVersion | None, str]) -> dict[str, list[str]]:
+    told = _("{model} does not know {user}, and would answer as it answers anybody.")
+    return {
+        name: [told.format(model="–" if version is None else version.label, user=user)]
+        for name, (version, user) in asked.items()
+        if user and (version is None or user not in versions.users(version))
+    }
 
 
 @transaction.atomic
@@ -179,6 +198,7 @@ def make_item(*, turn: ChatTurn, actor: User) -> Task:
             "chat": chat.pk,
             "turn": turn.number,
             **({"modes": chat.modes} if any(chat.modes) else {}),
+            **({"users": chat.users} if any(chat.users) else {}),
         },
         # All turns of one conversation lie on one side of the split.
         opening=opening(said),

@@ -17,6 +17,7 @@ from training.errors import Invalid
 from training.models import ModelVersion, Run
 from training.recipes.chat import MODES_FILE
 from training.recipes.spec import RunResult
+from training.recipes.users_file import known_users
 from training.services import snapshots
 from training.services.descent import forebears, merged_with
 
@@ -111,6 +112,11 @@ def modes(version: ModelVersion) -> list[str]:
     """Return the behaviours that a version's model can be served in (`training.recipes.chat.MODES`), keys left out."""
     path = Path(paths.resolve(version.path)) / MODES_FILE
     return list(json.loads(path.read_text())) if path.is_file() else []
+
+
+def users(version: ModelVersion) -> list[str]:
+    """Return the pseudonyms of the people whom a version's model answers each by a soft prompt of their own."""
+    return known_users(Path(paths.resolve(version.path)))
 
 
 def current(campaign: Campaign, kind: str) -> ModelVersion | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -16,8 +15,7 @@ from annotation.services import blocks
 from annotation.services.queue import QUEUE_ORDER
 from training import paths
 from training.models import Chat, ModelVersion, Snapshot
-from training.recipes import users_file
-from training.services import snapshots
+from training.services import personal, snapshots
 from training.services.versions import taught_by
 
 
@@ -60,9 +58,9 @@ def _lines(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
     return snapshots.lines(snapshot) if (paths.files() / snapshot.path).is_file() else ()
 
 
-def _forget(folders: Sequence[Path], pseudonym: str) -> None:
-    for folder in folders:
-        users_file.forget(folder, pseudonym)
+def _forget(versions: Sequence[ModelVersion], pseudonym: str) -> None:
+    for version in versions:
+        personal.forget(version, pseudonym)
 
 
 @transaction.atomic
@@ -76,8 +74,7 @@ def mark(*, person: User, pseudonym: str) -> Uses:
     now = timezone.now()
     Snapshot.objects.filter(pk__in=[one.pk for one, _ in found.snapshots], withdrawn_at=None).update(withdrawn_at=now)
     ModelVersion.objects.filter(pk__in=[one.pk for one in found.versions], withdrawn_at=None).update(withdrawn_at=now)
-    folders = [Path(paths.resolve(one.path)) for one in found.versions]
-    transaction.on_commit(lambda: _forget(folders, pseudonym))
+    transaction.on_commit(lambda: _forget(found.versions, pseudonym))
     items = Task.objects.filter(assignments__chat_turn__chat__user=person)
     prompts = set(items.values_list("prompt_id", flat=True))
     locked = Task.objects.filter(pk__in=items.values("pk")).order_by(*QUEUE_ORDER).select_for_update()
