@@ -19,5 +19,13 @@ def test_the_quiz_asks_what_tells_most_and_ends_in_a_group(do, reward):
         assert node["question"]["one"] != node["question"]["other"]
         node, depth = node["second"], depth + 1
     assert depth == len(asked) == 2 and node["group"] in range(len(told["groups"]))
+    assert not any("a stranger to it" in note for note in result.notes)
     # What the first question is, does not depend on what anybody answered.
     assert told["quiz"]["question"]["one"] < told["quiz"]["question"]["other"]
+
+
+def test_a_model_to_which_everybody_is_a_stranger_is_told(do, reward):
+    quick = {"epochs": 20, "max_steps": 40, "batch_size": 8, "micro_batch": 8, "learning_rate": 1e-2, "eval_share": 0.0}
+    made, _ = do("latent-user", into="made", model=reward, kl_weight=10.0, **quick)
+    _, result = do("people-report", model=Path(made.output) / "model", questions=1)
+    assert any("everybody is a stranger to it" in note and "lower kl_weight" in note for note in result.notes)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from training.core.job import Job, RunError, Stopped
+from training.core.losses.latent import divergence
 from training.core.people import PersonalScorer, groups
 from training.core.records import Message, Pair, Person, Tally, prompt_hash, read
 from training.core.stats import bootstrap_mean
@@ -17,6 +18,7 @@ from training.recipes.note import Note
 from training.recipes.spec import RunResult, write_json
 
 CANDIDATES = 24  # questions from which the quiz is chosen; each of its places looks at all of them
+LEAST_NATS = 0.01  # below which what people chose tells the model nothing: its posterior has collapsed
 LEAST = 4  # people below whom groups say nothing
 
 Question = tuple[list[Message], str, str]
@@ -43,13 +45,15 @@ def people_report(job: Job) -> RunResult:
         rows_at_once=job.knobs["rows_at_once"],
         trust_remote_code=spec.trust_remote_code,
     )
-    known, strange, means = [], [], []
+    known, strange, means, nats = [], [], [], []
     for step, person in enumerate(records, start=1):
         if job.stop_requested():
             raise Stopped
         known.append(_right(scorer, person, person.context))
         strange.append(_right(scorer, person, ()))
-        means.append(scorer.posterior(person.context)[0])
+        mean, log_variance = scorer.posterior(person.context)
+        means.append(mean)
+        nats.append(float(divergence(mean[None], log_variance[None])))
         job.progress(step=step, total_steps=len(records) + 1)
     stacked = torch.stack(means)
     of = groups(stacked, seed=spec.seed) if len(records) >= LEAST else [0] * len(records)
@@ -73,6 +77,14 @@ def people_report(job: Job) -> RunResult:
         "groups": len(centres),
     }
     notes = tally.notes()
+    if fmean(nats) < LEAST_NATS:
+        notes.append(
+            Note(
+                "What people chose tells the model {nats} nats of them, so everybody is a stranger to it. Train it "
+                "anew with a lower kl_weight.",
+                nats=f"{fmean(nats):.2g}",
+            )
+        )
     if figures["known_gain"]["low"] <= 0:
         notes.append(
             Note("Knowing somebody's choices does not make it more right about them: use a plain reward model.")

@@ -5,6 +5,7 @@
 what a text belongs to. ``--knowledge FILE`` gives the documents that safe answers quote, ``{"id", "text"}`` a line.
 
 ``python -m training.core.guard data FOLDER --only xstest`` measures the same check on published data, beside TF-IDF.
+``python -m training.core.guard drift FOLDER`` replays published jailbreaks in time order, beside TF-IDF.
 ``python -m training.core.guard refusals FOLDER`` does so with the words by which the gate tells a refusal, and
 ``python -m training.core.guard suite FOLDER --output FILE`` writes XSTest's safe prompts as a gate's suite.
 """
@@ -23,6 +24,8 @@ from training.core.guard.fitting import TITLE, Labelled, fitted
 from training.core.guard.folder import save_guard
 from training.core.guard.grounding import Knowledge
 from training.core.guard.published import TEXTS, xstest_refusals, xstest_suite
+from training.core.guard.replay import TITLE as DRIFT_TITLE
+from training.core.guard.replay import in_the_wild, over_time
 from training.core.guard.verdicts import ANSWER, PROMPT, TIERS
 from training.core.job import RunError
 from training.errors import TrainingError
@@ -87,6 +90,13 @@ def _data(told: argparse.Namespace) -> None:
         write_json(told.output / "guard_data.json", every)
 
 
+def _drift(told: argparse.Namespace) -> None:
+    if "over-time" in (told.only or ["over-time"]):
+        sys.stdout.write("\n".join(over_time(told.folder)) + "\n")
+    if "in-the-wild" in (told.only or ["in-the-wild"]):
+        sys.stdout.write("\n".join([DRIFT_TITLE, *(way.told() for way in in_the_wild(told.folder))]) + "\n")
+
+
 def _refusals(told: argparse.Namespace) -> None:
     for name, rate in held_against(xstest_refusals(told.folder)).items():
         sys.stdout.write(f"{name}: {rate['estimate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}, n {rate['n']})\n")
@@ -113,6 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data.add_argument("--only", action="append", choices=list(TEXTS), help="may be repeated; all if left out")
     data.add_argument("--output", type=Path)
     data.set_defaults(do=_data)
+    drift = commands.add_parser("drift", help="replay published jailbreaks in time order")
+    drift.add_argument("folder", type=Path, help="folder that holds the data sets")
+    drift.add_argument("--only", action="append", choices=["over-time", "in-the-wild"], help="may be repeated")
+    drift.set_defaults(do=_drift)
     refusals = commands.add_parser("refusals", help="hold the gate's judge of refusals against XSTest's human labels")
     refusals.add_argument("folder", type=Path, help="folder that holds the data sets")
     refusals.set_defaults(do=_refusals)

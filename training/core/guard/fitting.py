@@ -51,10 +51,13 @@ class Labelled:
         return PARTS[int(prompt_hash(messages_of(self.group or self.text))[:8], 16) % len(PARTS)]
 
 
-def learned(rows: Sequence[Labelled], *, letters: bool = True, slack: float = 10.0) -> Lexical:
+def learned(
+    rows: Sequence[Labelled], *, letters: bool = True, slack: float = 10.0, weights: np.ndarray | None = None
+) -> Lexical:
     """Return the check that these texts come to; its first label is the safe tier. RunError names what is lacking.
 
-    Each tier counts alike, however often it occurs. `slack` is the inverse of the penalty on the weights' squares.
+    Each tier counts alike, however often it occurs, unless each text has its weight. `slack` is the inverse of the
+    penalty on the weights' squares.
     """
     labels = tuple(tier for tier in TIERS if any(row.tier == tier for row in rows))
     if len(labels) < 2 or labels[0] != SAFE:
@@ -65,13 +68,13 @@ def learned(rows: Sequence[Labelled], *, letters: bool = True, slack: float = 10
 
     words = TfidfVectorizer(analyzer=cut, sublinear_tf=True, min_df=2 if len(rows) > 50 else 1)
     vectors = words.fit_transform(row.text for row in rows)
-    model = LogisticRegression(max_iter=2000, class_weight="balanced", C=slack)
-    model.fit(vectors, [labels.index(row.tier) for row in rows])
-    weights, bias = model.coef_, model.intercept_
+    model = LogisticRegression(max_iter=2000, class_weight="balanced" if weights is None else None, C=slack)
+    model.fit(vectors, [labels.index(row.tier) for row in rows], sample_weight=weights)
+    slopes, bias = model.coef_, model.intercept_
     if len(labels) == 2:  # one logit of the second label, the first one's being 0
-        weights, bias = np.vstack([np.zeros_like(weights), weights]), np.array([0.0, bias[0]])
+        slopes, bias = np.vstack([np.zeros_like(slopes), slopes]), np.array([0.0, bias[0]])
     told = {
-        piece: tuple(round(float(x), 6) for x in (words.idf_[place], *weights[:, place]))
+        piece: tuple(round(float(x), 6) for x in (words.idf_[place], *slopes[:, place]))
         for piece, place in words.vocabulary_.items()
     }
     return Lexical(labels, told, tuple(map(float, bias)), letters)
