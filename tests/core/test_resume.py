@@ -83,6 +83,33 @@ def test_killed_anywhere_and_resumed_is_the_same_as_never_killed(tmp_path, polic
     assert one.metrics == other.metrics
 
 
+# One of each other kind of head and batch, all in one process: importing is most of what a test of one would take.
+OTHERS = (
+    *("cost-model", "reward-ensemble", "multi-objective"),
+    *("principle-reward", "pairwise-generative", "critique-reward"),
+)
+    "cost-model",
+    "reward-ensemble",
+    "multi-objective",
+    "principle-reward",
+    "pairwise-generative",
+    "critique-reward",
+)
+
+
+def test_each_other_kind_of_model_is_the_same_after_a_kill(tmp_path, policy):
+    told: list[Path | str] = []
+    for name in OTHERS:
+        for how in ("plain", "killed"):
+            spec = make_spec(tmp_path / name / how, name, model=policy, max_steps=3, **{**KNOBS, "eval_every": 0})
+            told.append(Path(spec.output) / "spec.json")
+        told.append("step:3")
+    killed_and_resumed(*told)
+    for name in OTHERS:
+        plain, killed = (tmp_path / name / how for how in ("plain", "killed"))
+        assert weights(killed) == weights(plain) != {} and course(killed) == course(plain), name
+
+
 def started(spec_path: Path) -> subprocess.Popen:
     with spec_path.with_name("log.txt").open("ab") as log:
         command = [sys.executable, "-m", "training.core.run", str(spec_path)]
