@@ -85,9 +85,6 @@ def test_killed_anywhere_and_resumed_is_the_same_as_never_killed(tmp_path, polic
 
 # One of each other kind of head and batch, all in one process: importing is most of what a test of one would take.
 OTHERS = (
-    *("cost-model", "reward-ensemble", "multi-objective"),
-    *("principle-reward", "pairwise-generative", "critique-reward"),
-)
     "cost-model",
     "reward-ensemble",
     "multi-objective",
