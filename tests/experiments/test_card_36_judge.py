@@ -50,8 +50,25 @@ def asked(row: dict, chosen_first: bool) -> list[dict[str, str]]:
     return question([{"role": "user", "content": row["prompt"]}], *both, reasoned=True)
 
 
+def right_of(folder: str, fresh: list[dict], *, longest: int) -> float:
+    """Return how often the judge's own verdict is people's, on these pairs in both orders; unread ones are wrong."""
+    model, tokenizer = load_policy(folder)
+    orders = [(row, first) for row in fresh for first in (True, False)]
+    draws = generate(
+        model,
+        [encode_prompt(tokenizer, asked(row, first)) for row, first in orders],
+        n=1,
+        temperature=0,
+        max_new_tokens=longest,
+        stop=stop_ids(model, tokenizer),
+        seeds=[0] * len(orders),
+    )
+    said = [verdict(str(tokenizer.decode(one.ids, skip_special_tokens=True))) for (one,) in draws]
+    return sum(v == ("A" if first else "B") for v, (_, first) in zip(said, orders, strict=True)) / len(orders)
+
+
 def right(folder: Path, seed: int, *, chosen_traces: bool) -> float:
-    """Return how often the judge's own verdict is people's, on unseen pairs in both orders; unread ones are wrong."""
+    """Return how right a judge is that has learned from such traces, or from all of them."""
     draw = random.Random(seed)
     rows, fresh = [pair(draw) for _ in range(2000)], [pair(draw) for _ in range(80)]
     sentences = [asked(fresh[0], True)[0]["content"], fresh[0]["traces"][0]["text"]]
@@ -66,19 +83,7 @@ def right(folder: Path, seed: int, *, chosen_traces: bool) -> float:
             for trace in row["traces"]
         ]
         spec, _ = do(folder / "run", "sft", model=base, rows=told, max_steps=400, epochs=20, **quick)
-    model, tokenizer = load_policy(f"{spec.output}/model")
-    orders = [(row, first) for row in fresh for first in (True, False)]
-    draws = generate(
-        model,
-        [encode_prompt(tokenizer, asked(row, first)) for row, first in orders],
-        n=1,
-        temperature=0,
-        max_new_tokens=40,
-        stop=stop_ids(model, tokenizer),
-        seeds=[0] * len(orders),
-    )
-    said = [verdict(str(tokenizer.decode(one.ids, skip_special_tokens=True))) for (one,) in draws]
-    return sum(v == ("A" if first else "B") for v, (_, first) in zip(said, orders, strict=True)) / len(orders)
+    return right_of(f"{spec.output}/model", fresh, longest=40)
 
 
 def test_traces_that_came_to_what_people_said_make_a_judge(report, tmp_path):

@@ -8,12 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.frame import Card
-from tests.experiments.test_card_36_judge import asked, pair
+from tests.experiments.test_card_36_judge import asked, pair, right_of
 from tests.experiments.world import do, lively
-from training.core.backbone import load_policy
-from training.core.collate import encode_prompt
-from training.core.decode import generate, stop_ids
-from training.core.judging import verdict
 
 CARD = Card(
     36,
@@ -27,23 +23,6 @@ SEEDS = (0, 1)
 TRACED, PAIRS, FRESH, WARM, UPDATES = 150, 2000, 80, 300, 100
 
 pytestmark = pytest.mark.experiment
-
-
-def right(folder: str, fresh: list[dict]) -> float:
-    """Return how often the judge's own verdict is people's, on these pairs in both orders; unread ones are wrong."""
-    model, tokenizer = load_policy(folder)
-    orders = [(row, first) for row in fresh for first in (True, False)]
-    draws = generate(
-        model,
-        [encode_prompt(tokenizer, asked(row, first)) for row, first in orders],
-        n=1,
-        temperature=0,
-        max_new_tokens=16,
-        stop=stop_ids(model, tokenizer),
-        seeds=[0] * len(orders),
-    )
-    said = [verdict(str(tokenizer.decode(one.ids, skip_special_tokens=True))) for (one,) in draws]
-    return sum(v == ("A" if first else "B") for v, (_, first) in zip(said, orders, strict=True)) / len(orders)
 
 
 def shares(folder: Path, seed: int, *, rewarded: bool) -> tuple[float, float]:
@@ -74,7 +53,7 @@ def shares(folder: Path, seed: int, *, rewarded: bool) -> tuple[float, float]:
         spec, _ = do(folder / "rl", "reasoning-judge-rl", model=begun, rows=pairs, **rl, **more)
     else:
         spec, _ = do(folder / "on", "reasoning-judge", model=begun, **imitating, **more)
-    return right(begun, fresh), right(f"{spec.output}/model", fresh)
+    return right_of(begun, fresh, longest=16), right_of(f"{spec.output}/model", fresh, longest=16)
 
 
 def test_rewarded_for_its_verdicts_a_judge_learns_what_its_traces_did_not_show(report, tmp_path):
