@@ -65,13 +65,16 @@ def check_parked(campaign: Campaign) -> None:
 
 
 def test_gold_never_comes_alone_for_long_when_the_others_are_done(lead: User):
-    """Twenty golds and four items: once those are judged, at most a few more come, and then nothing."""
+    """Twenty golds and four items: once those are judged, a few more come, and then nothing.
+
+    Each of these comes with a chance of one in three after the one before, so that ten do once in sixty thousand times.
+    """
     for _number in range(2):
         campaign = mixed(lead, items=4, golds=20)
         given = work(make_user(), campaign)
         ordinary = [place for place, one in enumerate(given) if not one.is_gold]
         assert len(ordinary) == 4
-        assert len(given) - ordinary[-1] <= 4, [one.is_gold for one in given]
+        assert len(given) - ordinary[-1] <= 10, [one.is_gold for one in given]
 
 
 def test_gold_that_was_released_lost_or_set_aside_comes_back_and_no_seat_is_lost(lead: User):
