@@ -404,6 +404,12 @@ def save(
     write_json(folder / NOTE_FILE, note)
 
 
+def reads_images(path: str, *, trust_remote_code: bool = False) -> bool:
+    """Return whether the model in `path` is one that reads images and text."""
+    config = _load(AutoConfig, path, trust_remote_code=trust_remote_code)
+    return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+
 def _load(auto: Any, path: str, *, trust_remote_code: bool, weights: bool = False, **options: Any) -> Any:
     """Return what `auto` loads from `path`; weights only from safetensors, code only when the spec trusts it."""
     if weights:

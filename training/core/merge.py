@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from training.core.backbone import adapter_base, is_adapter, load_policy, save
+from training.core.backbone import adapter_base, is_adapter, load_policy, reads_images, save
 from training.core.job import RunError
-from training.core.pictures import Pictures, reads_images
+from training.core.pictures import Pictures
 from training.recipes.note import Note
 
 

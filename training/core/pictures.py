@@ -12,19 +12,12 @@ from typing import Any
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from transformers import AutoConfig, AutoProcessor
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+from transformers import AutoProcessor
 
 from training.core.records import IMAGE, Message, Refused
 
 Tensors = dict[str, Tensor]
 SEQUENCE = ("input_ids", "attention_mask")  # what the collator makes itself
-
-
-def reads_images(path: str, *, trust_remote_code: bool = False) -> bool:
-    """Return whether the model in `path` is one that reads images and text."""
-    config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-    return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
 class Pictures:

@@ -21,13 +21,14 @@ from training.core.backbone import (
     load_tokenizer,
     longest_input,
     pad_id_of,
+    reads_images,
 )
 from training.core.collate import Example, collate_pairs, encode
 from training.core.evaluate.calibration import brier, calibration_error, reliability
 from training.core.evaluate.splits import known_of, lines, splits
 from training.core.heads import CritiqueHead, VerdictHead, YesNoHead
 from training.core.job import Job, RunError, Stopped
-from training.core.pictures import Pictures, reads_images
+from training.core.pictures import Pictures
 from training.core.records import Pair, Tally, read
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer

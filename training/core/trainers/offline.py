@@ -18,7 +18,7 @@ from training.core import backbone, distributed, personal
 from training.core.collate import Example, encode
 from training.core.job import Job, RunError, Stopped
 from training.core.modes import keyed
-from training.core.pictures import Pictures, reads_images
+from training.core.pictures import Pictures
 from training.core.records import Tally, held_out, label_names, read, weighted
 from training.core.trainers.learner import Learner
 from training.core.trainers.margins import with_margins
@@ -249,7 +249,11 @@ def pictures_wanted(job: Job, trust: bool) -> bool:
     made_of = job.recipe.part("records")
     seen = job.recipe.view in ("pairs", "safer_pairs", "ratings", "demonstrations") and made_of is None
     seen = seen and job.recipe.part("users") is None
-    return seen and not backbone.is_adapter(job.spec.model) and reads_images(job.spec.model, trust_remote_code=trust)
+    return (
+        seen
+        and not backbone.is_adapter(job.spec.model)
+        and backbone.reads_images(job.spec.model, trust_remote_code=trust)
+    )
 
 
 def prepare(
