@@ -53,7 +53,8 @@ def test_without_a_reward_model_and_without_judgements_nothing_is_made_up(world:
     Sample.objects.update(scores={})
     (one,) = asked.of_loop(round.loop)
     assert one.pairs == 5 and one.chosen.n == one.audit.n == 0 and one.chosen.estimate is None
-    assert "5 pairs, no reward model yet" in world.client("lead").get(at(world)).content.decode()
+    html = world.client("lead").get(at(world)).content.decode()
+    assert "5 pairs<br>" in html and "no reward model yet" in html
     later = Round(loop=round.loop, index=2)
     assert [one.round.index for one in asked.of_loop(round.loop, [round, later])] == [1]
 
