@@ -2,6 +2,9 @@
 
 The recipes of the on-policy loop have no setting for principles yet, and without one a principle model refuses to
 score. So the experiment binds the principle where the loop loads its scorers; all else is the loop's own.
+
+What is asked for is all that is learned: the policy stops repeating by writing few answers over and over, on one seed
+mostly a single word, which cannot repeat. The figures say nothing of how varied or how good its answers are.
 """
 
 from __future__ import annotations
