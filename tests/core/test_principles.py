@@ -113,3 +113,15 @@ def test_a_sampled_answer_is_scored_by_the_principles_that_the_run_names(do, pol
     for row in rows:
         expected = judge.score([row["prompt"]] * 2, [answer["text"] for answer in row["completions"]])
         assert [answer["scores"].get("reward") for answer in row["completions"]] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_policy_learns_from_the_principle_that_the_run_names(do, policy):
+    spec, _ = do("principle-reward", into="judge", model=policy, max_steps=1, batch_size=4)
+    more = {"model": policy, "rows": prompt_rows(2), "scorers": {"reward": f"{spec.output}/model"}, "iterations": 1}
+    more |= {"samples_per_prompt": 2, "max_new_tokens": 4, "batch_size": 4, "eval_share": 0.0}
+    with pytest.raises(RunError, match="Name at least one"):
+        do("rloo", into="none", **more)
+    with pytest.raises(RunError, match="2 principles give as many scores"):
+        do("rloo", into="two", principles="clear; kind", **more)
+    rewards = [do("rloo", into=one, principles=one, **more)[1].metrics["reward"] for one in ("clear", "kind")]
+    assert rewards[0] != rewards[1]

@@ -1,8 +1,5 @@
 """Card 29, its policy: GRPO on a principle model raises what was asked for, and the policy never reads a principle.
 
-The recipes of the on-policy loop have no setting for principles yet, and without one a principle model refuses to
-score. So the experiment binds the principle where the loop loads its scorers; all else is the loop's own.
-
 What is asked for is all that is learned: the policy stops repeating by writing few answers over and over, on one seed
 mostly a single word, which cannot repeat. The figures say nothing of how varied or how good its answers are.
 """
@@ -11,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -29,8 +25,6 @@ from training.core.decode import generate, stop_ids
 from training.core.principles import QUESTION
 from training.core.sampler import text_of
 from training.core.scorers import RewardScorer
-from training.core.scoring import load_scorers
-from training.core.trainers import onpolicy
 
 CARD = Card(
     29,
@@ -148,7 +142,6 @@ def rewarded(
         return ids
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onpolicy, "load_scorers", partial(load_scorers, principles=(principle,)))
         patch.setattr(experience, "generate", answered)
         patch.setattr(scorers, "encode_prompt", encoded)
         spec, _ = do(
@@ -157,6 +150,7 @@ def rewarded(
             model=start,
             rows=[{"prompt": prompt} for prompt in prompts],
             scorers={"reward": judge},
+            principles=principle,
             seed=seed,
             iterations=40,
             prompts_per_iteration=8,

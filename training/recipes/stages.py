@@ -415,6 +415,7 @@ class Improve:
         "what a pairwise judge holds an answer against: the reference's, one people chose or edited, or its rivals",
         choices=("reference", *ANCHORS, "rivals"),
     )
+    principles: str = knob("", "what a principle model scores by; several with semicolons between them")
     thinking: str = knob(
         "whole",
         "what is judged of an answer behind thoughts: all as one, the answer alone, or costs of both apart",

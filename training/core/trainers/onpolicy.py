@@ -24,6 +24,7 @@ from training.core.critic import Critic, DoubleCritic
 from training.core.experience import Experience
 from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, figures_of, joined, shared_out, tasks_in
+from training.core.principles import listed
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash, read
 from training.core.rollout import Models, Rollout
@@ -87,6 +88,7 @@ def improve(
     missing_end_penalty: float,
     reference_answers: int,
     judge_against: str,
+    principles: str,
     thinking: str,
     eval_share: float,
     warmup: float,
@@ -112,7 +114,16 @@ def improve(
         )
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
-    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
+    named_principles = listed(principles)
+    if len(named_principles) > 1 and getattr(job.recipe.part("combine"), "name", "") == "first":
+        raise RunError(
+            Note(
+                "{n} principles give as many scores, and this recipe learns from the first. Choose mean or "
+                "weighted-sum for how scores are combined, or name one principle.",
+                n=len(named_principles),
+            )
+        )
+    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust, principles=named_principles)
     judged = any(map(is_judge, scorers.values()))
     anchor = judge_against if judge_against in ANCHORS else ""
     if anchor and not judged:
