@@ -53,12 +53,12 @@ def rankings(model: RewardModel, batch: Rankings, loss: Loss) -> LossOutput:
     ranks = torch.zeros(known.shape, dtype=torch.long, device=known.device).masked_scatter(known, batch.rank)
     values = loss(scores, ranks, known)
     better = (ranks.unsqueeze(2) < ranks.unsqueeze(1)) & known.unsqueeze(2) & known.unsqueeze(1)
-    told = better.sum((1, 2))
+    told, every = better.sum((1, 2)), counts * (counts - 1) / 2
     right = (_wins(scores.unsqueeze(2), scores.unsqueeze(1)) * better).sum((1, 2)) / told  # NaN where all are tied
     return LossOutput(
         loss=values,
         weight=torch.ones_like(values),
-        metrics={"accuracy": right, "ties": ((counts * (counts - 1) / 2 - told) / (counts * (counts - 1) / 2))},
+        metrics={"accuracy": right, "ties": (every - told) / every},
     )
 
 
