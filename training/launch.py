@@ -31,7 +31,10 @@ from training.models import Run
 from training.recipes.spec import RunSpec
 
 # Of the environment, what a process that may run a model's own code has no business to see.
-WITHHELD = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "DJANGO_SETTINGS_MODULE")
+WITHHELD = (
+    *("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "DJANGO_SETTINGS_MODULE", "BUCKET_KEY", "BUCKET_SECRET"),
+    *("OIDC_CLIENT_SECRET", "EMAIL_URL", "METRICS_TOKEN", "HUB_TOKEN", "ATTUNE_EXTRACTOR_KEY"),
+)
 
 
 @dataclass
