@@ -229,6 +229,15 @@ STORAGES = {
         else "frontend.storage.HashedStaticFiles"
     },
 }
+# Snapshots, runs and models too, for machines that share no disk: each fetches what it reads into its files folder.
+if env.bool("FILES_IN_BUCKET", default=False):
+    if not _bucket["bucket_name"]:
+        raise ImproperlyConfigured("FILES_IN_BUCKET needs a bucket: set BUCKET_NAME and its companions as well.")
+    STORAGES["files"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": _bucket
+        | {"location": f"{_bucket['location']}/files", "file_overwrite": True, "max_memory_size": 16 * 1024 * 1024},
+    }
 # Who sends an image once its reader may see it: this process, a proxy that knows the folder under this internal address
 # (X-Accel-Redirect), or the storage itself, under signed addresses that begin like this.
 ATTUNE_IMAGES_ACCEL = env.str("IMAGES_ACCEL", default="")

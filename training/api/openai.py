@@ -26,7 +26,7 @@ from annotation.access import Action
 from annotation.api.authentication import person_of
 from annotation.models import Campaign, User
 from annotation.services import events
-from training import paths, permissions
+from training import permissions, store
 from training.errors import TrainingError
 from training.models import ModelVersion
 from training.recipes.chat import NEGATIVE, Question, Voice
@@ -101,7 +101,7 @@ class Policy:
     def _speaker_of(self, version: ModelVersion) -> Speaker:
         trust = settings.ATTUNE_TRUST_REMOTE_CODE
         voice = Voice(
-            model=paths.resolve(version.path),
+            model=store.fetch(version.path),
             trust_remote_code=trust,
             idle_seconds=7 * 86_400.0,
             mode=self.mode,

@@ -19,7 +19,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from annotation.told import Told, of, told
-from training import paths
+from training import store
 from training.errors import SpeakerGone, TurnLost
 from training.models import Chat, ChatTurn, ModelVersion
 from training.recipes.chat import Question, Voice
@@ -97,7 +97,7 @@ def fall_silent() -> None:
 def _speaker_of(version: ModelVersion, command: Sequence[str] | None, *, mode: str = "") -> Speaker:
     """Return a child with this version's weights, locked in `mode`: the one there is, or a new one in its place."""
     voice = Voice(
-        model=paths.resolve(version.path),
+        model=store.fetch(version.path),
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
         idle_seconds=IDLE_SECONDS,
         mode=mode,

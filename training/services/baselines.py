@@ -23,7 +23,7 @@ from annotation.models import Campaign, Feedback, Task, User
 from annotation.permissions import may
 from annotation.quality.shares import wilson
 from annotation.services import events, intake
-from training import paths
+from training import store
 from training.errors import Invalid
 from training.models import Run
 from training.recipes import multiple_choice
@@ -93,7 +93,7 @@ def people(run: Run, viewer: User | AnonymousUser) -> dict[str, Any] | None:
     stored = run.inputs["data"]
     asked = Task.objects.filter(batch=batch(stored)).values_list("campaign", flat=True).distinct()
     campaigns = [one for one in Campaign.objects.kept().filter(pk__in=asked) if may(viewer, one, Action.READ)]
-    file = Path(paths.resolve(stored))
+    file = Path(store.fetch(stored))
     if not campaigns or not file.is_file():
         return None
     keys = {f"{batch(stored)}-{one.id}": one.answer for one in multiple_choice.read(file)}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from django.utils.translation import gettext as _
 
 from annotation.models import Campaign
-from training import paths
+from training import paths, store
 from training.errors import Invalid
 from training.models import Loop
 
@@ -16,12 +14,12 @@ def guard_of(campaign: Campaign) -> str:
     """Return the absolute folder of the guard that the campaign's loop names; empty where there is none."""
     settings = Loop.objects.filter(campaign=campaign).values_list("settings", flat=True).first()
     named = (settings or {}).get("guard", "")
-    return paths.resolve(named) if named else ""
+    return store.fetch(named) if named else ""
 
 
 def voiced(campaign: Campaign, guard: str = "") -> dict[str, str]:
     """Return what a voice is told of the guard, `guard` before that of the loop; nothing where there is none."""
-    found = paths.resolve(guard) if guard else guard_of(campaign)
+    found = store.fetch(guard) if guard else guard_of(campaign)
     return {"guard": found, "guard_log": log_of(campaign)} if found else {}
 
 
@@ -37,7 +35,7 @@ def refuse_foreign(path: str) -> None:
     if not path:
         return
     message = paths.objection(path, _("guards"))
-    if not message and not (Path(paths.resolve(path)) / "guard.json").is_file():
+    if not message and not store.exists(f"{path}/guard.json"):
         message = _("{path} holds no guard. Make one with python -m training.core.guard fit.").format(path=path)
     if message:
         raise Invalid(message, {"guard": [message]})

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from annotation.datasets import prompt_hash
 from annotation.models import User
-from training import objections, paths
+from training import objections, paths, store
 from training.errors import Invalid
 from training.models import ModelVersion
 from training.recipes import multiple_choice
@@ -36,7 +36,7 @@ def read(path: str, *, actor: User | None = None) -> tuple[str, list[Question]]:
         raise invalid(_("Name the file of a suite."))
     if actor is not None and (message := paths.objection(path, _("suites"))):
         raise invalid(message)
-    file = Path(paths.resolve(path))
+    file = Path(store.fetch(path))
     if not file.is_file():
         raise invalid(_("There is no suite at {path}.").format(path=path))
     if file.stat().st_size > LARGEST_FILE:
@@ -53,7 +53,7 @@ def read(path: str, *, actor: User | None = None) -> tuple[str, list[Question]]:
     kept = paths.files() / "suites" / f"{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}.jsonl"
     if not kept.exists():
         write_text(kept, text)
-    return paths.stored(kept), questions
+    return store.keep(kept), questions
 
 
 def inputs_of(path: str, *, parent: ModelVersion | None, actor: User | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation.models import Prompt, Task, User
 from annotation.services import blocks
 from annotation.services.queue import QUEUE_ORDER
-from training import paths
+from training import store
 from training.models import Chat, ModelVersion, Snapshot
 from training.services import personal, snapshots
 from training.services.versions import taught_by
@@ -55,7 +55,7 @@ def uses(pseudonym: str) -> Uses:
 
 
 def _lines(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
-    return snapshots.lines(snapshot) if (paths.files() / snapshot.path).is_file() else ()
+    return snapshots.lines(snapshot) if store.exists(snapshot.path) else ()
 
 
 def _forget(versions: Sequence[ModelVersion], pseudonym: str) -> None:
