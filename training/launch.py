@@ -98,6 +98,7 @@ def _images(run: Run) -> dict[str, str]:
     try:
         return {image.sha256: image.file.path for image in images}
     except NotImplementedError:  # they are in a bucket, and no files
+        _remove_deleted()
         named = set().union(*(_named(run.inputs.get(name)) for name in ("data", "eval_data")))
         return {image.sha256: str(_brought(image)) for image in images if image.sha256 in named}
 
@@ -110,9 +111,20 @@ def _named(data: str | None) -> set[str]:
         return {found for line in lines for found in _SHA256.findall(line)}
 
 
+def _brought_images() -> Path:
+    return paths.files() / "images"
+
+
+def _remove_deleted() -> None:
+    """Remove images brought here that no campaign has any more."""
+    here = {path.name: path for path in _brought_images().glob("*") if path.suffix != ".part"}
+    for sha256 in set(here) - set(Image.objects.filter(sha256__in=here).values_list("sha256", flat=True)):
+        here[sha256].unlink(missing_ok=True)
+
+
 def _brought(image: Image) -> Path:
     """Return the image as a file of this machine; its name is its content, so it is brought once."""
-    path = paths.files() / "images" / image.sha256
+    path = _brought_images() / image.sha256
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with (

@@ -268,3 +268,6 @@ def test_images_out_of_a_bucket_are_learned_from(run: Run, on: Machines, campaig
     ((sha256, path),) = launch.spec_of(run).images.items()
     assert sha256 == image.sha256
     assert Path(path).read_bytes().startswith(b"\x89PNG")
+    image.delete()
+    assert launch.spec_of(run).images == {}
+    assert not Path(path).exists()
