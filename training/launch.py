@@ -94,11 +94,11 @@ def _images(run: Run) -> dict[str, str]:
     """
     if run.kind not in (Run.Kind.FIT, Run.Kind.EVALUATE):
         return {}
+    _remove_deleted()
     images = Image.objects.filter(campaign=run.campaign_id)
     try:
         return {image.sha256: image.file.path for image in images}
     except NotImplementedError:  # they are in a bucket, and no files
-        _remove_deleted()
         named = set().union(*(_named(run.inputs.get(name)) for name in ("data", "eval_data")))
         return {image.sha256: str(_brought(image)) for image in images if image.sha256 in named}
 
