@@ -20,6 +20,7 @@ from training.core.guard.scored import Scored
 from training.core.guard.thresholds import Threshold
 from training.core.guard.verdicts import ANSWER, PROMPT, Verdict
 from training.core.job import RunError
+from training.core.pictures import Album
 from training.core.scorers import RewardScorer
 from training.recipes.note import Note
 from training.recipes.spec import write_json
@@ -65,8 +66,12 @@ def load_guard(
     device: torch.device | None = None,
     trust_remote_code: bool = False,
     log: Callable[[Verdict], None] | None = None,
+    album: Album | None = None,
 ) -> Guard:
-    """Return the guard in a folder; RunError says what is wrong with it, and then nothing may be let through."""
+    """Return the guard in a folder; RunError says what is wrong with it, and then nothing may be let through.
+
+    Checks that read images find them in the `album`.
+    """
     folder = Path(path)
     try:
         told = json.loads((folder / GUARD_FILE).read_text(encoding="utf-8"))
@@ -78,7 +83,7 @@ def load_guard(
             value = float(Threshold.of(one["threshold"]).value)
             if not 0 < value <= 1 or not math.isfinite(value):
                 raise ValueError(f"the threshold of its {side} side is {value}")
-            lines[side] = Line(_check(folder, one, device, trust_remote_code), value)
+            lines[side] = Line(_check(folder, one, device, trust_remote_code, album), value)
         name = told.get("knowledge")
         return Guard(
             prompt=lines[PROMPT],
@@ -95,11 +100,13 @@ def load_guard(
         ) from None
 
 
-def _check(folder: Path, told: dict[str, Any], device: torch.device | None, trust_remote_code: bool) -> Check:
+def _check(
+    folder: Path, told: dict[str, Any], device: torch.device | None, trust_remote_code: bool, album: Album | None
+) -> Check:
     if told["check"] == Lexical.kind:
         return Lexical.load(folder / Path(told["file"]).name)
     if told["check"] == Scored.kind:
         where = torch.device("cpu") if device is None else device
-        scorer = RewardScorer(told["file"], device=where, trust_remote_code=trust_remote_code)
+        scorer = RewardScorer(told["file"], device=where, trust_remote_code=trust_remote_code, album=album)
         return Scored(scorer, told["file"])
     raise ValueError(f"there is no check called {told['check']}")
