@@ -40,6 +40,8 @@ WORDS = {
     "judgement.returned": _("A reviewer sent {target} back"),
     "gold.set": _("The right answer to {target} was set"),
     "guideline.written": _("The guideline was rewritten: {target}"),
+    "suite.added": _("A safety suite was added: {target}"),
+    "suite.asked": _("Questions of a safety suite were put into the queue of {target}"),
     "loop.configured": _("The loop's settings were changed"),
     "loop.created": _("The loop was set up"),
     "loop.paused": _("The loop was paused"),

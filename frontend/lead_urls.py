@@ -28,6 +28,7 @@ from frontend.views import (
     reviews,
     runs,
     snapshots,
+    suites,
     webhooks,
 )
 
@@ -68,6 +69,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/snapshots/", snapshots.snapshot_list, name="snapshots"),
     path("snapshots/<int:snapshot_id>/", snapshots.snapshot_detail, name="snapshot"),
     path("snapshots/<int:snapshot_id>/push/", snapshots.snapshot_push, name="snapshot-push"),
+    path("campaigns/<int:campaign_id>/suites/", suites.suite_list, name="suites"),
+    path("campaigns/<int:campaign_id>/suites/<int:suite_id>/ask/", suites.suite_ask, name="suite-ask"),
     path("campaigns/<int:campaign_id>/runs/", runs.run_list, name="runs"),
     path("campaigns/<int:campaign_id>/runs/new/<slug:recipe_name>/", runs.run_new, name="run-new"),
     path("runs/<int:run_id>/", runs.run_detail, name="run"),

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, explorer, figures, folders, loops, personal, playground, snapshots, views, withdrawal
+from training.api import (
+    chats,
+    explorer,
+    figures,
+    folders,
+    loops,
+    personal,
+    playground,
+    snapshots,
+    suites,
+    views,
+    withdrawal,
+)
 
 urlpatterns = [
     path("me/data/", withdrawal.own_data, name="api-own-data"),
@@ -14,6 +26,8 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/runs/", views.RunList.as_view(), name="api-runs"),
     path("campaigns/<int:campaign_id>/versions/", views.VersionList.as_view(), name="api-versions"),
     path("campaigns/<int:campaign_id>/snapshots/", snapshots.SnapshotList.as_view(), name="api-snapshots"),
+    path("campaigns/<int:campaign_id>/suites/", suites.SuiteList.as_view(), name="api-suites"),
+    path("suites/<int:suite_id>/ask/", suites.suite_ask, name="api-suite-ask"),
     path("campaigns/<int:campaign_id>/reward-figures/", figures.reward_figures, name="api-reward-figures"),
     path("campaigns/<int:campaign_id>/loop/", loops.LoopDetail.as_view(), name="api-loop"),
     path("campaigns/<int:campaign_id>/loop/pause/", loops.loop_pause, name="api-loop-pause"),

@@ -7,6 +7,7 @@ from training.models.gates import GateReport
 from training.models.loops import Loop, Round
 from training.models.runs import Run
 from training.models.samples import Sample
+from training.models.suites import Suite
 from training.models.versions import ModelVersion
 from training.models.workers import Presence
 
@@ -22,4 +23,5 @@ __all__ = [
     "Sample",
     "Snapshot",
     "StoredFile",
+    "Suite",
 ]
