@@ -11,7 +11,7 @@ from annotation.access import Action
 from annotation.errors import AnnotationError
 from annotation.models import Campaign
 from annotation.permissions import may
-from frontend.decorators import campaign_page
+from frontend.decorators import campaign_page, signed_in
 from frontend.forms.suites import AskForm, SuiteForm
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of
@@ -44,13 +44,11 @@ def suite_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     )
 
 
-@campaign_page(Action.TRAIN)
+@signed_in
 @require_POST
-def suite_ask(request: SignedInRequest, campaign: Campaign, suite_id: int) -> HttpResponse:
+def suite_ask(request: SignedInRequest, suite_id: int) -> HttpResponse:
     """Put the questions of a suite into the queue of a campaign that asks for a letter."""
     suite = suite_for(request.user, suite_id, Action.TRAIN)
-    if suite.campaign_id != campaign.pk:
-        raise Http404(gettext("There is no such suite."))
     asking = [one for one in baselines.campaigns_that_ask() if may(request.user, one, Action.IMPORT)]
     form = AskForm(request.POST, campaigns=asking)
     if not form.is_valid():
@@ -62,7 +60,7 @@ def suite_ask(request: SignedInRequest, campaign: Campaign, suite_id: int) -> Ht
         complain(request, error)
     else:
         say(request, told(asked, where))
-    return redirect("suites", campaign.pk)
+    return redirect("suites", suite.campaign_id)
 
 
 def told(asked: baselines.Asked, where: Campaign) -> str:

@@ -251,7 +251,7 @@ def test_who_fails_the_test_of_a_suite_judges_nothing(world: World) -> None:
     campaign.refresh_from_db()
     client = world.client("lead")
     client.post(reverse("suites", args=[world.campaign.pk]), {"file": uploaded(lab_rows())})
-    address = reverse("suite-ask", args=[world.campaign.pk, Suite.objects.get().pk])
+    address = reverse("suite-ask", args=[Suite.objects.get().pk])
     answer = client.post(address, {"campaign": campaign.pk, "purpose": "test"}, follow=True)
     assert "12 questions are in the queue of Letters." in answer.content.decode()
     screen = world.client("annotator").get(f"/work/{campaign.pk}/", follow=True).content.decode()

@@ -38,7 +38,7 @@ class SuiteOut(serializers.ModelSerializer):
         extra_kwargs = {"path": {"help_text": "What a run names as its suite."}}
 
 
-class AskIn(serializers.Serializer):
+class SuiteAskIn(serializers.Serializer):
     campaign = serializers.IntegerField(
         min_value=1,
         max_value=LARGEST_ID,
@@ -51,7 +51,7 @@ class AskIn(serializers.Serializer):
     )
 
 
-class AskedOut(serializers.Serializer):
+class SuiteAskedOut(serializers.Serializer):
     created = serializers.IntegerField()
     existing = serializers.IntegerField()
     unsupported = serializers.IntegerField(help_text="Questions with an image, which are not asked.")
@@ -74,12 +74,12 @@ class SuiteList(PagedView):
         return Response(SuiteOut(suite).data, status=status.HTTP_201_CREATED)
 
 
-@extend_schema(operation_id="suites_ask", request=AskIn, responses={201: AskedOut}, tags=["training"])
+@extend_schema(operation_id="suites_ask", request=SuiteAskIn, responses={201: SuiteAskedOut}, tags=["training"])
 @api_view(["POST"])
 def suite_ask(request: Request, suite_id: int) -> Response:
     """Put the questions of a suite into the queue of a campaign, each once; people answer them blind."""
     suite = permissions.suite_for(request.user, suite_id, Action.TRAIN)
-    given = checked(AskIn, request.data)
+    given = checked(SuiteAskIn, request.data)
     where = campaign_for(request.user, given["campaign"], Action.IMPORT)
     asked = baselines.ask(campaign=where, path=suite.path, actor=person(request), purpose=given.get("purpose", ""))
-    return Response(AskedOut(asked).data, status=status.HTTP_201_CREATED)
+    return Response(SuiteAskedOut(asked).data, status=status.HTTP_201_CREATED)
