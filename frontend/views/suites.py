@@ -59,11 +59,11 @@ def suite_ask(request: SignedInRequest, suite_id: int) -> HttpResponse:
     except (AnnotationError, TrainingError) as error:
         complain(request, error)
     else:
-        say(request, told(asked, where))
+        say(request, in_words(asked, where))
     return redirect("suites", suite.campaign_id)
 
 
-def told(asked: baselines.Asked, where: Campaign) -> str:
+def in_words(asked: baselines.Asked, where: Campaign) -> str:
     """Return what came of asking people."""
     said = ngettext(
         "{n} question is in the queue of {campaign}.", "{n} questions are in the queue of {campaign}.", asked.created
