@@ -44,6 +44,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/playground/end/", playground.playground_end, name="api-playground-end"),
     path("campaigns/<int:campaign_id>/explorations/", explorer.ExplorationList.as_view(), name="api-explorations"),
     path("explorations/<int:run_id>/", explorer.exploration, name="api-exploration"),
+    path("explorations/<int:run_id>/corrections/", explorer.correction, name="api-exploration-correction"),
     path("runs/<int:run_id>/", views.run_detail, name="api-run"),
     path("runs/<int:run_id>/cancel/", views.run_cancel, name="api-run-cancel"),
     path("runs/<int:run_id>/retry/", views.run_retry, name="api-run-retry"),

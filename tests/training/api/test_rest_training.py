@@ -63,6 +63,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-explorations", "get", None, READERS),
     ("api-explorations", "post", {"prompt": "Why?", "answers": ["So."]}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-exploration", "get", None, (401, 404, 403, 403, 404, 404, 404)),
+    ("api-exploration-correction", "post", {"model": "reward-0"}, (401, 404, 403, 403, 404, 404, 404)),
     ("api-playground", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     ("api-playground", "post", {"policy": "@version", "temperature": 0.5}, MAKERS),
     ("api-playground-say", "post", {"message": "Hi.", "client_key": "k"}, (401, 404, 403, 403, 404, 404, 404)),
