@@ -334,6 +334,7 @@ CELERY_BEAT_SCHEDULE = {
     "delete-leftovers": {"task": "annotation.tasks.delete_leftovers", "schedule": 86_400.0},
     "advance-rounds": {"task": "training.tasks.advance_rounds", "schedule": 10.0},
     "measure-rewards": {"task": "training.tasks.measure_rewards", "schedule": 600.0},
+    "look-after-guards": {"task": "training.tasks.look_after_guards", "schedule": 60.0},
     "delete-begun": {"task": "training.tasks.delete_leftovers", "schedule": 86_400.0},
     "recover-lost-runs": {"task": "training.tasks.recover_lost", "schedule": 20.0},
     "recover-lost-turns": {"task": "training.tasks.recover_lost_turns", "schedule": 5.0},

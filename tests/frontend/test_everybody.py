@@ -103,6 +103,9 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("snapshots", "get", {}, READERS),
     ("snapshot", "get", {}, READERS),
     ("snapshot-push", "post", {}, READERS_POST),
+    ("drift", "get", {}, READERS),
+    ("drift-settings", "get", {}, LEADS),
+    ("drift-retrain", "post", {}, LEADS_POST),
     ("suites", "get", {}, READERS),
     # Nothing says in which campaign people are to be asked.
     ("suite-ask", "post", {}, (302, 404, 403, 403, 404, 404, 404)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from training.core.guard.grounding import Knowledge
 from training.core.guard.guard import CAVEAT, REFUSAL, REGENERATIONS, Check, Guard, Line
 from training.core.guard.lexical import Lexical
 from training.core.guard.scored import Scored
-from training.core.guard.thresholds import Threshold
+from training.core.guard.thresholds import FalseAlarmLine, Threshold
 from training.core.guard.verdicts import ANSWER, PROMPT, Verdict
 from training.core.job import RunError
 from training.core.pictures import Album
@@ -26,6 +27,7 @@ from training.recipes.note import Note
 from training.recipes.spec import write_json
 
 GUARD_FILE = "guard.json"
+JAILBREAKS = "jailbreaks"
 VERSION = 1
 
 
@@ -60,6 +62,27 @@ def save_guard(
     return folder
 
 
+def save_with_jailbreaks(base: Path, folder: Path, *, check: Lexical, line: FalseAlarmLine) -> Path:
+    """Write the guard in `base` again with this detector of jailbreaks in place of any other, and return its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = json.loads((base / GUARD_FILE).read_text(encoding="utf-8"))
+    named = {told[side]["file"] for side in (PROMPT, ANSWER) if told[side]["check"] == Lexical.kind}
+    for name in sorted(named | {told["knowledge"]} if told.get("knowledge") else named):
+        shutil.copyfile(base / Path(name).name, folder / Path(name).name)
+    check.save(folder / "jailbreaks.json")
+    told[JAILBREAKS] = {"file": "jailbreaks.json", "line": line.as_json()}
+    write_json(folder / GUARD_FILE, told)
+    return folder
+
+
+def jailbreaks_of(path: str | Path) -> tuple[Lexical, FalseAlarmLine] | None:
+    """Return the detector of jailbreaks that a guard's folder has, with its line; None where it has none."""
+    told = json.loads((Path(path) / GUARD_FILE).read_text(encoding="utf-8")).get(JAILBREAKS)
+    if told is None:
+        return None
+    return Lexical.load(Path(path) / Path(told["file"]).name), FalseAlarmLine(**told["line"])
+
+
 def load_guard(
     path: str | Path,
     *,
@@ -84,10 +107,12 @@ def load_guard(
             if not 0 < value <= 1 or not math.isfinite(value):
                 raise ValueError(f"the threshold of its {side} side is {value}")
             lines[side] = Line(_check(folder, one, device, trust_remote_code, album), value)
-        name = told.get("knowledge")
+        name, detector = told.get("knowledge"), jailbreaks_of(folder)
         return Guard(
             prompt=lines[PROMPT],
             answer=lines[ANSWER],
+            # A text is flagged above its line, and a guard blocks from its line on.
+            jailbreaks=None if detector is None else Line(detector[0], math.nextafter(detector[1].value, math.inf)),
             knowledge=None if name is None else Knowledge.load(folder / Path(name).name),
             regenerations=max(0, int(told["regenerations"])),
             refusal=str(told["refusal"]),
