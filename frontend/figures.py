@@ -110,6 +110,11 @@ WORDS = {
         _("How often the model agrees with the judgement on pairs it has not seen; guessing gets half of them right."),
         is_share=True,
     ),
+    "all_pairs_right": Words(
+        _("Prompts with every pair right (ACC+)"),
+        _("Stricter than accuracy: one pair wrong or tied, and the prompt does not count."),
+        is_share=True,
+    ),
     "eval_accuracy": Words(
         _("Accuracy on held-out pairs"),
         _(

@@ -15,7 +15,7 @@ from annotation.told import Told
 from frontend import charts, noted
 from frontend.figures import Figure, figures, number
 from frontend.numerals import span
-from training import paths
+from training import store
 from training.models import ModelVersion, Run
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
@@ -212,7 +212,7 @@ def _json(run: Run, what: str) -> dict[str, Any]:
     if name is None:
         return {}
     try:
-        found: dict[str, Any] = json.loads((paths.run_folder(run.pk) / name).read_text())
+        found: dict[str, Any] = json.loads(store.run_file(run.pk, name).read_text())
     except FileNotFoundError:  # somebody cleared a disk: the figures are in the row
         return {}
     return found

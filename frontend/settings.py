@@ -229,6 +229,15 @@ STORAGES = {
         else "frontend.storage.HashedStaticFiles"
     },
 }
+# Snapshots, runs and models too, for machines that share no disk: each fetches what it reads into its files folder.
+if env.bool("FILES_IN_BUCKET", default=False):
+    if not _bucket["bucket_name"]:
+        raise ImproperlyConfigured("FILES_IN_BUCKET needs a bucket: set BUCKET_NAME and its companions as well.")
+    STORAGES["files"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": _bucket
+        | {"location": f"{_bucket['location']}/files", "file_overwrite": True, "max_memory_size": 16 * 1024 * 1024},
+    }
 # Who sends an image once its reader may see it: this process, a proxy that knows the folder under this internal address
 # (X-Accel-Redirect), or the storage itself, under signed addresses that begin like this.
 ATTUNE_IMAGES_ACCEL = env.str("IMAGES_ACCEL", default="")
@@ -325,6 +334,7 @@ CELERY_BEAT_SCHEDULE = {
     "delete-leftovers": {"task": "annotation.tasks.delete_leftovers", "schedule": 86_400.0},
     "advance-rounds": {"task": "training.tasks.advance_rounds", "schedule": 10.0},
     "measure-rewards": {"task": "training.tasks.measure_rewards", "schedule": 600.0},
+    "look-after-guards": {"task": "training.tasks.look_after_guards", "schedule": 60.0},
     "delete-begun": {"task": "training.tasks.delete_leftovers", "schedule": 86_400.0},
     "recover-lost-runs": {"task": "training.tasks.recover_lost", "schedule": 20.0},
     "recover-lost-turns": {"task": "training.tasks.recover_lost_turns", "schedule": 5.0},

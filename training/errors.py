@@ -49,6 +49,12 @@ class FolderBusy(TrainingError):
     status = 409
 
 
+class NotKept(TrainingError):
+    """What a run made lies on its machine, and could not be put into the bucket that all share."""
+
+    status = 409
+
+
 class GateClosed(TrainingError):
     """A promotion without a passing gate report."""
 

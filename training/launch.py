@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,14 +27,18 @@ from django.conf import settings
 
 from annotation.models import Image
 from annotation.told import told
-from training import paths
+from training import paths, store
 from training.errors import FolderBusy
 from training.folder import Tail
 from training.models import Run
 from training.recipes.spec import RunSpec
 
 # Of the environment, what a process that may run a model's own code has no business to see.
-WITHHELD = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "DJANGO_SETTINGS_MODULE")
+WITHHELD = (
+    *("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "DJANGO_SETTINGS_MODULE", "BUCKET_KEY", "BUCKET_SECRET"),
+    *("OIDC_CLIENT_SECRET", "EMAIL_URL", "METRICS_TOKEN", "HUB_TOKEN", "ATTUNE_EXTRACTOR_KEY"),
+)
+_SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @dataclass
@@ -63,17 +70,17 @@ def spec_of(run: Run) -> RunSpec:
         kind=run.kind,
         recipe=run.recipe,
         output=str(paths.run_folder(run.pk)),
-        model=paths.resolve(inputs["model"]),
+        model=store.fetch(inputs["model"]),
         tokenizer=_resolved(inputs.get("tokenizer")),
         reference=_resolved(inputs.get("reference")),
-        scorers={name: paths.resolve(path) for name, path in inputs.get("scorers", {}).items()},
+        scorers={name: store.fetch(path) for name, path in inputs.get("scorers", {}).items()},
         suite=_resolved(inputs.get("suite")),
         guard=_resolved(inputs.get("guard")),
-        beside={name: paths.resolve(path) for name, path in inputs.get("beside", {}).items()},
+        beside={name: store.fetch(path) for name, path in inputs.get("beside", {}).items()},
         data=_resolved(inputs.get("data")),
         eval_data=_resolved(inputs.get("eval_data")),
         images=_images(run),
-        known=[paths.resolve(path) for path in inputs.get("known", ())],
+        known=[store.fetch(path) for path in inputs.get("known", ())],
         seen=inputs.get("seen"),
         seed=run.seed,
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
@@ -87,14 +94,50 @@ def _images(run: Run) -> dict[str, str]:
     """
     if run.kind not in (Run.Kind.FIT, Run.Kind.EVALUATE):
         return {}
+    _remove_deleted()
+    images = Image.objects.filter(campaign=run.campaign_id)
     try:
-        return {image.sha256: image.file.path for image in Image.objects.filter(campaign=run.campaign_id)}
-    except NotImplementedError:  # they are in a bucket, and no file: rows with images are left out, and counted
-        return {}
+        return {image.sha256: image.file.path for image in images}
+    except NotImplementedError:  # they are in a bucket, and no files
+        named = set().union(*(_named(run.inputs.get(name)) for name in ("data", "eval_data")))
+        return {image.sha256: str(_brought(image)) for image in images if image.sha256 in named}
+
+
+def _named(data: str | None) -> set[str]:
+    """Return what looks like the hash of an image in a file of rows."""
+    if data is None:
+        return set()
+    with open(store.fetch(data), encoding="utf-8") as lines:
+        return {found for line in lines for found in _SHA256.findall(line)}
+
+
+def _brought_images() -> Path:
+    return paths.files() / "images"
+
+
+def _remove_deleted() -> None:
+    """Remove images brought here that no campaign has any more."""
+    here = {path.name: path for path in _brought_images().glob("*") if path.suffix != ".part"}
+    for sha256 in set(here) - set(Image.objects.filter(sha256__in=here).values_list("sha256", flat=True)):
+        here[sha256].unlink(missing_ok=True)
+
+
+def _brought(image: Image) -> Path:
+    """Return the image as a file of this machine; its name is its content, so it is brought once."""
+    path = _brought_images() / image.sha256
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            image.file.open("rb") as file,
+            tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part,
+        ):
+            shutil.copyfileobj(file, part)
+        Path(part.name).replace(path)
+    return path
 
 
 def _resolved(path: str | None) -> str | None:
-    return None if path is None else paths.resolve(path)
+    return None if path is None else store.fetch(path)
 
 
 def command_for(processes: int) -> list[str]:

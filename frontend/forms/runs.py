@@ -122,7 +122,8 @@ class RunForm(KnobForm):
                 max_length=400,
                 widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
                 help_text=_(
-                    "A file on the server of questions with four options, in LabSafety Bench's layout (JSON Lines)."
+                    "One of the page Safety suites, or a file on the server of questions with four options, in "
+                    "LabSafety Bench's layout (JSON Lines)."
                 ),
             )
 

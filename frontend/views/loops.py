@@ -26,7 +26,7 @@ from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead, sent
 from frontend.stop_polling import fragment_or_stop
 from frontend.views.metrics import as_csv
-from training import paths
+from training import paths, store
 from training.errors import Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.permissions import round_for
@@ -350,10 +350,9 @@ def _policies(campaign: Campaign) -> list[str]:
 
 def _prompt_files() -> list[str]:
     """Return the prompt files there are: in the folder ``prompts`` below the files, and the one that is shipped."""
-    folder = paths.files() / "prompts"
-    found = sorted(folder.glob("*.jsonl"))[:MOST_FILES] if folder.is_dir() else []
+    found = [path for path in store.names("prompts") if path.count("/") == 1 and path.endswith(".jsonl")]
     shipped = paths.PACKAGE / "demo" / "prompts.jsonl"
-    return [paths.stored(path) for path in [*found, *([shipped] if shipped.exists() else [])]]
+    return [*found[:MOST_FILES], *([paths.stored(shipped)] if shipped.exists() else [])]
 
 
 # What a lead can do with a loop or its round, and what is said afterwards.

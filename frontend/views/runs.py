@@ -155,6 +155,8 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     )
     if request.GET.get("model", "") in form.versions:
         form.start_from(request.GET["model"])
+    if recipe.view == VIEW and request.GET.get("suite"):
+        form.fields["rows"].initial = request.GET["suite"]
     if request.method == "POST" and not wrong and form.is_valid():
         try:
             run = _start(request, campaign, recipe, form, parts)

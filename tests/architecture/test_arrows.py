@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -200,3 +201,26 @@ def test_views_write_only_through_services_and_a_planted_write_is_caught():
 def test_frontend_has_no_models():
     assert not (ROOT / "frontend" / "models.py").exists()
     assert not (ROOT / "frontend" / "migrations").exists()
+
+
+# Who looks whether a folder that somebody names is here.
+BY_PATH = {
+    "training/paths.py",
+    "training/store.py",
+    "training/services/versions.py",
+    "training/services/model_folders.py",
+}
+
+
+def test_stored_files_are_read_and_written_by_the_store() -> None:
+    """A path that is made absolute, or a file of a run that is read, by hand is not there on another machine."""
+    by_hand = re.compile(r"paths\.resolve\(|run_folder\([^()]*(\([^()]*\))?[^()]*\) / (?!\"checkpoints\")")
+    found = {
+        f"{path.relative_to(ROOT)}:{number}"
+        for package in ("training", "frontend")
+        for path in (ROOT / package).rglob("*.py")
+        if not path.is_relative_to(ROOT / "training" / "core") and str(path.relative_to(ROOT)) not in BY_PATH
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if by_hand.search(line)
+    }
+    assert found == set(), "use training.store: fetch, run_file, exists or keep"

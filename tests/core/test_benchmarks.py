@@ -63,6 +63,7 @@ def test_the_matrix_by_hand(tmp_path):
     assert figures["concise_against_markdown"]["estimate"] == 0.5
     assert figures["overall"] == pytest.approx((7 / 9 + 8 / 9) / 2)
     assert figures["ties"] == pytest.approx(1 / 18)
+    assert (figures["all_pairs_right"]["estimate"], figures["all_pairs_right"]["n"]) == (0, 1), "they are one prompt"
     assert figures["accuracy_safety-refuse"]["n"] == 1
 
 

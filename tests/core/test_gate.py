@@ -29,6 +29,16 @@ def test_an_attribute_is_freed_of_the_nuisance_with_the_least_that_does_it():
     assert torch.equal(debias(values, NAMES, nuisance="", limit=0.03), torch.eye(3))
 
 
+def test_how_far_the_freedom_holds_depends_on_how_many_answers_it_was_found_on():
+    """Nothing leans on length, and yet 400 answers cannot say so to within 0.03."""
+    head = gated(4, NAMES, AttributesHead(4, NAMES), nuisance="long", **KNOBS)
+    for count, most in ((400, "0.13"), (20_000, "0.04")):
+        (note,) = head.prepare(torch.randn(count, 4, generator=torch.Generator().manual_seed(0)))
+        assert f"{count} answers" in note and f"up to {most} with" in note
+    plain = gated(4, NAMES, AttributesHead(4, NAMES), nuisance="", **KNOBS)
+    assert plain.prepare(torch.randn(400, 4)) == [], "nothing is taken out"
+
+
 def test_what_cannot_be_parted_is_said():
     draw = torch.randn(100, generator=torch.Generator().manual_seed(0))
     with pytest.raises(RunError, match="clear cannot be freed of long"):

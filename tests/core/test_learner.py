@@ -153,3 +153,14 @@ def test_gradients_are_clipped_to_the_length_asked_for(tmp_path, policy):
     norm = torch.nn.utils.get_total_norm([p.grad for p in trainable(learner.model).values() if p.grad is not None])
     assert numbers["gradient_norm"] > 0.01
     assert norm.item() == pytest.approx(0.01, rel=1e-4)
+
+
+def test_a_head_is_calibrated_on_long_answers_as_well(tmp_path, policy):
+    """Of more rows than are read every so many are taken, not the shortest ones."""
+    learner = learner_of(tmp_path, policy, "bradley-terry", micro_batch=3)
+    count = len(learner.examples)
+    rows = sorted(range(count), key=lambda i: learner.examples[i].length)
+    every = [rows[place * count // 4] for place in range(4)]
+    assert torch.equal(learner.outputs(rows, most=4), learner.outputs(every))
+    assert learner.examples[every[-1]].length > learner.examples[rows[3]].length
+    assert len(learner.outputs(rows)) == 2 * count

@@ -112,6 +112,13 @@ def test_it_learns_what_people_preferred_and_says_how_well(do, policy):
     assert accuracy["estimate"] > 0.9 and accuracy["n"] == 100
     assert accuracy["low"] < accuracy["estimate"] <= accuracy["high"]
     assert longer["estimate"] < accuracy["low"]
+    assert measured.metrics["all_pairs_right"]["estimate"] == accuracy["estimate"], "each prompt has one pair"
+    rows = pair_rows(6, seed=9)
+    turned = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+    _, both = do("reward-accuracy", into="both", model=f"{spec.output}/model", rows=rows + turned)
+    assert both.metrics["accuracy"]["estimate"] == 0.5
+    strict = both.metrics["all_pairs_right"]
+    assert (strict["estimate"], strict["n"]) == (0, 6) and strict["high"] > 0, "each prompt has one pair right of two"
 
 
 def test_a_policy_is_not_taken_for_a_reward_model(do, policy):

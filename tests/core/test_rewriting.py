@@ -7,9 +7,9 @@ import torch
 
 from tests.core.worlds import pair_rows, prompt_rows
 from training.core.backbone import load_policy
-from training.core.collate import encode_completion, encode_prompt
+from training.core.collate import encode_completion, encode_prompt, turn_of
 from training.core.records import Tally, parse_pair
-from training.core.rewriting import REQUEST, Credit, RewriteScorer, asked, credit_of, rewrites, spread_over
+from training.core.rewriting import MOST_LONGER, REQUEST, Credit, RewriteScorer, asked, credit_of, rewrites, spread_over
 from training.core.scoring import scorer_of
 from training.core.trainers import onpolicy
 
@@ -73,6 +73,26 @@ def test_each_token_s_credit_is_the_model_s_own_opinion_of_it_whatever_shares_it
     assert -1 <= second.score <= 1
     columns = scorer.columns([ASK] * 3, texts)
     assert columns.score == [first.score, second.score, None] and columns.names == ("rewrite",)
+
+
+def test_a_rewrite_is_what_the_model_would_write_token_by_token_and_none_where_it_does_not_end(policy):
+    scorer = RewriteScorer(str(policy), device=torch.device("cpu"))
+    end = turn_of(scorer.tokenizer).end_id
+    ids, said = encode_prompt(scorer.tokenizer, asked(ASK, "so")), []
+    most = 2 * len(encode_completion(scorer.tokenizer, "so")) + MOST_LONGER
+    with torch.no_grad():
+        while len(said) < most and (not said or said[-1] != end):
+            said.append(int(scorer.model(input_ids=torch.tensor([ids + said])).logits[0, -1].argmax()))
+        # The same model, made to stop where it began: a rewrite of nothing is one that ended.
+        assert scorer.rewrite([ASK, ASK], ["so", " "]) == [
+            str(scorer.tokenizer.decode(said[:-1], skip_special_tokens=True)).strip() if said[-1] == end else None,
+            None,
+        ]
+        bias = torch.full((scorer.model.get_output_embeddings().weight.shape[0],), 0.0)
+        bias[end] = 1e4
+        hook = scorer.model.register_forward_hook(lambda _m, _i, out: setattr(out, "logits", out.logits + bias))
+        assert scorer.rewrite([ASK], ["so"]) == [""]
+        hook.remove()
 
 
 def test_a_rewriting_model_is_found_by_its_folder_and_scores_what_is_sampled(do, policy):

@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats as oracle
 
-from training.core.stats import accuracy_by_prompt, bootstrap_mean, mean_t, t_quantile, wilson
+from training.core.stats import accuracy_by_prompt, all_right_by_prompt, bootstrap_mean, mean_t, t_quantile, wilson
 
 
 def test_wilson_by_hand():
@@ -41,6 +41,13 @@ def test_bootstrap_repeats_itself_and_covers_the_mean():
     found = bootstrap_mean(values, seed=3)
     assert found == bootstrap_mean(values, seed=3)
     assert found["low"] < 0.5 < found["high"] and 0.15 < found["high"] - found["low"] < 0.25
+
+
+def test_a_prompt_is_right_when_every_pair_of_it_is():
+    """ACC+: of three prompts one has a wrong pair and one a tie."""
+    found = all_right_by_prompt(["a", "b", "a", "c", "a", "b"], [1.0, 1.0, 0.0, 0.5, 1.0, 1.0])
+    assert (found["estimate"], found["n"]) == (pytest.approx(1 / 3), 3)
+    assert found == wilson(1, 3)
 
 
 def test_pairs_of_one_prompt_count_once():

@@ -40,8 +40,13 @@ def test_a_reward_model_is_measured_on_what_is_new_to_it(world: World) -> None:
     assert (run.kind, run.parent, run.output) == ("evaluate", version, None)
     assert launch.spec_of(run).known == [paths.resolve(version.snapshot.path)]
     metrics = {"accuracy": share(0.8), "accuracy_time_before": share(0.9), "accuracy_time_after": share(0.6)}
-    finish_run(run, metrics={**metrics, "lost_time": share(0.3)})
+    finish_run(run, metrics={**metrics, "all_pairs_right": share(0.45), "lost_time": share(0.3)})
     html = client.get(page).content.decode()
+    assert "Prompts with every pair right (ACC+)" in html and "45%" in html and "35% to 55%" in html
+    german = client.get(page, HTTP_ACCEPT_LANGUAGE="de").content.decode()
+    assert "Prompts, deren Paare alle richtig sind (ACC+)" in german
+    told = client.get(reverse("api-run", args=[run.pk])).json()["result"]["metrics"]
+    assert told["all_pairs_right"] == share(0.45)
     assert "Lost on later judgements" in html and "60%" in html and "50% to 70%" in html
     assert "Accuracy time after" not in html  # it stands in the chart's own table
     assert "50% to 70%" in client.get(reverse("run", args=[run.pk])).content.decode()

@@ -22,7 +22,9 @@ class FreshOut(serializers.Serializer):
     snapshot = serializers.IntegerField(source="snapshot.pk", help_text="The pairs it was measured on.")
     pairs = serializers.IntegerField(source="snapshot.rows")
     measured_at = serializers.DateTimeField(allow_null=True)
-    metrics = serializers.JSONField(help_text="accuracy with interval, calibration_error, brier, reliability.")
+    metrics = serializers.JSONField(
+        help_text="accuracy and all_pairs_right with intervals, calibration_error, brier, reliability."
+    )
 
 
 class PointOut(serializers.Serializer):

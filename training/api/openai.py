@@ -26,11 +26,11 @@ from annotation.access import Action
 from annotation.api.authentication import person_of
 from annotation.models import Campaign, User
 from annotation.services import events
-from training import paths, permissions
+from training import permissions, store
 from training.errors import TrainingError
 from training.models import ModelVersion
 from training.recipes.chat import NEGATIVE, Question, Voice
-from training.services import guards, versions
+from training.services import guard_prompts, guards, versions
 from training.speaking import Speaker
 
 ROLES = ("system", "user", "assistant")
@@ -101,7 +101,7 @@ class Policy:
     def _speaker_of(self, version: ModelVersion) -> Speaker:
         trust = settings.ATTUNE_TRUST_REMOTE_CODE
         voice = Voice(
-            model=paths.resolve(version.path),
+            model=store.fetch(version.path),
             trust_remote_code=trust,
             idle_seconds=7 * 86_400.0,
             mode=self.mode,
@@ -233,6 +233,7 @@ class _Asked(BaseHTTPRequestHandler):
             events.record(
                 campaign=self.policy.campaign, actor=person, action="policy.answered_negatively", target=version.label
             )
+        guard_prompts.keep(campaign=self.policy.campaign, messages=question.messages, source="api", person=person)
         head = {"id": question.id, "created": int(time.time()), "model": version.label}
         told = self.policy.answer(question, version)
         if body.get("stream"):

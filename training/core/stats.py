@@ -121,6 +121,18 @@ def accuracy_by_prompt(prompts: Sequence[str], correct: Sequence[float], *, conf
     return wilson(sum(fmean(group) for group in groups.values()), len(groups), confidence=confidence)
 
 
+def all_right_by_prompt(prompts: Sequence[str], correct: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Return the share of prompts every pair of which is right, with Wilson's interval over prompts.
+
+    MM-RLHF's ACC+, arXiv:2502.10391: a mean hides a model that puts one answer of nearly every prompt in the wrong
+    place. A tie is not right.
+    """
+    groups: dict[str, bool] = {}
+    for prompt, value in zip(prompts, correct, strict=True):
+        groups[prompt] = groups.get(prompt, True) and value == 1.0
+    return wilson(sum(groups.values()), len(groups), confidence=confidence)
+
+
 def difference(one: Interval, other: Interval) -> Interval:
     """Return the difference of two independent rates, with the interval of Newcombe (1998), his method 10.
 

@@ -2,11 +2,30 @@
 
 from training.models.chats import Chat, ChatTurn
 from training.models.datasets import Snapshot
+from training.models.files import StoredFile
 from training.models.gates import GateReport
+from training.models.guarding import GuardedPrompt, GuardWatch, GuardWeek
 from training.models.loops import Loop, Round
 from training.models.runs import Run
 from training.models.samples import Sample
+from training.models.suites import Suite
 from training.models.versions import ModelVersion
 from training.models.workers import Presence
 
-__all__ = ["Chat", "ChatTurn", "GateReport", "Loop", "ModelVersion", "Presence", "Round", "Run", "Sample", "Snapshot"]
+__all__ = [
+    "Chat",
+    "ChatTurn",
+    "GateReport",
+    "GuardWatch",
+    "GuardWeek",
+    "GuardedPrompt",
+    "Loop",
+    "ModelVersion",
+    "Presence",
+    "Round",
+    "Run",
+    "Sample",
+    "Snapshot",
+    "StoredFile",
+    "Suite",
+]

@@ -61,6 +61,7 @@ class SafetySuite:
         choices=("generate", "loglik"),
     )
     ask: str = knob(DIRECT, "whether it answers at once or thinks before", choices=tuple(ASKED))
+    shots: int = knob(0, "questions of the suite shown before with their answers, which are in no share", low=0, high=10)
     move_options: bool = knob(True, "ask once more with each option in another place, which shows a bias to a place")
     move_seed: int = knob(0, "which place each option gets then", low=0, advanced=True)
     temperature: float = knob(0.0, "sampling temperature; 0 takes the most probable token", low=0.0, high=5.0)

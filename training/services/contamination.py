@@ -17,7 +17,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from annotation.importing.tables import parquet_rows
-from training import paths
+from training import paths, store
 from training.errors import Invalid
 from training.models import Snapshot
 
@@ -97,12 +97,12 @@ def texts_of_suite(name: str) -> Iterator[str]:
         found = Snapshot.objects.filter(pk=int(number)).first() if number.isdecimal() and len(number) < 19 else None
         if found is None:
             raise _unknown(_("There is no frozen data set {name}.").format(name=repr(name)))
-        for row in _read(Path(paths.resolve(found.path))):
+        for row in _read(Path(store.fetch(found.path))):
             yield from _texts(row)
         return
     if "\x00" in name or (objection := paths.objection(name, "evaluation suites")):
         raise _unknown(_("There is no such file.") if "\x00" in name else objection)
-    where = Path(paths.resolve(name))
+    where = Path(store.fetch(name))
     if not where.exists():
         raise _unknown(_("There is no file or folder {name} on the server.").format(name=repr(name)))
     files = sorted(where.rglob("*")) if where.is_dir() else [where]

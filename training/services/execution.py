@@ -7,6 +7,7 @@ import logging
 import multiprocessing.sharedctypes
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from django.db import InterfaceError, OperationalError, connection
 
 from annotation import logs
 from annotation.told import Told, of, told
-from training import launch, paths
-from training.errors import FolderBusy, RunLost, TrainingError
+from training import launch, paths, store
+from training.errors import FolderBusy, NotKept, RunLost, TrainingError
 from training.folder import last_words
 from training.models import Run
 from training.recipes.spec import EXIT_STOPPED, RunResult
-from training.services import runs
+from training.services import keeping, runs
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,9 @@ def _bring_to_its_end(run: Run, command: Sequence[str] | None, patience: launch.
         log.warning("%s", lost)
     except FolderBusy as busy:
         runs.requeue(run, reason=of(busy), counts=False)
+    except NotKept as error:
+        # It lies here: this worker has only to put it there, and another one goes on from what is there.
+        runs.requeue(run, reason=of(error))
     except (TrainingError, OSError) as error:
         # No disk, no permission, a recipe of another version: for a person to read, not for the next attempt.
         log.exception("%s cannot be run.", run)
@@ -68,21 +72,25 @@ def _bring_to_its_end(run: Run, command: Sequence[str] | None, patience: launch.
 
 def _attempt(run: Run, command: Sequence[str] | None, patience: launch.Patience | None) -> None:
     folder = paths.run_folder(run.pk)
-    result = RunResult.read(folder)
-    if result is None:
-        child = launch.start(launch.spec_of(run), command=command)
-        try:
-            runs.record_child(run, pid=child.pid, started=child.started)
-        except BaseException:
-            launch.stop(child)
-            raise
-        watch = Watch(run)
-        code = launch.follow(child, report=watch.report, patience=patience)
+    beat = partial(runs.beat, run)
+    keeping.meanwhile(partial(store.fetch, paths.stored(folder)), beat)
+    with keeping.Keeper(run) as keeper:
         result = RunResult.read(folder)
         if result is None:
+            child = launch.start(keeping.meanwhile(partial(launch.spec_of, run), beat), command=command)
+            try:
+                runs.record_child(run, pid=child.pid, started=child.started)
+            except BaseException:
+                launch.stop(child)
+                raise
+            watch = Watch(run)
+            code = launch.follow(child, report=watch.report, patience=patience)
+            result = RunResult.read(folder)
+        keeper.finish(beat)
+        if result is None:
             _account_for(run, code, folder, watch)
-            return
-    runs.finish(run, result)
+        else:
+            runs.finish(run, result)
 
 
 class Watch:

@@ -17,7 +17,7 @@ from annotation import datasets
 from annotation.feedback import kind
 from annotation.messages import Message, answer_of, text_of
 from annotation.models import Campaign, Feedback, Task, User
-from training import paths
+from training import paths, store
 from training.errors import Invalid
 from training.models import ModelVersion, Run
 from training.recipes.spec import write_text
@@ -97,7 +97,7 @@ def create(
             "model": versions[0].path,
             "scorers": {one.label: one.path for one in versions},
             "order": [one.label for one in versions],  # a stored object keeps no order of its own
-            "data": paths.stored(path),
+            "data": store.keep(path),
             "asked": asked,
         },
     )
@@ -105,7 +105,7 @@ def create(
 
 def told(run: Run) -> list[dict[str, Any]]:
     """Return what the models have said so far, in the order in which they were named."""
-    path = paths.run_folder(run.pk) / "explored.json"
+    path = store.run_file(run.pk, "explored.json")
     try:
         found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["models"]
     except FileNotFoundError:

@@ -78,6 +78,8 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str
         lacking = _beside_training(campaign, recipe, there)
         said = _("It trains nothing but measures a model of your choice; its figures stand on the model's page.")
         return Feeding(recipe, not lacking, reads, lacking or said)
+    if recipe.makes == ModelVersion.Kind.GUARD:
+        return Feeding(recipe, False, reads, _("It is started on the page Drift, by hand or each week."))
     if recipe.beside:
         if there[ModelVersion.Kind.POLICY] < 2:
             return Feeding(recipe, False, reads, _("It needs two policies: train or register another one first."))

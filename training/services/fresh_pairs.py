@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from annotation.feedback import kind
 from annotation.models import Campaign, Feedback
-from training import paths
+from training import store
 from training.models import ModelVersion, Run, Snapshot
 from training.services import runs, snapshots
 
@@ -88,5 +87,4 @@ def _can_be_told(version: ModelVersion) -> bool:
     """Return whether it is known what the model learned from, and the files are there to be read."""
     several = snapshots.learned_from(version)
     given = [run.inputs["data"] for run in snapshots.runs_without_snapshot(version)]
-    files = [*(paths.files() / one.path for one in several), *(Path(paths.resolve(path)) for path in given)]
-    return bool(several) and all(file.is_file() for file in files)
+    return bool(several) and all(store.exists(path) for path in [*(one.path for one in several), *given])

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from django.utils.translation import gettext as _
 
 from annotation.models import Campaign
-from training import paths
+from training import paths, store
 from training.errors import Invalid
-from training.models import Loop
+from training.models import Loop, ModelVersion
+from training.services import versions
+
+
+def named(campaign: Campaign) -> str:
+    """Return the guard that the campaign's loop names, as rows store a path; empty where there is none."""
+    settings = Loop.objects.filter(campaign=campaign).values_list("settings", flat=True).first()
+    given = (settings or {}).get("guard", "")
+    return paths.stored(given) if given else ""
 
 
 def guard_of(campaign: Campaign) -> str:
-    """Return the absolute folder of the guard that the campaign's loop names; empty where there is none."""
-    settings = Loop.objects.filter(campaign=campaign).values_list("settings", flat=True).first()
-    named = (settings or {}).get("guard", "")
-    return paths.resolve(named) if named else ""
+    """Return the absolute folder of the campaign's guard: with a detector that was trained for it, if one is in use."""
+    found = in_use(campaign, named(campaign))
+    return store.fetch(found) if found else ""
+
+
+def in_use(campaign: Campaign, base: str) -> str:
+    """Return the stored path of the version in use that was made from the guard `base`, or `base`, which may be empty.
+
+    A detector that was put beside another guard's check is not this guard's.
+    """
+    version = versions.current(campaign, ModelVersion.Kind.GUARD) if base else None
+    run = version.made_by if version is not None else None
+    if version is None or (run is not None and run.inputs.get("guard") != paths.stored(base)):
+        return base
+    return version.path
 
 
 def voiced(campaign: Campaign, guard: str = "") -> dict[str, str]:
     """Return what a voice is told of the guard, `guard` before that of the loop; nothing where there is none."""
-    found = paths.resolve(guard) if guard else guard_of(campaign)
+    found = store.fetch(guard) if guard else guard_of(campaign)
     return {"guard": found, "guard_log": log_of(campaign)} if found else {}
 
 
@@ -37,7 +54,7 @@ def refuse_foreign(path: str) -> None:
     if not path:
         return
     message = paths.objection(path, _("guards"))
-    if not message and not (Path(paths.resolve(path)) / "guard.json").is_file():
+    if not message and not store.exists(f"{path}/guard.json"):
         message = _("{path} holds no guard. Make one with python -m training.core.guard fit.").format(path=path)
     if message:
         raise Invalid(message, {"guard": [message]})

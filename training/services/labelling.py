@@ -14,7 +14,7 @@ from typing import Any
 
 from annotation.models import Campaign
 from annotation.told import Told, share, told
-from training import paths
+from training import paths, store
 from training.errors import WrongState
 from training.models import ModelVersion, Round, Run
 from training.recipes.loop import LoopSettings
@@ -141,4 +141,4 @@ def write(round: Round, run: Run, settings: LoopSettings) -> tuple[str, int]:
         rows += snapshots.draw(earlier, count=wanted, seed=round.index)
     path = paths.files() / "rounds" / str(round.pk) / "labelled.jsonl"
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return paths.stored(path), len(rows)
+    return store.keep(path), len(rows)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from training import paths
+from training import paths, store
 from training.models import ModelVersion, Run
 from training.services.model_folders import merged_folder
 
@@ -55,6 +55,7 @@ def delete_leftovers(older_than: timedelta = KEPT) -> int:
     """Delete what `leftovers` yields and return how many that were. Safe to run at once with itself."""
     deleted = 0
     for path in list(leftovers(older_than)):
+        store.drop(path)
         if path.is_dir():
             if path.suffix != ".part":  # half of its files would look like all of them
                 with suppress(FileNotFoundError):
@@ -63,4 +64,5 @@ def delete_leftovers(older_than: timedelta = KEPT) -> int:
         else:
             path.unlink(missing_ok=True)
         deleted += 1
+    store.sweep()
     return deleted

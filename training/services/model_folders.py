@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from annotation.models import User
 from annotation.services import events
 from annotation.told import of
-from training import launch, paths
+from training import launch, paths, store
 from training.errors import Invalid, TrainingError, WrongState
 from training.models import GateReport, ModelVersion, Snapshot
 from training.recipes import RECIPES
@@ -31,6 +31,7 @@ from training.recipes.spec import write_text
 from training.services import cards, messages, versions
 
 PIECE_BYTES = 1 << 20
+ADAPTER = "adapter_config.json"
 
 
 def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | None) -> Path:
@@ -62,7 +63,7 @@ def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | Non
 
 def _source(version: ModelVersion, *, merged: bool) -> Path:
     """Return the model's folder; Invalid where there is none on this server, or nothing to merge in it."""
-    source = Path(paths.resolve(version.path))
+    source = Path(store.fetch(version.path))
     if not source.is_dir():
         message = _("{version} is {path}, which is no folder of this server: there is nothing to export.")
         raise Invalid(message.format(version=version.label, path=version.path))
@@ -73,17 +74,17 @@ def _source(version: ModelVersion, *, merged: bool) -> Path:
 
 
 def _is_adapter(source: Path) -> bool:
-    return (source / "adapter_config.json").exists()
+    return (source / ADAPTER).exists()
 
 
 def is_here(version: ModelVersion) -> bool:
     """Return whether the model's files lie on this server."""
-    return Path(paths.resolve(version.path)).is_dir()
+    return store.exists(version.path) and not Path(paths.resolve(version.path)).is_file()
 
 
 def can_be_merged(version: ModelVersion) -> bool:
     """Return whether it is a policy with an adapter, which can be put into the weights of its base."""
-    return version.kind == ModelVersion.Kind.POLICY and _is_adapter(Path(paths.resolve(version.path)))
+    return version.kind == ModelVersion.Kind.POLICY and store.exists(f"{version.path}/{ADAPTER}")
 
 
 def _record(version: ModelVersion, actor: User | None, *, into: str, merged: bool) -> None:
@@ -104,6 +105,7 @@ def download(*, version: ModelVersion, merged: bool, actor: User | None) -> Iter
     source = _source(version, merged=merged)
     if merged:
         source = merged_folder(version.pk)
+        store.fetch(paths.stored(source))
         if not source.is_dir():
             raise WrongState(_("Its weights are not merged yet. Have them merged first."))
         os.utime(source)  # what is taken away is kept, see `leftovers`
@@ -159,11 +161,11 @@ def merged_folder(number: int) -> Path:
 def merging(version: ModelVersion) -> tuple[str, str]:
     """Return how far the merged weights of a version are, none, asked, ready or failed, and why it failed."""
     folder = merged_folder(version.pk)
-    if folder.is_dir():
+    if store.exists(paths.stored(folder)):
         return "ready", ""
-    if folder.with_suffix(".asked").exists():
+    asked, failed = (Path(store.fetch(paths.stored(folder.with_suffix(end)))) for end in (".asked", ".failed"))
+    if asked.exists():
         return "asked", ""
-    failed = folder.with_suffix(".failed")
     return ("failed", failed.read_text(encoding="utf-8")) if failed.exists() else ("none", "")
 
 
@@ -171,7 +173,7 @@ def order_merge(*, version: ModelVersion) -> None:
     """Have a worker put the adapter into the weights of its base, to be downloaded. Safe to repeat."""
     _source(version, merged=True)
     if merging(version)[0] != "ready":
-        write_text(merged_folder(version.pk).with_suffix(".asked"), "")
+        store.keep(write_text(merged_folder(version.pk).with_suffix(".asked"), ""))
         messages.wake_merging(version.pk)
 
 
@@ -182,11 +184,12 @@ def merge(version_id: int) -> None:
         return
     folder = merged_folder(version.pk)
     try:
-        export(version=version, into=folder, merged=True, actor=None)
+        store.keep(export(version=version, into=folder, merged=True, actor=None))
     except (TrainingError, OSError) as error:
-        write_text(folder.with_suffix(".failed"), str(error))
+        store.keep(write_text(folder.with_suffix(".failed"), str(error)))
     finally:
-        folder.with_suffix(".asked").unlink(missing_ok=True)
+        store.drop(asked := folder.with_suffix(".asked"))
+        asked.unlink(missing_ok=True)
 
 
 def _merge(source: Path, folder: Path) -> None:
@@ -246,7 +249,7 @@ def card(version: ModelVersion, *, adapter: bool) -> str:
     }
     if version.kind == ModelVersion.Kind.POLICY:
         head["pipeline_tag"] = "text-generation"
-    if base and not Path(base).is_absolute() and not Path(paths.resolve(base)).exists():
+    if base and not Path(base).is_absolute() and not store.exists(base):
         head["base_model"] = base
     # JSON is YAML, and needs no library to be written right.
     lines = ["---", *(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()), "---", ""]

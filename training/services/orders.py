@@ -12,7 +12,7 @@ from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.base import recipe
 from training.recipes.loop import OF_COSTS, OF_PAIRS, LoopSettings, spent
 from training.recipes.sampling import OF_ENSEMBLES
-from training.services import labelling, runs, snapshots, versions
+from training.services import guards, labelling, runs, snapshots, versions
 
 
 class Stuck(TrainingError):
@@ -72,7 +72,7 @@ def sample(round: Round, settings: LoopSettings, *, data: str) -> Run:
     if reference is not None:
         inputs["reference"] = reference
     if settings.guard:
-        inputs["guard"] = settings.guard
+        inputs["guard"] = guards.in_use(round.loop.campaign, settings.guard)
     return _order(round, "sample", recipe="sample", knobs=knobs, parent=round.policy, inputs=inputs)
 
 
@@ -158,7 +158,7 @@ def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion,
     if suite:
         inputs["suite"] = suite
     if settings.guard:
-        inputs["guard"] = settings.guard
+        inputs["guard"] = guards.in_use(round.loop.campaign, settings.guard)
     return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.models import Campaign
-from training import paths
+from training import store
 from training.models import ModelVersion, Run
 from training.recipes import users_file
 from training.recipes.spec import write_json
@@ -41,7 +41,7 @@ def report(version: ModelVersion) -> Report | None:
 
 def _read(run: Run) -> Report | None:
     try:
-        told = json.loads((paths.run_folder(run.pk) / "people.json").read_text(encoding="utf-8"))
+        told = json.loads(store.run_file(run.pk, "people.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     return Report(run, told["people"], told["groups"], told["quiz"])
@@ -56,7 +56,7 @@ def answered(version: ModelVersion) -> list[dict[str, Any]]:
     if not known or run is None:
         return []
     try:
-        told = json.loads((paths.run_folder(run.pk) / USERS_REPORT).read_text(encoding="utf-8"))["users"]
+        told = json.loads(store.run_file(run.pk, USERS_REPORT).read_text(encoding="utf-8"))["users"]
     except FileNotFoundError:
         return []
     rows = [row for row in told if row["user"] in known]
@@ -65,11 +65,13 @@ def answered(version: ModelVersion) -> list[dict[str, Any]]:
 
 def forget(version: ModelVersion, pseudonym: str) -> None:
     """Take a person out of a policy that knows its users, and out of what was measured of it."""
-    users_file.forget(Path(paths.resolve(version.path)), pseudonym)
-    path = None if version.made_by is None else paths.run_folder(version.made_by.pk) / USERS_REPORT
+    folder = Path(store.fetch(version.path))
+    if users_file.forget(folder, pseudonym):
+        store.keep(folder / users_file.USERS_FILE)
+    path = None if version.made_by is None else store.run_file(version.made_by.pk, USERS_REPORT)
     if path is not None and path.is_file():
         told = json.loads(path.read_text(encoding="utf-8"))
-        write_json(path, {"users": [row for row in told["users"] if row["user"] != pseudonym]})
+        store.keep(write_json(path, {"users": [row for row in told["users"] if row["user"] != pseudonym]}))
 
 
 def walk(quiz: dict[str, Any], answers: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from annotation.datasets import content_hash, prompt_hash, split
 from annotation.told import Told, told
-from training import paths
+from training import paths, store
 from training.errors import Invalid
 from training.models import Loop, ModelVersion, Round
 from training.recipes.spec import write_text
@@ -33,7 +33,7 @@ class Prompts:
 
 def read(path: str) -> Prompts:
     """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line."""
-    file = Path(paths.resolve(path))
+    file = Path(store.fetch(path))
     if not file.is_file():
         raise _invalid(told("There is no file of prompts at {path}.", path=path))
     train: dict[str, list[dict[str, str]]] = {}
@@ -140,7 +140,7 @@ def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) 
     text = _lines(found.chosen, fresh=found.fresh)
     path = paths.files() / "held_out" / f"{content_hash(text)}.jsonl"
     write_text(path, text)
-    return paths.stored(path)
+    return store.keep(path)
 
 
 def write(
@@ -152,7 +152,7 @@ def write(
     """
     path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
     write_text(path, _lines(chosen, fresh=fresh))
-    return paths.stored(path)
+    return store.keep(path)
 
 
 def _lines(chosen: dict[str, list[dict[str, str]]], *, fresh: Container[str] | None) -> str:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from annotation.told import told
-from training import orphans, paths
+from training import orphans, store
 from training.models import Run
 from training.recipes.spec import RunResult
 from training.services import messages, runs
@@ -57,7 +57,7 @@ def _recover(run: Run) -> bool:
     if here and run.pid is not None and run.pid_started is not None:
         # What cannot be stopped keeps the folder's lock, and the next attempt waits for that.
         orphans.stop_orphan(run.pid, run.pid_started)
-    result = RunResult.read(paths.run_folder(run.pk))
+    result = RunResult.read(store.run_file(run.pk, "result.json").parent)
     if result is not None:
         runs.finish(run, result)
     elif run.cancel_requested:

@@ -28,7 +28,7 @@ from annotation.models import Campaign, User
 from annotation.permissions import may
 from annotation.services import events
 from annotation.told import Told, told
-from training import folder, launch, objections, paths
+from training import folder, launch, objections, paths, store
 from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.assembled import assembled, from_json, to_json
@@ -81,7 +81,7 @@ def create(
     if found.kind == Run.Kind.EVALUATE and parent is not None:
         # What the model learned from tells what is new to it; what it was trained from is its reference.
         files = [one.path for one in snapshots.learned_from(parent)]
-        inputs.setdefault("known", [path for path in files if Path(paths.resolve(path)).is_file()])
+        inputs.setdefault("known", [path for path in files if store.exists(path)])
         in_use = versions.current(campaign, parent.kind) if found.compares else None
         before = in_use if in_use not in (None, parent) else parent.parent
         if before is not None:
@@ -257,6 +257,14 @@ def _end(run: Run, state: Run.State, **values: Any) -> None:
         messages.wake_round(run.round_id)
 
 
+def _has_new_checkpoint(run: Run) -> bool:
+    """Return whether the attempt that held the run wrote a checkpoint, here or on another machine."""
+    if folder.has_new_checkpoint(paths.run_folder(run.pk)):
+        return True
+    kept = store.changed_at(paths.stored(paths.run_folder(run.pk) / "checkpoints"))
+    return kept is not None and run.started_at is not None and kept > run.started_at
+
+
 @transaction.atomic
 def requeue(run: Run, *, reason: Told, counts: bool = True) -> None:
     """Queue a held run again, from its last checkpoint; after `MAX_ATTEMPTS` without a new one it fails with `reason`.
@@ -264,7 +272,7 @@ def requeue(run: Run, *, reason: Told, counts: bool = True) -> None:
     With `counts` false the attempt is forgotten: the worker was asked to stop, which says nothing about the run.
     RunLost when the run is held elsewhere.
     """
-    attempts = 0 if folder.has_new_checkpoint(paths.run_folder(run.pk)) else run.attempts - (0 if counts else 1)
+    attempts = 0 if _has_new_checkpoint(run) else run.attempts - (0 if counts else 1)
     if attempts >= MAX_ATTEMPTS:
         fail(
             run, reason + told("It was tried {n} times without reaching a new checkpoint. Look at the log.", n=attempts)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import tempfile
+import zlib
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
+from annotation.access import Action
 from annotation.datasets import prompt_hash
-from annotation.models import User
-from training import objections, paths
+from annotation.models import Campaign, User
+from annotation.permissions import may
+from annotation.services import events
+from training import objections, paths, store
 from training.errors import Invalid
-from training.models import ModelVersion
+from training.models import ModelVersion, Suite
 from training.recipes import multiple_choice
 from training.recipes.multiple_choice import Question
 from training.recipes.note import note_of
@@ -34,17 +42,21 @@ def read(path: str, *, actor: User | None = None) -> tuple[str, list[Question]]:
     """
     if not path.strip():
         raise invalid(_("Name the file of a suite."))
-    if actor is not None and (message := paths.objection(path, _("suites"))):
+    if actor is not None and not _is_kept_for(actor, path) and (message := paths.objection(path, _("suites"))):
         raise invalid(message)
-    file = Path(paths.resolve(path))
+    file = Path(store.fetch(path))
     if not file.is_file():
         raise invalid(_("There is no suite at {path}.").format(path=path))
+    return _kept(file, name=file.name)
+
+
+def _kept(file: Path, *, name: str) -> tuple[str, list[Question]]:
     if file.stat().st_size > LARGEST_FILE:
-        raise invalid(_("{name} has more than {most} MiB.").format(name=file.name, most=LARGEST_FILE // 1024**2))
+        raise invalid(_("{name} has more than {most} MiB.").format(name=name, most=LARGEST_FILE // 1024**2))
     try:
         rows = list(multiple_choice.rows_of(file))
-        questions = multiple_choice.questions(rows, name=file.name)
-    except (OSError, ValueError) as error:
+        questions = multiple_choice.questions(rows, name=name)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise invalid(objections.in_words(note_of(error))) from None
     text = "".join(
         json.dumps({name: row.get(name) for name in KEPT}, ensure_ascii=False, sort_keys=True) + "\n"
@@ -53,7 +65,45 @@ def read(path: str, *, actor: User | None = None) -> tuple[str, list[Question]]:
     kept = paths.files() / "suites" / f"{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}.jsonl"
     if not kept.exists():
         write_text(kept, text)
-    return paths.stored(kept), questions
+    return store.keep(kept), questions
+
+
+def _is_kept_for(actor: User, path: str) -> bool:
+    """Return whether it is a suite of a campaign that this person may read: they need not name a file for that."""
+    suites = Suite.objects.filter(path=path).select_related("campaign")
+    return any(may(actor, suite.campaign, Action.READ) for suite in suites)
+
+
+@transaction.atomic
+def add(*, campaign: Campaign, name: str, file: BinaryIO, actor: User | None) -> Suite:
+    """Keep an uploaded suite for a campaign under `name`; the same questions again are the same suite, renamed.
+
+    `file` is JSON Lines or a JSON list in LabSafety Bench's layout, packed by gzip or not. Raises `Invalid` that names
+    the first bad row.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".gz" if _is_packed(file) else ".jsonl") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        stored, questions = _kept(Path(copy.name), name=name)
+    counts = Counter(category for one in questions for category in one.categories)
+    facts = {
+        "name": name,
+        "questions": len(questions),
+        "with_image": sum(bool(one.image) for one in questions),
+        "categories": dict(sorted(counts.items())),
+    }
+    suite, is_new = Suite.objects.update_or_create(
+        campaign=campaign, path=stored, defaults=facts, create_defaults={**facts, "created_by": actor}
+    )
+    if is_new:
+        events.record(campaign=campaign, actor=actor, action="suite.added", target=name, detail={"suite": stored})
+    return suite
+
+
+def _is_packed(file: BinaryIO) -> bool:
+    magic = file.read(2)
+    file.seek(0)
+    return magic == b"\x1f\x8b"
 
 
 def inputs_of(path: str, *, parent: ModelVersion | None, actor: User | None) -> dict[str, Any]:

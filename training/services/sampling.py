@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from annotation.errors import Invalid
 from annotation.models import Task
 from annotation.services import intake
 from annotation.told import Told, told, told_many
-from training import paths
+from training import store
 from training.errors import TrainingError
 from training.models import Round, Run, Sample
 
@@ -134,7 +133,7 @@ def _record(round: Round, task: Task, answers: list[dict[str, Any]], settings: d
 def output_rows(run: Run, name: str) -> Iterator[dict[str, Any]]:
     """Return the rows of the file that `run` left under `name`, one at a time; TrainingError when there is none."""
     file_name = run.result.get("files", {}).get(name)
-    path = None if file_name is None else Path(paths.run_folder(run.pk)) / file_name
+    path = None if file_name is None else store.run_file(run.pk, file_name)
     if path is None or not path.exists():
         raise TrainingError(
             told("{run} left no file of {name}. Look at its log, then try it again.", run=run.told, name=name)

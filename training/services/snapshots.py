@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from annotation import datasets
 from annotation.models import Campaign, Prompt, Task, User
 from annotation.services import events
-from training import paths
+from training import paths, store
 from training.errors import Invalid, WrongState
 from training.models import ModelVersion, Run, Snapshot
 from training.services import anchors, cards
@@ -58,7 +58,7 @@ def freeze(
     unwanted = filters.get("decontaminate")
     tally = cards.Tally(Suites(unwanted["suites"], n=unwanted["n"]) if unwanted else None)
     written = _write(tally.counted(_rows(campaign, view, filters, side_of)))
-    path = paths.stored(written.path)
+    path = store.keep(written.path)
     with transaction.atomic():
         snapshot, created = Snapshot.objects.get_or_create(
             campaign=campaign,
@@ -143,7 +143,7 @@ def runs_without_snapshot(version: ModelVersion) -> list[Run]:
 
 def _prompts_of(run: Run) -> Iterator[dict[str, Any]]:
     try:
-        with open(paths.resolve(run.inputs["data"]), encoding="utf-8") as file:
+        with open(store.fetch(run.inputs["data"]), encoding="utf-8") as file:
             yield from (json.loads(line) for line in file if line.strip())
     except FileNotFoundError:
         message = _(
@@ -232,7 +232,7 @@ def _write(rows: Iterable[dict[str, Any]]) -> _Written:
 
 def require_file(snapshot: Snapshot) -> Path:
     """Return the snapshot's file; raises `WrongState` when it is gone from this server."""
-    path = Path(paths.resolve(snapshot.path))
+    path = Path(store.fetch(snapshot.path))
     if not path.is_file():
         told = _("The file of snapshot {number} is gone from this server; restore the files folder from a backup.")
         raise WrongState(told.format(number=snapshot.pk))
@@ -253,6 +253,6 @@ def content(snapshot: Snapshot) -> Iterator[bytes]:
 
 def lines(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     """Return the rows of a snapshot, read from its file one at a time."""
-    with Path(paths.resolve(snapshot.path)).open(encoding="utf-8") as file:
+    with Path(store.fetch(snapshot.path)).open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)

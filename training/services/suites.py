@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from annotation.datasets import prompt_hash
 from annotation.told import Told, share, told, told_many
-from training import objections, paths
+from training import objections, paths, store
 from training.errors import Invalid
 from training.models import ModelVersion, Round, Run
 from training.recipes import multiple_choice
@@ -45,7 +45,7 @@ def read(path: str) -> list[Row]:
 
     One in LabSafety Bench's layout is read as questions whose letter is right; those with an image are unsupported.
     """
-    file = Path(paths.resolve(path))
+    file = Path(store.fetch(path))
     if not file.is_file():
         raise _invalid(_("There is no suite at {path}.").format(path=path))
     rows = _questions(file)
@@ -148,7 +148,7 @@ def write(round: Round, path: str, *, models: Iterable[ModelVersion]) -> str:
     target = paths.files() / "rounds" / str(round.pk) / "suite.jsonl"
     write_text(target, lines)
     read(str(target))
-    return paths.stored(target)
+    return store.keep(target)
 
 
 def figures(run: Run, settings: LoopSettings) -> list[Row]:

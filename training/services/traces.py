@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.told import told
-from training import paths
+from training import store
 from training.errors import WrongState
 from training.models import Run
 from training.services.sampling import output_rows
@@ -27,7 +27,7 @@ def metrics(run: Run) -> list[dict[str, Any]]:
 
     A torn or foreign line is left out.
     """
-    path = paths.run_folder(run.pk) / "metrics.jsonl"
+    path = store.run_file(run.pk, "metrics.jsonl")
     try:
         size = path.stat().st_size
         lines = path.read_bytes().splitlines() if size <= WHOLE_BYTES else _picked(path, size)
@@ -39,7 +39,7 @@ def metrics(run: Run) -> list[dict[str, Any]]:
 
 def log_tail(run: Run, *, limit: int = LOG_BYTES) -> str:
     """Return the end of the run's ``log.txt``, from the start of a line; the empty string before there is one."""
-    path = paths.run_folder(run.pk) / "log.txt"
+    path = store.run_file(run.pk, "log.txt")
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -12,12 +12,12 @@ from django.utils.translation import gettext as _
 
 from annotation.models import Campaign, User
 from annotation.services import events
-from training import paths
+from training import paths, store
 from training.errors import Invalid
 from training.models import ModelVersion, Run
 from training.recipes.chat import MODES_FILE
 from training.recipes.spec import RunResult
-from training.recipes.users_file import known_users
+from training.recipes.users_file import USERS_FILE, known_users
 from training.services import snapshots
 from training.services.descent import forebears, merged_with
 
@@ -110,13 +110,13 @@ def record_output(*, run: Run, result: RunResult, makes: str) -> ModelVersion:
 
 def modes(version: ModelVersion) -> list[str]:
     """Return the behaviours that a version's model can be served in (`training.recipes.chat.MODES`), keys left out."""
-    path = Path(paths.resolve(version.path)) / MODES_FILE
+    path = Path(store.fetch(f"{version.path}/{MODES_FILE}"))
     return list(json.loads(path.read_text())) if path.is_file() else []
 
 
 def users(version: ModelVersion) -> list[str]:
     """Return the pseudonyms of the people whom a version's model answers each by a soft prompt of their own."""
-    return known_users(Path(paths.resolve(version.path)))
+    return known_users(Path(store.fetch(f"{version.path}/{USERS_FILE}")).parent)
 
 
 def current(campaign: Campaign, kind: str) -> ModelVersion | None:

@@ -13,9 +13,9 @@ from django.utils import timezone
 from annotation.models import Prompt, Task, User
 from annotation.services import blocks
 from annotation.services.queue import QUEUE_ORDER
-from training import paths
+from training import store
 from training.models import Chat, ModelVersion, Snapshot
-from training.services import personal, snapshots
+from training.services import guard_prompts, personal, snapshots
 from training.services.versions import taught_by
 
 
@@ -55,7 +55,7 @@ def uses(pseudonym: str) -> Uses:
 
 
 def _lines(snapshot: Snapshot) -> Iterable[dict[str, Any]]:
-    return snapshots.lines(snapshot) if (paths.files() / snapshot.path).is_file() else ()
+    return snapshots.lines(snapshot) if store.exists(snapshot.path) else ()
 
 
 def _forget(versions: Sequence[ModelVersion], pseudonym: str) -> None:
@@ -83,4 +83,5 @@ def mark(*, person: User, pseudonym: str) -> Uses:
     Task.objects.filter(pk__in=gone).delete()
     Prompt.objects.filter(pk__in=prompts, tasks=None).delete()
     Chat.objects.filter(user=person).delete()
+    guard_prompts.erase(person)
     return found

@@ -3,68 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.request import urlopen
 
-import boto3
 import pytest
 import time_machine
 from django.core.files.storage import storages
 from django.utils import timezone
-from moto.server import ThreadedMotoServer
 from rest_framework.test import APIClient
 
 from annotation.importing import leftovers
 from annotation.models import Campaign, Image
 from annotation.services.intake import import_lines
 from tests.annotation.pictures import data_uri, picture
+from tests.buckets import bucket, endpoint, keys_in
 
-BUCKET = "pictures"
-KEYS = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "region_name": "eu-central-1"}
+__all__ = ["bucket", "endpoint"]
 ROW = {"id": "seen", "prompt": "What?", "image": data_uri(picture()), "completions": ["A wren.", "A robin."]}
-# What the settings make of the environment, read as a process reads it that starts.
-READ = "import json, django; django.setup(); from django.conf import settings; print(json.dumps(settings.STORAGES))"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, settings: Any) -> Iterator[Any]:
-    """Return an empty bucket in which this process keeps its files from now on, by the settings themselves."""
-    client = boto3.client("s3", endpoint_url=endpoint, **KEYS)
-    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": KEYS["region_name"]})
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "frontend.settings",
-        "BUCKET_NAME": BUCKET,
-        "BUCKET_ENDPOINT": endpoint,
-        "BUCKET_REGION": KEYS["region_name"],
-        "BUCKET_KEY": KEYS["aws_access_key_id"],
-        "BUCKET_SECRET": KEYS["aws_secret_access_key"],
-    }
-    read = subprocess.run([sys.executable, "-c", READ], env=environment, capture_output=True, text=True, check=True)
-    settings.STORAGES = {**settings.STORAGES, "default": json.loads(read.stdout)["default"]}
-    assert settings.STORAGES["default"]["BACKEND"] == "storages.backends.s3.S3Storage"
-    yield client
-    for key in keys_in(client):
-        client.delete_object(Bucket=BUCKET, Key=key)
-    client.delete_bucket(Bucket=BUCKET)
-
-
-def keys_in(client: Any) -> set[str]:
-    return {one["Key"] for one in client.list_objects_v2(Bucket=BUCKET).get("Contents", ())}
 
 
 @pytest.fixture

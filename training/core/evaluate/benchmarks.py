@@ -14,10 +14,10 @@ from typing import Any
 from training.core.evaluate.calibration import brier, calibration_error, length_bias, reliability
 from training.core.job import Job, RunError, Stopped
 from training.core.principles import listed
-from training.core.records import Message, Refused, completion_of, messages_of
+from training.core.records import Message, Refused, completion_of, messages_of, prompt_hash
 from training.core.scorers import RewardScorer, Scorer
 from training.core.scoring import scorer_of
-from training.core.stats import mean_t, wilson
+from training.core.stats import all_right_by_prompt, mean_t, wilson
 from training.recipes.note import Note
 from training.recipes.spec import RunResult, write_json
 
@@ -118,6 +118,9 @@ def _figures(cases: list[Case], grids: list[list[list[float]]], *, confidence: f
     gaps = [gap for grid in grids for row in grid for gap in row]
     figures: dict[str, Any] = {
         "accuracy": wilson(sum(shares), len(shares), confidence=confidence),
+        "all_pairs_right": all_right_by_prompt(
+            [prompt_hash(case.prompt) for case in cases], shares, confidence=confidence
+        ),
         "ties": fmean(gap == 0 for gap in gaps),
         "calibration_error": calibration_error(gaps),
         "brier": brier(gaps),

@@ -112,6 +112,7 @@ def _said(scorer: Scorer, prompt: list[Message], texts: list[str], choices: list
         said["critiques"] = [None if one is None else one[0] for one in scorer.criticise(prompts, texts)]
     elif isinstance(scorer, RewriteScorer):
         said["credit"] = [None if one is None else asdict(one) for one in columns.credit]
+        said["rewrites"] = scorer.rewrite(prompts, texts)
     elif isinstance(scorer, PersonalScorer) and choices:
         said["personal"] = scorer.meet(choices, prompts, texts).score
     elif isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, GatedHead):

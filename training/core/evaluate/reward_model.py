@@ -33,7 +33,7 @@ from training.core.records import Pair, Tally, read
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer
 from training.core.scoring import REWRITES, scorer_of
-from training.core.stats import Interval, accuracy_by_prompt, mean_t
+from training.core.stats import Interval, accuracy_by_prompt, all_right_by_prompt, mean_t
 from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
@@ -42,8 +42,9 @@ from training.recipes.spec import RunResult
 def reward_accuracy(job: Job) -> RunResult:
     """Return the share of pairs whose chosen completion scores higher, counted by prompt; equal scores count half.
 
-    Beside it stands the share of pairs whose chosen completion is the longer one: what a model that learned nothing
-    but length would get; and, by `calibration`, whether the model is as right as it is sure. Rows that name their
+    Beside it stand the share of prompts all of whose pairs are right (ACC+), which is stricter; the share of pairs
+    whose chosen completion is the longer one: what a model that learned nothing but length would get; and, by
+    `calibration`, whether the model is as right as it is sure. Rows that name their
     domain are measured by domain too, and every model on what is new to it (`evaluate.splits`). The audit slice is
     used as well: nothing is trained here. A judge of two answers reads both, in both orders, and is told how much the
     order says; a model that writes first, a critique or a rewrite, is measured by what it writes.
@@ -93,6 +94,7 @@ def reward_accuracy(job: Job) -> RunResult:
     gaps = [c - r for c, r in zip(chosen, rejected, strict=True)]
     figures: dict[str, Any] = {
         "accuracy": _figure(examples, right, confidence=confidence),
+        "all_pairs_right": all_right_by_prompt([e.prompt_hash for e in examples], right, confidence=confidence),
         "longer_is_chosen": _figure(examples, longer, confidence=confidence),
         "margin": fmean(gaps),
         "calibration_error": calibration_error(gaps),

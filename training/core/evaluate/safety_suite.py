@@ -2,10 +2,12 @@
 
 Accuracy is micro, the share of all questions answered right; one counts in each of its categories. A question with an
 image is not put to a policy, which reads text alone: it is told as unsupported, in no share, neither right nor wrong.
+Examples (``shots``) are questions of the suite itself, where the authors have a file of five of their own.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -51,7 +53,8 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
     knobs, score = job.knobs, _by_loglik if job.knobs["scorer"] == LOGLIK else _by_words
     if knobs["scorer"] == LOGLIK and knobs["ask"] != DIRECT:
         raise RunError(Note("By log-likelihood a policy says the letter first, so ask it directly."))
-    asked, unsupported = _asked(questions, sampler, knobs)
+    shown = _shown(questions, knobs["shots"], job.spec.seed)
+    asked, unsupported = _asked([one for one in questions if one not in shown], sampler, knobs, shown)
     if not asked:
         raise RunError(
             Note("None of the suite's questions can be put to this policy: it reads text alone, up to its length.")
@@ -80,6 +83,7 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
     part.finish(rows)
     found = figures(rows, questions, seen=job.spec.seen or (), confidence=knobs["confidence"])
     counts = {"read": len(questions), "asked": sum(row["order"] == PUBLISHED for row in rows)}
+    counts |= {"shown": len(shown)} if shown else {}
     counts |= {f"unsupported_{reason}": len(ids) for reason, ids in unsupported.items() if ids}
     counts |= {"seen": len(job.spec.seen)} if job.spec.seen is not None else {}
     return RunResult(
@@ -90,10 +94,19 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
     )
 
 
+def _shown(questions: Sequence[Question], count: int, seed: int) -> list[Question]:
+    """Return so many questions without an image, the same ones for a seed, to stand before every other as examples."""
+    able = [one for one in questions if one.modality != IMAGE]
+    if count and len(able) <= count:
+        raise RunError(Note("With {n} examples no question is left to be asked: show fewer.", n=count))
+    return random.Random(f"shots/{seed}").sample(able, count)
+
+
 def _asked(
-    questions: Sequence[Question], sampler: Sampler, knobs: dict[str, Any]
+    questions: Sequence[Question], sampler: Sampler, knobs: dict[str, Any], shown: Sequence[Question]
 ) -> tuple[dict[str, tuple[Prompt, Question]], dict[str, list[str]]]:
     """Return the prompts by id, each with its question as it stands there, and the ids of what cannot be asked."""
+    before = [message for one in shown for message in one.example(knobs["ask"])]
     asked: dict[str, tuple[Prompt, Question]] = {}
     unsupported: dict[str, list[str]] = {IMAGE: [], TOO_LONG: []}
     for one in questions:
@@ -105,7 +118,7 @@ def _asked(
             orders[MOVED] = one.moved(knobs["move_seed"])
         prompts = {}
         for order, question in orders.items():
-            messages = question.messages(knobs["ask"])
+            messages = [*before, *question.messages(knobs["ask"])]
             prompts[order] = Prompt(f"{one.id}/{order}", messages, encode_prompt(sampler.tokenizer, messages))
         room = sampler.prompt_room
         if room is not None and any(len(prompt.ids) > room for prompt in prompts.values()):

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.recipes.note import Note
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -58,8 +60,12 @@ class Head(nn.Module):
         """Return the standard deviation of each output as the head itself has it, (B, K), or None."""
         return None
 
-    def prepare(self, values: Tensor) -> None:
-        """Take note of the outputs (N, K) on rows that are not trained on, before training starts."""
+    def prepare(self, values: Tensor) -> list[Note]:
+        """Take note of the outputs (N, K) on rows that are not trained on, before training starts.
+
+        Returns what there is to say of it.
+        """
+        return []
 
     def calibrate(self, values: Tensor) -> None:
         """Take note of the outputs (N, K) on a common set of rows, when training is over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,9 +65,24 @@ class GatedHead(Head):
         told = {"width": self.width, "temperature": self.temperature, "nuisance": self.nuisance, "limit": self.limit}
         return {"names": list(self.names), **told}
 
-    def prepare(self, values: Tensor) -> None:
-        """Find T on the attributes (N, K), and the mixture behind them, of rows that are not trained on."""
+    def prepare(self, values: Tensor) -> list[Note]:
+        """Find T on the attributes (N, K), and the mixture behind them, of rows that are not trained on.
+
+        Says how far it holds: a rank correlation of 0 measured on N answers lies within ±1.96/√(N - 1), and by as much
+        the one that `debias` leaves may differ on others.
+        """
         self.transform.copy_(debias(values[:, :-1], self.attribute_names, nuisance=self.nuisance, limit=self.limit))
+        if not self.nuisance:
+            return []
+        return [
+            Note(
+                "{nuisance} is taken out of the other attributes on {n} answers. On others a rank correlation of up to "
+                "{most:.2f} with it may be left; more answers that are held out make that smaller.",
+                nuisance=self.nuisance,
+                n=len(values),
+                most=min(self.limit + 1.96 / math.sqrt(max(len(values) - 1, 1)), 1.0),
+            )
+        ]
 
     def weights(self, asked: Tensor) -> Tensor:
         """Return the gate's weights (B, K) for the states (B, D) at the ends of the prompts; they sum to 1."""

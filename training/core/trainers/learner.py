@@ -25,6 +25,7 @@ from training.core.trainers.state import Progress, trainable
 from training.recipes.note import Note
 
 CALIBRATION_ROWS = 1000  # more would not make a mean and a standard deviation better
+REFERENCE_ROWS = 10_000  # a rank correlation on N answers is off by 1/√N
 WEIGHT = " weight"  # after a metric's name: the weight of the examples it is about
 
 
@@ -135,14 +136,17 @@ class Learner:
         return means | {"lr": rates[0], "gradient_norm": norm, "tokens": tokens}, stop
 
     @torch.no_grad()
-    def outputs(self, rows: Sequence[int]) -> Tensor:
+    def outputs(self, rows: Sequence[int], *, most: int = CALIBRATION_ROWS) -> Tensor:
         """Return what a reward model's head gives for the sequences of `rows`, (N, K), in float32 on the CPU.
 
-        Every process does all of them, so that each calibrates its head alike.
+        Of more than `most` rows an even selection is read: the shortest ones alone would say nothing of length. Every
+        process does all of them, so that each calibrates its head alike.
         """
         assert isinstance(self.model, RewardModel)
         found = []
-        ordered = sorted(rows, key=lambda i: self.examples[i].length)[:CALIBRATION_ROWS]
+        count = min(len(rows), most)
+        some = [rows[place * len(rows) // count] for place in range(count)]
+        ordered = sorted(some, key=lambda i: self.examples[i].length)
         for start in range(0, len(ordered), self.progress.micro_batch):
             tokens = self.batch(ordered[start : start + self.progress.micro_batch]).tokens
             with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):

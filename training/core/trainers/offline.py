@@ -20,7 +20,7 @@ from training.core.job import Job, RunError, Stopped
 from training.core.modes import keyed
 from training.core.pictures import Pictures
 from training.core.records import Tally, held_out, label_names, read, weighted
-from training.core.trainers.learner import Learner
+from training.core.trainers.learner import REFERENCE_ROWS, Learner
 from training.core.trainers.margins import with_margins
 from training.core.trainers.plan import batches_done, plan
 from training.core.trainers.reference import reference_logps
@@ -184,7 +184,7 @@ def fit(
     )
     if isinstance(model, backbone.RewardModel) and model.head.wants_reference:
         # Before anything is restored, so that a resumed run finds the same: what is trained does not go into it.
-        model.head.prepare(learner.outputs(rows.held or rows.train))
+        learner.notes += model.head.prepare(learner.outputs(rows.held or rows.train, most=REFERENCE_ROWS))
     progress, found = restore(job.folder / "checkpoints", model, optimizer, mark=mark)
     learner.progress = progress or learner.progress
     learner.notes += found
