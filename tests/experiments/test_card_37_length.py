@@ -124,7 +124,9 @@ def test_length_does_not_raise_the_reward(report, tmp_path):
         sure = [ranked_right(scorer, against) for scorer in both]
         print(seed, found, sure)
         assert sure[0] >= 0.9, "pairs whose worse answer is longer are ranked wrong"
-    assert sum(ranking for _, ranking in found) >= 0.3 * len(SEEDS), "the ranking model has not learned length from these pairs"
+    assert sum(ranking for _, ranking in found) >= 0.3 * len(SEEDS), (
+        "the ranking model has not learned length from these pairs"
+    )
     report(
         CARD,
         "correlation (Spearman, without its sign) of score and length of answers without a wrong word",
