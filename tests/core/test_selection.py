@@ -101,6 +101,9 @@ def test_what_members_believe_by_hand():
     assert disagreement([0.9, 0.1]) == pytest.approx(0.16) and disagreement([0.5, 0.5]) == 0
     assert bald([0.9, 0.1]) == pytest.approx(0.3680642, abs=1e-6) and bald([0.5, 0.5]) == pytest.approx(0)
     assert bald([1.0, 0.0]) == pytest.approx(math.log(2)) and preferences([1e9], [-1e9]) == [1.0]
+    assert bald([1.0, 0.0], wrong=0.1) == pytest.approx(0.3680642, abs=1e-6)  # answers of 0.9 and 0.1
+    sure, doubtful = [1.0, 1.0, 1.0, 0.5], [0.75, 0.25]
+    assert bald(sure) > bald(doubtful) and ACQUISITION["bald"](sure) < ACQUISITION["bald"](doubtful)
     assert closeness([0.9, 0.1]) == 0.5 == closeness([0.5, 0.5])
 
 

@@ -7,8 +7,8 @@ import itertools
 import math
 import random
 import zlib
-from collections.abc import Iterable, Sequence
-from statistics import fmean
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from training.errors import TrainingError
@@ -204,24 +204,33 @@ def preferences(first: Sequence[float], second: Sequence[float]) -> list[float]:
 
 def disagreement(believed: Sequence[float]) -> float:
     """Return the variance of what the members believe."""
-    mean = fmean(believed)
-    return fmean((p - mean) ** 2 for p in believed)
+    mean = sum(believed) / len(believed)
+    return sum((p - mean) ** 2 for p in believed) / len(believed)
 
 
-def bald(believed: Sequence[float]) -> float:
+def bald(believed: Sequence[float], *, wrong: float = 0.0) -> float:
     """Return H(p̄) - mean H(p_m) in nats: what an answer would tell about which member is right. arXiv:1112.5745.
 
-    A pair of which every member is sure that it is a toss-up tells nothing, however unsure all are.
+    A pair of which every member is sure that it is a toss-up tells nothing, however unsure all are. Where a share of
+    the answers is `wrong` whatever was asked, an answer is not believed by so much: p(1 - 2ε) + ε.
     """
-    return _entropy(fmean(believed)) - fmean(map(_entropy, believed))
+    answers = [p * (1 - 2 * wrong) + wrong for p in believed]
+    return _entropy(sum(answers) / len(answers)) - sum(map(_entropy, answers)) / len(answers)
 
 
 def closeness(believed: Sequence[float]) -> float:
     """Return how close the mean belief is to one half, which noise alone can bring about."""
-    return 0.5 - abs(fmean(believed) - 0.5)
+    return 0.5 - abs(sum(believed) / len(believed) - 0.5)
 
 
-ACQUISITION = {"disagreement": disagreement, "bald": bald, "closeness": closeness}
+# Two people agree about such pairs in two of three to three of four (arXiv:2203.02155 and 2204.05862): as if one answer
+# in five were wrong. Without this, pairs that members are sure of in opposite ways crowd out all others (card 6).
+WRONG = 0.2
+ACQUISITION: dict[str, Callable[[Sequence[float]], float]] = {
+    "disagreement": disagreement,
+    "bald": partial(bald, wrong=WRONG),
+    "closeness": closeness,
+}
 
 
 def k_center(points: Sequence[Sequence[float]], count: int, *, known: Sequence[Sequence[float]] = ()) -> list[int]:
@@ -282,7 +291,7 @@ def _sigmoid(x: float) -> float:
 
 
 def _entropy(p: float) -> float:
-    return -sum(q * math.log(q) for q in (p, 1 - p) if q > 0)
+    return -(p * math.log(p) + (1 - p) * math.log(1 - p)) if 0 < p < 1 else 0.0
 
 
 def _squared(one: Sequence[float], other: Sequence[float]) -> float:
