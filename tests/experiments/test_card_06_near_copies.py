@@ -12,8 +12,8 @@ from tests.experiments.test_card_06_active_selection import BATCH, SEEDS, learni
 CARD = Card(
     6,
     "Active query selection, prompts with near copies",
-    "Where each prompt has near copies, asking about the head of a list by disagreement teaches far less than a draw; "
-    "worth that counts for less near a prompt that is asked already teaches no less than one.",
+    "Where each prompt has near copies, asking about the head of a list by disagreement teaches no more than a draw; "
+    "worth that counts for less near a prompt that is asked already teaches more.",
     "arXiv:1708.00489",
 )
 COPIES = 10  # prompts that differ in one word of ten, and pairs that differ by a tenth
@@ -26,7 +26,6 @@ def after(labels: int, rule: str, seed: int, *, words: bool = True) -> float:
 
 @pytest.mark.experiment
 def test_prompts_that_resemble_each_other_are_not_asked_one_after_the_other(report):
-    """Then there is little left to gain over a draw, but the head of a list by disagreement is far below one."""
     drawn = [after(200, "uniform", seed) for seed in SEEDS]
     found = [after(200, "disagreement", seed) - plain for seed, plain in zip(SEEDS, drawn, strict=True)]
     head = [after(200, "disagreement", seed, words=False) - plain for seed, plain in zip(SEEDS, drawn, strict=True)]
