@@ -287,6 +287,17 @@ class GroupNorm(Advantage):
     scale_by_group: bool = knob(True, "divide by the spread of the prompt's rewards; off is Dr. GRPO")
 
 
+@part("advantage", "group-norm-steps", target="training.core.stages.advantage:group_norm_steps")
+class GroupNormSteps(Advantage):
+    """What each token, or macro action, and those after it earned, against the answers to the same prompt.
+
+    GRPO with process supervision, arXiv:2402.03300, section 4.1.3.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("token_reward", "credit")
+    compares_in_groups: ClassVar[bool] = True
+
+
 @part("advantage", "pairwise", target="training.core.stages.advantage:pairwise")
 class PairwiseAdvantage(Advantage):
     """Against the answers to the same prompt, as a pairwise judge compares them. Think-RM, arXiv:2505.16265."""
