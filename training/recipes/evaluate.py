@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
 from training.recipes.multiple_choice import ASKED, DIRECT, VIEW
+from training.recipes.principles import HELP as PRINCIPLES_HELP
 
 # The bounds of the safety test, see `training.core.evaluate.certificate`.
 BOUNDS = ("student", "clopper_pearson", "hoeffding", "empirical_bernstein")
@@ -18,6 +19,7 @@ class Compare:
     )
     temperature: float = knob(1.0, "sampling temperature of both policies", low=0.05, high=5.0)
     max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
+    principles: str = knob("", PRINCIPLES_HELP, advanced=True)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
     bound: str = knob("student", "how the safety test bounds the cost; needs a cost model", choices=BOUNDS)
     delta: float = knob(0.1, "probability of passing a candidate that is not safe", low=1e-9, high=0.5)
@@ -37,6 +39,7 @@ class BestOf:
     samples_per_prompt: int = knob(16, "completions drawn per prompt: the largest n", low=1, high=64)
     temperature: float = knob(1.0, "sampling temperature of the policy", low=0.05, high=5.0)
     max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
+    principles: str = knob("", PRINCIPLES_HELP, advanced=True)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
     rows_at_once: int = knob(
         64, "completions decoded side by side; lower it when memory runs out", low=1, advanced=True

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from training.recipes.base import knob, part
+from training.recipes.principles import HELP as PRINCIPLES_HELP
 
 
 @part("objective", "pair-scores", target="training.core.objectives:pair_scores")
@@ -70,6 +71,7 @@ class PairMargins:
     annotator_weights: bool = knob(
         False, "count each pair as much as who judged it is reliable; rows without a weight count once"
     )
+    principles: str = knob("", PRINCIPLES_HELP, advanced=True)
 
 
 @part("objective", "pair-gaps", target="training.core.objectives:pair_gaps")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError, knob, part
 from training.recipes.note import Note
+from training.recipes.principles import HELP as PRINCIPLES_HELP
 
 
 def check_expressions(values: dict[str, Any]) -> None:
@@ -426,7 +427,7 @@ class Improve:
         "what a pairwise judge holds an answer against: the reference's, one people chose or edited, or its rivals",
         choices=("reference", *ANCHORS, "rivals"),
     )
-    principles: str = knob("", "what a principle model scores by; several with semicolons between them")
+    principles: str = knob("", PRINCIPLES_HELP)
     thinking: str = knob(
         "whole",
         "what is judged of an answer behind thoughts: all as one, the answer alone, or costs of both apart",

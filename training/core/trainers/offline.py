@@ -276,7 +276,7 @@ def prepare(
         records = keyed(job, records)
     asks = "reward_margins" in getattr(parts.get("objective"), "needs", ())
     if asks:
-        records = with_margins(job, records, tally, source="data")
+        records = with_margins(job, records, tally, source="data", principles=parts["objective"].principles)
     if getattr(parts.get("objective"), "annotator_weights", False):
         records = weighted(records, tally)
     examples = encode(records, tokenizer, tally, max_length=max_length, pictures=pictures)
@@ -287,7 +287,7 @@ def prepare(
             measured = called(chosen)(measured, apart)
             measured = keyed(job, measured) if getattr(chosen, "keyed", False) else measured
         if asks:
-            measured = with_margins(job, measured, apart, source="eval_data")
+            measured = with_margins(job, measured, apart, source="eval_data", principles=parts["objective"].principles)
         others = encode(measured, tokenizer, apart, max_length=max_length, pictures=pictures)
         tally.counts.update({f"eval_{name}": count for name, count in apart.counts.items()})
         seen = {example.prompt_hash for example in others}

@@ -24,7 +24,6 @@ from training.core.critic import Critic, DoubleCritic
 from training.core.experience import Experience
 from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, figures_of, joined, shared_out, tasks_in
-from training.core.principles import listed
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash, read
 from training.core.rollout import Models, Rollout
@@ -50,6 +49,7 @@ from training.core.trainers.state import trainable as trainable_of
 from training.recipes.alarms import alarms
 from training.recipes.anchors import ANCHORS
 from training.recipes.note import Note
+from training.recipes.principles import listed
 from training.recipes.slots import AFTER_COMBINING
 from training.recipes.spec import RunResult
 from training.recipes.tasks import OTHERS
