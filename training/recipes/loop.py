@@ -34,8 +34,8 @@ class LoopSettings:
     )
     asked_share: float = knob(
         1.0,
-        "share of the round's prompts that people are asked about, those that the selection values most; the audit "
-        "slice is asked besides",
+        "share of the round's prompts that people, or the model that labels, are asked about, those that the selection "
+        "values most; the audit slice is asked besides",
         low=0.01,
         high=1.0,
     )
