@@ -113,7 +113,8 @@ VIEWS: dict[str, View] = {
                 "prompt": _MESSAGES,
                 "completion": f"{_MESSAGES}: the answer",
                 "weight": "1 for an answer that was written or called good; of a preferred one, how much, 1/3 to 1",
-                "completion_origin": 'who wrote the answer; "rewrite" for one a person wrote here',
+                "completion_origin": 'who wrote the answer; "rewrite" for one a person wrote here, "rewrite by '
+                'reward-3" for a model\'s that a person accepted, with ", edited" where they changed it',
                 "readability": 'of a rewritten answer {"words", "sentences", "reading_ease", "grade"}, the last two '
                 "by Flesch and Kincaid for English and else null; null for others",
                 "readability_before": "the same of the answer it was made from",

@@ -18,12 +18,13 @@ from annotation.feedback.taxonomies import PACKS
 from training.recipes import RECIPES
 from training.recipes.assembled import choices
 from training.recipes.base import Knob, knobs_of
+from training.recipes.drift import WatchSettings
 from training.recipes.loop import WAYS, LoopSettings
 from training.recipes.slots import ORDER
 
 # One word alone is translated for settings apart from the rest of the pages.
 SETTING = "setting"
-SPELLING = {"kl": "KL", "lora": "LoRA", "gae": "GAE", "bf16": "bfloat16"}
+SPELLING = {"fpr": "false-positive rate", "kl": "KL", "lora": "LoRA", "gae": "GAE", "bf16": "bfloat16"}
 # Choices whose name alone does not say what they do.
 CHOICES = {
     "best_worst": "best against worst",
@@ -86,7 +87,8 @@ def _purpose(part: type) -> str:
 
 def messages() -> Iterator[tuple[str | None, str]]:
     """Yield every (context, message) of the registries that a page shows."""
-    for knob in [*knobs_of(LoopSettings()), *(knob for recipe in RECIPES.values() for knob in recipe.knobs())]:
+    settings = [*knobs_of(LoopSettings()), *knobs_of(WatchSettings())]
+    for knob in [*settings, *(knob for recipe in RECIPES.values() for knob in recipe.knobs())]:
         yield SETTING, _label(knob.name)
         yield None, _explanation(knob)
         yield from ((SETTING, _choice(value)) for value in knob.choices if value not in WAYS)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from annotation.access import Action
 from annotation.models import Campaign, Role, User
 from annotation.permissions import LARGEST_ID, campaign_for
-from training.models import Chat, Loop, ModelVersion, Round, Run, Snapshot
+from training.models import Chat, Loop, ModelVersion, Round, Run, Snapshot, Suite
 
 Person = User | AnonymousUser
 
@@ -42,6 +42,11 @@ def version_for(user: Person, version_id: int, *needs: Action | Role) -> ModelVe
 def snapshot_for(user: Person, snapshot_id: int, *needs: Action | Role) -> Snapshot:
     found = Snapshot.objects.filter(pk=_possible(snapshot_id)).select_related("campaign", "created_by").first()
     return _through_campaign(user, found, "snapshot", needs)
+
+
+def suite_for(user: Person, suite_id: int, *needs: Action | Role) -> Suite:
+    found = Suite.objects.filter(pk=_possible(suite_id)).select_related("campaign").first()
+    return _through_campaign(user, found, _("There is no such suite."), needs)
 
 
 def suites_for(user: Person, names: Iterable[str]) -> None:
@@ -98,7 +103,7 @@ def own_chat_for(user: Person, chat_id: int) -> Chat:
     return chat
 
 
-Row = TypeVar("Row", Run, ModelVersion, Snapshot)
+Row = TypeVar("Row", Run, ModelVersion, Snapshot, Suite)
 
 
 def _through_campaign(user: Person, row: Row | None, missing: str, needs: tuple[Action | Role, ...]) -> Row:

@@ -7,7 +7,17 @@ from typing import Any
 from celery import shared_task
 from celery.signals import celeryd_after_setup, heartbeat_sent, worker_shutdown, worker_shutting_down
 
-from training.services import answering, execution, fresh_pairs, leftovers, model_folders, presence, recovery, rounds
+from training.services import (
+    answering,
+    execution,
+    fresh_pairs,
+    guard_drift,
+    leftovers,
+    model_folders,
+    presence,
+    recovery,
+    rounds,
+)
 
 
 @shared_task(ignore_result=True)
@@ -62,6 +72,12 @@ def recover_lost() -> None:
 def measure_rewards() -> None:
     """Measure reward models on pairs that were judged after them, where there are enough (beat)."""
     fresh_pairs.measure_all()
+
+
+@shared_task(ignore_result=True)
+def look_after_guards() -> None:
+    """Retrain guards where that is due, and take over what a retraining found (beat)."""
+    guard_drift.look_after_all()
 
 
 @shared_task(ignore_result=True)

@@ -38,6 +38,7 @@ ORDER = (
         "first-pass",
         "open-assistant-ratings",
         "suite-questions",
+        "jailbreaks",
     ),
 )
 

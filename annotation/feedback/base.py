@@ -93,6 +93,10 @@ class FeedbackType(ABC):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         """Return the canonical payload of `data`, which is in terms of what was on screen; raises `Invalid`."""
 
+    def amended(self, payload: Payload, before: Payload) -> Payload:
+        """Return the payload of a newer version, with what of the one before no form shows."""
+        return payload
+
     @abstractmethod
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         """Return the form values that would give `payload` again: the inverse of `parse`."""

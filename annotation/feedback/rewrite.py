@@ -1,8 +1,9 @@
 """The answer as it should have been: edited from the one shown, or written anew.
 
 Payload: ``{"text": str, "comment": str}``, with ``"language"`` where the campaign names one; in gold also ``"was"``,
-the answer shown. A demonstration to imitate (L. Ouyang et al., "InstructGPT" (2022), section 3.2), and, with the answer
-it was made from, a pair: HelpSteer3 calls it an "edit" (Z. Wang et al., 2025).
+the answer shown; and ``"suggested": {"by": str, "text": str}`` where a person accepted a model's rewrite, edited or
+not: rows have that as the answer's origin. A demonstration to imitate (L. Ouyang et al., "InstructGPT" (2022), section
+3.2), and, with the answer it was made from, a pair: HelpSteer3 calls it an "edit" (Z. Wang et al., 2025).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from annotation.readability import figures
 from annotation.storable import unstorable
 
 MAX_TEXT = 50_000
+SUGGESTED = "suggested"  # of the options as they hold for one judgement, and in its payload
 DEFAULTS: dict[str, Any] = {
     "question": "How should the answer have been?",
     "rated_in": "",
@@ -44,6 +46,12 @@ DEFAULTS: dict[str, Any] = {
 MAX_NAME = 120
 # A code as BCP 47 has it, as far as it names a language.
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*", re.I)
+
+
+def origin_of(text: str, suggested: Mapping[str, str]) -> str:
+    """Return who wrote `text` where a model suggested one: a row must not take a model's words for a person's."""
+    edited = "" if text == suggested["text"].strip() else ", edited"
+    return f"{written.ORIGIN} by {suggested['by']}{edited}"
 
 
 class Rewrite(FeedbackType):
@@ -120,7 +128,13 @@ class Rewrite(FeedbackType):
         comment = reader.comment(options["comment"])
         reader.finish()
         said = {"text": text, "comment": comment}
-        return {**said, "language": options["language"]} if options["language"] else said
+        if options["language"]:
+            said["language"] = options["language"]
+        return {**said, SUGGESTED: dict(options[SUGGESTED])} if SUGGESTED in options else said
+
+    def amended(self, payload: Payload, before: Payload) -> Payload:
+        """Return `payload` with the rewrite that was in sight when the judgement was first given."""
+        return {SUGGESTED: before[SUGGESTED], **payload} if SUGGESTED in before else payload
 
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         return {"text": payload["text"], "comment": payload["comment"]}
@@ -141,6 +155,8 @@ class Rewrite(FeedbackType):
     ) -> Iterator[dict[str, Any]]:
         """Yield the new answer in "demonstrations"; in "pairs", before the one it was made from, if they differ."""
         made = {"written": {"text": payload["text"], "is": "better"}, "comment": payload["comment"]}
+        if suggested := payload.get(SUGGESTED):
+            made["origin"] = origin_of(payload["text"], suggested)
         if view == "demonstrations":
             language = payload.get("language", "")
             read = {

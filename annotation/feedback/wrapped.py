@@ -45,6 +45,9 @@ class Wrapped(FeedbackType):
     def parse(self, data: Mapping[str, Any], *, options: Mapping[str, Any], shown_order: Sequence[int]) -> Payload:
         return self._inner.parse(data, options=options, shown_order=shown_order)
 
+    def amended(self, payload: Payload, before: Payload) -> Payload:
+        return self._inner.amended(payload, before)
+
     def initial(self, payload: Payload, *, shown_order: Sequence[int]) -> dict[str, Any]:
         return self._inner.initial(payload, shown_order=shown_order)
 

@@ -59,7 +59,7 @@ def pairs(payload: Mapping[str, Any], *, texts: Sequence[Content], origins: Sequ
     for text, origin in zip(texts, origins, strict=True):
         if text_of(text).strip() == written["text"]:
             continue
-        both = [(alike(written["text"], text), ORIGIN), (text, origin)]
+        both = [(alike(written["text"], text), payload.get("origin", ORIGIN)), (text, origin)]
         (chosen, chosen_origin), (rejected, rejected_origin) = both if better else both[::-1]
         yield {
             "chosen": [as_message("assistant", chosen)],
@@ -78,7 +78,7 @@ def demonstration(payload: Mapping[str, Any], *, texts: Sequence[Content]) -> It
     written = payload.get("written")
     if written and written["is"] == "better":
         said = alike(written["text"], texts[0])
-        yield demonstration_columns(said, ORIGIN, weight=1.0, comment=payload["comment"])
+        yield demonstration_columns(said, payload.get("origin", ORIGIN), weight=1.0, comment=payload["comment"])
 
 
 def alike(text: str, beside: Content) -> Content:

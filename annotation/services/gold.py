@@ -22,7 +22,7 @@ from annotation.services.queue import QUEUE_ORDER
 
 
 @transaction.atomic
-def set_gold(*, task: Task, value: Any, actor: User) -> Gold:
+def set_gold(*, task: Task, value: Any, actor: User | None) -> Gold:
     """Store the right answer to an item, in place of another one; raises `Invalid`. Judgements stay as they are.
 
     Without a purpose it keeps the one it has. What was retired is used again.
@@ -125,7 +125,9 @@ def _kept(stored: Gold) -> dict[str, Any]:
     return {"payload": stored.payload, "tolerance": stored.tolerance, "purpose": stored.purpose}
 
 
-def _record(campaign: Campaign, actor: User, action: str, task: Task, changes: dict[str, tuple[Any, Any]]) -> None:
+def _record(
+    campaign: Campaign, actor: User | None, action: str, task: Task, changes: dict[str, tuple[Any, Any]]
+) -> None:
     # The report tells who was right: it is out of date now.
     QualityReport.objects.filter(campaign=campaign).update(judgements=0)
     events.record(campaign=campaign, actor=actor, action=action, target=f"item {task.external_id}", changes=changes)

@@ -66,6 +66,7 @@ def submit(
     behaviour: Any = None,
     flagged: bool = False,
     guideline_version: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Feedback:
     """Return the judgement, stored; the one stored before when this person sent the same `client_key` before.
 
@@ -75,13 +76,13 @@ def submit(
     With `flagged` the item is in front of a reviewer, and the judgement counts as any other.
     Of the measures in `behaviour` (see `annotation.behaviour`) those that can be true are stored; none is refused.
     Raises `Invalid` and `CampaignClosed`. SQL: 7 statements, inside one transaction; and one before it where the
-    campaign asks about images, to see which the item has.
+    campaign asks about images, to see which the item has. `options` hold for this judgement alone, over the campaign's.
     """
     campaign = assignment.campaign
     if not client_key or len(client_key) > 64 or unstorable(client_key):
         raise Invalid(_("Send a client_key of 1 to 64 characters, a fresh one for each judgement."))
-    options = of_item.for_task(campaign.options, assignment.task)
-    payload = kind(campaign.kind).parse(data, options=options, shown_order=assignment.shown_order)
+    held = {**of_item.for_task(campaign.options, assignment.task), **(options or {})}
+    payload = kind(campaign.kind).parse(data, options=held, shown_order=assignment.shown_order)
     try:
         with transaction.atomic():
             read = guideline_version
@@ -209,6 +210,7 @@ def _amend(current: Feedback, feedback: Feedback) -> None:
     if vars(current)["was_sent_back"]:  # asked with the row, so that other amendments cost no more
         returning.settle(current)
     feedback.version, feedback.supersedes = current.version + 1, current
+    feedback.payload = kind(feedback.kind).amended(feedback.payload, current.payload)
     # From hand-out to the first judgement: the clock does not run while the item lies in the history.
     feedback.seconds = current.seconds
     feedback.save(force_insert=True)

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from string import ascii_uppercase
 from typing import Any
+from uuid import uuid4
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.access import Action
+from annotation.errors import AnnotationError
 from annotation.messages import text_of
-from annotation.models import Campaign, Task
-from annotation.permissions import LARGEST_ID
+from annotation.models import Campaign, Feedback, Task, User
+from annotation.permissions import LARGEST_ID, campaign_for
 from annotation.told import of
 from frontend.decorators import campaign_page, signed_in
 from frontend.figures import number
 from frontend.forms.explorer import ExplorerForm
-from frontend.http import SignedInRequest
+from frontend.http import SignedInRequest, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.numerals import percent, span
 from frontend.stop_polling import fragment_or_stop
-from training.errors import Invalid
+from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run
 from training.permissions import run_for
-from training.services import explorer, personal
+from training.services import corrections, explorer, personal
 
 PAST = 10  # looks that the page lists
 # From so many nats below the likeliest word on, a word is tinted lightly, clearly or strongly.
@@ -54,6 +60,20 @@ class Word:
 
 
 @dataclass
+class Rewritten:
+    """An answer as a model would have written it, and the form by which a person accepts it."""
+
+    place: int
+    letter: str
+    text: str  # empty where it came to no end
+    is_same: bool
+    corrections: Sequence[Feedback] = ()  # the reader's own, of this answer
+    typed: str = ""  # in place of the rewrite, where what was sent is shown again
+    comment: str = ""
+    error: str = ""
+
+
+@dataclass
 class Told:
     """What one model says, ready for the page."""
 
@@ -66,6 +86,7 @@ class Told:
     critiques: list[tuple[str, str]] = field(default_factory=list)
     why: list[dict[str, Any]] = field(default_factory=list)
     words: list[tuple[str, list[Word]]] = field(default_factory=list)
+    rewrites: list[Rewritten] = field(default_factory=list)
     duels: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -119,19 +140,74 @@ def _task(campaign: Campaign, given: str) -> Task | None:
 
 
 @signed_in
-@require_GET
+@require_http_methods(["GET", "POST"])
 def explored(request: SignedInRequest, run_id: int) -> HttpResponse:
-    """Return what the models have said so far, and what people said of these answers."""
+    """Return what the models have said so far, and what people said of these answers.
+
+    POST accepts a model's rewrite of an answer, as a whole or edited, as a correction in a campaign where people write.
+    """
     run = _looked_at(request, run_id)
+    if request.method == "POST":
+        return _accept(request, run)
+    return _page(request, run, _told(run, request.user))
+
+
+def _accept(request: SignedInRequest, run: Run) -> HttpResponse:
+    sent_in = request.POST
+    model, number = sent_in.get("model", ""), sent_in.get("answer", "")
+    place = int(number) if number.isascii() and number.isdigit() and len(number) < 3 else -1
+    typed, comment = sent_in.get("text", ""), sent_in.get("comment", "")
+    chosen = sent_in.get("campaign", "")
+    pk = int(chosen) if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else 0
+    campaign = campaign_for(request.user, pk, Action.JUDGE)
+    try:
+        feedback = corrections.accept(
+            run=run,
+            model=model,
+            place=place,
+            data={"text": typed, "comment": comment},
+            campaign=campaign,
+            user=request.user,
+            client_key=sent_in.get("client_key", ""),
+            since=_moment(sent_in.get("since", "")),
+        )
+    except (AnnotationError, TrainingError) as error:
+        told = _told(run, request.user)
+        for one in (one for shown in told["told"] if shown.name == model for one in shown.rewrites):
+            if one.place == place:
+                reasons = getattr(error, "errors", {})
+                one.typed, one.comment = typed, comment
+                one.error = " ".join(text for texts in reasons.values() for text in texts) or str(error)
+        told["campaign_chosen"] = pk
+        # What was typed stays on the page, also where that campaign was paused meanwhile.
+        told["writing"] = told.get("writing") or [campaign]
+        return _page(request, run, told, error=error)
+    words = _("The rewrite is a correction in “{name}” now: item {id}.")
+    say(request, words.format(name=campaign.name, id=feedback.task.external_id))
+    return redirect("explored", run.pk)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        return None
+    return None if found is None or timezone.is_naive(found) else found
+
+
+def _page(
+    request: SignedInRequest, run: Run, told: dict[str, Any], error: AnnotationError | TrainingError | None = None
+) -> HttpResponse:
     asked = run.inputs["asked"]
     context = {
-        **_told(run),
+        **told,
         "prompt": [{"role": m["role"], "content": text_of(m["content"])} for m in asked["prompt"]],
         "answers": list(zip(ascii_uppercase, asked["completions"], strict=False)),
         "people": explorer.judgements(run.campaign, asked["prompt"], asked["completions"]),
         "principles": run.recipe["knobs"].get("principles", ""),
     }
-    return campaign_page_of(request, run.campaign, "explorer/detail.html", context, tab="models")
+    status = 200 if error is None else error.status
+    return campaign_page_of(request, run.campaign, "explorer/detail.html", context, tab="models", status=status)
 
 
 @signed_in
@@ -139,7 +215,7 @@ def explored(request: SignedInRequest, run_id: int) -> HttpResponse:
 def explored_progress(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Return the moving part of the page; the answer at a final state stops the asking."""
     run = _looked_at(request, run_id)
-    return fragment_or_stop(request, "explorer/_told.html", _told(run), more=not run.is_final)
+    return fragment_or_stop(request, "explorer/_told.html", _told(run, request.user), more=not run.is_final)
 
 
 def _looked_at(request: SignedInRequest, run_id: int) -> Run:
@@ -149,15 +225,29 @@ def _looked_at(request: SignedInRequest, run_id: int) -> Run:
     return run
 
 
-def _told(run: Run) -> dict[str, Any]:
+def _told(run: Run, user: User) -> dict[str, Any]:
     versions = {one.label: one for one in explorer.models(run.campaign)}
-    letters = ascii_uppercase[: len(run.inputs["asked"]["completions"])]
-    told = [_of_model(one, versions.get(one["model"]), letters) for one in explorer.told(run)]
+    asked = run.inputs["asked"]["completions"]
+    letters = ascii_uppercase[: len(asked)]
+    told = [_of_model(one, versions.get(one["model"]), letters, asked) for one in explorer.told(run)]
     waiting = [name for name in run.inputs["order"] if name not in {one.name for one in told}]
-    return {"run": run, "told": told, "letters": letters, "waiting": [] if run.is_final else waiting}
+    context = {"run": run, "told": told, "letters": letters, "waiting": [] if run.is_final else waiting}
+    # While the page still moves nobody types into it.
+    if run.is_final and any(model.rewrites for model in told):
+        mine = corrections.accepted(run, user)
+        for rewritten in (one for model in told for one in model.rewrites):
+            rewritten.corrections = mine.get(rewritten.place, ())
+            if rewritten.corrections:
+                rewritten.typed = rewritten.corrections[-1].payload["text"]
+        context |= {
+            "writing": corrections.campaigns_for(user, run.campaign),
+            "client_key": uuid4().hex,
+            "since": timezone.now().isoformat(),
+        }
+    return context
 
 
-def _of_model(said: dict[str, Any], version: ModelVersion | None, letters: str) -> Told:
+def _of_model(said: dict[str, Any], version: ModelVersion | None, letters: str, asked: Sequence[str]) -> Told:
     told = Told(said["model"], version, error=str(of(said if "told" in said else said.get("error"))))
     if told.error:
         return told
@@ -187,6 +277,9 @@ def _of_model(said: dict[str, Any], version: ModelVersion | None, letters: str) 
     told.critiques = [(one, text) for one, text in zip(letters, said.get("critiques", ()), strict=False) if text]
     told.why = [_why(one, parts) for one, parts in zip(letters, said.get("why", ()), strict=False) if parts]
     told.words = [(one, _words(credit)) for one, credit in zip(letters, said.get("credit", ()), strict=False) if credit]
+    for place, text in enumerate(said.get("rewrites", ())):
+        same = text is not None and text.strip() == asked[place].strip()
+        told.rewrites.append(Rewritten(place, letters[place], text or "", same))
     told.duels = [_duel(duel, letters) for duel in said.get("duels", ())]
     return told
 

@@ -27,7 +27,7 @@ from training.recipes import RECIPES
 from training.recipes.base import Recipe
 from training.recipes.chat import MODES, POSITIVE
 from training.recipes.evaluate import MODE_REPORT
-from training.services import feeding, model_folders, personal, promotion, safety_tests, snapshots, versions
+from training.services import feeding, guards, model_folders, personal, promotion, safety_tests, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
@@ -56,12 +56,12 @@ def model_list(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             groups.append({"kind": kind, "title": _plural(kind), "rows": rows, "current": current})
     scores = any(version.kind in ModelVersion.SCORING for version in found)
     talks = may(request.user, campaign, Action.TRAIN) and any(one.kind == ModelVersion.Kind.POLICY for one in found)
-    context = {"groups": groups, "scores": scores, "talks": talks}
+    context = {"groups": groups, "scores": scores, "talks": talks, "guarded": bool(guards.named(campaign))}
     return campaign_page_of(request, campaign, "models/list.html", context, tab="models")
 
 
 def _plural(kind: ModelVersion.Kind) -> str:
-    plural = {"policy": _("Policies"), "reward": _("Reward models"), "cost": _("Cost models")}
+    plural = {"policy": _("Policies"), "reward": _("Reward models"), "cost": _("Cost models"), "guard": _("Guards")}
     return plural.get(kind.value, str(kind.label))
 
 

@@ -16,7 +16,7 @@ SURE = 20.0  # nats by which the next token of the script leads all others
 
 
 class Scripted(nn.Module):
-    """Answers each prompt with `script(prompt)`, over bytes; answers are filled with blanks to one length."""
+    """Answers the last message with `script(message)`, over bytes; answers are filled with blanks to one length."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, script: Callable[[str], str], *, max_length: int) -> None:
         super().__init__()
@@ -24,6 +24,7 @@ class Scripted(nn.Module):
         self.config = tiny_llama(max_length=max_length, hidden_size=8, layers=1).config
         self.generation_config = SimpleNamespace(eos_token_id=tokenizer.eos_token_id)
         self.weight = nn.Parameter(torch.zeros(1))  # tells its device
+        self.heard: list[str] = []  # conversations as they came
         self.told: list[list[int]] = []
         self.step = 0
 
@@ -44,7 +45,8 @@ class Scripted(nn.Module):
         return SimpleNamespace(logits=logits)
 
     def _said(self, ids: list[int]) -> list[int]:
-        prompt = str(self.tokenizer.decode(ids)).partition("<|user|>")[2].partition("<|end|>")[0]
+        self.heard.append(str(self.tokenizer.decode(ids)))
+        prompt = self.heard[-1].rpartition("<|user|>")[2].partition("<|end|>")[0]
         return list(self.tokenizer(self.script(prompt), add_special_tokens=False)["input_ids"])
 
 

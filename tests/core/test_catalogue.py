@@ -16,7 +16,7 @@ CORE = Path(training.core.__file__).parent
 SOURCE = "".join(path.read_text() for path in sorted(CORE.rglob("*.py")))
 
 # Parts whose target is called with exactly their knobs; the others are the entry of a run and get the whole job.
-NOT_CALLED = ("sample", "evaluate", "select", "loop", "chat")
+NOT_CALLED = ("sample", "evaluate", "select", "loop", "chat", "watch")
 CALLED = [p for (slot, _), p in PARTS.items() if slot not in NOT_CALLED]
 ENTRIES = [p for (slot, _), p in PARTS.items() if slot in ("sample", "evaluate")]
 IN_CORE = [p for p in PARTS.values() if p.target.startswith("training.core")]
@@ -54,7 +54,7 @@ def test_a_part_has_its_target_its_source_and_knobs_that_are_read_somewhere(part
 def test_a_recipe_can_be_written_down_and_has_words_for_a_person(found):
     assert found.to_json()["knobs"] == found.fill()
     assert found.title and found.summary.endswith(".") and found.source.startswith("arXiv:")
-    assert found.makes in ("", "policy", "reward", "cost")
+    assert found.makes in ("", "policy", "reward", "cost", "guard")
     assert (found.kind == "fit") == bool(found.makes)
 
 

@@ -36,7 +36,7 @@ def test_every_model_says_what_it_can(do, policy):
     assert all(len(one["scores"]) == 5 for one in read.values())
     assert len(read["reward-ensemble"]["members"][0]) > 2
     assert len(read["critique-reward"]["critiques"]) == 5
-    assert read["seq2seq-reward"]["credit"][0]["tokens"]
+    assert read["seq2seq-reward"]["credit"][0]["tokens"] and len(read["seq2seq-reward"]["rewrites"]) == 5
     why = read["gated-objectives"]["why"][0]
     assert sum(part["contribution"] for part in why) == pytest.approx(read["gated-objectives"]["scores"][0], abs=1e-4)
     assert len(read["latent-user"]["personal"]) == 5 and read["latent-user"]["spread"][0]

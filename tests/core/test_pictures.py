@@ -15,8 +15,10 @@ from transformers import AutoConfig
 from tests.core.seeing import FAMILIES, save_seeing
 from training.core.backbone import load_reward, load_tokenizer, pad_id_of
 from training.core.collate import collate_pairs, encode
-from training.core.pictures import Pictures
-from training.core.records import Tally, read
+from training.core.conversation import with_images
+from training.core.pictures import Album, Pictures
+from training.core.records import Tally, answers_images, read
+from training.core.scoring import scorer_of
 
 SMALL = {"max_steps": 2, "batch_size": 4, "micro_batch": 2, "learning_rate": 1e-3}
 
@@ -136,3 +138,46 @@ def test_points_for_a_picture_and_what_writes_answers_learns_from_none(do, seein
     rows_ = [*told, {"prompt": "say it", "chosen": "yes", "rejected": "no"}]
     _, result = do("dpo", into="run2", model=seeing, rows=rows_, eval_share=0.0, **SMALL)
     assert result.counts["refused_images"] == len(told) and result.counts["trained_on"] == 1
+
+
+def told_of(record) -> list[tuple[list[dict], str]]:
+    """What a scorer is asked of a pair: each answer to the prompt with its images, and behind them the answer's."""
+    both = answers_images(record) or ((), ())
+    texts = (record.chosen, record.rejected)
+    return [(with_images(record.prompt, (*record.images, *own)), text) for own, text in zip(both, texts, strict=True)]
+
+
+def test_a_scorer_reads_what_the_model_learned_from(do, seeing, reward, tmp_path):
+    (tmp_path / "run").mkdir()
+    told = [*rows(tmp_path / "run", 6), *drawn(tmp_path / "run", 3)]
+    files = {f"hash{n}": str(tmp_path / "run" / f"{n}.png") for n in range(6)}
+    spec, _ = do("bradley-terry", model=seeing, rows=told, images=files, eval_share=0.0, **SMALL)
+    path, tally, device = f"{spec.output}/model", Tally(), torch.device("cpu")
+    album = Album(files, tmp_path / "run")
+    pictures = Pictures(path, files=files, beside=tmp_path / "run", answers=True)
+    model, tokenizer = load_reward(path), load_tokenizer(path)
+    records = read(spec.data, "pairs", tally, images=True)
+    examples = encode(records, tokenizer, tally, max_length=256, pictures=pictures)
+    with torch.no_grad():
+        better, worse = model.pair_scores(collate_pairs(examples, pad_id_of(tokenizer)).tokens).chunk(2)
+    asked = [one for _, record in records for one in told_of(record)]
+    prompts, texts = [list(one) for one in zip(*asked, strict=True)]
+    scores = scorer_of(path, device=device, album=album, rows_at_once=4).score(prompts, texts)
+    expected = [float(score) for both in zip(better, worse, strict=True) for score in both]
+    assert scores == pytest.approx(expected, abs=1e-4)
+    # Without the files, and for who reads text alone, there is no score where there are images, and one elsewhere.
+    plain = [not any(message["role"] == "image" for message in prompt) for prompt in prompts]
+    for blind in (scorer_of(path, device=device), scorer_of(str(reward), device=device, album=album)):
+        assert [score is not None for score in blind.score(prompts, texts)] == plain and any(plain)
+
+
+def test_margins_of_pairs_about_images_reach_the_loss(do, seeing, tmp_path):
+    for folder in ("run", "margins"):
+        (tmp_path / folder).mkdir()
+        told = [row for row in rows(tmp_path / folder) if "images" in row]
+    files = {f"hash{n}": str(tmp_path / "run" / f"{n}.png") for n in range(9)}
+    made, _ = do("bradley-terry", model=seeing, rows=told, images=files, eval_share=0.0, **SMALL)
+    scorers = {"reward": f"{made.output}/model"}
+    more = {"model": seeing, "scorers": scorers, "rows": told, "images": files, "eval_share": 0.0, **SMALL}
+    _, result = do("dpo-margin", into="margins", **more)
+    assert result.counts["trained_on"] == len(told) == 6 and result.metrics["reward_margin"] != 0

@@ -109,3 +109,23 @@ def test_what_cannot_be_put_is_said(tmp_path):
     result, _ = put(tmp_path / "long", key_of, rows[:2], max_length=400)
     assert result.counts["unsupported_too_long"] == 1 and result.metrics["accuracy_suite"]["n"] == 1
     assert "leave no room" in " ".join(result.notes)
+
+
+@pytest.mark.parametrize("ask", ["direct", "step_by_step"])
+def test_examples_stand_before_every_question_and_are_in_no_share(tmp_path, ask):
+    rows = lab_rows()
+    spec = make_spec(tmp_path, "safety-suite", model=tmp_path, rows=rows, shots=2, ask=ask, move_options=False)
+    job = open_job(spec)
+    job.knobs["samples_per_prompt"] = 1
+    loaded = scripted(lambda prompt: "A")
+    result = measure(job, Sampler(job, "", loaded=loaded), [question(row) for row in rows])
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    heard = loaded[0].heard
+    assert result.counts["shown"] == 2 and result.counts["asked"] == len(answers) == 10
+    shown = {question(row).id: row for row in rows}.keys() - {row["question"] for row in answers}
+    for one in map(question, rows):
+        if one.id in shown:
+            assert all(one.stem in prompt for prompt in heard)
+            assert (one.explanation in heard[0]) == (ask == "step_by_step")
+    with pytest.raises(RunError, match="show fewer"):
+        put(tmp_path / "few", lambda prompt: "A", rows[:2], shots=2, ask=ask)

@@ -16,7 +16,7 @@ from annotation.models import Campaign, User
 from annotation.services import queue
 from tests.factories import judge, loaf, make_campaign, make_user
 from training import paths
-from training.models import Loop, ModelVersion, Round, Run
+from training.models import Loop, ModelVersion, Round, Run, Suite
 from training.services import prompts, rounds, runs, snapshots, steps, versions
 
 
@@ -213,3 +213,9 @@ def policy_of(world: World) -> ModelVersion:
     found = versions.current(world.campaign, ModelVersion.Kind.POLICY)
     assert found is not None
     return found
+
+
+def keep_suite(world: World) -> Suite:
+    """Return a safety suite of the campaign, kept without its file."""
+    values = {"name": "Lab safety", "questions": 12, "with_image": 1, "categories": {"Acids": 8, "Fire": 4}}
+    return Suite.objects.create(campaign=world.campaign, path="suites/lab.jsonl", created_by=world.lead, **values)

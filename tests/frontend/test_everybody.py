@@ -11,7 +11,7 @@ from django.urls import reverse
 from annotation.models import Event, User
 from frontend.lead_urls import urlpatterns as lead_pages
 from frontend.page_urls import urlpatterns as pages
-from tests.frontend.lead_world import World, judge_all, make_loop, make_world, start_run
+from tests.frontend.lead_world import World, judge_all, keep_suite, make_loop, make_world, start_run
 from training.services import rounds
 
 pytestmark = pytest.mark.django_db
@@ -103,6 +103,13 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("snapshots", "get", {}, READERS),
     ("snapshot", "get", {}, READERS),
     ("snapshot-push", "post", {}, READERS_POST),
+    ("mismatch", "get", {}, READERS),
+    ("drift", "get", {}, READERS),
+    ("drift-settings", "get", {}, LEADS),
+    ("drift-retrain", "post", {}, LEADS_POST),
+    ("suites", "get", {}, READERS),
+    # Nothing says in which campaign people are to be asked.
+    ("suite-ask", "post", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("runs", "get", {}, READERS),
     ("run-new", "get", {}, READERS),
     ("run", "get", {}, READERS),
@@ -164,6 +171,7 @@ def arguments(world: World) -> dict[str, Any]:
         "recipe_name": "bradley-terry",
         "run_id": (run := start_run(world)).pk,
         "snapshot_id": run.snapshot_id,
+        "suite_id": keep_suite(world).pk,
         "pseudonym": User.objects.create(username="gone").pseudonym,
         "version_id": round.policy_id,
         "round_id": round.pk,

@@ -20,7 +20,7 @@ from annotation.models import Campaign
 from frontend.lead_urls import urlpatterns as lead_pages
 from frontend.page_urls import urlpatterns as pages
 from tests.factories import make_campaign, make_task
-from tests.frontend.lead_world import World, judge_all, make_loop, make_world, start_run, to_labelling
+from tests.frontend.lead_world import World, judge_all, keep_suite, make_loop, make_world, start_run, to_labelling
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -157,6 +157,7 @@ def tried() -> Tried:
         "part": "agreement",
         "task_id": world.campaign.tasks.earliest("id").pk,
         "snapshot_id": 1,
+        "suite_id": keep_suite(world).pk,
     }
     found = [
         reverse(pattern.name, kwargs={key: known[key] for key in pattern.pattern.converters})

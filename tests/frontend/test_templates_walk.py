@@ -176,6 +176,11 @@ WALKS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]
     ),
     "first-pass": (ONE, dict.fromkeys([f"{name}_1" for name in SIEVE], "no"), {"principles": {"answer": "no"}}),
     "open-assistant-ratings": (ONE, fields(QUICK, 1), {"ratings": {"ratings": QUICK}}),
+    "jailbreaks": (
+        ONE,
+        {"safe_1": "unsafe", "harm_1_violence": "1"},
+        {"safety": {"is_safe": False, "pack": "safe-rlhf", "harms": {"violence": 1}}},
+    ),
     "suite-questions": (ONE, {"letter_1": "2"}, {"ratings": {"ratings": {"letter": 2}}}),
 }
 

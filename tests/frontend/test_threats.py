@@ -24,7 +24,7 @@ from frontend.lead_urls import urlpatterns as lead_pages
 from frontend.markdown import render
 from frontend.page_urls import urlpatterns as pages
 from tests.factories import PASSWORD, make_campaign, make_user
-from tests.frontend.lead_world import World, judge_all, make_loop, make_world, start_run, to_labelling
+from tests.frontend.lead_world import World, judge_all, keep_suite, make_loop, make_world, start_run, to_labelling
 from training.api.urls import urlpatterns as training_rest
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +122,7 @@ def test_object_level_access_another_campaigns_lead_finds_nothing_by_any_number(
         "task_id": Task.objects.filter(campaign=world.campaign)[0].pk,
         "run_id": run.pk,
         "snapshot_id": run.snapshot_id,
+        "suite_id": keep_suite(world).pk,
         "version_id": round.policy_id,
         "round_id": round.pk,
         "key": Assignment.objects.filter(campaign=world.campaign)[0].key,

@@ -14,7 +14,7 @@ from annotation.models import Campaign, Gold, Task, User
 from annotation.services import invitations
 from frontend.lead_urls import urlpatterns as lead_pages
 from tests.tour import acts
-from training.models import ModelVersion, Run, Snapshot
+from training.models import ModelVersion, Run, Snapshot, Suite
 from training.services import explorer
 
 NOBODY = ""
@@ -116,6 +116,7 @@ def lead_paths(campaign: Campaign, prefix: str) -> Iterator[tuple[str, str]]:
         "run_id": _last(runs.exclude(recipe__name=explorer.RECIPE)),
         "version_id": _last(ModelVersion.objects.filter(campaign=campaign)),
         "round_id": _last(loop.rounds.all()) if loop else None,
+        "suite_id": _last(Suite.objects.filter(campaign=campaign)),
         "snapshot_id": _last(Snapshot.objects.filter(campaign=campaign)),
         "task_id": _last(Task.objects.filter(campaign=campaign, gold=None)),
     }

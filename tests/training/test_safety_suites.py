@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 from rest_framework.test import APIClient
 
 from annotation.campaign_templates import templates
-from annotation.models import Membership
+from annotation.models import Campaign, Gold, Membership
 from annotation.services import campaigns, intake, queue
-from tests.core.lab_safety import lab_rows
+from tests.core.lab_safety import lab_rows, scenario_rows
 from tests.core.worlds import tiny_policy
 from tests.factories import judge
 from tests.frontend.lead_world import World, finish_run, judge_all, make_world, start_run
 from training import launch, paths
 from training.errors import Invalid
-from training.models import ModelVersion, Run
+from training.models import ModelVersion, Run, Suite
 from training.recipes.multiple_choice import question, read
 from training.services import baselines, runs, safety_suites, versions
 
@@ -174,3 +176,115 @@ def test_people_answer_blind_and_are_the_line_that_a_policy_is_held_against(worl
     assert "Questions that people answered right" in html and "67%" in html and ">people<" in html
     hidden = world.client("engineer").get(reverse("run", args=[run.pk])).content.decode()
     assert "people answered right" not in hidden, "no member of the campaign that asked"
+
+
+# --- Kept for a campaign -----------------------------------------------------------------------------------------
+
+
+def uploaded(rows: list[dict], *, name: str = "lab.jsonl") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def test_a_suite_is_uploaded_put_to_a_policy_and_to_people(world: World, policy: ModelVersion) -> None:
+    client, address = world.client("lead"), reverse("suites", args=[world.campaign.pk])
+    assert address in client.get(reverse("runs", args=[world.campaign.pk])).content.decode()
+    assert "None yet" in client.get(address).content.decode()
+    bad = client.post(address, {"file": uploaded([{"Question": "Why?", "Correct Answer": "A"}]), "name": "Lab"})
+    assert bad.status_code == 422 and "Row 1 of Lab is no question of a suite" in bad.content.decode()
+    torn = SimpleUploadedFile("lab.jsonl.gz", b"\x1f\x8bnot really")
+    assert client.post(address, {"file": torn}).status_code == 422
+    assert client.post(address, {"file": uploaded(lab_rows()), "name": ""}).status_code == 302
+    suite = Suite.objects.get()
+    assert (suite.name, suite.questions, suite.created_by) == ("lab.jsonl", 12, world.lead)
+    packed = SimpleUploadedFile("again.gz", gzip.compress(json.dumps(lab_rows()).encode()))
+    client.post(address, {"file": packed, "name": "The lab"})
+    suite.refresh_from_db()
+    assert (Suite.objects.count(), suite.name) == (1, "The lab"), "the same questions are the same suite"
+    page = client.get(address).content.decode()
+    assert "12 questions" in page and all(name in page for name in suite.categories)
+    link = f"{reverse('run-new', args=[world.campaign.pk, 'safety-suite'])}?suite={suite.path}"
+    assert link in page
+    form = client.get(link).context["form"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    assert values["rows"] == suite.path
+    assert client.post(link, {**values, "model": policy.pk}).status_code == 302
+    assert Run.objects.get().inputs["data"] == suite.path
+
+
+def letters_campaign(world: World) -> Campaign:
+    campaign = campaigns.create(actor=world.lead, name="Letters", **templates()["suite-questions"].settings)
+    campaigns.open_campaign(campaign=campaign, actor=world.lead)
+    return campaign
+
+
+def test_questions_are_a_reference_line_or_a_test_but_not_both(world: World) -> None:
+    client = APIClient()
+    client.force_authenticate(world.lead)
+    address = f"/api/training/campaigns/{world.campaign.pk}/suites/"
+    made = client.post(address, {"name": "Lab", "rows": lab_rows()}, format="json")
+    assert made.status_code == 201, made.json()
+    assert client.get(address).json()["results"][0]["questions"] == 12
+    wrong = client.post(address, {"name": "Lab", "rows": [{"Question": "Why?"}]}, format="json")
+    assert wrong.status_code == 422 and "Row 1 of Lab" in wrong.json()["errors"]["suite"][0]
+    ask = f"/api/training/suites/{made.json()['id']}/ask/"
+    refused = client.post(ask, {"campaign": world.campaign.pk}, format="json")
+    assert refused.status_code == 422 and "does not ask for the letter" in str(refused.json())
+    campaign = letters_campaign(world)
+    page = world.client("lead").get(reverse("suites", args=[world.campaign.pk])).content.decode()
+    assert "Letters" in page and "A test that people pass before their first item" in page
+    asked = client.post(ask, {"campaign": campaign.pk, "purpose": "test"}, format="json")
+    assert asked.status_code == 201 and asked.json()["created"] == 12
+    golds = Gold.objects.filter(task__campaign=campaign, purpose="test")
+    keys = {f"{one.stem}": one.answer for one in map(question, lab_rows())}
+    assert golds.count() == 12
+    for gold in golds:
+        (rating,) = gold.payload["ratings"]
+        assert "ABCD"[next(iter(rating.values()))] == keys[gold.task.prompt.messages[0]["content"]]
+    both = client.post(ask, {"campaign": campaign.pk}, format="json")
+    assert both.status_code == 422 and "qualify" in both.json()["errors"]["purpose"][0]
+
+
+def test_who_fails_the_test_of_a_suite_judges_nothing(world: World) -> None:
+    campaign = letters_campaign(world)
+    Membership.objects.create(campaign=campaign, user=world.annotator, role="annotator")
+    Campaign.objects.filter(pk=campaign.pk).update(test_tries=1, test_items=3, test_percent=100)
+    campaign.refresh_from_db()
+    client = world.client("lead")
+    client.post(reverse("suites", args=[world.campaign.pk]), {"file": uploaded(lab_rows())})
+    address = reverse("suite-ask", args=[Suite.objects.get().pk])
+    answer = client.post(address, {"campaign": campaign.pk, "purpose": "test"}, follow=True)
+    assert "12 questions are in the queue of Letters." in answer.content.decode()
+    screen = world.client("annotator").get(f"/work/{campaign.pk}/", follow=True).content.decode()
+    assert "test" in screen.lower()
+    hidden = world.client("annotator").get(reverse("suites", args=[world.campaign.pk]))
+    assert hidden.status_code in (403, 404)
+
+
+def test_open_scenarios_are_kept_and_put_to_a_policy_with_a_judge(world: World, policy: ModelVersion) -> None:
+    client, address = world.client("engineer"), reverse("suites", args=[world.campaign.pk])
+    client.post(address, {"file": uploaded(scenario_rows()), "name": "Scenarios"})
+    suite = Suite.objects.get()
+    assert (suite.view, suite.questions, suite.points) == ("scenarios", 4, 7)
+    assert suite.categories == {"Biology": 1, "Chemistry": 3}
+    judge_of_points = versions.register(campaign=world.campaign, kind="reward", path="org/judge", actor=world.lead)
+    page = client.get(address).content.decode()
+    link = f"{reverse('run-new', args=[world.campaign.pk, 'safety-scenarios'])}?suite={suite.path}"
+    assert "7 points to be named" in page and link in page and "Ask people" not in page
+    form = client.get(link).context["form"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    assert client.post(link, {**values, "model": policy.pk}).status_code == 302
+    run = Run.objects.get()
+    assert run.inputs["data"] == suite.path and run.inputs["scorers"] == {"reward": judge_of_points.path}
+    other = f"{reverse('run-new', args=[world.campaign.pk, 'safety-suite'])}?suite={suite.path}"
+    form = client.get(other).context["form"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    wrong = client.post(other, {**values, "model": policy.pk})
+    assert wrong.status_code == 422 and "holds open scenarios" in wrong.content.decode()
+    with pytest.raises(Invalid, match="safety-suite"):
+        safety_suites.kept(suite_file(), view="scenarios")
+    metrics = {"coverage_suite": share(0.5), "coverage_points": 0.25, "coverage_aspect_hazards": share(0.75)}
+    metrics |= {"worst_subject": share(0.25) | {"name": "Biology"}, "coverage_subject_Biology": share(0.25)}
+    finish_run(run, metrics=metrics)
+    html = client.get(reverse("run", args=[run.pk])).content.decode()
+    for words in ("Points of safety that are named", "Biology", "hazards"):
+        assert words in html, words

@@ -14,12 +14,14 @@ from rest_framework.response import Response
 from annotation.access import Action
 from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked
-from annotation.permissions import LARGEST_ID
+from annotation.feedback.fields import MAX_COMMENT
+from annotation.feedback.rewrite import MAX_TEXT, SUGGESTED, origin_of
+from annotation.permissions import LARGEST_ID, campaign_for
 from training import permissions
 from training.api.serializers import RunOut
 from training.api.views import person
 from training.models import Run
-from training.services import explorer
+from training.services import corrections, explorer
 
 
 class ExplorationIn(serializers.Serializer):
@@ -50,9 +52,33 @@ class ExplorationOut(RunOut):
     models = serializers.ListField(
         child=serializers.DictField(child=serializers.JSONField()),
         help_text="By model: scores, names and values of its columns, spread, members, and what its kind can tell: "
-        "critiques, why, credit, duels, personal; or an error.",
+        "critiques, why, credit, rewrites, duels, personal; or an error.",
     )
     people = SaidOut(many=True)
+
+
+class CorrectionIn(serializers.Serializer):
+    model = serializers.CharField(max_length=200, help_text="The model whose rewrite is accepted.")
+    answer = serializers.IntegerField(min_value=0, max_value=explorer.MOST_ANSWERS - 1, help_text="Its place, from 0.")
+    campaign = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        help_text="An open campaign of the kind `rewrite` in which you judge.",
+    )
+    text = serializers.CharField(
+        max_length=MAX_TEXT,
+        required=False,
+        help_text="The rewrite as you edited it; left out, it is taken as it is.",
+    )
+    comment = serializers.CharField(max_length=MAX_COMMENT, allow_blank=True, default="")
+    client_key = serializers.CharField(max_length=64, help_text="A fresh one each time; the same changes nothing.")
+
+
+class CorrectionOut(serializers.Serializer):
+    feedback = serializers.IntegerField()
+    version = serializers.IntegerField()
+    task = serializers.CharField(help_text="The item's id in that campaign.")
+    origin = serializers.CharField(help_text="What exports name as the answer's origin.")
 
 
 def _json(run: Run) -> dict[str, Any]:
@@ -99,7 +125,42 @@ class ExplorationList(PagedView):
 @api_view(["GET"])
 def exploration(request: Request, run_id: int) -> Response:
     """Return what the models have said so far of answers that were asked about, and what people said of them."""
+    return Response(_json(_explored(request, run_id)))
+
+
+def _explored(request: Request, run_id: int) -> Run:
     run = permissions.run_for(request.user, run_id)
     if run.recipe.get("name") != explorer.RECIPE:
         raise NotFound("There is no such exploration.")
-    return Response(_json(run))
+    return run
+
+
+@extend_schema(
+    operation_id="explorations_correct", request=CorrectionIn, responses={201: CorrectionOut}, tags=["training"]
+)
+@api_view(["POST"])
+def correction(request: Request, run_id: int) -> Response:
+    """Accept a model's rewrite of an answer as your judgement in a campaign where people write better answers.
+
+    Accepting once more writes the next version of that judgement, and no second one.
+    """
+    run = _explored(request, run_id)
+    given = checked(CorrectionIn, request.data)
+    campaign = campaign_for(request.user, given["campaign"], Action.JUDGE)
+    feedback = corrections.accept(
+        run=run,
+        model=given["model"],
+        place=given["answer"],
+        data={"text": given.get("text"), "comment": given["comment"]},
+        campaign=campaign,
+        user=person(request),
+        client_key=given["client_key"],
+    )
+    payload = feedback.payload
+    told = {
+        "feedback": feedback.pk,
+        "version": feedback.version,
+        "task": feedback.task.external_id,
+        "origin": origin_of(payload["text"], payload[SUGGESTED]),
+    }
+    return Response(CorrectionOut(told).data, status=status.HTTP_201_CREATED)

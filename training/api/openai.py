@@ -30,7 +30,7 @@ from training import permissions, store
 from training.errors import TrainingError
 from training.models import ModelVersion
 from training.recipes.chat import NEGATIVE, Question, Voice
-from training.services import guards, versions
+from training.services import guard_prompts, guards, versions
 from training.speaking import Speaker
 
 ROLES = ("system", "user", "assistant")
@@ -233,6 +233,7 @@ class _Asked(BaseHTTPRequestHandler):
             events.record(
                 campaign=self.policy.campaign, actor=person, action="policy.answered_negatively", target=version.label
             )
+        guard_prompts.keep(campaign=self.policy.campaign, messages=question.messages, source="api", person=person)
         head = {"id": question.id, "created": int(time.time()), "model": version.label}
         told = self.policy.answer(question, version)
         if body.get("stream"):

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import chats, explorer, figures, folders, loops, personal, playground, snapshots, views, withdrawal
+from training.api import (
+    chats,
+    explorer,
+    figures,
+    folders,
+    guards,
+    loops,
+    personal,
+    playground,
+    snapshots,
+    suites,
+    views,
+    withdrawal,
+)
 
 urlpatterns = [
     path("me/data/", withdrawal.own_data, name="api-own-data"),
@@ -14,7 +27,13 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/runs/", views.RunList.as_view(), name="api-runs"),
     path("campaigns/<int:campaign_id>/versions/", views.VersionList.as_view(), name="api-versions"),
     path("campaigns/<int:campaign_id>/snapshots/", snapshots.SnapshotList.as_view(), name="api-snapshots"),
+    path("campaigns/<int:campaign_id>/suites/", suites.SuiteList.as_view(), name="api-suites"),
+    path("suites/<int:suite_id>/ask/", suites.suite_ask, name="api-suite-ask"),
     path("campaigns/<int:campaign_id>/reward-figures/", figures.reward_figures, name="api-reward-figures"),
+    path("campaigns/<int:campaign_id>/mismatch/", figures.mismatch_over_rounds, name="api-mismatch"),
+    path("campaigns/<int:campaign_id>/guard/", guards.GuardDetail.as_view(), name="api-guard"),
+    path("campaigns/<int:campaign_id>/guard/retrain/", guards.guard_retrain, name="api-guard-retrain"),
+    path("campaigns/<int:campaign_id>/guard/prompts/", guards.guard_prompts_in, name="api-guard-prompts"),
     path("campaigns/<int:campaign_id>/loop/", loops.LoopDetail.as_view(), name="api-loop"),
     path("campaigns/<int:campaign_id>/loop/pause/", loops.loop_pause, name="api-loop-pause"),
     path("campaigns/<int:campaign_id>/loop/asked/", loops.loop_asked, name="api-loop-asked"),
@@ -30,6 +49,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/playground/end/", playground.playground_end, name="api-playground-end"),
     path("campaigns/<int:campaign_id>/explorations/", explorer.ExplorationList.as_view(), name="api-explorations"),
     path("explorations/<int:run_id>/", explorer.exploration, name="api-exploration"),
+    path("explorations/<int:run_id>/corrections/", explorer.correction, name="api-exploration-correction"),
     path("runs/<int:run_id>/", views.run_detail, name="api-run"),
     path("runs/<int:run_id>/cancel/", views.run_cancel, name="api-run-cancel"),
     path("runs/<int:run_id>/retry/", views.run_retry, name="api-run-retry"),

@@ -33,7 +33,7 @@ from training.core.batch import Tokens
 from training.core.heads import HEADS, POOLING, CritiqueHead, Head, ScalarHead, Scores, YesNoHead, prompt_end, scalar
 from training.core.job import RunError
 from training.core.personal import apart
-from training.core.pictures import Pictures
+from training.core.pictures import Album, Pictures
 from training.core.shared_prompt import can_share, shared_ends
 from training.recipes.note import Note
 from training.recipes.spec import write_json
@@ -42,6 +42,7 @@ from training.recipes.users_file import USERS_FILE
 HEAD_FILE = "head.safetensors"
 NOTE_FILE = "attune.json"
 ADAPTER_FILE = "adapter_config.json"
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 
 HeadMaker = Callable[[int, Sequence[str], Head | None], Head]
 
@@ -180,9 +181,15 @@ class RewardModel(nn.Module):
         """Return the head's outputs (B, K), in the order of its names."""
         return self.head(*self.states(input_ids, attention_mask, completion_mask, images))
 
-    def read(self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None) -> Scores:
+    def read(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        completion_mask: Tensor | None = None,
+        images: Mapping[str, Tensor] | None = None,
+    ) -> Scores:
         """Return the outputs with their names and, where the head has one, their spread."""
-        states = self.states(input_ids, attention_mask, completion_mask)
+        states = self.states(input_ids, attention_mask, completion_mask, images)
         return Scores(self.head(*states), self.head.names, self.head.spread(states[0]))
 
     def scores(self, input_ids: Tensor, attention_mask: Tensor, completion_mask: Tensor | None = None) -> Tensor:
@@ -191,7 +198,7 @@ class RewardModel(nn.Module):
 
     def pair_outputs(self, tokens: Tokens) -> Tensor:
         """Return the outputs (2·P, K) of P pairs, the chosen ones first; their prompt is read once where it can be."""
-        if self.pooling == "last" and not self.head.reads_prompt and not tokens.images and can_share(self.backbone):
+        if self.pooling == "last" and not self.head.reads_prompt and not tokens.pictures and can_share(self.backbone):
             return self.head(shared_ends(self.backbone, tokens))
         return self.outputs(tokens.input_ids, tokens.attention_mask, tokens.completion_mask, tokens.images)
 
@@ -408,6 +415,23 @@ def reads_images(path: str, *, trust_remote_code: bool = False) -> bool:
     """Return whether the model in `path` is one that reads images and text."""
     config = _load(AutoConfig, path, trust_remote_code=trust_remote_code)
     return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+
+def load_pictures(
+    path: str, album: Album, *, answers: bool = False, trust_remote_code: bool = False
+) -> Pictures | None:
+    """Return the processor of a model that reads images, of whichever base it is; None of one that reads text alone.
+
+    A model that was made from one that reads images, and learned from text alone, has no processor of its own.
+    """
+    base = adapter_base(path) if is_adapter(path) else path
+    made_here = (Path(path) / NOTE_FILE).exists()
+    if made_here and not any((Path(path) / name).exists() for name in PROCESSOR_FILES):
+        return None
+    if not reads_images(base, trust_remote_code=trust_remote_code):
+        return None
+    more: dict[str, Any] = {"files": album.files, "beside": album.beside, "answers": answers}
+    return Pictures(path, trust_remote_code=trust_remote_code, **more)
 
 
 def _load(auto: Any, path: str, *, trust_remote_code: bool, weights: bool = False, **options: Any) -> Any:

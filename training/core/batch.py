@@ -6,11 +6,16 @@ a mask says what is real: never the value of a token, because a tokenizer may pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+# The images of a sequence: how many of its ids the processor made, and the tensors beside them by the family's names.
+Shown = tuple[int, Mapping[str, Tensor]]
+NOTHING: Shown = (0, {})
 
 
 @dataclass(frozen=True)
@@ -20,25 +25,79 @@ class Tokens:
     input_ids: Tensor
     attention_mask: Tensor
     completion_mask: Tensor  # the completion up to and including its end token
-    # What a vision-language model wants besides, by its own names; empty where there are no images.
-    images: dict[str, Tensor] = field(default_factory=dict)
+    pictures: tuple[Shown, ...] = ()  # of each sequence; empty where none shows an image
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    @property
+    def images(self) -> dict[str, Tensor]:
+        """What a vision-language model wants besides, by its own names; empty where there are no images."""
+        found = batched(self.pictures, longest=self.input_ids.shape[1])
+        return {name: value.to(self.input_ids.device) for name, value in found.items()}
+
     def rows(self, chosen: Sequence[int]) -> Tokens:
         """Return the sequences of these rows, in this order."""
-        assert not self.images, "images are one an image, not one a sequence"
         some = list(chosen)
-        return Tokens(self.input_ids[some], self.attention_mask[some], self.completion_mask[some])
+        shown = tuple(self.pictures[row] for row in some) if self.pictures else ()
+        return Tokens(self.input_ids[some], self.attention_mask[some], self.completion_mask[some], shown)
 
     def to(self, device: torch.device) -> Tokens:
-        return Tokens(
-            self.input_ids.to(device),
-            self.attention_mask.to(device),
-            self.completion_mask.to(device),
-            {name: value.to(device) for name, value in self.images.items()},
-        )
+        moved = (self.input_ids.to(device), self.attention_mask.to(device), self.completion_mask.to(device))
+        return Tokens(*moved, self.pictures)
+
+
+def together(several: Sequence[Tokens]) -> Tokens:
+    """Return sequences that are padded to one length as one batch."""
+    return Tokens(
+        torch.cat([one.input_ids for one in several]),
+        torch.cat([one.attention_mask for one in several]),
+        torch.cat([one.completion_mask for one in several]),
+        shown_by(shown for one in several for shown in one.pictures or (NOTHING,) * len(one)),
+    )
+
+
+def shown_by(pictures: Iterable[Shown]) -> tuple[Shown, ...]:
+    """Return what each sequence shows, or nothing at all where none shows anything."""
+    every = tuple(pictures)
+    return every if any(tensors for _, tensors in every) else ()
+
+
+def batched(rows: Sequence[Shown], *, longest: int, left: bool = False) -> dict[str, Tensor]:
+    """Return the images of B sequences as one batch; some may have none.
+
+    What is one a token, (1, T), is padded to `longest` with zeros, on the right or on the `left`. What is one an image,
+    (N, …), stands in a row. Where a family keeps the images of a sequence together, (1, N, …), those with fewer are
+    filled up with images of zeros, which it takes for none.
+    """
+    found: dict[str, Tensor] = {}
+    for name in sorted({name for _, tensors in rows for name in tensors}):
+        values = [(length, tensors.get(name)) for length, tensors in rows]
+        there = [(length, value) for length, value in values if value is not None]
+        example = there[0][1]
+        if all(value.shape == (1, length) for length, value in there):
+            whole = [example.new_zeros(1, 0) if value is None else value for _, value in values]
+            gaps = [longest - value.shape[1] for value in whole]
+            sides = [(gap, 0) if left else (0, gap) for gap in gaps]
+            found[name] = torch.cat([pad(value, side) for value, side in zip(whole, sides, strict=True)])
+        elif _is_together(name, {name: value for _, tensors in rows for name, value in tensors.items()}):
+            most = max(value.shape[1] for _, value in there)
+            whole = [example.new_zeros(1, 0, *example.shape[2:]) if value is None else value for _, value in values]
+            found[name] = torch.cat([_filled(value, most) for value in whole])
+        else:
+            found[name] = torch.cat([value for _, value in there])
+    return found
+
+
+def _is_together(name: str, tensors: dict[str, Tensor]) -> bool:
+    """Return whether a family keeps the images of a sequence together: then its pixels are (1, N, channels, …)."""
+    return tensors.get("pixel_values", tensors[name]).dim() == 5
+
+
+def _filled(value: Tensor, most: int) -> Tensor:
+    """Return (1, N, …) as (1, `most`, …), with zeros behind."""
+    missing = most - value.shape[1]
+    return torch.cat([value, value.new_zeros(1, missing, *value.shape[2:])], dim=1) if missing else value
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.core.batch import Batch, Demonstrations, Labelled, Outcomes, Pairs, People, Rankings, Tokens
+from training.core.batch import Batch, Demonstrations, Labelled, Outcomes, Pairs, People, Rankings, Tokens, shown_by
+from training.core.conversation import SHOWN, apart, marks
 from training.core.judging import question
-from training.core.pictures import Pictures, batched
+from training.core.pictures import Pictures
 from training.core.principles import asked
 from training.core.records import (
     SATISFIED,
@@ -103,8 +104,40 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], *, open
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
-    """Return the ids of a conversation up to where the assistant speaks."""
+    """Return the ids of a conversation up to where the assistant speaks; Refused where it has images."""
+    if any(message["role"] == SHOWN for message in messages):
+        raise Refused("images")
     return list(tokenizer(_render(tokenizer, messages, opened=True), add_special_tokens=False)["input_ids"])
+
+
+def encode_shown(
+    tokenizer: PreTrainedTokenizerBase, pictures: Pictures | None, conversation: list[Message]
+) -> tuple[list[int], Mapping[str, Tensor]]:
+    """Return the ids of a conversation that may have images (`training.core.conversation`), and these as tensors.
+
+    Without `pictures`, the processor of a model that reads them, it is Refused where it has some.
+    """
+    if pictures is None:
+        return encode_prompt(tokenizer, conversation), {}
+    return pictures.encode(*apart(conversation))
+
+
+def encode_answer(
+    tokenizer: PreTrainedTokenizerBase, pictures: Pictures | None, conversation: list[Message], text: str
+) -> tuple[list[int], list[int], Mapping[str, Tensor]]:
+    """Return the ids of a conversation, those of an answer to it, and the images of both.
+
+    Behind the images of the conversation stand those of an answer that has some. It is read as part of what is shown,
+    as it is learned from, and only the end of the turn is its own.
+    """
+    spoken, images = apart(conversation)
+    if pictures is not None and pictures.answers and images and marks(spoken) < len(images):
+        end = turn_of(tokenizer).end_id
+        ids, tensors = pictures.encode_answered(spoken, text, images, end_id=end)
+        return ids, [end], tensors
+    completion = encode_completion(tokenizer, text)
+    ids, shown = encode_shown(tokenizer, pictures, conversation)
+    return ids, completion, shown
 
 
 def encode_completion(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -338,10 +371,10 @@ def pad(
         ids[row, :end] = torch.tensor(prompt + completion, dtype=torch.long)
         attention[row, :end] = 1
         completed[row, len(prompt) : end] = True
-    if not any(pictures):
+    if not pictures:
         return Tokens(ids, attention, completed)
-    prompts = [(len(prompt), dict(shown)) for (prompt, _), shown in zip(sequences, pictures, strict=True)]
-    return Tokens(ids, attention, completed, batched(prompts, longest=longest))
+    shown = shown_by((len(prompt), one) for (prompt, _), one in zip(sequences, pictures, strict=True))
+    return Tokens(ids, attention, completed, shown)
 
 
 def collate_pairs(

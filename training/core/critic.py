@@ -26,7 +26,7 @@ class Critic(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Return (B, T) in float32, 0 outside the completion."""
-        hidden = self.backbone(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+        hidden = _states(self.backbone, tokens)
         return _before(self.value(hidden.to(self.value.weight.dtype)).squeeze(-1).float(), tokens)
 
 
@@ -46,7 +46,7 @@ class DoubleCritic(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Return (B, T) in float32, 0 outside the completion."""
-        hidden = self.backbone(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+        hidden = _states(self.backbone, tokens)
         one, other = (head(hidden.float()).squeeze(-1) for head in self.heads)
         return _before(soft_minimum(one, other, softness=self.softness), tokens)
 
@@ -61,6 +61,14 @@ def _head(hidden_size: int) -> nn.Module:
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.LayerNorm(hidden_size), nn.Linear(hidden_size, hidden_size), nn.Tanh(), last)
+
+
+def _states(backbone: nn.Module, tokens: Tokens) -> Tensor:
+    more = tokens.images
+    hidden: Tensor = backbone(
+        input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, **more
+    ).last_hidden_state
+    return hidden
 
 
 def _before(values: Tensor, tokens: Tokens) -> Tensor:

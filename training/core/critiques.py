@@ -36,7 +36,7 @@ from training.core.records import (
     messages_of,
     prompt_hash,
 )
-from training.core.scorers import Columns, RewardScorer
+from training.core.scorers import Columns, Encoded, RewardScorer
 from training.recipes.note import Note
 
 MOST_TOKENS = 256  # of a critique
@@ -125,7 +125,7 @@ class CritiqueScorer(RewardScorer):
             if room > 0:
                 asked[index] = ids[-room:]
         written: dict[int, str] = {}
-        encoded: dict[int, tuple[list[int], list[int]]] = {}
+        encoded: dict[int, Encoded] = {}
         order = sorted(asked, key=lambda index: len(asked[index]))
         for start in range(0, len(order), self.rows_at_once):
             indices = order[start : start + self.rows_at_once]
@@ -141,7 +141,7 @@ class CritiqueScorer(RewardScorer):
             for index, (draw,) in zip(indices, draws, strict=True):
                 ids = draw.ids[:-1] if draw.ended else draw.ids
                 written[index] = str(self.tokenizer.decode(ids, skip_special_tokens=True))
-                encoded[index] = (asked[index], [*ids, end])
+                encoded[index] = Encoded(asked[index], [*ids, end])
         scores = self._read(encoded, len(texts)).score
         return [None if score is None else (written[index], score) for index, score in enumerate(scores)]
 

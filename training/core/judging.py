@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from training.core.conversation import apart, with_images
 from training.core.records import Comparison, Demonstration, Message, Pair, Tally
 
 VERDICTS = ("A", "B")  # first and second answer
@@ -29,9 +30,11 @@ def question(prompt: Sequence[Message], first: str, second: str, *, reasoned: bo
 
     The conversation that is judged is quoted inside one turn: as turns of its own it would ask the judge to go on.
     """
-    told = "\n\n".join(f"{SPEAKERS[message['role']]}: {message['content']}" for message in prompt)
+    spoken, images = apart(prompt)
+    told = "\n\n".join(f"{SPEAKERS[message['role']]}: {message['content']}" for message in spoken)
     asked = REASONED.format(criteria=CRITERIA) if reasoned else AT_ONCE
-    return [{"role": "user", "content": f"{told}\n\nAnswer A: {first}\n\nAnswer B: {second}\n\n{asked}"}]
+    words = f"{told}\n\nAnswer A: {first}\n\nAnswer B: {second}\n\n{asked}"
+    return with_images([{"role": "user", "content": words}], images)
 
 
 def verdict(text: str) -> str | None:

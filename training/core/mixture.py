@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from training.core.batch import LossOutput, Tokens
+from training.core.batch import LossOutput, Tokens, together
 from training.core.health import figures
 from training.core.job import Job, RunError
 from training.core.prompts import Prompt
@@ -103,15 +103,8 @@ def joined(rollouts: Mapping[str, Rollout], tasks: Sequence[Task], pad_id: int) 
         return pad(values, (0, width - values.shape[1]), value=fill)
 
     def tokens(found: Tokens) -> Tokens:
-        return Tokens(wide(found.input_ids, pad_id), wide(found.attention_mask), wide(found.completion_mask, False))
-
-    def both(found: list[Tokens]) -> Tokens:
-        made = [tokens(one) for one in found]
-        return Tokens(
-            torch.cat([one.input_ids for one in made]),
-            torch.cat([one.attention_mask for one in made]),
-            torch.cat([one.completion_mask for one in made]),
-        )
+        made = (wide(found.input_ids, pad_id), wide(found.attention_mask), wide(found.completion_mask, False))
+        return Tokens(*made, found.pictures)
 
     of_tokens: dict[str, Any] = {}
     for name in OF_TOKENS:
@@ -129,13 +122,13 @@ def joined(rollouts: Mapping[str, Rollout], tasks: Sequence[Task], pad_id: int) 
             of_rows[name] = torch.cat([zero if v is None else v for v, zero in zip(found, nothing, strict=True)])
     rival = None
     if any(rollout.rival is not None for rollout in some):  # a row without one stands in for its own
-        rival = both([rollout.tokens if rollout.rival is None else rollout.rival for rollout in some])
+        rival = together([tokens(rollout.tokens if rollout.rival is None else rollout.rival) for rollout in some])
     rows, total = sum(map(len, some)), sum(task.weight for task in tasks)
     weights = [task.weight / total * rows / len(rollout) for (_, task), rollout in zip(there, some, strict=True)]
     whole = Rollout(
         prompts=tuple(prompt for rollout in some for prompt in rollout.prompts),
         texts=tuple(text for rollout in some for text in rollout.texts),
-        tokens=both([rollout.tokens for rollout in some]),
+        tokens=together([tokens(rollout.tokens) for rollout in some]),
         group=torch.zeros(rows, dtype=torch.long, device=device),
         ended=torch.cat([rollout.ended for rollout in some]),
         entropy=torch.cat([wide(rollout.entropy) for rollout in some]),

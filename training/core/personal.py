@@ -91,7 +91,7 @@ class UserTokens(nn.Module):
 
     def placed(self, tokens: Tokens, users: Tensor) -> Tokens:
         """Return sequences (B, T), padded on the right, each with the tokens of its user (B,) behind its opening."""
-        assert not tokens.images and len(users) == len(tokens)
+        assert not tokens.pictures and len(users) == len(tokens)
         start = self.first + self.length * users.unsqueeze(1)
         asked = start + torch.arange(self.length, device=users.device)  # (B, T_u)
         opening = torch.tensor(self.opening, dtype=torch.long, device=users.device)

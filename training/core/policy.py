@@ -49,7 +49,7 @@ def logps(model: nn.Module, tokens: Tokens) -> Tensor:
 
 def pair_logps(model: nn.Module, tokens: Tokens) -> Tensor:
     """Return (2·P,), as `logps` does, of pairs whose answers have one prompt, which is read once where that can be."""
-    return shared_logps(model, tokens) if not tokens.images and can_share(model) else logps(model, tokens)
+    return shared_logps(model, tokens) if not tokens.pictures and can_share(model) else logps(model, tokens)
 
 
 @contextmanager

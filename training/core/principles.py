@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from training.core.conversation import apart, with_images
 from training.core.records import Judged, Message, Tally, prompt_hash
 
 # As in the authors' model card (arXiv:2509.21319).
@@ -14,15 +15,12 @@ QUESTION = (
 )
 
 
-def listed(told: str) -> list[str]:
-    """Return the principles that a knob names, which are separated by semicolons."""
-    return [one for part in told.split(";") if (one := part.strip())]
-
-
 def asked(prompt: Sequence[Message], completion: str, principle: str) -> list[Message]:
     """Return the conversation at whose end a model says Yes or No."""
     question = QUESTION.format(principle=principle.strip().rstrip("."))
-    return [*prompt, {"role": "assistant", "content": completion}, {"role": "user", "content": question}]
+    spoken, images = apart(prompt)
+    said = [*spoken, {"role": "assistant", "content": completion}, {"role": "user", "content": question}]
+    return with_images(said, images)
 
 
 def consensus(records: Sequence[tuple[int, Judged]], tally: Tally, *, min_annotators: int) -> list[tuple[int, Judged]]:

@@ -20,9 +20,11 @@ import torch
 
 from training.core.backbone import load_policy, longest_input, pad_id_of
 from training.core.collate import encode_completion, encode_prompt, pad
+from training.core.decode import generate, stop_ids
 from training.core.records import Demonstration, Message, Pair, Refused, Tally
 from training.core.scorers import Columns
 
+MOST_LONGER = 32  # tokens by which a rewrite may be longer than twice its answer
 REQUEST = "Rewrite your answer so that it is better. If it cannot be better, repeat it word for word."
 
 
@@ -146,4 +148,26 @@ class RewriteScorer:
                     hard=tuple(credit_of([w == c for w, c in zip(wanted.tolist(), completion, strict=True)])),
                     soft=tuple((own - best).tolist()),
                 )
+        return found
+
+    def rewrite(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[str | None]:
+        """Return each answer as the model would have written it, most likely token by token.
+
+        None where it cannot read the answer or its rewrite comes to no end: half an answer corrects nothing. One at a
+        time, as a person looks at a few.
+        """
+        stop, found = stop_ids(self.model, self.tokenizer), list[str | None]()
+        for messages, text in zip(prompts, texts, strict=True):
+            found.append(None)
+            try:
+                most = 2 * len(encode_completion(self.tokenizer, text)) + MOST_LONGER
+                before = encode_prompt(self.tokenizer, asked(messages, text))
+            except Refused:
+                continue
+            most = min(most, self.longest - len(before))
+            if most < 1:
+                continue
+            [[draw]] = generate(self.model, [before], n=1, temperature=0, max_new_tokens=most, stop=stop, seeds=[0])
+            if draw.ended:
+                found[-1] = str(self.tokenizer.decode(draw.ids[:-1], skip_special_tokens=True)).strip()
         return found

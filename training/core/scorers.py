@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import torch
+from torch import Tensor
 
-from training.core.backbone import load_reward, load_tokenizer, pad_id_of
-from training.core.collate import encode_completion, encode_prompt, pad
+from training.core.backbone import load_pictures, load_reward, load_tokenizer, pad_id_of
+from training.core.batch import Tokens
+from training.core.collate import encode_answer, encode_completion, encode_shown, pad
 from training.core.heads import GatedHead, VerdictHead, YesNoHead
 from training.core.job import RunError
 from training.core.judging import question
+from training.core.pictures import Album
 from training.core.principles import asked
 from training.core.records import Message, Refused, canonical
 from training.recipes.note import Note
@@ -43,8 +46,20 @@ class Columns:
         return [[v * s for v, s in zip(row, self.scale, strict=True)] if row else [] for row in self.values]
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """What a model reads of an answer: the ids before it, its own, and the images of both as tensors."""
+
+    before: list[int]
+    answer: list[int]
+    shown: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.answer)
+
+
 class Scorer(Protocol):
-    """Whatever gives answers scores."""
+    """Whatever gives answers scores. A prompt may have images with it (`training.core.conversation`)."""
 
     def score(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
         """Return one number for each text, higher is better; None where it cannot be read."""
@@ -56,7 +71,10 @@ class Scorer(Protocol):
 
 
 class RewardScorer:
-    """A reward model that reads a conversation and its answer as text, with its own tokenizer.
+    """A reward model that reads a conversation and its answer, with its own tokenizer.
+
+    One that was trained on images reads those of a conversation, which it finds in the `album`; to every other one a
+    conversation with images is one that cannot be read.
 
     A model that judges by principles is asked about each of `principles`, which become its columns; their mean is the
     score. Nothing of a principle reaches the policy whose answers are scored.
@@ -70,9 +88,11 @@ class RewardScorer:
         rows_at_once: int = 32,
         trust_remote_code: bool = False,
         principles: Sequence[str] = (),
+        album: Album | None = None,
     ) -> None:
         self.model = load_reward(path, trust_remote_code=trust_remote_code).to(device)
         self.tokenizer = load_tokenizer(path, trust_remote_code=trust_remote_code)
+        self.pictures = load_pictures(path, album or Album(), answers=True, trust_remote_code=trust_remote_code)
         self.device = device
         self.rows_at_once = rows_at_once
         self.principles = tuple(principles)
@@ -106,19 +126,25 @@ class RewardScorer:
     def _by_principle(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
         found: list[list[float] | None] = [[] for _ in texts]
         for principle in self.principles:
-            encoded: dict[int, tuple[list[int], list[int]]] = {}
-            for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
-                try:
-                    encode_completion(self.tokenizer, text)
-                    ids = encode_prompt(self.tokenizer, asked(messages, text, principle))
-                    encoded[index] = (ids[-self.longest :], [])
-                except Refused:
-                    continue
-            for index, value in enumerate(self._read(encoded, len(texts)).score):
+            for index, value in enumerate(self.satisfied(prompts, texts, [principle] * len(texts))):
                 row = found[index]
                 found[index] = None if value is None or row is None else [*row, value]
         scores = [None if row is None else fmean(row) for row in found]
         return Columns(self.principles, found, [None] * len(texts), scores)
+
+    @torch.inference_mode()
+    def satisfied(
+        self, prompts: Sequence[list[Message]], texts: Sequence[str], principles: Sequence[str]
+    ) -> list[float | None]:
+        """Return the log-odds that each answer satisfies its own principle; None where it cannot be read."""
+        encoded: dict[int, Encoded] = {}
+        for index, (messages, text, principle) in enumerate(zip(prompts, texts, principles, strict=True)):
+            try:
+                encode_completion(self.tokenizer, text)
+                encoded[index] = self._question(asked(messages, text, principle))
+            except Refused:
+                continue
+        return self._read(encoded, len(texts)).score
 
     def compare(
         self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]
@@ -139,16 +165,14 @@ class RewardScorer:
         """Return p(A | first, second) and p(A | second, first) of each pair."""
         if not is_judge(self):
             raise RunError(Note("Only a pairwise judge compares two answers. Train the recipe pairwise-generative."))
-        encoded: dict[int, tuple[list[int], list[int]]] = {}
+        encoded: dict[int, Encoded] = {}
         for index, (messages, one, other) in enumerate(zip(prompts, firsts, seconds, strict=True)):
             try:
                 for text in (one, other):
                     encode_completion(self.tokenizer, text)
                 for side, both in enumerate(((one, other), (other, one))):
-                    ids = encode_prompt(self.tokenizer, question(messages, *both, reasoned=False))
-                    if len(ids) > self.longest:
-                        raise Refused("too_long")
-                    encoded[2 * index + side] = (ids, [])
+                    asked_now = question(messages, *both, reasoned=False)
+                    encoded[2 * index + side] = self._question(asked_now, cut=False)
             except Refused:
                 encoded.pop(2 * index, None)
         logits = self._read(encoded, 2 * len(firsts)).score
@@ -189,22 +213,39 @@ class RewardScorer:
         found = self._in_both_orders(asked, [texts[i] for i, _ in pairs], [texts[j] for _, j in pairs])
         return [(i, j, *told) for (i, j), told in zip(pairs, found, strict=True) if told is not None]
 
-    def _fitting(self, messages: list[Message], text: str) -> tuple[list[int], list[int]]:
-        prompt, completion = encode_prompt(self.tokenizer, messages), encode_completion(self.tokenizer, text)
-        whole = [*prompt, *completion][-self.longest :]
+    def _fitting(self, messages: list[Message], text: str) -> Encoded:
+        prompt, completion, shown = encode_answer(self.tokenizer, self.pictures, messages, text)
+        whole = [*prompt, *completion]
+        if shown and len(whole) > self.longest:
+            raise Refused("too_long")  # half an image is none
+        whole = whole[-self.longest :]
         cut = max(len(whole) - len(completion), 0)
-        return whole[:cut], whole[cut:]
+        return Encoded(whole[:cut], whole[cut:], shown)
 
-    def _read(self, encoded: Mapping[int, tuple[list[int], list[int]]], count: int) -> Columns:
+    def _question(self, messages: list[Message], *, cut: bool = True) -> Encoded:
+        """Return a question that the head answers at its end; one that is too long loses its beginning.
+
+        It is Refused instead where it is not to be `cut`, or has images.
+        """
+        ids, shown = encode_shown(self.tokenizer, self.pictures, messages)
+        if (shown or not cut) and len(ids) > self.longest:
+            raise Refused("too_long")
+        return Encoded(ids[-self.longest :], [], shown)
+
+    def _tokens(self, readings: Sequence[Encoded]) -> Tokens:
+        sequences = [(one.before, one.answer) for one in readings]
+        return pad(sequences, pad_id_of(self.tokenizer), [one.shown for one in readings]).to(self.device)
+
+    def _read(self, encoded: Mapping[int, Encoded], count: int) -> Columns:
         head = self.model.head
         values: list[list[float] | None] = [None] * count
         spread: list[list[float] | None] = [None] * count
         scores: list[float | None] = [None] * count
-        order = sorted(encoded, key=lambda index: sum(map(len, encoded[index])))
+        order = sorted(encoded, key=lambda index: len(encoded[index]))
         for start in range(0, len(order), self.rows_at_once):
             indices = order[start : start + self.rows_at_once]
-            tokens = pad([encoded[index] for index in indices], pad_id_of(self.tokenizer)).to(self.device)
-            found = self.model.read(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
+            tokens = self._tokens([encoded[index] for index in indices])
+            found = self.model.read(tokens.input_ids, tokens.attention_mask, tokens.completion_mask, tokens.images)
             if not torch.isfinite(found.values).all():
                 raise RunError(Note("The reward model gives scores that are not numbers. Train it anew."))
             one = head.combined(found.values).float().tolist()
@@ -224,8 +265,9 @@ class RewardScorer:
         head = self.model.head
         if not isinstance(head, GatedHead):
             raise RunError(Note("Only a gate over attributes can say why. Train the recipe gated-objectives."))
-        tokens = pad([self._fitting(messages, text)], pad_id_of(self.tokenizer)).to(self.device)
-        pooled, prompt = self.model.states(tokens.input_ids, tokens.attention_mask, tokens.completion_mask)
+        tokens = self._tokens([self._fitting(messages, text)])
+        masks = tokens.attention_mask, tokens.completion_mask
+        pooled, prompt = self.model.states(tokens.input_ids, *masks, tokens.images)
         points, weights = head.debiased(pooled)[0].tolist(), head.weights(prompt)[0].tolist()
         contributions = head.contributions(pooled, prompt)[0].tolist()
         parts = zip(head.attribute_names, points, weights, contributions, strict=True)

@@ -13,6 +13,7 @@ from training.core.critiques import CritiqueScorer
 from training.core.guard.folder import is_guard, load_guard
 from training.core.guard.scored import GuardScorer
 from training.core.heads import CritiqueHead
+from training.core.pictures import Album
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer, Scorer
 from training.core.thinking import COSTS
@@ -28,13 +29,16 @@ def scorer_of(
     trust_remote_code: bool = False,
     principles: Sequence[str] = (),
     as_cost: bool = False,
+    album: Album | None = None,
 ) -> Scorer:
     """Return the scorer that the model in `path` is; a principle model is asked about `principles`.
 
-    `as_cost`: it stands where a cost is asked for, so that a guard tells costs.
+    `as_cost`: it stands where a cost is asked for, so that a guard tells costs. `album` has the images that prompts may
+    show.
     """
     if is_guard(path):
-        return GuardScorer(load_guard(path, device=device, trust_remote_code=trust_remote_code), as_cost=as_cost)
+        guard = load_guard(path, device=device, trust_remote_code=trust_remote_code, album=album)
+        return GuardScorer(guard, as_cost=as_cost)
     note = Path(path) / NOTE_FILE
     told = json.loads(note.read_text()) if note.exists() else {}
     if told.get("head") == CritiqueHead.kind:
@@ -47,6 +51,7 @@ def scorer_of(
         rows_at_once=rows_at_once,
         trust_remote_code=trust_remote_code,
         principles=principles,
+        album=album,
     )
 
 
@@ -56,11 +61,17 @@ def load_scorers(
     device: torch.device,
     trust_remote_code: bool = False,
     principles: Sequence[str] = (),
+    album: Album | None = None,
 ) -> dict[str, Scorer]:
-    """Return the scorers of a spec, by name."""
+    """Return the scorers of a spec, by name; those that read images find them in the `album`."""
     return {
         name: scorer_of(
-            path, device=device, trust_remote_code=trust_remote_code, principles=principles, as_cost=name in COSTS
+            path,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            principles=principles,
+            as_cost=name in COSTS,
+            album=album,
         )
         for name, path in paths.items()
     }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
-from training.core.batch import LossOutput, Tokens
+from training.core.batch import LossOutput, together
 from training.core.losses.dpo import dpo
 from training.core.masked import masked_mean, masked_sum
 from training.core.policy import completion_logits, token_logps
@@ -96,11 +96,7 @@ def paired(models: Models, rollout: Rollout, *, pair_beta: float, imitation_weig
     """
     assert rollout.rival is not None and rollout.rival_reference_logps is not None
     assert rollout.reference_logps is not None
-    both = Tokens(
-        torch.cat([rollout.tokens.input_ids, rollout.rival.input_ids]),
-        torch.cat([rollout.tokens.attention_mask, rollout.rival.attention_mask]),
-        torch.cat([rollout.mask, rollout.rival.completion_mask]),
-    )
+    both = together([rollout.tokens, rollout.rival])
     own = token_logps(models.policy, both, temperature=models.temperature)
     before = torch.cat([rollout.reference_logps, rollout.rival_reference_logps])
     better, worse = masked_sum(own - before, both.completion_mask).chunk(2)

@@ -4,9 +4,11 @@ from training.models.chats import Chat, ChatTurn
 from training.models.datasets import Snapshot
 from training.models.files import StoredFile
 from training.models.gates import GateReport
+from training.models.guarding import GuardedPrompt, GuardWatch, GuardWeek
 from training.models.loops import Loop, Round
 from training.models.runs import Run
 from training.models.samples import Sample
+from training.models.suites import Suite
 from training.models.versions import ModelVersion
 from training.models.workers import Presence
 
@@ -14,6 +16,9 @@ __all__ = [
     "Chat",
     "ChatTurn",
     "GateReport",
+    "GuardWatch",
+    "GuardWeek",
+    "GuardedPrompt",
     "Loop",
     "ModelVersion",
     "Presence",
@@ -22,4 +27,5 @@ __all__ = [
     "Sample",
     "Snapshot",
     "StoredFile",
+    "Suite",
 ]

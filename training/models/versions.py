@@ -19,6 +19,7 @@ class ModelVersion(models.Model):
         POLICY = "policy", _("Policy")
         REWARD = "reward", _("Reward model")
         COST = "cost", _("Cost model")
+        GUARD = "guard", _("Guard")  # a guard's folder, with a detector of jailbreaks that keeps up
 
     class State(models.TextChoices):
         CANDIDATE = "candidate", _("Candidate")  # trained, not decided on

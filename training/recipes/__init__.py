@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.recipes import combine, evaluate, loop, merging, onpolicy, policy, reward, sampling, tamper
+from training.recipes import combine, drift, evaluate, loop, merging, onpolicy, policy, reward, sampling, tamper
 from training.recipes.assembled import assembled, from_json
 from training.recipes.base import PARTS, RECIPES, Recipe, RecipeError, recipe
 
@@ -13,6 +13,7 @@ __all__ = [
     "RecipeError",
     "assembled",
     "combine",
+    "drift",
     "evaluate",
     "from_json",
     "loop",

@@ -2,7 +2,8 @@
 
 A file is JSON Lines, or a list in JSON, of objects with the published names: ``Question`` (its text with the options A
 to D), ``Correct Answer``, ``Category`` (a list; a question counts in each), ``Topic``, ``Level``, ``Image Path`` (none
-for a question in text alone) and ``Explanation``, which nobody reads here. Other names are left alone.
+for a question in text alone) and ``Explanation``, which is read where a question is shown as an example. Other names
+are left alone.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Question:
     topic: str = ""
     level: str = ""
     image: str = ""
+    explanation: str = ""
     order: tuple[int, ...] = (0, 1, 2, 3)
 
     @property
@@ -78,6 +80,11 @@ class Question:
     def messages(self, ask: str = DIRECT) -> list[dict[str, str]]:
         """Return it as a prompt; neither its key nor the name of its image is in it."""
         return [{"role": "user", "content": f"{self.text}\n\n{ASKED[ask]}"}]
+
+    def example(self, ask: str = DIRECT) -> list[dict[str, str]]:
+        """Return it as a turn that stands before another question, with its answer."""
+        said = self.answer if ask == DIRECT else f"{self.explanation} The answer is {self.answer}.".strip()
+        return [*self.messages(ask), {"role": "assistant", "content": said}]
 
     def moved(self, seed: int) -> Question:
         """Return it with no option where it was, the same ones for a seed and a question."""
@@ -124,6 +131,7 @@ def question(row: Any) -> Question:
         topic=str(row.get("Topic") or "").strip(),
         level=str(row.get("Level") or "").strip(),
         image=image,
+        explanation=" ".join(str(row.get("Explanation") or "").split()),
     )
 
 

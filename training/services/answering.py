@@ -23,7 +23,7 @@ from training import store
 from training.errors import SpeakerGone, TurnLost
 from training.models import Chat, ChatTurn, ModelVersion
 from training.recipes.chat import Question, Voice
-from training.services import chats, execution, guards, messages, recovery, runs
+from training.services import chats, execution, guard_prompts, guards, messages, recovery, runs
 from training.services.chats import LOST_SECONDS
 from training.speaking import Speaker
 
@@ -114,7 +114,9 @@ def _speaker_of(version: ModelVersion, command: Sequence[str] | None, *, mode: s
 
 def _attempt(turn: ChatTurn, command: Sequence[str] | None) -> None:
     finished: list[dict[str, Any]] = []
-    for (version, question), mode in zip(questions_of(turn), turn.chat.modes, strict=True):
+    asked = questions_of(turn)
+    guard_prompts.keep(campaign=turn.chat.campaign, messages=asked[0][1].messages, source="chat", person=turn.chat.user)
+    for (version, question), mode in zip(asked, turn.chat.modes, strict=True):
         answers = _heard(turn, version, mode, question, finished, command)
         if answers is None:
             return

@@ -19,10 +19,10 @@ from django.utils.translation import gettext as _
 from annotation.access import Action
 from annotation.feedback.fields import key_of
 from annotation.feedback.scales import words_of
-from annotation.models import Campaign, Feedback, Task, User
+from annotation.models import Campaign, Feedback, Gold, Task, User
 from annotation.permissions import may
 from annotation.quality.shares import wilson
-from annotation.services import events, intake
+from annotation.services import events, gold, intake
 from training import store
 from training.errors import Invalid
 from training.models import Run
@@ -32,6 +32,7 @@ from training.recipes.multiple_choice import LETTERS, VIEW
 from training.services import safety_suites
 
 TEMPLATE = "suite-questions"
+QUALIFYING = (Gold.Purpose.TEST.value, Gold.Purpose.PRACTICE.value)
 
 
 @dataclass(frozen=True)
@@ -43,30 +44,43 @@ class Asked:
     unsupported: int  # questions with an image, which are not asked
 
 
+def campaigns_that_ask() -> list[Campaign]:
+    """Return the campaigns that ask for a letter, by name."""
+    found = Campaign.objects.kept().filter(kind="ratings").order_by("name", "pk")
+    return [one for one in found if _attribute(one) is not None]
+
+
 def batch(stored: str) -> str:
     """Return the name that a suite's items carry in `Task.batch`; `stored` is where its rows are kept."""
     return f"suite-{Path(stored).stem}"
 
 
 @transaction.atomic
-def ask(*, campaign: Campaign, path: str, actor: User | None) -> Asked:
+def ask(*, campaign: Campaign, path: str, actor: User | None, purpose: str = "") -> Asked:
     """Put the questions of a suite into a campaign's queue, each once; Invalid for one that does not ask for a letter.
 
-    They are of the audit slice, so that nothing is trained on them.
+    They are of the audit slice, so that nothing is trained on them. With `purpose` ("test" or "practice") they are what
+    people qualify by before their first item, and their answers are no judgements: the same questions cannot be both.
     """
-    if _attribute(campaign) is None:
+    attribute = _attribute(campaign)
+    if purpose and purpose not in QUALIFYING:
+        raise Invalid(
+            *_twice(_("Questions are asked as one of: {known}.").format(known=", ".join(QUALIFYING)), "purpose")
+        )
+    if attribute is None:
         message = _(
             "{campaign} does not ask for the letter of an answer. Make a campaign by the template “Questions of a "
             "safety suite”."
         )
-        raise Invalid(message.format(campaign=campaign), {"campaign": [message.format(campaign=campaign)]})
+        raise Invalid(*_twice(message.format(campaign=campaign), "campaign"))
     stored, questions = safety_suites.read(path, actor=actor)
+    _refuse_both(campaign, batch(stored), purpose)
     created = existing = unsupported = 0
     for one in questions:
         if one.image:
             unsupported += 1
             continue
-        _task, is_new = intake.make_task(
+        task, is_new = intake.make_task(
             campaign=campaign,
             messages=[{"role": "user", "content": one.stem}],
             completions=[(one.choices, "")],
@@ -75,10 +89,34 @@ def ask(*, campaign: Campaign, path: str, actor: User | None) -> Asked:
             batch=batch(stored),
         )
         created, existing = created + is_new, existing + (not is_new)
+        if purpose:
+            answer = {f"{attribute}_1": str(LETTERS.index(one.answer))}
+            gold.set_gold(task=task, value={"answer": answer, "purpose": purpose}, actor=actor)
     if created:
-        detail = {"suite": stored, "items": created}
+        detail = {"suite": stored, "items": created, **({"purpose": purpose} if purpose else {})}
         events.record(campaign=campaign, actor=actor, action="suite.asked", target=str(campaign), detail=detail)
     return Asked(created, existing, unsupported)
+
+
+def _refuse_both(campaign: Campaign, name: str, purpose: str) -> None:
+    """Raise Invalid where the questions are asked already in the other way."""
+    asked = Task.objects.filter(campaign=campaign, batch=name)
+    as_test = asked.filter(gold__purpose__in=QUALIFYING, gold__retired_at=None)
+    if purpose and asked.exclude(pk__in=as_test.values("pk")).exists():
+        message = _(
+            "People are asked these questions in {campaign} already, as a reference line. Ask others as a test."
+        )
+    elif not purpose and as_test.exists():
+        message = _(
+            "People qualify for {campaign} by these questions. Ask them in another campaign as a reference line."
+        )
+    else:
+        return
+    raise Invalid(*_twice(message.format(campaign=campaign), "purpose"))
+
+
+def _twice(message: str, field: str) -> tuple[str, dict[str, list[str]]]:
+    return message, {field: [message]}
 
 
 def people(run: Run, viewer: User | AnonymousUser) -> dict[str, Any] | None:

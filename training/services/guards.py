@@ -7,14 +7,33 @@ from django.utils.translation import gettext as _
 from annotation.models import Campaign
 from training import paths, store
 from training.errors import Invalid
-from training.models import Loop
+from training.models import Loop, ModelVersion
+from training.services import versions
+
+
+def named(campaign: Campaign) -> str:
+    """Return the guard that the campaign's loop names, as rows store a path; empty where there is none."""
+    settings = Loop.objects.filter(campaign=campaign).values_list("settings", flat=True).first()
+    given = (settings or {}).get("guard", "")
+    return paths.stored(given) if given else ""
 
 
 def guard_of(campaign: Campaign) -> str:
-    """Return the absolute folder of the guard that the campaign's loop names; empty where there is none."""
-    settings = Loop.objects.filter(campaign=campaign).values_list("settings", flat=True).first()
-    named = (settings or {}).get("guard", "")
-    return store.fetch(named) if named else ""
+    """Return the absolute folder of the campaign's guard: with a detector that was trained for it, if one is in use."""
+    found = in_use(campaign, named(campaign))
+    return store.fetch(found) if found else ""
+
+
+def in_use(campaign: Campaign, base: str) -> str:
+    """Return the stored path of the version in use that was made from the guard `base`, or `base`, which may be empty.
+
+    A detector that was put beside another guard's check is not this guard's.
+    """
+    version = versions.current(campaign, ModelVersion.Kind.GUARD) if base else None
+    run = version.made_by if version is not None else None
+    if version is None or (run is not None and run.inputs.get("guard") != paths.stored(base)):
+        return base
+    return version.path
 
 
 def voiced(campaign: Campaign, guard: str = "") -> dict[str, str]:

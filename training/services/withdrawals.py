@@ -15,7 +15,7 @@ from annotation.services import blocks
 from annotation.services.queue import QUEUE_ORDER
 from training import store
 from training.models import Chat, ModelVersion, Snapshot
-from training.services import personal, snapshots
+from training.services import guard_prompts, personal, snapshots
 from training.services.versions import taught_by
 
 
@@ -83,4 +83,5 @@ def mark(*, person: User, pseudonym: str) -> Uses:
     Task.objects.filter(pk__in=gone).delete()
     Prompt.objects.filter(pk__in=prompts, tasks=None).delete()
     Chat.objects.filter(user=person).delete()
+    guard_prompts.erase(person)
     return found

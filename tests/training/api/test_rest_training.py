@@ -11,10 +11,11 @@ from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from annotation.models import Campaign, Task, User
+from tests.core.lab_safety import lab_rows
 from tests.factories import judge, make_campaign, make_task, make_user
 from tests.training.workers import toy
 from training.api.urls import urlpatterns
-from training.models import Chat, GateReport, Loop, ModelVersion, Round, Run, Snapshot
+from training.models import Chat, GateReport, Loop, ModelVersion, Round, Run, Snapshot, Suite
 from training.services import chats, execution, rounds, runs, snapshots, versions
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +43,15 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-snapshot-diff", "get", {"older": "@snapshot"}, READERS),
     ("api-snapshot-overlaps", "get", {"suite": "no/such/suite"}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-snapshot-push", "post", {"repository": "team/pairs"}, (401, 404, 403, 403, 409, 409, 409)),
+    ("api-suites", "get", None, READERS),
+    ("api-suites", "post", {"name": "Lab", "rows": lab_rows(2)}, MAKERS),
+    ("api-suite-ask", "post", {"campaign": "@campaign"}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-reward-figures", "get", None, READERS),
+    ("api-mismatch", "get", None, READERS),
+    ("api-guard", "get", None, READERS),
+    ("api-guard", "patch", {"settings": {"keep": True}}, LEADS),
+    ("api-guard-retrain", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
+    ("api-guard-prompts", "post", {"prompts": [{"text": "a"}]}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-loop", "get", None, READERS),
     ("api-loop", "patch", {"settings": {"overlap": 3}}, LEADS),
     ("api-loop", "post", {"policy": "org/model", "prompts_path": "x"}, (401, 404, 403, 403, 403, 422, 422)),
@@ -59,6 +68,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-explorations", "get", None, READERS),
     ("api-explorations", "post", {"prompt": "Why?", "answers": ["So."]}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-exploration", "get", None, (401, 404, 403, 403, 404, 404, 404)),
+    ("api-exploration-correction", "post", {"model": "reward-0"}, (401, 404, 403, 403, 404, 404, 404)),
     ("api-playground", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     ("api-playground", "post", {"policy": "@version", "temperature": 0.5}, MAKERS),
     ("api-playground-say", "post", {"message": "Hi.", "client_key": "k"}, (401, 404, 403, 403, 404, 404, 404)),
@@ -156,9 +166,10 @@ def test_everybody_gets_what_is_theirs(
     chat: Chat,
 ) -> None:
     ids = {"campaign": campaign.pk, "run": run.pk, "version": candidate.pk, "round": round.pk, "chat": chat.pk}
-    path = address(name, **ids, snapshot=run.snapshot_id or 0)
+    suite = Suite.objects.create(campaign=campaign, name="Lab", path="suites/lab.jsonl", questions=2)
+    path = address(name, **ids, snapshot=run.snapshot_id or 0, suite=suite.pk)
     if isinstance(body, dict):
-        known = {"@version": candidate.pk, "@snapshot": run.snapshot_id}
+        known = {"@campaign": campaign.pk, "@version": candidate.pk, "@snapshot": run.snapshot_id}
         body = {key: known.get(value, value) if isinstance(value, str) else value for key, value in body.items()}
     more = {} if body is None else {"data": body, **({} if method == "get" else {"format": "json"})}
     for caller, status in zip(CALLERS, expected, strict=True):

@@ -2,10 +2,12 @@
 
 Accuracy is micro, the share of all questions answered right; one counts in each of its categories. A question with an
 image is not put to a policy, which reads text alone: it is told as unsupported, in no share, neither right nor wrong.
+Examples (``shots``) are questions of the suite itself, where the authors have a file of five of their own.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -15,10 +17,10 @@ from training.core.collate import encode_prompt
 from training.core.decode import completion_logps
 from training.core.distributed import wait
 from training.core.evaluate.suite import letter
-from training.core.job import Job, RunError, Stopped
+from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt
-from training.core.sampler import Sampler, batches
+from training.core.sampler import Sampler, batches, unfinished
 from training.core.stats import wilson
 from training.recipes.multiple_choice import DIRECT, IMAGE, LETTERS, Question, read
 from training.recipes.note import Note, note_of
@@ -51,27 +53,19 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
     knobs, score = job.knobs, _by_loglik if job.knobs["scorer"] == LOGLIK else _by_words
     if knobs["scorer"] == LOGLIK and knobs["ask"] != DIRECT:
         raise RunError(Note("By log-likelihood a policy says the letter first, so ask it directly."))
-    asked, unsupported = _asked(questions, sampler, knobs)
+    shown = _shown(questions, knobs["shots"], job.spec.seed)
+    asked, unsupported = _asked([one for one in questions if one not in shown], sampler, knobs, shown)
     if not asked:
         raise RunError(
             Note("None of the suite's questions can be put to this policy: it reads text alone, up to its length.")
         )
     prompts = [prompt for prompt, _ in asked.values()]
     part = PartFile(job.folder / "answers.jsonl", rank=job.rank)
-    portions = batches(job, prompts, size=knobs["rows_at_once"])
-    done = 0
-    job.rewind(done)
-    for portion in portions:
-        if job.stop_requested():
-            part.close()
-            raise Stopped
-        if any(prompt.id not in part.rows for prompt in portion):
-            for prompt, told in zip(portion, score(sampler, portion, job.spec.seed), strict=True):
-                if prompt.id not in part.rows:
-                    question, order = asked[prompt.id][1], prompt.id.rpartition("/")[2]
-                    part.append({"id": prompt.id, **_judged(question, told), "order": order})
-        done += len(portion)
-        job.progress(step=done, total_steps=sum(map(len, portions)))
+    for portion in unfinished(job, part, batches(job, prompts, size=knobs["rows_at_once"])):
+        for prompt, told in zip(portion, score(sampler, portion, job.spec.seed), strict=True):
+            if prompt.id not in part.rows:
+                question, order = asked[prompt.id][1], prompt.id.rpartition("/")[2]
+                part.append({"id": prompt.id, **_judged(question, told), "order": order})
     part.close()
     wait(job)
     if not job.is_main:
@@ -80,6 +74,7 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
     part.finish(rows)
     found = figures(rows, questions, seen=job.spec.seen or (), confidence=knobs["confidence"])
     counts = {"read": len(questions), "asked": sum(row["order"] == PUBLISHED for row in rows)}
+    counts |= {"shown": len(shown)} if shown else {}
     counts |= {f"unsupported_{reason}": len(ids) for reason, ids in unsupported.items() if ids}
     counts |= {"seen": len(job.spec.seen)} if job.spec.seen is not None else {}
     return RunResult(
@@ -90,10 +85,19 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
     )
 
 
+def _shown(questions: Sequence[Question], count: int, seed: int) -> list[Question]:
+    """Return so many questions without an image, the same ones for a seed, to stand before every other as examples."""
+    able = [one for one in questions if one.modality != IMAGE]
+    if count and len(able) <= count:
+        raise RunError(Note("With {n} examples no question is left to be asked: show fewer.", n=count))
+    return random.Random(f"shots/{seed}").sample(able, count)
+
+
 def _asked(
-    questions: Sequence[Question], sampler: Sampler, knobs: dict[str, Any]
+    questions: Sequence[Question], sampler: Sampler, knobs: dict[str, Any], shown: Sequence[Question]
 ) -> tuple[dict[str, tuple[Prompt, Question]], dict[str, list[str]]]:
     """Return the prompts by id, each with its question as it stands there, and the ids of what cannot be asked."""
+    before = [message for one in shown for message in one.example(knobs["ask"])]
     asked: dict[str, tuple[Prompt, Question]] = {}
     unsupported: dict[str, list[str]] = {IMAGE: [], TOO_LONG: []}
     for one in questions:
@@ -105,7 +109,7 @@ def _asked(
             orders[MOVED] = one.moved(knobs["move_seed"])
         prompts = {}
         for order, question in orders.items():
-            messages = question.messages(knobs["ask"])
+            messages = [*before, *question.messages(knobs["ask"])]
             prompts[order] = Prompt(f"{one.id}/{order}", messages, encode_prompt(sampler.tokenizer, messages))
         room = sampler.prompt_room
         if room is not None and any(len(prompt.ids) > room for prompt in prompts.values()):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import median
@@ -139,12 +139,43 @@ class Learner(Generic[T]):
                 Note("The first slices hold no jailbreak, or nothing else, to learn from. Take more slices to start.")
             )
 
+    @classmethod
+    def resumed(
+        cls,
+        fit: Fit[T],
+        settings: Retraining,
+        slices: Sequence[Sequence[Item[T]]],
+        *,
+        labels: dict[str, Label],
+        usual: Sequence[int],
+        broke: tuple[int, float] | None,
+        trained: int,
+        detector: Detector[T],
+        line: FalseAlarmLine,
+    ) -> Learner[T]:
+        """Return one that goes on where another one stopped, with what is left of its slices and the labels of now."""
+        learner = cls.__new__(cls)
+        learner.fit, learner.settings = fit, settings
+        learner.slices, learner.labels = list(slices), dict(labels)
+        learner.usual, learner.broke = list(usual), broke
+        learner.trained, learner.detector, learner.line = trained, detector, line
+        return learner
+
+    def skip_to(self, place: int) -> None:
+        """Go on to slice `place`; those before it had nothing in them."""
+        self.slices += [[] for _ in range(place - len(self.slices))]
+
     def step(
-        self, items: Sequence[Item[T]], *, monitored: Callable[[Sequence[Item[T]]], dict[str, bool]] | None = None
+        self,
+        items: Sequence[Item[T]],
+        *,
+        monitored: Callable[[Sequence[Item[T]]], dict[str, bool]] | None = None,
+        said: Collection[str] = (),
     ) -> Week:
         """Return how the detector does on the next slice; then label the slice and train anew.
 
-        `monitored` says of those items it can whether they are jailbreaks, by id.
+        `monitored` says of those items it can whether they are jailbreaks, by id. `said` are ids of items of which
+        people have said it already, whoever is asked.
         """
         if not items:
             raise RunError(Note("Slice {n} is empty. Take longer slices.", n=len(self.slices)))
@@ -157,7 +188,10 @@ class Learner(Generic[T]):
             asked = list(range(len(items)))
         elif settings.labels == UNCERTAIN:
             asked = most_uncertain(confidences, self.line.value, share=settings.uncertain_share)
-        told = self._label(items, own if alarm is None else None, asked, monitored(items) if monitored else {})
+        # Where people label everything, what they have not labelled yet is nobody's.
+        learned = own if alarm is None and settings.labels != HUMAN else None
+        known = {*asked, *(n for n, item in enumerate(items) if item.id in said)}
+        told = self._label(items, learned, sorted(known), monitored(items) if monitored else {})
         week = Week(
             slice=place,
             detector=self.trained,

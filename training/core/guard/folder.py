@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from training.core.guard.grounding import Knowledge
 from training.core.guard.guard import CAVEAT, REFUSAL, REGENERATIONS, Check, Guard, Line
 from training.core.guard.lexical import Lexical
 from training.core.guard.scored import Scored
-from training.core.guard.thresholds import Threshold
+from training.core.guard.thresholds import FalseAlarmLine, Threshold
 from training.core.guard.verdicts import ANSWER, PROMPT, Verdict
 from training.core.job import RunError
+from training.core.pictures import Album
 from training.core.scorers import RewardScorer
 from training.recipes.note import Note
 from training.recipes.spec import write_json
 
 GUARD_FILE = "guard.json"
+JAILBREAKS = "jailbreaks"
 VERSION = 1
 
 
@@ -59,14 +62,39 @@ def save_guard(
     return folder
 
 
+def save_with_jailbreaks(base: Path, folder: Path, *, check: Lexical, line: FalseAlarmLine) -> Path:
+    """Write the guard in `base` again with this detector of jailbreaks in place of any other, and return its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = json.loads((base / GUARD_FILE).read_text(encoding="utf-8"))
+    named = {told[side]["file"] for side in (PROMPT, ANSWER) if told[side]["check"] == Lexical.kind}
+    for name in sorted(named | {told["knowledge"]} if told.get("knowledge") else named):
+        shutil.copyfile(base / Path(name).name, folder / Path(name).name)
+    check.save(folder / "jailbreaks.json")
+    told[JAILBREAKS] = {"file": "jailbreaks.json", "line": line.as_json()}
+    write_json(folder / GUARD_FILE, told)
+    return folder
+
+
+def jailbreaks_of(path: str | Path) -> tuple[Lexical, FalseAlarmLine] | None:
+    """Return the detector of jailbreaks that a guard's folder has, with its line; None where it has none."""
+    told = json.loads((Path(path) / GUARD_FILE).read_text(encoding="utf-8")).get(JAILBREAKS)
+    if told is None:
+        return None
+    return Lexical.load(Path(path) / Path(told["file"]).name), FalseAlarmLine(**told["line"])
+
+
 def load_guard(
     path: str | Path,
     *,
     device: torch.device | None = None,
     trust_remote_code: bool = False,
     log: Callable[[Verdict], None] | None = None,
+    album: Album | None = None,
 ) -> Guard:
-    """Return the guard in a folder; RunError says what is wrong with it, and then nothing may be let through."""
+    """Return the guard in a folder; RunError says what is wrong with it, and then nothing may be let through.
+
+    Checks that read images find them in the `album`.
+    """
     folder = Path(path)
     try:
         told = json.loads((folder / GUARD_FILE).read_text(encoding="utf-8"))
@@ -78,11 +106,13 @@ def load_guard(
             value = float(Threshold.of(one["threshold"]).value)
             if not 0 < value <= 1 or not math.isfinite(value):
                 raise ValueError(f"the threshold of its {side} side is {value}")
-            lines[side] = Line(_check(folder, one, device, trust_remote_code), value)
-        name = told.get("knowledge")
+            lines[side] = Line(_check(folder, one, device, trust_remote_code, album), value)
+        name, detector = told.get("knowledge"), jailbreaks_of(folder)
         return Guard(
             prompt=lines[PROMPT],
             answer=lines[ANSWER],
+            # A text is flagged above its line, and a guard blocks from its line on.
+            jailbreaks=None if detector is None else Line(detector[0], math.nextafter(detector[1].value, math.inf)),
             knowledge=None if name is None else Knowledge.load(folder / Path(name).name),
             regenerations=max(0, int(told["regenerations"])),
             refusal=str(told["refusal"]),
@@ -95,11 +125,13 @@ def load_guard(
         ) from None
 
 
-def _check(folder: Path, told: dict[str, Any], device: torch.device | None, trust_remote_code: bool) -> Check:
+def _check(
+    folder: Path, told: dict[str, Any], device: torch.device | None, trust_remote_code: bool, album: Album | None
+) -> Check:
     if told["check"] == Lexical.kind:
         return Lexical.load(folder / Path(told["file"]).name)
     if told["check"] == Scored.kind:
         where = torch.device("cpu") if device is None else device
-        scorer = RewardScorer(told["file"], device=where, trust_remote_code=trust_remote_code)
+        scorer = RewardScorer(told["file"], device=where, trust_remote_code=trust_remote_code, album=album)
         return Scored(scorer, told["file"])
     raise ValueError(f"there is no check called {told['check']}")

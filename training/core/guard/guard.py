@@ -69,13 +69,16 @@ class Guard:
         *,
         prompt: Line,
         answer: Line,
+        jailbreaks: Line | None = None,
         knowledge: Knowledge | None = None,
         regenerations: int = REGENERATIONS,
         refusal: str = REFUSAL,
         caveat: str = CAVEAT,
         log: Callable[[Verdict], None] | None = None,
     ) -> None:
+        """`jailbreaks` is a detector that reads prompts too, beside the check that tells their tier."""
         self.lines = {PROMPT: prompt, ANSWER: answer}
+        self.jailbreaks = jailbreaks
         self.knowledge = knowledge
         self.regenerations = regenerations
         self.refusal = refusal
@@ -91,16 +94,20 @@ class Guard:
         asked = [message["content"] for message in messages if message["role"] == "user"]
         if len(asked) > 1:
             texts.append("\n".join(asked))
-        found = self._read(PROMPT, [[]] * len(texts), texts)
+        found = self._read(PROMPT, self.lines[PROMPT], [[]] * len(texts), texts)
+        if self.jailbreaks is not None and asked:
+            found += self._read(PROMPT, self.jailbreaks, [[]], ["\n".join(asked)])
         return self._logged(max(found, key=_worse) if found else _failure(PROMPT, self.lines[PROMPT], "It is empty."))
 
     def answers(self, messages: list[Message], texts: Sequence[str]) -> list[Verdict]:
         """Return what is to be said of each text as the answer to a conversation."""
-        return [self._logged(verdict) for verdict in self._read(ANSWER, [messages] * len(texts), texts)]
+        return [
+            self._logged(verdict) for verdict in self._read(ANSWER, self.lines[ANSWER], [messages] * len(texts), texts)
+        ]
 
     def passes(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[bool]:
         """Return whether each answer may be given: the guard as a judge of constraints."""
-        return [self._logged(verdict).allowed for verdict in self._read(ANSWER, prompts, texts)]
+        return [self._logged(verdict).allowed for verdict in self._read(ANSWER, self.lines[ANSWER], prompts, texts)]
 
     def reply(self, messages: list[Message], draw: Callable[[int], tuple[str, T]]) -> Reply[T]:
         """Return what is said to a conversation.
@@ -135,11 +142,10 @@ class Guard:
 
     def margins(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
         """Return how far each answer is from being held back, in log-odds: above 0 it passes. None if unread."""
-        found = self._read(ANSWER, prompts, texts)
+        found = self._read(ANSWER, self.lines[ANSWER], prompts, texts)
         return [None if one.failed else _log_odds(one.threshold) - _log_odds(one.risk) for one in found]
 
-    def _read(self, side: str, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[Verdict]:
-        line = self.lines[side]
+    def _read(self, side: str, line: Line, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[Verdict]:
         began = time.perf_counter()
         try:
             told = line.check.probabilities(prompts, texts)
@@ -178,9 +184,12 @@ def _failure(side: str, line: Line, reason: str) -> Verdict:
     return Verdict(side, False, UNSAFE, math.nan, line.threshold, {}, reason)
 
 
-def _worse(verdict: Verdict) -> tuple[bool, float]:
-    """Order verdicts so that the highest is the one to go by; one that failed is the worst."""
-    return verdict.failed, 0.0 if verdict.failed else verdict.risk
+def _worse(verdict: Verdict) -> tuple[bool, bool, float]:
+    """Order verdicts so that the highest is the one to go by; one that failed is the worst.
+
+    One that blocks goes before one that does not, as two checks have two lines.
+    """
+    return verdict.failed, not verdict.allowed, 0.0 if verdict.failed else verdict.risk
 
 
 def _log_odds(p: float) -> float:

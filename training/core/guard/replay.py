@@ -21,10 +21,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from training.core.guard.drift import HALF, HUMAN, RECENT, SELF, Detector, Fit, Item, Learner, Retraining
-from training.core.guard.fitting import Labelled, learned, risks
 from training.core.guard.published import xstest_prompts
+from training.core.guard.retraining import by_words
 from training.core.guard.thresholds import line_for_rate
-from training.core.guard.verdicts import SAFE, UNSAFE
 from training.core.job import RunError
 from training.core.records import messages_of, prompt_hash
 from training.core.stats import Interval, difference, wilson
@@ -45,14 +44,7 @@ def _words(contents: Sequence[str], truth: np.ndarray, weights: np.ndarray) -> D
     return lambda asked: np.asarray(model.predict_proba(words.transform(asked))[:, 1])
 
 
-def _guard(contents: Sequence[str], truth: np.ndarray, weights: np.ndarray) -> Detector[str]:
-    """The guard's own check, by words: their pieces take minutes here, as these prompts are long."""
-    rows = [Labelled(text, UNSAFE if bad else SAFE) for text, bad in zip(contents, truth, strict=True)]
-    check = learned(rows, letters=False, weights=weights)
-    return lambda asked: risks(check, [Labelled(text, SAFE) for text in asked])
-
-
-DETECTORS: dict[str, Fit[str]] = {"guard": _guard, "TF-IDF": _words}
+DETECTORS: dict[str, Fit[str]] = {"guard": by_words, "TF-IDF": _words}
 
 
 def dated(folder: Path) -> list[list[Item[str]]]:

@@ -21,12 +21,19 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="the suite: JSON Lines, packed by gzip or not")
         parser.add_argument("--campaign", required=True, help="name or id of the campaign")
+        parser.add_argument(
+            "--as",
+            dest="purpose",
+            choices=baselines.QUALIFYING,
+            default="",
+            help="what people qualify by before their first item, in place of a reference line",
+        )
         parser.add_argument("--actor", help="username of who does it")
 
     def handle(self, *, file: str, **options: Any) -> None:
         campaign, actor = campaign_called(options["campaign"]), person_called(options["actor"])
         try:
-            asked = baselines.ask(campaign=campaign, path=file, actor=actor)
+            asked = baselines.ask(campaign=campaign, path=file, actor=actor, purpose=options["purpose"])
         except (TrainingError, AnnotationError) as error:
             raise CommandError(str(error)) from None
         told = f"{asked.created} questions are in the queue of {campaign}; {asked.existing} were there."
