@@ -343,6 +343,8 @@ CELERY_BEAT_SCHEDULE = {
 ATTUNE_RUN_LOST_SECONDS = env.int("RUN_LOST_SECONDS", default=60)
 # How many processes a training run is started with; above 1 it goes through torchrun.
 ATTUNE_PROCESSES = env.int("TRAIN_PROCESSES", default=1)
+# Whether these share out what is trained (FSDP2) instead of having a whole copy each; the results are the same.
+ATTUNE_SHARDED = env.bool("TRAIN_SHARDED", default=False)
 # Loads code from a model's folder. Off unless an operator decides otherwise: it is code execution.
 ATTUNE_TRUST_REMOTE_CODE = env.bool("TRUST_REMOTE_CODE", default=False)
 # Whether the role red team may have a policy trained against its own safety, to see how little undoes it.

@@ -154,6 +154,14 @@ def child_environment() -> dict[str, str]:
     return kept | {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
 
 
+def promised() -> dict[str, str]:
+    """Return how many processes a run has, so that one among fewer ends there, and whether they share the model."""
+    if settings.ATTUNE_PROCESSES < 2:
+        return {}
+    shared = {"ATTUNE_SHARDED": "1"} if settings.ATTUNE_SHARDED else {}
+    return {"ATTUNE_PROCESSES": str(settings.ATTUNE_PROCESSES), **shared}
+
+
 def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: float = 30.0) -> Child:
     """Write ``spec.json`` and start the child; FolderBusy when another process still holds the folder.
 
@@ -175,7 +183,7 @@ def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: 
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=child_environment(),
+                env=child_environment() | ({} if command else promised()),
                 cwd=paths.PACKAGE.parent,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],

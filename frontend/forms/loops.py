@@ -26,7 +26,10 @@ GROUPS = (
         _("Training"),
         ("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size", "beta"),
     ),
-    (_("Reward and cost model"), ("refresh_reward", "refresh_cost", "reward_learning_rate", "reward_epochs")),
+    (
+        _("Reward and cost model"),
+        ("refresh_reward", "principles", "refresh_cost", "reward_learning_rate", "reward_epochs"),
+    ),
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
     (
         _("The safety test at the gate"),

@@ -79,15 +79,25 @@ def test_without_a_scorer_pairs_are_random_and_it_says_so(do, policy, tmp_path):
 def test_a_model_labels_pairs_that_a_policy_can_learn_from(do, policy, reward, tmp_path, labeller, by):
     trained, _ = do("dpo", into="trained", model=policy, rows=pair_rows(4), max_steps=1, batch_size=4, eval_share=0.0)
     scorers = {"reward": str(reward)} | ({"implied": f"{trained.output}/model"} if labeller == "implicit" else {})
-    made = {"model": policy, "labeller": labeller, **KNOBS}
+    made = {"model": policy, "labeller": labeller, "asked_share": 0.5, **KNOBS}
     _, result = do("sample", reference=str(policy), scorers=scorers, **made)
     rows = {row["id"]: row for row in rows_of(tmp_path / "run")}
     pairs = [json.loads(line) for line in (tmp_path / "run" / result.files["pairs"]).open()]
     assert len(pairs) == result.counts["labelled"] > 0
+
+    def gap(row):
+        one, other = (row["completions"][place]["scores"][by] for place in row["pair"])
+        return abs(one - other)
+
+    others = [row for row in rows.values() if row["pair"] is not None and not row["audit"]]
+    assert {pair["id"] for pair in pairs} == {row["id"] for row in others if row["asked"]}
+    left = [gap(row) for row in others if not row["asked"]]
+    assert len(left) == result.counts["unasked"] == len(others) // 2
+    assert max(left) <= min(gap(row) for row in others if row["asked"]), "the half whose scores are furthest apart"
     for pair in pairs:
         row = rows[pair["id"]]
         score = {answer["text"]: answer["scores"].get(by) for answer in row["completions"]}
-        assert not row["audit"] and row["selection"] == "best_worst" and pair["source"] == by
+        assert not row["audit"] and row["asked"] and row["selection"] == "best_worst" and pair["source"] == by
         assert score[pair["chosen"]] > score[pair["rejected"]]
     _, learned = do("dpo", into="learned", model=policy, rows=pairs, max_steps=1, batch_size=4, eval_share=0.0)
     assert learned.counts["read"] == len(pairs)

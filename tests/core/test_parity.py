@@ -13,7 +13,7 @@ from training.core.backbone import RewardModel, load_tokenizer, pad_id_of, start
 from training.core.collate import collate_pairs, encode
 from training.core.heads import ScalarHead
 from training.core.losses.bradley_terry import bradley_terry
-from training.core.losses.dpo import dpo
+from training.core.losses.dpo import dpo, preference
 from training.core.objectives import pair_logratios, pair_scores
 from training.core.policy import logps
 from training.core.records import Tally, parse_pair
@@ -21,6 +21,21 @@ from training.core.records import Tally, parse_pair
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 ROWS = pair_rows(6)
+# Our name of a loss, TRL's, and the label smoothing.
+RELATIVES = [
+    ("sigmoid", "sigmoid", 0.0),
+    ("hinge", "hinge", 0.0),
+    ("ipo", "ipo", 0.0),
+    ("robust", "robust", 0.0),
+    ("robust", "robust", 0.2),
+    ("exo", "exo_pair", 0.1),
+    ("nca", "nca_pair", 0.0),
+    ("bco", "bco_pair", 0.0),
+    ("sppo", "sppo_hard", 0.0),
+    ("apo-zero", "apo_zero", 0.0),
+    ("apo-down", "apo_down", 0.0),
+    ("discopop", "discopop", 0.0),
+]
 FORMULA = partial(dpo, beta=0.2, label_smoothing=0.0)
 
 
@@ -83,6 +98,16 @@ def test_dpo(policy, arguments):
         on_theirs = FORMULA(*ratios.chunk(2)).mean()
     assert abs(on_theirs.item() - theirs.item()) < 1e-6
     assert abs(ours.item() - theirs.item()) < 1e-5
+
+    lengths = inputs["completion_mask"].sum(1).float()
+    for name, trl_name, smoothing in RELATIVES:
+        trainer.loss_types, trainer.label_smoothing = [trl_name], smoothing
+        with torch.no_grad():
+            theirs = trainer.compute_loss(model, inputs).item()
+            # TRL's IPO is on means over each answer's tokens; ours is the paper's, on whatever it is given.
+            given = (ratios / lengths if name == "ipo" else ratios).chunk(2)
+            mine = preference(*given, loss_type=name, beta=0.2, label_smoothing=smoothing).mean().item()
+        assert abs(mine - theirs) < 1e-6 * max(1.0, abs(theirs)), name
 
 
 def sums_of(model, inputs):

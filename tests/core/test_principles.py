@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.core.worlds import principle_rows, prompt_rows
+from tests.core.worlds import pair_rows, principle_rows, prompt_rows
 from training.core.backbone import answer_ids, load_policy, load_tokenizer, start_reward
 from training.core.collate import collate_labelled, encode, encode_prompt, pad
 from training.core.heads import yes_no
@@ -17,6 +17,7 @@ from training.core.principles import asked, consensus
 from training.core.records import Refused, Tally, parse_judged
 from training.core.scorers import RewardScorer
 
+SIDES = ("chosen", "rejected")
 ASK = [{"role": "user", "content": "why?"}]
 
 
@@ -125,3 +126,35 @@ def test_a_policy_learns_from_the_principle_that_the_run_names(do, policy):
         do("rloo", into="two", principles="clear; kind", **more)
     rewards = [do("rloo", into=one, principles=one, **more)[1].metrics["reward"] for one in ("clear", "kind")]
     assert rewards[0] != rewards[1]
+
+
+def test_comparing_choosing_and_weighing_pairs_go_by_the_principles_that_the_run_names(do, policy):
+    spec, _ = do("principle-reward", into="judge", model=policy, max_steps=1, batch_size=4)
+    path = f"{spec.output}/model"
+    judge = RewardScorer(path, device=torch.device("cpu"), principles=["kind"])
+    few = {"model": policy, "scorers": {"reward": path}, "samples_per_prompt": 2, "max_new_tokens": 4}
+    prompts = {"rows": prompt_rows(2)}
+    told, compared = do("compare", into="compare", reference=str(policy), principles="kind", **few, **prompts)
+    rows = [json.loads(line) for line in (Path(told.output) / "comparisons.jsonl").read_text().splitlines()]
+    for row in rows:
+        ours, theirs = judge.score([row["prompt"]] * 2, [row[side]["text"] for side in ("candidate", "current")])
+        assert row["reward_preference"] == pytest.approx(ours - theirs, abs=1e-5)
+    assert compared.metrics["reward_win_rate"]["n"] == 2
+
+    told, _ = do("best-of-n", into="best", principles="kind", **few, **prompts)
+    rows = [json.loads(line) for line in (Path(told.output) / "answers.jsonl").read_text().splitlines()]
+    for row in rows:
+        expected = judge.score([row["prompt"]] * 2, [answer["text"] for answer in row["completions"]])
+        assert [answer["scores"]["reward"] for answer in row["completions"]] == pytest.approx(expected, abs=1e-5)
+
+    rows = pair_rows(4)
+    pairs = {"model": policy, "scorers": {"reward": path}, "max_steps": 1, "eval_share": 0.0, "rows": rows}
+    told, _ = do("dpo-margin", into="weighed", principles="kind", **pairs)
+    kept = (Path(told.output) / "margins.jsonl.0.part").read_text().splitlines()
+    asked_of = [row["prompt"] for row in rows]
+    better, worse = (judge.score(asked_of, [row[side][0]["content"] for row in rows]) for side in SIDES)
+    expected = [one - other for one, other in zip(better, worse, strict=True)]
+    assert [json.loads(line)["margin"] for line in kept] == pytest.approx(expected, abs=1e-4)
+    for recipe, more in (("compare", {**few, **prompts}), ("best-of-n", {**few, **prompts}), ("dpo-margin", pairs)):
+        with pytest.raises(RunError, match="Name at least one"):
+            do(recipe, into=f"none-{recipe}", reference=str(policy), **more)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from tests.core.worlds import pair_rows, prompt_rows
+from tests.core.worlds import make_spec, pair_rows, prompt_rows
 from training.core.backbone import load_policy
 from training.core.collate import encode_completion, encode_prompt, turn_of
 from training.core.records import Tally, parse_pair
 from training.core.rewriting import MOST_LONGER, REQUEST, Credit, RewriteScorer, asked, credit_of, rewrites, spread_over
+from training.core.rollout import last_token
+from training.core.run import KINDS, open_job
 from training.core.scoring import scorer_of
 from training.core.trainers import onpolicy
+from training.recipes.assembled import to_json
 
 ASK = [{"role": "user", "content": "why?"}]
 
@@ -105,7 +110,7 @@ def test_a_rewriting_model_is_found_by_its_folder_and_scores_what_is_sampled(do,
     assert abs(sampled.metrics["mean_reward"]) <= 1 + 1e-9
 
 
-def test_ppo_learns_from_what_each_token_earned(do, policy, monkeypatch):
+def test_ppo_and_grpo_by_steps_learn_from_what_each_token_earned(do, policy, monkeypatch, tmp_path):
     spec, _ = do("seq2seq-reward", into="made", model=policy, rows=pair_rows(6), max_steps=1, batch_size=4)
     path = f"{spec.output}/model"
     seen = []
@@ -119,12 +124,20 @@ def test_ppo_learns_from_what_each_token_earned(do, policy, monkeypatch):
         "eval_share": 0.0,
     }
     do("ppo", into="policy", model=policy, rows=prompt_rows(4), scorers={"reward": path}, kl=0.0, **small)
-    (rollout,) = seen
+    rollout = seen[0]
     scorer = RewriteScorer(path, device=torch.device("cpu"))
     for row, told in enumerate(scorer.credit(rollout.prompts, rollout.texts)):
         given = rollout.token_reward[row][rollout.mask[row]].tolist()
         assert sum(given) == pytest.approx(float(rollout.reward[row]), abs=1e-6)
         if told is not None and rollout.ended[row] and len(told.hard) == len(given):
             assert given == pytest.approx(list(told.hard), abs=1e-6)
+    parts = {"advantage": "group-norm-steps"}
+    spec = make_spec(tmp_path, "grpo", model=policy, rows=prompt_rows(4), scorers={"reward": path}, **small)
+    KINDS["fit"](open_job(replace(spec, recipe=to_json("grpo", small, parts))))
+    *_, steps = seen
+    of_group = steps.token_reward[steps.group == steps.group[0]][steps.mask[steps.group == steps.group[0]]]
+    last = last_token(steps.mask)[0]
+    expected = (steps.token_reward[0][last] - of_group.mean()) / (of_group.std() + 1e-4)
+    torch.testing.assert_close(steps.advantages[0][last], expected)
     earned = rollout.credit[rollout.mask]
     assert (earned != 0).sum() > len(rollout), "more than one token of an answer has earned something"

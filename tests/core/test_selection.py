@@ -139,18 +139,19 @@ def test_a_sampled_answer_carries_what_the_members_say(do, policy):
         assert answers and all(len(answer["members"]) == 3 for answer in answers)
 
 
-def test_a_model_labels_what_is_no_audit_and_has_two_different_scores():
-    def row(name, pair, scores, *, audit=False):
+def test_a_model_labels_what_is_asked_about_no_audit_and_has_two_different_scores():
+    def row(name, pair, scores, *, audit=False, asked=True):
         answers = [
             {"text": text, "scores": {} if score is None else {"reward": score}}
             for text, score in zip(TEXTS, scores, strict=False)
         ]
-        return {"id": name, "prompt": [], "completions": answers, "pair": pair, "audit": audit}
+        return {"id": name, "prompt": [], "completions": answers, "pair": pair, "audit": audit, "asked": asked}
 
     rows = [
         row("first", (2, 1), (0.0, -1.0, 3.0)),
         row("second", (0, 1), (0.0, 1.0)),
         row("audit", (0, 1), (0.0, 1.0), audit=True),
+        row("unasked", (0, 1), (0.0, 1.0), asked=False),
         row("same", (0, 1), (1.0, 1.0)),
         row("unread", (0, 1), (1.0, None)),
         row("alone", None, (1.0, 2.0)),

@@ -103,6 +103,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("snapshots", "get", {}, READERS),
     ("snapshot", "get", {}, READERS),
     ("snapshot-push", "post", {}, READERS_POST),
+    ("mismatch", "get", {}, READERS),
     ("drift", "get", {}, READERS),
     ("drift-settings", "get", {}, LEADS),
     ("drift-retrain", "post", {}, LEADS_POST),

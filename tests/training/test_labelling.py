@@ -93,6 +93,30 @@ def test_the_reward_model_labels_and_people_judge_the_audit_slice_alone(
     assert not set(round.held_out) & {row["id"] for row in pairs}
 
 
+def test_a_model_labels_the_share_of_the_prompts_that_the_selection_values_most(
+    loop: Loop, campaign: Campaign, lead: User, tmp_path: Path
+) -> None:
+    """Of ten prompts two are the audit slice; the toy asks about every other one of all ten, four of them no audit."""
+    folder = tmp_path / "reward"
+    folder.mkdir()
+    versions.register(campaign=campaign, kind="reward", path=str(folder), actor=None, state=ModelVersion.State.PROMOTED)
+    rounds.configure(loop=loop, settings={"labeller": "explicit", "asked_share": 0.5}, actor=lead)
+    round = rounds.start_round(loop=loop, actor=lead)
+    assert go(round).state == State.GATING, str(round.note)
+    drawn = Run.objects.get(round=round, purpose="sample")
+    assert drawn.recipe["knobs"]["asked_share"] == 0.5
+    data = launch.spec_of(Run.objects.get(round=round, purpose="policy")).data
+    assert data is not None
+    rows = {row["id"]: row for row in lines(str(paths.run_folder(drawn.pk) / "samples.jsonl"))}
+    asked = {id_ for id_, row in rows.items() if row["asked"] and not row["audit"]}
+    assert {row["id"] for row in lines(data)} == asked and len(asked) == 4
+    tasks = Task.objects.filter(campaign=campaign, batch="round-1")
+    assert tasks.count() == 2 and all(task.is_audit for task in tasks), "people judge the audit slice alone"
+    event = Event.objects.filter(campaign=campaign, action="round.labelling").latest("pk")
+    told = str(of(event.detail["note"]))
+    assert "A model labelled 4 pairs." in told and "4 prompts are not asked about" in told
+
+
 def test_earlier_labelled_pairs_are_mixed_in(
     loop: Loop, campaign: Campaign, annotator: User, lead: User, tmp_path: Path
 ) -> None:

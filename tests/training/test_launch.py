@@ -177,6 +177,18 @@ def test_several_processes_go_through_torchrun() -> None:
     assert launch.command_for(4)[1:] == ["-m", "training.core.several", "4"]
 
 
+@pytest.mark.parametrize(
+    ("processes", "sharded", "told"),
+    [(1, True, {}), (4, False, {"ATTUNE_PROCESSES": "4"}), (4, True, {"ATTUNE_PROCESSES": "4", "ATTUNE_SHARDED": "1"})],
+)
+def test_processes_are_told_how_many_they_are_and_whether_they_share_the_model(
+    settings, processes: int, sharded: bool, told: dict[str, str]
+) -> None:
+    """A single one has nobody to share with, whatever the setting says."""
+    settings.ATTUNE_PROCESSES, settings.ATTUNE_SHARDED = processes, sharded
+    assert launch.promised() == told
+
+
 def test_tail_waits_for_whole_lines_and_survives_torn_ones(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     tail = folder.Tail(path)

@@ -124,7 +124,7 @@ def test_a_candidate_learns_on_its_own_answers_by_the_reward_model(
         rounds.configure(loop=loop, settings={"policy_recipe": "rloo", "gate_human_pairs": 0}, actor=lead)
     with pytest.raises(Invalid, match="Set reference to data"):
         rounds.configure(loop=loop, settings={"policy_recipe": "refuel"}, actor=lead)
-    with pytest.raises(Invalid, match="learns from an ensemble"):
+    with pytest.raises(Invalid, match="learns from several opinions"):
         rounds.configure(loop=loop, settings={"policy_recipe": "ppo-worst-case"}, actor=lead)
     with pytest.raises(Invalid, match="goes by one opinion"):
         rounds.configure(loop=loop, settings={"policy_recipe": "rloo", "selection": "bald"}, actor=lead)

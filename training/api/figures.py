@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from training import permissions
-from training.services import fresh_pairs, learning_curve, mismatch
+from training.services import fresh_pairs, learning_curve, mismatch, mismatch_trend
 
 
 class FreshOut(serializers.Serializer):
@@ -63,3 +63,53 @@ def reward_figures(request: Request, campaign_id: int) -> Response:
     body: dict[str, Any] = {"fresh_pairs": fresh_pairs.of_campaign(campaign), "next_labels": forecast}
     body["alarms"] = [str(one) for one in mismatch.alarms(campaign)]
     return Response(RewardFiguresOut(body).data)
+
+
+class RhoOut(serializers.Serializer):
+    estimate = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True, help_text="Of the 95 % interval (bootstrap).")
+    high = serializers.FloatField(allow_null=True)
+    n = serializers.IntegerField()
+
+
+class CheckpointOut(serializers.Serializer):
+    label = serializers.CharField()  # type: ignore[assignment]
+    distance = serializers.FloatField(help_text="The way from the first policy: √KL of its steps, added up.")
+    proxy = serializers.FloatField(help_text="The reward model's win rates on the way, as log-odds, added up.")
+    human = serializers.FloatField(help_text="The same of people.")
+
+
+class StepOut(serializers.Serializer):
+    round = serializers.IntegerField()
+    candidate = serializers.CharField()
+    parent = serializers.CharField()  # type: ignore[assignment]
+    verdict = serializers.CharField()
+    human = serializers.JSONField(allow_null=True, help_text="Win rate over the parent, with interval and n.")
+    reward = serializers.JSONField(allow_null=True)
+    kl = serializers.JSONField(allow_null=True)
+    rho = RhoOut(help_text="Spearman's, over the gate's prompts, between the reward model and people.")
+
+
+class CurveOut(serializers.Serializer):
+    way = serializers.CharField(help_text="rl: d(α − β log d); best_of_n: d(α − βd).")
+    alpha = serializers.FloatField()
+    beta = serializers.FloatField()
+    best = serializers.FloatField(allow_null=True, help_text="Where it is highest; null where it only rises.")
+    off = serializers.FloatField(help_text="Root mean square of what lies between it and the points.")
+
+
+class MismatchOut(serializers.Serializer):
+    alarms = serializers.ListField(child=serializers.CharField())
+    steps = StepOut(many=True, help_text="The oldest round first.")
+    way = CheckpointOut(many=True, help_text="From the first policy to the newest candidate.")
+    link = RhoOut(help_text="Spearman's, between both scores along the way.")
+    curves = CurveOut(many=True)
+
+
+@extend_schema(operation_id="campaigns_mismatch", responses=MismatchOut, tags=["training"])
+@api_view(["GET"])
+def mismatch_over_rounds(request: Request, campaign_id: int) -> Response:
+    """Return over the rounds whether policies that gain reward are better for people too, and an alarm."""
+    trend = mismatch_trend.of_campaign(permissions.training_of(request.user, campaign_id))
+    body = {**vars(trend), "alarms": [str(one) for one in trend.alarms]}
+    return Response(MismatchOut(body).data)

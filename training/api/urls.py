@@ -30,6 +30,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/suites/", suites.SuiteList.as_view(), name="api-suites"),
     path("suites/<int:suite_id>/ask/", suites.suite_ask, name="api-suite-ask"),
     path("campaigns/<int:campaign_id>/reward-figures/", figures.reward_figures, name="api-reward-figures"),
+    path("campaigns/<int:campaign_id>/mismatch/", figures.mismatch_over_rounds, name="api-mismatch"),
     path("campaigns/<int:campaign_id>/guard/", guards.GuardDetail.as_view(), name="api-guard"),
     path("campaigns/<int:campaign_id>/guard/retrain/", guards.guard_retrain, name="api-guard-retrain"),
     path("campaigns/<int:campaign_id>/guard/prompts/", guards.guard_prompts_in, name="api-guard-prompts"),

@@ -50,6 +50,14 @@ def join(device: torch.device) -> tuple[int, int]:
     return int(os.environ.get("RANK") or 0), told
 
 
+def sharded() -> bool:
+    """Return whether this process was told that what is trained is to be shared out; see `sharding`."""
+    told = os.environ.get("ATTUNE_SHARDED") or "0"
+    if told not in ("0", "1"):
+        raise RunError(Note("ATTUNE_SHARDED is {told}. Set it to 1 or 0.", told=told))
+    return told == "1"
+
+
 def leave() -> None:
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

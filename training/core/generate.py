@@ -14,13 +14,13 @@ from training.core.guard.sampling import Guarded, guard_counts, guard_notes, let
 from training.core.implicit import ImplicitScorer
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
-from training.core.principles import listed
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
 from training.core.scoring import load_scorers
 from training.core.selection import IMPLIED, REWARD, labelled, select
 from training.recipes.note import Note
+from training.recipes.principles import listed
 from training.recipes.spec import RunResult, write_text
 
 

@@ -40,6 +40,7 @@ class Job:
     device: torch.device
     rank: int = 0
     world_size: int = 1
+    sharded: bool = False  # whether what is trained is shared out over the processes; see `sharding`
     terminated: bool = field(default=False, init=False)
 
     @property

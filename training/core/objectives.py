@@ -341,8 +341,11 @@ def personal_pairs(
     )
 
 
-def pair_margins(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
-    """Return the loss of the two log-ratios and of how much better a reward model finds the chosen one, each (P,)."""
+def pair_margins(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool, principles: str) -> LossOutput:
+    """Return the loss of the two log-ratios and of how much better a reward model finds the chosen one, each (P,).
+
+    The `principles` were read where the margins were asked for.
+    """
     margin = batch.extra["reward_margin"]
 
     def with_margins(chosen: Tensor, rejected: Tensor) -> Tensor:

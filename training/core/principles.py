@@ -15,11 +15,6 @@ QUESTION = (
 )
 
 
-def listed(told: str) -> list[str]:
-    """Return the principles that a knob names, which are separated by semicolons."""
-    return [one for part in told.split(";") if (one := part.strip())]
-
-
 def asked(prompt: Sequence[Message], completion: str, principle: str) -> list[Message]:
     """Return the conversation at whose end a model says Yes or No."""
     question = QUESTION.format(principle=principle.strip().rstrip("."))

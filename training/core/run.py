@@ -66,7 +66,15 @@ def open_job(spec: RunSpec) -> Job:
     # A resumed run must end where an uninterrupted one would; what cannot be computed so warns in the log.
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    job = Job(spec=spec, recipe=recipe, knobs=knobs, device=device, rank=rank, world_size=world_size)
+    job = Job(
+        spec=spec,
+        recipe=recipe,
+        knobs=knobs,
+        device=device,
+        rank=rank,
+        world_size=world_size,
+        sharded=distributed.sharded(),
+    )
     log.info(
         "%s %s: process %d of %d on %s, torch %s, %d threads",
         spec.kind,

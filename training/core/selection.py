@@ -100,12 +100,12 @@ def _words(row: dict[str, Any]) -> list[float]:
 def labelled(rows: Iterable[dict[str, Any]], *, by: str) -> list[dict[str, Any]]:
     """Return the selected rows' pairs as rows of the view ``pairs``, preferred as the scores called `by` say.
 
-    Without the audit slice, which is people's, and without pairs whose answers have no score or the same. arXiv:
-    2405.07863, section 4, where a reward model stands in for people.
+    Without the audit slice, which is people's, without what nobody is asked about, and without pairs whose answers have
+    no score or the same. arXiv:2405.07863, section 4, where a reward model stands in for people.
     """
     pairs = []
     for row in rows:
-        if row["pair"] is None or row["audit"]:
+        if row["pair"] is None or row["audit"] or not row["asked"]:
             continue
         answers = [row["completions"][position] for position in row["pair"]]
         scores = [answer["scores"].get(by, math.nan) for answer in answers]

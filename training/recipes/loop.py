@@ -7,6 +7,7 @@ from typing import Any
 from training.recipes.base import RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
 from training.recipes.note import Note
+from training.recipes.principles import listed
 from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
 
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
@@ -33,8 +34,8 @@ class LoopSettings:
     )
     asked_share: float = knob(
         1.0,
-        "share of the round's prompts that people are asked about, those that the selection values most; the audit "
-        "slice is asked besides",
+        "share of the round's prompts that people, or the model that labels, are asked about, those that the selection "
+        "values most; the audit slice is asked besides",
         low=0.01,
         high=1.0,
     )
@@ -43,6 +44,11 @@ class LoopSettings:
         "who says which of two answers is better: people, the reward model in use (explicit), or the reward that the "
         "policy implies (implicit), which is right less often; people judge the audit slice in any case",
         choices=LABELLERS,
+    )
+    principles: str = knob(
+        "",
+        "what a principle model in use scores by, wherever the loop asks it: when pairs are chosen or labelled, when a "
+        "candidate learns, and at the gate; several with semicolons between them",
     )
     guard: str = knob(
         "",
@@ -172,6 +178,13 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
         errors |= _objections(settings)
     if settings.labeller != "human":
         errors |= _against_labels(settings)
+    if listed(settings.principles) and settings.refresh_reward:
+        errors["refresh_reward"] = [
+            Note(
+                "A round trains its reward model from pairs, and such a model reads no principles. Turn refresh_reward "
+                "off and put a principle model into use, or name no principles.",
+            )
+        ]
     if errors:
         raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
     return settings
@@ -209,10 +222,11 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
             )
         ]
     several = settings.selection in OF_ENSEMBLES
-    if settings.policy_recipe in OF_SEVERAL and not several:
+    if settings.policy_recipe in OF_SEVERAL and not several and len(listed(settings.principles)) < 2:
         errors["policy_recipe"] = [
             Note(
-                "{recipe} learns from an ensemble. Choose the selection disagreement or bald, which train one.",
+                "{recipe} learns from several opinions of an answer. Choose the selection disagreement or bald, which "
+                "train an ensemble, or name several principles.",
                 recipe=settings.policy_recipe,
             )
         ]

@@ -6,9 +6,11 @@ log-probabilities, "reward_margins" how much better a reward model finds each pa
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from training.recipes.base import knob, part
+from training.recipes.base import RecipeError, knob, part
+from training.recipes.note import Note
+from training.recipes.principles import HELP as PRINCIPLES_HELP
 
 
 @part("objective", "pair-scores", target="training.core.objectives:pair_scores")
@@ -70,6 +72,7 @@ class PairMargins:
     annotator_weights: bool = knob(
         False, "count each pair as much as who judged it is reliable; rows without a weight count once"
     )
+    principles: str = knob("", PRINCIPLES_HELP, advanced=True)
 
 
 @part("objective", "pair-gaps", target="training.core.objectives:pair_gaps")
@@ -377,12 +380,34 @@ class Discriminator:
     """Cross-entropy of each answer of a pair by itself: was it written before or after? arXiv:2401.15043."""
 
 
-@part("loss", "dpo", target="training.core.losses.dpo:dpo")
+@part("loss", "dpo", target="training.core.losses.dpo:preference")
 class DPO:
-    """Direct preference optimisation. arXiv:2305.18290, eq. 7."""
+    """Direct preference optimisation, arXiv:2305.18290, eq. 7, or one of its relatives."""
 
+    SMOOTHED: ClassVar[tuple[str, ...]] = ("sigmoid", "robust", "exo")
+    loss_type: str = knob(
+        "sigmoid",
+        "formula: sigmoid is DPO; the others are its relatives, by the names that papers and TRL have for them",
+        choices=(
+            *("sigmoid", "hinge", "ipo", "robust", "exo", "nca", "bco", "sppo", "apo-zero", "apo-down", "discopop"),
+        ),
+    )
     beta: float = knob(0.1, "pull back to the reference: higher changes the policy less", low=0.0001)
     label_smoothing: float = knob(0.0, "share of judgements believed to be the wrong way round", low=0.0, high=0.5)
+
+    @classmethod
+    def check(cls, knobs: dict[str, Any]) -> None:
+        """Refuse a smoothing that the formula does not read, or at which it is no number."""
+        kind, smoothing = knobs["loss_type"], knobs["label_smoothing"]
+        said = None
+        if smoothing and kind not in cls.SMOOTHED:
+            said = Note("{kind} reads no label smoothing: enter 0, or choose sigmoid, robust or exo.", kind=kind)
+        elif kind == "exo" and smoothing == 0:
+            said = Note("exo needs a label smoothing above 0, such as 0.001.")
+        elif kind == "robust" and smoothing == 0.5:
+            said = Note("robust needs a label smoothing below 0.5: at 0.5 judgements say nothing.")
+        if said is not None:
+            raise RecipeError(said, {"label_smoothing": [said]})
 
 
 @part("loss", "margin-dpo", target="training.core.losses.dpo:margin_dpo")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe, knob, part
+from training.recipes.principles import HELP as PRINCIPLES_HELP
 
 RULES = ("best_worst", "most_uncertain", "random", "disagreement", "bald", "k_center")
 LABELLERS = ("human", "explicit", "implicit")  # who says which of two answers is better
@@ -32,11 +33,11 @@ class ChosenPair:
     )
     asked_share: float = knob(
         1.0,
-        "share of the prompts that people are asked about, those that the selection values most, beside the audit",
+        "share of prompts that whoever labels is asked about: those the selection values most, and the audit",
         low=0.01,
         high=1.0,
     )
-    principles: str = knob("", "what a principle model scores by; several with semicolons between them", advanced=True)
+    principles: str = knob("", PRINCIPLES_HELP, advanced=True)
     audit_share: float = knob(
         0.1, "share of prompts whose pair is random whatever the rule, and never trained on", low=0.0, high=1.0
     )

@@ -17,7 +17,7 @@ AFTER_COMBINING = ("shape", "constrain", "filter", "kl", "segment", "advantage")
 ORDER = ("combine", *AFTER_COMBINING, "update")
 # What the loop has of every rollout, and what it finds out when a part needs it.
 THERE = frozenset({"scores", "logps", "entropy", "ended"})
-ON_DEMAND = frozenset({"reference_logps", "reference_rewards", "reference", "values", "comparisons"})
+ON_DEMAND = frozenset({"reference_logps", "reference_rewards", "reference", "values", "comparisons", "credit"})
 
 
 def check_slots(parts: Mapping[str, Any]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError, knob, part
 from training.recipes.note import Note
+from training.recipes.principles import HELP as PRINCIPLES_HELP
 
 
 def check_expressions(values: dict[str, Any]) -> None:
@@ -287,6 +288,17 @@ class GroupNorm(Advantage):
     scale_by_group: bool = knob(True, "divide by the spread of the prompt's rewards; off is Dr. GRPO")
 
 
+@part("advantage", "group-norm-steps", target="training.core.stages.advantage:group_norm_steps")
+class GroupNormSteps(Advantage):
+    """What each token, or macro action, and those after it earned, against the answers to the same prompt.
+
+    GRPO with process supervision, arXiv:2402.03300, section 4.1.3.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("token_reward", "credit")
+    compares_in_groups: ClassVar[bool] = True
+
+
 @part("advantage", "pairwise", target="training.core.stages.advantage:pairwise")
 class PairwiseAdvantage(Advantage):
     """Against the answers to the same prompt, as a pairwise judge compares them. Think-RM, arXiv:2505.16265."""
@@ -415,7 +427,7 @@ class Improve:
         "what a pairwise judge holds an answer against: the reference's, one people chose or edited, or its rivals",
         choices=("reference", *ANCHORS, "rivals"),
     )
-    principles: str = knob("", "what a principle model scores by; several with semicolons between them")
+    principles: str = knob("", PRINCIPLES_HELP)
     thinking: str = knob(
         "whole",
         "what is judged of an answer behind thoughts: all as one, the answer alone, or costs of both apart",

@@ -17,7 +17,7 @@ from annotation.services import intake
 from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
-from training.services import safety_tests, suites
+from training.services import rewarding, safety_tests, suites
 from training.services.sampling import output_rows
 
 # Of the intervals.
@@ -283,6 +283,7 @@ def _reward(run: Run, settings: LoopSettings) -> Figure | None:
         low=share(rate["low"]),
         high=share(rate["high"]),
     )
+    explanation += rewarding.note(run.recipe["knobs"].get("principles", ""))
     if not settings.gate_human_pairs:
         explanation += told("No people were asked, as this loop is set.")
         explanation += told("At least {share} is wanted.", share=share(limit))

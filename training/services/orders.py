@@ -10,7 +10,8 @@ from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.base import recipe
-from training.recipes.loop import OF_COSTS, OF_PAIRS, LoopSettings, spent
+from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_SEVERAL, LoopSettings, spent
+from training.recipes.principles import listed
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import guards, labelling, runs, snapshots, versions
 
@@ -65,6 +66,7 @@ def sample(round: Round, settings: LoopSettings, *, data: str) -> Run:
         "selection": settings.selection,
         "asked_share": settings.asked_share,
         "audit_share": settings.audit_share,
+        "principles": settings.principles,
     }
     besides, reference, told_by = labelling.inputs(round, settings)
     knobs |= told_by
@@ -126,8 +128,11 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, d
     decided = {"learning_rate": settings.learning_rate, "batch_size": settings.batch_size}
     name = settings.policy_recipe
     if name in OF_PAIRS:
-        has_beta = name in ("dpo", "dpo-margin")
-        knobs = _decided(**decided, epochs=settings.epochs, **({"beta": settings.beta} if has_beta else {}))
+        knobs = _decided(**decided, epochs=settings.epochs)
+        if name in ("dpo", "dpo-margin"):
+            knobs |= _decided(beta=settings.beta)
+        if name == "dpo-margin":
+            knobs |= {"principles": settings.principles}
         if asked := recipe(name).scorers:
             inputs["scorers"] = scorers(round, *asked)
         if snapshot is None:
@@ -135,12 +140,16 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, d
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
     knobs = _decided(**decided, iterations=settings.iterations)
     knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
+    knobs |= {"principles": settings.principles}
+    # A recipe of one opinion goes by the mean of several principles, as the model's own score does.
+    several = len(listed(settings.principles)) > 1 and name not in OF_SEVERAL
+    parts = {"combine": "mean"} if several else None
     if name in OF_COSTS:
         knobs |= {"cost_limit": settings.gate_cost_limit}
     if name == "hc-rlhf":  # stays off the limit by what the test at this round's gate will want
         knobs |= {"delta": _share_of_delta(round, settings), "test_prompts": settings.gate_prompts}
     inputs |= {"data": data, "scorers": scorers(round)}
-    return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, inputs=inputs)
+    return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, inputs=inputs, parts=parts)
 
 
 def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str, suite: str = "") -> Run:
@@ -153,6 +162,7 @@ def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion,
         "cost_limit": settings.gate_cost_limit,
         "unsafe_limit": settings.gate_unsafe_limit,
         "cost_reach": settings.gate_cost_reach,
+        "principles": settings.principles,
     }
     inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
     if suite:
@@ -182,6 +192,7 @@ def _order(
     parent: ModelVersion,
     snapshot: Snapshot | None = None,
     inputs: dict[str, Any] | None = None,
+    parts: dict[str, str] | None = None,
 ) -> Run:
     return runs.create(
         campaign=round.loop.campaign,
@@ -194,4 +205,5 @@ def _order(
         seed=round.index,
         round=round,
         purpose=purpose,
+        parts=parts,
     )

@@ -20,7 +20,19 @@ from training.errors import Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
 from training.recipes.loop import loop_settings, trains_cost
-from training.services import gates, guards, labelling, messages, prompts, runs, safety_tests, steps, suites, versions
+from training.services import (
+    gates,
+    guards,
+    labelling,
+    messages,
+    prompts,
+    rewarding,
+    runs,
+    safety_tests,
+    steps,
+    suites,
+    versions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +121,7 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
         raise WrongState(_("This campaign has no policy in use. Promote one, then start the round."))
     prompts.check(loop.prompts_path)
     labelling.check(loop.campaign, steps.settings_of(loop), policy=policy)
+    rewarding.check(loop.campaign, steps.settings_of(loop))
     Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)
     try:
         with transaction.atomic():

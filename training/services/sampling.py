@@ -69,7 +69,7 @@ class Accepted:
 def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
     """Return what the sample run of a round brought: one task for each prompt with two different answers.
 
-    Where a model labels, the audit slice alone makes tasks.
+    Where a model labels, the audit slice alone makes tasks, and the share that is asked about is what it labels.
     Repeatable: tasks have the round and the prompt in their external id, samples are unique per round.
     """
     accepted = Accepted()
@@ -80,10 +80,10 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
         if row["pair"] is None:
             accepted.identical += 1
             continue
-        if by_model and not row["audit"]:
-            continue
         if not row.get("asked", True):
             accepted.unasked += 1
+            continue
+        if by_model and not row["audit"]:
             continue
         answers = [row["completions"][position] for position in row["pair"]]
         try:

@@ -22,7 +22,18 @@ from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.base import recipe
 from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, loop_settings, trains_cost
-from training.services import gates, labelling, orders, promotion, prompts, safety_tests, sampling, snapshots, suites
+from training.services import (
+    gates,
+    labelling,
+    orders,
+    promotion,
+    prompts,
+    rewarding,
+    safety_tests,
+    sampling,
+    snapshots,
+    suites,
+)
 from training.services.orders import Stuck, run_of, succeeded
 
 State = Round.State
@@ -74,7 +85,8 @@ def open_round(*, loop: Loop, policy: ModelVersion, actor: User | None) -> Round
 def draft(round: Round) -> bool:
     """Choose prompts and order their answers."""
     settings = settings_of(round.loop)
-    if why := labelling.lacking(round.loop.campaign, settings, policy=round.policy):
+    why = labelling.lacking(round.loop.campaign, settings, policy=round.policy)
+    if why := why or rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
     data = prompts.write(round, "prompts", chosen)
@@ -89,6 +101,7 @@ def draft(round: Round) -> bool:
         note += said
     elif not orders.scorers(round, ModelVersion.Kind.REWARD):
         note += told("There is no reward model yet, so the pairs are drawn at random.")
+    note += rewarding.note(settings.principles)
     with transaction.atomic():
         if not move(round, State.SAMPLING, note, prompts=list(chosen)):
             return False
@@ -165,6 +178,8 @@ def freeze(round: Round) -> bool:
     snapshot = round.snapshot or _frozen(round, settings)
     if not _judges_are_new(round, settings):
         return False
+    if why := rewarding.lacking(round.loop.campaign, settings):
+        raise Stuck(why)
     scoring = orders.judges(round)
     asked = recipe(settings.policy_recipe).scorers
     if "reward" in asked and "reward" not in scoring:
@@ -198,6 +213,7 @@ def freeze(round: Round) -> bool:
             recipe=settings.policy_recipe,
             reward=scoring["reward"].label,
         )
+        note += rewarding.note(settings.principles)
         if "cost" in asked:
             note += told(
                 "Their mean cost, by {cost}, is to stay at {limit} or less.",

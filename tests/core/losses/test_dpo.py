@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from training.core.losses.dpo import dpo, margin_dpo, scaled_beta
+from training.core.losses.dpo import dpo, margin_dpo, preference, scaled_beta
+from training.recipes import recipe
+from training.recipes.base import RecipeError
 
 CHOSEN = torch.tensor([3.0, 0.0])
 REJECTED = torch.tensor([-2.0, 0.0])
@@ -20,6 +22,55 @@ def test_hand_computed_numbers():
     torch.testing.assert_close(plain, torch.tensor([0.4740769842, math.log(2)]))
     smooth = dpo(CHOSEN, REJECTED, beta=0.1, label_smoothing=0.1)
     torch.testing.assert_close(smooth, torch.tensor([0.5240769842, math.log(2)]))
+
+
+# At β = 0.1: z = 0.5, r = 0.3 and -0.2; ε = 0.1 where it is read. σ(0.5) = 0.6224593312, -log σ(0.3) = 0.5543552445,
+# -log σ(-0.3) = 0.8543552445, -log σ(0.2) = 0.5981388694, σ(0.3) = 0.5744425168, σ(-0.2) = 0.4501660027.
+BY_HAND = {
+    "sigmoid": (0.1, 0.5240769842),
+    "hinge": (0.0, 0.5),
+    "ipo": (0.0, 0.0),  # (5 - 5)²
+    "robust": (0.1, 0.4115769842),  # (0.9 · 0.4740769842 - 0.1 · 0.9740769842) / 0.8
+    "exo": (0.1, 0.2720548),  # 0.6224593 · (-0.4740770 + 0.1053605) + 0.3775407 · (-0.9740770 + 2.3025851)
+    "nca": (0.0, 1.2806023014),  # 0.5543552445 + 0.4271776222 + 0.2990694347
+    "bco": (0.0, 1.1524941139),  # 0.5543552445 + 0.5981388694
+    "sppo": (0.0, 13.0),  # (3 - 5)² + (-2 + 5)²
+    "apo-zero": (0.0, 0.8757234859),  # 0.4255574832 + 0.4501660027
+    "apo-down": (0.0, 0.9519831856),  # 0.5744425168 + 0.3775406688
+    "discopop": (0.0, 0.6065246466),  # m = σ(10) = 0.9999546021: 0.0000453979 · 0.4740769842 + m · 0.6065306597
+}
+
+
+def test_relatives_by_hand():
+    (choices,) = [k.choices for k in recipe("dpo").knobs() if k.name == "loss_type"]
+    assert set(choices) == set(BY_HAND)
+    for loss_type, (smoothing, expected) in BY_HAND.items():
+        found = preference(CHOSEN, REJECTED, loss_type=loss_type, beta=0.1, label_smoothing=smoothing)
+        assert found.shape == (2,) and found[0].item() == pytest.approx(expected, abs=1e-6), loss_type
+
+
+@pytest.mark.parametrize("loss_type", BY_HAND)
+@pytest.mark.parametrize("gap", [1e6, 0.0, -1e6])
+def test_relatives_stay_numbers_however_sure_the_policy_is(loss_type, gap):
+    chosen = torch.tensor([gap], requires_grad=True)
+    loss = preference(chosen, -chosen.detach(), loss_type=loss_type, beta=0.5, label_smoothing=BY_HAND[loss_type][0])
+    loss.sum().backward()
+    assert math.isfinite(loss.item()) and math.isfinite(chosen.grad.item())
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"loss_type": "ipo", "label_smoothing": 0.1}, "ipo reads no label smoothing"),
+        ({"loss_type": "exo"}, "above 0"),
+        ({"loss_type": "robust", "label_smoothing": 0.5}, "below 0.5"),
+    ],
+)
+def test_a_smoothing_that_does_not_fit_is_refused_before_the_run(knobs, said):
+    with pytest.raises(RecipeError, match=said) as refused:
+        recipe("dpo").fill(knobs)
+    assert list(refused.value.errors) == ["label_smoothing"]
+    recipe("dpo-personal").fill({"loss_type": "exo", "label_smoothing": 0.001})
 
 
 def test_gradient_is_beta_times_the_doubt():

@@ -165,6 +165,35 @@ def test_group_norm_is_what_trl_computes_and_alike_groups_teach_nothing():
     torch.testing.assert_close((plain.advantages.sum(1) / plain.mask.sum(1))[:3], (groups - groups.mean(1, True))[0])
 
 
+def test_steps_are_standardised_in_their_group_and_each_token_has_what_comes_after():
+    """Five steps 1, 0, -1, 1 | 1: mean 0.4, deviation √0.8, so ±: 0.6708, -0.4472, -1.5652, 0.6708 | 0.6708.
+
+    From the end on they sum to -0.6708, -1.3416, -0.8944, 0.6708 | 0.6708. By twos the steps are 1, 0 | 1: mean ⅔,
+    deviation √⅓, so 0.5774, -1.1547 | 0.5774. The other group's steps are all 0 and teach exactly nothing.
+    """
+    plain = rollout((1.0, 1.0, 0.0, 0.0))
+    credit = torch.zeros_like(plain.logps)
+    credit[0, 2:6] = torch.tensor([1.0, 0.0, -1.0, 1.0])
+    credit[1, 2] = 1.0
+    made = terminal(replace(plain, credit=credit))
+    steps = advantage.group_norm_steps(made)
+    assert steps.advantages[0, 2:6].tolist() == pytest.approx([-0.6708, -1.3416, -0.8944, 0.6708], abs=5e-4)
+    assert float(steps.advantages[1].sum()) == pytest.approx(0.6708, abs=5e-4)
+    assert not bool(steps.advantages[2:].any()) and steps.metrics["groups_alike"] == pytest.approx(0.5)
+    assert not bool(steps.advantages[~steps.mask].any())
+    twos = advantage.group_norm_steps(segment.ngram(made, tokens_each=2))
+    assert twos.advantages[0, 2:6].tolist() == pytest.approx([-0.5774, -0.5774, -1.1547, -1.1547], abs=5e-4)
+    assert float(twos.advantages[1].sum()) == pytest.approx(0.5774, abs=5e-4)
+    with pytest.raises(RunError, match="seq2seq-reward"):
+        advantage.group_norm_steps(terminal(plain))
+
+
+def test_with_one_step_an_answer_the_steps_are_group_norm():
+    made = terminal(replace(rollout(), credit=torch.zeros_like(rollout().logps)))
+    whole = advantage.group_norm_steps(segment.whole(made))
+    torch.testing.assert_close(whole.advantages, advantage.group_norm(made, scale_by_group=True).advantages)
+
+
 def test_groups_are_known_by_number_and_not_by_place():
     mixed = advantage.leave_one_out(terminal(rollout((1.0, 2.0, 0.5, 3.0), (7, 3, 7, 3))))
     assert (mixed.advantages.sum(1) / mixed.mask.sum(1)).tolist() == [0.5, -1.0, -0.5, 1.0]

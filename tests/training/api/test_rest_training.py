@@ -47,6 +47,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-suites", "post", {"name": "Lab", "rows": lab_rows(2)}, MAKERS),
     ("api-suite-ask", "post", {"campaign": "@campaign"}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-reward-figures", "get", None, READERS),
+    ("api-mismatch", "get", None, READERS),
     ("api-guard", "get", None, READERS),
     ("api-guard", "patch", {"settings": {"keep": True}}, LEADS),
     ("api-guard-retrain", "post", {}, (401, 404, 403, 403, 403, 409, 409)),

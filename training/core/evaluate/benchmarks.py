@@ -13,12 +13,12 @@ from typing import Any
 
 from training.core.evaluate.calibration import brier, calibration_error, length_bias, reliability
 from training.core.job import Job, RunError, Stopped
-from training.core.principles import listed
 from training.core.records import Message, Refused, completion_of, messages_of, prompt_hash
 from training.core.scorers import RewardScorer, Scorer
 from training.core.scoring import scorer_of
 from training.core.stats import all_right_by_prompt, mean_t, wilson
 from training.recipes.note import Note
+from training.recipes.principles import listed
 from training.recipes.spec import RunResult, write_json
 
 Row = dict[str, Any]

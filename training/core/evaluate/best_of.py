@@ -18,6 +18,7 @@ from training.core.scoring import load_scorers
 from training.core.selection import REWARD
 from training.core.stats import Interval, mean_t
 from training.recipes.note import Note
+from training.recipes.principles import listed
 from training.recipes.spec import RunResult, write_json
 
 GOLD = "gold"  # the scorer that says what an answer is worth; it chooses nothing
@@ -40,7 +41,12 @@ def run_best_of(job: Job) -> RunResult:
         raise RunError(
             Note("None of the {n} prompts can be used. {why}", n=tally.counts["read"], why=Note.together(tally.notes()))
         )
-    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=spec.trust_remote_code)
+    scorers = load_scorers(
+        spec.scorers,
+        device=job.device,
+        trust_remote_code=spec.trust_remote_code,
+        principles=listed(knobs["principles"]),
+    )
     part = PartFile(job.folder / "answers.jsonl", rank=job.rank)
     for portion in unfinished(job, part, batches(job, prompts, size=knobs["rows_at_once"] // policy.n)):
         drawn = policy.draw(portion, seed=spec.seed)

@@ -25,6 +25,7 @@ from training.core.scoring import load_scorers
 from training.core.selection import COST, REWARD
 from training.core.stats import bootstrap_mean, mean_t
 from training.recipes.note import Note, in_json
+from training.recipes.principles import listed
 from training.recipes.spec import RunResult
 
 NUMBERS = ("estimate", "upper")  # of a certificate; JSON has no infinity
@@ -67,7 +68,12 @@ def run_compare(job: Job) -> RunResult:
     tally = Tally()
     rooms = [room for room in (candidate.prompt_room, current.prompt_room) if room is not None]
     prompts = read_prompts(spec.data, candidate.tokenizer, tally, max_length=min(rooms, default=None))
-    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=spec.trust_remote_code)
+    scorers = load_scorers(
+        spec.scorers,
+        device=job.device,
+        trust_remote_code=spec.trust_remote_code,
+        principles=listed(job.knobs["principles"]),
+    )
     guard = None
     if spec.guard is not None:
         guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code)

@@ -15,13 +15,13 @@ from training.core.critiques import CritiqueScorer
 from training.core.heads import GatedHead, LatentHead, VerdictHead
 from training.core.job import Job, RunError, Stopped
 from training.core.people import PersonalScorer
-from training.core.principles import listed
 from training.core.records import Message, Pair, Refused, completion_of, messages_of
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import RewardScorer, Scorer
 from training.core.scoring import scorer_of
 from training.errors import TrainingError
 from training.recipes.note import Note, in_json, note_of
+from training.recipes.principles import listed
 from training.recipes.spec import RunResult, write_json
 
 FILE = "explored.json"

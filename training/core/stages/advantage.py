@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -28,19 +29,12 @@ def gae(rollout: Rollout, *, gamma: float, gae_lambda: float, whiten: bool) -> R
     """
     assert rollout.token_reward is not None and rollout.values is not None
     mask = rollout.mask
-    segments = rollout.segments if rollout.segments is not None else torch.where(mask, mask.long().cumsum(1) - 1, -1)
-    actions = int(segments.max()) + 1
-    index = segments.clamp(min=0)
     inside = mask.float()
-    shape = (len(mask), actions)
-
-    def summed(values: Tensor) -> Tensor:
-        return torch.zeros(shape, device=mask.device).scatter_add_(1, index, values.float() * inside)
-
+    index, there, summed = _actions(rollout)
     count = summed(inside)
     rewards, values = summed(rollout.token_reward), summed(rollout.values) / count.clamp(min=1)
-    there = count > 0
-    advantages = torch.zeros(shape, device=mask.device)
+    actions = rewards.shape[1]
+    advantages = torch.zeros_like(rewards)
     later = torch.zeros(len(mask), device=mask.device)
     following = torch.zeros(len(mask), device=mask.device)
     for s in reversed(range(actions)):
@@ -54,6 +48,22 @@ def gae(rollout: Rollout, *, gamma: float, gae_lambda: float, whiten: bool) -> R
     if whiten:
         of_tokens = _whitened(of_tokens, mask)
     return replace(told, advantages=of_tokens, returns=returns)
+
+
+def _actions(rollout: Rollout) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """Return which action each token belongs to (B, T), which actions there are (B, S), and what sums over them.
+
+    An action is a token or, where the rollout has segments, a macro action.
+    """
+    mask = rollout.mask
+    segments = rollout.segments if rollout.segments is not None else torch.where(mask, mask.long().cumsum(1) - 1, -1)
+    index = segments.clamp(min=0)
+    shape = (len(mask), int(segments.max()) + 1)
+
+    def summed(values: Tensor) -> Tensor:
+        return torch.zeros(shape, device=mask.device).scatter_add_(1, index, values.float() * mask.float())
+
+    return index, summed(mask.float()) > 0, summed
 
 
 def leave_one_out(rollout: Rollout) -> Rollout:
@@ -76,6 +86,32 @@ def group_norm(rollout: Rollout, *, scale_by_group: bool) -> Rollout:
     """
     advantages, alike = _standardised(_whole_reward(rollout), rollout.group, scale=scale_by_group)
     return _of_completions(rollout, advantages).told(groups_alike=alike)
+
+
+def group_norm_steps(rollout: Rollout) -> Rollout:
+    """A_t = Σ_{steps j from t on} (r_j - mean) / (deviation + 1e-4), over all steps of all answers of a group.
+
+    GRPO with process supervision, arXiv:2402.03300, section 4.1.3. A step is a token, to which a scorer that knows what
+    each has earned gives its reward; or a macro action where the rollout has segments, which earns the sum of its
+    tokens. What shapes and penalties have made of the reward beside the credit is part of the last step. With one step
+    an answer it is `group_norm`. A long answer has more steps, so it weighs more in the mean, as in the paper.
+    """
+    if rollout.credit is None:
+        raise RunError(
+            Note(
+                "This advantage compares what each token has earned: take a model as the reward that knows it, of the "
+                "recipe seq2seq-reward, and have it judge answers as a whole."
+            )
+        )
+    assert rollout.token_reward is not None
+    index, there, summed = _actions(rollout)
+    _refuse_alone(group_sums(rollout.token_reward[:, 0], rollout.group)[1])
+    rewards = summed(rollout.token_reward)
+    found = torch.zeros_like(rewards)
+    of_steps = rollout.group.unsqueeze(1).expand_as(rewards)[there]
+    found[there], alike = _standardised(rewards[there], of_steps, scale=True)
+    later = found.flip(1).cumsum(1).flip(1)
+    return replace(rollout, advantages=torch.gather(later, 1, index) * rollout.mask).told(groups_alike=alike)
 
 
 def pairwise(rollout: Rollout, *, verdicts: str) -> Rollout:

@@ -8,7 +8,8 @@ learned.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +21,9 @@ from training.core.backbone import RewardModel
 from training.core.collate import COLLATE, Example
 from training.core.job import Job, RunError
 from training.core.objectives import Loss, Objective
+from training.core.sharding import Shards, whole_tensor
 from training.core.stats import accuracy_by_prompt
-from training.core.trainers.state import Progress, trainable
+from training.core.trainers.state import Progress, save_checkpoint, trainable
 from training.recipes.note import Note
 
 CALIBRATION_ROWS = 1000  # more would not make a mean and a standard deviation better
@@ -45,6 +47,7 @@ class Learner:
     progress: Progress
     names: tuple[str, ...] = ()  # of what the head gives, in the order of its outputs
     notes: list[Note] = field(default_factory=list)
+    shards: Shards | None = None  # where the model is shared out over the processes
     # Of the last measurement: each kind of accuracy of each row, (N,).
     by_row: dict[str, Tensor] = field(default_factory=dict)
 
@@ -58,19 +61,24 @@ class Learner:
     def forward(self, rows: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         """Return Σ weight·loss, which can be differentiated, and the sums that go into the step's numbers."""
         batch = self.batch(rows)
-        with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            out = self.objective(self.model, batch, self.loss)
-        total = (out.loss * out.weight).sum()
-        sums = {"weight": float(out.weight.sum()), "loss": float(total.detach())}
-        sums["tokens"] = float(batch.tokens.attention_mask.sum())
-        for name, values in out.metrics.items():
-            _add(sums, name, values, out.weight)
-        return total, sums
 
-    def accumulate(self, rows: Sequence[int]) -> dict[str, float]:
+        def work() -> tuple[Tensor, dict[str, float]]:
+            with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                out = self.objective(self.model, batch, self.loss)
+            total = (out.loss * out.weight).sum()
+            sums = {"weight": float(out.weight.sum()), "loss": float(total.detach())}
+            sums["tokens"] = float(batch.tokens.attention_mask.sum())
+            for name, values in out.metrics.items():
+                _add(sums, name, values, out.weight)
+            return total, sums
+
+        return work() if self.shards is None else self.shards(work)
+
+    def accumulate(self, rows: Sequence[int], *, idle: Sequence[int] = ()) -> dict[str, float]:
         """Leave the gradient of Σ weight·loss over `rows` in the parameters, and return the sums.
 
-        When the device's memory does not hold a micro-batch, the micro-batch is halved and the rows done again.
+        When the device's memory does not hold a micro-batch, the micro-batch is halved and the rows done again. The
+        rows in `idle` are gone through one by one and count nothing.
         """
         while True:
             self.optimizer.zero_grad(set_to_none=True)
@@ -81,8 +89,17 @@ class Learner:
                     total.backward()
                     for name, value in part.items():
                         sums[name] = sums.get(name, 0.0) + value
+                for row in idle:
+                    (self.forward([row])[0] * 0).backward()
                 return sums
             except torch.OutOfMemoryError as error:
+                if self.shards is not None:  # the other processes wait for this one within the same block
+                    raise RunError(
+                        Note(
+                            "The device's memory does not hold a micro-batch of a model in shards. Lower micro_batch "
+                            "or max_length."
+                        )
+                    ) from error
                 if self.progress.micro_batch == 1:
                     raise RunError(
                         Note(
@@ -104,16 +121,18 @@ class Learner:
         `rate` is the learning rate, or that of each of the optimizer's groups; the first is told as ``lr``.
         """
         job = self.job
-        sums = self.accumulate(rows[job.rank :: job.world_size])
+        mine = rows[job.rank :: job.world_size]
+        sums = self.accumulate(mine, idle=() if self.shards is None else self._idle(rows, mine))
         stop, sums = _sum_numbers(job, sums, stop=job.stop_requested())
         weight = sums.pop("weight")
         if weight <= 0:
             raise RunError(Note("The rows of a batch have no weight at all. Check the weights in the data."))
         parameters = list(trainable(self.model).values())
-        distributed.sum_gradients(job, parameters)
+        if self.shards is None:  # FSDP has summed them already
+            distributed.sum_gradients(job, parameters)
         gradients = [p.grad for p in parameters if p.grad is not None]
         torch._foreach_div_(gradients, weight)
-        norm = float(torch.nn.utils.get_total_norm(gradients))
+        norm = float(whole_tensor(torch.nn.utils.get_total_norm(gradients)))
         if not math.isfinite(norm) or not math.isfinite(sums["loss"]):
             raise RunError(
                 Note(
@@ -122,7 +141,9 @@ class Learner:
                     step=self.progress.step + 1,
                 )
             )
-        if clip:
+        if clip and self.shards is not None:
+            torch._foreach_mul_(gradients, min(1.0, clip / (norm + 1e-6)))  # as below, by a number
+        elif clip:
             torch.nn.utils.clip_grads_with_norm_(parameters, clip, torch.tensor(norm, device=job.device))
         rates = [rate] * len(self.optimizer.param_groups) if isinstance(rate, float | int) else list(rate)
         for group, own in zip(self.optimizer.param_groups, rates, strict=True):
@@ -135,13 +156,45 @@ class Learner:
         means = _means(sums, weight)
         return means | {"lr": rates[0], "gradient_norm": norm, "tokens": tokens}, stop
 
-    @torch.no_grad()
+    def _idle(self, rows: Sequence[int], mine: Sequence[int]) -> list[int]:
+        """Return a row for each micro-batch that this process has less than the one with the most.
+
+        Of a model in shards every process has to come through every block as often as the others.
+        """
+        size = self.progress.micro_batch
+        most = math.ceil(math.ceil(len(rows) / self.job.world_size) / size)
+        return [rows[0]] * (most - math.ceil(len(mine) / size))
+
+    def keep(self, mark: str) -> None:
+        """Write a checkpoint, which one process does for all, and return when it is there."""
+        job = self.job
+        if job.is_main or self.shards is not None:
+            save_checkpoint(
+                job.folder / "checkpoints", self.progress, self.model, self.optimizer, mark=mark, writes=job.is_main
+            )
+        distributed.wait(job)
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Within it, the model is in one piece in this process, to read."""
+        return nullcontext() if self.shards is None else self.shards.whole()
+
+    def save(self, write: Callable[[], None]) -> None:
+        """Have one process `write` the model, whole, and return when it is there."""
+        with nullcontext() if self.shards is None else self.shards.written_out():
+            if self.job.is_main:
+                write()
+        distributed.wait(self.job)
+
     def outputs(self, rows: Sequence[int], *, most: int = CALIBRATION_ROWS) -> Tensor:
         """Return what a reward model's head gives for the sequences of `rows`, (N, K), in float32 on the CPU.
 
         Of more than `most` rows an even selection is read: the shortest ones alone would say nothing of length. Every
         process does all of them, so that each calibrates its head alike.
         """
+        with self.whole(), torch.no_grad():
+            return self._outputs(rows, most)
+
+    def _outputs(self, rows: Sequence[int], most: int) -> Tensor:
         assert isinstance(self.model, RewardModel)
         found = []
         count = min(len(rows), most)
@@ -156,9 +209,12 @@ class Learner:
                 found.append(values.float())
         return torch.cat(found)
 
-    @torch.no_grad()
     def measure(self, rows: Sequence[int]) -> dict[str, Any]:
         """Return the means over held-out rows, and the accuracy with its interval, counted by prompt."""
+        with self.whole(), torch.no_grad():
+            return self._measure(rows)
+
+    def _measure(self, rows: Sequence[int]) -> dict[str, Any]:
         job = self.job
         sums: dict[str, float] = {}
         own = sorted(rows, key=lambda i: self.examples[i].length)[job.rank :: job.world_size]

@@ -13,18 +13,20 @@ from training.core.pictures import album_of
 from training.core.records import Pair, Record, Tally, answers_images
 from training.core.scoring import scorer_of
 from training.recipes.note import Note
+from training.recipes.principles import listed
 
 FILE = "margins.jsonl"
 AT_ONCE = 256  # pairs between two writes: so many are asked again after a crash
 
 
 def with_margins(
-    job: Job, records: Sequence[tuple[int, Record]], tally: Tally, *, source: str
+    job: Job, records: Sequence[tuple[int, Record]], tally: Tally, *, source: str, principles: str
 ) -> list[tuple[int, Record]]:
     """Return the pairs with the margin r(chosen) - r(rejected) by the spec's reward model.
 
-    In units of that model's score, which of one trained by Bradley and Terry's loss are log-odds. Pairs with an answer
-    or an image that it cannot read are refused. The margins are kept in the run's folder under `source`, so
+    In units of that model's score, which of one trained by Bradley and Terry's loss are log-odds; a principle model is
+    asked about `principles`. Pairs with an answer or an image that it cannot read are refused. The margins are kept in
+    the run's folder under `source`, so
     that a resumed run trains on the very same numbers. RunError without a reward model.
     """
     path = job.spec.scorers.get("reward")
@@ -42,7 +44,11 @@ def with_margins(
     asked = [(line, record) for line, record in own if isinstance(record, Pair) and not answers_images(record)]
     if asked:
         scorer = scorer_of(
-            path, device=job.device, trust_remote_code=job.spec.trust_remote_code, album=album_of(job.spec)
+            path,
+            device=job.device,
+            trust_remote_code=job.spec.trust_remote_code,
+            principles=listed(principles),
+            album=album_of(job.spec),
         )
         for start in range(0, len(asked), AT_ONCE):
             some = asked[start : start + AT_ONCE]

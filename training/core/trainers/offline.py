@@ -20,6 +20,7 @@ from training.core.job import Job, RunError, Stopped
 from training.core.modes import keyed
 from training.core.pictures import Pictures
 from training.core.records import Tally, held_out, label_names, read, weighted
+from training.core.sharding import shards_of
 from training.core.trainers.learner import REFERENCE_ROWS, Learner
 from training.core.trainers.margins import with_margins
 from training.core.trainers.plan import batches_done, plan
@@ -29,7 +30,6 @@ from training.core.trainers.state import (
     fingerprint,
     rates_at,
     restore,
-    save_checkpoint,
     tail_means,
     trainable,
 )
@@ -161,6 +161,7 @@ def fit(
             job, model, rows.examples, wanted, pad_id=pad_id, rows_at_once=micro_batch, bf16=bf16, mark=mark
         )
     users = personal.users_of(model)
+    shards = shards_of(job, model)
     groups: list[dict[str, Any]] = [{"params": [*trainable(model).values()]}]
     highest = [learning_rate]
     if users is not None:
@@ -181,6 +182,7 @@ def fit(
         progress=Progress(micro_batch=micro_batch),
         names=model.head.names if isinstance(model, backbone.RewardModel) else (),
         notes=notes + rows.tally.notes(),
+        shards=shards,
     )
     if isinstance(model, backbone.RewardModel) and model.head.wants_reference:
         # Before anything is restored, so that a resumed run finds the same: what is trained does not go into it.
@@ -201,7 +203,7 @@ def fit(
         clip=gradient_clip,
         eval_every=eval_every,
         patience=patience,
-        checkpoint=lambda: _checkpoint(learner, mark),
+        checkpoint=lambda: learner.keep(mark),
         checkpoint_every=checkpoint_every,
     )
     if 0 < patience <= learner.progress.stale:
@@ -217,13 +219,12 @@ def fit(
     figures = {f"eval_{name}": value for name, value in learner.measure(rows.held).items()} if rows.held else {}
     if isinstance(model, backbone.RewardModel):
         model.head.calibrate(learner.outputs(rows.held or rows.train))
-    if job.is_main:
-        save_model(job, model, tokenizer, pictures)
-    distributed.wait(job)
+    learner.save(lambda: save_model(job, model, tokenizer, pictures))
     steps = tail_means(job.folder) | {"steps": learner.progress.step}
     result = RunResult(model="model", metrics=steps | leftover | figures, counts=rows.counts(), notes=learner.notes)
     if users is not None and rows.held:
-        told, counts = personal.report(job, users, rows.examples, rows.train, learner.by_row, rows.held)
+        with learner.whole():
+            told, counts = personal.report(job, users, rows.examples, rows.train, learner.by_row, rows.held)
         result = replace(
             result,
             files={"users": personal.REPORT_FILE},
@@ -275,7 +276,7 @@ def prepare(
         records = keyed(job, records)
     asks = "reward_margins" in getattr(parts.get("objective"), "needs", ())
     if asks:
-        records = with_margins(job, records, tally, source="data")
+        records = with_margins(job, records, tally, source="data", principles=parts["objective"].principles)
     if getattr(parts.get("objective"), "annotator_weights", False):
         records = weighted(records, tally)
     examples = encode(records, tokenizer, tally, max_length=max_length, pictures=pictures)
@@ -286,7 +287,7 @@ def prepare(
             measured = called(chosen)(measured, apart)
             measured = keyed(job, measured) if getattr(chosen, "keyed", False) else measured
         if asks:
-            measured = with_margins(job, measured, apart, source="eval_data")
+            measured = with_margins(job, measured, apart, source="eval_data", principles=parts["objective"].principles)
         others = encode(measured, tokenizer, apart, max_length=max_length, pictures=pictures)
         tally.counts.update({f"eval_{name}": count for name, count in apart.counts.items()})
         seen = {example.prompt_hash for example in others}
@@ -339,13 +340,6 @@ def _train(
         if stop and not last and not enough:
             raise Stopped
         started = time.perf_counter()  # measuring and writing are no part of a step's speed
-
-
-def _checkpoint(learner: Learner, mark: str) -> None:
-    job = learner.job
-    if job.is_main:
-        save_checkpoint(job.folder / "checkpoints", learner.progress, learner.model, learner.optimizer, mark=mark)
-    distributed.wait(job)
 
 
 def save_model(

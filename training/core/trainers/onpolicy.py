@@ -24,13 +24,13 @@ from training.core.critic import Critic, DoubleCritic
 from training.core.experience import Experience
 from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, figures_of, joined, shared_out, tasks_in
-from training.core.principles import listed
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash, read
 from training.core.rollout import Models, Rollout
 from training.core.sampler import room_for_prompt
 from training.core.scorers import Scorer, is_judge
 from training.core.scoring import load_scorers
+from training.core.sharding import shards_of
 from training.core.stages.kl import terminal
 from training.core.stats import mean_t
 from training.core.thinking import Reading, opens_thoughts
@@ -43,13 +43,13 @@ from training.core.trainers.state import (
     finished_numbers,
     rate_at,
     restore,
-    save_checkpoint,
     tail_means,
 )
 from training.core.trainers.state import trainable as trainable_of
 from training.recipes.alarms import alarms
 from training.recipes.anchors import ANCHORS
 from training.recipes.note import Note
+from training.recipes.principles import listed
 from training.recipes.slots import AFTER_COMBINING
 from training.recipes.spec import RunResult
 from training.recipes.tasks import OTHERS
@@ -191,6 +191,14 @@ def improve(
     }
     updates = [called(task.parts["update"]) for task in tasks]
     update: Callable[..., Any] = updates[0] if "" in experiences else MixedUpdate(updates)
+    if job.sharded and len(tasks) > 1:
+        raise RunError(
+            Note(
+                "A run of several tasks cannot have its model in shards, as a task's rows are not in every process. "
+                "Set TRAIN_SHARDED to false."
+            )
+        )
+    shards = shards_of(job, models)
     groups = [{"params": list(trainable_of(policy).values())}]
     if critic is not None:
         groups.append({"params": list(trainable_of(critic).values())})
@@ -207,6 +215,7 @@ def improve(
         reference=None,
         progress=Progress(micro_batch=micro_batch),
         notes=([backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else []) + prompt_notes(tally),
+        shards=shards,
     )
     progress, found = restore(job.folder / "checkpoints", models, optimizer, mark=mark)
     learner.progress = progress or learner.progress
@@ -224,9 +233,12 @@ def improve(
         rates = [share * learning_rate if critic is None or number >= critic_warmup else 0.0]
         rates += [share * critic_learning_rate] * (critic is not None)
         asked = shared_out(tasks, [usable[i] for i in planned[number]])
-        written = {
-            name: experiences[name].rollout(some, stream=f"iteration {number}") for name, some in asked.items() if some
-        }
+        with learner.whole():
+            written = {
+                name: experiences[name].rollout(some, stream=f"iteration {number}")
+                for name, some in asked.items()
+                if some
+            }
         read = {name: staged(rollout, stages[name]) for name, rollout in written.items()}
         learner.rollout = joined(read, tasks, learner.pad_id)
         told, stop = _learn(learner, passes=passes, batch_size=batch_size, rates=rates, clip=gradient_clip)
@@ -239,15 +251,12 @@ def improve(
         job.progress(step=number + 1, total_steps=iterations, **figures_of(written, learner.rollout), **told)
         last = number + 1 == iterations
         if stop or last or (number + 1) % checkpoint_every == 0:
-            if job.is_main:
-                save_checkpoint(job.folder / "checkpoints", learner.progress, models, optimizer, mark=mark)
-            distributed.wait(job)
+            learner.keep(mark)
         if stop and not last:
             raise Stopped
-    metrics = tail_means(job.folder) | _measured(experiences, shared_out(tasks, held), spec.model, trust)
-    if job.is_main:
-        save_model(job, policy, tokenizer)
-    distributed.wait(job)
+    with learner.whole():
+        metrics = tail_means(job.folder) | _measured(experiences, shared_out(tasks, held), spec.model, trust)
+    learner.save(lambda: save_model(job, policy, tokenizer))
     return RunResult(
         model="model",
         metrics=metrics,

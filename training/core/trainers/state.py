@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.core.job import RunError
+from training.core.sharding import cut_as, whole_tensor
 from training.recipes.note import Note
 from training.recipes.spec import RunSpec, write_json
 
@@ -84,17 +85,29 @@ def rates_at(step: int, *, total_steps: int, highest: Sequence[float], warmup: f
 
 
 def save_checkpoint(
-    folder: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, *, mark: str
+    folder: Path,
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    mark: str,
+    writes: bool = True,
 ) -> Path:
-    """Write the checkpoint of `progress` into `folder`, remove all but the newest two, and return its path."""
+    """Write the checkpoint of `progress` into `folder`, remove all but the newest two, and return its path.
+
+    Of a model in shards every process calls it, and one `writes`: what is written is whole, and any number of
+    processes can go on from it.
+    """
+    weights = _gathered({name: p.detach() for name, p in trainable(model).items()}, keep=writes)
+    moments = _gathered(_moments(optimizer), keep=writes)
     name = f"step-{progress.step:08d}"
-    part = folder / f"{name}.part"
+    part, final = folder / f"{name}.part", folder / name
+    if not writes:
+        return final
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_file(
-        {name: p.detach().cpu().contiguous() for name, p in trainable(model).items()}, part / "weights.safetensors"
-    )
-    save_file(_moments(optimizer), part / "optimizer.safetensors")
+    save_file(weights, part / "weights.safetensors")
+    save_file(moments, part / "optimizer.safetensors")
     save_file(_random_state(), part / "random.safetensors")
     write_json(part / "state.json", {"fingerprint": mark, "torch": torch.__version__, **asdict(progress)})
     files = {p.name: {"size": p.stat().st_size, "sha256": _sha256(p)} for p in sorted(part.iterdir())}
@@ -102,7 +115,6 @@ def save_checkpoint(
         _flush(file)
     write_json(part / "manifest.json", {"files": files})
     _flush(part)
-    final = folder / name
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     _flush(folder)
@@ -148,7 +160,7 @@ def restore(
             )
         with torch.no_grad():
             for name, parameter in parameters.items():
-                parameter.copy_(weights[name])
+                parameter.copy_(cut_as(weights[name], parameter))
         _put_moments(optimizer, load_file(path / "optimizer.safetensors"))
         _put_random_state(load_file(path / "random.safetensors"))
         return Progress(**state), notes
@@ -179,7 +191,7 @@ def _fault(path: Path) -> Note | None:
 def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimizer's state as flat tensors ``<parameter's number>.<name>``."""
     return {
-        f"{index}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
+        f"{index}.{name}": torch.as_tensor(value).detach()
         for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }
@@ -187,10 +199,22 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def _put_moments(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in flat.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        own = parameters[int(index)]
+        state.setdefault(int(index), {})[name] = cut_as(value, own) if value.shape == own.shape else value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _gathered(tensors: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+    """Return the tensors whole and on the CPU, one after the other; nothing for who takes part and does not `keep`."""
+    found = {}
+    for name, tensor in tensors.items():
+        whole = whole_tensor(tensor)
+        if keep:
+            found[name] = whole.cpu().contiguous()
+    return found
 
 
 def _random_state() -> dict[str, Tensor]:
