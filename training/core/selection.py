@@ -254,7 +254,7 @@ def worth_and_apart(worth: Sequence[float], points: Sequence[Sequence[float]], c
     """Return `count` positions, each time the one of most worth x squared distance from the nearest one chosen before.
 
     What is worth asking is worth it together with all that resembles it, and one answer tells most of what the others
-    would: the head of a list by worth alone can teach less than a draw (tests/experiments, card 6). Where nothing is
+    would: the head of a list by worth alone may teach no more than a draw (tests/experiments, card 6). Where nothing is
     apart, worth alone decides. Values only fall while more is chosen, so that just the leading one is brought up to
     date.
     """
