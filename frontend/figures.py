@@ -128,6 +128,15 @@ WORDS = {
         _("Of the suite's questions, each alike (micro); one of four is right by guessing."),
         is_share=True,
     ),
+    "coverage_suite": Words(
+        _("Points of safety that are named"),
+        _("Mean over scenarios of the share of their points that an answer names."),
+        is_share=True,
+    ),
+    "coverage_points": Words(
+        _("Points named, of all"), _("Each point alike: a scenario with more of them counts more."), is_share=True
+    ),
+    "worst_subject": Words(_("Worst subject"), _("The subject whose points are named least."), is_share=True),
     "worst_category": Words(
         _("Right in the worst category"), _("Where a policy is good on the whole, it may be bad here."), is_share=True
     ),

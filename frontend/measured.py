@@ -46,6 +46,12 @@ SUITE = (
     ("accuracy_topic_", gettext_lazy("Topic")),
     ("accuracy_modality_", gettext_lazy("Modality")),
 )
+# The same of open scenarios: the share of the points that are named.
+SCENARIOS = (
+    ("coverage_subject_", gettext_lazy("Subject")),
+    ("coverage_aspect_", gettext_lazy("Aspect")),
+    ("coverage_topic_", gettext_lazy("Topic")),
+)
 GUESSING = 0.25  # of four options
 
 
@@ -93,7 +99,7 @@ def of_version(version: ModelVersion, viewer: User) -> list[Measured]:
 def figures_of(run: Run, people: Mapping[str, Any] | None = None) -> list[Figure]:
     """Return a run's figures but those that stand in the tables of its charts; of `people` what they got right."""
     drawn = {f"accuracy_{name}" for _title, sides in SPLITS for name, _words in sides}
-    of_suite = tuple(prefix for prefix, _title in SUITE)
+    of_suite = tuple(prefix for prefix, _title in (*SUITE, *SCENARIOS))
     metrics = (run.result or {}).get("metrics", {})
     found = figures({**metrics, **({"accuracy_people": people} if people and metrics else {})})
     return [one for one in found if one.name not in drawn and not one.name.startswith(of_suite)]
@@ -107,6 +113,7 @@ def charts_of(run: Run, people: Mapping[str, Any] | None = None) -> list[charts.
     metrics = (run.result or {}).get("metrics", {})
     found = [_split(title, sides, metrics) for title, sides in SPLITS]
     found += [_suite(prefix, str(title), metrics, people) for prefix, title in SUITE]
+    found += [_scenarios(prefix, str(title), metrics) for prefix, title in SCENARIOS]
     points, sweep = _points(run), _json(run, "sweep").get("points", [])
     if len(sweep) > 1:
         series = [
@@ -167,6 +174,19 @@ def _suite(
         y_label=_("accuracy"),
         reference=(people["estimate"], _("people")) if people else (GUESSING, _("guessing")),
         count_label=_("Questions"),
+    )
+
+
+def _scenarios(prefix: str, title: str, metrics: Mapping[str, Any]) -> charts.Chart | None:
+    told = [(name.removeprefix(prefix), metrics[name]) for name in sorted(metrics) if name.startswith(prefix)]
+    told.sort(key=lambda one: one[1]["estimate"])
+    return charts.interval_chart(
+        told,
+        title=title,
+        caption=_("Mean over scenarios of the share of their points that are named."),
+        x_label=title,
+        y_label=_("coverage"),
+        count_label=_("Scenarios"),
     )
 
 

@@ -16,7 +16,7 @@ from frontend.forms.knobs import KnobForm
 from training.models import ModelVersion, Snapshot
 from training.recipes.assembled import choices, chosen_in, may_be_empty
 from training.recipes.base import Recipe
-from training.recipes.multiple_choice import VIEW
+from training.recipes.scenarios import QUESTIONS, SUITES
 from training.recipes.slots import ORDER
 
 FRESH = "fresh"
@@ -116,7 +116,7 @@ class RunForm(KnobForm):
         rows: forms.ChoiceField = self.fields["rows"]  # type: ignore[assignment]
         rows.initial = FRESH
         rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
-        if recipe.view == VIEW:
+        if recipe.view in SUITES:
             self.fields["rows"] = forms.CharField(
                 label=_("Suite"),
                 max_length=400,
@@ -124,6 +124,11 @@ class RunForm(KnobForm):
                 help_text=_(
                     "One of the page Safety suites, or a file on the server of questions with four options, in "
                     "LabSafety Bench's layout (JSON Lines)."
+                )
+                if recipe.view == QUESTIONS
+                else _(
+                    "One of the page Safety suites, or a file on the server of open scenarios, in LabSafety Bench's "
+                    "layout (JSON Lines)."
                 ),
             )
 
@@ -177,12 +182,12 @@ class RunForm(KnobForm):
     @property
     def snapshot(self) -> Snapshot | None:
         """Return the chosen snapshot, None when one is to be frozen; only after `is_valid`."""
-        return None if self.recipe.view == VIEW else self.snapshots.get(self.cleaned_data["rows"])
+        return None if self.recipe.view in SUITES else self.snapshots.get(self.cleaned_data["rows"])
 
     @property
     def inputs(self) -> dict[str, Any]:
         given = {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
-        given |= {"suite": self.cleaned_data["rows"].strip()} if self.recipe.view == VIEW else {}
+        given |= {"suite": self.cleaned_data["rows"].strip()} if self.recipe.view in SUITES else {}
         recipe, cleaned = self.recipe, self.cleaned_data
         scorers = {
             name: self.rewards[cleaned[name]].path for name in (*recipe.scorers, *recipe.may_score) if cleaned[name]

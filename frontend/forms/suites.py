@@ -18,7 +18,8 @@ class SuiteForm(forms.Form):
     file = forms.FileField(
         label=_("File"),
         help_text=_(
-            "Questions with four options in LabSafety Bench's layout: JSON Lines or a JSON list, also packed with gzip."
+            "Questions with four options, or open scenarios, in LabSafety Bench's layout: JSON Lines or a JSON list, "
+            "also packed with gzip."
         ),
         widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.ndjson,.json,.gz"}),
     )

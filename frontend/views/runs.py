@@ -33,8 +33,8 @@ from training.recipes import RECIPES
 from training.recipes.alarms import alarms
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError
-from training.recipes.multiple_choice import VIEW
 from training.recipes.note import note_of
+from training.recipes.scenarios import SUITES
 from training.services import anchors, baselines, feeding, runs, snapshots, traces
 
 SHOWN = 50
@@ -155,7 +155,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     )
     if request.GET.get("model", "") in form.versions:
         form.start_from(request.GET["model"])
-    if recipe.view == VIEW and request.GET.get("suite"):
+    if recipe.view in SUITES and request.GET.get("suite"):
         form.fields["rows"].initial = request.GET["suite"]
     if request.method == "POST" and not wrong and form.is_valid():
         try:
@@ -197,7 +197,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
 
 def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: RunForm, parts: dict[str, str]) -> Run:
     snapshot = form.snapshot
-    if snapshot is None and recipe.view != VIEW:
+    if snapshot is None and recipe.view not in SUITES:
         # Audit items measure the models and must stay unseen by them.
         filters: dict[str, Any] = {"include_audit": False} if recipe.makes else {}
         filters |= anchors.filters(recipe, form.knob_values())

@@ -98,7 +98,7 @@ def test_before_anybody_has_judged_the_catalogue_says_so() -> None:
 def test_every_recipe_s_rows_come_from_some_kind_of_feedback() -> None:
     """A recipe that reads what no campaign can give would be refused everywhere, and nobody could say why."""
     unfed = [recipe.name for recipe in RECIPES.values() if not feeding.kinds_that_feed(recipe.view)]
-    assert unfed == ["safety-suite", "reward-explorer"]  # they ask for a file, and for answers
+    assert unfed == ["safety-suite", "safety-scenarios", "reward-explorer"]  # they ask for a file, and for answers
 
 
 def test_the_form_shows_each_knob_with_its_help_and_folds_the_advanced(world: World) -> None:

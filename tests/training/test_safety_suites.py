@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 from annotation.campaign_templates import templates
 from annotation.models import Campaign, Gold, Membership
 from annotation.services import campaigns, intake, queue
-from tests.core.lab_safety import lab_rows
+from tests.core.lab_safety import lab_rows, scenario_rows
 from tests.core.worlds import tiny_policy
 from tests.factories import judge
 from tests.frontend.lead_world import World, finish_run, judge_all, make_world, start_run
@@ -258,3 +258,33 @@ def test_who_fails_the_test_of_a_suite_judges_nothing(world: World) -> None:
     assert "test" in screen.lower()
     hidden = world.client("annotator").get(reverse("suites", args=[world.campaign.pk]))
     assert hidden.status_code in (403, 404)
+
+
+def test_open_scenarios_are_kept_and_put_to_a_policy_with_a_judge(world: World, policy: ModelVersion) -> None:
+    client, address = world.client("engineer"), reverse("suites", args=[world.campaign.pk])
+    client.post(address, {"file": uploaded(scenario_rows()), "name": "Scenarios"})
+    suite = Suite.objects.get()
+    assert (suite.view, suite.questions, suite.points) == ("scenarios", 4, 7)
+    assert suite.categories == {"Biology": 1, "Chemistry": 3}
+    judge_of_points = versions.register(campaign=world.campaign, kind="reward", path="org/judge", actor=world.lead)
+    page = client.get(address).content.decode()
+    link = f"{reverse('run-new', args=[world.campaign.pk, 'safety-scenarios'])}?suite={suite.path}"
+    assert "7 points to be named" in page and link in page and "Ask people" not in page
+    form = client.get(link).context["form"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    assert client.post(link, {**values, "model": policy.pk}).status_code == 302
+    run = Run.objects.get()
+    assert run.inputs["data"] == suite.path and run.inputs["scorers"] == {"reward": judge_of_points.path}
+    other = f"{reverse('run-new', args=[world.campaign.pk, 'safety-suite'])}?suite={suite.path}"
+    form = client.get(other).context["form"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    wrong = client.post(other, {**values, "model": policy.pk})
+    assert wrong.status_code == 422 and "holds open scenarios" in wrong.content.decode()
+    with pytest.raises(Invalid, match="safety-suite"):
+        safety_suites.kept(suite_file(), view="scenarios")
+    metrics = {"coverage_suite": share(0.5), "coverage_points": 0.25, "coverage_aspect_hazards": share(0.75)}
+    metrics |= {"worst_subject": share(0.25) | {"name": "Biology"}, "coverage_subject_Biology": share(0.25)}
+    finish_run(run, metrics=metrics)
+    html = client.get(reverse("run", args=[run.pk])).content.decode()
+    for words in ("Points of safety that are named", "Biology", "hazards"):
+        assert words in html, words

@@ -71,9 +71,7 @@ class CorrectionIn(serializers.Serializer):
         help_text="The rewrite as you edited it; left out, it is taken as it is.",
     )
     comment = serializers.CharField(max_length=MAX_COMMENT, allow_blank=True, default="")
-    client_key = serializers.CharField(
-        max_length=64, help_text="A fresh one each time; the same changes nothing."
-    )
+    client_key = serializers.CharField(max_length=64, help_text="A fresh one each time; the same changes nothing.")
 
 
 class CorrectionOut(serializers.Serializer):

@@ -27,15 +27,19 @@ class SuiteIn(serializers.Serializer):
         child=serializers.DictField(child=serializers.JSONField(allow_null=True)),
         min_length=1,
         help_text="Questions in LabSafety Bench's layout: Question, with the options A to D in it, and Correct Answer; "
-        "Category, Topic, Level and Image Path if you like.",
+        "Category, Topic, Level and Image Path if you like. Or its open scenarios: Scenario, LabSafety_Related_Issues, "
+        "Decisions, Topic and Subject.",
     )
 
 
 class SuiteOut(serializers.ModelSerializer):
     class Meta:
         model = Suite
-        fields = ("id", "name", "path", "questions", "with_image", "categories", "created_at")
-        extra_kwargs = {"path": {"help_text": "What a run names as its suite."}}
+        fields = ("id", "name", "view", "path", "questions", "with_image", "points", "categories", "created_at")
+        extra_kwargs = {
+            "path": {"help_text": "What a run names as its suite."},
+            "view": {"help_text": "suite (recipe safety-suite) or scenarios (recipe safety-scenarios)."},
+        }
 
 
 class SuiteAskIn(serializers.Serializer):

@@ -20,7 +20,7 @@ from training.errors import Invalid
 from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
-from training.recipes.multiple_choice import VIEW
+from training.recipes.scenarios import SUITES
 from training.services import anchors, promotion, prompts, runs, snapshots, traces, versions
 
 
@@ -82,10 +82,10 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     if parent is None and not inputs.get("model"):
         raise Invalid("Choose a model to start from.", {"parent": ["Give a version's id here, or a model."]})
     snapshot = None
-    if "suite" in given and (recipe.view != VIEW or "snapshot" in given or "held_out" in given):
+    if "suite" in given and (recipe.view not in SUITES or "snapshot" in given or "held_out" in given):
         reason = "Only a recipe that puts a suite to a policy takes one, and then instead of other data."
         raise Invalid(reason, {"suite": [reason]})
-    if recipe.view == VIEW and "held_out" not in given and "snapshot" not in given:
+    if recipe.view in SUITES and "held_out" not in given and "snapshot" not in given:
         inputs["suite"] = given.get("suite", "")
     elif "held_out" in given:
         inputs["data"] = _held_out(campaign, given, recipe.view, parent)

@@ -180,5 +180,5 @@ def progress_figures(part: PartFile, portion: Sequence[Prompt]) -> dict[str, flo
 
 
 def answers_of(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the answers in a row, of either kind of run."""
-    return row["completions"] if "completions" in row else [row["candidate"], row["current"]]
+    """Return the answers in a row, of either kind of run; none of a row that has other things."""
+    return row["completions"] if "completions" in row else [row[one] for one in ("candidate", "current") if one in row]

@@ -126,18 +126,25 @@ class RewardScorer:
     def _by_principle(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
         found: list[list[float] | None] = [[] for _ in texts]
         for principle in self.principles:
-            encoded: dict[int, Encoded] = {}
-            for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
-                try:
-                    encode_completion(self.tokenizer, text)
-                    encoded[index] = self._question(asked(messages, text, principle))
-                except Refused:
-                    continue
-            for index, value in enumerate(self._read(encoded, len(texts)).score):
+            for index, value in enumerate(self.satisfied(prompts, texts, [principle] * len(texts))):
                 row = found[index]
                 found[index] = None if value is None or row is None else [*row, value]
         scores = [None if row is None else fmean(row) for row in found]
         return Columns(self.principles, found, [None] * len(texts), scores)
+
+    @torch.inference_mode()
+    def satisfied(
+        self, prompts: Sequence[list[Message]], texts: Sequence[str], principles: Sequence[str]
+    ) -> list[float | None]:
+        """Return the log-odds that each answer satisfies its own principle; None where it cannot be read."""
+        encoded: dict[int, Encoded] = {}
+        for index, (messages, text, principle) in enumerate(zip(prompts, texts, principles, strict=True)):
+            try:
+                encode_completion(self.tokenizer, text)
+                encoded[index] = self._question(asked(messages, text, principle))
+            except Refused:
+                continue
+        return self._read(encoded, len(texts)).score
 
     def compare(
         self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]

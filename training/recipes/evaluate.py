@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.recipes.base import Recipe, knob, part
 from training.recipes.multiple_choice import ASKED, DIRECT, VIEW
 from training.recipes.principles import HELP as PRINCIPLES_HELP
+from training.recipes.scenarios import VIEW as SCENARIOS
 
 # The bounds of the safety test, see `training.core.evaluate.certificate`.
 BOUNDS = ("student", "clopper_pearson", "hoeffding", "empirical_bernstein")
@@ -64,11 +65,22 @@ class SafetySuite:
         choices=("generate", "loglik"),
     )
     ask: str = knob(DIRECT, "whether it answers at once or thinks before", choices=tuple(ASKED))
-    shots: int = knob(0, "questions of the suite shown before with their answers, which are in no share", low=0, high=10)
+    shots: int = knob(0, "questions of the suite shown before the others, in no share", low=0, high=10)
     move_options: bool = knob(True, "ask once more with each option in another place, which shows a bias to a place")
     move_seed: int = knob(0, "which place each option gets then", low=0, advanced=True)
     temperature: float = knob(0.0, "sampling temperature; 0 takes the most probable token", low=0.0, high=5.0)
     max_new_tokens: int = knob(64, "longest answer, in tokens; one that thinks before needs more", low=1, high=8192)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
+    rows_at_once: int = knob(32, "questions asked side by side; lower it when memory runs out", low=1, advanced=True)
+
+
+@part("evaluate", "safety-scenarios", target="training.core.evaluate.scenarios:safety_scenarios")
+class SafetyScenarios:
+    """Open scenarios: which of the points that experts wrote a policy's answers name. arXiv:2410.14182."""
+
+    scorers = ("reward",)
+    temperature: float = knob(0.0, "sampling temperature; 0 takes the most probable token", low=0.0, high=5.0)
+    max_new_tokens: int = knob(512, "longest answer, in tokens", low=1, high=8192)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
     rows_at_once: int = knob(32, "questions asked side by side; lower it when memory runs out", low=1, advanced=True)
 
@@ -102,6 +114,17 @@ SAFETY_SUITE = Recipe(
     kind="evaluate",
     view=VIEW,
     parts=(SafetySuite(),),
+    source="arXiv:2410.14182",
+    starts="policy",
+)
+
+SAFETY_SCENARIOS = Recipe(
+    "safety-scenarios",
+    title="Open safety scenarios",
+    summary="Puts scenarios to a policy: which of the points that experts wrote it names, judged one by one.",
+    kind="evaluate",
+    view=SCENARIOS,
+    parts=(SafetyScenarios(),),
     source="arXiv:2410.14182",
     starts="policy",
 )

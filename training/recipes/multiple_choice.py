@@ -2,8 +2,8 @@
 
 A file is JSON Lines, or a list in JSON, of objects with the published names: ``Question`` (its text with the options A
 to D), ``Correct Answer``, ``Category`` (a list; a question counts in each), ``Topic``, ``Level``, ``Image Path`` (none
-for a question in text alone) and ``Explanation``, which is read where a question is shown as an example. Other names are
-left alone.
+for a question in text alone) and ``Explanation``, which is read where a question is shown as an example. Other names
+are left alone.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from annotation.models import Campaign, Feedback, Gold
 from training.models import ModelVersion, Run
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
-from training.recipes.multiple_choice import VIEW
+from training.recipes.scenarios import QUESTIONS, SUITES
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def feeding(campaign: Campaign, name: str) -> Feeding | None:
 def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str]) -> Feeding:
     view = dataset_views.VIEWS.get(recipe.view)
     reads = translation.gettext(view.title) if view else recipe.view
-    if recipe.view == VIEW:
-        reads = _("A suite of questions")
+    if recipe.view in SUITES:
+        reads = _("A suite of questions") if recipe.view == QUESTIONS else _("A suite of open scenarios")
     if recipe.kind != Run.Kind.FIT:
         if recipe.guarded and not settings.ATTUNE_TAMPER_TESTS:
             off = _("It trains against a policy's safety. Whoever runs the server allows that by TAMPER_TESTS.")
@@ -109,7 +109,7 @@ def _beside_training(campaign: Campaign, recipe: Recipe, there: Counter[str]) ->
             return _("It needs a reward model: train one first.")
         if recipe.starts == ModelVersion.Kind.POLICY and ModelVersion.Kind.POLICY not in there:
             return _("It needs a policy: train or register one first.")
-        return "" if recipe.view in {VIEW, *views_in(campaign)} else _refusal(campaign, recipe)
+        return "" if recipe.view in {*SUITES, *views_in(campaign)} else _refusal(campaign, recipe)
     if recipe.view == "answers":
         return _("It trains nothing: the reward explorer, under Models, starts it with what you type or pick.")
     if recipe.kind == Run.Kind.SAMPLE:

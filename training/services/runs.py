@@ -33,7 +33,7 @@ from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.assembled import assembled, from_json, to_json
 from training.recipes.base import RECIPES, RecipeError
-from training.recipes.multiple_choice import VIEW
+from training.recipes.scenarios import SUITES
 from training.recipes.spec import RunResult
 from training.services import anchors, messages, safety_suites, snapshots, versions
 
@@ -107,8 +107,8 @@ def create(
             "There is no other policy to compare with: none is in use, and this one was trained from none here."
         )
         raise Invalid(message, {"model": [message]})
-    if found.view == VIEW:
-        inputs |= safety_suites.inputs_of(inputs.pop("suite", ""), parent=parent, actor=actor)
+    if found.view in SUITES:
+        inputs |= safety_suites.inputs_of(inputs.pop("suite", ""), view=found.view, parent=parent, actor=actor)
     if found.view and not inputs.get("data"):
         told = _("{recipe} reads a snapshot of {view}.").format(recipe=title, view=found.view)
         raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})

@@ -22,19 +22,30 @@ from annotation.services import events
 from training import objections, paths, store
 from training.errors import Invalid
 from training.models import ModelVersion, Suite
-from training.recipes import multiple_choice
+from training.recipes import multiple_choice, scenarios
+from training.recipes.multiple_choice import VIEW as QUESTIONS
 from training.recipes.multiple_choice import Question
 from training.recipes.note import note_of
+from training.recipes.scenarios import VIEW as SCENARIOS
+from training.recipes.scenarios import Open
 from training.recipes.spec import write_text
 from training.services import snapshots
 from training.services.near_duplicates import leaders
 
 # What is kept of a row; an image itself is nothing that a policy here reads.
+Asked = list[Question] | list[Open]
 KEPT = ("Question", "Explanation", "Correct Answer", "Category", "Topic", "Level", "Image Path")
+KEPT_OF_SCENARIOS = ("Scenario", scenarios.ISSUES, "Decisions", "Topic", "SubCategory", "Subject")
 LARGEST_FILE = 64 * 1024 * 1024
 
 
 def read(path: str, *, actor: User | None = None) -> tuple[str, list[Question]]:
+    """Keep a suite of questions as `kept` does; Invalid for one of open scenarios."""
+    stored, asked = kept(path, view=QUESTIONS, actor=actor)
+    return stored, [one for one in asked if isinstance(one, Question)]
+
+
+def kept(path: str, *, view: str, actor: User | None = None) -> tuple[str, Asked]:
     """Keep the rows of a suite below the files folder, under a name by their content; return the path and them.
 
     So a run can be repeated when the file has changed since. Invalid says what is wrong with the file, or, where
@@ -47,25 +58,37 @@ def read(path: str, *, actor: User | None = None) -> tuple[str, list[Question]]:
     file = Path(store.fetch(path))
     if not file.is_file():
         raise invalid(_("There is no suite at {path}.").format(path=path))
-    return _kept(file, name=file.name)
+    stored, asked = _kept(file, name=file.name)
+    if _view_of(asked) != view:
+        message = _("{name} holds open scenarios. Put them to a policy by the recipe safety-scenarios.")
+        if view == SCENARIOS:
+            message = _("{name} holds questions with four options. Put them to a policy by the recipe safety-suite.")
+        raise invalid(message.format(name=file.name))
+    return stored, asked
 
 
-def _kept(file: Path, *, name: str) -> tuple[str, list[Question]]:
+def _view_of(asked: Asked) -> str:
+    return QUESTIONS if isinstance(asked[0], Question) else SCENARIOS
+
+
+def _kept(file: Path, *, name: str) -> tuple[str, Asked]:
     if file.stat().st_size > LARGEST_FILE:
         raise invalid(_("{name} has more than {most} MiB.").format(name=name, most=LARGEST_FILE // 1024**2))
     try:
         rows = list(multiple_choice.rows_of(file))
-        questions = multiple_choice.questions(rows, name=name)
+        open_ended = bool(rows) and scenarios.is_scenario(rows[0][1])
+        asked = scenarios.questions(rows, name=name) if open_ended else multiple_choice.questions(rows, name=name)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise invalid(objections.in_words(note_of(error))) from None
+    names = KEPT_OF_SCENARIOS if open_ended else KEPT
     text = "".join(
-        json.dumps({name: row.get(name) for name in KEPT}, ensure_ascii=False, sort_keys=True) + "\n"
+        json.dumps({name: row.get(name) for name in names}, ensure_ascii=False, sort_keys=True) + "\n"
         for _number, row in rows
     )
-    kept = paths.files() / "suites" / f"{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}.jsonl"
-    if not kept.exists():
-        write_text(kept, text)
-    return store.keep(kept), questions
+    target = paths.files() / "suites" / f"{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}.jsonl"
+    if not target.exists():
+        write_text(target, text)
+    return store.keep(target), asked
 
 
 def _is_kept_for(actor: User, path: str) -> bool:
@@ -84,12 +107,17 @@ def add(*, campaign: Campaign, name: str, file: BinaryIO, actor: User | None) ->
     with tempfile.NamedTemporaryFile(suffix=".gz" if _is_packed(file) else ".jsonl") as copy:
         shutil.copyfileobj(file, copy)
         copy.flush()
-        stored, questions = _kept(Path(copy.name), name=name)
+        stored, asked = _kept(Path(copy.name), name=name)
+    questions = [one for one in asked if isinstance(one, Question)]
+    about = [one for one in asked if isinstance(one, Open)]
     counts = Counter(category for one in questions for category in one.categories)
+    counts += Counter(one.subject for one in about if one.subject)
     facts = {
         "name": name,
-        "questions": len(questions),
+        "view": _view_of(asked),
+        "questions": len(asked),
         "with_image": sum(bool(one.image) for one in questions),
+        "points": sum(len(one.points) for one in about),
         "categories": dict(sorted(counts.items())),
     }
     suite, is_new = Suite.objects.update_or_create(
@@ -106,10 +134,11 @@ def _is_packed(file: BinaryIO) -> bool:
     return magic == b"\x1f\x8b"
 
 
-def inputs_of(path: str, *, parent: ModelVersion | None, actor: User | None) -> dict[str, Any]:
+def inputs_of(path: str, *, view: str, parent: ModelVersion | None, actor: User | None) -> dict[str, Any]:
     """Return what a run is given that puts the suite at `path` to a model: its data, and what of it is not new."""
-    stored, questions = read(path, actor=actor)
-    return {"data": stored} | ({} if parent is None else {"seen": seen(questions, parent)})
+    stored, asked = kept(path, view=view, actor=actor)
+    questions = [one for one in asked if isinstance(one, Question)]
+    return {"data": stored} | ({} if parent is None or not questions else {"seen": seen(questions, parent)})
 
 
 def seen(questions: list[Question], version: ModelVersion) -> list[str]:

@@ -17,10 +17,10 @@ from training.core.collate import encode_prompt
 from training.core.decode import completion_logps
 from training.core.distributed import wait
 from training.core.evaluate.suite import letter
-from training.core.job import Job, RunError, Stopped
+from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt
-from training.core.sampler import Sampler, batches
+from training.core.sampler import Sampler, batches, unfinished
 from training.core.stats import wilson
 from training.recipes.multiple_choice import DIRECT, IMAGE, LETTERS, Question, read
 from training.recipes.note import Note, note_of
@@ -61,20 +61,11 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
         )
     prompts = [prompt for prompt, _ in asked.values()]
     part = PartFile(job.folder / "answers.jsonl", rank=job.rank)
-    portions = batches(job, prompts, size=knobs["rows_at_once"])
-    done = 0
-    job.rewind(done)
-    for portion in portions:
-        if job.stop_requested():
-            part.close()
-            raise Stopped
-        if any(prompt.id not in part.rows for prompt in portion):
-            for prompt, told in zip(portion, score(sampler, portion, job.spec.seed), strict=True):
-                if prompt.id not in part.rows:
-                    question, order = asked[prompt.id][1], prompt.id.rpartition("/")[2]
-                    part.append({"id": prompt.id, **_judged(question, told), "order": order})
-        done += len(portion)
-        job.progress(step=done, total_steps=sum(map(len, portions)))
+    for portion in unfinished(job, part, batches(job, prompts, size=knobs["rows_at_once"])):
+        for prompt, told in zip(portion, score(sampler, portion, job.spec.seed), strict=True):
+            if prompt.id not in part.rows:
+                question, order = asked[prompt.id][1], prompt.id.rpartition("/")[2]
+                part.append({"id": prompt.id, **_judged(question, told), "order": order})
     part.close()
     wait(job)
     if not job.is_main:

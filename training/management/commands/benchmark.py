@@ -15,8 +15,8 @@ from training.recipes import RecipeError, recipe
 from training.recipes.spec import RunResult, RunSpec
 
 NAME = "reward-benchmark"
-# The layout of questions with four options, which are put to a policy.
-LAB_SAFETY, SUITE = "lab-safety", "safety-suite"
+# The layouts of what is put to a policy, with the recipe that does it.
+PUT_TO_POLICIES = {"lab-safety": "safety-suite", "lab-safety-scenarios": "safety-scenarios"}
 
 
 class Command(BaseCommand):
@@ -27,9 +27,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         layouts = next(k for k in recipe(NAME).knobs() if k.name == "layout").choices
-        parser.add_argument("layout", choices=[*layouts, LAB_SAFETY])
+        parser.add_argument("layout", choices=[*layouts, *PUT_TO_POLICIES])
         parser.add_argument("data", help="a .json or .jsonl file, packed by gzip or not, or a folder of such files")
         parser.add_argument("--model", required=True, help="folder of a reward model made here, or of a policy")
+        parser.add_argument("--judge", help="folder of the principle model that judges answers to open scenarios")
         parser.add_argument("--output", help="folder for the run's files; by default one that is not kept")
         parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
         parser.add_argument("--principle", action="append", default=[], help="what it is to judge by; may be repeated")
@@ -47,6 +48,7 @@ class Command(BaseCommand):
                 output=str(output),
                 model=str(Path(model).resolve()) if Path(model).exists() else model,
                 data=str(Path(data).resolve()),
+                scorers={"reward": str(Path(options["judge"]).resolve())} if options["judge"] else {},
             )
             code = launch.follow(launch.start(spec), report=lambda lines: True, every_seconds=5.0)
             result = RunResult.read(output)
@@ -61,7 +63,8 @@ class Command(BaseCommand):
 
 
 def _recipe(layout: str, principles: list[str], knobs: list[str]) -> dict[str, Any]:
-    name, fixed = (SUITE, {}) if layout == LAB_SAFETY else (NAME, {"layout": layout})
+    name = PUT_TO_POLICIES.get(layout, NAME)
+    fixed = {"layout": layout} if name == NAME else {}
     given = dict(pair(one, "--knob NAME") for one in knobs)
     given |= {"principles": "; ".join(principles)} if principles else {}
     try:

@@ -16,7 +16,7 @@ from training.errors import TrainingError
 from training.models import ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import Recipe, RecipeError
-from training.recipes.multiple_choice import VIEW
+from training.recipes.scenarios import SUITES
 from training.services import anchors, execution, runs, snapshots, traces, versions
 
 FOLLOW_SECONDS = 1.0
@@ -165,8 +165,8 @@ def _create(
     chosen = assembled(recipe, parts)
     view = chosen.view
     data: Snapshot | None
-    if (suite is not None) != (view == VIEW):
-        told = "reads a suite; name its file by --suite" if view == VIEW else "reads no suite; leave out --suite"
+    if (suite is not None) != (view in SUITES):
+        told = "reads a suite; name its file by --suite" if view in SUITES else "reads no suite; leave out --suite"
         raise CommandError(f"{recipe} {told}.")
     if suite is not None:
         data = None
