@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from pyarrow import parquet
 
 from tests.core.seeing import FAMILIES, save_seeing
 from training.core.backbone import load_pictures, load_policy, load_reward, load_tokenizer, save, start_reward
+from training.core.chat import Speaker
 from training.core.collate import pad
 from training.core.conversation import apart, with_images
 from training.core.decode import generate
 from training.core.evaluate.benchmarks import read_cases
 from training.core.guard.folder import load_guard, save_guard
+from training.core.guard.guard import MODEL, REFUSED
 from training.core.guard.lexical import Lexical
 from training.core.guard.scored import Scored
 from training.core.guard.thresholds import Threshold
@@ -28,6 +31,7 @@ from training.core.policy import logps
 from training.core.prompts import read_prompts
 from training.core.records import IMAGE, Tally
 from training.core.scoring import scorer_of
+from training.recipes.chat import Question, Voice
 
 SMALL = {"iterations": 2, "prompts_per_iteration": 3, "samples_per_prompt": 2, "max_new_tokens": 3, "batch_size": 6}
 SMALL |= {"micro_batch": 2, "learning_rate": 1e-2, "eval_share": 0.0}
@@ -222,3 +226,30 @@ def test_the_explorer_shows_images_to_who_reads_them_and_the_others_say_that_the
     spec, _ = do("reward-explorer", into="lost", model=rewarding, scorers={"sees": str(rewarding)}, rows=[row])
     (lost,) = json.loads((Path(spec.output) / "explored.json").read_text())["models"]
     assert "file is not at hand" in lost["error"]
+
+
+def test_a_served_policy_looks_at_images_behind_its_guard(seeing, rewarding, policy, tmp_path):
+    asked(tmp_path)
+    sent = [base64.b64encode((tmp_path / f"{number}.png").read_bytes()).decode() for number in range(2)]
+    parts = [{"type": "image"}, {"type": "text", "text": "bright?"}]
+    more = {"id": "q", "seeds": [5], "temperature": 1.0, "max_new_tokens": 4}
+    ask = [Question(messages=[{"role": "user", "content": parts}], images=[image], **more) for image in sent]
+    plain = Question(messages=[{"role": "user", "content": f"{IMAGE} bright?"}], **more)
+
+    def said(voice: Voice, question: Question):
+        (answer,) = Speaker(voice).answer(question, lambda texts: None)
+        return answer
+
+    open_ = Voice(model=str(seeing))
+    assert said(open_, ask[0]).logp != said(open_, ask[1]).logp and said(open_, plain).tokens
+    with pytest.raises(RunError, match="reads text alone"):
+        said(Voice(model=str(policy)), ask[0])
+    always = Threshold(1.0, 0.9, 0.95, 0.9, 100, 1, {"estimate": 0.0, "low": 0.0, "high": 0.1, "n": 100})
+    check = Scored(scorer_of(str(rewarding), device=torch.device("cpu")), str(rewarding))
+    for name, prompt, source in (("sees", check, MODEL), ("words", WORDS, REFUSED)):
+        save_guard(tmp_path / name, prompt=(prompt, always), answer=(check, always))
+        voice = Voice(model=str(seeing), guard=str(tmp_path / name), guard_log=str(tmp_path / f"{name}.log"))
+        assert said(voice, ask[0]).source == source
+    assert (
+        "reads images" in (tmp_path / "words.log").read_text() and "bright" not in (tmp_path / "words.log").read_text()
+    )
