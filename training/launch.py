@@ -88,12 +88,7 @@ def spec_of(run: Run) -> RunSpec:
 
 
 def _images(run: Run) -> dict[str, str]:
-    """Return the file of each image that rows to learn from or to measure on may show, by its sha256.
-
-    The core opens those that the rows name.
-    """
-    if run.kind not in (Run.Kind.FIT, Run.Kind.EVALUATE):
-        return {}
+    """Return the file of each image that the rows of a run may show, by its sha256; the core opens those they name."""
     _remove_deleted()
     images = Image.objects.filter(campaign=run.campaign_id)
     try:
@@ -117,7 +112,8 @@ def _brought_images() -> Path:
 
 def _remove_deleted() -> None:
     """Remove images brought here that no campaign has any more."""
-    here = {path.name: path for path in _brought_images().glob("*") if path.suffix != ".part"}
+    # Where images are files of this machine, the folders of the campaigns stand beside those that were brought.
+    here = {path.name: path for path in _brought_images().glob("*") if path.is_file() and path.suffix != ".part"}
     for sha256 in set(here) - set(Image.objects.filter(sha256__in=here).values_list("sha256", flat=True)):
         here[sha256].unlink(missing_ok=True)
 

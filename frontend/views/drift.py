@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext
@@ -106,7 +107,7 @@ def _finds(campaign: Campaign) -> list[GuardedPrompt]:
 
 def _who(one: Shown) -> str:
     """Return who labelled a slice, in words."""
-    return ", ".join(f"{WHO[name]} {count}" for name, count in one.week.labels.items() if name in WHO) or "–"
+    return ", ".join(f"{WHO[name]} {intcomma(count)}" for name, count in one.week.labels.items() if name in WHO) or "–"
 
 
 def _rows(weeks: list[Shown]) -> Iterable[Iterable[Any]]:

@@ -23,6 +23,7 @@ from training.core.selection import (
     labelled,
     preferences,
     select,
+    worth_and_apart,
 )
 from training.errors import TrainingError
 from training.recipes.sampling import OF_ENSEMBLES, RULES
@@ -100,6 +101,9 @@ def test_what_members_believe_by_hand():
     assert disagreement([0.9, 0.1]) == pytest.approx(0.16) and disagreement([0.5, 0.5]) == 0
     assert bald([0.9, 0.1]) == pytest.approx(0.3680642, abs=1e-6) and bald([0.5, 0.5]) == pytest.approx(0)
     assert bald([1.0, 0.0]) == pytest.approx(math.log(2)) and preferences([1e9], [-1e9]) == [1.0]
+    assert bald([1.0, 0.0], wrong=0.1) == pytest.approx(0.3680642, abs=1e-6)  # answers of 0.9 and 0.1
+    sure, doubtful = [1.0, 1.0, 1.0, 0.5], [0.75, 0.25]
+    assert bald(sure) > bald(doubtful) and ACQUISITION["bald"](sure) < ACQUISITION["bald"](doubtful)
     assert closeness([0.9, 0.1]) == 0.5 == closeness([0.5, 0.5])
 
 
@@ -216,3 +220,37 @@ def test_k_center_asks_about_prompts_that_are_unlike_each_other():
         assert {told[one] for one in asked(rows, 0.5, selection="k_center", seed=seed)} == {"a b", "c d", "e f"}
     found = select(rows, selection="k_center", audit_share=0.0, asked_share=0.5, seed=0)
     assert {row["selection"] for row in found} == {"k_center"} and all(set(row["pair"]) == {0, 1} for row in found)
+
+
+def test_what_is_worth_asking_and_apart_by_hand():
+    """Worth 4 first; then 2 x 2, as 3.9 is 0.01 from it and worth 0.039 there; where nothing is apart, worth alone."""
+    points = [[0.0], [0.1], [2.0], [-1.0]]
+    assert worth_and_apart([4.0, 3.9, 2.0, 1.5], points, 3) == [0, 2, 3]
+    assert worth_and_apart([1.0, 3.0, 2.0], [[0.0]] * 3, 2) == [1, 2]
+    assert worth_and_apart([1.0, 3.0], [[0.0], [1.0]], 5) == [1, 0] and worth_and_apart([], [], 1) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(-4, 4)), min_size=1, max_size=12), st.integers(1, 12))
+def test_only_bringing_the_leader_up_to_date_chooses_as_bringing_all_does(rows, count):
+    worth, points = [float(value) for value, _ in rows], [[place / 4] for _, place in rows]
+    chosen: list[int] = []
+
+    def value(place: int) -> tuple[float, float, int]:
+        near = min([2.0, *(math.dist(points[place], points[other]) ** 2 for other in chosen)])
+        return worth[place] * near, worth[place], -place
+
+    for _ in range(min(count, len(rows))):
+        chosen.append(max(set(range(len(rows))) - set(chosen), key=value))
+    assert worth_and_apart(worth, points, count) == chosen
+
+
+@pytest.mark.parametrize("rule", ["disagreement", "bald"])
+def test_an_ensemble_is_not_asked_about_one_prompt_in_several_words(rule):
+    """The members disagree most on two prompts that are nearly the same: one of them is asked, and then another one."""
+    rows = []
+    prompts = {"a": ("how do magnets work", 4.0), "b": ("how do magnets work ?", 3.9), "c": ("why rain", 2.0)}
+    for name, (text, gap) in prompts.items():
+        told = [{"text": "x", "scores": {}, "members": [gap, -gap]}, {"text": "y", "scores": {}, "members": [0.0, 0.0]}]
+        rows.append({"id": name, "prompt": [{"role": "user", "content": text}], "completions": told})
+    assert asked(rows, 0.6, selection=rule) == {"a", "c"}
+    assert asked(rows, 0.3, selection=rule) == {"a"} and asked(rows, 1.0, selection=rule) == {"a", "b", "c"}

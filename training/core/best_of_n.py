@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from functools import lru_cache
 
 
 def best_of_n(proxy: Sequence[float], gold: Sequence[float], n: int) -> float:
@@ -16,8 +18,14 @@ def best_of_n(proxy: Sequence[float], gold: Sequence[float], n: int) -> float:
     if not 1 <= n <= total or len(gold) != total:
         raise ValueError(f"The best of {n} cannot be had from {total} samples.")
     ordered = [g for _, g in sorted(zip(proxy, gold, strict=True), key=lambda pair: pair[0])]
+    return sum(map(operator.mul, _chances(total, n), ordered[n - 1 :]))
+
+
+@lru_cache(maxsize=64)
+def _chances(total: int, n: int) -> tuple[float, ...]:
+    """Return how likely the best of `n` is the i-th of `total` in order, for i from n: the same for all prompts."""
     whole = _log_choose(total, n)
-    return sum(math.exp(_log_choose(i - 1, n - 1) - whole) * ordered[i - 1] for i in range(n, total + 1))
+    return tuple(math.exp(_log_choose(i - 1, n - 1) - whole) for i in range(n, total + 1))
 
 
 def divergence(n: int) -> float:

@@ -33,8 +33,7 @@ class ChosenPair:
     )
     asked_share: float = knob(
         1.0,
-        "share of the prompts that whoever labels is asked about, those that the selection values most, beside the "
-        "audit",
+        "share of prompts that whoever labels is asked about: those the selection values most, and the audit",
         low=0.01,
         high=1.0,
     )

@@ -62,13 +62,13 @@ class Trend:
         now, best = self.way[self.sign.at].label, self.way[self.sign.best].label
         if self.sign.rule == SLOPES:
             said = told(
-                "Over the last three policies, up to {now}, the reward rose and people's preference fell, with 95 per "
-                "cent certainty.",
+                "Over the last three policies, up to {now}, the reward rose and people's preference fell, by more than "
+                "three standard errors.",
                 now=now,
             )
         else:
             said = told(
-                "People prefer {best} to {now}, by more than two standard errors, though later policies were trained "
+                "People prefer {best} to {now}, by more than three standard errors, though later policies were trained "
                 "for more reward.",
                 now=now,
                 best=best,
