@@ -28,7 +28,7 @@ from django.conf import settings
 from annotation.models import Image
 from annotation.told import told
 from training import paths, store
-from training.errors import FolderBusy
+from training.errors import FolderBusy, TrainingError
 from training.folder import Tail
 from training.models import Run
 from training.recipes.spec import RunSpec
@@ -81,10 +81,20 @@ def spec_of(run: Run) -> RunSpec:
         eval_data=_resolved(inputs.get("eval_data")),
         images=_images(run),
         known=[store.fetch(path) for path in inputs.get("known", ())],
+        engine=_engine(inputs.get("engine")),
         seen=inputs.get("seen"),
         seed=run.seed,
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
     )
+
+
+def _engine(asked: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the engine of a run as its child is told of it; TrainingError where this worker has none of that name."""
+    if asked is None:
+        return None
+    if asked["name"] not in settings.ATTUNE_ENGINES:
+        raise TrainingError(told("This worker has no engine {name}: set VERL_PYTHON there.", name=asked["name"]))
+    return {**asked, "python": settings.ATTUNE_ENGINES[asked["name"]]}
 
 
 def _images(run: Run) -> dict[str, str]:
@@ -175,11 +185,11 @@ def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: 
         path = spec.write()
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [*(command or command_for(settings.ATTUNE_PROCESSES)), str(path)],
+                [*(command or command_for(1 if spec.engine else settings.ATTUNE_PROCESSES)), str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=child_environment() | ({} if command else promised()),
+                env=child_environment() | ({} if command or spec.engine else promised()),
                 cwd=paths.PACKAGE.parent,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],

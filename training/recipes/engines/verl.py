@@ -132,6 +132,7 @@ def compiled(
             "REINFORCE is verl's clipped loss only in the first step on an answer: set passes to 1 and batch_size to "
         )
         raise RecipeError(f"{told}{prompts * n}.", {"batch_size": [f"Enter {prompts * n} for verl."]})
+    read.add("eval_share")  # the prompts held out are not among those that it gets
     refuse_knobs(recipe, knobs, "verl", read)
     overridden(settings, own or {}, free=FREE, engine="verl")
     return settings
