@@ -34,6 +34,7 @@ from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.assembled import assembled, from_json, has_slots, to_json
 from training.recipes.base import RECIPES, Recipe, RecipeError
 from training.recipes.engines import Files, compiler
+from training.recipes.note import note_of
 from training.recipes.scenarios import SUITES
 from training.recipes.spec import RunResult
 from training.services import anchors, messages, safety_suites, snapshots, versions
@@ -165,10 +166,14 @@ def _refuse_for_engine(found: Recipe, knobs: dict[str, Any], asked: dict[str, An
         compiler(asked["name"])(found, knobs, Files("", "", "", ""), seed=0, own=asked["settings"])
     except RecipeError as error:
         errors: dict[str, list[str]] = {}
-        for name, texts in error.errors.items():  # its own settings are no fields
-            field = name if name in knobs else "engine_settings"
-            errors.setdefault(field, []).extend(texts if name in knobs else [f"{name}: {text}" for text in texts])
-        raise Invalid(str(error), errors or {"engine": [str(error)]}) from None
+        for name, texts in error.errors.items():
+            said = [objections.in_words(text) for text in texts]
+            if name in knobs or name == "engine":
+                errors[name] = said
+            else:  # one of its own settings, which are no fields
+                errors.setdefault("engine_settings", []).extend(f"{name}: {text}" for text in said)
+        message = objections.in_words(note_of(error))
+        raise Invalid(message, errors or {"engine": [message]}) from None
 
 
 def _refuse_attack(campaign: Campaign, actor: User | None) -> None:
