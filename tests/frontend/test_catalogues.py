@@ -197,8 +197,8 @@ def untold(tree: ast.AST) -> list[str]:
 
 TRAINING = settings.BASE_DIR / "training"
 # And of the recipes what refuses, and of the engines the one to choose; what they say of themselves is registered.
-TOLD = ("alarms", "assembled", "base", "loop", "slots", "tasks", "engines/verl")
-RECIPES = [TRAINING / "recipes" / f"{name}.py" for name in TOLD]
+TELLING = ("alarms", "assembled", "base", "loop", "slots", "tasks", "engines/verl", "engines/__init__")
+RECIPES = [TRAINING / "recipes" / f"{name}.py" for name in TELLING]
 CORE = sorted([*(TRAINING / "core").rglob("*.py"), *RECIPES])
 
 

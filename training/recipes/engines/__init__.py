@@ -73,8 +73,14 @@ def refuse_knobs(recipe: Recipe, knobs: Mapping[str, Any], engine: str, read: se
     usual = {knob.name: knob.default for knob in recipe.knobs()}
     left = [name for name in usual if name not in read and knobs[name] != usual[name]]
     if left:
-        other = "{engine} has no such setting. Leave it at {usual}, or run it locally."
-        told: dict[str, list[str]] = {name: [Note(other, engine=engine, usual=str(usual[name]))] for name in left}
+        told: dict[str, list[str]] = {}
+        for name in left:
+            stays = Note(
+                "{engine} has no such setting. Leave it at {usual}, or run it locally.",
+                engine=engine,
+                usual=str(usual[name]),
+            )
+            told[name] = [stays]
         raise RecipeError(Note("{engine} knows nothing of {names}.", engine=engine, names=", ".join(left)), told)
 
 
