@@ -28,7 +28,7 @@ from django.conf import settings
 from annotation.models import Image
 from annotation.told import told
 from training import paths, store
-from training.errors import FolderBusy
+from training.errors import FolderBusy, TrainingError
 from training.folder import Tail
 from training.models import Run
 from training.recipes.spec import RunSpec
@@ -81,19 +81,24 @@ def spec_of(run: Run) -> RunSpec:
         eval_data=_resolved(inputs.get("eval_data")),
         images=_images(run),
         known=[store.fetch(path) for path in inputs.get("known", ())],
+        engine=_engine(inputs.get("engine")),
         seen=inputs.get("seen"),
         seed=run.seed,
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
     )
 
 
-def _images(run: Run) -> dict[str, str]:
-    """Return the file of each image that rows to learn from or to measure on may show, by its sha256.
+def _engine(asked: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the engine of a run as its child is told of it; TrainingError where this worker has none of that name."""
+    if asked is None:
+        return None
+    if asked["name"] not in settings.ATTUNE_ENGINES:
+        raise TrainingError(told("This worker has no engine {name}: set VERL_PYTHON there.", name=asked["name"]))
+    return {**asked, "python": settings.ATTUNE_ENGINES[asked["name"]]}
 
-    The core opens those that the rows name.
-    """
-    if run.kind not in (Run.Kind.FIT, Run.Kind.EVALUATE):
-        return {}
+
+def _images(run: Run) -> dict[str, str]:
+    """Return the file of each image that the rows of a run may show, by its sha256; the core opens those they name."""
     _remove_deleted()
     images = Image.objects.filter(campaign=run.campaign_id)
     try:
@@ -117,7 +122,8 @@ def _brought_images() -> Path:
 
 def _remove_deleted() -> None:
     """Remove images brought here that no campaign has any more."""
-    here = {path.name: path for path in _brought_images().glob("*") if path.suffix != ".part"}
+    # Where images are files of this machine, the folders of the campaigns stand beside those that were brought.
+    here = {path.name: path for path in _brought_images().glob("*") if path.is_file() and path.suffix != ".part"}
     for sha256 in set(here) - set(Image.objects.filter(sha256__in=here).values_list("sha256", flat=True)):
         here[sha256].unlink(missing_ok=True)
 
@@ -179,11 +185,11 @@ def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: 
         path = spec.write()
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [*(command or command_for(settings.ATTUNE_PROCESSES)), str(path)],
+                [*(command or command_for(1 if spec.engine else settings.ATTUNE_PROCESSES)), str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=child_environment() | ({} if command else promised()),
+                env=child_environment() | ({} if command or spec.engine else promised()),
                 cwd=paths.PACKAGE.parent,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],

@@ -10,8 +10,8 @@ from django import forms
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from annotation.messages import Message, answer_of, text_of
-from annotation.models import Task
+from annotation.messages import Content, Message, Part, answer_of, content_from, images_of, text_of
+from annotation.models import Campaign, Task
 from training.models import ModelVersion
 from training.services import explorer
 
@@ -25,6 +25,12 @@ class ExplorerForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4}),
         help_text=_("What the person asks."),
     )
+    image = forms.FileField(
+        label=_("Image"),
+        required=False,
+        help_text=_("PNG, JPEG or WebP; it stands before the prompt. A model that reads text alone says so."),
+        widget=forms.FileInput(attrs={"accept": ".png,.jpg,.jpeg,.webp"}),
+    )
     models = forms.MultipleChoiceField(label=_("Models to ask"), widget=forms.CheckboxSelectMultiple)
     principles = forms.CharField(
         label=_("Principles"),
@@ -37,9 +43,10 @@ class ExplorerForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.versions = {str(one.pk): one for one in versions}
         self.task = task
-        texts = [] if task is None else [text_of(answer_of(one)) for one in task.content["completions"]]
+        self.picked = [] if task is None else [answer_of(one) for one in task.content["completions"]]
+        texts = [text_of(content) for content in self.picked]
         if task is not None:
-            del self.fields["prompt"]
+            del self.fields["prompt"], self.fields["image"]
         models: forms.MultipleChoiceField = self.fields["models"]  # type: ignore[assignment]
         models.choices = [(key, self._named(one)) for key, one in self.versions.items()]
         models.initial = list(self.versions)[: explorer.MOST_MODELS]
@@ -48,7 +55,7 @@ class ExplorerForm(forms.Form):
         for place in range(explorer.MOST_ANSWERS):
             self.fields[f"answer_{place}"] = forms.CharField(
                 label=gettext("Answer {letter}").format(letter=ascii_uppercase[place]),
-                required=place == 0,
+                required=place == 0 and not self._images(0),
                 max_length=explorer.MOST_CHARACTERS,
                 initial=texts[place] if place < len(texts) else "",
                 widget=forms.Textarea(attrs={"rows": 4}),
@@ -79,19 +86,31 @@ class ExplorerForm(forms.Form):
     @property
     def _shown(self) -> int:
         filled = [place for place, box in enumerate(self._boxes, start=1) if box.value()]
-        return max(FIRST_SHOWN, *filled, 0)
+        return max(FIRST_SHOWN, len(self.picked), *filled, 0)
 
-    @property
-    def messages(self) -> list[Message]:
-        """Return the prompt as messages; only after `is_valid`."""
+    def messages(self, campaign: Campaign) -> list[Message]:
+        """Return the prompt as messages; only after `is_valid`. Invalid where the image that was sent is none."""
         if self.task is not None:
             found: list[Message] = self.task.content["messages"]
             return found
-        return [{"role": "user", "content": self.cleaned_data["prompt"]}]
+        sent = self.cleaned_data["image"]
+        image = None if sent is None else sent.read()
+        return [explorer.with_image(campaign, self.cleaned_data["prompt"], image=image)]
 
     @property
-    def texts(self) -> list[str]:
-        return [self.cleaned_data[f"answer_{place}"] for place in range(explorer.MOST_ANSWERS)]
+    def contents(self) -> list[Content]:
+        """Return the answers: the texts as they are in the boxes, with the images that the item's answers have."""
+        return [self._content(place, self.cleaned_data[f"answer_{place}"]) for place in range(explorer.MOST_ANSWERS)]
+
+    def _content(self, place: int, text: str) -> Content:
+        if not self._images(place):
+            return text
+        if text.strip() == text_of(self.picked[place]).strip():
+            return self.picked[place]
+        return content_from([*self._images(place), {"type": "text", "text": text}])
+
+    def _images(self, place: int) -> list[Part]:
+        return images_of(self.picked[place]) if place < len(self.picked) else []
 
     @property
     def chosen(self) -> list[ModelVersion]:

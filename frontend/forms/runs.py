@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
@@ -14,8 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from frontend import registered
 from frontend.forms.knobs import KnobForm
 from training.models import ModelVersion, Snapshot
-from training.recipes.assembled import choices, chosen_in, may_be_empty
+from training.objections import in_words
+from training.recipes.assembled import choices, chosen_in, has_slots, may_be_empty
 from training.recipes.base import Recipe
+from training.recipes.engines import lacking
 from training.recipes.scenarios import QUESTIONS, SUITES
 from training.recipes.slots import ORDER
 
@@ -116,6 +119,8 @@ class RunForm(KnobForm):
         rows: forms.ChoiceField = self.fields["rows"]  # type: ignore[assignment]
         rows.initial = FRESH
         rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
+        if settings.ATTUNE_ENGINES and has_slots(recipe):
+            self._offer_engines()
         if recipe.view in SUITES:
             self.fields["rows"] = forms.CharField(
                 label=_("Suite"),
@@ -131,6 +136,41 @@ class RunForm(KnobForm):
                     "layout (JSON Lines)."
                 ),
             )
+
+    def _offer_engines(self) -> None:
+        """Offer the engines that can do the recipe, and say of each other one why it cannot."""
+        reasons = {name: lacking(name, self.recipe) for name in settings.ATTUNE_ENGINES}
+        able = [(name, name) for name, reason in reasons.items() if not reason]
+        self.fields["engine"] = forms.ChoiceField(
+            label=_("Engine"),
+            choices=[("", gettext("our own")), *able],
+            required=False,
+            help_text=" ".join(in_words(reason) for reason in reasons.values() if reason)
+            or gettext("Another program on this server can do the run, on as many GPUs as one machine has."),
+        )
+        self.fields["engine_settings"] = forms.CharField(
+            label=_("Settings of the engine"),
+            required=False,
+            max_length=4000,
+            widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"}),
+            help_text=gettext("Where and in what portions it computes: a line each, such as {example}.").format(
+                example="trainer.n_gpus_per_node=8"
+            ),
+        )
+
+    @property
+    def engines(self) -> list[forms.BoundField]:
+        """Return the choice of the engine and what may be set of it; nothing where there is only our own."""
+        return [self[name] for name in ("engine", "engine_settings") if name in self.fields]
+
+    def clean_engine_settings(self) -> dict[str, str]:
+        lines = [line.strip() for line in self.cleaned_data["engine_settings"].splitlines() if line.strip()]
+        wrong = next((line for line in lines if "=" not in line), None)
+        if wrong is not None:
+            raise forms.ValidationError(gettext("Write each line as name=value, not as {line}.").format(line=wrong))
+        if lines and not self.cleaned_data.get("engine"):
+            raise forms.ValidationError(gettext("These are for an engine; choose one, or leave them out."))
+        return {name.strip(): value.strip() for name, _equals, value in (line.partition("=") for line in lines)}
 
     def start_from(self, key: str) -> None:
         """Offer this version as the one that the run starts from, and others where it reads another policy."""
@@ -186,7 +226,7 @@ class RunForm(KnobForm):
 
     @property
     def inputs(self) -> dict[str, Any]:
-        given = {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
+        given: dict[str, Any] = {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
         given |= {"suite": self.cleaned_data["rows"].strip()} if self.recipe.view in SUITES else {}
         recipe, cleaned = self.recipe, self.cleaned_data
         scorers = {
@@ -197,6 +237,8 @@ class RunForm(KnobForm):
             for name in (*recipe.beside, *recipe.may_stand_beside)
             if cleaned[name]
         }
+        if cleaned.get("engine"):
+            given["engine"] = {"name": cleaned["engine"], "settings": cleaned["engine_settings"]}
         return {**given, **({"scorers": scorers} if scorers else {}), **({"beside": beside} if beside else {})}
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:

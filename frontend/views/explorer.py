@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from annotation.access import Action
 from annotation.errors import AnnotationError
-from annotation.messages import text_of
+from annotation.messages import Content, Part, answer_of, text_of
 from annotation.models import Campaign, Feedback, Task, User
 from annotation.permissions import LARGEST_ID, campaign_for
 from annotation.told import of
@@ -29,6 +29,7 @@ from frontend.http import SignedInRequest, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.numerals import percent, span
 from frontend.stop_polling import fragment_or_stop
+from frontend.views.items import shown_turn, shown_turns
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run
 from training.permissions import run_for
@@ -98,14 +99,14 @@ def explorer_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     task = _task(campaign, request.GET.get("item", ""))
     chosen = request.GET.get("model", "")
     initial = {"models": [chosen]} if chosen in {str(one.pk) for one in versions} else {}
-    form = ExplorerForm(sent(request), versions=versions, task=task, initial=initial)
+    form = ExplorerForm(sent(request), request.FILES or None, versions=versions, task=task, initial=initial)
     choices = personal.choices(campaign, request.GET.get("as", ""))
     if request.method == "POST" and form.is_valid():
         try:
             run = explorer.create(
                 campaign=campaign,
-                prompt=form.messages,
-                answers=form.texts,
+                prompt=form.messages(campaign),
+                answers=form.contents,
                 versions=form.chosen,
                 principles=form.cleaned_data.get("principles", ""),
                 choices=choices,
@@ -119,6 +120,8 @@ def explorer_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     context = {
         "form": form,
         "item": task,
+        "turns": [] if task is None else shown_turns(campaign, task.content["messages"]),
+        "pictures": [] if task is None else _pictures(campaign, [answer_of(a) for a in task.content["completions"]]),
         "choices": choices,
         "versions": versions,
         "query": asked,
@@ -201,9 +204,12 @@ def _page(
     asked = run.inputs["asked"]
     context = {
         **told,
-        "prompt": [{"role": m["role"], "content": text_of(m["content"])} for m in asked["prompt"]],
-        "answers": list(zip(ascii_uppercase, asked["completions"], strict=False)),
-        "people": explorer.judgements(run.campaign, asked["prompt"], asked["completions"]),
+        "prompt": shown_turns(run.campaign, asked["prompt"]),
+        "answers": [
+            (letter, shown_turn(run.campaign, {"role": "assistant", "content": content})["parts"])
+            for letter, content in zip(ascii_uppercase, explorer.answers_of(run), strict=False)
+        ],
+        "people": explorer.judgements(run.campaign, asked["prompt"], explorer.answers_of(run)),
         "principles": run.recipe["knobs"].get("principles", ""),
     }
     status = 200 if error is None else error.status
@@ -218,6 +224,13 @@ def explored_progress(request: SignedInRequest, run_id: int) -> HttpResponse:
     return fragment_or_stop(request, "explorer/_told.html", _told(run, request.user), more=not run.is_final)
 
 
+def _pictures(campaign: Campaign, answers: list[Content]) -> list[tuple[str, list[Part]]]:
+    """Return the images of an item's answers, which its boxes have no room for, by letter."""
+    shown = [shown_turn(campaign, {"role": "assistant", "content": content})["parts"] for content in answers]
+    images = [[part for part in parts if part["type"] == "image"] for parts in shown]
+    return [(letter, parts) for letter, parts in zip(ascii_uppercase, images, strict=False) if parts]
+
+
 def _looked_at(request: SignedInRequest, run_id: int) -> Run:
     run = run_for(request.user, run_id)
     if run.recipe.get("name") != explorer.RECIPE:
@@ -227,7 +240,7 @@ def _looked_at(request: SignedInRequest, run_id: int) -> Run:
 
 def _told(run: Run, user: User) -> dict[str, Any]:
     versions = {one.label: one for one in explorer.models(run.campaign)}
-    asked = run.inputs["asked"]["completions"]
+    asked = [text_of(content) for content in explorer.answers_of(run)]
     letters = ascii_uppercase[: len(asked)]
     told = [_of_model(one, versions.get(one["model"]), letters, asked) for one in explorer.told(run)]
     waiting = [name for name in run.inputs["order"] if name not in {one.name for one in told}]

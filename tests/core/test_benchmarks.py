@@ -43,7 +43,7 @@ def test_a_task_of_big_bench_and_its_copy_on_the_hub_are_the_same(tmp_path):
     write_lines(tmp_path / "task.jsonl", [other])
     cases, refused = read_cases(tmp_path, "hhh")
     assert cases[0] == cases[1] and refused == 0
-    with pytest.raises(RunError, match=r"no .json or .jsonl files"):
+    with pytest.raises(RunError, match=r"no .json, .jsonl or .parquet files"):
         read_cases(tmp_path / "nowhere", "hhh")
 
 

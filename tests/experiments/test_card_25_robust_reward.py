@@ -1,10 +1,9 @@
 """Card 25: members that stand on one reward model keep a policy from where none of them has seen anything.
 
-The card's bound was a gain of 2, from a pilot whose members were networks of their own, taught by gold itself. The
-method has members on one model's states, taught by its scores: they follow it where it is far off, and the gain is
-smaller. The pilot's figure was its world's, too: done again, its single networks choose well, and leave nothing to be
-gained; and members with a network each, but taught by the one model, choose worse than it. So the bound here is what
-the method as it is described can be held to, and the claim says that it is small.
+The card's bound was a gain of 2, from a pilot whose members were networks of their own, taught by gold itself; that
+world is `test_card_25_taught_by_gold`. The method has members on one model's states, taught by its scores: they follow
+it where it is far off, and the gain is smaller. So the bound here is what the method as it is described can be held to,
+and the claim says that it is small.
 """
 
 from __future__ import annotations

@@ -196,8 +196,9 @@ def untold(tree: ast.AST) -> list[str]:
 
 
 TRAINING = settings.BASE_DIR / "training"
-# And of the recipes what refuses; what they say of themselves is registered, and no page offers the engines.
-RECIPES = [TRAINING / "recipes" / f"{name}.py" for name in ("alarms", "assembled", "base", "loop", "slots", "tasks")]
+# And of the recipes what refuses, and of the engines the one to choose; what they say of themselves is registered.
+TELLING = ("alarms", "assembled", "base", "loop", "slots", "tasks", "engines/verl", "engines/__init__")
+RECIPES = [TRAINING / "recipes" / f"{name}.py" for name in TELLING]
 CORE = sorted([*(TRAINING / "core").rglob("*.py"), *RECIPES])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from PIL import Image
 from rest_framework.test import APIClient
 
 from annotation.models import Task
@@ -114,3 +117,52 @@ def test_the_same_over_rest(world: World) -> None:
     unknown = {**body, "versions": [10**6]}
     refused = client.post(reverse("api-explorations", args=[world.campaign.pk]), unknown, format="json")
     assert refused.status_code == 422 and "models" in refused.json()["errors"]
+
+
+def png(red: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20), (red, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_prompt_is_sent_with_an_image_or_picked_with_its_own(world: World) -> None:
+    page, client = reverse("explorer", args=[world.campaign.pk]), world.client("engineer")
+    versions = list(world.campaign.model_versions.values_list("pk", flat=True))
+    sent = {"prompt": "Is it red?", "answer_0": "Yes.", "models": versions}
+    broken = SimpleUploadedFile("it.png", b"GIF89a")
+    refused = client.post(page, {**sent, "image": broken})
+    assert refused.status_code == 422 and "is a GIF" in refused.content.decode()
+    assert client.post(page, {**sent, "image": SimpleUploadedFile("it.png", png(250))}).status_code == 302
+    run = Run.objects.latest("pk")
+    (image,) = world.campaign.images.all()
+    spec = launch.spec_of(run)
+    assert spec.data is not None and spec.images == {image.sha256: image.file.path}
+    asked = json.loads(Path(spec.data).read_text())
+    assert asked["images"] == [image.sha256] and asked["prompt"][0]["content"][1]["text"] == "Is it red?"
+    html = client.get(reverse("explored", args=[run.pk])).content.decode()
+    assert reverse("api-image", args=[world.campaign.pk, image.sha256]) in html and "Is it red?" in html
+    assert "Is it red?" in client.get(page).content.decode()  # among what was looked at before
+
+    # An item whose prompt and whose first answer show it; the words are typed over, the image stays.
+    part = asked["prompt"][0]["content"][0]
+    item = Task.objects.filter(campaign=world.campaign).first()
+    assert item is not None
+    item.content["messages"][-1]["content"] = asked["prompt"][0]["content"]
+    item.content["completions"][0] |= {"text": "", "parts": [part]}
+    item.save()
+    html = client.get(f"{page}?item={item.pk}").content.decode()
+    assert html.count(f"{image.sha256}/thumbnail") == 2 and "Images of answer A" in html
+    boxes = {"answer_0": "", "answer_1": "No.", "models": versions}
+    assert client.post(f"{page}?item={item.pk}", boxes).status_code == 302
+    asked = Run.objects.latest("pk").inputs["asked"]
+    assert asked["completions"] == [[{"role": "assistant", "content": [part]}], "No."]
+    assert asked["completions_images"] == [[image.sha256], []]
+    assert client.get(reverse("explored", args=[Run.objects.latest("pk").pk])).status_code == 200
+
+    api = APIClient()
+    api.force_authenticate(world.engineer)
+    url, body = reverse("api-explorations", args=[world.campaign.pk]), {"prompt": "Is it red?", "answers": ["Yes."]}
+    made = api.post(url, {**body, "images": [image.sha256]}, format="json").json()
+    assert made["prompt"][0]["content"][0]["image"] == image.sha256
+    unknown = api.post(url, {**body, "images": ["0" * 64]}, format="json")
+    assert unknown.status_code == 422 and "image" in unknown.json()["errors"]

@@ -107,6 +107,30 @@ def test_the_form_shows_each_knob_with_its_help_and_folds_the_advanced(world: Wo
     assert html.index("Learning rate") < html.index('<details class="advanced">') < html.index("Weight decay")
 
 
+def test_an_engine_is_offered_where_the_server_has_one_and_the_recipe_can_run_there(world: World, settings) -> None:
+    """What it cannot do is said where it is chosen, and what it cannot be told beside the field it was told in."""
+    client = world.client("lead")
+    reward = versions.register(campaign=world.campaign, kind="reward", path="rewards/1", actor=None)
+    assert "Where it computes" not in client.get(new(world, "grpo")).content.decode()
+    settings.ATTUNE_ENGINES = {"verl": "/opt/verl/bin/python"}
+    assert "Where it computes" not in client.get(new(world)).content.decode()  # a reward model
+    other = client.get(new(world, "macro-ppo")).content.decode()
+    assert "verl has no counterpart of segment/ngram." in other and '<option value="verl"' not in other
+    knobs = {"samples_per_prompt": "2", "prompts_per_iteration": "4", "batch_size": "8", "reward": str(reward.pk)}
+    sent = filled(world, "grpo", engine="verl", **knobs)
+    wrong = client.post(new(world, "grpo"), {**sent, "engine_settings": "trainer.nnode=2"})
+    assert wrong.status_code == 422
+    assert wrong.context["form"].errors["engine_settings"] == ["trainer.nnode: Did you mean trainer.nnodes?"]
+    wrong = client.post(new(world, "grpo"), {**sent, "engine_settings": "eight GPUs"})
+    assert wrong.context["form"].errors["engine_settings"] == ["Write each line as name=value, not as eight GPUs."]
+    wrong = client.post(new(world, "grpo"), {**sent, "engine": "", "engine_settings": "trainer.nnodes=1"})
+    assert "engine_settings" in wrong.context["form"].errors
+    client.post(new(world, "grpo"), {**sent, "engine_settings": "trainer.n_gpus_per_node=8"})
+    run = Run.objects.get()
+    assert run.inputs["engine"] == {"name": "verl", "settings": {"trainer.n_gpus_per_node": "8"}}
+    assert "verl trainer.n_gpus_per_node=8" in client.get(reverse("run", args=[run.pk])).content.decode()
+
+
 def test_starting_a_run_freezes_the_data_and_keeps_the_settings(world: World) -> None:
     response = world.client("lead").post(new(world), filled(world, epochs="3", learning_rate="2e-5", seed="7"))
     run = Run.objects.get()

@@ -234,7 +234,7 @@ def test_images_of_a_campaign_go_along_where_they_are_files(monkeypatch: pytest.
     run = Run(campaign=campaign, kind=Run.Kind.FIT, inputs={"model": "org/base"}, recipe={"name": "toy"}, pk=1)
     assert launch.spec_of(run).images == {"a" * 64: image.file.path}
     run.kind = Run.Kind.SAMPLE
-    assert launch.spec_of(run).images == {}
+    assert launch.spec_of(run).images == {"a" * 64: image.file.path}
 
     # A storage that is no folder, such as a bucket, has no path, and says so as Django's own class does.
     monkeypatch.setattr(type(image.file.storage), "path", Storage.path, raising=False)

@@ -16,6 +16,7 @@ from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked
 from annotation.feedback.fields import MAX_COMMENT
 from annotation.feedback.rewrite import MAX_TEXT, SUGGESTED, origin_of
+from annotation.messages import in_words
 from annotation.permissions import LARGEST_ID, campaign_for
 from training import permissions
 from training.api.serializers import RunOut
@@ -33,6 +34,12 @@ class ExplorationIn(serializers.Serializer):
         child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID),
         required=False,
         help_text="Ids of the reward models to ask; when left out, the one in use and the newest.",
+    )
+    images = serializers.ListField(
+        child=serializers.RegexField("^[0-9a-f]{64}$"),
+        max_length=8,
+        default=list,
+        help_text="Images of the campaign by their sha256; they stand before the prompt.",
     )
     principles = serializers.CharField(
         max_length=2000, allow_blank=True, default="", help_text="For models that judge by principles; a; b; c."
@@ -83,8 +90,9 @@ class CorrectionOut(serializers.Serializer):
 
 def _json(run: Run) -> dict[str, Any]:
     asked = run.inputs["asked"]
-    people = explorer.judgements(run.campaign, asked["prompt"], asked["completions"])
-    more = {"prompt": asked["prompt"], "answers": asked["completions"], "models": explorer.told(run)}
+    answers = explorer.answers_of(run)
+    people = explorer.judgements(run.campaign, asked["prompt"], answers)
+    more = {"prompt": asked["prompt"], "answers": list(map(in_words, answers)), "models": explorer.told(run)}
     return {**RunOut(run).data, **more, "people": SaidOut(people, many=True).data}
 
 
@@ -110,7 +118,7 @@ class ExplorationList(PagedView):
         wanted = given.get("versions")
         run = explorer.create(
             campaign=campaign,
-            prompt=[{"role": "user", "content": given["prompt"]}],
+            prompt=[explorer.with_image(campaign, given["prompt"], known=given["images"])],
             answers=given["answers"],
             versions=versions[: explorer.MOST_MODELS]
             if wanted is None

@@ -7,6 +7,8 @@ there is one child with one model, as for the chats of a worker.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import secrets
 import threading
@@ -24,6 +26,8 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from annotation.access import Action
 from annotation.api.authentication import person_of
+from annotation.importing import items
+from annotation.importing.pictures import picture_of
 from annotation.models import Campaign, User
 from annotation.services import events
 from training import permissions, store
@@ -34,7 +38,8 @@ from training.services import guard_prompts, guards, versions
 from training.speaking import Speaker
 
 ROLES = ("system", "user", "assistant")
-LONGEST_BODY = 1_000_000  # bytes
+LONGEST_BODY = 16_000_000  # bytes, images included
+MOST_IMAGES = 8
 LONGEST_ANSWER = 4096  # tokens
 USUAL_ANSWER = 256
 USUAL = "policy"  # the name under which the policy in use is asked for, whatever its number
@@ -118,10 +123,8 @@ def question_of(body: dict[str, Any]) -> Question:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refused(400, "invalid_request", "Give messages: a list of {role, content}.")
-    for message in messages:
-        fits = isinstance(message, dict) and message.get("role") in ROLES and isinstance(message.get("content"), str)
-        if not fits:
-            raise Refused(400, "invalid_request", f"Each message has a role ({', '.join(ROLES)}) and content, a text.")
+    images: list[str] = []
+    said = [_message(message, images) for message in messages]
     for name, usual in (("n", 1), ("top_p", 1), ("stop", None), ("tools", None), ("logprobs", False)):
         if body.get(name, usual) not in (usual, None):
             raise Refused(400, "unsupported", f"{name} is not supported: the policy answers at a temperature alone.")
@@ -139,12 +142,49 @@ def question_of(body: dict[str, Any]) -> Question:
         raise Refused(400, "invalid_request", "user is a text: the pseudonym of who is answered.")
     return Question(
         id=f"chatcmpl-{secrets.token_hex(12)}",
-        messages=[{"role": message["role"], "content": message["content"]} for message in messages],
+        messages=said,
+        images=images,
         seeds=[secrets.randbits(62) if seed is None else int(seed)],
         temperature=float(temperature),
         max_new_tokens=int(tokens),
         user=user or "",
     )
+
+
+def _message(message: Any, images: list[str]) -> dict[str, Any]:
+    """Return a message as the child reads it; `images` gets those that are in it, as they are encoded here."""
+    if isinstance(message, dict) and message.get("role") in ROLES:
+        content = message.get("content")
+        if isinstance(content, str):
+            return {"role": message["role"], "content": content}
+        if isinstance(content, list) and content:
+            return {"role": message["role"], "content": [_content(part, images) for part in content]}
+    expected = f"Each message has a role ({', '.join(ROLES)}) and content, a text or a list of parts."
+    raise Refused(400, "invalid_request", expected)
+
+
+def _content(part: Any, images: list[str]) -> dict[str, str]:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "text" and isinstance(part.get("text"), str):
+        return {"type": "text", "text": part["text"]}
+    address = part.get("image_url") if kind == "image_url" else None
+    url = address.get("url") if isinstance(address, dict) else None
+    if not isinstance(url, str):
+        raise Refused(400, "invalid_request", "A part of a message is text, or image_url with its url.")
+    head, _, data = url.partition(",")
+    if not head.startswith("data:image/") or not head.endswith(";base64"):
+        # An address would have this server fetch what somebody names.
+        raise Refused(400, "unsupported", "An image is sent within the request, as data:image/png;base64,… and so on.")
+    if len(images) == MOST_IMAGES:
+        raise Refused(400, "invalid_request", f"A conversation has up to {MOST_IMAGES} images.")
+    try:
+        picture = picture_of(base64.b64decode(data, validate=True))
+    except (binascii.Error, ValueError):
+        raise Refused(400, "invalid_request", "An image is not in base64.") from None
+    except items.Refused as refused:
+        raise Refused(400, "invalid_request", f"An image {refused}.") from None
+    images.append(base64.b64encode(picture.data).decode())
+    return {"type": "image"}
 
 
 def _is_number(value: Any) -> bool:

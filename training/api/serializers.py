@@ -114,6 +114,16 @@ class RunIn(serializers.Serializer):
         required=False,
         help_text="Id of the policy that both were made from, for ways of merging that add up what was learned since.",
     )
+    engine = serializers.ChoiceField(
+        choices=["verl"],
+        required=False,
+        help_text="Another program that does a run on the policy's own answers, where the server has it; else our own.",
+    )
+    engine_settings = serializers.DictField(
+        child=serializers.JSONField(),
+        required=False,
+        help_text="What of the engine may be set besides, by its own names: where and in what portions it computes.",
+    )
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 
 

@@ -78,6 +78,10 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     beside = {name: version_of(campaign, given, name).path for name in ("other", "base") if name in given}
     if beside:
         inputs["beside"] = beside
+    if "engine" in given:
+        inputs["engine"] = {"name": given["engine"], "settings": given.get("engine_settings", {})}
+    elif "engine_settings" in given:
+        raise Invalid("These are settings of an engine.", {"engine_settings": ["Name the engine as well."]})
     parent = version_of(campaign, given, "parent") if "parent" in given else None
     if parent is None and not inputs.get("model"):
         raise Invalid("Choose a model to start from.", {"parent": ["Give a version's id here, or a model."]})

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
 import select
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from training.core.backbone import load_policy
-from training.core.collate import encode_prompt
+from training.core.backbone import load_pictures, load_policy
+from training.core.collate import encode_shown
+from training.core.conversation import with_images
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
 from training.core.guard.folder import load_guard
 from training.core.guard.guard import MODEL, Guard
@@ -26,6 +30,8 @@ from training.core.guard.log import VerdictLog
 from training.core.job import RunError, device_here
 from training.core.modes import keys_in, locked, without
 from training.core.personal import load_users
+from training.core.pictures import Album
+from training.core.records import IMAGE, Message, Refused, messages_of
 from training.core.sampler import room_for_prompt, text_of
 from training.errors import TrainingError
 from training.recipes.chat import POSITIVE, Question, Voice
@@ -61,6 +67,9 @@ class Speaker:
         model, self.tokenizer = load_policy(voice.model, trust_remote_code=voice.trust_remote_code)
         self.model = model.to(device_here())  # type: ignore[arg-type]
         self.stop = stop_ids(self.model, self.tokenizer)
+        self._files: dict[str, str] = {}  # of the images of the question that is being answered
+        album = Album(self._files)
+        self.pictures = load_pictures(voice.model, album, trust_remote_code=voice.trust_remote_code)
         self.folder, self.users = Path(voice.model), load_users(voice.model, self.model)
         self.keys = keys_in(voice.model)
         self.mode = voice.mode or (POSITIVE if POSITIVE in self.keys else "")
@@ -75,15 +84,26 @@ class Speaker:
         if voice.guard:
             log = VerdictLog(voice.guard_log) if voice.guard_log else None
             trust = voice.trust_remote_code
-            self.guard = load_guard(voice.guard, device=device_here(), trust_remote_code=trust, log=log)
+            self.guard = load_guard(voice.guard, device=device_here(), trust_remote_code=trust, log=log, album=album)
 
     def answer(self, question: Question, show: Callable[[Sequence[str]], None]) -> list[Answer]:
         """Return an answer for each seed; `show` gets their texts while they grow, several times a second.
 
         An answer that says the same as an earlier one is drawn anew, a few times. Raises RunError with a sentence.
         """
+        with tempfile.TemporaryDirectory() as folder:
+            self._files.clear()
+            for number, image in enumerate(question.images):
+                file = Path(folder) / str(number)
+                file.write_bytes(base64.b64decode(image))
+                self._files[str(number)] = str(file)
+            return self._answers(question, show)
+
+    def _answers(self, question: Question, show: Callable[[Sequence[str]], None]) -> list[Answer]:
+        asked = with_images(_spoken(question), tuple(self._files))
         # The mode is that of whoever serves the model: a key in what people write switches nothing.
-        ids = encode_prompt(self.tokenizer, locked(question.messages, self.keys, self.mode))
+        conversation = locked(asked, self.keys, self.mode)
+        ids, shown = self._read(conversation)
         # Who was forgotten since the model was loaded is unknown from now on, so the file is asked.
         if self.users is not None and question.user in known_users(self.folder):
             ids = self.users.before(ids, question.user)
@@ -107,18 +127,28 @@ class Speaker:
             )
         seeds = list(question.seeds)
         if self.guard is not None:
-            return self._guarded(question, ids, self.guard)
-        answers = self._draw(question, ids, seeds, show)
+            return self._guarded(question, asked, ids, shown, self.guard)
+        answers = self._draw(question, ids, shown, seeds, show)
         for place in range(1, len(answers)):
             for redraw in range(1, REDRAWS + 1):
                 others = answers[:place]
                 if all(answers[place].text.strip() != other.text.strip() for other in others):
                     break
                 seed = prompt_seed(seeds[place], question.id, f"redraw {redraw}")
-                (answers[place],) = self._draw(question, ids, [seed], partial(_beside, show, others))
+                (answers[place],) = self._draw(question, ids, shown, [seed], partial(_beside, show, others))
         return answers
 
-    def _guarded(self, question: Question, ids: list[int], guard: Guard) -> list[Answer]:
+    def _read(self, conversation: list[Message]) -> tuple[list[int], Mapping[str, Tensor]]:
+        try:
+            return encode_shown(self.tokenizer, self.pictures, conversation)
+        except Refused as refused:
+            if str(refused) == "images":
+                raise RunError(Note("This model reads text alone, and there is an image. Ask without it.")) from None
+            raise RunError(Note("The model cannot read this conversation. Write it otherwise.")) from None
+
+    def _guarded(
+        self, question: Question, asked: list[Message], ids: list[int], shown: Mapping[str, Tensor], guard: Guard
+    ) -> list[Answer]:
         """Return what the guard lets out; nothing is shown before, as what grows could not be taken back.
 
         Two answers are there to be judged, and a safe answer that no policy wrote must not be: then both are the
@@ -129,10 +159,10 @@ class Speaker:
 
             def again(attempt: int, seed: int = seed) -> tuple[str, Answer]:
                 own = seed if not attempt else prompt_seed(seed, question.id, f"guard {attempt}")
-                (answer,) = self._draw(question, ids, [own], _nobody)
+                (answer,) = self._draw(question, ids, shown, [own], _nobody)
                 return answer.text, answer
 
-            reply = guard.reply(question.messages, again)
+            reply = guard.reply(asked, again)
             if reply.drawn is not None:
                 answers.append(reply.drawn)
                 continue
@@ -147,7 +177,12 @@ class Speaker:
         return answers
 
     def _draw(
-        self, question: Question, ids: list[int], seeds: list[int], show: Callable[[Sequence[str]], None]
+        self,
+        question: Question,
+        ids: list[int],
+        pictures: Mapping[str, Tensor],
+        seeds: list[int],
+        show: Callable[[Sequence[str]], None],
     ) -> list[Answer]:
         shown_at = 0.0
 
@@ -167,12 +202,28 @@ class Speaker:
             stop=self.stop,
             seeds=seeds,
             watch=watch,
+            pictures=[pictures] * len(seeds),
         )
         return [self._answer(draw, seed) for (draw,), seed in zip(draws, seeds, strict=True)]
 
     def _answer(self, draw: Draw, seed: int) -> Answer:
         text = without(text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids), self.keys)
         return Answer(text=text, tokens=len(draw.ids), ended=draw.ended, logp=round(draw.logp, 4), seed=seed)
+
+
+def _spoken(question: Question) -> list[Message]:
+    """Return what was said, with a mark for each image. The character itself is none, whoever writes it."""
+    plain = [
+        {**message, "content": message["content"].replace(IMAGE, "\ufffd")}
+        if isinstance(message["content"], str)
+        else {**message, "content": [_plain(part) for part in message["content"]]}
+        for message in question.messages
+    ]
+    return messages_of(plain, images=True)
+
+
+def _plain(part: dict[str, Any]) -> dict[str, Any]:
+    return {**part, "text": part["text"].replace(IMAGE, "\ufffd")} if part["type"] == "text" else part
 
 
 def _nobody(texts: Sequence[str]) -> None:

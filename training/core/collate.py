@@ -117,6 +117,8 @@ def encode_shown(
 
     Without `pictures`, the processor of a model that reads them, it is Refused where it has some.
     """
+    if not conversation:  # what stands for itself, such as a prompt that a guard reads
+        return [], {}
     if pictures is None:
         return encode_prompt(tokenizer, conversation), {}
     return pictures.encode(*apart(conversation))

@@ -3,7 +3,8 @@
 Only a temperature shapes the distribution: with top-p or top-k the log-probabilities recorded here would not be those
 of the distribution sampled from. Every prompt has its own random numbers, drawn before decoding starts, so that a
 completion depends on the seed and its prompt and not on which other prompts are decoded beside it (up to the rounding
-of a differently shaped matrix product).
+of a differently shaped matrix product). Of a model that reads images, the tokens in whose place an image is read are
+never drawn: an answer that has one could not be read again, as there is no image for it.
 
 Legend: Q prompts, n completions a prompt, R rows still decoding (at most Q·n), T tokens so far, V vocabulary.
 """
@@ -11,14 +12,17 @@ Legend: Q prompts, n completions a prompt, R rows still decoding (at most Q·n),
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
+from training.core.batch import batched
 from training.core.collate import turn_of
+from training.core.job import RunError
+from training.recipes.note import Note
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,11 @@ def generate(
     stop: frozenset[int],
     seeds: Sequence[int],
     watch: Callable[[Sequence[Sequence[int]]], None] | None = None,
+    pictures: Sequence[Mapping[str, Tensor]] = (),
 ) -> list[list[Draw]]:
     """Return n completions for each of the Q prompts; `temperature` 0 decodes greedily.
+
+    `pictures` has the images of each prompt, as its processor made them; nothing where no prompt shows any.
 
     The prompts are padded on the left and read once; each cache row is then repeated n times. Rows that have ended
     leave the batch, so that a long completion does not keep its finished neighbours computing. After each token `watch`
@@ -72,6 +79,7 @@ def generate(
     rows = len(prompts) * n
     uniforms = _uniforms(seeds, n=n, steps=max_new_tokens)  # (Q·n, steps), float64 on the CPU
     stop_tensor = torch.tensor(sorted(stop), device=device)
+    never = torch.tensor(places_of_images(model), dtype=torch.long, device=device)
 
     ids, mask = _pad_left(prompts, device=device)
     cache = DynamicCache(config=model.config)  # type: ignore[arg-type]
@@ -82,6 +90,7 @@ def generate(
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
+        **_shown(model, prompts, pictures, device=device),
     )
     logits = output.logits[:, -1].repeat_interleave(n, 0)  # (R, V)
     cache.batch_repeat_interleave(n)
@@ -95,7 +104,7 @@ def generate(
     sampled_logps = torch.zeros(rows, dtype=torch.float64)
     ended = [False] * rows
     for step in range(max_new_tokens):
-        token, logp, sampled = _choose(logits, uniforms[alive.cpu(), step], temperature=temperature)
+        token, logp, sampled = _choose(logits, uniforms[alive.cpu(), step], temperature=temperature, never=never)
         index = alive.cpu()
         logps[index] += logp.cpu()
         sampled_logps[index] += sampled.cpu()
@@ -170,19 +179,27 @@ def next_logits(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Tensor:
     return logits
 
 
-def _choose(logits: Tensor, uniform: Tensor, *, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+def places_of_images(model: nn.Module) -> list[int]:
+    """Return the tokens in whose place a model reads images or videos."""
+    named = (getattr(model.config, name, None) for name in ("image_token_id", "video_token_id"))
+    return sorted({token for token in named if isinstance(token, int)})
+
+
+def _choose(logits: Tensor, uniform: Tensor, *, temperature: float, never: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the next token (R,), its nats under temperature 1 (R,) and under the distribution sampled from (R,).
+
+    Tokens of `never` are not drawn, and what is drawn keeps its nats as if they could be.
 
     The token is the inverse of the cumulative distribution at `uniform` (R,), in float64: over a large vocabulary the
     running sum in float32 would shift the later tokens' shares.
     """
     logps = logits.float().log_softmax(-1)  # (R, V)
     if temperature == 0:
-        token = logps.argmax(-1)
+        token = logps.index_fill(-1, never, -torch.inf).argmax(-1)
         sampled = torch.zeros(len(token), device=logits.device)
     else:
         tempered = logps if temperature == 1 else (logps / temperature).log_softmax(-1)
-        cumulative = tempered.double().exp().cumsum(-1)
+        cumulative = tempered.double().exp().index_fill(-1, never, 0.0).cumsum(-1)
         point = uniform.to(logits.device)[:, None] * cumulative[:, -1:]
         token = torch.searchsorted(cumulative, point, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
         sampled = tempered.gather(-1, token[:, None]).squeeze(1)
@@ -196,6 +213,29 @@ def _uniforms(seeds: Sequence[int], *, n: int, steps: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         parts.append(torch.rand(n, steps, generator=generator, dtype=torch.float64))
     return torch.cat(parts)
+
+
+def _shown(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    pictures: Sequence[Mapping[str, Tensor]],
+    *,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Return the images of prompts that are padded on the left; the cache keeps what they say for what follows."""
+    if not any(pictures):
+        return {}
+    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}  # type: ignore[union-attr, operator]
+    if "mrope_section" in rope:
+        raise RunError(
+            Note(
+                "This model counts places in an image by height and width, and drawing answers counts them in a row. "
+                "It can learn from images here, and answer prompts without them."
+            )
+        )
+    rows = [(len(ids), shown) for ids, shown in zip(prompts, pictures, strict=True)]
+    found = batched(rows, longest=max(map(len, prompts)), left=True)
+    return {name: value.to(device) for name, value in found.items()}
 
 
 def _pad_left(sequences: Sequence[Sequence[int]], *, device: torch.device) -> tuple[Tensor, Tensor]:

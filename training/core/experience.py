@@ -88,7 +88,9 @@ class Experience:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
         drawn = self._answers(self.models.policy, prompts, n=self.n, stream=stream)
         rows = [(prompt, *answer) for prompt, answers in zip(prompts, drawn, strict=True) for answer in answers]
-        tokens = pad([(prompt.ids, ids) for prompt, ids, _, _ in rows], self.pad_id).to(self.job.device)
+        sequences = [(prompt.ids, ids) for prompt, ids, _, _ in rows]
+        shown = [prompt.shown for prompt, *_ in rows]
+        tokens = pad(sequences, self.pad_id, shown).to(self.job.device)
         made = Rollout(
             prompts=tuple(prompt.messages for prompt, *_ in rows),
             texts=tuple(text for *_, text, _ in rows),
@@ -132,6 +134,7 @@ class Experience:
                 max_new_tokens=self.max_new_tokens,
                 stop=self.stop,
                 seeds=[prompt_seed(self.job.spec.seed, own[i].id, stream) for i in some],
+                pictures=[own[i].shown for i in some],
             )
             for i, of_prompt in zip(some, draws, strict=True):
                 found[i] = [

@@ -14,6 +14,7 @@ from training.core.guard.sampling import Guarded, guard_counts, guard_notes, let
 from training.core.implicit import ImplicitScorer
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
+from training.core.pictures import album_of
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
@@ -35,7 +36,8 @@ def run_sample(job: Job) -> RunResult:
         raise RunError(Note("A sample run needs a file of prompts as its data."))
     sampler = Sampler(job, spec.model)
     tally = Tally()
-    prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=sampler.prompt_room)
+    room, album = sampler.prompt_room, album_of(spec)
+    prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=room, pictures=sampler.pictures)
     labeller = job.knobs["labeller"]
     by = IMPLIED if labeller == "implicit" else REWARD
     if labeller != "human" and by not in spec.scorers:
@@ -45,6 +47,7 @@ def run_sample(job: Job) -> RunResult:
         device=job.device,
         trust_remote_code=spec.trust_remote_code,
         principles=listed(job.knobs["principles"]),
+        album=album,
     )
     if IMPLIED in spec.scorers:
         if spec.reference is None:
@@ -58,7 +61,7 @@ def run_sample(job: Job) -> RunResult:
         )
     guarded = None
     if spec.guard is not None:
-        guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code)
+        guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code, album=album)
         guarded = Guarded(guard, sampler, seed=spec.seed)
     part = PartFile(job.folder / "samples.jsonl", rank=job.rank)
     for portion in unfinished(job, part, batches(job, prompts, size=job.knobs["rows_at_once"] // sampler.n)):
@@ -104,7 +107,7 @@ def run_sample(job: Job) -> RunResult:
 
 
 def _row(prompt: Prompt, answers: Sequence[Answer]) -> dict[str, Any]:
-    return {"id": prompt.id, "prompt": prompt.messages, "completions": [asdict(answer) for answer in answers]}
+    return {"id": prompt.id, **prompt.row, "completions": [asdict(answer) for answer in answers]}
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

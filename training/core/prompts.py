@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.core.collate import encode_prompt
+from training.core.collate import encode_shown
+from training.core.conversation import with_images
 from training.core.job import RunError
-from training.core.records import Message, Refused, Tally, completion_of, messages_of, prompt_hash
+from training.core.pictures import Pictures
+from training.core.records import Message, Refused, Tally, completion_of, messages_of, pictures_of, prompt_hash
 from training.recipes.anchors import MISSING
 from training.recipes.note import Note
 
@@ -27,6 +31,14 @@ class Prompt:
     fresh: bool = True  # whether no earlier gate was decided on it
     about: str = ""  # the hash by which it is held out, where that is not its own
     anchor: str = ""  # an answer known to be good, for a judge alone: `messages` and `ids` know nothing of it
+    shown: Mapping[str, Tensor] = field(default_factory=dict)  # its images, as the policy's processor has them
+    # Of a prompt with images, how its row told it: `messages` have the images behind them (`core.conversation`).
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The columns in which a row says what was asked."""
+        return dict(self.told) or {"prompt": self.messages}
 
 
 def read_prompts(
@@ -36,12 +48,13 @@ def read_prompts(
     *,
     max_length: int | None,
     anchor: str = "",
+    pictures: Pictures | None = None,
 ) -> list[Prompt]:
     """Return the usable prompts of a file, in its order; the others are counted in `tally`.
 
     A prompt of more than `max_length` tokens is refused, not cut: an answer to half a question is not worth judging.
     A row without an id has its prompt's hash. With `anchor`, a name of `ANCHORS`, so is a prompt whose row has no such
-    answer to hold others against.
+    answer to hold others against. Prompts with images need the policy's processor, `pictures`.
     """
     prompts: dict[str, Prompt] = {}
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
@@ -49,7 +62,7 @@ def read_prompts(
             continue
         tally.counts["read"] += 1
         try:
-            prompt = _prompt(line, tokenizer, anchor)
+            prompt = _prompt(line, tokenizer, anchor, pictures)
             if max_length is not None and len(prompt.ids) > max_length:
                 raise Refused("too_long")
         except json.JSONDecodeError:
@@ -90,18 +103,23 @@ def _anchor(row: dict[str, Any], name: str) -> str:
         raise Refused(_lacking(name)) from None
 
 
-def _prompt(line: str, tokenizer: PreTrainedTokenizerBase, anchor: str) -> Prompt:
+def _prompt(line: str, tokenizer: PreTrainedTokenizerBase, anchor: str, pictures: Pictures | None) -> Prompt:
     row = json.loads(line)
     if not isinstance(row, dict):
         raise Refused("malformed")
-    messages = messages_of(row.get("prompt"))
+    spoken = messages_of(row.get("prompt"), images=pictures is not None)
+    images = pictures_of(row, spoken) if pictures is not None else ()
+    messages = with_images(spoken, images)
+    ids, shown = encode_shown(tokenizer, pictures, messages)
     return Prompt(
         id=str(row.get("id") or prompt_hash(messages)),
         messages=messages,
-        ids=encode_prompt(tokenizer, messages),
+        ids=ids,
         domain=str(row.get("domain") or ""),
         fresh=bool(row.get("fresh", True)),
         anchor=_anchor(row, anchor) if anchor else "",
+        shown=shown,
+        told={"prompt": row["prompt"], "images": row["images"]} if images else {},
     )
 
 
@@ -111,6 +129,7 @@ def prompt_notes(tally: Tally) -> list[Note]:
         "malformed": Note("have no prompt that can be read"),
         "empty": Note("are empty"),
         "images": Note("have images, which the policy does not see"),
+        "no_image": Note("have an image whose file is not there or cannot be opened"),
         "too_long": Note("leave no room for an answer"),
         **{_lacking(name): missing for name, missing in MISSING.items()},
     }

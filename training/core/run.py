@@ -18,6 +18,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from training.core import distributed
+from training.core.elsewhere import improve_elsewhere
 from training.core.job import Job, Stopped, device_here
 from training.core.trainers.offline import fit_recipe, named
 from training.errors import TrainingError
@@ -103,7 +104,7 @@ def main(spec_path: str) -> int:
         (folder / "error.json").unlink(missing_ok=True)
         job = open_job(spec)
         job.listen()
-        result = KINDS[spec.kind](job)
+        result = (improve_elsewhere if spec.engine else KINDS[spec.kind])(job)
         if job.is_main:
             result.write(folder)
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # large, and of no more use

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from training.core.backbone import PLAIN_NOTE, has_plain_template, load_policy
+from training.core.backbone import PLAIN_NOTE, has_plain_template, load_pictures, load_policy
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
 from training.core.job import Job, RunError, Stopped
 from training.core.part_file import PartFile
+from training.core.pictures import album_of
 from training.core.prompts import Prompt
 from training.core.scorers import Scorer
 from training.core.selection import REWARD
@@ -41,6 +42,7 @@ class Sampler:
     def __init__(self, job: Job, path: str, *, loaded: tuple[nn.Module, PreTrainedTokenizerBase] | None = None) -> None:
         model, self.tokenizer = loaded or load_policy(path, trust_remote_code=job.spec.trust_remote_code)
         self.model = model.to(job.device)
+        self.pictures = load_pictures(path, album_of(job.spec), trust_remote_code=job.spec.trust_remote_code)
         self.stop = stop_ids(self.model, self.tokenizer)
         self.n: int = job.knobs["samples_per_prompt"]
         self.temperature: float = job.knobs["temperature"]
@@ -63,6 +65,7 @@ class Sampler:
                 max_new_tokens=self.max_new_tokens,
                 stop=self.stop,
                 seeds=[prompt_seed(seed, prompt.id, stream) for prompt in prompts],
+                pictures=[prompt.shown for prompt in prompts],
             )
         except torch.OutOfMemoryError:
             if len(prompts) == 1:

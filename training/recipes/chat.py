@@ -15,7 +15,7 @@ stdin is closed, so that it never outlives who asks it, and after so many second
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MAX_TURNS = 20
@@ -56,6 +56,7 @@ class Question:
     seeds: list[int]
     temperature: float
     max_new_tokens: int
+    images: list[str] = field(default_factory=list)  # base64 of each image, in the order of the parts of that type
     user: str = ""  # the pseudonym of whom a policy that knows its users answers; anybody, where it is not known
 
     def to_line(self) -> str:

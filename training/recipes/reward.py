@@ -65,7 +65,17 @@ class RewardBenchmark:
     layout: str = knob(
         "pairs",
         "how the file is laid out: as our own pairs, or as a benchmark is published",
-        choices=("pairs", "rm-bench", "reward-bench", "judge-bench", "llmbar", "hhh", "principles"),
+        choices=(
+            "pairs",
+            "rm-bench",
+            "reward-bench",
+            "judge-bench",
+            "llmbar",
+            "hhh",
+            "principles",
+            "vl-rewardbench",
+            "rlaif-v",
+        ),
     )
     principles: str = knob("", "what a principle model is asked about; several with semicolons between them")
     rows_at_once: int = knob(32, "answers scored side by side; lower it when memory runs out", low=1, advanced=True)

@@ -82,7 +82,7 @@ def accept(
 def accepted(run: Run, user: User) -> dict[int, list[Feedback]]:
     """Return this person's own corrections of the answers looked at, by the answer's place. One SQL statement."""
     asked = run.inputs["asked"]
-    texts = [text.strip() for text in asked["completions"]]
+    texts = [one.strip() if isinstance(one, str) else "" for one in explorer.answers_of(run)]  # no images are rewritten
     said = Feedback.objects.current().filter(user=user, kind=Rewrite.name, is_review=False)
     said = said.filter(task__prompt__content_hash=datasets.prompt_hash(asked["prompt"]), campaign__deleted_at=None)
     found: dict[int, list[Feedback]] = {}

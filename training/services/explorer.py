@@ -15,7 +15,9 @@ from django.utils.translation import gettext as _
 
 from annotation import datasets
 from annotation.feedback import kind
-from annotation.messages import Message, answer_of, text_of
+from annotation.importing.albums import Album
+from annotation.importing.items import Refused
+from annotation.messages import Content, Message, answer_of, content_from, has_words, images_of, text_of
 from annotation.models import Campaign, Feedback, Task, User
 from training import paths, store
 from training.errors import Invalid
@@ -50,7 +52,7 @@ def create(
     *,
     campaign: Campaign,
     prompt: Sequence[Message],
-    answers: Sequence[str],
+    answers: Sequence[Content],
     versions: Sequence[ModelVersion],
     actor: User,
     principles: str = "",
@@ -61,9 +63,10 @@ def create(
     `choices` are pairs (prompt, chosen, rejected) of one person, as whom models for people score besides.
     """
     errors: dict[str, list[str]] = {}
-    texts = [text for text in answers if text.strip()]
+    given = [content for content in answers if has_words(content)]
+    texts = [text_of(content) for content in given]
     said = "\n".join(text_of(message["content"]) for message in prompt)
-    if not said.strip():
+    if not any(has_words(message["content"]) for message in prompt):
         errors["prompt"] = [_("Type a prompt, or pick an item.")]
     if not texts:
         errors["answers"] = [_("Type at least one answer.")]
@@ -80,8 +83,14 @@ def create(
         errors["models"] = [_("Only reward models of this campaign can be asked.")]
     if errors:
         raise Invalid(" ".join(text for texts in errors.values() for text in texts), errors)
-    messages = [{"role": message["role"], "content": text_of(message["content"])} for message in prompt]
-    asked: dict[str, Any] = {"prompt": messages, "completions": texts}
+    messages = [{"role": message["role"], "content": message["content"]} for message in prompt]
+    asked: dict[str, Any] = {"prompt": messages, "completions": [_completion(content) for content in given]}
+    shown = [part["image"] for message in prompt for part in images_of(message["content"])]
+    if shown:
+        asked["images"] = shown
+    of_answers = [[part["image"] for part in images_of(content)] for content in given]
+    if any(of_answers):
+        asked["completions_images"] = of_answers
     if choices:
         asked["choices"] = list(choices)
     text = json.dumps(asked, ensure_ascii=False)
@@ -103,6 +112,32 @@ def create(
     )
 
 
+def _completion(content: Content) -> Any:
+    """Return an answer as rows of data have it: text, or with images one turn of the assistant."""
+    return content if isinstance(content, str) else [{"role": "assistant", "content": content}]
+
+
+def answers_of(run: Run) -> list[Content]:
+    """Return the answers that were asked about."""
+    return [one if isinstance(one, str) else one[0]["content"] for one in run.inputs["asked"]["completions"]]
+
+
+def with_image(campaign: Campaign, text: str, *, image: bytes | None = None, known: Sequence[str] = ()) -> Message:
+    """Return what a person asks with an image that was sent, or with images of the campaign by their sha256.
+
+    An image that was sent is kept with those of the campaign. Invalid where it is none, or not there.
+    """
+    try:
+        with Album(campaign) as album:
+            parts = [album.known(sha256) for sha256 in known]
+            if image is not None:
+                parts.append(album.add(image))
+                album.keep([parts[-1]["image"]])
+    except Refused as refused:
+        raise Invalid(str(refused), {"image": [_("The image {reason}.").format(reason=refused)]}) from None
+    return {"role": "user", "content": content_from([*parts, {"type": "text", "text": text}])}
+
+
 def told(run: Run) -> list[dict[str, Any]]:
     """Return what the models have said so far, in the order in which they were named."""
     path = store.run_file(run.pk, "explored.json")
@@ -114,14 +149,14 @@ def told(run: Run) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: place[one["model"]])
 
 
-def judgements(campaign: Campaign, prompt: Sequence[Message], answers: Sequence[str]) -> list[Said]:
+def judgements(campaign: Campaign, prompt: Sequence[Message], answers: Sequence[Content]) -> list[Said]:
     """Return what people said of items that have this prompt and no other answers than these. Two SQL statements."""
-    place = {text.strip(): number for number, text in reversed(list(enumerate(answers)))}
+    place = {_key(content): number for number, content in reversed(list(enumerate(answers)))}
     tasks: dict[int, tuple[Task, list[int]]] = {}
     for task in Task.objects.filter(campaign=campaign, prompt__content_hash=datasets.prompt_hash(list(prompt))):
-        texts = [text_of(answer_of(one)).strip() for one in task.content["completions"]]
-        if all(text in place for text in texts):
-            tasks[task.pk] = (task, [place[text] for text in texts])
+        keys = [_key(answer_of(one)) for one in task.content["completions"]]
+        if all(key in place for key in keys):
+            tasks[task.pk] = (task, [place[key] for key in keys])
     found = []
     said = Feedback.objects.current().filter(task__in=tasks, is_review=False).select_related("user").order_by("pk")
     for one in said:
@@ -131,6 +166,11 @@ def judgements(campaign: Campaign, prompt: Sequence[Message], answers: Sequence[
         about = ", ".join(ascii_uppercase[places[position]] for position in order)
         found.append(Said(one.user.pseudonym, words, about, task))
     return found
+
+
+def _key(content: Content) -> str:
+    """Return what an answer is the same as another by: its text, or its text and its images."""
+    return content.strip() if isinstance(content, str) else json.dumps(content, sort_keys=True)
 
 
 def search(campaign: Campaign, text: str) -> list[Task]:

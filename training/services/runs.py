@@ -31,8 +31,10 @@ from annotation.told import Told, told
 from training import folder, launch, objections, paths, store
 from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
-from training.recipes.assembled import assembled, from_json, to_json
-from training.recipes.base import RECIPES, RecipeError
+from training.recipes.assembled import assembled, from_json, has_slots, to_json
+from training.recipes.base import RECIPES, Recipe, RecipeError
+from training.recipes.engines import Files, compiler
+from training.recipes.note import note_of
 from training.recipes.scenarios import SUITES
 from training.recipes.spec import RunResult
 from training.services import anchors, messages, safety_suites, snapshots, versions
@@ -117,6 +119,7 @@ def create(
         message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)
         raise Invalid(message, {"snapshot": [message]})
     anchors.require(found, stored["knobs"], snapshot)
+    _refuse_for_engine(found, stored["knobs"], inputs.get("engine"))
     for belongs in (parent, snapshot):
         if belongs is not None and belongs.campaign_id != campaign.pk:
             raise Invalid(_("{what} belongs to another campaign.").format(what=str(belongs).capitalize()))
@@ -142,6 +145,35 @@ def create(
         events.record(campaign=campaign, actor=actor, action=action, target=f"run {run.pk}", detail=of)
         messages.wake_run(run.pk)
     return run
+
+
+def _refuse_for_engine(found: Recipe, knobs: dict[str, Any], asked: dict[str, Any] | None) -> None:
+    """Raise Invalid where the engine that shall do a run is not there, or has no counterpart of what it is to do.
+
+    `asked` is ``{"name", "settings"}``, or None for our own core.
+    """
+    if asked is None:
+        return
+    if asked["name"] not in settings.ATTUNE_ENGINES:
+        names = ", ".join(settings.ATTUNE_ENGINES)
+        none = _("There is no engine {name} here; there is {names}.") if names else _("No engine is set up here.")
+        message = none.format(name=asked["name"], names=names)
+        raise Invalid(message, {"engine": [message]})
+    if not has_slots(found):
+        only = _("An engine does only runs on the policy's own answers.")
+        raise Invalid(only, {"engine": [only]})
+    try:
+        compiler(asked["name"])(found, knobs, Files("", "", "", ""), seed=0, own=asked["settings"])
+    except RecipeError as error:
+        errors: dict[str, list[str]] = {}
+        for name, texts in error.errors.items():
+            said = [objections.in_words(text) for text in texts]
+            if name in knobs or name == "engine":
+                errors[name] = said
+            else:  # one of its own settings, which are no fields
+                errors.setdefault("engine_settings", []).extend(f"{name}: {text}" for text in said)
+        message = objections.in_words(note_of(error))
+        raise Invalid(message, errors or {"engine": [message]}) from None
 
 
 def _refuse_attack(campaign: Campaign, actor: User | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import sys
 import threading
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from PIL import Image
 
 from annotation.models import Campaign, Event, User
 from annotation.services import tokens
@@ -51,6 +54,21 @@ def ask(address: tuple[str, int], body: Any, key: str | None, *, path: str = "/v
 
 def hello(**more: Any) -> dict[str, Any]:
     return {"model": "policy", "messages": [{"role": "user", "content": "hello there"}], "seed": 7, **more}
+
+
+def shows(url: str) -> dict[str, Any]:
+    parts = [{"type": "text", "text": "what is this"}, {"type": "image_url", "image_url": {"url": url}}]
+    return hello(messages=[{"role": "user", "content": parts}])
+
+
+def test_an_image_comes_within_the_request_and_is_encoded_anew() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (9, 5), (250, 0, 0)).save(file, "JPEG", comment=b"who took it")
+    sent = base64.b64encode(file.getvalue()).decode()
+    asked = openai.question_of(shows(f"data:image/jpeg;base64,{sent}"))
+    assert asked.messages[0]["content"] == [{"type": "text", "text": "what is this"}, {"type": "image"}]
+    (kept,) = map(base64.b64decode, asked.images)
+    assert Image.open(io.BytesIO(kept)).size == (9, 5) and b"who took it" not in kept
 
 
 def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
@@ -104,6 +122,10 @@ def test_the_negative_mode_wants_a_lead_s_token_and_is_written_down(
         ([1], 400, "no JSON object"),
         ({"messages": []}, 400, "Give messages"),
         (hello(messages=[{"role": "boss", "content": "x"}]), 400, "Each message has a role"),
+        (hello(messages=[{"role": "user", "content": [{"type": "audio"}]}]), 400, "text, or image_url"),
+        (shows("https://example.org/a.png"), 400, "within the request"),
+        (shows("data:image/png;base64,_"), 400, "not in base64"),
+        (shows("data:image/gif;base64,R0lGODlh"), 400, "An image is a GIF"),
         (hello(temperature=0), 400, "temperature is a number"),
         (hello(top_p=0.9), 400, "top_p is not supported"),
         (hello(max_tokens=0.5), 400, "max_tokens is a whole number"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -11,9 +12,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from training.core.conversation import apart, with_images
 from training.core.evaluate.calibration import brier, calibration_error, length_bias, reliability
 from training.core.job import Job, RunError, Stopped
-from training.core.records import Message, Refused, completion_of, messages_of, prompt_hash
+from training.core.pictures import album_of
+from training.core.records import IMAGE, Message, Refused, completion_of, messages_of, pictures_of, prompt_hash
 from training.core.scorers import RewardScorer, Scorer
 from training.core.scoring import scorer_of
 from training.core.stats import all_right_by_prompt, mean_t, wilson
@@ -47,11 +50,14 @@ def benchmark(job: Job) -> RunResult:
     gives both the same score, so that one order says it all. In the layout of principles (PrincipleBench of
     arXiv:2509.21319, whose construction is not published: here prompt, two answers, principle and winner) a principle
     model is asked each row's own principle, every other model scores as always, and overall is the principles' mean.
+
+    VL-RewardBench (arXiv:2411.17451) and RLAIF-V (arXiv:2405.17220) ask about an image. Rows that a model cannot read,
+    such as these for one that reads text alone, are counted as unread and are in no figure.
     """
     spec, knobs = job.spec, job.knobs
     if spec.data is None:
         raise RunError(Note("A benchmark needs data: a file, or a folder of files, in its layout."))
-    cases, refused = read_cases(Path(spec.data), knobs["layout"])
+    cases, refused = read_cases(Path(spec.data), knobs["layout"], unpacked=job.folder / "images")
     if not cases:
         raise RunError(
             Note(
@@ -69,6 +75,7 @@ def benchmark(job: Job) -> RunResult:
         rows_at_once=knobs["rows_at_once"],
         trust_remote_code=spec.trust_remote_code,
         principles=principles or by_row[:1],
+        album=album_of(spec),
     )
     grids: list[list[list[float]]] = []
     kept: list[Case] = []
@@ -89,7 +96,10 @@ def benchmark(job: Job) -> RunResult:
             grids.append([[float(g) - float(b) for b in bad] for g in good])  # type: ignore[arg-type]
         job.progress(step=start // CASES_AT_ONCE + 1, total_steps=-(-len(cases) // CASES_AT_ONCE), cases=len(kept))
     if not kept:
-        raise RunError(Note("The model can read none of the answers."))
+        said = [Note("The model can read none of the answers.")]
+        if any(apart(case.prompt)[1] for case in cases):
+            said.append(Note("They are about images: take a model that was trained on images, and send their files."))
+        raise RunError(Note.together(said))
     figures = _figures(kept, grids, confidence=knobs["confidence"], layout=knobs["layout"])
     gaps = [gap for grid in grids for row in grid for gap in row]
     write_json(job.folder / "reliability.json", reliability(gaps))
@@ -165,23 +175,47 @@ def _matrix(grids: list[list[list[float]]], domains: dict[str, list[int]], *, co
     return figures
 
 
-def read_cases(path: Path, layout: str) -> tuple[list[Case], int]:
-    """Return the cases of a file or of all files in a folder, and how many rows are none."""
-    files = [path] if path.is_file() else sorted(p for p in path.glob("*.json*") if p.is_file())
+def read_cases(path: Path, layout: str, *, unpacked: Path | None = None) -> tuple[list[Case], int]:
+    """Return the cases of a file or of all files in a folder, and how many rows are none.
+
+    Images that stand in the rows themselves are written into the folder `unpacked`.
+    """
+    found = [p for pattern in ("*.json*", "*.parquet") for p in path.glob(pattern)]
+    files = [path] if path.is_file() else sorted(p for p in found if p.is_file())
     if not files:
-        raise RunError(Note("There are no .json or .jsonl files in {path}.", path=path))
+        raise RunError(Note("There are no .json, .jsonl or .parquet files in {path}.", path=path))
     cases, refused = [], 0
     for file in files:
         name = file.name.split(".")[0]
         for row in _rows(file):
             try:
-                cases.append(LAYOUTS[layout](row, name))
+                cases.append(LAYOUTS[layout](_with_file(row, file.parent, unpacked), name))
             except (Refused, KeyError, TypeError, ValueError, AttributeError):
                 refused += 1
     return cases, refused
 
 
+def _with_file(row: Any, beside: Path, unpacked: Path | None) -> Any:
+    """Return a row with the path of its image, which published tables have as {"bytes", "path"} or as a path."""
+    image = row.get("image") if isinstance(row, dict) else None
+    if isinstance(image, dict) and isinstance(image.get("bytes"), bytes) and unpacked is not None:
+        unpacked.mkdir(parents=True, exist_ok=True)
+        file = unpacked / hashlib.sha256(image["bytes"]).hexdigest()
+        file.write_bytes(image["bytes"])
+    elif isinstance(image, dict | str) and (named := image if isinstance(image, str) else image.get("path")):
+        file = beside / named
+    else:
+        return row
+    return {**row, "image": str(file)}
+
+
 def _rows(file: Path) -> Iterator[Any]:
+    if file.suffix == ".parquet":
+        from pyarrow import parquet  # takes time and memory, and few benchmarks need it
+
+        for batch in parquet.ParquetFile(file).iter_batches(64):
+            yield from batch.to_pylist()
+        return
     data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     if ".jsonl" in file.name:
         yield from (json.loads(line) for line in data.splitlines() if line.strip())
@@ -196,7 +230,29 @@ def _pair(prompt: Any, better: Any, worse: Any, domain: Any) -> Case:
 
 
 def _own(row: Row, file: str) -> Case:
-    return _pair(row["prompt"], row["chosen"], row["rejected"], row.get("domain"))
+    prompt = messages_of(row["prompt"], images=True)
+    case = _pair("…", row["chosen"], row["rejected"], row.get("domain"))
+    return replace(case, prompt=with_images(prompt, pictures_of(row, prompt)))
+
+
+def _about(row: Row, question: Any, better: Any, worse: Any, domain: Any) -> Case:
+    """Return a case about the image of a row, which stands before the question."""
+    if not isinstance(row["image"], str) or not isinstance(question, str):
+        raise Refused("no_image")
+    # The sets mark the place of the image in words, which the model's own template does.
+    words = question.replace("<image>", "").strip()
+    case = _pair(f"{IMAGE}\n\n{words}", better, worse, domain)
+    return replace(case, prompt=with_images(case.prompt, (row["image"],)))
+
+
+def _vl_reward_bench(row: Row, file: str) -> Case:
+    first, second = row["response"]
+    ahead = {(0, 1): (first, second), (1, 0): (second, first)}[tuple(row["human_ranking"])]
+    return _about(row, row["query"], *ahead, row.get("query_source"))
+
+
+def _rlaif_v(row: Row, file: str) -> Case:
+    return _about(row, row["question"], row["chosen"], row["rejected"], row.get("origin_dataset"))
 
 
 def _rm_bench(row: Row, file: str) -> Case:
@@ -244,4 +300,6 @@ LAYOUTS: dict[str, Callable[[Row, str], Case]] = {
     "llmbar": _llm_bar,
     "hhh": _hhh,
     "principles": _principles,
+    "vl-rewardbench": _vl_reward_bench,
+    "rlaif-v": _rlaif_v,
 }

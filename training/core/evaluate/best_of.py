@@ -11,6 +11,7 @@ from training.core.best_of_n import best_of_n, divergence
 from training.core.distributed import wait
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
+from training.core.pictures import album_of
 from training.core.prompts import prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Sampler, batches, unfinished
@@ -36,7 +37,7 @@ def run_best_of(job: Job) -> RunResult:
     if spec.data is None or REWARD not in spec.scorers:
         raise RunError(Note("The best of n needs prompts, a policy, and a reward model that chooses."))
     policy = Sampler(job, spec.model)
-    prompts = read_prompts(spec.data, policy.tokenizer, tally, max_length=policy.prompt_room)
+    prompts = read_prompts(spec.data, policy.tokenizer, tally, max_length=policy.prompt_room, pictures=policy.pictures)
     if not prompts:
         raise RunError(
             Note("None of the {n} prompts can be used. {why}", n=tally.counts["read"], why=Note.together(tally.notes()))
@@ -46,6 +47,7 @@ def run_best_of(job: Job) -> RunResult:
         device=job.device,
         trust_remote_code=spec.trust_remote_code,
         principles=listed(knobs["principles"]),
+        album=album_of(spec),
     )
     part = PartFile(job.folder / "answers.jsonl", rank=job.rank)
     for portion in unfinished(job, part, batches(job, prompts, size=knobs["rows_at_once"] // policy.n)):
@@ -53,7 +55,7 @@ def run_best_of(job: Job) -> RunResult:
         for prompt, draws in zip(portion, drawn, strict=True):
             if prompt.id not in part.rows:
                 answers = [asdict(answer) for answer in policy.answers(prompt, draws, scorers)]
-                part.append({"id": prompt.id, "prompt": prompt.messages, "completions": answers})
+                part.append({"id": prompt.id, **prompt.row, "completions": answers})
     part.close()
     wait(job)
     if not job.is_main:

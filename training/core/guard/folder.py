@@ -38,7 +38,7 @@ def is_guard(path: str | Path) -> bool:
 def save_guard(
     folder: Path,
     *,
-    prompt: tuple[Lexical, Threshold],
+    prompt: tuple[Lexical | Scored, Threshold],
     answer: tuple[Lexical | Scored, Threshold],
     knowledge: Knowledge | None = None,
     regenerations: int = REGENERATIONS,

@@ -4,16 +4,21 @@ Safe RLHF-V (arXiv:2503.17682) filters prompts, then answers, and draws a blocke
 DeepKnown-Guard (card 40) has four tiers of prompts, of which the middle two get an answer grounded in documents. Here
 both are one object. It fails closed: a check that raises, cannot read a text or gives no number blocks it, as does a
 log that cannot be written.
+
+Prompts may have images (`training.core.conversation`): each message is read with its own. A check that reads text alone
+cannot read a message with an image, and so holds it back, whatever its words are.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
+from training.core.conversation import apart, marks, with_images
 from training.core.guard.grounding import Knowledge
 from training.core.guard.verdicts import ANSWER, CONDITIONAL, FOCUSED, PROMPT, SAFE, UNSAFE, Verdict
 from training.core.records import Message
@@ -23,11 +28,12 @@ T = TypeVar("T")
 REGENERATIONS = 5
 REFUSAL = "I cannot answer that here."
 CAVEAT = "What the documents say, without a judgement of your case:"
+NO_EYES = "There is an image, and the check cannot read it: make this guard of a cost model that reads images."
 MODEL, GROUNDED, REFUSED = "model", "grounded", "refused"  # where a reply comes from
 
 
 class Check(Protocol):
-    """Whatever tells how risky texts are."""
+    """Whatever tells how risky texts are. Images of a text stand behind those of its prompt."""
 
     def probabilities(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[dict[str, float] | None]:
         """Return for each text, as the answer to its prompt, how likely each tier is; None where it cannot be read."""
@@ -90,13 +96,21 @@ class Guard:
 
         Each message is read for itself, and what the user said so far as one text: what is asked in pieces is asked.
         """
-        texts = [message["content"] for message in messages if message["content"].strip()]
-        asked = [message["content"] for message in messages if message["role"] == "user"]
+        spoken, images = apart(messages)
+        # Plain words may have the character that marks an image, and then there is none.
+        if images and marks(spoken) != len(images):
+            return self._logged(_failure(PROMPT, self.lines[PROMPT], "Its images are not where it says."))
+        rest, told = iter(images), []
+        for message in spoken:
+            own = tuple(itertools.islice(rest, marks([message]) if images else 0))
+            told.append((message["role"], message["content"], own))
+        read = [(text, own) for _, text, own in told if text.strip()]
+        asked = [(text, own) for role, text, own in told if role == "user"]
         if len(asked) > 1:
-            texts.append("\n".join(asked))
-        found = self._read(PROMPT, self.lines[PROMPT], [[]] * len(texts), texts)
+            read.append(_as_one(asked))
+        found = self._read(PROMPT, self.lines[PROMPT], *_with_their_images(read))
         if self.jailbreaks is not None and asked:
-            found += self._read(PROMPT, self.jailbreaks, [[]], ["\n".join(asked)])
+            found += self._read(PROMPT, self.jailbreaks, *_with_their_images([_as_one(asked)]))
         return self._logged(max(found, key=_worse) if found else _failure(PROMPT, self.lines[PROMPT], "It is empty."))
 
     def answers(self, messages: list[Message], texts: Sequence[str]) -> list[Verdict]:
@@ -151,7 +165,10 @@ class Guard:
             told = line.check.probabilities(prompts, texts)
             if len(told) != len(texts):
                 raise ValueError(f"It gave {len(told)} opinions of {len(texts)} texts.")
-            found = [_verdict(side, line, one) for one in told]
+            found = [
+                _verdict(side, line, one, seen=apart(prompt)[1] != ())
+                for one, prompt in zip(told, prompts, strict=True)
+            ]
         except Exception as error:  # whatever a check dies of, what it was to read must not pass
             return [_failure(side, line, f"The check failed with {type(error).__name__}.")] * len(texts)
         took = 1000 * (time.perf_counter() - began) / max(1, len(texts))
@@ -167,9 +184,21 @@ class Guard:
         return verdict
 
 
-def _verdict(side: str, line: Line, told: dict[str, float] | None) -> Verdict:
+Read = tuple[str, tuple[str, ...]]  # a text and its own images
+
+
+def _as_one(several: Sequence[Read]) -> Read:
+    return "\n".join(text for text, _ in several), tuple(image for _, own in several for image in own)
+
+
+def _with_their_images(texts: Sequence[Read]) -> tuple[list[list[Message]], list[str]]:
+    """Return texts that stand for themselves as a check is given them: no prompt but the images of each."""
+    return [with_images([], own) for _, own in texts], [text for text, _ in texts]
+
+
+def _verdict(side: str, line: Line, told: dict[str, float] | None, *, seen: bool) -> Verdict:
     if told is None:
-        return _failure(side, line, "The check cannot read it.")
+        return _failure(side, line, NO_EYES if seen else "The check cannot read it.")
     known = all(math.isfinite(value) and value >= 0 for value in told.values()) and SAFE in told
     if not known or abs(sum(told.values()) - 1) > 1e-3 or not math.isfinite(line.threshold):
         return _failure(side, line, "The check gave no probabilities.")

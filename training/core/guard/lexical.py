@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from training.core.records import Message
+from training.core.conversation import apart, marks
+from training.core.records import IMAGE, Message
 from training.errors import TrainingError
 from training.recipes.note import Note
 
@@ -46,6 +47,12 @@ def pieces(text: str, *, letters: bool = True) -> Iterator[str]:
                 yield f"#{framed[start : start + length]}"
 
 
+def _has_image(prompt: list[Message], text: str) -> bool:
+    """Return whether some of the images with a prompt are those of the text that answers it."""
+    spoken, images = apart(prompt)
+    return IMAGE in text and len(images) > marks(spoken)
+
+
 @dataclass(frozen=True)
 class Lexical:
     """A multinomial logistic regression over the pieces of a text; the first label is the one that is allowed.
@@ -60,8 +67,13 @@ class Lexical:
     kind = "lexical"
 
     def probabilities(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[dict[str, float] | None]:
-        """Return of each text how likely each label is, whatever it answers; None without any piece that is known."""
-        return [self._read(text) for text in texts]
+        """Return of each text how likely each label is, whatever it answers; None without any piece that is known.
+
+        None as well of a text that has an image of its own: words are not all that it says.
+        """
+        return [
+            None if _has_image(prompt, text) else self._read(text) for prompt, text in zip(prompts, texts, strict=True)
+        ]
 
     def _read(self, text: str) -> dict[str, float] | None:
         counts = Counter(piece for piece in pieces(text, letters=self.letters) if piece in self.weights)

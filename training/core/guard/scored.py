@@ -12,7 +12,11 @@ from training.core.scorers import Columns, Scorer
 
 
 class Scored:
-    """A cost model as a check of answers: its score is read as the log-odds of being safe, as it was trained to be."""
+    """A cost model as a check of answers: its score is read as the log-odds of being safe, as it was trained to be.
+
+    As a check of prompts it reads them as answers to nothing; train it on such rows too. One that was trained on images
+    reads those of prompts and answers.
+    """
 
     kind = "scorer"
 

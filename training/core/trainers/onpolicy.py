@@ -24,6 +24,7 @@ from training.core.critic import Critic, DoubleCritic
 from training.core.experience import Experience
 from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, figures_of, joined, shared_out, tasks_in
+from training.core.pictures import Pictures, album_of
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash, read
 from training.core.rollout import Models, Rollout
@@ -123,7 +124,9 @@ def improve(
                 n=len(named_principles),
             )
         )
-    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust, principles=named_principles)
+    album = album_of(spec)
+    more: dict[str, Any] = {"device": job.device, "trust_remote_code": trust, "album": album}
+    scorers = load_scorers(spec.scorers, principles=named_principles, **more)
     judged = any(map(is_judge, scorers.values()))
     anchor = judge_against if judge_against in ANCHORS else ""
     if anchor and not judged:
@@ -145,7 +148,11 @@ def improve(
     distributed.share_start(job, trainable_of(models).values())
 
     tally = Tally()
-    prompts, supplied = _asked(job, tokenizer, tally, longest=room_for_prompt(policy, max_new_tokens), anchor=anchor)
+    pictures = backbone.load_pictures(spec.model, album, trust_remote_code=trust)
+    if pictures is not None and (not tokenizer.chat_template or backbone.has_plain_template(tokenizer)):
+        tokenizer.chat_template = pictures.processor.chat_template
+    longest = room_for_prompt(policy, max_new_tokens)
+    prompts, supplied = _asked(job, tokenizer, tally, longest=longest, anchor=anchor, pictures=pictures)
     scorers |= supplied
     apart = [held_out(prompt.about or prompt_hash(prompt.messages), share=eval_share) for prompt in prompts]
     held = [prompt for prompt, out in zip(prompts, apart, strict=True) if out][:HELD_OUT_AT_MOST]
@@ -256,7 +263,7 @@ def improve(
             raise Stopped
     with learner.whole():
         metrics = tail_means(job.folder) | _measured(experiences, shared_out(tasks, held), spec.model, trust)
-    learner.save(lambda: save_model(job, policy, tokenizer))
+    learner.save(lambda: save_model(job, policy, tokenizer, pictures=pictures))
     return RunResult(
         model="model",
         metrics=metrics,
@@ -266,7 +273,13 @@ def improve(
 
 
 def _asked(
-    job: Job, tokenizer: PreTrainedTokenizerBase, tally: Tally, *, longest: int | None, anchor: str
+    job: Job,
+    tokenizer: PreTrainedTokenizerBase,
+    tally: Tally,
+    *,
+    longest: int | None,
+    anchor: str,
+    pictures: Pictures | None,
 ) -> tuple[list[Prompt], dict[str, Scorer]]:
     """Return the prompts of the spec's data, and the scorers that know what is right of them, if any.
 
@@ -275,7 +288,8 @@ def _asked(
     assert job.spec.data is not None
     made_of = job.recipe.parts_with(job.knobs).get("records")
     if made_of is None:
-        return read_prompts(job.spec.data, tokenizer, tally, max_length=longest, anchor=anchor), {}
+        asked = read_prompts(job.spec.data, tokenizer, tally, max_length=longest, anchor=anchor, pictures=pictures)
+        return asked, {}
     if anchor:
         raise RunError(
             Note(

@@ -55,6 +55,14 @@ class Command(BaseCommand):
             help="another policy that the recipe reads, such as other=policy-2; may be repeated",
         )
         parser.add_argument("--part", action="append", default=[], metavar="SLOT=PART", help="may be repeated")
+        parser.add_argument("--engine", help="another program that does the run, such as verl; see README.md")
+        parser.add_argument(
+            "--engine-setting",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="what of it may be set besides, by its own name; may be repeated",
+        )
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--actor", help="username that the run is made for")
         parser.add_argument("--here", action="store_true", help="work in this process instead of waiting for a worker")
@@ -73,6 +81,8 @@ class Command(BaseCommand):
                 part=options["part"],
                 scorer=options["scorer"],
                 beside=options["beside"],
+                engine=options["engine"],
+                engine_setting=options["engine_setting"],
                 seed=options["seed"],
                 actor=options["actor"],
             )
@@ -156,6 +166,8 @@ def _create(
     part: list[str],
     scorer: list[str],
     beside: list[str],
+    engine: str | None,
+    engine_setting: list[str],
     seed: int,
     actor: str | None,
 ) -> Run:
@@ -188,7 +200,8 @@ def _create(
         inputs=({"model": model} if model else {})
         | ({"suite": suite} if suite else {})
         | _scorers(found, chosen, scorer)
-        | _beside(found, beside),
+        | _beside(found, beside)
+        | _engine(engine, engine_setting),
         seed=seed,
         parts=parts,
     )
@@ -217,6 +230,13 @@ def pair(given: str, form: str) -> tuple[str, str]:
     if not equals:
         raise CommandError(f"Write {form}=VALUE, not {given}.")
     return name.strip(), value.strip()
+
+
+def _engine(name: str | None, given: list[str]) -> dict[str, Any]:
+    if name is None and given:
+        raise CommandError("--engine-setting is for an --engine; name it as well.")
+    own = dict(pair(one, "--engine-setting NAME") for one in given)
+    return {} if name is None else {"engine": {"name": name, "settings": own}}
 
 
 def _scorers(campaign: Campaign, recipe: Recipe, given: list[str]) -> dict[str, Any]:

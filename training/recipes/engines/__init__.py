@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.recipes.base import Recipe, RecipeError
+from training.recipes.note import Note, note_of
 
 LOCAL = ""  # our own core
 
@@ -37,8 +38,20 @@ def compiler(name: str) -> Compile:
 
     found: dict[str, Compile] = {"verl": verl.compiled, "areal": areal.compiled}
     if name not in found:
-        raise RecipeError(f"There is no engine called {name}. There are {', '.join(found)}.", {"engine": ["Unknown."]})
+        none = Note("There is no engine called {name}. There are {names}.", name=name, names=", ".join(found))
+        raise RecipeError(none, {"engine": [Note("Unknown.")]})
     return found[name]
+
+
+def lacking(name: str, recipe: Recipe) -> str:
+    """Return why the engine `name` cannot do a recipe, whatever its settings; empty where it can."""
+    from training.recipes.engines import areal, verl
+
+    try:
+        refuse_parts(recipe, name, {"verl": verl, "areal": areal}[name].SUPPORTED)
+    except RecipeError as error:
+        return note_of(error)
+    return ""
 
 
 def refuse_parts(recipe: Recipe, engine: str, supported: Mapping[str, tuple[str, ...]]) -> None:
@@ -47,7 +60,11 @@ def refuse_parts(recipe: Recipe, engine: str, supported: Mapping[str, tuple[str,
         if part.slot in ("trainer",):
             continue
         if part.name not in supported.get(part.slot, ()):
-            said = f"{engine} has no counterpart of {part.slot}/{part.name}. Run it locally, or choose another recipe."
+            said = Note(
+                "{engine} has no counterpart of {part}. Run it locally, or choose another recipe.",
+                engine=engine,
+                part=f"{part.slot}/{part.name}",
+            )
             raise RecipeError(said, {"engine": [said]})
 
 
@@ -56,26 +73,35 @@ def refuse_knobs(recipe: Recipe, knobs: Mapping[str, Any], engine: str, read: se
     usual = {knob.name: knob.default for knob in recipe.knobs()}
     left = [name for name in usual if name not in read and knobs[name] != usual[name]]
     if left:
-        told = {name: [f"{engine} has no such setting. Leave it at {usual[name]}, or run it locally."] for name in left}
-        raise RecipeError(f"{engine} knows nothing of {', '.join(left)}.", told)
+        told: dict[str, list[str]] = {}
+        for name in left:
+            stays = Note(
+                "{engine} has no such setting. Leave it at {usual}, or run it locally.",
+                engine=engine,
+                usual=str(usual[name]),
+            )
+            told[name] = [stays]
+        raise RecipeError(Note("{engine} knows nothing of {names}.", engine=engine, names=", ".join(left)), told)
 
 
 def overridden(settings: dict[str, Any], own: Mapping[str, Any], *, free: Mapping[str, type], engine: str) -> None:
     """Put a person's `own` settings of the engine into `settings`; RecipeError for one that is not `free` to be set."""
-    errors = {}
+    errors: dict[str, list[str]] = {}
     for name, value in own.items():
         if name in settings and name not in free:
-            errors[name] = ["The recipe decides this. Change the recipe's own setting."]
+            errors[name] = [Note("The recipe decides this. Change the recipe's own setting.")]
         elif name not in free:
             near = difflib.get_close_matches(name, free, n=1)
-            errors[name] = [f"Did you mean {near[0]}?" if near else f"There are {', '.join(free)}."]
+            hint = Note("There are {names}.", names=", ".join(free))
+            errors[name] = [Note("Did you mean {name}?", name=near[0]) if near else hint]
         else:
             try:
                 settings[name] = _as(value, free[name])
             except ValueError:
-                errors[name] = [f"Enter a value of the kind {free[name].__name__}, not {value!r}."]
+                kind = free[name].__name__
+                errors[name] = [Note("Enter a value of the kind {kind}, not {value}.", kind=kind, value=repr(value))]
     if errors:
-        raise RecipeError(f"{engine} cannot be told {', '.join(errors)}.", errors)
+        raise RecipeError(Note("{engine} cannot be told {names}.", engine=engine, names=", ".join(errors)), errors)
 
 
 def _as(value: Any, kind: type) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from training.recipes.base import Recipe, RecipeError
 from training.recipes.engines import UNBOUNDED, Files, overridden, refuse_knobs, refuse_parts
+from training.recipes.note import Note
 
 VERSION = "0.9.1"
 SUPPORTED = {
@@ -62,14 +63,18 @@ def compiled(
     prompts, micro = knob("prompts_per_iteration"), knob("micro_batch")
     whole, over = divmod(rows, n)
     if over or not whole or prompts % whole:
-        told = (
-            f"verl counts steps in prompts: batch_size has to be {n} (samples_per_prompt) times a divisor of {prompts}."
+        told = Note(
+            "verl counts steps in prompts: batch_size has to be {n} (samples_per_prompt) times a divisor of {prompts}.",
+            n=n,
+            prompts=prompts,
         )
         raise RecipeError(told, {"batch_size": [told]})
     if knob("schedule") == "linear":
-        raise RecipeError("verl has no linear schedule.", {"schedule": ["Choose cosine or constant for verl."]})
+        told = Note("verl has no linear schedule.")
+        raise RecipeError(told, {"schedule": [Note("Choose cosine or constant for verl.")]})
     if knob("lora_rank"):
-        raise RecipeError("Adapters are not compiled for verl.", {"lora_rank": ["Set it to 0 for verl."]})
+        told = Note("Adapters are not compiled for verl.")
+        raise RecipeError(told, {"lora_rank": [Note("Set it to 0 for verl.")]})
     optimizer = {
         "lr_warmup_steps_ratio": knob("warmup"),
         "lr_scheduler_type": knobs["schedule"],
@@ -128,10 +133,13 @@ def compiled(
         settings |= {"critic.model.path": files.model, "critic.ppo_micro_batch_size_per_gpu": micro}
     settings |= _advantage(parts, knob) | _update(parts, knob) | _kl(parts, knob)
     if parts["update"] == "reinforce" and (knobs["passes"] != 1 or whole != prompts):
-        told = (
+        told = Note(
             "REINFORCE is verl's clipped loss only in the first step on an answer: set passes to 1 and batch_size to "
+            "{rows}.",
+            rows=prompts * n,
         )
-        raise RecipeError(f"{told}{prompts * n}.", {"batch_size": [f"Enter {prompts * n} for verl."]})
+        raise RecipeError(told, {"batch_size": [Note("Enter {rows} for verl.", rows=prompts * n)]})
+    read.add("eval_share")  # the prompts held out are not among those that it gets
     refuse_knobs(recipe, knobs, "verl", read)
     overridden(settings, own or {}, free=FREE, engine="verl")
     return settings
@@ -140,7 +148,8 @@ def compiled(
 def _advantage(parts: Mapping[str, str], knob: Any) -> dict[str, Any]:
     if parts["advantage"] == "gae":
         if not knob("whiten"):
-            raise RecipeError("verl always whitens the advantages of GAE.", {"whiten": ["Leave it on for verl."]})
+            told = Note("verl always whitens the advantages of GAE.")
+            raise RecipeError(told, {"whiten": [Note("Leave it on for verl.")]})
         return {
             "algorithm.adv_estimator": "gae",
             "algorithm.gamma": knob("gamma"),
