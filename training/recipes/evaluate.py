@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.recipes.base import Recipe, knob, part
 from training.recipes.multiple_choice import ASKED, DIRECT, VIEW
 from training.recipes.principles import HELP as PRINCIPLES_HELP
+from training.recipes.sampling import USER_HELP
 from training.recipes.scenarios import VIEW as SCENARIOS
 
 # The bounds of the safety test, see `training.core.evaluate.certificate`.
@@ -21,6 +22,7 @@ class Compare:
     temperature: float = knob(1.0, "sampling temperature of both policies", low=0.05, high=5.0)
     max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
     principles: str = knob("", PRINCIPLES_HELP, advanced=True)
+    user: str = knob("", USER_HELP, advanced=True)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
     bound: str = knob("student", "how the safety test bounds the cost; needs a cost model", choices=BOUNDS)
     delta: float = knob(0.1, "probability of passing a candidate that is not safe", low=1e-9, high=0.5)

@@ -59,7 +59,8 @@ def run_compare(job: Job) -> RunResult:
         raise RunError(
             Note("A comparison needs a file of prompts as its data and the current policy as its reference.")
         )
-    candidate, current = Sampler(job, spec.model), Sampler(job, spec.reference)
+    user = job.knobs["user"]
+    candidate, current = Sampler(job, spec.model, user=user), Sampler(job, spec.reference, user=user)
     if candidate.tokenizer.get_vocab() != current.tokenizer.get_vocab():
         raise RunError(
             Note(
@@ -181,7 +182,7 @@ def _divergence(candidate: Sampler, current: Sampler, prompt: Prompt, draws: Seq
     for start in range(0, len(draws), ROWS_SCORED):
         ids = [draw.ids for draw in draws[start : start + ROWS_SCORED]]
         sides = [
-            completion_logps(side.model, [prompt.ids] * len(ids), ids, temperature=candidate.temperature)
+            completion_logps(side.model, [side.ids(prompt)] * len(ids), ids, temperature=candidate.temperature)
             for side in (candidate, current)
         ]
         differences += [ours - theirs for ours, theirs in zip(*sides, strict=True)]
