@@ -38,6 +38,20 @@ ASKED = {
     ),
     "reward": Words(_("Mean reward"), ""),
 }
+# How a policy's own answers part from people's, token by token.
+TOLD = {
+    "told_first": Words(
+        _("Told from people's answers by the first token"),
+        _("How often the reward model prefers the person's; half of the time: it cannot tell them apart."),
+        is_share=True,
+    ),
+    "told_last": Words(_("Told from people's answers by all that was read"), "", is_share=True),
+    "told_growth": Words(
+        _("What errors add up to"),
+        _("By how much more often they are told apart in the end than by the first token; 0: errors do not compound."),
+        is_share=True,
+    ),
+}
 # Of which policy, or when, by the form of the figure's name.
 SIDES = (
     ("{}_first", _("first policy")),
@@ -269,6 +283,11 @@ WORDS = {
         _("Those in another form and those that were cut off."),
         is_share=True,
     ),
+    **{
+        form.format(name): Words(format_lazy(label, words.label), words.meaning, is_share=words.is_share)
+        for name, words in TOLD.items()
+        for form, label in (("{}", "{}"), ("{}_imitation", _("{}, policy by imitation")))
+    },
     "loss": Words(_("Loss"), _("What training makes smaller; only comparable between runs of one recipe.")),
     "eval_loss": Words(_("Loss on held-out rows"), _("If it rises while the training loss falls, the model overfits.")),
     "margins": Words(_("Margin"), _("Mean score of the preferred answer minus that of the other one.")),

@@ -131,6 +131,7 @@ def charts_of(run: Run, people: Mapping[str, Any] | None = None) -> list[charts.
                 y_label=_("share of answers"),
             )
         )
+    found += _positions(run)
     if points:
         series = [
             (label, [(point["kl"], point[name]["estimate"]) for point in points if name in point])
@@ -145,6 +146,35 @@ def charts_of(run: Run, people: Mapping[str, Any] | None = None) -> list[charts.
             )
         )
     return [chart for chart in found if chart is not None]
+
+
+def _positions(run: Run) -> list[charts.Chart | None]:
+    """Return how soon answers are told from people's, and what a policy thinks of people's own, by position."""
+    points = _json(run, "positions").get("points", [])
+    sides = (("", _("This policy")), ("_imitation", _("Policy by imitation")))
+    titles = (
+        ("told", _("Told from people's answers"), _("person's preferred")),
+        ("surprise", _("Surprise at people's answers"), _("nats per token")),
+    )
+    return [
+        charts.line_chart(
+            [
+                (
+                    label,
+                    [
+                        (point["position"], point[f"{name}{side}"]["estimate"])
+                        for point in points
+                        if f"{name}{side}" in point
+                    ],
+                )
+                for side, label in sides
+            ],
+            title=title,
+            x_label=_("first tokens read"),
+            y_label=unit,
+        )
+        for name, title, unit in titles
+    ]
 
 
 def _split(title: Any, sides: Any, metrics: Mapping[str, Any]) -> charts.Chart | None:
@@ -200,7 +230,11 @@ def rows_of(run: Run) -> Iterator[list[Any]]:
     for name, one in sorted((run.result or {}).get("metrics", {}).items()):
         if isinstance(one, Mapping) and "estimate" in one:
             yield [name, "", *(one.get(share) for share in shares)]
-    for where, points in (("share", _json(run, "sweep").get("points", [])), ("kl", _points(run))):
+    for where, points in (
+        ("share", _json(run, "sweep").get("points", [])),
+        ("position", _json(run, "positions").get("points", [])),
+        ("kl", _points(run)),
+    ):
         for point in points:
             for name, one in sorted(point.items()):
                 if isinstance(one, Mapping) and "estimate" in one:

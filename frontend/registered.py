@@ -19,7 +19,7 @@ from training.recipes import RECIPES
 from training.recipes.assembled import choices
 from training.recipes.base import Knob, knobs_of
 from training.recipes.drift import WatchSettings
-from training.recipes.loop import WAYS, LoopSettings
+from training.recipes.loop import JUDGE, SCORE, WAYS, LoopSettings
 from training.recipes.slots import ORDER
 
 # One word alone is translated for settings apart from the rest of the pages.
@@ -53,7 +53,7 @@ def label(name: str) -> str:
 
 def choice(value: object) -> str:
     """Return a choice of a setting in words; a recipe is called by its title."""
-    if value in WAYS:
+    if value in (*WAYS, SCORE, JUDGE):
         return translation.gettext(RECIPES[str(value)].title)
     return translation.pgettext(SETTING, _choice(value))
 
@@ -91,7 +91,7 @@ def messages() -> Iterator[tuple[str | None, str]]:
     for knob in [*settings, *(knob for recipe in RECIPES.values() for knob in recipe.knobs())]:
         yield SETTING, _label(knob.name)
         yield None, _explanation(knob)
-        yield from ((SETTING, _choice(value)) for value in knob.choices if value not in WAYS)
+        yield from ((SETTING, _choice(value)) for value in knob.choices if value not in (*WAYS, SCORE, JUDGE))
     for title, purpose in SLOTS.values():
         yield SETTING, title
         yield None, purpose

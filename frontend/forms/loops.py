@@ -28,7 +28,10 @@ GROUPS = (
     ),
     (
         _("Reward and cost model"),
-        ("refresh_reward", "principles", "refresh_cost", "reward_learning_rate", "reward_epochs"),
+        (
+            *("refresh_reward", "reward_recipe", "judge_against", "principles"),
+            *("refresh_cost", "reward_learning_rate", "reward_epochs"),
+        ),
     ),
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
     (

@@ -37,6 +37,10 @@ KINDS = {"gold": "reward", "audit": "cost"}  # of the scorers that are not calle
 BESIDE = {
     "other": (_("Second policy"), _("The policy whose weights are mixed in; one family and size with the first.")),
     "base": (_("Base of both"), _("The policy that both were made from; only some ways of merging need it.")),
+    "imitation": (
+        _("Policy by imitation"),
+        _("A second policy that is measured beside it, such as the one it was before it learned from a reward."),
+    ),
 }
 
 

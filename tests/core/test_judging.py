@@ -145,6 +145,30 @@ def test_a_pairwise_judge_scores_what_a_sample_run_draws(do, policy):
     assert math.isclose(result.metrics["mean_reward"], 0.5, abs_tol=0.01), "win shares of a group are ½ on average"
 
 
+def test_a_pairwise_judge_compares_two_policies_and_weighs_pairs(do, policy):
+    """A candidate's answers are held against the other's, not each policy's among its own, where both win half."""
+    spec, _ = do("pairwise-generative", into="judge", model=policy, max_steps=1, batch_size=4)
+    path = f"{spec.output}/model"
+    judge = RewardScorer(path, device=torch.device("cpu"))
+    few = {"model": policy, "scorers": {"reward": path}}
+    drawn = {"reference": str(policy), "rows": prompt_rows(3), "samples_per_prompt": 1, "max_new_tokens": 4}
+    told, result = do("compare", into="compare", **few, **drawn)
+    rows = [json.loads(line) for line in (Path(told.output) / "comparisons.jsonl").read_text().splitlines()]
+    for row in rows:
+        ((ahead, _),) = judge.compare([row["prompt"]], [row["candidate"]["text"]], [row["current"]["text"]])
+        assert row["reward_preference"] == pytest.approx(ahead - 0.5, abs=1e-5)
+        assert row["reward_win_rate"] == (0.5 if abs(ahead - 0.5) < 1e-6 else float(ahead > 0.5))
+        assert "reward" not in row["candidate"]["scores"], "alone an answer has no score"
+    assert result.metrics["reward_win_rate"]["n"] == 3
+
+    pairs = pair_rows(3)
+    told, _ = do("dpo-margin", into="weighed", rows=pairs, max_steps=1, eval_share=0.0, **few)
+    kept = (Path(told.output) / "margins.jsonl.0.part").read_text().splitlines()
+    better, worse = ([row[side][0]["content"] for row in pairs] for side in ("chosen", "rejected"))
+    odds = [math.log(p / (1 - p)) for p, _ in judge.compare([row["prompt"] for row in pairs], better, worse)]
+    assert [json.loads(line)["margin"] for line in kept] == pytest.approx(odds, abs=1e-4)
+
+
 def test_a_judge_learns_from_the_traces_of_its_rows(do, policy):
     _, result = do("reasoning-judge", model=policy, rows=pair_rows(6), max_steps=1, batch_size=4)
     assert result.counts["trained_on"] + result.counts["held_out"] == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from tests.core.worlds import pair_rows
+from tests.core.worlds import pair_rows, prompt_rows
 from training.core.backbone import load_policy
 from training.core.batch import Pairs
 from training.core.collate import encode_prompt, pad
@@ -198,3 +199,29 @@ def test_the_report_counts_by_user(do, policy):
     right = sum(row["win_rate"] * row["pairs"] for row in told) / result.counts["held_out"]
     assert right == pytest.approx(result.metrics["eval_accuracy"]["estimate"])
     assert result.counts["users"] == result.counts["users_measured"] == 3
+
+
+def test_sampling_and_comparing_answer_as_the_policy_answers_the_user(do, policy, tmp_path):
+    """Somebody unknown gets what anybody gets; the distance from the policy before is that of what the user gets."""
+    _, _, users = users_on(policy, width=2)
+    folder = tmp_path / "personal"
+    shutil.copytree(policy, folder)
+    users.save(folder / USERS_FILE)
+    few = {"model": folder, "rows": prompt_rows(3), "samples_per_prompt": 2, "max_new_tokens": 6}
+    said, notes = {}, {}
+    for user in ("", "a", "b", "stranger"):
+        spec, result = do("sample", into=f"as-{user}", user=user, **few)
+        lines = (Path(spec.output) / "samples.jsonl").read_text().splitlines()
+        said[user] = [[one["text"] for one in json.loads(line)["completions"]] for line in lines]
+        notes[user] = [note for note in result.notes if "does not know" in note]
+    assert said["stranger"] == said[""] and said["a"] != said[""] and said["b"] not in (said[""], said["a"])
+    assert notes["stranger"] and not notes["a"] and not notes[""]
+
+    apart = {
+        user: do("compare", into=f"compared-{user}", reference=str(policy), user=user, **few)[1].metrics["kl"][
+            "estimate"
+        ]
+        for user in ("", "a")
+    }
+    assert apart[""] == pytest.approx(0, abs=1e-9), "to anybody it is the policy that it was"
+    assert abs(apart["a"]) > 1e-3

@@ -87,6 +87,40 @@ def test_the_best_of_n_is_a_curve_on_the_policy_s_page(world: World) -> None:
     assert "gold,0.193,0.3,0.19999999999999998,0.4,40" in rows.splitlines()
 
 
+def test_error_by_position_is_drawn_beside_the_imitation_it_began_from(world: World) -> None:
+    finish_run(start_run(world))
+    policy = make_loop(world).campaign.model_versions.get(kind="policy")
+    client = world.client("lead")
+    address = reverse("run-new", args=[world.campaign.pk, "error-by-position"])
+    form = client.get(address).context["form"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    assert client.post(address, {**values, "imitation": policy.pk}).status_code == 302
+    run = Run.objects.latest("pk")
+    spec = launch.spec_of(run)
+    assert run.parent == policy and set(spec.beside) == {"imitation"} and set(spec.scorers) == {"reward"}
+    rest = APIClient()
+    rest.force_authenticate(world.engineer)
+    scorer = policy.campaign.model_versions.get(kind="reward").pk
+    body = {"recipe": "error-by-position", "parent": policy.pk, "reward": scorer, "imitation": policy.pk}
+    body["snapshot"] = run.snapshot_id
+    assert rest.post(reverse("api-runs", args=[world.campaign.pk]), body, format="json").status_code == 201
+    assert set(launch.spec_of(Run.objects.latest("pk")).beside) == {"imitation"}
+    folder = paths.run_folder(run.pk)
+    folder.mkdir(parents=True, exist_ok=True)
+    points = [
+        {"position": at, "told": share(0.5 + at / 100), "told_imitation": share(0.5 + at / 50), "surprise": share(1.5)}
+        for at in (1, 2, 4, 8)
+    ]
+    (folder / "positions.json").write_text(json.dumps({"points": points}))
+    metrics = {"told_growth": share(0.07), "told_growth_imitation": share(0.14)}
+    finish_run(run, metrics=metrics, files={"positions": "positions.json"})
+    html = client.get(reverse("model", args=[policy.pk])).content.decode()
+    assert "Told from people" in html and "Surprise at people" in html and html.count("polyline") >= 3
+    assert "What errors add up to, policy by imitation" in html and "14%" in html
+    rows = client.get(reverse("run", args=[run.pk]), {"format": "csv", "part": "measured"}).content.decode()
+    assert "told_imitation,8,0.66," in rows
+
+
 def test_what_cannot_be_measured_here_says_why(world: World) -> None:
     client = world.client("lead")
     refused = client.get(reverse("run-new", args=[world.campaign.pk, "best-of-n"]))

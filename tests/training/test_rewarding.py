@@ -1,4 +1,4 @@
-"""Loops whose reward model has to be told something: the principles by which it judges."""
+"""Loops whose reward model has to be told something, or be a judge: principles, and what answers are held against."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from annotation.datasets import split
 from annotation.models import Campaign, Event, User
 from annotation.told import of
 from tests.training.round_world import first, for_candidate, go, judge_all
 from training.errors import Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.recipes.loop import loop_settings
-from training.services import orders, rounds, runs, versions
+from training.services import orders, rounds, runs, snapshots, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,6 +31,7 @@ def reward_model(campaign: Campaign, base: Any, recipe: str) -> ModelVersion:
         campaign=campaign, recipe=recipe, knobs={}, actor=None, inputs={"model": str(base), "data": f"{view}.jsonl"}
     )
     Run.objects.filter(pk=made_by.pk).update(state=Run.State.SUCCEEDED)
+    ModelVersion.objects.filter(campaign=campaign, kind="reward").update(state=ModelVersion.State.RETIRED)
     return versions.add(
         campaign=campaign, kind="reward", path=str(base), state=ModelVersion.State.PROMOTED, run=made_by
     )
@@ -107,3 +109,55 @@ def test_principles_without_a_model_that_reads_them_are_refused(
     assert resumed.state == State.STALLED and "reward-0 reads no principles" in str(resumed.note)
     rounds.configure(loop=loop, settings={"principles": ""}, actor=lead)
     assert go(rounds.resume(round=round, actor=lead)).state == State.LABELLING
+
+
+def test_a_round_trains_a_judge_that_holds_answers_against_those_that_people_chose(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    """The audit slice and what the gate holds out are no answers to learn against; who chose is in the lineage."""
+    chosen = {"reward_recipe": "pairwise-generative", "judge_against": "chosen", "policy_recipe": "ppo"}
+    client = Client()
+    client.force_login(lead)
+    shown = client.get(reverse("loop-edit", args=[campaign.pk])).context["form"].initial
+    sent = {name: value for name, value in shown.items() if value is not False} | chosen
+    assert client.post(reverse("loop-edit", args=[campaign.pk]), sent).status_code == 302
+    go(round)
+    judge_all(campaign, annotator, first)
+    go(round)
+    assert round.state == State.GATING, str(round.note)
+    judge = Run.objects.get(round=round, purpose="reward")
+    assert judge.recipe["name"] == "pairwise-generative" and judge.output is not None
+    learned = Run.objects.get(round=round, purpose="policy")
+    assert learned.inputs["scorers"] == {"reward": judge.output.path}
+    assert learned.recipe["knobs"]["judge_against"] == "chosen"
+    assert learned.snapshot is not None and learned.snapshot.view == "prompts"
+    rows = list(snapshots.lines(learned.snapshot))
+    assert sum(row["chosen"] is not None for row in rows) == 8 and {split(row["id"]) for row in rows} == {"train"}
+    told = str(of(Event.objects.get(action="round.training").detail["note"]))
+    assert "learns by ppo from its own answers to 8 prompts" in told
+    assert learned.output is not None and versions.lineage(learned.output)["annotators"] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "why"),
+    [
+        ({"judge_against": "chosen"}, "judge_against", "dpo learns from pairs"),
+        ({"judge_against": "rivals", "policy_recipe": "rloo"}, "judge_against", "Set reward_recipe to pairwise"),
+        ({"policy_recipe": "grpo-pairwise"}, "policy_recipe", "Set reward_recipe to pairwise"),
+        ({"reward_recipe": "pairwise-generative", "selection": "bald"}, "reward_recipe", "an ensemble of scores"),
+    ],
+)
+def test_judges_that_do_not_go_with_the_rest(loop: Loop, lead: User, values: dict, field: str, why: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        rounds.configure(loop=loop, settings=values, actor=lead)
+    assert why in refused.value.errors[field][0]
+
+
+def test_a_model_that_scores_cannot_stand_in_for_a_judge(loop: Loop, campaign: Campaign, lead: User, base: Any) -> None:
+    reward_model(campaign, base, "bradley-terry")
+    settings = {"policy_recipe": "grpo-pairwise", "refresh_reward": False}
+    rounds.configure(loop=loop, settings=settings, actor=lead)
+    with pytest.raises(WrongState, match="reward-0 scores each answer by itself"):
+        rounds.start_round(loop=loop, actor=lead)
+    reward_model(campaign, base, "pairwise-generative")
+    assert rounds.start_round(loop=loop, actor=lead).state == State.DRAFTING

@@ -124,6 +124,12 @@ class RunIn(serializers.Serializer):
         required=False,
         help_text="What of the engine may be set besides, by its own names: where and in what portions it computes.",
     )
+    imitation = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Id of a second policy that error-by-position measures beside the first, such as its imitation.",
+    )
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 
 

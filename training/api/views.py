@@ -75,7 +75,8 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     scorers = {name: version_of(campaign, given, name).path for name in names if name in given}
     if scorers:
         inputs["scorers"] = scorers
-    beside = {name: version_of(campaign, given, name).path for name in ("other", "base") if name in given}
+    others = [name for name in ("other", "base", "imitation") if name in given]
+    beside = {name: version_of(campaign, given, name).path for name in others}
     if beside:
         inputs["beside"] = beside
     if "engine" in given:

@@ -34,7 +34,7 @@ def run_sample(job: Job) -> RunResult:
     spec = job.spec
     if spec.data is None:
         raise RunError(Note("A sample run needs a file of prompts as its data."))
-    sampler = Sampler(job, spec.model)
+    sampler = Sampler(job, spec.model, user=job.knobs["user"])
     tally = Tally()
     room, album = sampler.prompt_room, album_of(spec)
     prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=room, pictures=sampler.pictures)

@@ -15,6 +15,7 @@ from training.core.backbone import PLAIN_NOTE, has_plain_template, load_pictures
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
 from training.core.job import Job, RunError, Stopped
 from training.core.part_file import PartFile
+from training.core.personal import load_users
 from training.core.pictures import album_of
 from training.core.prompts import Prompt
 from training.core.scorers import Scorer
@@ -37,12 +38,24 @@ class Answer:
 
 
 class Sampler:
-    """A policy ready to answer each prompt `n` times, as the knobs of the run say."""
+    """A policy ready to answer each prompt `n` times, as the knobs of the run say; with `user` as it answers them.
 
-    def __init__(self, job: Job, path: str, *, loaded: tuple[nn.Module, PreTrainedTokenizerBase] | None = None) -> None:
+    Who the policy does not know is answered as anybody.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        path: str,
+        *,
+        loaded: tuple[nn.Module, PreTrainedTokenizerBase] | None = None,
+        user: str = "",
+    ) -> None:
         model, self.tokenizer = loaded or load_policy(path, trust_remote_code=job.spec.trust_remote_code)
         self.model = model.to(job.device)
         self.pictures = load_pictures(path, album_of(job.spec), trust_remote_code=job.spec.trust_remote_code)
+        self.user = user
+        self.users = load_users(path, self.model) if user else None
         self.stop = stop_ids(self.model, self.tokenizer)
         self.n: int = job.knobs["samples_per_prompt"]
         self.temperature: float = job.knobs["temperature"]
@@ -52,14 +65,19 @@ class Sampler:
     @property
     def prompt_room(self) -> int | None:
         """The longest prompt that leaves room for the longest answer; None where the model names no limit."""
-        return room_for_prompt(self.model, self.max_new_tokens)
+        room = room_for_prompt(self.model, self.max_new_tokens)
+        return room if room is None or self.users is None else room - self.users.length
+
+    def ids(self, prompt: Prompt) -> list[int]:
+        """Return what the policy reads of a prompt: with its tokens for the user, where it knows them."""
+        return prompt.ids if self.users is None else self.users.before(prompt.ids, self.user)
 
     def draw(self, prompts: Sequence[Prompt], *, seed: int, stream: str = "") -> list[list[Draw]]:
         """Return n draws for each prompt. Where memory runs out the prompts are taken in two halves."""
         try:
             return generate(
                 self.model,
-                [prompt.ids for prompt in prompts],
+                [self.ids(prompt) for prompt in prompts],
                 n=self.n,
                 temperature=self.temperature,
                 max_new_tokens=self.max_new_tokens,
@@ -106,6 +124,8 @@ class Sampler:
         said = []
         if has_plain_template(self.tokenizer):
             said.append(PLAIN_NOTE)
+        if self.user and (self.users is None or self.user not in self.users.users):
+            said.append(Note("The policy does not know {user}, and answered as it answers anybody.", user=self.user))
         if self.halved:
             said.append(
                 Note(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.recipes.base import Recipe, knob, part
 from training.recipes.multiple_choice import ASKED, DIRECT, VIEW
 from training.recipes.principles import HELP as PRINCIPLES_HELP
+from training.recipes.sampling import USER_HELP
 from training.recipes.scenarios import VIEW as SCENARIOS
 
 # The bounds of the safety test, see `training.core.evaluate.certificate`.
@@ -21,6 +22,7 @@ class Compare:
     temperature: float = knob(1.0, "sampling temperature of both policies", low=0.05, high=5.0)
     max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
     principles: str = knob("", PRINCIPLES_HELP, advanced=True)
+    user: str = knob("", USER_HELP, advanced=True)
     confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999)
     bound: str = knob("student", "how the safety test bounds the cost; needs a cost model", choices=BOUNDS)
     delta: float = knob(0.1, "probability of passing a candidate that is not safe", low=1e-9, high=0.5)
@@ -85,6 +87,22 @@ class SafetyScenarios:
     rows_at_once: int = knob(32, "questions asked side by side; lower it when memory runs out", low=1, advanced=True)
 
 
+@part("evaluate", "error-by-position", target="training.core.evaluate.positions:error_by_position")
+class ErrorByPosition:
+    """Own answers told from people's by their first 1, 2, 4, … tokens. arXiv:2310.06147, section 3."""
+
+    scorers = ("reward",)
+    may_stand_beside = ("imitation",)
+    most_prompts: int = knob(200, "demonstrations that are measured on at most", low=2, high=10_000)
+    samples_per_prompt: int = knob(4, "answers drawn to each prompt", low=1, high=64)
+    temperature: float = knob(1.0, "sampling temperature of the policies", low=0.05, high=5.0)
+    max_new_tokens: int = knob(256, "last position that is looked at, in tokens", low=2, high=8192)
+    confidence: float = knob(0.95, "confidence of the intervals", low=0.5, high=0.999, advanced=True)
+    rows_at_once: int = knob(
+        64, "completions decoded side by side; lower it when memory runs out", low=1, advanced=True
+    )
+
+
 BEST_OF = Recipe(
     "best-of-n",
     title="Best of n",
@@ -126,6 +144,17 @@ SAFETY_SCENARIOS = Recipe(
     view=SCENARIOS,
     parts=(SafetyScenarios(),),
     source="arXiv:2410.14182",
+    starts="policy",
+)
+
+ERROR_BY_POSITION = Recipe(
+    "error-by-position",
+    title="Error by position",
+    summary="Tells by how many tokens a policy's own answers part from people's, beside the imitation it began from.",
+    kind="evaluate",
+    view="demonstrations",
+    parts=(ErrorByPosition(),),
+    source="arXiv:2310.06147",
     starts="policy",
 )
 

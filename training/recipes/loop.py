@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
 from training.recipes.note import Note
@@ -13,9 +14,11 @@ from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
 OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
+OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
 LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
 OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin")  # from what people preferred; the last asks a reward model too
-WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_SEVERAL)  # how a round's candidate may learn
+WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_SEVERAL, *OF_JUDGES)  # how a round's candidate may learn
+SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs
 
 
 @part("loop", "online", target="training.services.rounds:advance")
@@ -44,6 +47,17 @@ class LoopSettings:
         "who says which of two answers is better: people, the reward model in use (explicit), or the reward that the "
         "policy implies (implicit), which is right less often; people judge the audit slice in any case",
         choices=LABELLERS,
+    )
+    reward_recipe: str = knob(
+        SCORE,
+        "what is trained anew: a model that scores each answer by itself, or a judge that reads two answers",
+        choices=(SCORE, JUDGE),
+    )
+    judge_against: str = knob(
+        "reference",
+        "what a pairwise judge holds a candidate's answers against while it learns: the reference's, one that people "
+        "chose or edited, or its rivals",
+        choices=("reference", *ANCHORS, "rivals"),
     )
     principles: str = knob(
         "",
@@ -178,6 +192,7 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
         errors |= _objections(settings)
     if settings.labeller != "human":
         errors |= _against_labels(settings)
+    errors |= _against_judges(settings)
     if listed(settings.principles) and settings.refresh_reward:
         errors["refresh_reward"] = [
             Note(
@@ -210,6 +225,44 @@ def _against_labels(settings: LoopSettings) -> dict[str, list[str]]:
     return errors
 
 
+def wants_judge(settings: LoopSettings) -> bool:
+    """Return whether a candidate cannot learn as the settings say but from a judge that reads two answers."""
+    return settings.policy_recipe in OF_JUDGES or settings.judge_against != "reference"
+
+
+def _against_judges(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against a judge that reads two answers, or against doing without one, by setting."""
+    errors: dict[str, list[str]] = {}
+    trains_judge = settings.refresh_reward and settings.reward_recipe == JUDGE
+    if trains_judge and settings.selection in OF_ENSEMBLES:
+        errors["reward_recipe"] = [
+            Note(
+                "The selection {selection} trains an ensemble of scores, and no judge. Choose another selection, or "
+                "{score}.",
+                selection=settings.selection,
+                score=SCORE,
+            )
+        ]
+    if settings.judge_against != "reference" and settings.policy_recipe in OF_PAIRS:
+        errors["judge_against"] = [
+            Note(
+                "{recipe} learns from pairs, so that no judge holds its answers against others. Choose a recipe that "
+                "learns on its own answers, or set judge_against to reference.",
+                recipe=settings.policy_recipe,
+            )
+        ]
+    elif wants_judge(settings) and settings.refresh_reward and not trains_judge:
+        name = "policy_recipe" if settings.policy_recipe in OF_JUDGES else "judge_against"
+        errors[name] = [
+            Note(
+                "This takes a judge that reads two answers, and a round trains a model that scores each by itself. Set "
+                "reward_recipe to {judge}, or turn refresh_reward off and put a judge into use.",
+                judge=JUDGE,
+            )
+        ]
+    return errors
+
+
 def _objections(settings: LoopSettings) -> dict[str, list[str]]:
     """Return what stands against a candidate that learns on its own answers, by setting."""
     errors: dict[str, list[str]] = {}
@@ -230,7 +283,7 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
                 recipe=settings.policy_recipe,
             )
         ]
-    if settings.policy_recipe in (*OF_ONE, *OF_COSTS) and several:
+    if settings.policy_recipe in (*OF_ONE, *OF_COSTS, *OF_JUDGES) and several:
         errors["policy_recipe"] = [
             Note(
                 "{recipe} goes by one opinion, and the selection {selection} trains an ensemble. Choose another "

@@ -6,6 +6,7 @@ from training.recipes.base import Recipe, knob, part
 from training.recipes.principles import HELP as PRINCIPLES_HELP
 
 RULES = ("best_worst", "most_uncertain", "random", "disagreement", "bald", "k_center")
+USER_HELP = "pseudonym of the person whom a policy that knows people answers; empty, or unknown to it, as anybody"
 LABELLERS = ("human", "explicit", "implicit")  # who says which of two answers is better
 OF_ENSEMBLES = ("disagreement", "bald")  # rules that need several opinions of each answer
 
@@ -17,6 +18,7 @@ class Answers:
     samples_per_prompt: int = knob(4, "completions drawn per prompt", low=1, high=64)
     temperature: float = knob(1.0, "sampling temperature of the policy", low=0.05, high=5.0)
     max_new_tokens: int = knob(256, "longest completion, in tokens", low=1, high=8192)
+    user: str = knob("", USER_HELP, advanced=True)
     rows_at_once: int = knob(
         64, "completions decoded side by side; lower it when memory runs out", low=1, advanced=True
     )

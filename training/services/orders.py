@@ -82,7 +82,7 @@ def reward(round: Round, settings: LoopSettings) -> Run | None:
     """Order a reward model from every pair the campaign has but audit pairs; None when the round is over."""
     snapshot = _everything(round, "pairs")
     note = told_many("The reward model learns from {n} pair.", "The reward model learns from {n} pairs.", snapshot.rows)
-    recipe = "reward-ensemble" if settings.selection in OF_ENSEMBLES else "bradley-terry"
+    recipe = "reward-ensemble" if settings.selection in OF_ENSEMBLES else settings.reward_recipe
     return _scoring(round, settings, "reward", recipe=recipe, snapshot=snapshot, note=note)
 
 
@@ -117,7 +117,8 @@ def _scoring(
 def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, data: str) -> Run:
     """Order the candidate: the current policy, trained on the round's pairs or on its own answers to prompts in `data`.
 
-    Pairs that a model labelled are no snapshot, and then in `data`.
+    Pairs that a model labelled are no snapshot, and then in `data`. Prompts for its own answers are one where people's
+    answers stand beside them, for a judge.
 
     Without a reference a recipe takes the policy that it starts from: the one before this round, and, as nothing is
     replayed then, the one that wrote the data.
@@ -140,7 +141,7 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, d
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
     knobs = _decided(**decided, iterations=settings.iterations)
     knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
-    knobs |= {"principles": settings.principles}
+    knobs |= {"principles": settings.principles, "judge_against": settings.judge_against}
     # A recipe of one opinion goes by the mean of several principles, as the model's own score does.
     several = len(listed(settings.principles)) > 1 and name not in OF_SEVERAL
     parts = {"combine": "mean"} if several else None
@@ -148,8 +149,10 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, d
         knobs |= {"cost_limit": settings.gate_cost_limit}
     if name == "hc-rlhf":  # stays off the limit by what the test at this round's gate will want
         knobs |= {"delta": _share_of_delta(round, settings), "test_prompts": settings.gate_prompts}
-    inputs |= {"data": data, "scorers": scorers(round)}
-    return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, inputs=inputs, parts=parts)
+    inputs |= {"scorers": scorers(round)} | ({"data": data} if snapshot is None else {})
+    return _order(
+        round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs, parts=parts
+    )
 
 
 def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str, suite: str = "") -> Run:

@@ -1,4 +1,4 @@
-"""What the reward model in use has to be told before it can score a loop's answers, and what a lead is told of it."""
+"""What the reward model in use has to be, or be told, before it can score a loop's answers, and what a lead is told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from annotation.models import Campaign
 from annotation.told import Told, told
 from training.errors import WrongState
 from training.models import ModelVersion
-from training.recipes.loop import LoopSettings
+from training.recipes.loop import JUDGE, LoopSettings, wants_judge
 from training.recipes.principles import listed
 from training.services import versions
 
@@ -20,6 +20,14 @@ def lacking(campaign: Campaign, settings: LoopSettings) -> Told | None:
     """
     named = listed(settings.principles)
     reward = versions.current(campaign, ModelVersion.Kind.REWARD)
+    made_by = None if reward is None else reward.recipe.get("name")
+    if reward is not None and wants_judge(settings) and not settings.refresh_reward and made_by not in (None, JUDGE):
+        return told(
+            "{reward} scores each answer by itself, and this loop takes a judge that reads two answers. Train the "
+            "recipe {judge} and put its model into use.",
+            reward=reward.label,
+            judge=JUDGE,
+        )
     if reward is None:
         if not named:
             return None
@@ -27,7 +35,6 @@ def lacking(campaign: Campaign, settings: LoopSettings) -> Told | None:
             "Principles are named, and no reward model is in use that could judge by them. Train a principle model and "
             "put it into use, or name no principles."
         )
-    made_by = reward.recipe.get("name")
     if made_by == BY_PRINCIPLES and not named:
         return told(
             "{reward} judges by principles. Name those that this loop goes by in its setting principles, and turn "

@@ -20,6 +20,7 @@ from annotation.models import Task, User
 from annotation.services import events, withdrawal
 from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
+from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
 from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, loop_settings, trains_cost
 from training.services import (
@@ -202,13 +203,18 @@ def freeze(round: Round) -> bool:
     note = told_many(
         "{policy} learns from {n} pair.", "{policy} learns from {n} pairs.", snapshot.rows, policy=round.policy.label
     )
+    learned: Snapshot | None = snapshot
     if settings.policy_recipe not in OF_PAIRS:
-        chosen = prompts.all_to_learn_on(round.loop)
-        data = prompts.write(round, "learning", chosen)
+        if settings.judge_against in ANCHORS:
+            learned, data = _anchored(round, settings), ""
+            count = sum(row[settings.judge_against] is not None for row in snapshots.lines(learned))
+        else:
+            chosen = prompts.all_to_learn_on(round.loop)
+            learned, data, count = None, prompts.write(round, "learning", chosen), len(chosen)
         note = told_many(
             "{policy} learns by {recipe} from its own answers to {n} prompt, as {reward} scores them.",
             "{policy} learns by {recipe} from its own answers to {n} prompts, as {reward} scores them.",
-            len(chosen),
+            count,
             policy=round.policy.label,
             recipe=settings.policy_recipe,
             reward=scoring["reward"].label,
@@ -223,8 +229,14 @@ def freeze(round: Round) -> bool:
     with transaction.atomic():
         if not move(round, State.TRAINING, note):
             return False
-        orders.policy(round, settings, snapshot=snapshot, data=data)
+        orders.policy(round, settings, snapshot=learned, data=data)
     return True
+
+
+def _anchored(round: Round, settings: LoopSettings) -> Snapshot:
+    """Return the campaign's prompts, none of them held out, with the answers that people know to be good."""
+    filters = {"anchors": settings.judge_against, "split": "train", "include_audit": False}
+    return snapshots.freeze(campaign=round.loop.campaign, view="prompts", filters=filters, actor=None)
 
 
 def _learn_from_labels(round: Round, settings: LoopSettings, drawn: Run) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 from training.core.decode import Draw, completion_logps
 from training.core.distributed import wait
@@ -20,7 +20,7 @@ from training.core.part_file import PartFile
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
-from training.core.scorers import Scorer
+from training.core.scorers import RewardScorer, Scorer, is_judge
 from training.core.scoring import load_scorers
 from training.core.selection import COST, REWARD
 from training.core.stats import bootstrap_mean, mean_t
@@ -29,6 +29,7 @@ from training.recipes.principles import listed
 from training.recipes.spec import RunResult
 
 NUMBERS = ("estimate", "upper")  # of a certificate; JSON has no infinity
+ALIKE = 1e-6  # chances of a judge that are this near one half are a tie: the two orders are rounded apart
 ROWS_SCORED = 8  # completions whose whole distribution over the vocabulary is in memory at once
 
 
@@ -37,8 +38,9 @@ def run_compare(job: Job) -> RunResult:
 
     - ``kl``: the estimator k1, log π_candidate - log π_current summed over a completion drawn from the candidate, in
       nats, both at the temperature sampled with. Its mean is unbiased for the divergence; Student's t over prompts.
-    - ``reward_win_rate``: how often an answer of the candidate scores higher than one of the current policy, a tie
-      counting one half; bootstrap over prompts, because answers to one prompt resemble each other.
+    - ``reward_win_rate``: how often an answer of the candidate scores higher than one of the current policy, or a
+      judge of two answers prefers it, a tie counting one half; bootstrap over prompts, because answers to one prompt
+      resemble each other.
     - ``cost``, ``current_cost``: the mean cost of either's answers, higher for what is less safe; Student's t over
       prompts.
     - ``safety``: the certificate of the candidate's costs, on the prompts that no earlier gate was decided on.
@@ -57,7 +59,8 @@ def run_compare(job: Job) -> RunResult:
         raise RunError(
             Note("A comparison needs a file of prompts as its data and the current policy as its reference.")
         )
-    candidate, current = Sampler(job, spec.model), Sampler(job, spec.reference)
+    user = job.knobs["user"]
+    candidate, current = Sampler(job, spec.model, user=user), Sampler(job, spec.reference, user=user)
     if candidate.tokenizer.get_vocab() != current.tokenizer.get_vocab():
         raise RunError(
             Note(
@@ -74,6 +77,10 @@ def run_compare(job: Job) -> RunResult:
         trust_remote_code=spec.trust_remote_code,
         principles=listed(job.knobs["principles"]),
     )
+    # A judge of two answers has no score for one alone: it compares one of each side.
+    judge = None
+    if REWARD in scorers and is_judge(scorers[REWARD]):
+        judge = cast(RewardScorer, scorers.pop(REWARD))
     guard = None
     if spec.guard is not None:
         guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code)
@@ -88,6 +95,7 @@ def run_compare(job: Job) -> RunResult:
                     candidate.answers(prompt, our, scorers),
                     current.answers(prompt, their, scorers),
                     kl=_divergence(candidate, current, prompt, our),
+                    judge=judge,
                 )
                 part.append(row if guard is None else _guarded(row, guard))
     part.close()
@@ -174,29 +182,36 @@ def _divergence(candidate: Sampler, current: Sampler, prompt: Prompt, draws: Seq
     for start in range(0, len(draws), ROWS_SCORED):
         ids = [draw.ids for draw in draws[start : start + ROWS_SCORED]]
         sides = [
-            completion_logps(side.model, [prompt.ids] * len(ids), ids, temperature=candidate.temperature)
+            completion_logps(side.model, [side.ids(prompt)] * len(ids), ids, temperature=candidate.temperature)
             for side in (candidate, current)
         ]
         differences += [ours - theirs for ours, theirs in zip(*sides, strict=True)]
     return fmean(differences)
 
 
-def _row(prompt: Prompt, candidate: Sequence[Answer], current: Sequence[Answer], *, kl: float) -> dict[str, Any]:
+def _row(
+    prompt: Prompt,
+    candidate: Sequence[Answer],
+    current: Sequence[Answer],
+    *,
+    kl: float,
+    judge: RewardScorer | None,
+) -> dict[str, Any]:
     """Return a prompt's line: the first answer of each side to be shown, and the figures of all of them.
 
-    `reward_preference` is the reward of the candidate's shown answer less that of the current policy's.
+    `reward_preference` is the reward of the candidate's shown answer less that of the current policy's; of a judge how
+    likely it finds the candidate's the better one, less one half.
     """
-    ours = [answer.scores[REWARD] for answer in candidate if REWARD in answer.scores]
-    theirs = [answer.scores[REWARD] for answer in current if REWARD in answer.scores]
-    shown = (candidate[0].scores.get(REWARD), current[0].scores.get(REWARD))
-    wins = [0.5 if a == b else float(a > b) for a in ours for b in theirs]
+    ahead = _judged(judge, prompt, candidate, current) if judge is not None else _ahead(candidate, current)
+    alike = 0.0 if judge is None else ALIKE
+    wins = [0.5 if abs(one) <= alike else float(one > 0) for row in ahead for one in row if one is not None]
     return {
         "id": prompt.id,
         "prompt": prompt.messages,
         "fresh": prompt.fresh,
         "candidate": asdict(candidate[0]),
         "current": asdict(current[0]),
-        "reward_preference": None if shown[0] is None or shown[1] is None else shown[0] - shown[1],
+        "reward_preference": ahead[0][0],
         "kl": kl,
         "reward_win_rate": fmean(wins) if wins else None,
         "candidate_costs": _costs(candidate),
@@ -206,6 +221,25 @@ def _row(prompt: Prompt, candidate: Sequence[Answer], current: Sequence[Answer],
         "candidate_ended": fmean(answer.ended for answer in candidate),
         "current_ended": fmean(answer.ended for answer in current),
     }
+
+
+def _ahead(candidate: Sequence[Answer], current: Sequence[Answer]) -> list[list[float | None]]:
+    """Return by how much each answer of the candidate scores higher than each of the current policy."""
+    sides = [[answer.scores.get(REWARD) for answer in side] for side in (candidate, current)]
+    return [[None if a is None or b is None else a - b for b in sides[1]] for a in sides[0]]
+
+
+def _judged(
+    judge: RewardScorer, prompt: Prompt, candidate: Sequence[Answer], current: Sequence[Answer]
+) -> list[list[float | None]]:
+    """Return how likely a judge finds each answer of the candidate better than each of the other, less one half.
+
+    It reads both in both orders, so that one that goes by the place says ½.
+    """
+    pairs = [(one.text, other.text) for one in candidate for other in current]
+    told = judge.compare([prompt.messages] * len(pairs), [one for one, _ in pairs], [other for _, other in pairs])
+    chances = [None if both is None else both[0] - 0.5 for both in told]
+    return [chances[start : start + len(current)] for start in range(0, len(chances), len(current))]
 
 
 def _guarded(row: dict[str, Any], guard: Guard) -> dict[str, Any]:

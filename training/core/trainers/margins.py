@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,12 +11,14 @@ from training.core.conversation import with_images
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.pictures import album_of
-from training.core.records import Pair, Record, Tally, answers_images
+from training.core.records import Message, Pair, Record, Tally, answers_images
+from training.core.scorers import Scorer, is_judge
 from training.core.scoring import scorer_of
 from training.recipes.note import Note
 from training.recipes.principles import listed
 
 FILE = "margins.jsonl"
+SUREST = 5.0  # log-odds of a judge, which two orders that agree would otherwise make endless
 AT_ONCE = 256  # pairs between two writes: so many are asked again after a crash
 
 
@@ -53,10 +56,8 @@ def with_margins(
         for start in range(0, len(asked), AT_ONCE):
             some = asked[start : start + AT_ONCE]
             prompts = [with_images(record.prompt, record.images) for _, record in some]
-            chosen = scorer.score(prompts, [record.chosen for _, record in some])
-            rejected = scorer.score(prompts, [record.rejected for _, record in some])
-            for (line, _), better, worse in zip(some, chosen, rejected, strict=True):
-                margin = None if better is None or worse is None else better - worse
+            told = _margins(scorer, prompts, [pair.chosen for _, pair in some], [pair.rejected for _, pair in some])
+            for (line, _), margin in zip(some, told, strict=True):
                 known.append({"id": _key(source, line), "margin": margin})
     distributed.wait(job)
     known.collect([])
@@ -71,6 +72,23 @@ def with_margins(
         else:
             found.append((line, replace(record, margin=row["margin"])))
     return found
+
+
+def _margins(
+    scorer: Scorer, prompts: Sequence[list[Message]], chosen: Sequence[str], rejected: Sequence[str]
+) -> list[float | None]:
+    """Return r(chosen) - r(rejected), of a judge that reads both the log-odds of the chosen one, at most ±5."""
+    if is_judge(scorer):
+        told = scorer.compare(prompts, chosen, rejected)
+        return [None if both is None else _log_odds(both[0]) for both in told]
+    scores = zip(scorer.score(prompts, chosen), scorer.score(prompts, rejected), strict=True)
+    return [None if better is None or worse is None else better - worse for better, worse in scores]
+
+
+def _log_odds(chance: float) -> float:
+    if not 0 < chance < 1:
+        return math.copysign(SUREST, chance - 0.5)
+    return max(-SUREST, min(SUREST, math.log(chance / (1 - chance))))
 
 
 def _key(source: str, line: int) -> str:
