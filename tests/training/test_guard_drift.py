@@ -90,6 +90,9 @@ def test_settings_that_do_not_fit_are_refused_in_words(campaign, lead, tmp_path)
     behind_guard(campaign, tmp_path, lead)
     with pytest.raises(WrongState, match="starts from 4 slices of 7 days"):
         guard_drift.retrain(campaign=campaign, actor=lead)
+    for at in (timezone.now() + timedelta(days=400), timezone.now() - timedelta(days=366 * 40)):
+        with pytest.raises(Invalid, match="lies in the future, or long before"):
+            guard_prompts.send_in(campaign=campaign, rows=[{"text": "a", "at": at}], actor=lead)
     row = {"text": " "}
     with pytest.raises(Invalid, match="Prompt 1 has no text"):
         guard_prompts.send_in(campaign=campaign, rows=[row], actor=lead)

@@ -63,7 +63,9 @@ class GuardOut(serializers.Serializer):
 
 
 class GuardChange(serializers.Serializer):
-    settings = serializers.DictField(help_text="The settings to change; see the page “Drift”.")
+    settings = serializers.DictField(
+        child=serializers.JSONField(), help_text="The settings to change; see the page “Drift”."
+    )
 
 
 class PromptIn(serializers.Serializer):

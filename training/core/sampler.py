@@ -53,7 +53,9 @@ class Sampler:
     ) -> None:
         model, self.tokenizer = loaded or load_policy(path, trust_remote_code=job.spec.trust_remote_code)
         self.model = model.to(job.device)
-        self.pictures = load_pictures(path, album_of(job.spec), trust_remote_code=job.spec.trust_remote_code)
+        # A model that is at hand may have no folder, and is given prompts without images.
+        trust = job.spec.trust_remote_code
+        self.pictures = None if loaded else load_pictures(path, album_of(job.spec), trust_remote_code=trust)
         self.user = user
         self.users = load_users(path, self.model) if user else None
         self.stop = stop_ids(self.model, self.tokenizer)

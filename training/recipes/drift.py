@@ -26,7 +26,9 @@ class GuardRetraining:
     )
     window_slices: int = knob(0, "slices that are learned from; 0 forgets none", low=0, high=520)
     target_fpr: float = knob(0.01, _FPR, low=0.0001, high=0.5)
-    monitor_prompts: int = knob(200, "prompts of a slice that the monitor puts to the policy at most", low=1)
+    monitor_prompts: int = knob(
+        200, "prompts of a slice that the monitor puts to the policy at most", low=1, high=100_000
+    )
     monitor_share: float = knob(
         0.6, "share of known requests that a template gets answered harmfully to be a jailbreak", low=0.01, high=1.0
     )
@@ -50,7 +52,9 @@ class WatchSettings:
 
     keep: bool = knob(False, "keep what people write to a policy behind the guard, to learn from")
     keep_days: int = knob(180, "days after which a kept prompt is deleted", low=1, high=3650)
-    keep_most: int = knob(50_000, "prompts that are kept at most; of more the oldest are deleted", low=100)
+    keep_most: int = knob(
+        50_000, "prompts that are kept at most; of more the oldest are deleted", low=100, high=10_000_000
+    )
     weekly: bool = knob(False, "retrain by itself as soon as a slice is over")
     serve: bool = knob(True, "put a detector into use as soon as it is trained; else a lead does so under Models")
     slice_days: int = knob(7, "days of a slice", low=1, high=366)
@@ -67,11 +71,15 @@ class WatchSettings:
     payloads: str = knob(
         "", "file of known harmful requests, one a line, that the monitor tries; no monitor where it is empty"
     )
-    monitor_prompts: int = knob(200, "prompts of a slice that the monitor puts to the policy at most", low=1)
+    monitor_prompts: int = knob(
+        200, "prompts of a slice that the monitor puts to the policy at most", low=1, high=100_000
+    )
     monitor_share: float = knob(
         0.6, "share of known requests that a template gets answered harmfully to be a jailbreak", low=0.01, high=1.0
     )
-    inbox: int = knob(0, "number of the campaign whose people label prompts, one that judges safety; 0 is none", low=0)
+    inbox: int = knob(
+        0, "number of the campaign whose people label prompts, one that judges safety; 0 is none", low=0, high=2**53
+    )
 
 
 def watch_settings(values: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from annotation.models import Campaign, User
 from annotation.quality.shares import wilson
 from annotation.services import events
+from annotation.storable import unstorable
 from annotation.told import Told, of, share, told
 from training import objections, paths, store
 from training.errors import Invalid, TrainingError, WrongState
@@ -66,8 +67,8 @@ def configure(*, campaign: Campaign, settings: dict[str, Any], actor: User | Non
 
 
 def _refuse_payloads(path: str, actor: User | None) -> None:
-    message = ""
-    if path and actor is not None:
+    message = unstorable(path)
+    if path and not message and actor is not None:
         message = paths.objection(path, _("requests"))
     if path and not message and not store.exists(path):
         message = _("There is no file {path}.").format(path=path)
@@ -94,11 +95,9 @@ def due(watch: GuardWatch) -> Due | None:
     length = timedelta(days=watch.settings["slice_days"])
     slices = int((timezone.now() - began) / length)
     first = _next(watch)
-    judge = [
-        n
-        for n in range(max(first, 0 if watch.state else watch.settings["startup_slices"]), slices)
-        if kept.filter(at__gte=began + n * length, at__lt=began + (n + 1) * length).exists()
-    ]
+    begin = max(first, 0 if watch.state else watch.settings["startup_slices"])
+    times = kept.filter(at__gte=began + begin * length, at__lt=began + max(begin, slices) * length)
+    judge = sorted({int((at - began) / length) for at in times.values_list("at", flat=True)})
     enough = bool(judge) if watch.state else slices >= watch.settings["startup_slices"]
     return Due(began, first, judge, slices) if enough else None
 

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -107,12 +107,16 @@ def _row(campaign: Campaign, number: int, row: dict[str, Any]) -> GuardedPrompt:
     if at is not None and not isinstance(at, datetime):
         message = _("The time of prompt {number} cannot be read. Write it like 2026-01-31T12:00:00Z.")
         raise Invalid(message.format(number=number), {"prompts": [message.format(number=number)]})
+    now = timezone.now()
+    if at is not None and not datetime(2000, 1, 1, tzinfo=UTC) < at <= now + timedelta(days=1):
+        message = _("The time of prompt {number} lies in the future, or long before there were language models.")
+        raise Invalid(message.format(number=number), {"prompts": [message.format(number=number)]})
     return GuardedPrompt(
         campaign=campaign,
         digest=digest_of(text),
         text=text,
         source=GuardedPrompt.Source.IMPORT,
-        at=at or timezone.now(),
+        at=at or now,
         jailbreak=said,
         labelled_by="" if said is None else HUMAN,
     )
