@@ -437,6 +437,8 @@ SPECTACULAR_SETTINGS = {
         "ChatState": "training.models.Chat.State",
         "ChatTurnState": "training.models.ChatTurn.State",
         "ChatMode": ["helpful", "red_team"],
+        "GoldPurpose": "annotation.models.Gold.Purpose",
+        "QualifyingPurpose": "training.services.baselines.QUALIFYING",
         "PolicyMode": "training.recipes.chat.MODES",
     },
     "POSTPROCESSING_HOOKS": [
