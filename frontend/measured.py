@@ -193,14 +193,11 @@ def _split(title: Any, sides: Any, metrics: Mapping[str, Any]) -> charts.Chart |
 def _suite(
     prefix: str, title: str, metrics: Mapping[str, Any], people: Mapping[str, Any] | None
 ) -> charts.Chart | None:
-    told = [(name.removeprefix(prefix), metrics[name]) for name in sorted(metrics) if name.startswith(prefix)]
-    if prefix.endswith("_category_"):
-        told.sort(key=lambda one: one[1]["estimate"])  # the worst stands first
-    return charts.interval_chart(
-        told,
-        title=title,
+    return _shares(
+        prefix,
+        title,
+        metrics,
         caption=_("Share of a suite's questions that are answered right."),
-        x_label=title,
         y_label=_("accuracy"),
         reference=(people["estimate"], _("people")) if people else (GUESSING, _("guessing")),
         count_label=_("Questions"),
@@ -208,16 +205,16 @@ def _suite(
 
 
 def _scenarios(prefix: str, title: str, metrics: Mapping[str, Any]) -> charts.Chart | None:
+    caption = _("Mean over scenarios of the share of their points that are named.")
+    return _shares(prefix, title, metrics, caption=caption, y_label=_("coverage"), count_label=_("Scenarios"))
+
+
+def _shares(prefix: str, title: str, metrics: Mapping[str, Any], **words: Any) -> charts.Chart | None:
+    """Return a chart of the figures whose names begin so; of categories and subjects the worst stands first."""
     told = [(name.removeprefix(prefix), metrics[name]) for name in sorted(metrics) if name.startswith(prefix)]
-    told.sort(key=lambda one: one[1]["estimate"])
-    return charts.interval_chart(
-        told,
-        title=title,
-        caption=_("Mean over scenarios of the share of their points that are named."),
-        x_label=title,
-        y_label=_("coverage"),
-        count_label=_("Scenarios"),
-    )
+    if prefix.endswith(("_category_", "_subject_", "_aspect_")):
+        told.sort(key=lambda one: one[1]["estimate"])
+    return charts.interval_chart(told, title=title, x_label=title, **words)
 
 
 def rows_of(run: Run) -> Iterator[list[Any]]:

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.core.backbone import PLAIN_NOTE, has_plain_template, load_pictures, load_policy
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
+from training.core.distributed import wait
 from training.core.job import Job, RunError, Stopped
 from training.core.part_file import PartFile
 from training.core.personal import load_users
@@ -191,6 +192,17 @@ def unfinished(job: Job, part: PartFile, portions: Sequence[list[Prompt]]) -> It
         yield portion
         done += len(portion) - started
         job.progress(step=done, total_steps=total, **progress_figures(part, portion))
+
+
+def collected(job: Job, part: PartFile, prompts: Sequence[Prompt]) -> list[dict[str, Any]] | None:
+    """Write the file once every process has done its part, and return its rows; None where another process does."""
+    part.close()
+    wait(job)
+    if not job.is_main:
+        return None
+    rows = part.collect([prompt.id for prompt in prompts])
+    part.finish(rows)
+    return rows
 
 
 def progress_figures(part: PartFile, portion: Sequence[Prompt]) -> dict[str, float]:

@@ -8,13 +8,12 @@ from statistics import fmean
 from typing import Any
 
 from training.core.best_of_n import best_of_n, divergence
-from training.core.distributed import wait
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.pictures import album_of
 from training.core.prompts import prompt_notes, read_prompts
 from training.core.records import Tally
-from training.core.sampler import Sampler, batches, unfinished
+from training.core.sampler import Sampler, batches, collected, unfinished
 from training.core.scoring import load_scorers
 from training.core.selection import REWARD
 from training.core.stats import Interval, mean_t
@@ -56,12 +55,9 @@ def run_best_of(job: Job) -> RunResult:
             if prompt.id not in part.rows:
                 answers = [asdict(answer) for answer in policy.answers(prompt, draws, scorers)]
                 part.append({"id": prompt.id, **prompt.row, "completions": answers})
-    part.close()
-    wait(job)
-    if not job.is_main:
+    rows = collected(job, part, prompts)
+    if rows is None:
         return RunResult()
-    rows = part.collect([prompt.id for prompt in prompts])
-    part.finish(rows)
     names = [name for name in (REWARD, GOLD) if name in spec.scorers]
     scores = [scored for row in rows if (scored := _scores(row, names)) is not None]
     if not scores:

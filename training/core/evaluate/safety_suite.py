@@ -15,12 +15,11 @@ from typing import Any
 
 from training.core.collate import encode_prompt
 from training.core.decode import completion_logps
-from training.core.distributed import wait
 from training.core.evaluate.suite import letter
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt
-from training.core.sampler import Sampler, batches, unfinished
+from training.core.sampler import Sampler, batches, collected, unfinished
 from training.core.stats import wilson
 from training.recipes.multiple_choice import DIRECT, IMAGE, LETTERS, Question, read
 from training.recipes.note import Note, note_of
@@ -66,12 +65,9 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
             if prompt.id not in part.rows:
                 question, order = asked[prompt.id][1], prompt.id.rpartition("/")[2]
                 part.append({"id": prompt.id, **_judged(question, told), "order": order})
-    part.close()
-    wait(job)
-    if not job.is_main:
+    rows = collected(job, part, prompts)
+    if rows is None:
         return RunResult()
-    rows = part.collect([prompt.id for prompt in prompts])
-    part.finish(rows)
     found = figures(rows, questions, seen=job.spec.seen or (), confidence=knobs["confidence"])
     counts = {"read": len(questions), "asked": sum(row["order"] == PUBLISHED for row in rows)}
     counts |= {"shown": len(shown)} if shown else {}

@@ -16,11 +16,10 @@ from statistics import fmean
 from typing import Any
 
 from training.core.collate import encode_prompt
-from training.core.distributed import wait
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt
-from training.core.sampler import Sampler, batches, unfinished
+from training.core.sampler import Sampler, batches, collected, unfinished
 from training.core.scorers import RewardScorer, Scorer
 from training.core.scoring import scorer_of
 from training.core.selection import REWARD
@@ -77,12 +76,9 @@ def measure(job: Job, sampler: Sampler, asked: Sequence[Open], judge: Scorer) ->
         for prompt, text, named in zip(portion, texts, _named(judge, portion, texts, by_id), strict=True):
             if prompt.id not in part.rows:
                 part.append({"id": prompt.id, "said": text, "named": named})
-    part.close()
-    wait(job)
-    if not job.is_main:
+    rows = collected(job, part, prompts)
+    if rows is None:
         return RunResult()
-    rows = part.collect([prompt.id for prompt in prompts])
-    part.finish(rows)
     counts = {"read": len(asked), "asked": len(prompts), "points": sum(len(row["named"]) for row in rows)}
     counts |= {"unsupported_too_long": too_long} if too_long else {}
     found = figures(rows, by_id, confidence=job.knobs["confidence"])
