@@ -219,6 +219,21 @@ def test_no_candidate_passes_that_was_not_shown_to_be_safe(
     assert "with 95% confidence it is at most" in said and "Student's t" in said
 
 
+def test_a_candidate_may_learn_under_judges_of_which_the_cost_model_in_use_is_one(
+    cost: ModelVersion, loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    with pytest.raises(Invalid, match="goes by one opinion"):
+        rounds.configure(loop=loop, settings={"policy_recipe": "cgpo-crpg", "selection": "bald"}, actor=lead)
+    chosen = {"policy_recipe": "cgpo-crraft", "gate_cost_limit": -0.5, "iterations": 3}
+    rounds.configure(loop=loop, settings=chosen, actor=lead)
+    to_the_gate(round, campaign, annotator)
+    run = Run.objects.get(round=round, purpose="policy")
+    assert (run.recipe["name"], run.recipe["parts"]["constrain"]) == ("cgpo-crraft", "judges")
+    assert run.recipe["knobs"]["judged_cost"] == -0.5 and set(run.inputs["scorers"]) == {"reward", "cost"}
+    note = str(of(Event.objects.get(campaign=campaign, action="round.training").detail["note"]))
+    assert "What costs more than -0.5 by cost-0 earns nothing." in note
+
+
 def test_a_second_gate_spends_less_and_counts_fresh_prompts_only(
     cost: ModelVersion, loop: Loop, round: Round, campaign: Campaign, annotator: User
 ) -> None:

@@ -13,11 +13,12 @@ from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
 
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
 OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
+OF_RULES = ("cgpo-crpg", "cgpo-codpo", "cgpo-crraft")  # by a reward that only answers have which pass all judges
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
 OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
 LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
 OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin")  # from what people preferred; the last asks a reward model too
-WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_SEVERAL, *OF_JUDGES)  # how a round's candidate may learn
+WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_RULES, *OF_SEVERAL, *OF_JUDGES)  # how a round's candidate may learn
 SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs
 
 
@@ -81,7 +82,7 @@ class LoopSettings:
     policy_recipe: str = knob(
         "dpo",
         "how a candidate learns: from the pairs (the first four), or on its own answers by the reward model; some "
-        "keep within a cost limit besides (those with rlhf in the name)",
+        "keep within a cost limit besides (those with rlhf in the name) or pay only what judges let pass (cgpo)",
         choices=WAYS,
     )
     iterations: int = knob(
@@ -283,7 +284,7 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
                 recipe=settings.policy_recipe,
             )
         ]
-    if settings.policy_recipe in (*OF_ONE, *OF_COSTS, *OF_JUDGES) and several:
+    if settings.policy_recipe in (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_JUDGES) and several:
         errors["policy_recipe"] = [
             Note(
                 "{recipe} goes by one opinion, and the selection {selection} trains an ensemble. Choose another "

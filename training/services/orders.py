@@ -10,7 +10,7 @@ from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.base import recipe
-from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_SEVERAL, LoopSettings, spent
+from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_RULES, OF_SEVERAL, LoopSettings, spent
 from training.recipes.principles import listed
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import guards, labelling, runs, snapshots, versions
@@ -144,7 +144,10 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, d
     knobs |= {"principles": settings.principles, "judge_against": settings.judge_against}
     # A recipe of one opinion goes by the mean of several principles, as the model's own score does.
     several = len(listed(settings.principles)) > 1 and name not in OF_SEVERAL
-    parts = {"combine": "mean"} if several else None
+    parts = {"combine": "mean"} if several else {}
+    if name in OF_RULES and "cost" in judges(round):
+        parts |= {"constrain": "judges"}
+        knobs |= {"judged_cost": settings.gate_cost_limit}
     if name in OF_COSTS:
         knobs |= {"cost_limit": settings.gate_cost_limit}
     if name == "hc-rlhf":  # stays off the limit by what the test at this round's gate will want

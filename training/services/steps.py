@@ -22,7 +22,7 @@ from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
-from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, loop_settings, trains_cost
+from training.recipes.loop import LABELLED, OF_PAIRS, OF_RULES, LoopSettings, loop_settings, trains_cost
 from training.services import (
     gates,
     labelling,
@@ -223,6 +223,12 @@ def freeze(round: Round) -> bool:
         if "cost" in asked:
             note += told(
                 "Their mean cost, by {cost}, is to stay at {limit} or less.",
+                cost=scoring["cost"].label,
+                limit=settings.gate_cost_limit,
+            )
+        elif settings.policy_recipe in OF_RULES and "cost" in scoring:
+            note += told(
+                "What costs more than {limit} by {cost} earns nothing.",
                 cost=scoring["cost"].label,
                 limit=settings.gate_cost_limit,
             )
