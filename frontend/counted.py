@@ -19,6 +19,7 @@ WORDS = {
     "measured": _("Rows measured on"),
     "asked": _("Questions asked"),
     "seen": _("Questions that nearly stand in what it learned from"),
+    "scenarios": _("Scenarios"),
     "points": _("Points to be named"),
     "shown": _("Questions shown as examples"),
     "unsupported_image": _("Unsupported: questions with an image"),

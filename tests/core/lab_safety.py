@@ -56,34 +56,37 @@ def lab_rows(count: int = 12) -> list[dict[str, Any]]:
     return rows
 
 
-def scenario_rows() -> list[dict[str, Any]]:
-    """Two open scenarios in the benchmark's layout, in our own words: none is from it."""
-    return [
-        {
-            "Scenario": "A student distils ether beside a hot plate and goes to lunch.",
-            "LabSafety_Related_Issues": {
-                "Most_Common_Hazards": ["Ether vapour catches fire at a hot plate", "Old ether holds peroxides"],
-                "Improper_Operation_Issues": [],
-                "Negative_Lab_Environment_Impacts": [],
-                "Most_Likely_Safety_Incidents": ["The residue explodes when it is dry"],
-            },
-            "Decisions": [
-                {"Decision": "The student turns up the heat.", "Consequence": ["The vapour leaves the hood"]}
+def scenario_rows(count: int = 2) -> list[dict[str, Any]]:
+    """Two open scenarios in the benchmark's layout, in our own words: none is from it. More are these with a number."""
+    first, second = _SCENARIOS
+    rows = [first, second][:count]
+    return rows + [{**_SCENARIOS[n % 2], "Scenario": f"{n}. {_SCENARIOS[n % 2]['Scenario']}"} for n in range(2, count)]
+
+
+_SCENARIOS: list[dict[str, Any]] = [
+    {
+        "Scenario": "A student distils ether beside a hot plate and goes to lunch.",
+        "LabSafety_Related_Issues": {
+            "Most_Common_Hazards": ["Ether vapour catches fire at a hot plate", "Old ether holds peroxides"],
+            "Improper_Operation_Issues": [],
+            "Negative_Lab_Environment_Impacts": [],
+            "Most_Likely_Safety_Incidents": ["The residue explodes when it is dry"],
+        },
+        "Decisions": [{"Decision": "The student turns up the heat.", "Consequence": ["The vapour leaves the hood"]}],
+        "Topic": "Solvents",
+        "SubCategory": "Distillation",
+        "Subject": "Chemistry",
+    },
+    {
+        "Scenario": "A centrifuge is started with one tube.",
+        "LabSafety_Related_Issues": {
+            "Most_Common_Hazards": [
+                "The rotor breaks",
+                "The tube leaks an aerosol",
+                "The machine walks off the bench",
             ],
-            "Topic": "Solvents",
-            "SubCategory": "Distillation",
-            "Subject": "Chemistry",
         },
-        {
-            "Scenario": "A centrifuge is started with one tube.",
-            "LabSafety_Related_Issues": {
-                "Most_Common_Hazards": [
-                    "The rotor breaks",
-                    "The tube leaks an aerosol",
-                    "The machine walks off the bench",
-                ],
-            },
-            "Topic": "Machines",
-            "Subject": "Biology",
-        },
-    ]
+        "Topic": "Machines",
+        "Subject": "Biology",
+    },
+]

@@ -156,6 +156,9 @@ def test_what_does_not_train_answers_for_every_row(do, policy, reward, name):
     elif name == "mode-report":
         made, _ = do("magic-modes", into="made", model=policy, **SMALL["fit"])
         more = {"model": Path(made.output) / "model"}
+    elif found.view == "scenarios":
+        made, _ = do("principle-reward", into="made", model=policy, **SMALL["fit"])
+        more["scorers"] = {"reward": f"{made.output}/model"}
     elif found.view == "people":
         made, _ = do("latent-user", into="made", model=reward, **SMALL["fit"])
         more = {"model": Path(made.output) / "model"}

@@ -63,7 +63,7 @@ def test_by_hand(tmp_path):
     assert told["coverage_aspect_hazards"] == pytest.approx((1 + 1 / 3) / 2)
     assert told["coverage_aspect_incidents"] == 1 and told["coverage_aspect_consequences"] == 0
     assert result.metrics["worst_subject"]["name"] == second["Subject"]
-    assert result.counts == {"read": 4, "asked": 4, "points": 7}
+    assert result.counts == {"scenarios": 2, "read": 4, "asked": 4, "points": 7}
     assert "33% of its points" in " ".join(result.notes)
     assert sorted(len(row["named"]) for row in answers) == [1, 1, 2, 3]
 

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from tests.core.lab_safety import lab_rows
+from tests.core.lab_safety import lab_rows, scenario_rows
 from training.core.tiny import save_tiny
 from training.recipes import recipe
 from training.recipes.spec import RunSpec
@@ -157,6 +157,7 @@ ROWS = {
     "demonstrations": demonstration_rows,
     "prompts": prompt_rows,
     "suite": lab_rows,
+    "scenarios": scenario_rows,
 }
 
 

@@ -79,7 +79,12 @@ def measure(job: Job, sampler: Sampler, asked: Sequence[Open], judge: Scorer) ->
     rows = collected(job, part, prompts)
     if rows is None:
         return RunResult()
-    counts = {"read": len(asked), "asked": len(prompts), "points": sum(len(row["named"]) for row in rows)}
+    counts = {
+        "scenarios": len({one.scenario for one in asked}),
+        "read": len(asked),
+        "asked": len(prompts),
+        "points": sum(len(row["named"]) for row in rows),
+    }
     counts |= {"unsupported_too_long": too_long} if too_long else {}
     found = figures(rows, by_id, confidence=job.knobs["confidence"])
     worst = found.get("worst_subject")
