@@ -27,13 +27,9 @@ def test_the_page_lists_the_interface_and_loosens_no_policy(open_context) -> Non
     page.wait_for_selector("text=Return the item you hold")
     # Of so large an interface the page draws what is in sight: it is all there for who goes down.
     page.wait_for_function("ui.getSystem().specSelectors.operations().size > 100")
-    last = page.locator("text=/api/training/recipes/")
-    for _ in range(100):
-        if last.count():
-            break
-        page.mouse.wheel(0, 800)
-        page.wait_for_timeout(100)
-    expect(last.first).to_be_visible()
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator("#operations-training-versions_roll_back")).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         page.wait_for_function(GROUND_IS, arg=theme)
