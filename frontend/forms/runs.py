@@ -14,13 +14,14 @@ from django.utils.translation import gettext_lazy as _
 
 from frontend import registered
 from frontend.forms.knobs import KnobForm
-from training.models import ModelVersion, Snapshot
+from training.models import ModelVersion, Run, Snapshot
 from training.objections import in_words
 from training.recipes.assembled import choices, chosen_in, has_slots, may_be_empty
 from training.recipes.base import Recipe
 from training.recipes.engines import lacking
 from training.recipes.scenarios import QUESTIONS, SUITES
 from training.recipes.slots import ORDER
+from training.services.rollouts import pairs_in
 
 FRESH = "fresh"
 OTHER = "other"
@@ -37,6 +38,10 @@ KINDS = {"gold": "reward", "audit": "cost"}  # of the scorers that are not calle
 BESIDE = {
     "other": (_("Second policy"), _("The policy whose weights are mixed in; one family and size with the first.")),
     "base": (_("Base of both"), _("The policy that both were made from; only some ways of merging need it.")),
+    "simulator": (
+        _("Who plays the user"),
+        _("A policy that writes the user's turns; without one the user says what is given, whatever is answered."),
+    ),
     "imitation": (
         _("Policy by imitation"),
         _("A second policy that is measured beside it, such as the one it was before it learned from a reward."),
@@ -89,6 +94,7 @@ class RunForm(KnobForm):
         recipe: Recipe,
         versions: Sequence[ModelVersion],
         snapshots: Sequence[Snapshot],
+        rolled: Sequence[Run] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, knobs=recipe.knobs(), **kwargs)
@@ -120,9 +126,25 @@ class RunForm(KnobForm):
             )
             for key, s in self.snapshots.items()
         ]
+        self.rolled = {f"rollouts-{run.pk}": run for run in rolled}
+        of_rollouts = [
+            (
+                key,
+                ngettext(
+                    "run {number}: {n} pair of branched rollouts",
+                    "run {number}: {n} pairs of branched rollouts",
+                    pairs_in(run),
+                ).format(number=run.pk, n=pairs_in(run)),
+            )
+            for key, run in self.rolled.items()
+        ]
         rows: forms.ChoiceField = self.fields["rows"]  # type: ignore[assignment]
         rows.initial = FRESH
-        rows.choices = [(FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)), *frozen]
+        rows.choices = [
+            (FRESH, gettext("freeze the {view} there are now").format(view=recipe.view)),
+            *of_rollouts,
+            *frozen,
+        ]
         if settings.ATTUNE_ENGINES and has_slots(recipe):
             self._offer_engines()
         if recipe.view in SUITES:
@@ -229,6 +251,11 @@ class RunForm(KnobForm):
         return None if self.recipe.view in SUITES else self.snapshots.get(self.cleaned_data["rows"])
 
     @property
+    def rollouts(self) -> Run | None:
+        """Return the run of branched rollouts whose pairs were chosen; only after `is_valid`."""
+        return self.rolled.get(self.cleaned_data["rows"])
+
+    @property
     def inputs(self) -> dict[str, Any]:
         given: dict[str, Any] = {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
         given |= {"suite": self.cleaned_data["rows"].strip()} if self.recipe.view in SUITES else {}
@@ -247,7 +274,7 @@ class RunForm(KnobForm):
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""
-        names = {"snapshot": "rows", "data": "rows", "suite": "rows", "anchors": "judge_against"}
+        names = {"snapshot": "rows", "rollouts": "rows", "data": "rows", "suite": "rows", "anchors": "judge_against"}
         for name, texts in errors.items():
             field = names.get(name, name)
             if field == "model" and self.cleaned_data.get("model") == OTHER:

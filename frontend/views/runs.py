@@ -34,8 +34,9 @@ from training.recipes.alarms import alarms
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError
 from training.recipes.note import note_of
+from training.recipes.policy import REFUEL
 from training.recipes.scenarios import SUITES
-from training.services import anchors, baselines, feeding, runs, snapshots, traces
+from training.services import anchors, baselines, feeding, rollouts, runs, snapshots, traces
 
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
@@ -152,6 +153,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         recipe=recipe,
         versions=_starting_points(campaign, recipe),
         snapshots=list(Snapshot.objects.filter(campaign=campaign, view=recipe.view).order_by("-id")[:20]),
+        rolled=rollouts.finished(campaign) if recipe.name == REFUEL.name else (),
     )
     if request.GET.get("model", "") in form.versions:
         form.start_from(request.GET["model"])
@@ -197,7 +199,10 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
 
 def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: RunForm, parts: dict[str, str]) -> Run:
     snapshot = form.snapshot
-    if snapshot is None and recipe.view not in SUITES:
+    inputs, rolled = form.inputs, form.rollouts
+    if rolled is not None:
+        inputs |= rollouts.inputs_of(campaign=campaign, recipe=recipe.name, run_id=rolled.pk)
+    elif snapshot is None and recipe.view not in SUITES:
         # Audit items measure the models and must stay unseen by them.
         filters: dict[str, Any] = {"include_audit": False} if recipe.makes else {}
         filters |= anchors.filters(recipe, form.knob_values())
@@ -214,7 +219,7 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
         actor=request.user,
         parent=form.parent,
         snapshot=snapshot,
-        inputs=form.inputs,
+        inputs=inputs,
         seed=form.cleaned_data["seed"],
         parts=parts,
     )

@@ -127,3 +127,46 @@ def test_what_cannot_be_measured_here_says_why(world: World) -> None:
     assert refused.status_code == 404 and "train one first" in refused.content.decode()
     explorer = client.get(reverse("run-new", args=[world.campaign.pk, "reward-explorer"]))
     assert "under Models" in explorer.content.decode()
+
+
+def test_pairs_of_branched_rollouts_are_what_refuel_learns_from(world: World) -> None:
+    """By page and by REST; the reference is who wrote them. Whoever asks for pairs that are not there is told so."""
+    finish_run(start_run(world))
+    policy = make_loop(world).campaign.model_versions.get(kind="policy")
+    scorer = policy.campaign.model_versions.get(kind="reward").pk
+    client, rest = world.client("lead"), APIClient()
+    rest.force_authenticate(world.engineer)
+    address, api = (
+        reverse("run-new", args=[world.campaign.pk, "refuel-rollouts"]),
+        reverse("api-runs", args=[world.campaign.pk]),
+    )
+    form = client.get(address).context["form"]
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    assert client.post(address, {**values, "simulator": policy.pk, "turns": 3}).status_code == 302
+    rolled = Run.objects.latest("pk")
+    assert (rolled.kind, rolled.parent, rolled.recipe["knobs"]["turns"]) == ("sample", policy, 3)
+    assert set(launch.spec_of(rolled).beside) == {"simulator"} and set(launch.spec_of(rolled).scorers) == {"reward"}
+    asked = {"recipe": "refuel", "parent": policy.pk, "rollouts": rolled.pk}
+    assert "wait for it to finish" in rest.post(api, asked, format="json").content.decode()
+    file = paths.run_folder(rolled.pk) / "pairs.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("{}\n")
+    finish_run(rolled, files={"pairs": "pairs.jsonl"})
+    assert "left no pair" in rest.post(api, asked, format="json").content.decode()
+    rolled.refresh_from_db()
+    rolled.result["counts"] = {"pairs": 1}
+    rolled.save(update_fields=["result"])
+    assert rest.post(api, asked, format="json").status_code == 201
+    given = launch.spec_of(Run.objects.latest("pk"))
+    assert given.data == str(file) and given.reference == paths.resolve(policy.path)
+    for more in ({"recipe": "dpo"}, {"rollouts": rolled.pk + 100}, {"snapshot": 1}):
+        assert rest.post(api, {**asked, **more}, format="json").status_code == 422
+    body = {"recipe": "refuel-rollouts", "parent": policy.pk, "reward": scorer, "simulator": policy.pk}
+    assert rest.post(api, body, format="json").status_code == 201
+    address = reverse("run-new", args=[world.campaign.pk, "refuel"])
+    form = client.get(address).context["form"]
+    assert (f"rollouts-{rolled.pk}", f"run {rolled.pk}: 1 pair of branched rollouts") in form.fields["rows"].choices
+    values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
+    assert client.post(address, {**values, "rows": f"rollouts-{rolled.pk}"}).status_code == 302
+    given = launch.spec_of(Run.objects.latest("pk"))
+    assert given.data == str(file) and given.reference == paths.resolve(policy.path)

@@ -81,6 +81,13 @@ class RunIn(serializers.Serializer):
         help_text="Instead of a snapshot, for recipes that put a suite of questions to a policy: its file on the "
         "server, in LabSafety Bench's layout.",
     )
+    rollouts = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Instead of a snapshot, for refuel: id of the run of refuel-rollouts whose pairs it learns from. The "
+        "policy that wrote them is then the reference.",
+    )
     reference = serializers.IntegerField(
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the policy to compare with or refer to."
     )
@@ -129,6 +136,12 @@ class RunIn(serializers.Serializer):
         max_value=LARGEST_ID,
         required=False,
         help_text="Id of a second policy that error-by-position measures beside the first, such as its imitation.",
+    )
+    simulator = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Id of the policy that plays the user, for refuel-rollouts; else the user's turns are given.",
     )
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 

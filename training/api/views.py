@@ -21,7 +21,7 @@ from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
 from training.recipes.scenarios import SUITES
-from training.services import anchors, promotion, prompts, runs, snapshots, traces, versions
+from training.services import anchors, promotion, prompts, rollouts, runs, snapshots, traces, versions
 
 
 @extend_schema(operation_id="recipes_list", responses=shapes.RecipeOut(many=True), tags=["training"])
@@ -75,7 +75,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     scorers = {name: version_of(campaign, given, name).path for name in names if name in given}
     if scorers:
         inputs["scorers"] = scorers
-    others = [name for name in ("other", "base", "imitation") if name in given]
+    others = [name for name in ("other", "base", "imitation", "simulator") if name in given]
     beside = {name: version_of(campaign, given, name).path for name in others}
     if beside:
         inputs["beside"] = beside
@@ -92,6 +92,11 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         raise Invalid(reason, {"suite": [reason]})
     if recipe.view in SUITES and "held_out" not in given and "snapshot" not in given:
         inputs["suite"] = given.get("suite", "")
+    elif "rollouts" in given:
+        if "snapshot" in given or "held_out" in given:
+            reason = "Pairs of rollouts are given instead of other data."
+            raise Invalid(reason, {"rollouts": [reason]})
+        inputs |= rollouts.inputs_of(campaign=campaign, recipe=recipe.name, run_id=given["rollouts"])
     elif "held_out" in given:
         inputs["data"] = _held_out(campaign, given, recipe.view, parent)
     elif "snapshot" in given:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from training.recipes import combine, drift, evaluate, loop, merging, onpolicy, policy, reward, sampling, tamper
+from training.recipes import (
+    combine,
+    drift,
+    evaluate,
+    loop,
+    merging,
+    onpolicy,
+    policy,
+    reward,
+    rollouts,
+    sampling,
+    tamper,
+)
 from training.recipes.assembled import assembled, from_json
 from training.recipes.base import PARTS, RECIPES, Recipe, RecipeError, recipe
 
@@ -22,6 +34,7 @@ __all__ = [
     "policy",
     "recipe",
     "reward",
+    "rollouts",
     "sampling",
     "tamper",
 ]

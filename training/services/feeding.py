@@ -76,6 +76,8 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str
             off = _("It trains against a policy's safety. Whoever runs the server allows that by TAMPER_TESTS.")
             return Feeding(recipe, False, reads, off)
         lacking = _beside_training(campaign, recipe, there)
+        if recipe.kind == Run.Kind.SAMPLE and not lacking:
+            return Feeding(recipe, True, reads, _("It trains nothing but writes the pairs that refuel learns from."))
         said = _("It trains nothing but measures a model of your choice; its figures stand on the model's page.")
         return Feeding(recipe, not lacking, reads, lacking or said)
     if recipe.makes == ModelVersion.Kind.GUARD:

@@ -17,7 +17,7 @@ from training.models import ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import Recipe, RecipeError
 from training.recipes.scenarios import SUITES
-from training.services import anchors, execution, runs, snapshots, traces, versions
+from training.services import anchors, execution, rollouts, runs, snapshots, traces, versions
 
 FOLLOW_SECONDS = 1.0
 
@@ -39,6 +39,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--snapshot", type=int, help="id of the data; frozen now when left out")
         parser.add_argument("--suite", help="instead of --snapshot: the file of questions that is put to a policy")
+        parser.add_argument(
+            "--rollouts", type=int, help="instead of --snapshot, for refuel: the run of refuel-rollouts it learns from"
+        )
         parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
         parser.add_argument(
             "--scorer",
@@ -77,6 +80,7 @@ class Command(BaseCommand):
                 parent=options["parent"],
                 snapshot=options["snapshot"],
                 suite=options["suite"],
+                rolled=options["rollouts"],
                 knob=options["knob"],
                 part=options["part"],
                 scorer=options["scorer"],
@@ -162,6 +166,7 @@ def _create(
     parent: str | None,
     snapshot: int | None,
     suite: str | None,
+    rolled: int | None,
     knob: list[str],
     part: list[str],
     scorer: list[str],
@@ -180,7 +185,9 @@ def _create(
     if (suite is not None) != (view in SUITES):
         told = "reads a suite; name its file by --suite" if view in SUITES else "reads no suite; leave out --suite"
         raise CommandError(f"{recipe} {told}.")
-    if suite is not None:
+    if rolled is not None and snapshot is not None:
+        raise CommandError("Give --snapshot or --rollouts, not both.")
+    if suite is not None or rolled is not None:
         data = None
     elif snapshot is None:
         filters = {} if view == "prompts" else {"include_audit": False}
@@ -199,6 +206,7 @@ def _create(
         snapshot=data,
         inputs=({"model": model} if model else {})
         | ({"suite": suite} if suite else {})
+        | ({} if rolled is None else rollouts.inputs_of(campaign=found, recipe=recipe, run_id=rolled))
         | _scorers(found, chosen, scorer)
         | _beside(found, beside)
         | _engine(engine, engine_setting),
