@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.forms.utils import ErrorDict
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from frontend import registered
 from frontend.forms.knobs import KnobForm
+from frontend.forms.task_rows import TaskRows
 from training.models import ModelVersion, Run, Snapshot
 from training.objections import in_words
 from training.recipes.assembled import choices, chosen_in, has_slots, may_be_empty
@@ -21,6 +23,7 @@ from training.recipes.base import Recipe
 from training.recipes.engines import lacking
 from training.recipes.scenarios import QUESTIONS, SUITES
 from training.recipes.slots import ORDER
+from training.recipes.tasks import EXAMPLE
 from training.services.rollouts import pairs_in
 
 FRESH = "fresh"
@@ -33,7 +36,8 @@ SCORERS = {
     "audit": (_("Auditing cost model"), _("Watches what the judges let pass; take another one than judges.")),
 }
 KINDS = {"gold": "reward", "audit": "cost"}  # of the scorers that are not called as the kind of model they are
-
+# What they are to a run of several tasks, where it is something else.
+MIXED = {"gold": (_("Second reward model"), _("Only where a task below climbs it instead of the first."))}
 
 BESIDE = {
     "other": (_("Second policy"), _("The policy whose weights are mixed in; one family and size with the first.")),
@@ -145,6 +149,7 @@ class RunForm(KnobForm):
             *of_rollouts,
             *frozen,
         ]
+        self.task_rows = self._offer_tasks() if recipe.part("tasks") else None
         if settings.ATTUNE_ENGINES and has_slots(recipe):
             self._offer_engines()
         if recipe.view in SUITES:
@@ -162,6 +167,24 @@ class RunForm(KnobForm):
                     "layout (JSON Lines)."
                 ),
             )
+
+    def _offer_tasks(self) -> TaskRows:
+        """Have the tasks filled in as rows, or written as text by whoever needs more than rows can say."""
+        self.knob_names.remove("tasks")
+        self.fields["tasks"] = forms.CharField(
+            label=_("Tasks as JSON"),
+            required=False,
+            max_length=20_000,
+            widget=forms.Textarea(attrs={"rows": 6, "autocomplete": "off", "spellcheck": "false", "class": "mono"}),
+            help_text=gettext("Counts instead of the rows where there is something in it. Such as {example}").format(
+                example=EXAMPLE
+            ),
+        )
+        for name in self.recipe.may_score:
+            self.fields[name].initial = ""
+            if name in MIXED:
+                self.fields[name].label, self.fields[name].help_text = MIXED[name]
+        return TaskRows(self.data if self.is_bound else None)
 
     def _offer_engines(self) -> None:
         """Offer the engines that can do the recipe, and say of each other one why it cannot."""
@@ -183,6 +206,11 @@ class RunForm(KnobForm):
                 example="trainer.n_gpus_per_node=8"
             ),
         )
+
+    @property
+    def tasks_text(self) -> forms.BoundField:
+        """Return the input in which the tasks may be written as text."""
+        return self["tasks"]
 
     @property
     def engines(self) -> list[forms.BoundField]:
@@ -238,7 +266,22 @@ class RunForm(KnobForm):
         cleaned = super().clean() or {}
         if cleaned.get("model") == OTHER and not cleaned.get("model_path", "").strip():
             self.add_error("model_path", gettext("Enter a folder on the server or a hub name."))
+        if self.task_rows is not None and not cleaned.get("tasks", "").strip() and self.task_rows.is_bound:
+            titles = {name: self.fields[name].label for name in (*self.recipe.scorers, *self.recipe.may_score)}
+            if self.task_rows.is_valid(cleaned, titles):
+                cleaned["tasks"] = self.task_rows.text
+            else:
+                self.add_error(None, gettext("A task does not fit yet; what is wrong stands beside it."))
         return cleaned
+
+    def forget_errors(self) -> None:
+        """Say nothing of what does not fit yet: whoever asks for another row is not done."""
+        self._errors = ErrorDict()
+
+    def knob_values(self) -> dict[str, Any]:
+        told = super().knob_values()
+        tasks = self.cleaned_data.get("tasks", "").strip() if self.task_rows is not None else ""
+        return {**told, "tasks": tasks} if tasks else told
 
     @property
     def parent(self) -> ModelVersion | None:

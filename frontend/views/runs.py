@@ -159,7 +159,8 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         form.start_from(request.GET["model"])
     if recipe.view in SUITES and request.GET.get("suite"):
         form.fields["rows"].initial = request.GET["suite"]
-    if request.method == "POST" and not wrong and form.is_valid():
+    asks_row = form.task_rows is not None and form.task_rows.asks_another
+    if request.method == "POST" and not wrong and not asks_row and form.is_valid():
         try:
             run = _start(request, campaign, recipe, form, parts)
         except Invalid as error:
@@ -170,6 +171,8 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
             say(request, gettext("Run {number} waits for a worker.").format(number=run.pk))
             return redirect("run", run.pk)
     context = {"recipe": recipe, "form": form, "parts_form": parts_form, "parts": parts, "wrong": wrong}
+    if asks_row:
+        form.forget_errors()
     status = 422 if form.errors or wrong else 200
     return campaign_page_of(request, campaign, "runs/new.html", context, tab="runs", status=status)
 

@@ -14,10 +14,13 @@ from tests.core.test_onpolicy import SMALL, lines_of
 from tests.core.worlds import prompt_rows
 from training.core.batch import LossOutput
 from training.core.job import RunError
-from training.core.mixture import MixedUpdate, Task, joined
+from training.core.mixture import MixedUpdate, Task, joined, shared_out
+from training.core.prompts import Prompt
 from training.recipes import RecipeError, recipe
 from training.recipes.tasks import tasks_of
 
+PROMPT = Prompt(id="", messages=[], ids=[1])
+DOMAINS = {"exact": ("algebra", "proofs"), "rest": ("*",)}
 TASKS = [Task(name, {}, frozenset(), (), 2, weight) for name, weight in (("a", 1.0), ("b", 3.0))]
 
 
@@ -83,6 +86,8 @@ def test_each_domain_learns_by_its_own_recipe_and_is_told_apart(do, policy, rewa
         ('{"a": {"recipe": "cgpo-crpq"}}', "a: There is no recipe called cgpo-crpq. Did you mean cgpo-crpg"),
         ('{"a": {"recipe": "rloo", "weight": 0}}', "a: weight is a number above 0"),
         ('{"a": {"recipe": "rloo", "k": 2}}', "a task has no k"),
+        ('{"a": {"recipe": "rloo", "domains": []}}', "domains is a list of at least one"),
+        ('{"a": {"recipe": "rloo", "domains": ["b"]}, "b": {"recipe": "rloo"}}', "prompts of b are for a and b"),
         ('{"a": {"recipe": "rloo", "knobs": {"iterations": 2}}}', "iterations holds for the whole run"),
         ('{"a": {"recipe": "cgpo-crpg", "knobs": {"must_match": "("}}}', "This is no regular expression"),
     ],
@@ -92,6 +97,16 @@ def test_what_cannot_be_read_is_said_beside_the_setting(text, said):
         recipe("task-mix").fill({"tasks": text})
     assert set(raised.value.errors) == {"tasks"}
     assert tasks_of('{"*": {"recipe": "rloo"}}')[0].weight == 1.0
+
+
+def test_a_task_may_have_several_domains_and_another_one_all_others():
+    asked = [replace(PROMPT, id=name, domain=name) for name in ("algebra", "proofs", "chat", "")]
+    exact, rest = (Task(name, {}, frozenset(), (), 2, domains=domains) for name, domains in DOMAINS.items())
+    shares = {name: [p.id for p in some] for name, some in shared_out([exact, rest], asked).items()}
+    assert shares == {"exact": ["algebra", "proofs"], "rest": ["chat", ""]}
+    assert shared_out([exact], asked) == {"exact": asked[:2]}
+    text = json.dumps({name: {"recipe": "rloo", "domains": [*domains]} for name, domains in DOMAINS.items()})
+    assert {task.name: task.domains for task in tasks_of(text)} == DOMAINS
 
 
 def test_one_task_alone_is_its_rollout_itself():

@@ -352,3 +352,48 @@ def test_a_recipe_with_other_parts_in_its_slots(world: World) -> None:
     assert [part.name for part in found.parts[:4]] == ["first", "preference", "best-and-worst", "fixed"]
     assert knobs == run.recipe["knobs"]
     assert "best-and-worst" in client.get(reverse("run", args=[run.pk])).content.decode()
+
+
+def test_the_tasks_of_a_run_are_rows_to_fill_in(world: World) -> None:
+    """Without a script: another row is a button that keeps what was typed, and what is wrong stands in its row."""
+    for name in ("reward", "cost"):
+        versions.register(campaign=world.campaign, kind=name, path=f"org/{name}", actor=world.lead)
+    client, page = world.client("lead"), new(world, "task-mix")
+    usual = {**filled(world, "task-mix"), "prompts_per_iteration": "9"}
+    shown = client.get(page)
+    form = shown.context["form"]
+    assert all(
+        f'name="{name}"' in shown.content.decode() for name in ("task-0-kl_budget", "task-0-must_match", "tasks")
+    )
+    assert "tasks" not in form.knob_names and [row["domains"].value() for row in form.task_rows] == ["*"]
+    rows = {"tasks-rows": "1", "task-0-name": "sums", "task-0-domains": "algebra, proofs", "task-0-weight": "2"}
+    more = client.post(page, {**usual, **rows, "model_path": "", "tasks-another": "1"})
+    assert more.status_code == 200 and not more.context["form"].errors
+    assert [row["name"].value() for row in more.context["form"].task_rows] == ["sums", None]
+    rows |= {"tasks-rows": "3", "task-0-recipe": "cgpo-crraft", "task-0-kl_budget": "50", "task-0-max_words": "80"}
+    rows |= {"task-1-name": "talk", "task-1-domains": "*", "task-1-recipe": "cgpo-codpo", "task-1-judges": "judges"}
+
+    def refused(**changes: str) -> list[dict[str, list[str]]]:
+        answer = client.post(page, {**usual, **rows, **{name.replace("__", "-"): v for name, v in changes.items()}})
+        assert answer.status_code == 422 and not Run.objects.exists()
+        return [dict(row.errors) for row in answer.context["form"].task_rows]
+
+    assert refused()[1] == {"judges": ["Choose the Cost model above, under the models that score."]}
+    cost = {"cost": str(ModelVersion.objects.get(kind="cost").pk)}
+    assert "no such setting" in refused(**cost, task__1__kl_budget="9")[1]["kl_budget"][0]
+    assert "for sums and talk" in refused(**cost, task__1__domains="proofs")[1]["domains"][0]
+    assert "Another task" in refused(**cost, task__1__name="sums")[1]["name"][0]
+    assert "above 0" in refused(**cost, task__1__weight="0")[1]["weight"][0]
+    assert "no regular expression" in refused(**cost, task__0__must_match="(")[0]["must_match"][0]
+    assert "at least one task" in refused(**{k: "" for k in rows if k[:5] == "task-" and k[6:7] == "-"})[0]["name"][0]
+    assert client.post(page, {**usual, **rows, **cost}).status_code == 302
+    run = Run.objects.get()
+    kept = {"min_words": 1, "max_words": 80, "refusals": "pass", "kl_at_most": 50.0}
+    made = json.loads(run.recipe["knobs"]["tasks"])
+    assert made["sums"]["domains"] == ["algebra", "proofs"] and made["sums"]["weight"] == 2.0
+    assert made["sums"]["knobs"].items() <= kept.items() and made["sums"]["knobs"]["kl_at_most"] == 50.0
+    assert made["talk"]["parts"] == {"constrain": "judges"} and run.inputs["scorers"]["cost"] == "org/cost"
+    # Text counts instead, as REST takes it, and asks for its models too.
+    text = '{"*": {"recipe": "cgpo-crpg", "parts": {"constrain": "judges"}}}'
+    told = client.post(page, {**usual, **rows, "tasks": text}).context["form"].errors["tasks"]
+    assert told == ["The task * asks cost, and no model was chosen for that."]

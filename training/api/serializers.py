@@ -50,7 +50,13 @@ def knob_json(knob: Knob) -> dict[str, Any]:
 
 class RunIn(serializers.Serializer):
     recipe = serializers.CharField(max_length=60)
-    knobs = serializers.DictField(child=serializers.JSONField(), default=dict)
+    knobs = serializers.DictField(
+        child=serializers.JSONField(),
+        default=dict,
+        help_text="Setting → value, those of the recipe. The setting `tasks` of task-mix is a text, the JSON of an "
+        "object: name of a task → object of recipe, weight (above 0), reward (reward or gold: what it climbs), parts, "
+        "knobs, and domains (a list; else the task's name), where * is all domains that no task names.",
+    )
     parts = serializers.DictField(
         child=serializers.CharField(allow_blank=True, max_length=60),
         default=dict,

@@ -37,6 +37,7 @@ class Task:
     scorers: tuple[str, ...]
     samples: int
     weight: float = 1.0
+    domains: tuple[str, ...] = ()  # whose prompts it has; empty: the one that is called as it
 
 
 def tasks_in(job: Job, *, samples_per_prompt: int) -> list[Task]:
@@ -53,17 +54,17 @@ def mixed(job: Job, *, tasks: str) -> list[Task]:
     found = []
     for task in tasks_of(tasks):
         parts = task.recipe.parts_with(task.knobs)
-        asked = (task.reward, *(name for name in task.recipe.scorers if name != "reward"))
+        asked = task.scorers
         if missing := [name for name in asked if name not in job.spec.scorers]:
             raise RunError(
                 Note(
                     "The task {task} asks the scorer {names}, which this run does not have.",
-                    task=task.domain,
+                    task=task.name,
                     names=", ".join(missing),
                 )
             )
         samples = task.knobs["samples_per_prompt"]
-        found.append(Task(task.domain, parts, check_slots(parts), asked, samples, task.weight))
+        found.append(Task(task.name, parts, check_slots(parts), asked, samples, task.weight, task.domains))
     return found
 
 
@@ -72,9 +73,10 @@ def shared_out(tasks: Sequence[Task], prompts: Sequence[Prompt]) -> dict[str, li
     if len(tasks) == 1 and not tasks[0].name:
         return {"": list(prompts)}
     found: dict[str, list[Prompt]] = {task.name: [] for task in tasks}
+    of = {domain: task.name for task in tasks for domain in task.domains or (task.name,)}
     for prompt in prompts:
-        name = prompt.domain if prompt.domain in found else OTHERS
-        if name in found:
+        name = of.get(prompt.domain, of.get(OTHERS))
+        if name is not None:
             found[name].append(prompt)
     return found
 

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError, knob, knobs_of, part
 from training.recipes.note import Note, note_of
 
 OTHERS = "*"  # the prompts of every domain that is not named
-FIELDS = ("recipe", "weight", "reward", "parts", "knobs")
+FIELDS = ("domains", "recipe", "weight", "reward", "parts", "knobs")
 EXAMPLE = '{"maths": {"recipe": "cgpo-crraft", "weight": 2}, "*": {"recipe": "cgpo-crpg"}}'
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is done with the prompts of one domain."""
+    """What is done with the prompts of some domains."""
 
-    domain: str
+    name: str
+    domains: tuple[str, ...]
     recipe: Recipe
     knobs: dict[str, Any]
     weight: float  # of its mean gradient in a step
     reward: str  # the scorer that is climbed
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """Return the names of the scorers that it asks, the one that is climbed first."""
+        return (self.reward, *(name for name in self.recipe.scorers if name != "reward"))
 
 
 @part("tasks", "mix", target="training.core.mixture:mixed")
 class TaskMix:
     """A weighted sum of several recipes, each for prompts of its own domain. CGPO, arXiv:2409.20370, algorithm 2."""
 
+    may_score: ClassVar[tuple[str, ...]] = ("gold", "cost", "audit")
     tasks: str = knob(
-        '{"*": {"recipe": "cgpo-crpg"}}', "JSON: domain to recipe, weight, reward, parts and knobs; * is all others"
+        '{"*": {"recipe": "cgpo-crpg"}}',
+        "JSON: task to recipe, weight, reward, parts, knobs and domains, which is usually its name; * is all others",
     )
 
     def check(self, values: dict[str, Any]) -> None:
@@ -49,7 +58,26 @@ def tasks_of(text: str) -> list[Task]:
         ) from None
     if not isinstance(given, dict) or not given or not all(isinstance(one, dict) for one in given.values()):
         raise _wrong(Note("Name at least one domain with its recipe, like this: {example}", example=EXAMPLE))
-    return [_task(domain, one) for domain, one in given.items()]
+    found = [_task(name, one) for name, one in given.items()]
+    if shared := shared_domain(found):
+        raise _wrong(shared)
+    return found
+
+
+def shared_domain(tasks: Sequence[Task]) -> Note | None:
+    """Return that two tasks want prompts of one domain, which can be given to one of them alone; None if none do."""
+    of: dict[str, str] = {}
+    for task in tasks:
+        for domain in task.domains:
+            if domain in of:
+                return Note(
+                    "The prompts of {domain} are for {one} and {other}. Give them to one task.",
+                    domain=domain,
+                    one=of[domain],
+                    other=task.name,
+                )
+            of[domain] = task.name
+    return None
 
 
 def _task(domain: str, given: dict[str, Any]) -> Task:
@@ -62,6 +90,9 @@ def _task(domain: str, given: dict[str, Any]) -> Task:
                 fields=", ".join(FIELDS),
             )
         )
+    domains = given.get("domains", [domain])
+    if not isinstance(domains, list) or not domains or not all(isinstance(one, str) for one in domains):
+        raise _wrong(Note("{domain}: domains is a list of at least one domain's name.", domain=domain))
     parts, knobs, weight = given.get("parts", {}), given.get("knobs", {}), given.get("weight", 1.0)
     if not isinstance(parts, dict) or not isinstance(knobs, dict):
         raise _wrong(Note("{domain}: parts and knobs are objects of names and values.", domain=domain))
@@ -85,7 +116,7 @@ def _task(domain: str, given: dict[str, Any]) -> Task:
         raise _wrong(
             Note("{domain}: {names} holds for the whole run. Set it there.", domain=domain, names=", ".join(shared))
         )
-    return Task(domain, found, filled, float(weight), str(given.get("reward", "reward")))
+    return Task(domain, tuple(domains), found, filled, float(weight), str(given.get("reward", "reward")))
 
 
 def _wrong(message: Note) -> RecipeError:

@@ -37,6 +37,7 @@ from training.recipes.engines import Files, compiler
 from training.recipes.note import note_of
 from training.recipes.scenarios import SUITES
 from training.recipes.spec import RunResult
+from training.recipes.tasks import tasks_of
 from training.services import anchors, messages, safety_suites, snapshots, versions
 
 # Attempts without a new checkpoint after which a run is not tried again by itself.
@@ -97,6 +98,11 @@ def create(
         told = _("{recipe} learns from scores: choose the model that gives them ({names}).")
         told = told.format(recipe=title, names=", ".join(lacking))
         raise Invalid(told, {name: [_("Choose a reward model, or train one first.")] for name in lacking})
+    for task in tasks_of(stored["knobs"]["tasks"]) if found.part("tasks") else ():
+        if unnamed := [name for name in task.scorers if not inputs.get("scorers", {}).get(name)]:
+            told = _("The task {task} asks {names}, and no model was chosen for that.")
+            told = told.format(task=task.name, names=", ".join(unnamed))
+            raise Invalid(told, {"tasks": [told]})
     alone = [name for name in found.beside if not inputs.get("beside", {}).get(name)]
     if alone:
         told = _("{recipe} needs another policy beside the one it starts from.").format(recipe=title)
