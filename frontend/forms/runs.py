@@ -34,8 +34,13 @@ SCORERS = {
     "gold": (_("Judging model"), _("Says what the chosen answers are worth; take another one than chooses.")),
     "cost": (_("Cost model"), _("Says how unsafe an answer is; its mean is kept below the limit you set.")),
     "audit": (_("Auditing cost model"), _("Watches what the judges let pass; take another one than judges.")),
+    "principle": (_("Principle model"), _("Says how likely an answer keeps the principles that judges go by.")),
 }
-KINDS = {"gold": "reward", "audit": "cost"}  # of the scorers that are not called as the kind of model they are
+KINDS = {
+    "gold": "reward",
+    "audit": "cost",
+    "principle": "reward",
+}  # of the scorers that are not called as the kind of model they are
 # What they are to a run of several tasks, where it is something else.
 MIXED = {"gold": (_("Second reward model"), _("Only where a task below climbs it instead of the first."))}
 

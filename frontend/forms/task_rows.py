@@ -27,6 +27,7 @@ WEIGHS = _("How much the task counts in a step, beside the weights of the others
 JUDGES = {
     "rules": _("rules on words and refusals"),
     "judges": _("rules and a cost model"),
+    "principled-judges": _("rules and a principle model"),
     "audited-judges": _("rules and a cost model, audited by another"),
 }
 REWARDS = (("reward", _("Reward model")), ("gold", _("Second reward model")))
@@ -57,7 +58,7 @@ class UsualField(KnobField):
 
 
 class TaskRow(forms.Form):
-    name = forms.CharField(label=_("Task"), required=False, max_length=40, widget=forms.TextInput())
+    name = forms.CharField(label=_("Name of the task"), required=False, max_length=40, widget=forms.TextInput())
     domains = forms.CharField(
         label=_("Domains of its prompts"),
         required=False,

@@ -99,6 +99,27 @@ def test_what_cannot_be_read_is_said_beside_the_setting(text, said):
     assert tasks_of('{"*": {"recipe": "rloo"}}')[0].weight == 1.0
 
 
+def test_tasks_are_judged_by_principles_of_their_own(do, policy, reward):
+    made, _ = do("principle-reward", into="made", model=policy, max_steps=1, batch_size=4)
+    part = {"constrain": "principled-judges"}
+    tasks = {
+        "all": {"recipe": "cgpo-crpg", "domains": ["a"], "parts": part, "knobs": {"judged_chance": 1.0}},
+        "none": {"recipe": "cgpo-crpg", "domains": ["*"], "parts": part, "knobs": {"judged_principles": "kind; clear"}},
+    }
+    tasks["none"]["knobs"]["judged_chance"] = 0.0
+    rows = [{**row, "domain": "ab"[i % 2]} for i, row in enumerate(prompt_rows(12))]
+    knobs = {**SMALL, "reference_answers": 1, "iterations": 1, "eval_share": 0.0, "tasks": json.dumps(tasks)}
+    scorers = {"reward": str(reward), "principle": f"{made.output}/model"}
+    spec, _ = do("task-mix", model=policy, rows=rows, scorers=scorers, **knobs)
+    (told,) = lines_of(Path(spec.output))
+    assert told["violations_principle (all)"] == 1.0 > told["violations_principle (none)"]
+    assert {"score_principle (all)", "score_principle: kind (none)"} <= set(told)
+    with pytest.raises(RunError, match="Only a principle model judges"):
+        do("task-mix", into="b", model=policy, rows=rows, scorers={**scorers, "principle": str(reward)}, **knobs)
+    with pytest.raises(RecipeError, match="Name at least one principle"):
+        tasks_of(json.dumps({"a": {"recipe": "cgpo-crpg", "parts": part, "knobs": {"judged_principles": ";"}}}))
+
+
 def test_a_task_may_have_several_domains_and_another_one_all_others():
     asked = [replace(PROMPT, id=name, domain=name) for name in ("algebra", "proofs", "chat", "")]
     exact, rest = (Task(name, {}, frozenset(), (), 2, domains=domains) for name, domains in DOMAINS.items())

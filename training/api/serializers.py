@@ -118,6 +118,12 @@ class RunIn(serializers.Serializer):
         required=False,
         help_text="Id of a second cost model that watches what judges let pass, for the part audited-judges.",
     )
+    principle = serializers.IntegerField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        help_text="Id of the principle model that judges which answers pass, for the part principled-judges.",
+    )
     other = serializers.IntegerField(
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the policy to merge with."
     )

@@ -71,7 +71,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         inputs["model"] = given["model"].strip()
     if "reference" in given:
         inputs["reference"] = version_of(campaign, given, "reference").path
-    names = ("reward", "cost", "gold", "audit")
+    names = ("reward", "cost", "gold", "audit", "principle")
     scorers = {name: version_of(campaign, given, name).path for name in names if name in given}
     if scorers:
         inputs["scorers"] = scorers

@@ -26,7 +26,7 @@ from training.core.records import canonical
 from training.core.rewriting import Credit, RewriteScorer, spread_over
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
-from training.core.scorers import Scorer, is_judge
+from training.core.scorers import Scorer, columns_of, is_judge
 from training.core.thinking import COSTS, Reading, parted, reflections, thinking_tokens
 from training.core.trainers.offline import called
 from training.core.verdicts import Agreement
@@ -309,7 +309,7 @@ class Experience:
             if isinstance(scorer, RewriteScorer):
                 self.credit[name] = distributed.gather_shares(self.job, own, list(found.credit))
             values = distributed.gather_shares(self.job, own, found.values)
-            here = [name] if len(found.names) == 1 else list(found.names)
+            here = columns_of(name, found.names)
             self.columns[name] = set(here)
             for place, column in enumerate(here):
                 names.append(column)

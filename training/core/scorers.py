@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,16 @@ from training.recipes.note import Note
 
 if TYPE_CHECKING:
     from training.core.rewriting import Credit
+
+
+PRINCIPLE = "principle"  # the scorer that judges whether principles are kept, and that no reward is made of
+
+
+def columns_of(scorer: str, names: Sequence[str]) -> list[str]:
+    """Return what the columns of a scorer are called among those of others: one alone as the scorer itself."""
+    if len(names) == 1:
+        return [scorer]
+    return [f"{scorer}: {name}" for name in names] if scorer == PRINCIPLE else list(names)
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,14 @@ class RewardScorer:
         self.by_principle = isinstance(self.model.head, YesNoHead) and not is_judge(self)
         if self.by_principle and not self.principles:
             raise RunError(Note("This model judges by principles. Name at least one that it is to judge by."))
+
+    def asking(self, principles: Sequence[str]) -> RewardScorer:
+        """Return the same model, asked about other principles; RunError where it judges by none."""
+        if not self.by_principle:
+            raise RunError(Note("Only a principle model judges by principles. Train the recipe principle-reward."))
+        twin = copy.copy(self)
+        twin.principles = tuple(principles)
+        return twin
 
     def score(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[float | None]:
         """Return the reward of each text as the answer to its prompt; None where the model cannot read it.

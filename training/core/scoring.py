@@ -15,7 +15,7 @@ from training.core.guard.scored import GuardScorer
 from training.core.heads import CritiqueHead
 from training.core.pictures import Album
 from training.core.rewriting import RewriteScorer
-from training.core.scorers import RewardScorer, Scorer
+from training.core.scorers import PRINCIPLE, RewardScorer, Scorer
 from training.core.thinking import COSTS
 
 REWRITES = "seq2seq-reward"  # the recipe whose models are language models
@@ -61,15 +61,19 @@ def load_scorers(
     device: torch.device,
     trust_remote_code: bool = False,
     principles: Sequence[str] = (),
+    judged: Sequence[str] = (),
     album: Album | None = None,
 ) -> dict[str, Scorer]:
-    """Return the scorers of a spec, by name; those that read images find them in the `album`."""
+    """Return the scorers of a spec, by name; those that read images find them in the `album`.
+
+    The one that judges is asked about the principles `judged`, all others about `principles`.
+    """
     return {
         name: scorer_of(
             path,
             device=device,
             trust_remote_code=trust_remote_code,
-            principles=principles,
+            principles=judged if name == PRINCIPLE else principles,
             as_cost=name in COSTS,
             album=album,
         )

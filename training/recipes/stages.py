@@ -9,6 +9,7 @@ from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError, knob, part
 from training.recipes.note import Note
 from training.recipes.principles import HELP as PRINCIPLES_HELP
+from training.recipes.principles import listed
 
 
 def check_expressions(values: dict[str, Any]) -> None:
@@ -150,6 +151,25 @@ class AuditedJudges(Judges):
     """As judges, with a second cost model that only watches what they let pass. CGPO, arXiv:2409.20370."""
 
     scorers: ClassVar[tuple[str, ...]] = ("cost", "audit")
+
+
+@part("constrain", "principled-judges", target="training.core.stages.judges:principled")
+class PrincipledJudges(Rules):
+    """No reward for an answer that breaks a rule or a principle, by a principle model. CGPO, arXiv:2409.20370."""
+
+    scorers: ClassVar[tuple[str, ...]] = ("principle",)
+    needs: ClassVar[tuple[str, ...]] = ("reward", "calibrated", "scores")
+    judged_principles: str = knob("harmlessness", "principles that an answer has to keep, with semicolons between them")
+    judged_chance: float = knob(
+        0.5, "lowest chance, by the principle model, that an answer that passes keeps each of them", low=0.0, high=1.0
+    )
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where an expression cannot be read or no principle is named."""
+        check_expressions(values)
+        if not listed(values["judged_principles"]):
+            said = Note("Name at least one principle that an answer has to keep.")
+            raise RecipeError(said, {"judged_principles": [said]})
 
 
 @part("filter", "best", target="training.core.stages.filter:best")

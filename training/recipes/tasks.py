@@ -37,7 +37,7 @@ class Task:
 class TaskMix:
     """A weighted sum of several recipes, each for prompts of its own domain. CGPO, arXiv:2409.20370, algorithm 2."""
 
-    may_score: ClassVar[tuple[str, ...]] = ("gold", "cost", "audit")
+    may_score: ClassVar[tuple[str, ...]] = ("gold", "cost", "audit", "principle")
     tasks: str = knob(
         '{"*": {"recipe": "cgpo-crpg"}}',
         "JSON: task to recipe, weight, reward, parts, knobs and domains, which is usually its name; * is all others",

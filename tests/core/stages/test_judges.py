@@ -60,6 +60,21 @@ def test_what_no_scorer_could_read_does_not_pass_and_a_judge_without_scores_says
         judges.rules(**{**NO_RULES, "min_words": 9, "max_words": 2})
 
 
+def test_a_principle_model_lets_pass_what_is_likely_to_keep_every_principle():
+    """Log-odds of 0 and 3 are chances of 0.5 and 0.95."""
+    made = written(*"abc")
+    table = torch.tensor([[0.5, 0.0, 3.0], [0.5, 3.0, 3.0], [0.5, 3.0, -3.0]])
+    two = replace(made, scores=Scores(table, ("reward", "principle: kind", "principle: clear")))
+    stage = judges.principled(judged_principles="kind; clear", judged_chance=0.9, **NO_RULES)
+    assert stage(two).passes.tolist() == [False, True, False]
+    assert stage(two).metrics["violations_principle"] == pytest.approx(2 / 3)
+    assert stage(replace(two, unreadable=torch.tensor([False, True, False]))).passes.tolist() == [False] * 3
+    one = replace(made, scores=Scores(table[:, :2], ("reward", "principle")))
+    assert judges.principled(judged_principles="kind", judged_chance=0.5, **NO_RULES)(one).passes.all()
+    with pytest.raises(RunError, match="Train the recipe principle-reward"):
+        stage(one)
+
+
 def test_the_auditor_is_told_and_changes_nothing():
     seen = written("a", "b", costs=(-1.0, 1.0), audits=(1.0, 1.0))
     plain, watched = (f(judged_cost=0.0, **NO_RULES)(seen) for f in (judges.judges, judges.audited))

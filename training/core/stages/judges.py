@@ -7,7 +7,7 @@ reward. So the reward has to be one that is never below 0 (`calibrated`), or not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,9 +15,11 @@ from torch import Tensor
 
 from training.core.job import RunError
 from training.core.rollout import Rollout
+from training.core.scorers import PRINCIPLE, columns_of
 from training.core.selection import COST
 from training.core.thinking import parted
 from training.recipes.note import Note
+from training.recipes.principles import listed
 
 AUDIT = "audit"  # the scorer that looks at what the judges let pass, and that nothing is learned from
 
@@ -82,6 +84,21 @@ def audited(
     return Judges({**found, COST: _within(COST, judged_cost)}, auditor=_within(AUDIT, judged_cost))
 
 
+def principled(
+    *,
+    judged_principles: str,
+    judged_chance: float,
+    min_words: int,
+    max_words: int,
+    must_match: str,
+    must_not_match: str,
+    refusals: str,
+) -> Judges:
+    """Return the rules and a principle model, which lets pass what is likely enough to keep each principle. Ours."""
+    found = _rules(min_words, max_words, must_match, must_not_match, refusals)
+    return Judges({**found, PRINCIPLE: _satisfying(listed(judged_principles), judged_chance)})
+
+
 def _rules(low: int, high: int, must: str, must_not: str, refusals: str) -> dict[str, Judge]:
     """Return the judges by rule that were asked for, by name; RunError where an expression cannot be read."""
     found: dict[str, Judge] = {}
@@ -131,6 +148,26 @@ def _within(name: str, limit: float) -> Judge:
                 )
             )
         kept = rollout.scores.named(name) <= limit
+        return kept if rollout.unreadable is None else kept & ~rollout.unreadable
+
+    return judge
+
+
+def _satisfying(principles: Sequence[str], chance: float) -> Judge:
+    """Return the judge by a principle model, which scores in log-odds; what it could not read does not pass."""
+
+    def judge(rollout: Rollout) -> Tensor:
+        names = columns_of(PRINCIPLE, principles)
+        if rollout.scores is None or any(name not in rollout.scores.names for name in names):
+            raise RunError(
+                Note(
+                    "A judge here reads the scores called {name}, and there are none. Train the recipe "
+                    "principle-reward, and give its model as the scorer {name}.",
+                    name=PRINCIPLE,
+                )
+            )
+        told = torch.stack([rollout.scores.named(name) for name in names])
+        kept = (told.sigmoid() >= chance).all(0)
         return kept if rollout.unreadable is None else kept & ~rollout.unreadable
 
     return judge

@@ -23,13 +23,13 @@ from training.core.batch import LossOutput
 from training.core.critic import Critic, DoubleCritic
 from training.core.experience import Experience
 from training.core.job import Job, RunError, Stopped
-from training.core.mixture import MixedUpdate, figures_of, joined, shared_out, tasks_in
+from training.core.mixture import MixedUpdate, Task, figures_of, joined, shared_out, tasks_in
 from training.core.pictures import Pictures, album_of
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally, held_out, prompt_hash, read
 from training.core.rollout import Models, Rollout
 from training.core.sampler import room_for_prompt
-from training.core.scorers import Scorer, is_judge
+from training.core.scorers import PRINCIPLE, RewardScorer, Scorer, is_judge
 from training.core.scoring import load_scorers
 from training.core.sharding import shards_of
 from training.core.stages.kl import terminal
@@ -126,7 +126,9 @@ def improve(
         )
     album = album_of(spec)
     more: dict[str, Any] = {"device": job.device, "trust_remote_code": trust, "album": album}
-    scorers = load_scorers(spec.scorers, principles=named_principles, **more)
+    kept = {task.name: listed(getattr(task.parts.get("constrain"), "judged_principles", "")) for task in tasks}
+    all_kept = [principle for some in kept.values() for principle in some]
+    scorers = load_scorers(spec.scorers, principles=named_principles, judged=all_kept, **more)
     judged = any(map(is_judge, scorers.values()))
     anchor = judge_against if judge_against in ANCHORS else ""
     if anchor and not judged:
@@ -165,7 +167,7 @@ def improve(
             job,
             models,
             tokenizer,
-            {name: scorers[name] for name in task.scorers},
+            {name: _asked_of(task, name, scorers[name], kept[task.name]) for name in task.scorers},
             combine=task.parts["combine"],
             needs=task.needs,
             references=f"references{number or ''}.jsonl",
@@ -270,6 +272,15 @@ def improve(
         counts=dict(tally.counts) | {"prompts": len(usable), "held_out": len(held)},
         notes=learner.notes + alarms(finished_numbers(job.folder)),
     )
+
+
+def _asked_of(task: Task, name: str, scorer: Scorer, principles: Sequence[str]) -> Scorer:
+    """Return the scorer as a task asks it: the one that judges, by the principles that this task has kept."""
+    if name != PRINCIPLE or not principles:
+        return scorer
+    if not isinstance(scorer, RewardScorer):
+        raise RunError(Note("Only a principle model judges by principles. Train the recipe principle-reward."))
+    return scorer.asking(principles)
 
 
 def _asked(
