@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 from rest_framework.test import APIClient
 
@@ -130,7 +131,7 @@ def test_what_cannot_be_measured_here_says_why(world: World) -> None:
 
 
 def test_pairs_of_branched_rollouts_are_what_refuel_learns_from(world: World) -> None:
-    """By page and by REST; the reference is who wrote them. Whoever asks for pairs that are not there is told so."""
+    """By page, REST and command line; the reference is who wrote them. Who asks for others is told why not."""
     finish_run(start_run(world))
     policy = make_loop(world).campaign.model_versions.get(kind="policy")
     scorer = policy.campaign.model_versions.get(kind="reward").pk
@@ -159,6 +160,12 @@ def test_pairs_of_branched_rollouts_are_what_refuel_learns_from(world: World) ->
     assert rest.post(api, asked, format="json").status_code == 201
     given = launch.spec_of(Run.objects.latest("pk"))
     assert given.data == str(file) and given.reference == paths.resolve(policy.path)
+    told = {"campaign": str(world.campaign.pk), "recipe": "refuel", "rollouts": rolled.pk, "follow": False}
+    call_command("run", parent=policy.label, **told)
+    again = launch.spec_of(Run.objects.latest("pk"))
+    assert (again.data, again.reference) == (given.data, given.reference)
+    with pytest.raises(CommandError, match="not both"):
+        call_command("run", parent=policy.label, snapshot=1, **told)
     for more in ({"recipe": "dpo"}, {"rollouts": rolled.pk + 100}, {"snapshot": 1}):
         assert rest.post(api, {**asked, **more}, format="json").status_code == 422
     body = {"recipe": "refuel-rollouts", "parent": policy.pk, "reward": scorer, "simulator": policy.pk}
