@@ -86,13 +86,13 @@ def audited(
 
 def principled(
     *,
-    judged_principles: str,
-    judged_chance: float,
     min_words: int,
     max_words: int,
     must_match: str,
     must_not_match: str,
     refusals: str,
+    judged_principles: str,
+    judged_chance: float,
 ) -> Judges:
     """Return the rules and a principle model, which lets pass what is likely enough to keep each principle. Ours."""
     found = _rules(min_words, max_words, must_match, must_not_match, refusals)
