@@ -7,7 +7,7 @@ the rows of the table that stands under it; series are told apart by dash (compo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
@@ -48,6 +48,7 @@ class Bar:
     y: float
     width: float
     height: float
+    is_hollow: bool = False
 
     @property
     def middle(self) -> float:
@@ -186,8 +187,21 @@ def line_chart(
     )
 
 
-def bar_chart(counts: Sequence[tuple[str, str, int]], *, title: str, caption: str, x_label: str, y_label: str) -> Chart:
-    """Return a histogram of (axis label, label in words, count)."""
+def bar_chart(
+    counts: Sequence[tuple[str, str, int]],
+    *,
+    title: str,
+    caption: str,
+    x_label: str,
+    y_label: str,
+    hollow: Collection[int] = (),
+    edges: Sequence[tuple[float, str]] = (),
+) -> Chart:
+    """Return a histogram of (axis label, label in words, count).
+
+    The bars whose numbers are in `hollow` are drawn as outlines. `edges` are words below the axis at places counted in
+    bars: 0 is where the first begins and 1 where it ends.
+    """
     total = sum(count for _, _, count in counts)
     y_at = [y for y in nice_ticks(0, max(1, *(count for _, _, count in counts)), most=4) if y == int(y)]
     top = y_at[-1]
@@ -205,6 +219,7 @@ def bar_chart(counts: Sequence[tuple[str, str, int]], *, title: str, caption: st
                 y=y,
                 width=round(slot * 0.72, 1),
                 height=round(HEIGHT - BOTTOM - y, 1),
+                is_hollow=i in hollow,
             )
         )
     return Chart(
@@ -212,6 +227,7 @@ def bar_chart(counts: Sequence[tuple[str, str, int]], *, title: str, caption: st
         caption=caption,
         x_label=x_label,
         y_label=y_label,
+        x_ticks=[Tick(round(LEFT + place * slot, 1), words) for place, words in edges],
         y_ticks=[Tick(_scale(0, top, HEIGHT - BOTTOM, TOP, y), short(y)) for y in y_at],
         bars=bars,
         columns=[x_label, y_label, _("Share")],

@@ -296,6 +296,9 @@ WORDS = {
 
 # Those that need a name and no explanation.
 NAMES = {
+    "advantage_high": _("Advantage, a tenth above"),
+    "advantage_low": _("Advantage, a tenth below"),
+    "advantage_median": _("Advantage, median"),
     "best_reward": _("Best reward"),
     "candidate_ended_share": _("Answers of the candidate that came to an end"),
     "candidate_tokens": _("Tokens per answer, candidate"),
@@ -304,6 +307,10 @@ NAMES = {
     "current_ended_share": _("Answers of the current policy that came to an end"),
     "current_tokens": _("Tokens per answer, current policy"),
     "ended_share": _("Answers that came to an end"),
+    "kept_share": _("Answers that were better than expected, share"),
+    "logratio_high": _("Log-ratio of what was learned from to the reference, a tenth above"),
+    "logratio_low": _("Log-ratio of what was learned from to the reference, a tenth below"),
+    "logratio_median": _("Log-ratio of what was learned from to the reference, median"),
     "gradient_norm": _("Gradient norm"),
     "margin": _("Margin"),
     "mean_logp": _("Mean log-probability of an answer"),
@@ -315,6 +322,8 @@ NAMES = {
     "steps": _("Steps"),
     "thoughts_entropy": _("Entropy of thoughts, in nats per token"),
     "tokens_per_second": _("Tokens per second"),
+    "value_error": _("Mean squared error of what was expected, on held-out rows"),
+    "weight_clipped_share": _("Weights that are clipped, share"),
 }
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from annotation.models import User
 from annotation.told import Told
-from frontend import charts, noted
+from frontend import charts, leftover, noted
 from frontend.figures import Figure, figures, number
 from frontend.numerals import span
 from training import store
@@ -132,6 +132,7 @@ def charts_of(run: Run, people: Mapping[str, Any] | None = None) -> list[charts.
             )
         )
     found += _positions(run)
+    found += leftover.charts_of(run)
     if points:
         series = [
             (label, [(point["kl"], point[name]["estimate"]) for point in points if name in point])
@@ -236,6 +237,7 @@ def rows_of(run: Run) -> Iterator[list[Any]]:
             for name, one in sorted(point.items()):
                 if isinstance(one, Mapping) and "estimate" in one:
                     yield [name, point[where], *(one.get(share) for share in shares)]
+    yield from leftover.rows_of(run)
 
 
 def curve_of(run: Run) -> list[Point]:

@@ -122,6 +122,29 @@ def test_error_by_position_is_drawn_beside_the_imitation_it_began_from(world: Wo
     assert "told_imitation,8,0.66," in rows
 
 
+def test_what_is_thrown_away_of_the_leftovers_is_drawn_while_the_run_goes_on(world: World) -> None:
+    run = start_run(world)
+    run.recipe["name"] = "a-lol"
+    run.save()
+    folder = paths.run_folder(run.pk)
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"advantages": [{"low": -0.1, "high": 0.0, "n": 3}, {"low": 0.0, "high": 0.1, "n": 1}], "kept": 1, "n": 4}
+    (folder / "leftover.json").write_text(json.dumps(told))
+    client, page = world.client("engineer"), reverse("run", args=[run.pk])
+    html = client.get(page).content.decode()
+    assert "25% of the answers were better" in html and "-0.1 to 0, thrown away" in html and "0 to 0.1, kept" in html
+    assert html.count("chart__bar--hollow") == 1 and "Weights of what was" not in html
+    ends = [{"low": 0.1, "high": 0.1, "n": 1}, {"low": 0.1, "high": 1.9, "n": 3}, {"low": 1.9, "high": 1.9, "n": 0}]
+    (folder / "leftover.json").write_text(json.dumps({**told, "weights": ends}))
+    finish_run(run, metrics={"logratio_low": -3.0, "logratio_median": 0.5, "logratio_high": 0.6}, files={})
+    html = client.get(page).content.decode()
+    assert "25% of the weights are clipped" in html and "logarithms are -3, 0.5 and 0.6" in html
+    german = client.get(page, HTTP_ACCEPT_LANGUAGE="de").content.decode()
+    assert "-0,1 bis 0, verworfen" in german
+    rows = client.get(page, {"format": "csv", "part": "measured"}).content.decode().splitlines()
+    assert "advantages,,,-0.1,0.0,3" in rows and "weights,,,1.9,1.9,0" in rows
+
+
 def test_what_cannot_be_measured_here_says_why(world: World) -> None:
     client = world.client("lead")
     refused = client.get(reverse("run-new", args=[world.campaign.pk, "best-of-n"]))

@@ -5,23 +5,32 @@ A-LoL, arXiv:2305.14718. Legend: N prompts, T tokens, D width of the model's sta
 
 from __future__ import annotations
 
+import json
+import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from training.core.collate import Example
 from training.core.job import Job, RunError
+from training.core.policy import logps
 from training.recipes.note import Note
+from training.recipes.spec import write_json
 
 if TYPE_CHECKING:
+    from training.core.trainers.learner import Learner
     from training.core.trainers.offline import Rows
 
 HEADS = 8
 ROWS_AT_ONCE = 16
+FILE = "leftover.json"  # the histograms of a run, for its page
+BARS = 12  # of a histogram, at most about so many
+WEIGHED_ROWS = 1000  # more would not make a histogram say more
 
 
 class PromptValue(nn.Module):
@@ -93,6 +102,9 @@ def prompt_value(
     draw = random.Random(f"leftover {job.spec.seed}")
     weights = [float(advantage[i]) for i in kept] if priority else None
     drawn = draw.choices(kept, weights=weights, k=len(kept) * epochs) if priority else kept * epochs
+    if job.is_main:  # before training, so that it can be seen meanwhile what is thrown away
+        told_of = advantage[rows.train].tolist()
+        write_json(job.folder / FILE, {"advantages": advantage_bars(told_of), "kept": len(kept), "n": len(rows.train)})
     examples = [replace(example, value=float(a)) for example, a in zip(rows.examples, advantage, strict=True)]
     low, half, high = advantage[rows.train].quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
     told = {
@@ -113,6 +125,70 @@ def prompt_value(
         high=high,
     )
     return replace(rows, examples=examples, train=kept, drawn=drawn), told, [note]
+
+
+def advantage_bars(advantages: Sequence[float]) -> list[dict[str, float]]:
+    """Return how many advantages lie in each of some steps (low, high] of equal, round width; one ends at 0.
+
+    So what is thrown away, A ≤ 0, and what is kept share no step.
+    """
+    span = max(max(advantages), 0.0) - min(min(advantages), 0.0) or 1.0
+    scale = 10.0 ** math.floor(math.log10(span / BARS))
+    step = next(scale * m for m in (1, 2, 5, 10) if scale * m >= span / BARS)
+    counts = Counter(math.ceil(a / step) - 1 for a in advantages)
+    return [
+        {"low": round(i * step, 12), "high": round((i + 1) * step, 12), "n": counts[i]}
+        for i in range(min(counts), max(counts) + 1)
+    ]
+
+
+def weight_report(job: Job, learner: Learner, kept: Sequence[int], *, ratio_clip: float) -> dict[str, float]:
+    """Add to the run's file how much likelier each answer learned from is now than under the reference, and return figures.
+
+    The weights π(y|x) / π_ref(y|x) as the loss has them after the last step, so clipped; the share that the clip has
+    hold of, and quantiles of what they would be without it, as logarithms: clipped ones hide that they mean nothing any
+    more. Of more than `WEIGHED_ROWS` answers an even selection is read, by every process.
+    """
+    assert learner.reference is not None
+    # Which of them chance never drew has not been read by the reference.
+    kept = [i for i in kept if bool(torch.isfinite(learner.reference[i]).all())]
+    count = min(len(kept), WEIGHED_ROWS)
+    some = sorted((kept[i * len(kept) // count] for i in range(count)), key=lambda i: learner.examples[i].length)
+    gaps: list[float] = []
+    with learner.whole(), torch.no_grad():
+        for start in range(0, count, learner.progress.micro_batch):
+            batch = learner.batch(some[start : start + learner.progress.micro_batch])
+            with torch.autocast(job.device.type, dtype=torch.bfloat16, enabled=learner.bf16):
+                gaps += (logps(learner.model, batch.tokens).float() - batch.reference_logps).tolist()
+    bars = weight_bars(gaps, ratio_clip=ratio_clip)
+    clipped = sum(int(bar["n"]) for bar in bars if bar["low"] == bar["high"]) / count
+    low, half, high = torch.tensor(gaps).quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
+    told = {"weight_clipped_share": clipped, "logratio_low": low, "logratio_median": half, "logratio_high": high}
+    if job.is_main:
+        known: dict[str, Any] = json.loads((job.folder / FILE).read_text())
+        write_json(job.folder / FILE, {**known, "weights": bars})
+    return told
+
+
+def weight_bars(gaps: Sequence[float], *, ratio_clip: float) -> list[dict[str, float]]:
+    """Return how many clipped ratios lie in each of some steps between both ends of the clip, from log-ratios.
+
+    Those that the clip has hold of are apart, in steps without width at its ends.
+    """
+    low, high = max(0.0, 1 - ratio_clip), 1 + ratio_clip
+    inner = 9  # so that one of them has 1 in its middle
+    step = (high - low) / inner
+    counts = Counter[int]()
+    for gap in gaps:
+        # Beyond the upper end before it is raised, which could overflow.
+        ratio = math.exp(gap) if gap <= math.log(high) else math.inf
+        counts[-1 if ratio < low else inner if ratio > high else min(inner - 1, int((ratio - low) / step))] += 1
+    edges = [round(low + i * step, 6) for i in range(inner + 1)]
+    return [
+        {"low": low, "high": low, "n": counts[-1]},
+        *({"low": edges[i], "high": edges[i + 1], "n": counts[i]} for i in range(inner)),
+        {"low": high, "high": high, "n": counts[inner]},
+    ]
 
 
 def _learned(

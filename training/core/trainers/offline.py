@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from training.core import backbone, distributed, personal
+from training.core import backbone, distributed, leftover, personal
 from training.core.collate import Example, encode
 from training.core.job import Job, RunError, Stopped
 from training.core.modes import keyed
@@ -141,9 +141,9 @@ def fit(
             tokenizer.chat_template = pictures.processor.chat_template
     rows = prepare(job, tokenizer, pictures=pictures, max_length=max_length, eval_share=eval_share)
     pad_id = backbone.pad_id_of(tokenizer)
-    leftover: dict[str, float] = {}
+    left: dict[str, float] = {}
     if "baseline" in parts:
-        rows, leftover, said = called(parts["baseline"])(job, model, rows, pad_id, epochs)
+        rows, left, said = called(parts["baseline"])(job, model, rows, pad_id, epochs)
         notes += said
     if "users" in parts:
         examples = called(parts["users"])(job, model, tokenizer, rows.examples, rows.train)
@@ -221,13 +221,18 @@ def fit(
         model.head.calibrate(learner.outputs(rows.held or rows.train))
     learner.save(lambda: save_model(job, model, tokenizer, pictures))
     steps = tail_means(job.folder) | {"steps": learner.progress.step}
-    result = RunResult(model="model", metrics=steps | leftover | figures, counts=rows.counts(), notes=learner.notes)
+    result = RunResult(model="model", metrics=steps | left | figures, counts=rows.counts(), notes=learner.notes)
+    if "baseline" in parts:
+        weighs = getattr(parts["loss"], "importance", "none") == "sequence" and parts["loss"].ratio_clip
+        if weighs:
+            left = leftover.weight_report(job, learner, rows.train, ratio_clip=parts["loss"].ratio_clip)
+        result = replace(result, files={"leftover": leftover.FILE}, metrics=result.metrics | left)
     if users is not None and rows.held:
         with learner.whole():
             told, counts = personal.report(job, users, rows.examples, rows.train, learner.by_row, rows.held)
         result = replace(
             result,
-            files={"users": personal.REPORT_FILE},
+            files=result.files | {"users": personal.REPORT_FILE},
             metrics=result.metrics | told,
             counts=result.counts | counts,
         )
