@@ -21,10 +21,12 @@ from training.objections import in_words
 from training.recipes.assembled import choices, chosen_in, has_slots, may_be_empty
 from training.recipes.base import Recipe
 from training.recipes.engines import lacking
+from training.recipes.judges import REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
 from training.recipes.slots import ORDER
 from training.recipes.tasks import EXAMPLE
 from training.services.rollouts import pairs_in
+from training.services.versions import is_reasoning
 
 FRESH = "fresh"
 OTHER = "other"
@@ -109,6 +111,7 @@ class RunForm(KnobForm):
         super().__init__(*args, knobs=recipe.knobs(), **kwargs)
         self.recipe = recipe
         self.rewards = {str(v.pk): v for v in versions if v.kind in ModelVersion.SCORING}
+        self.judges = {str(v.pk): v for v in versions if is_reasoning(v)} if takes_judge(recipe) else {}
         for name in recipe.scorers:
             self.fields[name] = self._scorer(name)
         for name in recipe.may_score:
@@ -249,16 +252,17 @@ class RunForm(KnobForm):
         wanted = KINDS.get(name, name)
         of_kind = [key for key, v in self.rewards.items() if v.kind == wanted]
         in_use = [key for key in of_kind if self.rewards[key].state == ModelVersion.State.PROMOTED]
+        offered = {**self.rewards, **(self.judges if name == REWARD else {})}
         field = forms.ChoiceField(
             label=SCORERS[name][0],
             help_text=SCORERS[name][1],
             choices=[
                 *([("", gettext("none"))] if optional else []),
-                *((key, f"{v.label} ({v.get_state_display()})") for key, v in self.rewards.items()),
+                *((key, f"{v.label} ({v.get_state_display()})") for key, v in offered.items()),
             ],
             required=not optional,
         )
-        field.initial = next(iter([*in_use, *of_kind]), None)
+        field.initial = next(iter([*in_use, *of_kind, *(self.judges if name == REWARD else ())]), None)
         return field
 
     @property
@@ -309,7 +313,9 @@ class RunForm(KnobForm):
         given |= {"suite": self.cleaned_data["rows"].strip()} if self.recipe.view in SUITES else {}
         recipe, cleaned = self.recipe, self.cleaned_data
         scorers = {
-            name: self.rewards[cleaned[name]].path for name in (*recipe.scorers, *recipe.may_score) if cleaned[name]
+            name: {**self.rewards, **self.judges}[cleaned[name]].path
+            for name in (*recipe.scorers, *recipe.may_score)
+            if cleaned[name]
         }
         beside = {
             name: self.policies[cleaned[name]].path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -297,6 +298,21 @@ def test_a_run_whose_files_are_gone_still_has_a_page(world: World) -> None:
     Run.objects.filter(pk=run.pk).update(recipe={"name": "of-another-version", "version": 9}, progress={}, result={})
     assert world.client("lead").get(reverse("run", args=[run.pk])).status_code == 200
     assert ModelVersion.objects.count() == 1
+
+
+def test_a_judge_that_reasons_is_offered_as_the_reward_where_answers_are_held_against_others(world: World) -> None:
+    client = world.client("lead")
+    add = partial(versions.register, campaign=world.campaign, kind="policy", actor=world.lead)
+    judge, plain = add(path="org/judge"), add(path="org/plain")
+    assert client.get(new(world, "grpo-pairwise")).status_code == 404
+    ModelVersion.objects.filter(pk=judge.pk).update(recipe={"name": "reasoning-judge"})
+    field = client.get(new(world, "grpo-pairwise")).context["form"].fields["reward"]
+    assert [key for key, _label in field.choices] == [str(judge.pk)] and field.initial == str(judge.pk)
+    client.post(new(world, "grpo-pairwise"), filled(world, "grpo-pairwise", model=str(plain.pk)))
+    run = Run.objects.get()
+    assert run.inputs["scorers"] == {"reward": "org/judge"} and run.parent == plain
+    # What scores one answer by itself, or a pair of people's, has no use for it.
+    assert client.get(new(world, "dpo-margin")).status_code == 404
 
 
 def test_a_recipe_that_learns_from_scores_asks_which_model_gives_them(world: World) -> None:

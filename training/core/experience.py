@@ -22,6 +22,7 @@ from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.policy import completion_logits
 from training.core.prompts import Prompt
+from training.core.reasoning import ReasoningJudge
 from training.core.records import canonical
 from training.core.rewriting import Credit, RewriteScorer, spread_over
 from training.core.rollout import Models, Rollout
@@ -114,7 +115,7 @@ class Experience:
             self._ask_reference(prompts)
             known = torch.tensor([self.references.rows[prompt.id]["rewards"] for prompt, *_ in rows])
             made = replace(made, reference_rewards=known.to(self.job.device))
-        return made
+        return made.told(**self._verdicts())
 
     def _answers(
         self, model: nn.Module, prompts: Sequence[Prompt], *, n: int, stream: str
@@ -225,7 +226,10 @@ class Experience:
         judge = next((scorer for scorer in self.scorers.values() if is_judge(scorer)), None)
         if judge is None:
             raise RunError(
-                Note("This advantage compares answers: take a judge as the reward, of the recipe pairwise-generative.")
+                Note(
+                    "This advantage compares answers: take a judge as the reward, of the recipe pairwise-generative or "
+                    "reasoning-judge."
+                )
             )
         texts = self.reading.answers(rollout.texts)
         own = list(range(0, len(texts), self.n))[self.job.rank :: self.job.world_size]
@@ -278,6 +282,18 @@ class Experience:
             if isinstance(scorer, Agreement):
                 told |= scorer.figures([prompt.messages for prompt in asked], texts)
         return told
+
+    def _verdicts(self) -> dict[str, float]:
+        """Return how often a judge that reasons could not be read since this was asked, and how often it named A.
+
+        Over all processes, each of which asks it about answers of its own.
+        """
+        counts = [scorer.count() for scorer in self.scorers.values() if isinstance(scorer, ReasoningJudge)]
+        if not counts:
+            return {}
+        asked, unread, first = distributed.sum_over(self.job, torch.tensor(counts).sum(0)).tolist()
+        told = {"unread_verdicts": unread / asked} if asked else {}
+        return told | ({"first_named": first / (asked - unread)} if asked > unread else {})
 
     def _reward(self, scores: Scores) -> Tensor:
         if self.reads_all:
@@ -380,4 +396,4 @@ class Experience:
         drawn = self._answers(model, prompts, n=1, stream="held out")
         texts = [answers[0][1] for answers in drawn]
         scores, _ = self._scores(prompts, texts, anchored=True)
-        return self._reward(scores).tolist(), self._judged(prompts, texts)
+        return self._reward(scores).tolist(), self._judged(prompts, texts) | self._verdicts()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +82,63 @@ class Scorer(Protocol):
         ...
 
 
-class RewardScorer:
+class Judge(ABC):
+    """Whatever says which of two answers is better, and so has no score for an answer alone."""
+
+    judges = True  # not so of a model that may have another head
+
+    @abstractmethod
+    def in_both_orders(
+        self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]
+    ) -> list[tuple[float, float] | None]:
+        """Return p(A | first, second) and p(A | second, first) of each pair; None where it cannot be read."""
+
+    def compare(
+        self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]
+    ) -> list[tuple[float, float] | None]:
+        """Return for each pair how likely the first answer is the better one, and how much the order said of it.
+
+        The former is ½ [p(A | first, second) + 1 - p(A | second, first)]; the latter is
+        |p(A | first, second) + p(A | second, first) - 1|, 0 for a judge that does not mind the order. None where an
+        answer cannot be read or both are too long together. `seconds` may be anchors: answers known to be good.
+        """
+        told = self.in_both_orders(prompts, firsts, seconds)
+        return [None if both is None else (_ahead(*both), abs(sum(both) - 1)) for both in told]
+
+    def against(self, prompts: Sequence[list[Message]], texts: Sequence[str], anchors: Sequence[str]) -> Columns:
+        """Return a judge's score of each text: how likely it is better than its anchor. arXiv:2504.04950."""
+        return _win_shares([told and told[0] for told in self.compare(prompts, texts, anchors)])
+
+    def among_rivals(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
+        """Score each answer by how likely it is better than another one of its prompt, on average; alone it has none.
+
+        An answer is not held against one of the same words.
+        """
+        shares: dict[int, list[float]] = defaultdict(list)
+        for i, j, *both in self.duels(prompts, texts):
+            chance = _ahead(*both)
+            shares[i].append(chance)
+            shares[j].append(1 - chance)
+        return _win_shares([fmean(shares[index]) if shares[index] else None for index in range(len(texts))])
+
+    def duels(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[tuple[int, int, float, float]]:
+        """Return (i, j, p(A | i, j), p(A | j, i)) of all answers to one prompt that can be compared, i < j."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index, messages in enumerate(prompts):
+            groups[canonical(messages)].append(index)
+        pairs = [
+            (i, j)
+            for group in groups.values()
+            for place, i in enumerate(group)
+            for j in group[place + 1 :]
+            if texts[i].strip() != texts[j].strip()
+        ]
+        asked = [prompts[i] for i, _ in pairs]
+        found = self.in_both_orders(asked, [texts[i] for i, _ in pairs], [texts[j] for _, j in pairs])
+        return [(i, j, *told) for (i, j), told in zip(pairs, found, strict=True) if told is not None]
+
+
+class RewardScorer(Judge):
     """A reward model that reads a conversation and its answer, with its own tokenizer.
 
     One that was trained on images reads those of a conversation, which it finds in the `album`; to every other one a
@@ -108,7 +165,8 @@ class RewardScorer:
         self.rows_at_once = rows_at_once
         self.principles = tuple(principles)
         self.longest: int = self.model.backbone.config.get_text_config().max_position_embeddings  # type: ignore
-        self.by_principle = isinstance(self.model.head, YesNoHead) and not is_judge(self)
+        self.judges = isinstance(self.model.head, VerdictHead)
+        self.by_principle = isinstance(self.model.head, YesNoHead) and not self.judges
         if self.by_principle and not self.principles:
             raise RunError(Note("This model judges by principles. Name at least one that it is to judge by."))
 
@@ -132,8 +190,8 @@ class RewardScorer:
         """Return every named score of each text, its spread, and the one score that they come to."""
         if self.by_principle:
             return self._by_principle(prompts, texts)
-        if is_judge(self):
-            return self._among_rivals(prompts, texts)
+        if self.judges:
+            return self.among_rivals(prompts, texts)
         encoded = {}
         for index, (messages, text) in enumerate(zip(prompts, texts, strict=True)):
             try:
@@ -165,24 +223,12 @@ class RewardScorer:
                 continue
         return self._read(encoded, len(texts)).score
 
-    def compare(
-        self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]
-    ) -> list[tuple[float, float] | None]:
-        """Return for each pair how likely the first answer is the better one, and how much the order said of it.
-
-        The former is ½ [p(A | first, second) + 1 - p(A | second, first)]; the latter is
-        |p(A | first, second) + p(A | second, first) - 1|, 0 for a judge that does not mind the order. None where an
-        answer cannot be read or both are too long together. `seconds` may be anchors: answers known to be good.
-        """
-        told = self._in_both_orders(prompts, firsts, seconds)
-        return [None if both is None else (_ahead(*both), abs(sum(both) - 1)) for both in told]
-
     @torch.inference_mode()
-    def _in_both_orders(
+    def in_both_orders(
         self, prompts: Sequence[list[Message]], firsts: Sequence[str], seconds: Sequence[str]
     ) -> list[tuple[float, float] | None]:
         """Return p(A | first, second) and p(A | second, first) of each pair."""
-        if not is_judge(self):
+        if not self.judges:
             raise RunError(Note("Only a pairwise judge compares two answers. Train the recipe pairwise-generative."))
         encoded: dict[int, Encoded] = {}
         for index, (messages, one, other) in enumerate(zip(prompts, firsts, seconds, strict=True)):
@@ -199,38 +245,6 @@ class RewardScorer:
             None if ahead is None or behind is None else (_sigmoid(ahead), _sigmoid(behind))
             for ahead, behind in zip(logits[::2], logits[1::2], strict=True)
         ]
-
-    def against(self, prompts: Sequence[list[Message]], texts: Sequence[str], anchors: Sequence[str]) -> Columns:
-        """Return a judge's score of each text: how likely it is better than its anchor. arXiv:2504.04950."""
-        return _win_shares([told and told[0] for told in self.compare(prompts, texts, anchors)])
-
-    def _among_rivals(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> Columns:
-        """Score each answer by how likely it is better than another one of its prompt, on average; alone it has none.
-
-        An answer is not held against one of the same words.
-        """
-        shares: dict[int, list[float]] = defaultdict(list)
-        for i, j, *both in self.duels(prompts, texts):
-            chance = _ahead(*both)
-            shares[i].append(chance)
-            shares[j].append(1 - chance)
-        return _win_shares([fmean(shares[index]) if shares[index] else None for index in range(len(texts))])
-
-    def duels(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[tuple[int, int, float, float]]:
-        """Return (i, j, p(A | i, j), p(A | j, i)) of all answers to one prompt that can be compared, i < j."""
-        groups: dict[str, list[int]] = defaultdict(list)
-        for index, messages in enumerate(prompts):
-            groups[canonical(messages)].append(index)
-        pairs = [
-            (i, j)
-            for group in groups.values()
-            for place, i in enumerate(group)
-            for j in group[place + 1 :]
-            if texts[i].strip() != texts[j].strip()
-        ]
-        asked = [prompts[i] for i, _ in pairs]
-        found = self._in_both_orders(asked, [texts[i] for i, _ in pairs], [texts[j] for _, j in pairs])
-        return [(i, j, *told) for (i, j), told in zip(pairs, found, strict=True) if told is not None]
 
     def _fitting(self, messages: list[Message], text: str) -> Encoded:
         prompt, completion, shown = encode_answer(self.tokenizer, self.pictures, messages, text)
@@ -294,9 +308,9 @@ class RewardScorer:
         return sorted(told, key=lambda part: -abs(part["contribution"]))
 
 
-def is_judge(scorer: Scorer) -> TypeGuard[RewardScorer]:
+def is_judge(scorer: Scorer) -> TypeGuard[Judge]:
     """Return whether it says which of two answers is better, and so has no score for an answer alone."""
-    return isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, VerdictHead)
+    return isinstance(scorer, Judge) and scorer.judges
 
 
 def _ahead(p: float, q: float) -> float:

@@ -14,9 +14,11 @@ from training.core.guard.folder import is_guard, load_guard
 from training.core.guard.scored import GuardScorer
 from training.core.heads import CritiqueHead
 from training.core.pictures import Album
+from training.core.reasoning import ReasoningJudge, Thoughts
 from training.core.rewriting import RewriteScorer
 from training.core.scorers import PRINCIPLE, RewardScorer, Scorer
 from training.core.thinking import COSTS
+from training.recipes.judges import REASONING
 
 REWRITES = "seq2seq-reward"  # the recipe whose models are language models
 
@@ -30,11 +32,12 @@ def scorer_of(
     principles: Sequence[str] = (),
     as_cost: bool = False,
     album: Album | None = None,
+    thoughts: Thoughts | None = None,
 ) -> Scorer:
     """Return the scorer that the model in `path` is; a principle model is asked about `principles`.
 
     `as_cost`: it stands where a cost is asked for, so that a guard tells costs. `album` has the images that prompts may
-    show.
+    show. A judge that reasons does so as `thoughts` say.
     """
     if is_guard(path):
         guard = load_guard(path, device=device, trust_remote_code=trust_remote_code, album=album)
@@ -45,6 +48,15 @@ def scorer_of(
         return CritiqueScorer(path, device=device, rows_at_once=rows_at_once, trust_remote_code=trust_remote_code)
     if told.get("recipe") == REWRITES:
         return RewriteScorer(path, device=device, rows_at_once=rows_at_once, trust_remote_code=trust_remote_code)
+    if told.get("recipe") in REASONING:
+        return ReasoningJudge(
+            path,
+            device=device,
+            rows_at_once=rows_at_once,
+            trust_remote_code=trust_remote_code,
+            album=album,
+            thoughts=thoughts,
+        )
     return RewardScorer(
         path,
         device=device,
@@ -63,6 +75,7 @@ def load_scorers(
     principles: Sequence[str] = (),
     judged: Sequence[str] = (),
     album: Album | None = None,
+    thoughts: Thoughts | None = None,
 ) -> dict[str, Scorer]:
     """Return the scorers of a spec, by name; those that read images find them in the `album`.
 
@@ -76,6 +89,7 @@ def load_scorers(
             principles=judged if name == PRINCIPLE else principles,
             as_cost=name in COSTS,
             album=album,
+            thoughts=thoughts,
         )
         for name, path in paths.items()
     }

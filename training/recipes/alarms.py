@@ -94,8 +94,8 @@ def alarms(lines: Sequence[dict[str, Any]]) -> list[Note]:
     if unread is not None and unread > 0.2:
         said.append(
             Note(
-                "{unread:.0%} of the judgements name no answer. Raise max_new_tokens if they are cut off, or teach the "
-                "form by reasoning-judge first.",
+                "{unread:.0%} of the judgements name no answer. Raise max_new_tokens if they are cut off, or "
+                "judge_max_new_tokens where the judge is the reward, or teach the form by reasoning-judge first.",
                 unread=unread,
             )
         )

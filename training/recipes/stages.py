@@ -447,6 +447,16 @@ class Improve:
         "what a pairwise judge holds an answer against: the reference's, one people chose or edited, or its rivals",
         choices=("reference", *ANCHORS, "rivals"),
     )
+    judge_max_new_tokens: int = knob(
+        1024, "longest thoughts of a judge that reasons, with its verdict, in tokens", low=1, high=32_768, advanced=True
+    )
+    judge_temperature: float = knob(
+        0.6,
+        "temperature at which a judge that reasons thinks; 0 takes the likeliest token each time",
+        low=0.0,
+        high=5.0,
+        advanced=True,
+    )
     principles: str = knob("", PRINCIPLES_HELP)
     thinking: str = knob(
         "whole",

@@ -18,7 +18,10 @@ from annotation.models import Campaign, Feedback, Gold
 from training.models import ModelVersion, Run
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
+from training.recipes.judges import REASONING, REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
+
+JUDGES = "judges"  # policies that are judges, beside the kinds of models that are counted
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ def kinds_that_feed(view: str) -> list[str]:
 def feedings(campaign: Campaign) -> list[Feeding]:
     """Return every recipe with what this campaign has for it, those that can be started first."""
     judged = _usable(campaign)
-    there = Counter(ModelVersion.objects.filter(campaign=campaign).values_list("kind", flat=True))
+    made = ModelVersion.objects.filter(campaign=campaign).values_list("kind", "recipe__name")
+    there = Counter(kind for kind, _recipe in made)
+    there[JUDGES] = sum(recipe in REASONING for _kind, recipe in made)
     found = [_feeding(campaign, recipe, judged, there) for recipe in RECIPES.values()]
     return sorted(found, key=lambda feeding: not feeding.can_start)
 
@@ -88,7 +93,8 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str
         return Feeding(
             recipe, True, reads, _("It mixes policies that are there, and asks them the campaign's prompts.")
         )
-    missing = [name for name in recipe.scorers if name not in there]
+    judged_by = {REWARD} if there[JUDGES] and takes_judge(recipe) else set()
+    missing = [name for name in recipe.scorers if name not in {*there, *judged_by}]
     if missing:
         told = _("It learns from scores, and nothing here gives any: train a reward model first.")
         if missing == [ModelVersion.Kind.COST]:

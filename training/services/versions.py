@@ -16,6 +16,7 @@ from training import paths, store
 from training.errors import Invalid
 from training.models import ModelVersion, Run
 from training.recipes.chat import MODES_FILE
+from training.recipes.judges import REASONING
 from training.recipes.spec import RunResult
 from training.recipes.users_file import USERS_FILE, known_users
 from training.services import snapshots
@@ -170,6 +171,11 @@ def ancestry(version: ModelVersion) -> list[ModelVersion]:
         found.append(at)
         at = at.parent
     return found
+
+
+def is_reasoning(version: ModelVersion) -> bool:
+    """Return whether a version is known to be a judge that reasons; of one made elsewhere only its folder says so."""
+    return version.recipe.get("name") in REASONING
 
 
 def scored_by(version: ModelVersion) -> list[ModelVersion]:

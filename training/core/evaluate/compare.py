@@ -20,7 +20,7 @@ from training.core.part_file import PartFile
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
-from training.core.scorers import RewardScorer, Scorer, is_judge
+from training.core.scorers import Judge, Scorer, is_judge
 from training.core.scoring import load_scorers
 from training.core.selection import COST, REWARD
 from training.core.stats import bootstrap_mean, mean_t
@@ -80,7 +80,7 @@ def run_compare(job: Job) -> RunResult:
     # A judge of two answers has no score for one alone: it compares one of each side.
     judge = None
     if REWARD in scorers and is_judge(scorers[REWARD]):
-        judge = cast(RewardScorer, scorers.pop(REWARD))
+        judge = cast(Judge, scorers.pop(REWARD))
     guard = None
     if spec.guard is not None:
         guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code)
@@ -195,7 +195,7 @@ def _row(
     current: Sequence[Answer],
     *,
     kl: float,
-    judge: RewardScorer | None,
+    judge: Judge | None,
 ) -> dict[str, Any]:
     """Return a prompt's line: the first answer of each side to be shown, and the figures of all of them.
 
@@ -230,7 +230,7 @@ def _ahead(candidate: Sequence[Answer], current: Sequence[Answer]) -> list[list[
 
 
 def _judged(
-    judge: RewardScorer, prompt: Prompt, candidate: Sequence[Answer], current: Sequence[Answer]
+    judge: Judge, prompt: Prompt, candidate: Sequence[Answer], current: Sequence[Answer]
 ) -> list[list[float | None]]:
     """Return how likely a judge finds each answer of the candidate better than each of the other, less one half.
 

@@ -19,7 +19,7 @@ from training.core.people import PersonalScorer
 from training.core.pictures import album_of
 from training.core.records import IMAGE, Message, Pair, Refused, completion_of, messages_of, pictures_of
 from training.core.rewriting import RewriteScorer
-from training.core.scorers import RewardScorer, Scorer
+from training.core.scorers import Judge, RewardScorer, Scorer, is_judge
 from training.core.scoring import scorer_of
 from training.errors import TrainingError
 from training.recipes.note import Note, in_json, note_of
@@ -116,7 +116,7 @@ def _said(scorer: Scorer, prompts: list[list[Message]], texts: list[str], choice
         "spread": columns.spread,
         "members": columns.members,
         "scores": columns.score,
-        "head": scorer.model.head.kind if isinstance(scorer, RewardScorer) else "rewrite",
+        "head": _head_of(scorer),
     }
     if isinstance(scorer, CritiqueScorer):
         said["critiques"] = [None if one is None else one[0] for one in scorer.criticise(prompts, texts)]
@@ -128,9 +128,15 @@ def _said(scorer: Scorer, prompts: list[list[Message]], texts: list[str], choice
     elif isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, GatedHead):
         asked = zip(columns.score, prompts, texts, strict=True)
         said["why"] = [None if score is None else scorer.why(prompt, text) for score, prompt, text in asked]
-    elif isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, VerdictHead):
+    elif is_judge(scorer):
         said["duels"] = _duels(scorer, prompts, texts)
     return said
+
+
+def _head_of(scorer: Scorer) -> str:
+    if isinstance(scorer, RewardScorer):
+        return str(scorer.model.head.kind)
+    return VerdictHead.kind if is_judge(scorer) else "rewrite"
 
 
 def _unseen(scorer: Scorer) -> Note:
@@ -143,7 +149,7 @@ def _unseen(scorer: Scorer) -> Note:
     )
 
 
-def _duels(scorer: RewardScorer, prompts: list[list[Message]], texts: list[str]) -> list[dict[str, Any]]:
+def _duels(scorer: Judge, prompts: list[list[Message]], texts: list[str]) -> list[dict[str, Any]]:
     """Return for each two answers how likely the first is better, and how much their order said of it."""
     both = [(i, j) for i in range(len(texts)) for j in range(i + 1, len(texts))]
     found = scorer.compare([prompts[i] for i, _ in both], [texts[i] for i, _ in both], [texts[j] for _, j in both])

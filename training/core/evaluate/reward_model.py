@@ -29,11 +29,13 @@ from training.core.evaluate.splits import known_of, lines, splits
 from training.core.heads import CritiqueHead, VerdictHead, YesNoHead
 from training.core.job import Job, RunError, Stopped
 from training.core.pictures import Pictures
+from training.core.reasoning import ReasoningJudge
 from training.core.records import Pair, Tally, read
 from training.core.rewriting import RewriteScorer
-from training.core.scorers import RewardScorer
+from training.core.scorers import RewardScorer, is_judge
 from training.core.scoring import REWRITES, scorer_of
 from training.core.stats import Interval, accuracy_by_prompt, all_right_by_prompt, mean_t
+from training.recipes.judges import REASONING
 from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
@@ -132,7 +134,7 @@ def _pictures(job: Job) -> Pictures | None:
     return Pictures(spec.model, files=files, beside=beside, answers=True, trust_remote_code=spec.trust_remote_code)
 
 
-def _whole(job: Job) -> RewardScorer | RewriteScorer | None:
+def _whole(job: Job) -> RewardScorer | RewriteScorer | ReasoningJudge | None:
     """Return the scorer of a model that does not score an answer as it stands; None of one that does."""
     spec = job.spec
     path = Path(spec.model) / NOTE_FILE
@@ -141,22 +143,25 @@ def _whole(job: Job) -> RewardScorer | RewriteScorer | None:
         raise RunError(
             Note("This model judges by principles. Measure it by reward-benchmark, with a principle in each row.")
         )
-    if note.get("head") not in (VerdictHead.kind, CritiqueHead.kind) and note.get("recipe") != REWRITES:
+    is_whole = note.get("head") in (VerdictHead.kind, CritiqueHead.kind)
+    if not is_whole and note.get("recipe") not in (REWRITES, *REASONING):
         return None
     more: dict[str, Any] = {"device": job.device, "trust_remote_code": spec.trust_remote_code}
     found = scorer_of(spec.model, rows_at_once=job.knobs["rows_at_once"], **more)
-    assert isinstance(found, RewardScorer | RewriteScorer)
+    assert isinstance(found, RewardScorer | RewriteScorer | ReasoningJudge)
     return found
 
 
-def _judged(scorer: RewardScorer | RewriteScorer, pairs: Sequence[Pair]) -> list[tuple[float, float | None]]:
+def _judged(
+    scorer: RewardScorer | RewriteScorer | ReasoningJudge, pairs: Sequence[Pair]
+) -> list[tuple[float, float | None]]:
     """Return for each pair by how much the chosen one is ahead, in log-odds of a judge or in the score's units.
 
     Beside it stands how much the order said, for a judge; 0 and None where an answer cannot be read.
     """
     prompts = [pair.prompt for pair in pairs]
     sides = [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
-    if isinstance(scorer, RewardScorer) and isinstance(scorer.model.head, VerdictHead):
+    if is_judge(scorer):
         told = scorer.compare(prompts, *sides)
         bounded = [None if one is None else (min(max(one[0], 1e-6), 1 - 1e-6), one[1]) for one in told]
         return [(0.0, None) if one is None else (math.log(one[0] / (1 - one[0])), one[1]) for one in bounded]

@@ -26,6 +26,7 @@ from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, Task, figures_of, joined, shared_out, tasks_in
 from training.core.pictures import Pictures, album_of
 from training.core.prompts import Prompt, prompt_notes, read_prompts
+from training.core.reasoning import Thoughts
 from training.core.records import Tally, held_out, prompt_hash, read
 from training.core.rollout import Models, Rollout
 from training.core.sampler import room_for_prompt
@@ -89,6 +90,8 @@ def improve(
     missing_end_penalty: float,
     reference_answers: int,
     judge_against: str,
+    judge_max_new_tokens: int,
+    judge_temperature: float,
     principles: str,
     thinking: str,
     eval_share: float,
@@ -128,14 +131,16 @@ def improve(
     more: dict[str, Any] = {"device": job.device, "trust_remote_code": trust, "album": album}
     kept = {task.name: listed(getattr(task.parts.get("constrain"), "judged_principles", "")) for task in tasks}
     all_kept = [principle for some in kept.values() for principle in some]
-    scorers = load_scorers(spec.scorers, principles=named_principles, judged=all_kept, **more)
+    thoughts = Thoughts(max_new_tokens=judge_max_new_tokens, temperature=judge_temperature, seed=spec.seed)
+    scorers = load_scorers(spec.scorers, principles=named_principles, judged=all_kept, thoughts=thoughts, **more)
     judged = any(map(is_judge, scorers.values()))
     anchor = judge_against if judge_against in ANCHORS else ""
     if anchor and not judged:
         raise RunError(
             Note(
-                "judge_against is {anchor}, and only a judge of two answers, of the recipe pairwise-generative, holds "
-                "one against another. Take one as the reward, or set judge_against to reference.",
+                "judge_against is {anchor}, and only a judge of two answers, of the recipe pairwise-generative or "
+                "reasoning-judge, holds one against another. Take one as the reward, or set judge_against to "
+                "reference.",
                 anchor=anchor,
             )
         )
