@@ -143,7 +143,7 @@ def advantage_bars(advantages: Sequence[float]) -> list[dict[str, float]]:
 
 
 def weight_report(job: Job, learner: Learner, kept: Sequence[int], *, ratio_clip: float) -> dict[str, float]:
-    """Add to the run's file how much likelier each answer learned from is now than under the reference, and return figures.
+    """Add to the run's file how much likelier each answer is now than under the reference, and return figures.
 
     The weights π(y|x) / π_ref(y|x) as the loss has them after the last step, so clipped; the share that the clip has
     hold of, and quantiles of what they would be without it, as logarithms: clipped ones hide that they mean nothing any
