@@ -48,10 +48,11 @@ def campaign_new(request: SignedInRequest) -> HttpResponse:
     if request.method == "GET" and (wants_fragment(request) or not BEGINNINGS & request.GET.keys()):
         return choose(request)
     start = _start(request)
-    kind_name = request.POST.get("kind") or start.settings.get("kind") or request.GET.get("kind", "")
+    # One that does not exist is passed over: the form of another kind would lose what was typed into this one's.
+    named = (request.POST.get("kind"), start.settings.get("kind"), request.GET.get("kind"))
     form = CampaignForm(
         sent(request),
-        kind_name=kind_name if kind_name in KINDS else "pairwise",
+        kind_name=next((name for name in named if name in KINDS), "pairwise"),
         options=start.settings.get("options"),
         initial=initial_from(start.settings, name=start.name),
     )

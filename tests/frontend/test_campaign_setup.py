@@ -154,6 +154,16 @@ def test_gold_that_does_not_fit_makes_no_campaign(client: Client, lead) -> None:
     assert told.status_code == 422 and "no longer here" in told.content.decode()
 
 
+@pytest.mark.parametrize("posted", [" ", "gone", ""])
+def test_a_kind_that_does_not_exist_costs_nothing_of_what_was_typed(client: Client, lead, posted: str) -> None:
+    make_campaign(lead=lead)
+    client.force_login(lead)
+    path = "/campaigns/new/?kind=ratings"
+    sent = {**filled(client.get(path)), "name": "", "kind": posted, "option-ask_if": "Nonsense that was typed"}
+    told = client.post(path, sent)
+    assert told.status_code == 422 and "Nonsense that was typed" in told.content.decode()
+
+
 @pytest.mark.parametrize("content", [b"", b"no json", b'{"attune_campaign": 1, "options": {"colour": "red"}}'])
 def test_a_file_that_does_not_fit_is_told(client: Client, lead, content: bytes) -> None:
     make_campaign(lead=lead)
