@@ -64,10 +64,11 @@ def keep(path: Path, *, may_write: Callable[[], bool] | None = None) -> str:
 
 def fetch(path: str) -> str:
     """Return the absolute form of a stored path, as `paths.resolve`, once all of it is here as it is now."""
-    for row in _rows(path):
+    rows = _rows(path)
+    for row in rows:
         _bring(row)
-    if is_on():
-        _remove_gone(path)
+    if _may_be_stored(path):
+        _remove_gone(path, rows)
     return paths.resolve(path)
 
 
@@ -164,12 +165,12 @@ def _download(row: StoredFile, target: Path) -> None:
     _remember(row.path, row.sha256, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
 
 
-def _remove_gone(path: str) -> None:
+def _remove_gone(path: str, rows: Iterable[StoredFile]) -> None:
     """Remove what was brought here or taken from here, and is in the bucket no more: somebody had it deleted."""
     top = paths.files() / NOTES
     noted = [_note_of(path), *(top / path).rglob("*.json")]
     here = {str(note.relative_to(top)).removesuffix(".json") for note in noted if note.is_file()}
-    for name in here - {row.path for row in _rows(path)}:
+    for name in here - {row.path for row in rows}:
         (paths.files() / name).unlink(missing_ok=True)
         _note_of(name).unlink(missing_ok=True)
 
@@ -181,9 +182,14 @@ def _bucket() -> Storage:
     return storages[ALIAS]
 
 
+def _may_be_stored(path: str) -> bool:
+    """Return whether a bucket holds the files folder, and a path could be below it."""
+    return is_on() and bool(path) and not Path(path).is_absolute()
+
+
 def _rows(path: str) -> list[StoredFile]:
     """Return the rows of a file, or of all files below a folder."""
-    if not is_on() or not path or Path(path).is_absolute():
+    if not _may_be_stored(path):
         return []
     inside = path.rstrip("/") + "/"
     found = StoredFile.objects.filter(Q(path=path) | Q(path__startswith=inside)).order_by("path")
@@ -286,7 +292,7 @@ def sweep(older_than: timedelta = UNUSED) -> int:
     """
     if not is_on():
         return 0
-    _remove_gone("")
+    _remove_gone("", StoredFile.objects.all())
     before = timezone.now() - older_than
     deleted = 0
     for key, changed in _keys(""):

@@ -150,6 +150,7 @@ def test_bytes_that_no_row_names_are_swept(on: Machines, shared_files: Any) -> N
     assert store.sweep(timedelta(0)) == 1
     assert leftovers.delete_leftovers() == 0
     assert len(keys_in(shared_files)) == 1
+    assert (paths.files() / "suites/one.jsonl").read_text() == "first\n"  # what is in the bucket stays here too
 
 
 def test_names_outside_the_files_folder_are_left_alone(on: Machines, tmp_path: Path) -> None:
@@ -158,6 +159,12 @@ def test_names_outside_the_files_folder_are_left_alone(on: Machines, tmp_path: P
     outside.write_text("mine\n")
     assert store.keep(outside) == store.fetch(str(outside)) == str(outside)
     assert store.fetch("Qwen/Qwen2.5-0.5B") == "Qwen/Qwen2.5-0.5B"
+    model = write(tmp_path / "theirs", "model/config.json", "{}").parent
+    assert store.fetch(str(model)) == str(model)
+    store.keep(write(paths.files(), "suites/one.jsonl", "first\n"))
+    assert store.fetch("") == str(paths.files())
+    assert (paths.files() / "suites/one.jsonl").exists()
+    StoredFile.objects.all().delete()
     assert StoredFile.objects.count() == 0
     with pytest.raises(CommandError, match="not below the files folder"):
         call_command("keep_files", "../elsewhere.jsonl")
