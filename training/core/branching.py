@@ -17,12 +17,11 @@ from statistics import fmean
 from typing import Any
 
 from training.core.collate import encode_prompt
-from training.core.distributed import wait
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Message, Tally, held_out, prompt_hash
-from training.core.sampler import Sampler, batches, unfinished
+from training.core.sampler import Sampler, batches, gathered, unfinished
 from training.core.scorers import Scorer
 from training.core.scoring import load_scorers
 from training.core.selection import REWARD
@@ -246,11 +245,9 @@ def run_rollouts(job: Job) -> RunResult:
         for at, (prompt, (turn, *sides)) in enumerate(zip(portion, found, strict=True)):
             if prompt.id not in part.rows:
                 part.append(row_of(prompt, turn, sides, worth[2 * at : 2 * at + 2]))
-    part.close()
-    wait(job)
-    if not job.is_main:
+    everything = gathered(job, part, prompts)
+    if everything is None:
         return RunResult()
-    everything = part.collect([prompt.id for prompt in prompts])
     rows = [row for row in everything if "left_out" not in row]
     part.finish(rows)
     left_out = Counter(row["left_out"] for row in everything if "left_out" in row)

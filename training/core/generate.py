@@ -8,7 +8,6 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from training.core.distributed import wait
 from training.core.guard.folder import load_guard
 from training.core.guard.sampling import Guarded, guard_counts, guard_notes, let_through, write_log
 from training.core.implicit import ImplicitScorer
@@ -17,7 +16,7 @@ from training.core.part_file import PartFile
 from training.core.pictures import album_of
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.records import Tally
-from training.core.sampler import Answer, Sampler, batches, unfinished
+from training.core.sampler import Answer, Sampler, batches, gathered, unfinished
 from training.core.scoring import load_scorers
 from training.core.selection import IMPLIED, REWARD, labelled, select
 from training.recipes.note import Note
@@ -74,11 +73,9 @@ def run_sample(job: Job) -> RunResult:
         for prompt, draws in zip(portion, sampler.draw(portion, seed=spec.seed), strict=True):
             if prompt.id not in part.rows:
                 part.append(_row(prompt, sampler.answers(prompt, draws, scorers)))
-    part.close()
-    wait(job)
-    if not job.is_main:
+    everything = gathered(job, part, prompts)
+    if everything is None:
         return RunResult()
-    everything = part.collect([prompt.id for prompt in prompts])
     rows = select(
         everything if guarded is None else let_through(everything, least=guarded.least),
         selection=job.knobs["selection"],

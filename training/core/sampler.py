@@ -194,14 +194,18 @@ def unfinished(job: Job, part: PartFile, portions: Sequence[list[Prompt]]) -> It
         job.progress(step=done, total_steps=total, **progress_figures(part, portion))
 
 
-def collected(job: Job, part: PartFile, prompts: Sequence[Prompt]) -> list[dict[str, Any]] | None:
-    """Write the file once every process has done its part, and return its rows; None where another process does."""
+def gathered(job: Job, part: PartFile, prompts: Sequence[Prompt]) -> list[dict[str, Any]] | None:
+    """Return the rows of all processes once each has done its part; None where another process goes on with them."""
     part.close()
     wait(job)
-    if not job.is_main:
-        return None
-    rows = part.collect([prompt.id for prompt in prompts])
-    part.finish(rows)
+    return part.collect([prompt.id for prompt in prompts]) if job.is_main else None
+
+
+def collected(job: Job, part: PartFile, prompts: Sequence[Prompt]) -> list[dict[str, Any]] | None:
+    """Return what is `gathered`, written to the file as it is."""
+    rows = gathered(job, part, prompts)
+    if rows is not None:
+        part.finish(rows)
     return rows
 
 
