@@ -6,7 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,20 @@ class Prompts:
 
     train: dict[str, list[dict[str, str]]]
     held_out: dict[str, list[dict[str, str]]]
+    domains: dict[str, str] = field(default_factory=dict)  # of those prompts that name one
 
 
 def read(path: str) -> Prompts:
-    """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line."""
+    """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line.
+
+    A row may have a ``domain``, as rows of the view ``prompts`` have: judges and figures of a run go by it.
+    """
     file = Path(store.fetch(path))
     if not file.is_file():
         raise _invalid(told("There is no file of prompts at {path}.", path=path))
     train: dict[str, list[dict[str, str]]] = {}
     held_out: dict[str, list[dict[str, str]]] = {}
+    domains: dict[str, str] = {}
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -61,7 +66,9 @@ def read(path: str) -> Prompts:
                 )
                 raise _invalid(why)
             (held_out if split(hash_) == "test" else train)[name] = messages
-    return Prompts(train=train, held_out=held_out)
+            if row.get("domain"):
+                domains[name] = str(row["domain"])
+    return Prompts(train=train, held_out=held_out, domains=domains)
 
 
 def check(path: str) -> Prompts:
@@ -137,7 +144,7 @@ def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) 
     if not found.chosen:
         why = told("The models learned from every prompt that the loop holds out. Add prompts to its file.")
         raise Invalid(why, {"held_out": [str(why)]})
-    text = _lines(found.chosen, fresh=found.fresh)
+    text = _lines(found.chosen, domains=read(loop.prompts_path).domains, fresh=found.fresh)
     path = paths.files() / "held_out" / f"{content_hash(text)}.jsonl"
     write_text(path, text)
     return store.keep(path)
@@ -151,13 +158,18 @@ def write(
     With `fresh` each row says whether its prompt is among them.
     """
     path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
-    write_text(path, _lines(chosen, fresh=fresh))
+    write_text(path, _lines(chosen, domains=read(round.loop.prompts_path).domains, fresh=fresh))
     return store.keep(path)
 
 
-def _lines(chosen: dict[str, list[dict[str, str]]], *, fresh: Container[str] | None) -> str:
+def _lines(chosen: dict[str, list[dict[str, str]]], *, domains: dict[str, str], fresh: Container[str] | None) -> str:
     rows: list[dict[str, Any]] = [
-        {"id": id_, "prompt": messages, **({} if fresh is None else {"fresh": id_ in fresh})}
+        {
+            "id": id_,
+            "prompt": messages,
+            **({"domain": domains[id_]} if id_ in domains else {}),
+            **({} if fresh is None else {"fresh": id_ in fresh}),
+        }
         for id_, messages in chosen.items()
     ]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
