@@ -11,7 +11,7 @@ from training.services import (
     answering,
     execution,
     fresh_pairs,
-    guard_drift,
+    guard_retraining,
     leftovers,
     model_folders,
     presence,
@@ -77,7 +77,7 @@ def measure_rewards() -> None:
 @shared_task(ignore_result=True)
 def look_after_guards() -> None:
     """Retrain guards where that is due, and take over what a retraining found (beat)."""
-    guard_drift.look_after_all()
+    guard_retraining.look_after_all()
 
 
 @shared_task(ignore_result=True)

@@ -24,7 +24,7 @@ from frontend.lead_pages import campaign_page_of, sent
 from frontend.views.metrics import as_csv
 from training.errors import Invalid, TrainingError
 from training.models import GuardedPrompt, GuardWatch
-from training.services import guard_drift, guard_inbox, guards
+from training.services import guard_drift, guard_inbox, guard_retraining, guard_settings, guards
 from training.services.guard_drift import Shown
 
 SHOWN = 16  # slices that a chart has room for; the table has all
@@ -46,14 +46,14 @@ def drift(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     if request.GET.get("format") == "csv":
         return as_csv(_rows(weeks), f"campaign-{campaign.pk}-drift.csv")
     watch = GuardWatch.objects.filter(campaign=campaign).select_related("run").first()
-    settings = guard_drift.settings_of(campaign)
+    settings = guard_settings.settings_of(campaign)
     run = watch.run if watch is not None else None
     context = {
         "settings": settings,
         "guarded": bool(guards.named(campaign)),
         "run": run,
         "busy": run is not None and not run.is_final,
-        "due": watch is not None and guard_drift.due(watch) is not None,
+        "due": watch is not None and guard_retraining.due(watch) is not None,
         "kept": GuardedPrompt.objects.filter(campaign=campaign).count(),
         "alarms": guard_drift.alarms(watch, weeks),
         "weeks": [(one, _who(one)) for one in weeks],
@@ -70,11 +70,11 @@ def drift(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def drift_settings(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Return the settings of the guard's watch; POST changes them."""
-    known = guard_drift.settings_of(campaign)
+    known = guard_settings.settings_of(campaign)
     form = WatchForm(sent(request), initial={name: as_input(value) for name, value in known.items()})
     if request.method == "POST" and form.is_valid():
         try:
-            guard_drift.configure(campaign=campaign, settings=form.knob_values(), actor=request.user)
+            guard_settings.configure(campaign=campaign, settings=form.knob_values(), actor=request.user)
         except Invalid as error:
             for name, texts in (error.errors or {"": [str(error)]}).items():
                 for text in texts:
@@ -91,7 +91,7 @@ def drift_settings(request: SignedInRequest, campaign: Campaign) -> HttpResponse
 def drift_retrain(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     """Start a retraining and go back to the page."""
     try:
-        run = guard_drift.retrain(campaign=campaign, actor=request.user)
+        run = guard_retraining.retrain(campaign=campaign, actor=request.user)
     except (TrainingError, AnnotationError) as error:
         complain(request, error)
     else:

@@ -22,11 +22,15 @@ def resolve(resolver):
             resolve(entry)
 resolve(get_resolver())
 import annotation, training, frontend
-for package in (annotation, training, frontend):
-    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+def load(package):  # walk_packages would import the packages of training.core to look into them
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         skipped = ("training.core", "frontend.settings", "annotation.demo")
         if not module.name.startswith(skipped) and ".migrations" not in module.name:
-            importlib.import_module(module.name)
+            found = importlib.import_module(module.name)
+            if module.ispkg:
+                load(found)
+for package in (annotation, training, frontend):
+    load(package)
 from training.celery import app
 app.loader.import_default_modules()
 assert "training.tasks.execute_run" in app.tasks, sorted(app.tasks)

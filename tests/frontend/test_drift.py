@@ -10,8 +10,8 @@ from annotation.models import Membership, Role
 from tests.factories import make_campaign, make_user
 from tests.frontend.lead_world import World, make_world
 from tests.training.guard_world import behind_guard, bring_to_its_end, started, week
-from training.models import GuardWeek
-from training.services import guard_drift, guard_inbox, guard_prompts
+from training.models import GuardWatch, GuardWeek
+from training.services import guard_inbox, guard_prompts, guard_retraining, guard_settings
 
 pytestmark = pytest.mark.django_db
 
@@ -44,17 +44,17 @@ def test_from_the_settings_over_a_retraining_to_the_figures(world: World, tmp_pa
     wrong = lead.post(settings, {**values, "inbox": str(campaign.pk)})
     assert wrong.status_code == 422 and "does not judge safety" in wrong.content.decode()
     assert lead.post(settings, {**values, "keep": "on"}).status_code == 302
-    assert guard_drift.settings_of(campaign)["keep"]
+    assert guard_settings.settings_of(campaign)["keep"]
     assert "A detector starts from 4 slices" in lead.post(retrain, follow=True).content.decode()
     inbox = make_campaign("Jailbreaks", lead=world.lead, kind="safety", options={"severity": False})
     begin = started(campaign, world.lead, weeks=3, inbox=inbox.pk)
     said = lead.post(retrain, follow=True).content.decode()
     assert "retrains the guard" in said and "retrains it now" in said
-    bring_to_its_end(guard_drift.GuardWatch.objects.get(campaign=campaign).run)
+    bring_to_its_end(GuardWatch.objects.get(campaign=campaign).run)
     guard_prompts.send_in(
         campaign=campaign, rows=week(3, begin, labelled=True, attack="dear grandma"), actor=world.lead
     )
-    bring_to_its_end(guard_drift.retrain(campaign=campaign, actor=world.lead))
+    bring_to_its_end(guard_retraining.retrain(campaign=campaign, actor=world.lead))
     html = lead.get(page).content.decode()
     assert "guard-0" in html and "No positive in slice 3" in html and "Drawn at random" in html and "Jailbreaks" in html
     assert "100%" in html and "of 10" in html and "of 60" in html  # all ten attacks of another kind were missed
@@ -63,7 +63,7 @@ def test_from_the_settings_over_a_retraining_to_the_figures(world: World, tmp_pa
     told = rest(world.lead).get(reverse("api-guard", args=[campaign.pk])).json()
     assert [one["index"] for one in told["weeks"]] == [3, 2] and told["weeks"][0]["detector"] == "guard-0"
     assert told["weeks"][0]["misses"]["n"] == 10 and told["alarms"][0].startswith("No positive in slice 3")
-    assert told["inbox"] == guard_inbox.counts(guard_drift.GuardWatch.objects.get(campaign=campaign))
+    assert told["inbox"] == guard_inbox.counts(GuardWatch.objects.get(campaign=campaign))
     assert GuardWeek.objects.filter(campaign=campaign).count() == 2
 
 

@@ -17,7 +17,7 @@ from training.core.guard.thresholds import Threshold
 from training.core.guard.verdicts import SAFE, UNSAFE
 from training.folder import last_words
 from training.models import Loop, Run
-from training.services import execution, guard_drift, guard_prompts, runs
+from training.services import execution, guard_prompts, guard_retraining, guard_settings, runs
 
 SETTINGS = {"keep": True, "startup_slices": 2, "target_fpr": 0.2, "audit_prompts": 3}
 WORDS = ("sun", "moon", "sea", "wind", "tree", "bird", "stone", "river", "light", "road", "hill")
@@ -59,7 +59,7 @@ def week(
 
 def started(campaign: Campaign, lead: User, *, weeks: int = 4, **settings: Any) -> datetime:
     """Keep prompts of so many weeks, of which people labelled the first two; return when they begin, long ago."""
-    guard_drift.configure(campaign=campaign, settings={**SETTINGS, **settings}, actor=lead)
+    guard_settings.configure(campaign=campaign, settings={**SETTINGS, **settings}, actor=lead)
     begin = timezone.now() - timedelta(days=7 * 8 + 3)
     for n in range(weeks):
         guard_prompts.send_in(campaign=campaign, rows=week(n, begin, labelled=n < 2), actor=lead)
@@ -74,6 +74,6 @@ def bring_to_its_end(run: Run) -> Run:
         held = runs.claim(run.pk, "worker")
         assert held is not None
         runs.fail(held, last_words(paths.run_folder(run.pk)))
-    guard_drift.look_after_all()
+    guard_retraining.look_after_all()
     run.refresh_from_db()
     return run

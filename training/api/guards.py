@@ -18,7 +18,7 @@ from training import permissions
 from training.api import serializers as shapes
 from training.api.views import person
 from training.models import GuardWatch
-from training.services import guard_drift, guard_inbox, guard_prompts
+from training.services import guard_drift, guard_inbox, guard_prompts, guard_retraining, guard_settings
 
 
 class IntervalOut(serializers.Serializer):
@@ -87,7 +87,7 @@ def _body(campaign: Campaign) -> dict[str, Any]:
     watch = GuardWatch.objects.filter(campaign=campaign).first()
     weeks = guard_drift.shown(campaign)
     told = {
-        "settings": guard_drift.settings_of(campaign),
+        "settings": guard_settings.settings_of(campaign),
         "run": watch.run_id if watch else None,
         "alarms": [str(one) for one in guard_drift.alarms(watch, weeks)],
         "weeks": weeks,
@@ -107,7 +107,7 @@ class GuardDetail(APIView):
         """Change the settings given and leave the rest."""
         campaign = permissions.training_of(request.user, campaign_id, Action.STEER)
         change = checked(GuardChange, request.data)
-        guard_drift.configure(campaign=campaign, settings=change["settings"], actor=person(request))
+        guard_settings.configure(campaign=campaign, settings=change["settings"], actor=person(request))
         return Response(_body(campaign))
 
 
@@ -116,7 +116,7 @@ class GuardDetail(APIView):
 def guard_retrain(request: Request, campaign_id: int) -> Response:
     """Judge the slices that are over and train the detector anew, now."""
     campaign = permissions.training_of(request.user, campaign_id, Action.STEER)
-    run = guard_drift.retrain(campaign=campaign, actor=person(request))
+    run = guard_retraining.retrain(campaign=campaign, actor=person(request))
     return Response(shapes.RunOut(run).data, status=status.HTTP_201_CREATED)
 
 

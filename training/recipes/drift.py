@@ -46,7 +46,7 @@ GUARD_RETRAINING = Recipe(
 )
 
 
-@part("watch", "weekly", target="training.services.guard_drift:retrain")
+@part("watch", "weekly", target="training.services.guard_retraining:retrain")
 class WatchSettings:
     """What is kept of what a guard reads, and how its detector is retrained. arXiv:2504.19440."""
 

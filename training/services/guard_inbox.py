@@ -22,13 +22,13 @@ from annotation.services import intake
 from training.errors import Invalid
 from training.models import GuardedPrompt, GuardWatch
 from training.services import guard_prompts
+from training.services.guard_prompts import HUMAN
 
 KIND = "safety"
 VERDICT = "safe"  # the dimension of its judgements that tells a jailbreak
 PRIORITY = {GuardedPrompt.Reason.MONITOR: 6, GuardedPrompt.Reason.UNCERTAIN: 3}
 # The same under every prompt, as what a machine suspects would lead whoever judges.
 ANSWER = "No answer belongs to this prompt: judge the prompt alone."
-HUMAN = "human"
 
 
 def refuse(number: int, actor: User | None) -> None:

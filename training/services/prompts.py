@@ -17,7 +17,7 @@ from training.errors import Invalid
 from training.models import Loop, ModelVersion, Round
 from training.recipes.spec import write_text
 from training.services import snapshots
-from training.services.near_duplicates import leaders, text_of_prompt
+from training.services.near_duplicates import near, text_of_prompt
 
 # Fewer held-out prompts than this make no comparison.
 LEAST_HELD_OUT = 4
@@ -122,9 +122,7 @@ def choose_held_out(loop: Loop, *, index: int, count: int, models: Iterable[Mode
     """
     found = read(loop.prompts_path).held_out
     learned = {name: text for version in models for name, text in snapshots.learned_texts(version).items()}
-    texts = {f"held out {name}": text_of_prompt(messages) for name, messages in found.items()}
-    leader = leaders([*learned.items(), *texts.items()])
-    touched = {name for name in found if leader[f"held out {name}"] in learned}
+    touched = near(learned.values(), {name: text_of_prompt(messages) for name, messages in found.items()})
     before = Round.objects.filter(loop=loop, index__lt=index).values_list("held_out", flat=True)
     used = Counter(name for ids in before for name in ids)
     order = sorted(set(found) - touched)
