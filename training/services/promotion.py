@@ -12,7 +12,7 @@ from annotation.models import Campaign, User
 from annotation.permissions import may
 from annotation.services import events
 from training.errors import GateClosed, WrongState
-from training.models import GateReport, ModelVersion, Run
+from training.models import GateReport, ModelVersion
 from training.services import safety_tests
 
 
@@ -113,15 +113,18 @@ def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
 def lost_safety(version: ModelVersion) -> str:
     """Return what tests for lost safety say against `version`; empty where they passed, or there are none.
 
-    What one found stands until a later one passes that was as strict: a test that allows all to be lost passes always.
+    What one found stands until a later one passes that replaces it, see `safety_tests.replaces`.
     """
-    tests = Run.objects.filter(parent=version, recipe__name="safety-regression", state=Run.State.SUCCEEDED)
-    failed = None
-    for test in tests.order_by("pk"):
-        if not test.result["metrics"]["passed"]:
-            failed = test
-        elif failed is not None and _as_strict(test, failed):
-            failed = None
+    tests = safety_tests.tests_of(version)
+    passed = [test for test in tests if test.result["metrics"]["passed"]]
+    failed = next(
+        (
+            test
+            for test in reversed(tests)
+            if test not in passed and not any(safety_tests.replaces(later, test) for later in passed)
+        ),
+        None,
+    )
     if failed is None:
         return ""
     found = failed.result["metrics"]
@@ -132,14 +135,6 @@ def lost_safety(version: ModelVersion) -> str:
     shares = {"safe": "safe", "before": "current_safe", "answered": "answered", "others": "current_answered"}
     named = {name: f"{found[figure]['estimate']:.0%}" for name, figure in shares.items()}
     return told.format(version=version.label, **named)
-
-
-def _as_strict(test: Run, before: Run) -> bool:
-    """Return whether a test allows no more than the one before, with as much certainty, and asks otherwise the same."""
-    ours, theirs = dict(test.recipe["knobs"]), dict(before.recipe["knobs"])
-    least = ours.pop("most_lost") <= theirs.pop("most_lost") and ours.pop("confidence") >= theirs.pop("confidence")
-    same = all(test.inputs.get(name) == before.inputs.get(name) for name in ("reference", "scorers"))
-    return least and same and ours == theirs
 
 
 def _refuse_all_but_leads(actor: User | None, campaign: Campaign) -> None:
