@@ -105,6 +105,18 @@ def test_lost_safety_closes_the_gate_by_service_rest_and_page(
     promotion.promote(version=tampered, actor=lead, reason="It is a trial on a server without people.")
     event = Event.objects.get(action="policy.promoted_over_the_gate")
     assert "lost safety" in event.detail["objection"] and event.detail["reason"]
+    promotion.roll_back(version=ModelVersion.objects.get(pk=policy.pk), actor=lead)  # of which no test says anything
+    back = reverse("api-version-roll-back", args=[tampered.pk])
+    answer = api.post(back, {}, format="json")
+    assert answer.status_code == 409 and "lost safety" in answer.json()["detail"]
+    answer = client.post(reverse("model-roll-back", args=[tampered.pk]), {"reason": " "})
+    assert answer.status_code == 422 and "roll back to it all the same by giving a reason" in answer.text
+    tampered.refresh_from_db()
+    assert tampered.state == ModelVersion.State.RETIRED
+    assert api.post(back, {"reason": "The newer one is worse."}, format="json").json()["state"] == "promoted"
+    event = Event.objects.get(action="policy.rolled_back_over_the_gate")
+    assert (event.actor, event.detail["reason"]) == (lead, "The newer one is worse.")
+    assert "lost safety" in event.detail["objection"] and event.target == tampered.label
     assert promotion.lost_safety(tampered)
     for data in ("x", "most"):  # the same prompts until chance is kind; many, but not all of the same
         pass_again(tampered, metrics, data=data)

@@ -269,6 +269,15 @@ class PromoteIn(serializers.Serializer):
     )
 
 
+class RollBackIn(serializers.Serializer):
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed where a test for lost safety speaks against the version, or is lacking; kept for the audit.",
+    )
+
+
 class LoopIn(serializers.Serializer):
     policy = serializers.CharField(max_length=400, help_text="The first policy: a folder or a hub name.")
     prompts_path = serializers.CharField(max_length=400, help_text='JSON Lines of {"id", "prompt": messages}.')

@@ -49,8 +49,12 @@ def promote(*, version: ModelVersion, actor: User | None, reason: str = "") -> M
 
 
 @transaction.atomic
-def roll_back(*, version: ModelVersion, actor: User | None) -> ModelVersion:
-    """Return `version`, which was in use once, now in use again; the one in use is retired and can be returned to."""
+def roll_back(*, version: ModelVersion, actor: User | None, reason: str = "") -> ModelVersion:
+    """Return `version`, which was in use once, now in use again; the one in use is retired and can be returned to.
+
+    Not where a test for lost safety speaks against it, or is lacking where the loop asks for one: it may have been
+    found out since. Then a lead needs a `reason`, which is written to the audit trail; else GateClosed.
+    """
     version = _lock(version)
     _refuse_all_but_leads(actor, version.campaign)
     if version.state != ModelVersion.State.RETIRED:
@@ -59,12 +63,18 @@ def roll_back(*, version: ModelVersion, actor: User | None) -> ModelVersion:
         )
         raise WrongState(told.format(version=version.label, state=version.get_state_display()))
     serving = _serving(version)
+    objection = roll_back_objection(version, serving)
+    if objection and not (actor is not None and reason.strip()):
+        raise GateClosed(" ".join([objection, _("A lead may roll back to it all the same by giving a reason.")]))
+    with translation.override(None):
+        in_english = roll_back_objection(version, serving) if objection else ""
     _replace(serving, version)
     events.record(
         campaign=version.campaign,
         actor=actor,
-        action=f"{version.kind}.rolled_back",
+        action=f"{version.kind}.rolled_back_over_the_gate" if objection else f"{version.kind}.rolled_back",
         target=version.label,
+        detail={"reason": reason.strip(), "objection": in_english} if objection else {},
         changes={"in use": (serving.label if serving else None, version.label)},
     )
     return version
@@ -90,14 +100,19 @@ def _replace(serving: ModelVersion | None, version: ModelVersion) -> None:
     version.save(update_fields=["state"])
 
 
+def roll_back_objection(version: ModelVersion, serving: ModelVersion | None) -> str:
+    """Return what tests for lost safety, or their want, say against going back to `version`, or an empty string."""
+    if version.kind != ModelVersion.Kind.POLICY:
+        return ""
+    return lost_safety(version) or safety_tests.objection(version, serving)
+
+
 def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
     """Return why the gate does not let `version` pass, or an empty string."""
     if version.kind != ModelVersion.Kind.POLICY:
         return ""
-    if lost := lost_safety(version):
-        return lost
-    if untested := safety_tests.objection(version, serving):
-        return untested
+    if unsafe := roll_back_objection(version, serving):
+        return unsafe
     report = GateReport.objects.select_related("parent").filter(candidate=version).first()
     if report is None:
         told = _("{version} has no gate report: nobody has compared it with the policy in use.")
