@@ -17,7 +17,10 @@ from training.recipes.loop import LoopSettings
 GROUPS = (
     (
         _("Each round"),
-        ("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "overlap", "audit_share"),
+        (
+            *("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "doubtful_share"),
+            *("overlap", "audit_share"),
+        ),
     ),
     (_("The policy's answers"), ("temperature", "max_new_tokens", "guard")),
     (_("Live chat"), ("chat",)),

@@ -26,6 +26,7 @@ class Accepted:
     refused: int = 0  # prompts whose answers people could not judge, such as an empty one
     audit: int = 0
     labelled: int = 0  # pairs that a model labelled, which are nobody's task
+    doubtful: int = 0  # pairs that people judge because that model is not certain of them
     unasked: int = 0  # prompts whose pair the selection values less than those that people are asked about
 
     @property
@@ -39,6 +40,12 @@ class Accepted:
         )
         if self.labelled:
             note = told_many("A model labelled {n} pair.", "A model labelled {n} pairs.", self.labelled)
+            if self.doubtful:
+                note += told_many(
+                    "{n} pair that it is not certain of waits for people.",
+                    "{n} pairs that it is not certain of wait for people.",
+                    self.doubtful,
+                )
             if self.audit:
                 note += told_many(
                     "{n} pair drawn at random waits for people, for measuring only.",
@@ -69,7 +76,8 @@ class Accepted:
 def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
     """Return what the sample run of a round brought: one task for each prompt with two different answers.
 
-    Where a model labels, the audit slice alone makes tasks, and the share that is asked about is what it labels.
+    Where a model labels, the audit slice makes tasks and what that model doubts; the others that are asked about it
+    labels.
     Repeatable: tasks have the round and the prompt in their external id, samples are unique per round.
     """
     accepted = Accepted()
@@ -83,7 +91,8 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
         if not row.get("asked", True):
             accepted.unasked += 1
             continue
-        if by_model and not row["audit"]:
+        doubtful = by_model and bool(row.get("doubtful"))
+        if by_model and not row["audit"] and not doubtful:
             continue
         answers = [row["completions"][position] for position in row["pair"]]
         try:
@@ -94,6 +103,7 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
         _record(round, task, answers, settings)
         accepted.tasks += 1
         accepted.audit += bool(row["audit"])
+        accepted.doubtful += doubtful
     return accepted
 
 
