@@ -70,6 +70,16 @@ class LoopForm(KnobForm):
             "used only to test a new policy."
         ),
     )
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=2000,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=_(
+            "Needed where the base policy is not the one in use, as no gate has compared the two. It stays in the "
+            "campaign's events."
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, knobs=knobs_of(LoopSettings()), **kwargs)

@@ -282,6 +282,12 @@ class LoopIn(serializers.Serializer):
     policy = serializers.CharField(max_length=400, help_text="The first policy: a folder or a hub name.")
     prompts_path = serializers.CharField(max_length=400, help_text='JSON Lines of {"id", "prompt": messages}.')
     settings = serializers.DictField(child=serializers.JSONField(), default=dict)
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed where another policy is in use, as no gate compared the two; kept for the audit.",
+    )
 
 
 class LoopChange(serializers.Serializer):
