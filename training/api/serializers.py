@@ -134,7 +134,7 @@ class RunIn(serializers.Serializer):
         help_text="Id of the policy that both were made from, for ways of merging that add up what was learned since.",
     )
     engine = serializers.ChoiceField(
-        choices=["verl"],
+        choices=["verl", "areal"],
         required=False,
         help_text="Another program that does a run on the policy's own answers, where the server has it; else our own.",
     )
