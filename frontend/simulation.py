@@ -120,11 +120,14 @@ def work(
     campaign_id: int,
     annotator: Annotator,
     shift: Shift,
-    dice: random.Random,
+    seed: str,
     wait: float | None,
     pace: float,
 ) -> None:
-    """Judge item after item until the shift ends; when there is none, look again after `wait` seconds, or leave."""
+    """Judge item after item until the shift ends; when there is none, look again after `wait` seconds, or leave.
+
+    Where somebody errs depends on `seed` and the item, not on the order in which items come.
+    """
     try:
         while shift.take():
             item = client.call("POST", f"campaigns/{campaign_id}/next/", {})
@@ -136,6 +139,7 @@ def work(
             if shift.stopped.wait(pace):
                 shift.give_back()
                 return
+            dice = random.Random(f"{seed}/{item['prompt']}/{sorted(item['completions'])}")
             preference = annotator.prefer(item["prompt"], *item["completions"], dice=dice)
             answer = {"preference": str(preference), "client_key": f"sim-{item['key']}"}
             client.call("POST", f"assignments/{item['key']}/submit/", answer)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from training.core.evaluate.certificate import certify
 from training.core.evaluate.suite import categories_of, figures
-from training.core.selection import IMPLIED, REWARD, labelled
+from training.core.selection import IMPLIED, REWARD, doubted, labelled
 from training.recipes.spec import RunResult, RunSpec, write_json, write_text
 from training.recipes.users_file import PREFIX, USERS_FILE
 
@@ -91,9 +91,13 @@ def main() -> int:
         lines(folder / "samples.jsonl", found)
         files, counts = {"samples": "samples.jsonl"}, {"prompts": len(found)}
         if knobs["labeller"] != "human":
-            pairs = labelled(found, by=IMPLIED if knobs["labeller"] == "implicit" else REWARD)
+            by = IMPLIED if knobs["labeller"] == "implicit" else REWARD
+            found = doubted(found, share=knobs["doubtful_share"], by=by)
+            lines(folder / "samples.jsonl", found)
+            pairs = labelled(found, by=by)
             lines(folder / "pairs.jsonl", pairs)
-            files, counts = files | {"pairs": "pairs.jsonl"}, counts | {"labelled": len(pairs)}
+            files |= {"pairs": "pairs.jsonl"}
+            counts |= {"labelled": len(pairs), "doubtful": sum(one["doubtful"] for one in found)}
         RunResult(files=files, counts=counts).write(folder)
     elif name == "compare":
         found = [

@@ -134,7 +134,7 @@ class RunIn(serializers.Serializer):
         help_text="Id of the policy that both were made from, for ways of merging that add up what was learned since.",
     )
     engine = serializers.ChoiceField(
-        choices=["verl"],
+        choices=["verl", "areal"],
         required=False,
         help_text="Another program that does a run on the policy's own answers, where the server has it; else our own.",
     )
@@ -269,10 +269,25 @@ class PromoteIn(serializers.Serializer):
     )
 
 
+class RollBackIn(serializers.Serializer):
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed where a test for lost safety speaks against the version, or is lacking; kept for the audit.",
+    )
+
+
 class LoopIn(serializers.Serializer):
     policy = serializers.CharField(max_length=400, help_text="The first policy: a folder or a hub name.")
     prompts_path = serializers.CharField(max_length=400, help_text='JSON Lines of {"id", "prompt": messages}.')
     settings = serializers.DictField(child=serializers.JSONField(), default=dict)
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed where another policy is in use, as no gate compared the two; kept for the audit.",
+    )
 
 
 class LoopChange(serializers.Serializer):

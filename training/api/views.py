@@ -243,9 +243,15 @@ def version_promote(request: Request, version_id: int) -> Response:
     return Response(_version_json(promotion.promote(version=version, actor=person(request), reason=reason)))
 
 
-@extend_schema(operation_id="versions_roll_back", request=None, responses=shapes.VersionDetailOut, tags=["training"])
+@extend_schema(
+    operation_id="versions_roll_back",
+    request=shapes.RollBackIn,
+    responses=shapes.VersionDetailOut,
+    tags=["training"],
+)
 @api_view(["POST"])
 def version_roll_back(request: Request, version_id: int) -> Response:
-    """Put a version that was in use before into use again."""
+    """Put a version that was in use before into use again; where it may have lost safety only for a reason."""
     version = permissions.version_for(request.user, version_id, Action.STEER)
-    return Response(_version_json(promotion.roll_back(version=version, actor=person(request))))
+    reason = checked(shapes.RollBackIn, request.data)["reason"]
+    return Response(_version_json(promotion.roll_back(version=version, actor=person(request), reason=reason)))

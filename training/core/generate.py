@@ -18,7 +18,7 @@ from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, gathered, unfinished
 from training.core.scoring import load_scorers
-from training.core.selection import IMPLIED, REWARD, labelled, select
+from training.core.selection import IMPLIED, REWARD, doubted, labelled, select
 from training.recipes.note import Note
 from training.recipes.principles import listed
 from training.recipes.spec import RunResult, write_text
@@ -90,10 +90,11 @@ def run_sample(job: Job) -> RunResult:
         files["guard"] = write_log(job.folder, everything, least=guarded.least)
         counts |= guard_counts(everything, least=guarded.least)
     if labeller != "human":
+        rows = doubted(rows, share=job.knobs["doubtful_share"], by=by)
         pairs = labelled(rows, by=by)
         write_text(job.folder / "pairs.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pairs))
         files["pairs"] = "pairs.jsonl"
-        counts["labelled"] = len(pairs)
+        counts |= {"labelled": len(pairs), "doubtful": sum(row["doubtful"] for row in rows)}
     part.finish(rows)
     return RunResult(
         files=files,

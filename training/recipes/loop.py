@@ -51,6 +51,13 @@ class LoopSettings:
         "policy implies (implicit), which is right less often; people judge the audit slice in any case",
         choices=LABELLERS,
     )
+    doubtful_share: float = knob(
+        0.0,
+        "where a model labels: share of the pairs asked about that people judge instead, those it is least certain of; "
+        "the policy learns from both",
+        low=0.0,
+        high=0.95,
+    )
     reward_recipe: str = knob(
         SCORE,
         "what is trained anew: a model that scores each answer by itself, or a judge that reads two answers",
@@ -200,6 +207,10 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
         errors |= _objections(settings)
     if settings.labeller != "human":
         errors |= _against_labels(settings)
+    elif settings.doubtful_share:
+        errors["doubtful_share"] = [
+            Note("People judge every pair already. Choose a model as the labeller, or set doubtful_share to 0.")
+        ]
     errors |= _against_judges(settings)
     if listed(settings.principles) and settings.refresh_reward:
         errors["refresh_reward"] = [

@@ -38,7 +38,7 @@ from training.recipes.note import note_of
 from training.recipes.scenarios import SUITES
 from training.recipes.spec import RunResult
 from training.recipes.tasks import tasks_of
-from training.services import anchors, messages, safety_suites, snapshots, versions
+from training.services import anchors, messages, safety_suites, safety_tests, snapshots, versions
 
 # Attempts without a new checkpoint after which a run is not tried again by itself.
 MAX_ATTEMPTS = 3
@@ -120,6 +120,8 @@ def create(
     if found.view and not inputs.get("data"):
         told = _("{recipe} reads a snapshot of {view}.").format(recipe=title, view=found.view)
         raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})
+    if recipe == safety_tests.RECIPE:
+        inputs |= safety_tests.untouched(campaign=campaign, inputs=inputs)
     if snapshot is not None and snapshot.view != found.view:
         message = _("{recipe} reads {view}; snapshot {number} holds {other}.")
         message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)

@@ -28,6 +28,7 @@ class Accepted:
     audit: int = 0
     labelled: int = 0  # pairs that a model labelled, which are nobody's task
     absent: int = 0  # prompts answered as somebody who has left since
+    doubtful: int = 0  # pairs that people judge because that model is not certain of them
     unasked: int = 0  # prompts whose pair the selection values less than those that people are asked about
 
     @property
@@ -41,6 +42,12 @@ class Accepted:
         )
         if self.labelled:
             note = told_many("A model labelled {n} pair.", "A model labelled {n} pairs.", self.labelled)
+            if self.doubtful:
+                note += told_many(
+                    "{n} pair that it is not certain of waits for people.",
+                    "{n} pairs that it is not certain of wait for people.",
+                    self.doubtful,
+                )
             if self.audit:
                 note += told_many(
                     "{n} pair drawn at random waits for people, for measuring only.",
@@ -77,7 +84,8 @@ class Accepted:
 def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
     """Return what the sample run of a round brought: one task for each prompt with two different answers.
 
-    Where a model labels, the audit slice alone makes tasks, and the share that is asked about is what it labels.
+    Where a model labels, the audit slice makes tasks and what that model doubts; the others that are asked about it
+    labels.
     Repeatable: tasks have the round and the prompt in their external id, samples are unique per round.
     """
     accepted = Accepted()
@@ -92,7 +100,8 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
         if not row.get("asked", True):
             accepted.unasked += 1
             continue
-        if by_model and not row["audit"]:
+        doubtful = by_model and bool(row.get("doubtful"))
+        if by_model and not row["audit"] and not doubtful:
             continue
         if row.get("user") and row["user"] not in there:
             accepted.absent += 1
@@ -106,6 +115,7 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
         _record(round, task, answers, settings)
         accepted.tasks += 1
         accepted.audit += bool(row["audit"])
+        accepted.doubtful += doubtful
     return accepted
 
 

@@ -143,10 +143,11 @@ def sample(round: Round) -> bool:
 def label(round: Round) -> bool:
     """Let the round go on when every pair is judged, or at the deadline when enough are.
 
-    Where a model has labelled the pairs nothing waits for people, who may judge the audit slice meanwhile.
+    Where a model has labelled all pairs nothing waits for people, who may judge the audit slice meanwhile.
     """
     settings = settings_of(round.loop)
-    if labelling.by_model(run_of(round, "sample")):
+    drawn = run_of(round, "sample")
+    if labelling.by_model(drawn) and not labelling.asks_people(drawn):
         with transaction.atomic():
             return move(round, State.FREEZING, told("A model has labelled the pairs."))
     assigned.withdraw_absent(round, round.batch)
@@ -186,6 +187,13 @@ def freeze(round: Round) -> bool:
     if drawn is not None and labelling.by_model(drawn):
         return _learn_from_labels(round, settings, drawn)
     snapshot = round.snapshot or _frozen(round, settings)
+    if snapshot is None:
+        raise Stuck(
+            told(
+                "In none of the pairs one answer was preferred, so there is nothing to learn from. Ask people to look "
+                "at their judgements again and resume the round, or cancel it."
+            )
+        )
     if not _judges_are_new(round, settings):
         return False
     if why := rewarding.lacking(round.loop.campaign, settings):
@@ -255,7 +263,10 @@ def _anchored(round: Round, settings: LoopSettings) -> Snapshot:
 
 
 def _learn_from_labels(round: Round, settings: LoopSettings, drawn: Run) -> bool:
-    """Order the policy on the pairs that a model labelled. What scores stays as it is: people said nothing new."""
+    """Order the policy on the pairs that a model labelled, beside those that it left to people.
+
+    What scores is trained anew from people alone, so it stays as it is where they said nothing new.
+    """
     if settings.policy_recipe not in LABELLED:
         raise Stuck(
             told(
@@ -271,17 +282,22 @@ def _learn_from_labels(round: Round, settings: LoopSettings, drawn: Run) -> bool
                 recipe=settings.policy_recipe,
             )
         )
-    data, count = labelling.write(round, drawn, settings)
+    snapshot = (round.snapshot or _frozen(round, settings)) if labelling.asks_people(drawn) else None
+    if snapshot is not None and not _judges_are_new(round, settings):
+        return False
+    pairs = labelling.write(round, drawn, settings, snapshot)
     note = told_many(
         "{policy} learns from {n} pair that a model labelled.",
         "{policy} learns from {n} pairs that a model labelled.",
-        count,
+        pairs.models,
         policy=round.policy.label,
     )
+    if snapshot is not None:
+        note += told_many("{n} more is people's.", "{n} more are people's.", pairs.people)
     with transaction.atomic():
         if not move(round, State.TRAINING, note):
             return False
-        orders.policy(round, settings, snapshot=None, data=data)
+        orders.policy(round, settings, snapshot=snapshot, data=pairs.data, labelled_by=pairs.by)
     return True
 
 
@@ -299,19 +315,15 @@ def _judges_are_new(round: Round, settings: LoopSettings) -> bool:
     return True
 
 
-def _frozen(round: Round, settings: LoopSettings) -> Snapshot:
+def _frozen(round: Round, settings: LoopSettings) -> Snapshot | None:
+    """Return the snapshot of the round's pairs, with some of earlier ones; None where people preferred no answer."""
     # What people judged while they talked to the policy is about its answers as much as the round's own pairs.
     own = [round.batch, round.policy.chat_batch]
     filters: dict[str, Any] = {"batches": own, "split": "train", "include_audit": False}
     campaign = round.loop.campaign
     snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
     if not snapshot.rows:
-        raise Stuck(
-            told(
-                "In none of the pairs one answer was preferred, so there is nothing to learn from. Ask people to look "
-                "at their judgements again and resume the round, or cancel it."
-            )
-        )
+        return None
     before = Round.objects.filter(loop=round.loop_id, index__lt=round.index).select_related("policy").order_by("index")
     earlier = [batch for one in before for batch in (one.batch, one.policy.chat_batch)]
     earlier = [batch for batch in dict.fromkeys(earlier) if batch not in own]

@@ -58,7 +58,7 @@ class Command(BaseCommand):
             help="another policy that the recipe reads, such as other=policy-2; may be repeated",
         )
         parser.add_argument("--part", action="append", default=[], metavar="SLOT=PART", help="may be repeated")
-        parser.add_argument("--engine", help="another program that does the run, such as verl; see README.md")
+        parser.add_argument("--engine", help="another program that does the run, verl or areal; see README.md")
         parser.add_argument(
             "--engine-setting",
             action="append",
