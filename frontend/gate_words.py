@@ -11,7 +11,7 @@ from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from annotation.messages import text_of
+from annotation.messages import in_words
 from annotation.told import of
 from frontend import events_in_words
 from frontend.figures import number, words_of
@@ -135,7 +135,7 @@ def pair_rows(found: Evidence) -> list[Row]:
     """Return the blind pairs as rows of text, the first of which names the columns."""
     rows: list[Row] = [(_("Prompt"), _("Item"), _("Judgements"), _("Candidate preferred"))]
     for pair in found.pairs:
-        asked = " ".join(text_of(pair.messages[-1]["content"]).split())
+        asked = " ".join(in_words(pair.messages[-1]["content"]).split())
         asked = asked if len(asked) <= MOST_ASKED else f"{asked[:MOST_ASKED]}…"
         share = "–" if pair.candidate_share is None else percent(pair.candidate_share)
         rows.append((asked, pair.external_id, str(pair.judgements), share))

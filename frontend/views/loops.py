@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from django.http import HttpResponse
@@ -25,6 +25,7 @@ from frontend.gate_words import gate_figure
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead, sent
 from frontend.stop_polling import fragment_or_stop
+from frontend.views.items import shown_turns
 from frontend.views.metrics import as_csv
 from training import paths, store
 from training.errors import GateClosed, Invalid, TrainingError
@@ -96,7 +97,7 @@ def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "asked": list(reversed(pairs)),
         "asked_chart": _audited(pairs),
         "compared_round": compared,
-        "compared": _compared(compared),
+        "compared": _compared(campaign, compared),
         **_status(loop, history[-1] if history else None),
     }
     return campaign_page_of(request, campaign, "loops/detail.html", context, tab="loop")
@@ -274,13 +275,14 @@ def _asked_rows(pairs: list[Asked]) -> Iterator[list[Any]]:
         yield [one.round.index, one.rule, one.labels, one.pairs, one.audit_pairs, *told]
 
 
-def _compared(round: Round | None) -> list[Comparison]:
+def _compared(campaign: Campaign, round: Round | None) -> list[Comparison]:
     if round is None:
         return []
     try:
-        return comparisons(round=round, limit=COMPARED)
+        found = comparisons(round=round, limit=COMPARED)
     except (OSError, TrainingError):
         return []  # the file was cleared from the disk; the figures are in the database
+    return [replace(one, messages=shown_turns(campaign, one.messages)) for one in found]
 
 
 @campaign_page(Action.STEER)
@@ -435,6 +437,6 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
         "gate": [gate_figure(figure) for figure in report.figures] if report else [],
         "compared_round": round,
         # While people still compare, which answer is whose must not be shown to anybody who may judge.
-        "compared": _compared(round) if round.is_final else [],
+        "compared": _compared(campaign, round) if round.is_final else [],
     }
     return campaign_page_of(request, campaign, "loops/round.html", context, tab="loop")

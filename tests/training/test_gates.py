@@ -245,7 +245,7 @@ def test_a_second_gate_spends_less_and_counts_fresh_prompts_only(
     first_round, run = Round.objects.get(pk=round.pk), Run.objects.get(round=second, purpose="gate")
     assert run.recipe["knobs"]["delta"] == pytest.approx(0.1 / 6)
     reused = set(first_round.held_out) & set(second.held_out)
-    there = len(prompts.read(loop.prompts_path).held_out)
+    there = len(prompts.read(loop.prompts_path, loop.campaign).held_out)
     assert len(reused) == max(0, 16 - there), "as long as there are fresh prompts nothing is tested on twice"
     judge_all(campaign, annotator, for_candidate)
     go(second)
@@ -315,7 +315,7 @@ def test_a_loop_trains_the_cost_model_that_its_candidate_has_to_please(
 
 def test_prompts_that_a_model_learned_from_are_no_test(loop: Loop, campaign: Campaign, attune_files: Path) -> None:
     """Somebody trained a model on the file of prompts itself: what it has seen, or nearly seen, is left out."""
-    held_out = prompts.read(loop.prompts_path).held_out
+    held_out = prompts.read(loop.prompts_path, loop.campaign).held_out
     (one, seen), (other, near) = list(held_out.items())[:2]
     nearly = [{"role": "user", "content": near[0]["content"] + "!"}]
     rows = [{"prompt": seen}, {"prompt": nearly}]
@@ -448,7 +448,7 @@ def test_a_candidate_that_is_bad_in_one_category_is_turned_down_and_the_category
     loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User, attune_files: Path
 ) -> None:
     go(round)
-    seen = prompts.read(loop.prompts_path).train[round.prompts[1]]  # the first one is of the audit slice
+    seen = prompts.read(loop.prompts_path, loop.campaign).train[round.prompts[1]]  # the first one is of the audit slice
     learned = {"id": "seen", "measure": "choice", "answer": "A", "category": "acids", "prompt": seen}
     settings = {"gate_suite": suite_of(attune_files / "suite.jsonl", learned), "gate_maximum_refusals": 0.3}
     rounds.configure(loop=loop, settings=settings, actor=None)

@@ -11,6 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from annotation.feedback import kind
+from annotation.messages import from_columns
 from annotation.models import Feedback, Task
 from annotation.quality.shares import wilson
 from annotation.services import intake
@@ -57,7 +58,7 @@ def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
         ]
         intake.make_task(
             campaign=round.loop.campaign,
-            messages=row["prompt"],
+            messages=from_columns(row),
             completions=completions if place == 1 else completions[::-1],
             external_id=external_id,
             wanted=settings.overlap,

@@ -29,6 +29,7 @@ from training.services import (
     rewarding,
     runs,
     safety_tests,
+    seeing,
     steps,
     suites,
     versions,
@@ -64,7 +65,7 @@ def create_loop(
     prompts_path = prompts_path.strip()
     if actor is not None and (message := paths.objection(prompts_path, _("prompts"))):
         raise Invalid(message, {"prompts_path": [message]})
-    prompts.check(prompts_path)
+    asked = prompts.check(prompts_path, campaign)
     values = _checked(campaign, settings)
     if actor is not None:
         guards.refuse_foreign(values["guard"])
@@ -72,6 +73,9 @@ def create_loop(
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     _put_into_use(campaign=campaign, policy=policy.strip(), actor=actor, reason=reason.strip())
+    first = versions.current(campaign, ModelVersion.Kind.POLICY)
+    if first is not None and (why := seeing.objection(first, asked)):
+        raise Invalid(why, {"policy": [str(why)]})
     loop = Loop.objects.create(campaign=campaign, settings=values, prompts_path=prompts_path, created_by=actor)
     events.record(campaign=campaign, actor=actor, action="loop.created", target="loop", detail={"settings": values})
     return loop
@@ -148,7 +152,8 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
     policy = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
     if policy is None:
         raise WrongState(_("This campaign has no policy in use. Promote one, then start the round."))
-    prompts.check(loop.prompts_path)
+    if why := seeing.objection(policy, prompts.check(loop.prompts_path, loop.campaign)):
+        raise WrongState(why)
     labelling.check(loop.campaign, steps.settings_of(loop), policy=policy)
     rewarding.check(loop.campaign, steps.settings_of(loop))
     Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)

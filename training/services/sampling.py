@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.errors import Invalid
+from annotation.messages import from_columns
 from annotation.models import Task
 from annotation.services import intake
 from annotation.told import Told, told, told_many
@@ -110,7 +111,7 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
 def _task(round: Round, row: dict[str, Any], answers: list[dict[str, Any]], overlap: int) -> Task:
     task, _ = intake.make_task(
         campaign=round.loop.campaign,
-        messages=row["prompt"],
+        messages=from_columns(row),
         completions=[(answer["text"], round.policy.label) for answer in answers],
         external_id=f"{round.batch}-{row['id']}",
         wanted=overlap,
