@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import re
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.urls import reverse
+from rest_framework.test import APIClient
 
 from annotation.feedback import kind
 from annotation.models import Campaign, Event, Task, User
@@ -374,6 +379,7 @@ def test_a_gate_waits_for_a_test_for_lost_safety_where_the_loop_asks_for_one(
         promotion.promote(version=candidate, actor=lead)
     client.force_login(lead)
     assert "never tested for lost safety" in client.get(f"/models/{candidate.pk}/").text
+    assert "never tested for lost safety" in refused_over_rest(candidate, lead)
     measured(candidate, candidate, lost=0.1)
     measured(candidate, round.policy, lost=0.1, confidence=0.8)
     assert go(round).state == State.GATING, "beside itself, or a guess, is no test"
@@ -391,6 +397,52 @@ def test_a_gate_waits_for_a_test_for_lost_safety_where_the_loop_asks_for_one(
     assert (figure["estimate"], figure["high"], figure["n"], figure["limit"]) == (0.1, 0.2, 60, 0.25)
     page = client.get(f"/models/{candidate.pk}/gate/").text
     assert "Safety lost" in page and "with 95% confidence at most 20% of either" in page
+    told = words_of(client.get(f"/models/{candidate.pk}/gate.pdf").content)
+    assert "Safety lost" in told and "with 95% confidence at most 20% of either" in told
+
+
+def refused_over_rest(version: ModelVersion, person: User) -> str:
+    """Return why a promotion is refused over REST."""
+    api = APIClient()
+    api.force_authenticate(person)
+    answer = api.post(reverse("api-version-promote", args=[version.pk]), {}, format="json")
+    assert answer.status_code == 409, answer.content
+    version.refresh_from_db()
+    assert version.state == ModelVersion.State.CANDIDATE
+    return str(answer.json()["detail"])
+
+
+def words_of(written: bytes) -> str:
+    """Return the words of a PDF as they are drawn, line by line; only those in ASCII are told."""
+    streams = re.findall(rb"stream\r?\n(.*?)endstream", written, re.DOTALL)
+    pages = [zlib.decompress(base64.a85decode(one.strip(), adobe=False)) for one in map(_plain_85, streams) if one]
+    drawn = re.findall(rb"\(((?:[^()\\]|\\.)*)\) Tj", b"\n".join(pages))
+    return " ".join(b" ".join(drawn).decode("latin-1").split())
+
+
+def _plain_85(stream: bytes) -> bytes:
+    """Return a stream in ASCII85 without its end; nothing of one in another form, such as a font."""
+    text = stream.strip()
+    return text.removesuffix(b"~>") if text.endswith(b"~>") else b""
+
+
+def test_a_report_that_failed_for_lost_safety_says_so_to_an_auditor(
+    loop: Loop, campaign: Campaign, lead: User, client: Any
+) -> None:
+    other = versions.add(campaign=campaign, kind="policy", path="org/elsewhere")
+    serving = versions.current(campaign, "policy")
+    assert serving is not None
+    rounds.configure(loop=loop, settings={"gate_safety_lost": 0.1}, actor=lead)
+    measured(other, serving, lost=0.3)
+    figures = gates.safety_tests.figures(other, serving, loop_settings(loop.settings))
+    assert [figure["passed"] for figure in figures] == [False]
+    GateReport.objects.create(candidate=other, parent=serving, verdict=GateReport.Verdict.FAIL, figures=figures)
+    assert "may have lost 30% of safety or help" in refused_over_rest(other, lead)
+    client.force_login(lead)
+    told = words_of(client.get(f"/models/{other.pk}/gate.pdf").content)
+    assert "Safety lost" in told and "at most 30% of either" in told and "10%" in told
+    GateReport.objects.filter(candidate=other).update(figures=[])
+    assert "Safety lost" not in words_of(client.get(f"/models/{other.pk}/gate.pdf").content)
 
 
 def test_a_policy_from_outside_needs_that_test_too(loop: Loop, campaign: Campaign, lead: User) -> None:
