@@ -68,6 +68,12 @@ class RunIn(serializers.Serializer):
     model = serializers.CharField(
         max_length=400, required=False, help_text="Instead of parent: a folder on the server or a hub name."
     )
+    awaits = serializers.DictField(
+        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID),
+        default=dict,
+        help_text="Of a run that trains: model, reward or another score → id of the run that makes it. Instead of "
+        "parent or that score's version; the run waits until they are done.",
+    )
     snapshot = serializers.IntegerField(
         min_value=1,
         max_value=LARGEST_ID,
@@ -186,6 +192,12 @@ class RunOut(serializers.Serializer):
 
 
 class RunDetailOut(RunOut):
+    awaits = serializers.DictField(
+        child=serializers.IntegerField(),
+        source="inputs.awaits",
+        default=dict,
+        help_text="While it waits: model or the name of a score → id of the run that makes it.",
+    )
     result = serializers.DictField(child=serializers.JSONField())
 
 
