@@ -19,7 +19,7 @@ GROUPS = (
         _("Each round"),
         (
             *("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "doubtful_share"),
-            *("overlap", "audit_share"),
+            *("overlap", "personal", "audit_share"),
         ),
     ),
     (_("The policy's answers"), ("temperature", "max_new_tokens", "guard")),

@@ -11,7 +11,7 @@ from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.base import recipe
-from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_RULES, OF_SEVERAL, LoopSettings, spent
+from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_RULES, OF_SEVERAL, PERSONAL, LoopSettings, spent
 from training.recipes.principles import listed
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import guards, labelling, runs, snapshots, versions
@@ -134,7 +134,7 @@ def policy(
     name = settings.policy_recipe
     if name in OF_PAIRS:
         knobs = _decided(**decided, epochs=settings.epochs)
-        if name in ("dpo", "dpo-margin"):
+        if name in ("dpo", "dpo-margin", PERSONAL):
             knobs |= _decided(beta=settings.beta)
         if name == "dpo-margin":
             knobs |= {"principles": settings.principles}

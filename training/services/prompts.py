@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -190,22 +190,37 @@ def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) 
     return store.keep(path)
 
 
-def write(round: Round, name: str, chosen: dict[str, list[Message]], *, fresh: Container[str] | None = None) -> str:
+def write(
+    round: Round,
+    name: str,
+    chosen: dict[str, list[Message]],
+    *,
+    fresh: Container[str] | None = None,
+    users: Mapping[str, str] | None = None,
+) -> str:
     """Write the chosen prompts into the round's folder as a run reads them, and return the stored path.
 
-    With `fresh` each row says whether its prompt is among them.
+    With `fresh` each row says whether its prompt is among them; `users` says by the prompt's id whom to answer.
     """
     path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
-    write_text(path, _lines(chosen, domains=read(round.loop.prompts_path, round.loop.campaign).domains, fresh=fresh))
+    domains = read(round.loop.prompts_path, round.loop.campaign).domains
+    write_text(path, _lines(chosen, domains=domains, fresh=fresh, users=users))
     return store.keep(path)
 
 
-def _lines(chosen: dict[str, list[Message]], *, domains: dict[str, str], fresh: Container[str] | None) -> str:
+def _lines(
+    chosen: dict[str, list[Message]],
+    *,
+    domains: dict[str, str],
+    fresh: Container[str] | None,
+    users: Mapping[str, str] | None = None,
+) -> str:
     rows: list[dict[str, Any]] = [
         {
             "id": id_,
             **to_columns(messages),
             **({"domain": domains[id_]} if id_ in domains else {}),
+            **({"user": users[id_]} if users and id_ in users else {}),
             **({} if fresh is None else {"fresh": id_ in fresh}),
         }
         for id_, messages in chosen.items()

@@ -24,6 +24,7 @@ from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
 from training.recipes.loop import LABELLED, OF_PAIRS, OF_RULES, LoopSettings, loop_settings, trains_cost
 from training.services import (
+    assigned,
     gates,
     labelling,
     orders,
@@ -90,7 +91,8 @@ def draft(round: Round) -> bool:
     if why := why or rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
-    data = prompts.write(round, "prompts", chosen)
+    users = assigned.shares(round, settings, chosen, policies=[round.policy])
+    data = prompts.write(round, "prompts", chosen, users=users)
     note = told_many(
         "{policy} answers {n} prompt, {times} times.",
         "{policy} answers {n} prompts, {times} times each.",
@@ -102,6 +104,12 @@ def draft(round: Round) -> bool:
         note += said
     elif not orders.scorers(round, ModelVersion.Kind.REWARD):
         note += told("There is no reward model yet, so the pairs are drawn at random.")
+    if users:
+        note += told_many(
+            "Each answer is made for one of {n} person, and shown to them alone.",
+            "Each answer is made for one of {n} people, and shown to them alone.",
+            len(set(users.values())),
+        )
     note += rewarding.note(settings.principles)
     with transaction.atomic():
         if not move(round, State.SAMPLING, note, prompts=list(chosen)):
@@ -142,6 +150,7 @@ def label(round: Round) -> bool:
     if labelling.by_model(drawn) and not labelling.asks_people(drawn):
         with transaction.atomic():
             return move(round, State.FREEZING, told("A model has labelled the pairs."))
+    assigned.withdraw_absent(round, round.batch)
     done, total, open_ = task_counts(round, round.batch)
     if open_:
         begun = round.labelling_started_at or round.created_at
@@ -349,7 +358,8 @@ def train(round: Round) -> bool:
                 n=held_out.touched,
             )
         )
-    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh)
+    users = assigned.shares(round, settings, held_out.chosen, policies=[candidate, round.policy])
+    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh, users=users)
     suite = suites.write(round, settings.gate_suite, models=judges) if settings.gate_suite else ""
     with transaction.atomic():
         note = told_many(
@@ -371,6 +381,7 @@ def gate(round: Round) -> bool:
     if run is None or not succeeded(run):
         return False
     settings = settings_of(round.loop)
+    assigned.withdraw_absent(round, gates.batch(round))
     asked = gates.ask(round=round, run=run, settings=settings)
     if gates.waits_for_people(round=round, run=run, settings=settings):
         note = told_many(
