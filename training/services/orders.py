@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
@@ -15,6 +16,9 @@ from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_RULES, OF_SEVERAL, PERS
 from training.recipes.principles import listed
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import guards, labelling, runs, snapshots, versions
+
+# Of a loop's settings what a gate keeps besides those of its own name, from when it opens.
+GATE_KEEPS = ("minimum_share",)
 
 
 class Stuck(TrainingError):
@@ -177,11 +181,17 @@ def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion,
         "principles": settings.principles,
     }
     inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
+    inputs["limits"] = gate_limits(settings)
     if suite:
         inputs["suite"] = suite
     if settings.guard:
         inputs["guard"] = guards.in_use(round.loop.campaign, settings.guard)
     return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)
+
+
+def gate_limits(settings: LoopSettings) -> dict[str, Any]:
+    """Return the settings by which a gate decides, by their names: those that it keeps from when it opens."""
+    return {name: value for name, value in asdict(settings).items() if name.startswith("gate_") or name in GATE_KEEPS}
 
 
 def _share_of_delta(round: Round, settings: LoopSettings) -> float:

@@ -45,6 +45,14 @@ def settings_of(loop: Loop) -> LoopSettings:
     return loop_settings(loop.settings)
 
 
+def settings_of_gate(round: Round, run: Run) -> LoopSettings:
+    """Return the loop's settings with the limits that stood when `run`, the gate's comparison, was ordered.
+
+    Once answers are there to be seen nobody moves a limit to them.
+    """
+    return loop_settings({**round.loop.settings, **run.inputs.get("limits", {})})
+
+
 def move(round: Round, to: State, note: Told, *, actor: User | None = None, **values: Any) -> bool:
     """Move the round from the state it was read in; False when it is no longer there. Call inside a transaction.
 
@@ -380,7 +388,7 @@ def gate(round: Round) -> bool:
     run = run_of(round, "gate")
     if run is None or not succeeded(run):
         return False
-    settings = settings_of(round.loop)
+    settings = settings_of_gate(round, run)
     assigned.withdraw_absent(round, gates.batch(round))
     asked = gates.ask(round=round, run=run, settings=settings)
     if gates.waits_for_people(round=round, run=run, settings=settings):
@@ -405,7 +413,7 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
     """Decide on the candidate by what is measured and judged now; False when the round was no longer there."""
     run, candidate = run_of(round, "gate"), round.candidate
     assert run is not None and candidate is not None
-    settings = settings_of(round.loop)
+    settings = settings_of_gate(round, run)
     with transaction.atomic():
         loop = Loop.objects.select_for_update().get(pk=round.loop_id)
         report = gates.decide(round=round, run=run, settings=settings)
