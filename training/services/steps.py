@@ -22,7 +22,7 @@ from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
-from training.recipes.loop import LABELLED, OF_PAIRS, OF_RULES, LoopSettings, loop_settings, trains_cost
+from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, candidate, loop_settings, trains_cost
 from training.services import (
     assigned,
     gates,
@@ -207,7 +207,7 @@ def freeze(round: Round) -> bool:
     if why := rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     scoring = orders.judges(round)
-    asked = recipe(settings.policy_recipe).scorers
+    asked = candidate(settings).scorers
     if "reward" in asked and "reward" not in scoring:
         raise Stuck(
             told(
@@ -219,7 +219,7 @@ def freeze(round: Round) -> bool:
     if "cost" in asked and "cost" not in scoring:
         raise Stuck(
             told(
-                "{recipe} keeps within a cost limit, and there is no cost model. Let the loop train one anew each "
+                "{recipe} learns from costs, and there is no cost model. Let the loop train one anew each "
                 "round, or put one into use, and resume the round.",
                 recipe=settings.policy_recipe,
             )
@@ -245,13 +245,14 @@ def freeze(round: Round) -> bool:
             reward=scoring["reward"].label,
         )
         note += rewarding.note(settings.principles)
-        if "cost" in asked:
+        decided = {knob.name for knob in candidate(settings, scoring).knobs()}
+        if "cost_limit" in decided:
             note += told(
                 "Their mean cost, by {cost}, is to stay at {limit} or less.",
                 cost=scoring["cost"].label,
                 limit=settings.gate_cost_limit,
             )
-        elif settings.policy_recipe in OF_RULES and "cost" in scoring:
+        elif "judged_cost" in decided:
             note += told(
                 "What costs more than {limit} by {cost} earns nothing.",
                 cost=scoring["cost"].label,
