@@ -8,8 +8,8 @@ import pytest
 
 from training.recipes import loop_knobs
 from training.recipes.assembled import chosen_in
-from training.recipes.base import RecipeError, recipe
-from training.recipes.loop import OF_PAIRS, OF_SEVERAL, WAYS, LoopSettings, candidate, loop_settings, trains_cost
+from training.recipes.base import RECIPES, RecipeError, recipe
+from training.recipes.loop import OF_PAIRS, OF_SEVERAL, WAYS, LoopSettings, asked, candidate, loop_settings, trains_cost
 
 
 def refused(**settings: object) -> dict[str, list[str]]:
@@ -99,3 +99,37 @@ def test_parts_of_a_candidate_are_the_usual_ones_those_of_the_round_and_those_th
     assert chosen_in(candidate(named))["constrain"] == "judges" and candidate(named).part("kl") is None
     assert recipe("cgpo-crpg").part("kl") is not None
     assert trains_cost(named) and not trains_cost(plain)
+
+
+# Why no round has its candidate learn by them.
+NOT_IN_A_LOOP = {
+    "sft": "reads demonstrations, and a round asks people to compare",
+    "ift": "reads demonstrations, and a round asks people to compare",
+    "a-lol": "reads ratings, and a round asks people to compare",
+    "magic-modes": "makes a policy with modes from safety labels alone; a gate would compare it in one of them",
+    "merge": "learns nothing: it mixes two policies that are there",
+    "task-mix": "has recipes of its own for each kind of prompt",
+    "reasoning-judge": "makes a judge, which answers no prompts",
+    "reasoning-judge-rl": "makes a judge, which answers no prompts",
+}
+
+
+def test_every_policy_recipe_is_a_way_of_a_loop_or_has_a_reason_why_not() -> None:
+    policies = {one.name for one in RECIPES.values() if one.makes == "policy"}
+    assert len(WAYS) == len(set(WAYS)) and set(WAYS).isdisjoint(NOT_IN_A_LOOP)
+    assert {*WAYS, *NOT_IN_A_LOOP} == policies
+
+
+def test_costs_that_a_candidate_weighs_are_asked_and_learned() -> None:
+    usual = {"policy_recipe": "grpo-objectives"}
+    weighed = loop_settings(usual | {"policy_settings": "score_weights = reward=1, cost=-0.5"})
+    assert asked(weighed) == ("reward", "cost") and trains_cost(weighed)
+    assert asked(loop_settings(usual)) == ("reward",)
+    summed = {"policy_recipe": "rloo", "policy_parts": "combine = weighted-sum", "policy_settings": "weights = cost=-1"}
+    assert asked(loop_settings(summed)) == ("reward", "cost")
+    thoughts = loop_settings({"policy_recipe": "safe-reasoning", "gate_cost_limit": 0.5})
+    assert trains_cost(thoughts) and not trains_cost(
+        loop_settings({"policy_recipe": "safe-reasoning", "refresh_cost": False})
+    )
+    told = loop_knobs.decided(loop_knobs.OF_CANDIDATE, asdict(thoughts), candidate(thoughts))
+    assert told["judged_cost"] == 0.5

@@ -15,16 +15,19 @@ from training.recipes.principles import listed
 from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
 from training.recipes.slots import check_slots
 
-OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
+OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo", "ppo-predictive")
+OF_OBJECTIVES = ("grpo-objectives",)  # by a reward and, where score_weights names it, a cost, each on one scale
+OF_THOUGHTS = ("safe-reasoning",)  # by a reward and a cost model that judges thoughts and answer apart
 OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
 OF_RULES = ("cgpo-crpg", "cgpo-codpo", "cgpo-crraft")  # by a reward that only answers have which pass all judges
-OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
+OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case", "ppo-robust")  # these want several opinions of an answer
 OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
 LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
 PERSONAL = "dpo-personal"  # each person is then answered by a soft prompt of their own
 # From what people preferred; the fourth asks a reward model too.
 OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL)
-WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_RULES, *OF_SEVERAL, *OF_JUDGES)  # how a round's candidate may learn
+OF_ONE_OPINION = (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_OBJECTIVES, *OF_THOUGHTS, *OF_JUDGES)
+WAYS = (*OF_PAIRS, *OF_ONE_OPINION, *OF_SEVERAL)  # how a round's candidate may learn
 TOLD = ("policy_settings", "policy_parts", "reward_settings", "cost_settings")  # what recipes are told besides
 COST = "cost-model"
 ASKS = ("reward", "cost")  # the scores that a round can give a candidate's answers
@@ -280,7 +283,7 @@ def parts_of(settings: LoopSettings, scores: Collection[str] = ()) -> dict[str, 
     """Return what a candidate's recipe has in its slots besides the usual parts, in a round that has these `scores`."""
     parts = {}
     # A recipe of one opinion goes by the mean of several principles, as the model's own score does.
-    if len(listed(settings.principles)) > 1 and settings.policy_recipe in (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_JUDGES):
+    if len(listed(settings.principles)) > 1 and settings.policy_recipe in OF_ONE_OPINION:
         parts["combine"] = "mean"
     if settings.policy_recipe in OF_RULES and "cost" in scores:
         parts["constrain"] = "judges"
@@ -390,7 +393,16 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
 
 def trains_cost(settings: LoopSettings) -> bool:
     """Return whether each round of a loop with these settings trains a cost model."""
-    return settings.refresh_cost and "cost" in candidate(settings).scorers
+    return settings.refresh_cost and "cost" in asked(settings)
+
+
+def asked(settings: LoopSettings) -> tuple[str, ...]:
+    """Return the names of the scores that a candidate learns from, also those that a knob weighs by name."""
+    found = candidate(settings)
+    knobs = found.fill(loop_knobs.read(settings.policy_settings))
+    weighed = ",".join(knobs.get(name, "") for name in ("score_weights", "weights")).split(",")
+    named = {one.partition("=")[0].strip() for one in weighed}
+    return tuple(dict.fromkeys([*found.scorers, *(name for name in ASKS if name in named)]))
 
 
 def spent(delta: float, look: int) -> float:

@@ -22,7 +22,7 @@ from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
-from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, candidate, loop_settings, trains_cost
+from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, asked, candidate, loop_settings, trains_cost
 from training.services import (
     assigned,
     gates,
@@ -207,8 +207,8 @@ def freeze(round: Round) -> bool:
     if why := rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     scoring = orders.judges(round)
-    asked = candidate(settings).scorers
-    if "reward" in asked and "reward" not in scoring:
+    asks = asked(settings)
+    if "reward" in asks and "reward" not in scoring:
         raise Stuck(
             told(
                 "{recipe} learns from scores, and there is no reward model. Let the loop train one anew each round, or "
@@ -216,7 +216,7 @@ def freeze(round: Round) -> bool:
                 recipe=settings.policy_recipe,
             )
         )
-    if "cost" in asked and "cost" not in scoring:
+    if "cost" in asks and "cost" not in scoring:
         raise Stuck(
             told(
                 "{recipe} learns from costs, and there is no cost model. Let the loop train one anew each "
