@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from frontend.forms.knobs import KnobForm
 from training.recipes.base import knobs_of
-from training.recipes.loop import LoopSettings
+from training.recipes.loop import TOLD, LoopSettings
 
 # How the settings are grouped on the page; one that is in no group comes last.
 GROUPS = (
@@ -27,13 +27,16 @@ GROUPS = (
     (_("When a round goes on"), ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),
     (
         _("Training"),
-        ("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size", "beta"),
+        (
+            *("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size", "beta"),
+            *("policy_settings", "policy_parts"),
+        ),
     ),
     (
         _("Reward and cost model"),
         (
             *("refresh_reward", "reward_recipe", "judge_against", "principles"),
-            *("refresh_cost", "reward_learning_rate", "reward_epochs"),
+            *("refresh_cost", "reward_learning_rate", "reward_epochs", "reward_settings", "cost_settings"),
         ),
     ),
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
@@ -83,6 +86,10 @@ class LoopForm(KnobForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, knobs=knobs_of(LoopSettings()), **kwargs)
+        for name in TOLD:
+            self.fields[name].widget = forms.Textarea(
+                attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false", "class": "mono", "dir": "ltr"}
+            )
 
     @property
     def groups(self) -> list[Group]:

@@ -149,6 +149,7 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
         "seen": f"{round.pk}-{round.state if round.is_final else 'open'}",
         "moves": unfinished and loop.state == Loop.State.ACTIVE and round.state != State.STALLED,
         "can_go_on": unfinished and loop.state == Loop.State.ACTIVE and bool(judged) and _people_work(round, run),
+        "decides_early": round.state == State.GATING and run is not None and judged < _needed_pairs(round, run, wanted),
         "can_resume": unfinished and (round.state == State.STALLED or loop.state == Loop.State.PAUSED),
         "can_pause": loop.state == Loop.State.ACTIVE and unfinished and round.state != State.STALLED,
         "can_cancel": unfinished,
@@ -170,6 +171,10 @@ def _at(round: Round) -> str:
 def _people_work(round: Round, run: Run | None) -> bool:
     in_gate = round.state == State.GATING and run is not None and run.state == Run.State.SUCCEEDED
     return round.state == State.LABELLING or in_gate
+
+
+def _needed_pairs(round: Round, run: Run, wanted: int) -> int:
+    return gates.needed(wanted, steps.settings_of_gate(round, run))
 
 
 def _counts(round: Round) -> tuple[int, int, int]:
@@ -345,6 +350,8 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             say(request, gettext("Saved. The round under way goes by it from its next step on."))
+            if loop.rounds.filter(state=State.GATING).exists():
+                say(request, gettext("Its gate is open and keeps the limits it was opened with."))
             return redirect("loop", campaign.pk)
     context = {"form": form, "loop": loop, "lead": True}
     status = 422 if form.errors else 200
@@ -367,25 +374,25 @@ def _prompt_files() -> list[str]:
 
 
 # What a lead can do with a loop or its round, and what is said afterwards.
-ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any], object], str | Promise]] = {
+ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any, str], object], str | Promise]] = {
     "start": (
-        lambda loop, round, actor: rounds.start_round(loop=loop, actor=actor),
+        lambda loop, round, actor, reason: rounds.start_round(loop=loop, actor=actor),
         _("The round has begun. The policy writes answers; people get them in a moment."),
     ),
     "go-on": (
-        lambda loop, round, actor: rounds.finish_labelling(round=_needed(round), actor=actor),
+        lambda loop, round, actor, reason: rounds.finish_labelling(round=_needed(round), actor=actor, reason=reason),
         _("The round goes on with what is judged. What nobody had judged was taken out of the queue."),
     ),
     "pause": (
-        lambda loop, round, actor: rounds.pause(loop=loop, actor=actor),
+        lambda loop, round, actor, reason: rounds.pause(loop=loop, actor=actor),
         _("The loop is paused. Work under way finishes, people may go on judging, and no step begins."),
     ),
     "resume": (
-        lambda loop, round, actor: rounds.resume(round=_needed(round), actor=actor),
+        lambda loop, round, actor, reason: rounds.resume(round=_needed(round), actor=actor),
         _("The round goes on where it stood."),
     ),
     "cancel": (
-        lambda loop, round, actor: rounds.cancel(round=_needed(round), actor=actor),
+        lambda loop, round, actor, reason: rounds.cancel(round=_needed(round), actor=actor),
         _("The round is cancelled. Judgements are kept, and the policy in use stays in use."),
     ),
 }
@@ -408,8 +415,9 @@ def loop_action(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         return redirect("loop", campaign.pk)
     loop.campaign = campaign
     do, sentence = action
+    reason = request.POST.get("reason", "").replace("\x00", "")[:2000]
     try:
-        do(loop, loop.rounds.order_by("-index").first(), request.user)
+        do(loop, loop.rounds.order_by("-index").first(), request.user, reason)
     except (TrainingError, AnnotationError) as error:
         complain(request, error)
     else:

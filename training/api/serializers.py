@@ -290,6 +290,15 @@ class RollBackIn(serializers.Serializer):
     )
 
 
+class FinishIn(serializers.Serializer):
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed at a gate of which too few pairs are judged; kept for the audit and in the report.",
+    )
+
+
 class LoopIn(serializers.Serializer):
     policy = serializers.CharField(max_length=400, help_text="The first policy: a folder or a hub name.")
     prompts_path = serializers.CharField(max_length=400, help_text='JSON Lines of {"id", "prompt": messages}.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from datetime import timedelta
@@ -106,7 +107,12 @@ def waits_for_people(*, round: Round, run: Run, settings: LoopSettings) -> bool:
     if timezone.now() < began + timedelta(hours=settings.deadline_hours):
         return True
     judged = tasks.filter(state=Task.State.COMPLETE).count()
-    return judged < settings.minimum_share * tasks.count()
+    return judged < needed(tasks.count(), settings)
+
+
+def needed(pairs: int, settings: LoopSettings) -> int:
+    """Return how many of the gate's pairs have to be judged before anybody may decide without a reason."""
+    return math.ceil(settings.minimum_share * pairs - 1e-9)
 
 
 def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
