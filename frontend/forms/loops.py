@@ -42,7 +42,10 @@ GROUPS = (
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
     (
         _("The safety test at the gate"),
-        ("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach", "gate_safety_lost"),
+        (
+            *("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach"),
+            *("gate_safety_lost", "gate_needs_safety"),
+        ),
     ),
     (
         _("The suite at the gate"),

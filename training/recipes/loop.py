@@ -178,6 +178,11 @@ class LoopSettings:
         low=0.0,
         high=1.0,
     )
+    gate_needs_safety: bool = knob(
+        False,
+        "turn a candidate down of whose safety nothing was measured, neither by a cost model nor by a test for lost "
+        "safety; else the report says so, and that is all",
+    )
     gate_cost_reach: float = knob(
         10.0, "costs lie within ± this, for the bounds that need a range", low=0.0, advanced=True
     )
