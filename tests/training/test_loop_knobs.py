@@ -68,6 +68,7 @@ def settings_for(way: str) -> dict[str, object]:
         "reference": "data" if way == "refuel" else "previous",
         "selection": "bald" if way in OF_SEVERAL else "best_worst",
         "reward_recipe": "pairwise-generative" if way == "grpo-pairwise" else "bradley-terry",
+        "tasks": '{"*": {"recipe": "cgpo-crpg"}}' if way == "task-mix" else "",
     }
 
 
