@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from annotation.models import Campaign
