@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe
-from training.recipes.losses import (
-    CPL as CPLLoss,
-)
+from training.recipes.documents import VIEW as DOCUMENTS
+from training.recipes.losses import CPL as CPLLoss
+from training.recipes.losses import CPO as CPOLoss
 from training.recipes.losses import DPO as DPOLoss
-from training.recipes.losses import (
-    IFT as IFTLoss,
-)
+from training.recipes.losses import IFT as IFTLoss
 from training.recipes.losses import (
     NLL,
     ALoL,
@@ -18,6 +16,7 @@ from training.recipes.losses import (
     Leftover,
     MarginDPO,
     Modes,
+    PairAverages,
     PairGaps,
     PairLikelihoods,
     PairLogratios,
@@ -25,8 +24,10 @@ from training.recipes.losses import (
     PersonalPairs,
     PromptValue,
     Refuel,
+    SimPO,
     SoftPrompts,
 )
+from training.recipes.losses import ORPO as ORPOLoss
 from training.recipes.offline import Fit
 
 SFT = Recipe(
@@ -38,6 +39,17 @@ SFT = Recipe(
     makes="policy",
     parts=(Imitation(), NLL(), Fit(learning_rate=2e-5)),
     source="arXiv:2203.02155",
+)
+
+CONTINUED_PRETRAINING = Recipe(
+    "continued-pretraining",
+    title="Continued pre-training",
+    summary="Reads texts of a domain before anybody shows answers, so that the model knows its words.",
+    kind="fit",
+    view=DOCUMENTS,
+    makes="policy",
+    parts=(Imitation(), NLL(), Fit(learning_rate=2e-5)),
+    source="arXiv:2308.03549",
 )
 
 MAGIC_MODES = Recipe(
@@ -93,6 +105,39 @@ CPL = Recipe(
     makes="policy",
     parts=(PairLikelihoods(), CPLLoss(), Fit(learning_rate=1e-6)),
     source="arXiv:2310.13639",
+)
+
+SIMPO = Recipe(
+    "simpo",
+    title="SimPO",
+    summary="Makes each token of preferred answers likelier on average than one of rejected answers, by a margin.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairAverages(), SimPO(), Fit(learning_rate=1e-6)),
+    source="arXiv:2405.14734",
+)
+
+ORPO = Recipe(
+    "orpo",
+    title="ORPO",
+    summary="Imitates preferred answers and parts them from rejected ones in one stage, before any fine-tuning.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairAverages(), ORPOLoss(), Fit(learning_rate=8e-6)),
+    source="arXiv:2403.07691",
+)
+
+CPO = Recipe(
+    "cpo",
+    title="CPO",
+    summary="As DPO with no reference policy in memory, held instead by the likelihood of the preferred answers.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairLikelihoods(), CPOLoss(), Fit(learning_rate=1e-6)),
+    source="arXiv:2401.08417",
 )
 
 REFUEL = Recipe(
