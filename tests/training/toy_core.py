@@ -68,7 +68,7 @@ def main() -> int:
                     "prompt": row["prompt"],
                     "completions": answers,
                     "pair": None if given.same else [1, 0],
-                    "audit": place % 5 == 0,
+                    "audit": knobs["audit_share"] > 0 and place % 5 == 0,
                     "asked": place % 5 == 0 or place % 2 == 0 or knobs["asked_share"] == 1.0,
                     "selection": knobs["selection"] if spec.scorers else "random",
                 }
