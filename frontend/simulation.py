@@ -227,7 +227,7 @@ class Yardstick:
             "knobs": {"samples_per_prompt": 1, **drawing},
         }
         run = self.client.call("POST", f"training/campaigns/{self.campaign_id}/runs/", asked)
-        while run["state"] in ("queued", "running"):
+        while run["state"] in ("waiting", "queued", "running"):
             if stopped.wait(LOOK_SECONDS):
                 return None
             run = self.client.call("GET", f"training/runs/{run['id']}/")

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from frontend.forms.knobs import KnobForm
 from training.recipes.base import knobs_of
-from training.recipes.loop import LoopSettings
+from training.recipes.loop import TOLD, LoopSettings
 
 # How the settings are grouped on the page; one that is in no group comes last.
 GROUPS = (
@@ -19,7 +19,7 @@ GROUPS = (
         _("Each round"),
         (
             *("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "doubtful_share"),
-            *("overlap", "audit_share"),
+            *("overlap", "personal", "audit_share"),
         ),
     ),
     (_("The policy's answers"), ("temperature", "max_new_tokens", "guard")),
@@ -27,19 +27,25 @@ GROUPS = (
     (_("When a round goes on"), ("minimum_share", "deadline_hours", "auto_continue", "rejections_in_a_row")),
     (
         _("Training"),
-        ("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size", "beta"),
+        (
+            *("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size", "beta"),
+            *("policy_settings", "policy_parts"),
+        ),
     ),
     (
         _("Reward and cost model"),
         (
             *("refresh_reward", "reward_recipe", "judge_against", "principles"),
-            *("refresh_cost", "reward_learning_rate", "reward_epochs"),
+            *("refresh_cost", "reward_learning_rate", "reward_epochs", "reward_settings", "cost_settings"),
         ),
     ),
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
     (
         _("The safety test at the gate"),
-        ("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach", "gate_safety_lost"),
+        (
+            *("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach"),
+            *("gate_safety_lost", "gate_needs_safety"),
+        ),
     ),
     (
         _("The suite at the gate"),
@@ -70,9 +76,23 @@ class LoopForm(KnobForm):
             "used only to test a new policy."
         ),
     )
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=2000,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=_(
+            "Needed where the base policy is not the one in use, as no gate has compared the two. It stays in the "
+            "campaign's events."
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, knobs=knobs_of(LoopSettings()), **kwargs)
+        for name in TOLD:
+            self.fields[name].widget = forms.Textarea(
+                attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false", "class": "mono", "dir": "ltr"}
+            )
 
     @property
     def groups(self) -> list[Group]:

@@ -36,7 +36,7 @@ from training.recipes.base import Recipe, RecipeError
 from training.recipes.note import note_of
 from training.recipes.policy import REFUEL
 from training.recipes.scenarios import SUITES
-from training.services import anchors, baselines, feeding, rollouts, runs, snapshots, traces
+from training.services import anchors, baselines, feeding, rollouts, runs, snapshots, traces, waiting
 
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
@@ -188,6 +188,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         versions=_starting_points(campaign, recipe),
         snapshots=list(Snapshot.objects.filter(campaign=campaign, view=recipe.view).order_by("-id")[:20]),
         rolled=rollouts.finished(campaign) if recipe.name == REFUEL.name else (),
+        going=waiting.offered(campaign),
     )
     if request.GET.get("model", "") in form.versions:
         form.start_from(request.GET["model"])
@@ -202,7 +203,11 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         except (TrainingError, AnnotationError) as error:
             form.add_error(None, str(error))
         else:
-            say(request, gettext("Run {number} waits for a worker.").format(number=run.pk))
+            waits = run.state == Run.State.WAITING
+            told = (
+                gettext("Run {number} waits for other runs.") if waits else gettext("Run {number} waits for a worker.")
+            )
+            say(request, told.format(number=run.pk))
             return redirect("run", run.pk)
     context = {"recipe": recipe, "form": form, "parts_form": parts_form, "parts": parts, "wrong": wrong}
     if asks_row:
@@ -259,6 +264,7 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
         inputs=inputs,
         seed=form.cleaned_data["seed"],
         parts=parts,
+        awaits=form.awaits,
     )
 
 
@@ -319,6 +325,7 @@ def _progress(run: Run, viewer: User) -> dict[str, Any]:
         "eta_seconds": run.progress.get("eta_seconds"),
         "tokens_per_second": round(rate) if isinstance(rate, (int, float)) else None,
         "log": traces.log_tail(run),
+        "awaited": waiting.awaited(run) if run.state == Run.State.WAITING else [],
     }
 
 

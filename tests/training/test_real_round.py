@@ -89,6 +89,8 @@ def test_a_round_with_the_real_core(annotator: User, lead: User, tmp_path: Path)
             "gate_cost_limit": 10,
             "iterations": 2,
             "learning_rate": 0.001,
+            "policy_settings": {"lora_rank": 4, "kl": 0.02},
+            "reward_settings": "lora_rank = 2",
         },
         actor=lead,
     )
@@ -113,7 +115,11 @@ def test_a_round_with_the_real_core(annotator: User, lead: User, tmp_path: Path)
     candidate = versions.current(campaign, ModelVersion.Kind.POLICY)
     assert candidate == round.candidate
     assert candidate is not None
-    assert Path(paths.resolve(candidate.path), "model.safetensors").exists()
+    assert Path(paths.resolve(candidate.path), "adapter_model.safetensors").exists(), "what it learned is an adapter"
+    assert not Path(paths.resolve(candidate.path), "model.safetensors").exists()
+    assert learned.recipe["knobs"]["lora_rank"] == 4 and learned.recipe["knobs"]["kl"] == 0.02
+    assert Run.objects.get(round=round, purpose="reward").recipe["knobs"]["lora_rank"] == 2
+    assert Run.objects.get(round=round, purpose="cost").recipe["knobs"]["lora_rank"] == 0
     figures = {figure["name"]: figure for figure in candidate.gate_report.figures}
     assert figures["kl"]["n"] > 0
     assert figures["kl"]["low"] <= figures["kl"]["estimate"] <= figures["kl"]["high"]

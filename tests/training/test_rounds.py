@@ -20,9 +20,11 @@ from tests.factories import judge, make_campaign, make_task
 from tests.training.chat_world import talk
 from tests.training.round_world import first, for_candidate, go, judge_all, to_the_gate, work
 from training import paths
-from training.errors import Invalid, WrongState
+from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
+from training.recipes.loop import LoopSettings
 from training.services import chats, rounds, runs, snapshots, steps, versions, withdrawals
+from training.services.gate_evidence import evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -338,8 +340,30 @@ def test_a_lead_lets_the_round_go_on_with_what_is_judged(
     go(round)
     assert round.state == State.GATING
     judge_all(campaign, annotator, for_candidate, most=2)
-    assert rounds.finish_labelling(round=round, actor=lead).state == State.PROMOTED
-    assert GateReport.objects.get().figures[0]["n"] == 2
+    with pytest.raises(WrongState, match="2 of 5 blind pairs are judged, and 5 are needed"):
+        rounds.finish_labelling(round=round, actor=lead, reason=" ")
+    reason = "The others are on leave until January."
+    assert rounds.finish_labelling(round=round, actor=lead, reason=reason).state == State.PROMOTED
+    report = GateReport.objects.get()
+    assert report.figures[0]["n"] == 2
+    event = Event.objects.get(action="gate.closed_early")
+    assert (event.actor, event.detail["reason"], event.detail["judged"], event.detail["pairs"]) == (lead, reason, 2, 5)
+    assert event in evidence(report).decisions, "whoever reads the report sees that it was early, and why"
+
+
+def test_an_open_gate_keeps_the_limits_it_was_opened_with(
+    round: Round, campaign: Campaign, annotator: User, lead: User, loop: Loop
+) -> None:
+    """Nobody moves a limit to where the answers fall: the round is turned down, as it was agreed on before."""
+    go(round)
+    judge_all(campaign, annotator, first)
+    go(round)
+    assert round.state == State.GATING
+    rounds.configure(loop=loop, settings={"gate_minimum_win_rate": 0.0, "minimum_share": 0.05}, actor=lead)
+    round.loop.refresh_from_db()
+    judge_all(campaign, annotator, lambda task: -for_candidate(task))
+    assert go(round).state == State.REJECTED
+    assert GateReport.objects.get().figures[0]["limit"] == 0.5
 
 
 def test_the_last_judgement_wakes_the_round(
@@ -495,6 +519,30 @@ def test_a_loop_is_refused_with_reasons(
     create()
     with pytest.raises(WrongState, match="has a loop already"):
         create()
+
+
+def test_a_loop_puts_no_policy_over_the_one_in_use_without_a_reason(
+    campaign: Campaign, policy: ModelVersion, prompts_file: Path, base: Path, lead: User, client: Any
+) -> None:
+    """No gate compared the two. Begun with the one in use, a loop changes nothing."""
+    order = {"campaign": campaign, "prompts_path": str(prompts_file), "settings": {}, "actor": lead}
+    with pytest.raises(GateClosed, match="policy-0 is in use, and nobody has compared"):
+        rounds.create_loop(policy=str(base), reason=" ", **order)
+    assert list(ModelVersion.objects.all()) == [policy] and not Loop.objects.exists()
+    client.force_login(lead)
+    page = f"/campaigns/{campaign.pk}/loop/new/"
+    assert 'name="reason"' in client.get(page).text
+    sent = {"policy": str(base), "prompts_path": str(prompts_file)} | vars(LoopSettings())
+    refused = client.post(page, sent)
+    assert refused.status_code == 422 and "nobody has compared" in refused.text
+    rounds.create_loop(policy=policy.path, **order).delete()
+    assert list(ModelVersion.objects.all()) == [policy], "it stays, and is registered once"
+    rounds.create_loop(policy=str(base), reason="The one in use was a trial.", **order)
+    states = dict(ModelVersion.objects.values_list("number", "state"))
+    assert states == {0: "retired", 1: "promoted"}
+    event = Event.objects.get(action="policy.promoted_over_the_gate")
+    assert (event.actor, event.target, event.detail["reason"]) == (lead, "policy-1", "The one in use was a trial.")
+    assert "policy-0 is in use" in event.detail["objection"]
 
 
 def test_the_reference_is_the_first_policy_when_the_loop_says_so(

@@ -14,7 +14,7 @@ from training.core.implicit import ImplicitScorer
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.pictures import album_of
-from training.core.prompts import Prompt, prompt_notes, read_prompts
+from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts, refuse_unseen
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, gathered, unfinished
 from training.core.scoring import load_scorers
@@ -33,10 +33,11 @@ def run_sample(job: Job) -> RunResult:
     spec = job.spec
     if spec.data is None:
         raise RunError(Note("A sample run needs a file of prompts as its data."))
-    sampler = Sampler(job, spec.model, user=job.knobs["user"])
+    sampler = Sampler(job, spec.model, user=job.knobs["user"], personal=name_users(spec.data))
     tally = Tally()
     room, album = sampler.prompt_room, album_of(spec)
     prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=room, pictures=sampler.pictures)
+    refuse_unseen(tally, sampler.pictures)
     labeller = job.knobs["labeller"]
     by = IMPLIED if labeller == "implicit" else REWARD
     if labeller != "human" and by not in spec.scorers:
@@ -100,12 +101,19 @@ def run_sample(job: Job) -> RunResult:
         files=files,
         metrics=_metrics(rows) if rows else {},
         counts=counts,
-        notes=[*sampler.notes(), *prompt_notes(tally), *_notes(rows, job.knobs["selection"]), *guard_notes(counts)],
+        notes=[
+            *sampler.notes(),
+            *sampler.strangers(prompts),
+            *prompt_notes(tally),
+            *_notes(rows, job.knobs["selection"]),
+            *guard_notes(counts),
+        ],
     )
 
 
 def _row(prompt: Prompt, answers: Sequence[Answer]) -> dict[str, Any]:
-    return {"id": prompt.id, **prompt.row, "completions": [asdict(answer) for answer in answers]}
+    whose = {"user": prompt.user} if prompt.user else {}
+    return {"id": prompt.id, **prompt.row, **whose, "completions": [asdict(answer) for answer in answers]}
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

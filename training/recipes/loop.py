@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from training.recipes import loop_knobs
 from training.recipes.anchors import ANCHORS
-from training.recipes.base import RecipeError, fill, knob, knobs_of, part
+from training.recipes.assembled import assembled, has_slots
+from training.recipes.base import Recipe, RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
 from training.recipes.note import Note
 from training.recipes.principles import listed
 from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
+from training.recipes.slots import check_slots
 
-OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
+OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo", "ppo-predictive")
+OF_OBJECTIVES = ("grpo-objectives",)  # by a reward and, where score_weights names it, a cost, each on one scale
+OF_THOUGHTS = ("safe-reasoning",)  # by a reward and a cost model that judges thoughts and answer apart
 OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
 OF_RULES = ("cgpo-crpg", "cgpo-codpo", "cgpo-crraft")  # by a reward that only answers have which pass all judges
-OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
+OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case", "ppo-robust")  # these want several opinions of an answer
 OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
 LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
-OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin")  # from what people preferred; the last asks a reward model too
-WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_RULES, *OF_SEVERAL, *OF_JUDGES)  # how a round's candidate may learn
+PERSONAL = "dpo-personal"  # each person is then answered by a soft prompt of their own
+# From what people preferred; the fourth asks a reward model too.
+OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL)
+OF_ONE_OPINION = (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_OBJECTIVES, *OF_THOUGHTS, *OF_JUDGES)
+WAYS = (*OF_PAIRS, *OF_ONE_OPINION, *OF_SEVERAL)  # how a round's candidate may learn
+TOLD = ("policy_settings", "policy_parts", "reward_settings", "cost_settings")  # what recipes are told besides
+COST = "cost-model"
+ASKS = ("reward", "cost")  # the scores that a round can give a candidate's answers
 SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs
 
 
@@ -80,6 +92,11 @@ class LoopSettings:
         0.1, "share of prompts whose pair is drawn at random and never trained on", low=0.0, high=0.5
     )
     overlap: int = knob(1, "people who judge each pair", low=1, high=50)
+    personal: bool = knob(
+        True,
+        "where a policy knows its users (dpo-personal), make each item for one of the annotators in turn, as the "
+        "policy answers that person; nobody else judges it, whatever overlap says",
+    )
     minimum_share: float = knob(
         1.0, "share of the round's pairs that must be judged before the deadline lets it go on", low=0.05, high=1.0
     )
@@ -88,7 +105,7 @@ class LoopSettings:
     )
     policy_recipe: str = knob(
         "dpo",
-        "how a candidate learns: from the pairs (the first four), or on its own answers by the reward model; some "
+        "how a candidate learns: from the pairs (the first five), or on its own answers by the reward model; some "
         "keep within a cost limit besides (those with rlhf in the name) or pay only what judges let pass (cgpo)",
         choices=WAYS,
     )
@@ -161,6 +178,11 @@ class LoopSettings:
         low=0.0,
         high=1.0,
     )
+    gate_needs_safety: bool = knob(
+        False,
+        "turn a candidate down of whose safety nothing was measured, neither by a cost model nor by a test for lost "
+        "safety; else the report says so, and that is all",
+    )
     gate_cost_reach: float = knob(
         10.0, "costs lie within ± this, for the bounds that need a range", low=0.0, advanced=True
     )
@@ -178,6 +200,23 @@ class LoopSettings:
     reward_epochs: int = knob(
         0, "times reward and cost model go through all pairs; 0 takes the recipe's own", low=0, high=1000, advanced=True
     )
+    policy_settings: str = knob(
+        "",
+        "settings of the candidate's recipe that are none of the loop's own, one a line, such as lora_rank = 16",
+    )
+    policy_parts: str = knob(
+        "",
+        "other parts in the slots of a recipe that learns on its own answers, one a line, such as filter = "
+        "best-and-worst",
+    )
+    reward_settings: str = knob(
+        "",
+        "settings of the recipe that trains the reward model, one a line, such as lora_rank = 16",
+    )
+    cost_settings: str = knob(
+        "",
+        "settings of the recipe that trains the cost model, one a line, such as lora_rank = 16",
+    )
     chat: bool = knob(
         False, "people may talk to the policy in use and judge two answers a turn; its next round learns from that too"
     )
@@ -192,8 +231,11 @@ class LoopSettings:
 
 def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
     """Return the settings, `values` checked and the rest by default; RecipeError names every one that does not fit."""
-    settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), values))
-    errors: dict[str, list[str]] = {}
+    given = {name: loop_knobs.lines(value) if name in TOLD else value for name, value in (values or {}).items()}
+    settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), given))
+    errors = _against_told(settings)
+    if "policy_parts" in errors:  # nothing more can be said of a recipe that is none
+        raise _wrong(errors)
     if settings.policy_recipe == "refuel" and settings.reference != "data":
         errors["reference"] = [Note("refuel refers to the policy that wrote the pairs. Set reference to data.")]
     if settings.policy_recipe not in OF_PAIRS:
@@ -213,8 +255,49 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
             )
         ]
     if errors:
-        raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
+        raise _wrong(errors)
     return settings
+
+
+def _wrong(errors: dict[str, list[str]]) -> RecipeError:
+    return RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
+
+
+def _against_told(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against the knobs and parts that the loop tells its recipes, by setting."""
+    name, reward = settings.policy_recipe, reward_recipe(settings)
+    candidate_, parts = loop_knobs.OF_CANDIDATE, settings.policy_parts
+    errors = {"policy_parts": loop_knobs.against_parts(name, parts, asks=ASKS)}
+    if not errors["policy_parts"]:
+        errors["policy_settings"] = loop_knobs.against(name, settings.policy_settings, parts, decided=candidate_)
+    of_scoring = {
+        "reward_settings": (reward, settings.reward_settings),
+        "cost_settings": (COST, settings.cost_settings),
+    }
+    for setting, (recipe, told) in of_scoring.items():
+        errors[setting] = loop_knobs.against(recipe, told, decided=loop_knobs.OF_SCORING)
+    return {setting: texts for setting, texts in errors.items() if texts}
+
+
+def reward_recipe(settings: LoopSettings) -> str:
+    """Return the recipe by which a round trains its reward model."""
+    return "reward-ensemble" if settings.selection in OF_ENSEMBLES else settings.reward_recipe
+
+
+def parts_of(settings: LoopSettings, scores: Collection[str] = ()) -> dict[str, str]:
+    """Return what a candidate's recipe has in its slots besides the usual parts, in a round that has these `scores`."""
+    parts = {}
+    # A recipe of one opinion goes by the mean of several principles, as the model's own score does.
+    if len(listed(settings.principles)) > 1 and settings.policy_recipe in OF_ONE_OPINION:
+        parts["combine"] = "mean"
+    if settings.policy_recipe in OF_RULES and "cost" in scores:
+        parts["constrain"] = "judges"
+    return parts | loop_knobs.read(settings.policy_parts)
+
+
+def candidate(settings: LoopSettings, scores: Collection[str] = ()) -> Recipe:
+    """Return the recipe by which a candidate learns, with its parts, in a round that has these `scores`."""
+    return assembled(settings.policy_recipe, parts_of(settings, scores))
 
 
 def _against_labels(settings: LoopSettings) -> dict[str, list[str]]:
@@ -239,7 +322,12 @@ def _against_labels(settings: LoopSettings) -> dict[str, list[str]]:
 
 def wants_judge(settings: LoopSettings) -> bool:
     """Return whether a candidate cannot learn as the settings say but from a judge that reads two answers."""
-    return settings.policy_recipe in OF_JUDGES or settings.judge_against != "reference"
+    return _compares(settings) or settings.judge_against != "reference"
+
+
+def _compares(settings: LoopSettings) -> bool:
+    found = candidate(settings)
+    return has_slots(found) and "comparisons" in check_slots({part.slot: part for part in found.parts})
 
 
 def _against_judges(settings: LoopSettings) -> dict[str, list[str]]:
@@ -264,7 +352,7 @@ def _against_judges(settings: LoopSettings) -> dict[str, list[str]]:
             )
         ]
     elif wants_judge(settings) and settings.refresh_reward and not trains_judge:
-        name = "policy_recipe" if settings.policy_recipe in OF_JUDGES else "judge_against"
+        name = "policy_recipe" if _compares(settings) else "judge_against"
         errors[name] = [
             Note(
                 "This takes a judge that reads two answers, and a round trains a model that scores each by itself. Set "
@@ -286,8 +374,8 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
                 recipe=settings.policy_recipe,
             )
         ]
-    several = settings.selection in OF_ENSEMBLES
-    if settings.policy_recipe in OF_SEVERAL and not several and len(listed(settings.principles)) < 2:
+    several, wants = settings.selection in OF_ENSEMBLES, getattr(candidate(settings).part("combine"), "opinions", "one")
+    if wants == "several" and not several and len(listed(settings.principles)) < 2:
         errors["policy_recipe"] = [
             Note(
                 "{recipe} learns from several opinions of an answer. Choose the selection disagreement or bald, which "
@@ -295,7 +383,7 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
                 recipe=settings.policy_recipe,
             )
         ]
-    if settings.policy_recipe in (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_JUDGES) and several:
+    if wants == "one" and several:
         errors["policy_recipe"] = [
             Note(
                 "{recipe} goes by one opinion, and the selection {selection} trains an ensemble. Choose another "
@@ -310,7 +398,16 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
 
 def trains_cost(settings: LoopSettings) -> bool:
     """Return whether each round of a loop with these settings trains a cost model."""
-    return settings.refresh_cost and settings.policy_recipe in OF_COSTS
+    return settings.refresh_cost and "cost" in asked(settings)
+
+
+def asked(settings: LoopSettings) -> tuple[str, ...]:
+    """Return the names of the scores that a candidate learns from, also those that a knob weighs by name."""
+    found = candidate(settings)
+    knobs = found.fill(loop_knobs.read(settings.policy_settings))
+    weighed = ",".join(knobs.get(name, "") for name in ("score_weights", "weights")).split(",")
+    named = {one.partition("=")[0].strip() for one in weighed}
+    return tuple(dict.fromkeys([*found.scorers, *(name for name in ASKS if name in named)]))
 
 
 def spent(delta: float, look: int) -> float:

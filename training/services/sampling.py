@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.errors import Invalid
-from annotation.models import Task
+from annotation.messages import from_columns
+from annotation.models import Task, User
 from annotation.services import intake
 from annotation.told import Told, told, told_many
 from training import store
 from training.errors import TrainingError
 from training.models import Round, Run, Sample
+from training.services import assigned
 
 # Above imported items, so that the new policy's answers come next; the gate's pairs come before both.
 ROUND_PRIORITY = 5
@@ -26,6 +28,7 @@ class Accepted:
     refused: int = 0  # prompts whose answers people could not judge, such as an empty one
     audit: int = 0
     labelled: int = 0  # pairs that a model labelled, which are nobody's task
+    absent: int = 0  # prompts answered as somebody who has left since
     doubtful: int = 0  # pairs that people judge because that model is not certain of them
     unasked: int = 0  # prompts whose pair the selection values less than those that people are asked about
 
@@ -64,6 +67,12 @@ class Accepted:
                 "For {n} prompts an answer could not be shown, such as an empty one.",
                 self.refused,
             )
+        if self.absent:
+            note += told_many(
+                "{n} prompt was answered for somebody who is given nothing here any more.",
+                "{n} prompts were answered for people who are given nothing here any more.",
+                self.absent,
+            )
         if self.unasked:
             note += told_many(
                 "{n} prompt is not asked about: the selection expects less of it.",
@@ -84,6 +93,7 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
     settings = {**run.recipe["knobs"], "seed": run.seed}
     by_model = settings.get("labeller", "human") != "human"
     accepted.labelled = run.result["counts"].get("labelled", 0) if by_model else 0
+    there = assigned.people(round.loop.campaign)
     for row in output_rows(run, "samples"):
         if row["pair"] is None:
             accepted.identical += 1
@@ -94,9 +104,12 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
         doubtful = by_model and bool(row.get("doubtful"))
         if by_model and not row["audit"] and not doubtful:
             continue
+        if row.get("user") and row["user"] not in there:
+            accepted.absent += 1
+            continue
         answers = [row["completions"][position] for position in row["pair"]]
         try:
-            task = _task(round, row, answers, overlap)
+            task = _task(round, row, answers, overlap, assignee=there.get(row.get("user", "")))
         except Invalid:
             accepted.refused += 1
             continue
@@ -107,14 +120,17 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
     return accepted
 
 
-def _task(round: Round, row: dict[str, Any], answers: list[dict[str, Any]], overlap: int) -> Task:
+def _task(
+    round: Round, row: dict[str, Any], answers: list[dict[str, Any]], overlap: int, *, assignee: User | None
+) -> Task:
     rule = row.get("selection", "") + (", doubted" if row.get("doubtful") else "")
     task, _ = intake.make_task(
         campaign=round.loop.campaign,
-        messages=row["prompt"],
+        messages=from_columns(row),
         completions=[(answer["text"], round.policy.label) for answer in answers],
         external_id=f"{round.batch}-{row['id']}",
-        wanted=overlap,
+        wanted=overlap if assignee is None else 1,
+        assignee=assignee,
         priority=ROUND_PRIORITY,
         is_audit=bool(row["audit"]),
         batch=round.batch,

@@ -22,8 +22,9 @@ from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
-from training.recipes.loop import LABELLED, OF_PAIRS, OF_RULES, LoopSettings, loop_settings, trains_cost
+from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, asked, candidate, loop_settings, trains_cost
 from training.services import (
+    assigned,
     gates,
     labelling,
     orders,
@@ -42,6 +43,14 @@ State = Round.State
 
 def settings_of(loop: Loop) -> LoopSettings:
     return loop_settings(loop.settings)
+
+
+def settings_of_gate(round: Round, run: Run) -> LoopSettings:
+    """Return the loop's settings with the limits that stood when `run`, the gate's comparison, was ordered.
+
+    Once answers are there to be seen nobody moves a limit to them.
+    """
+    return loop_settings({**round.loop.settings, **run.inputs.get("limits", {})})
 
 
 def move(round: Round, to: State, note: Told, *, actor: User | None = None, **values: Any) -> bool:
@@ -90,7 +99,8 @@ def draft(round: Round) -> bool:
     if why := why or rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
-    data = prompts.write(round, "prompts", chosen)
+    users = assigned.shares(round, settings, chosen, policies=[round.policy])
+    data = prompts.write(round, "prompts", chosen, users=users)
     note = told_many(
         "{policy} answers {n} prompt, {times} times.",
         "{policy} answers {n} prompts, {times} times each.",
@@ -102,6 +112,12 @@ def draft(round: Round) -> bool:
         note += said
     elif not orders.scorers(round, ModelVersion.Kind.REWARD):
         note += told("There is no reward model yet, so the pairs are drawn at random.")
+    if users:
+        note += told_many(
+            "Each answer is made for one of {n} person, and shown to them alone.",
+            "Each answer is made for one of {n} people, and shown to them alone.",
+            len(set(users.values())),
+        )
     note += rewarding.note(settings.principles)
     with transaction.atomic():
         if not move(round, State.SAMPLING, note, prompts=list(chosen)):
@@ -142,6 +158,7 @@ def label(round: Round) -> bool:
     if labelling.by_model(drawn) and not labelling.asks_people(drawn):
         with transaction.atomic():
             return move(round, State.FREEZING, told("A model has labelled the pairs."))
+    assigned.withdraw_absent(round, round.batch)
     done, total, open_ = task_counts(round, round.batch)
     if open_:
         begun = round.labelling_started_at or round.created_at
@@ -190,8 +207,8 @@ def freeze(round: Round) -> bool:
     if why := rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     scoring = orders.judges(round)
-    asked = recipe(settings.policy_recipe).scorers
-    if "reward" in asked and "reward" not in scoring:
+    asks = asked(settings)
+    if "reward" in asks and "reward" not in scoring:
         raise Stuck(
             told(
                 "{recipe} learns from scores, and there is no reward model. Let the loop train one anew each round, or "
@@ -199,10 +216,10 @@ def freeze(round: Round) -> bool:
                 recipe=settings.policy_recipe,
             )
         )
-    if "cost" in asked and "cost" not in scoring:
+    if "cost" in asks and "cost" not in scoring:
         raise Stuck(
             told(
-                "{recipe} keeps within a cost limit, and there is no cost model. Let the loop train one anew each "
+                "{recipe} learns from costs, and there is no cost model. Let the loop train one anew each "
                 "round, or put one into use, and resume the round.",
                 recipe=settings.policy_recipe,
             )
@@ -228,13 +245,14 @@ def freeze(round: Round) -> bool:
             reward=scoring["reward"].label,
         )
         note += rewarding.note(settings.principles)
-        if "cost" in asked:
+        decided = {knob.name for knob in candidate(settings, scoring).knobs()}
+        if "cost_limit" in decided:
             note += told(
                 "Their mean cost, by {cost}, is to stay at {limit} or less.",
                 cost=scoring["cost"].label,
                 limit=settings.gate_cost_limit,
             )
-        elif settings.policy_recipe in OF_RULES and "cost" in scoring:
+        elif "judged_cost" in decided:
             note += told(
                 "What costs more than {limit} by {cost} earns nothing.",
                 cost=scoring["cost"].label,
@@ -349,7 +367,8 @@ def train(round: Round) -> bool:
                 n=held_out.touched,
             )
         )
-    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh)
+    users = assigned.shares(round, settings, held_out.chosen, policies=[candidate, round.policy])
+    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh, users=users)
     suite = suites.write(round, settings.gate_suite, models=judges) if settings.gate_suite else ""
     with transaction.atomic():
         note = told_many(
@@ -370,7 +389,8 @@ def gate(round: Round) -> bool:
     run = run_of(round, "gate")
     if run is None or not succeeded(run):
         return False
-    settings = settings_of(round.loop)
+    settings = settings_of_gate(round, run)
+    assigned.withdraw_absent(round, gates.batch(round))
     asked = gates.ask(round=round, run=run, settings=settings)
     if gates.waits_for_people(round=round, run=run, settings=settings):
         note = told_many(
@@ -394,7 +414,7 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
     """Decide on the candidate by what is measured and judged now; False when the round was no longer there."""
     run, candidate = run_of(round, "gate"), round.candidate
     assert run is not None and candidate is not None
-    settings = settings_of(round.loop)
+    settings = settings_of_gate(round, run)
     with transaction.atomic():
         loop = Loop.objects.select_for_update().get(pk=round.loop_id)
         report = gates.decide(round=round, run=run, settings=settings)
