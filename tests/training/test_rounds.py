@@ -281,11 +281,11 @@ def test_a_step_killed_half_way_is_made_up_for(round: Round, campaign: Campaign,
     real = steps.sampling._task
     made: list[str] = []
 
-    def dies_after_four(*arguments: Any) -> Task:
+    def dies_after_four(*arguments: Any, **more: Any) -> Task:
         if len(made) == 4:
             raise MemoryError("killed")
         made.append("task")
-        return real(*arguments)
+        return real(*arguments, **more)
 
     monkeypatch.setattr(steps.sampling, "_task", dies_after_four)
     with pytest.raises(MemoryError):
