@@ -325,7 +325,7 @@ def test_a_loop_trains_the_cost_model_that_its_candidate_has_to_please(
     go(round)
     compare_twice()
     assert go(round).state == State.STALLED
-    assert "hc-rlhf keeps within a cost limit, and there is no cost model" in str(round.note)
+    assert "hc-rlhf learns from costs, and there is no cost model" in str(round.note)
 
     rounds.configure(loop=loop, settings={"refresh_cost": True}, actor=lead)
     rounds.resume(round=round, actor=lead)
