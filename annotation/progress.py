@@ -233,7 +233,7 @@ def _available(
 
     `few` is what `_FEW` found, where every item is for everybody; `counted` is kept in the cache under `key`.
     """
-    open_tasks: QuerySet[Task] = Task.objects.open().filter(campaign=campaign)
+    open_tasks: QuerySet[Task] = Task.objects.open().for_person(user.pk).filter(campaign=campaign)
     mine = _of_open(user.pk, campaign.pk)
     if campaign.barred:
         open_tasks = open_to(open_tasks, campaign.barred)
@@ -300,7 +300,7 @@ _HAD = Rows(
 # How many items are open, counted up to one more than `EXACT`, and how many of them this person had.
 _FEW = Rows(
     lambda user, campaign, most=EXACT + 1: Campaign.objects.filter(pk=campaign).values_list(
-        _CountOf(Task.objects.open().filter(campaign=campaign).order_by().values("pk")[:most]),
+        _CountOf(Task.objects.open().for_person(user).filter(campaign=campaign).order_by().values("pk")[:most]),
         _CountOf(_of_open(user, campaign).values("pk")),
     ),
     user=BigIntegerField(),

@@ -66,6 +66,7 @@ WORDS = {
     "policy.answered_negatively": _("{target} answered in its negative mode"),
     "policy.promoted_over_the_gate": _("{target} was promoted without a passing gate"),
     "policy.rolled_back": _("{target} was put back into use"),
+    "policy.rolled_back_over_the_gate": _("{target} was put back into use against a test for lost safety"),
     "reward.promoted": _("{target} was promoted"),
     "reward.rolled_back": _("{target} was put back into use"),
     "rewrite.not_passed_on": _("A better answer was not passed on"),

@@ -12,7 +12,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from frontend import numerals
+from frontend import numerals, thoughts
 
 
 @dataclass(frozen=True)
@@ -316,14 +316,13 @@ NAMES = {
     "mean_logp": _("Mean log-probability of an answer"),
     "mean_reward": _("Mean reward"),
     "mean_tokens": _("Tokens per answer"),
-    "reflections": _("Thoughts that turn on themselves, in 100 of their tokens"),
     "rejected_logratio": _("Log-ratio of the other answer"),
     "score": _("Score"),
     "steps": _("Steps"),
-    "thoughts_entropy": _("Entropy of thoughts, in nats per token"),
     "tokens_per_second": _("Tokens per second"),
     "value_error": _("Mean squared error of what was expected, on held-out rows"),
     "weight_clipped_share": _("Weights that are clipped, share"),
+    **thoughts.names(),
 }
 
 
@@ -360,7 +359,7 @@ def words_of(name: str) -> Words:
     return Words(
         NAMES.get(name, name.replace("_", " ").capitalize()),
         "",
-        is_share=any(w in name for w in ("accuracy", "rate", "share")),
+        is_share=any(w in name for w in ("accuracy", "rate", "share", "thoughts_safe", "answers_safe")),
     )
 
 

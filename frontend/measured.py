@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from annotation.models import User
 from annotation.told import Told
-from frontend import charts, leftover, noted
+from frontend import charts, leftover, noted, thoughts
 from frontend.figures import Figure, figures, number
 from frontend.numerals import span
 from training import store
@@ -132,7 +132,7 @@ def charts_of(run: Run, people: Mapping[str, Any] | None = None) -> list[charts.
             )
         )
     found += _positions(run)
-    found += leftover.charts_of(run)
+    found += [*leftover.charts_of(run), thoughts.chart_of(metrics)]
     if points:
         series = [
             (label, [(point["kl"], point[name]["estimate"]) for point in points if name in point])

@@ -346,7 +346,8 @@ ATTUNE_PROCESSES = env.int("TRAIN_PROCESSES", default=1)
 # Whether these share out what is trained (FSDP2) instead of having a whole copy each; the results are the same.
 ATTUNE_SHARDED = env.bool("TRAIN_SHARDED", default=False)
 # Other programs that may do runs on the policy's own answers: the interpreter of the environment that each is in.
-ATTUNE_ENGINES = {name: path for name, path in {"verl": env.str("VERL_PYTHON", default="")}.items() if path}
+_PYTHONS = {"verl": env.str("VERL_PYTHON", default=""), "areal": env.str("AREAL_PYTHON", default="")}
+ATTUNE_ENGINES = {name: path for name, path in _PYTHONS.items() if path}
 # Loads code from a model's folder. Off unless an operator decides otherwise: it is code execution.
 ATTUNE_TRUST_REMOTE_CODE = env.bool("TRUST_REMOTE_CODE", default=False)
 # Whether the role red team may have a policy trained against its own safety, to see how little undoes it.

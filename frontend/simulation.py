@@ -120,11 +120,14 @@ def work(
     campaign_id: int,
     annotator: Annotator,
     shift: Shift,
-    dice: random.Random,
+    seed: str,
     wait: float | None,
     pace: float,
 ) -> None:
-    """Judge item after item until the shift ends; when there is none, look again after `wait` seconds, or leave."""
+    """Judge item after item until the shift ends; when there is none, look again after `wait` seconds, or leave.
+
+    Where somebody errs depends on `seed` and the item, not on the order in which items come.
+    """
     try:
         while shift.take():
             item = client.call("POST", f"campaigns/{campaign_id}/next/", {})
@@ -136,6 +139,7 @@ def work(
             if shift.stopped.wait(pace):
                 shift.give_back()
                 return
+            dice = random.Random(f"{seed}/{item['prompt']}/{sorted(item['completions'])}")
             preference = annotator.prefer(item["prompt"], *item["completions"], dice=dice)
             answer = {"preference": str(preference), "client_key": f"sim-{item['key']}"}
             client.call("POST", f"assignments/{item['key']}/submit/", answer)
@@ -223,7 +227,7 @@ class Yardstick:
             "knobs": {"samples_per_prompt": 1, **drawing},
         }
         run = self.client.call("POST", f"training/campaigns/{self.campaign_id}/runs/", asked)
-        while run["state"] in ("queued", "running"):
+        while run["state"] in ("waiting", "queued", "running"):
             if stopped.wait(LOOK_SECONDS):
                 return None
             run = self.client.call("GET", f"training/runs/{run['id']}/")

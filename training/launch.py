@@ -93,7 +93,10 @@ def _engine(asked: dict[str, Any] | None) -> dict[str, Any] | None:
     if asked is None:
         return None
     if asked["name"] not in settings.ATTUNE_ENGINES:
-        raise TrainingError(told("This worker has no engine {name}: set VERL_PYTHON there.", name=asked["name"]))
+        variable = f"{asked['name'].upper()}_PYTHON"
+        raise TrainingError(
+            told("This worker has no engine {name}: set {variable} there.", name=asked["name"], variable=variable)
+        )
     return {**asked, "python": settings.ATTUNE_ENGINES[asked["name"]]}
 
 

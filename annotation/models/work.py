@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -18,6 +19,15 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def open(self) -> TaskQuerySet:
         """Return the tasks that still have a free seat."""
         return self.filter(state=Task.State.OPEN, seats__gt=0)
+
+    def for_person(self, user: Any) -> TaskQuerySet:
+        """Return the tasks that are not made for somebody else."""
+        return self.filter(made_for(user))
+
+
+def made_for(user: Any) -> Q:
+    """Return that a task is for everybody, or for this person."""
+    return Q(assignee__isnull=True) | Q(assignee=user)
 
 
 class Task(models.Model):
@@ -46,6 +56,16 @@ class Task(models.Model):
     priority = models.IntegerField(default=0)  # higher first
     # Bits: what it asks of people and what it is about, by the places in `Campaign.tags`.
     tags = models.BigIntegerField(default=0)
+    # Whom its answers were made for, by a policy that knows its users: nobody else is given it. None: for everybody.
+    assignee = models.ForeignKey(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="tasks_made_for",
+        db_index=False,
+        editable=False,
+    )
     # Drawn at random and never trained on: the unbiased sample that figures are computed from.
     is_audit = models.BooleanField(default=False)
     # Groups tasks that belong together, such as one round's; used for progress and deadlines.
@@ -75,6 +95,7 @@ class Task(models.Model):
             models.Index(fields=["campaign", "batch", "state"], name="task_batch_state"),
             # In place of the key's own: the items of a campaign in the order they came in (`annotation.sums`).
             models.Index(fields=["campaign", "id"], name="task_in_order"),
+            models.Index(fields=["assignee"], name="task_assignee", condition=Q(assignee__isnull=False)),
         ]
 
     def __str__(self) -> str:

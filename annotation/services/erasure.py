@@ -12,7 +12,7 @@ from knox.models import AuthToken
 from annotation.errors import Invalid
 from annotation.models import Assignment, Campaign, Event, Feedback, Membership, Role, Task, Trial, User
 from annotation.models.people import new_pseudonym
-from annotation.services import blocks, events, gold
+from annotation.services import blocks, events, gold, queue
 from annotation.services.queue import QUEUE_ORDER
 from annotation.signals import person_erased
 
@@ -36,6 +36,10 @@ def erase(*, person: User, actor: User, confirmation: str) -> None:
     person_erased.send(sender=User, person=person, pseudonym=person.pseudonym)
     with_gold = list(Campaign.objects.filter(tasks__feedback__user=person, tasks__gold__isnull=False).distinct())
     items = _empty_seats(person)
+    # What was made for them is nobody else's, and would tell what they like.
+    made_for = Task.objects.filter(assignee=person)
+    queue.withdraw(tasks=list(made_for.values_list("pk", flat=True)))
+    made_for.update(assignee=None)
     said = Feedback.objects.filter(user=person)
     said.update(supersedes=None)
     said.delete()

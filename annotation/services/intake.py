@@ -68,12 +68,13 @@ def make_task(
     requires: Sequence[str] | None = None,
     about: Sequence[str] | None = None,
     opening: list[Message] | None = None,
+    assignee: User | None = None,
 ) -> tuple[Task, bool]:
     """Return the task called `external_id` and whether it is new; one that exists is returned as it is.
 
     `completions` are (text or parts, origin) in canonical order; images in them are in the campaign already. `opening`
-    is how a conversation begins of which other items have other turns: all of them are then in one split. Raises
-    `Invalid` for what people could not judge.
+    is how a conversation begins of which other items have other turns: all of them are then in one split. With an
+    `assignee` nobody else is given it. Raises `Invalid` for what people could not judge.
     """
     needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
     item = Item(external_id, messages, list(completions), wanted, priority, is_audit, batch, "", meta or {}, needs, of)
@@ -86,6 +87,8 @@ def make_task(
         raise Invalid(told.format(id=external_id, refused=refused)) from None
     with transaction.atomic():
         created, _clashing = store(campaign, {external_id: item})
+        if created and assignee is not None:
+            Task.objects.filter(campaign=campaign, external_id=external_id).update(assignee=assignee)
         task = Task.objects.get(campaign=campaign, external_id=external_id)
     return task, bool(created)
 

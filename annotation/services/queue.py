@@ -24,6 +24,7 @@ from django.db.models import (
     Func,
     IntegerField,
     OuterRef,
+    Q,
     QuerySet,
     Subquery,
     Value,
@@ -37,6 +38,7 @@ from annotation import limits, placement, rotation
 from annotation.errors import LeaseLost, NotAgreed, NotQualified
 from annotation.limits import BETWEEN
 from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
+from annotation.models.work import made_for
 from annotation.prepared import Call, Insert, Select, Update, together
 from annotation.services import blocks
 
@@ -81,7 +83,8 @@ def _first_open_task(
     asked = Coalesce(Subquery(mine.values("state")), Value(Assignment.State.RELEASED), output_field=CharField())
     between = Value(BETWEEN, output_field=CharField())
     is_full = StrIndex(full, Concat(between, F("batch"), between, output_field=CharField()))
-    came_to = Case(When(in_the_way=0, in_full=0, then=asked), default=Value("barred"), output_field=CharField())
+    is_theirs = Q(made_for(user), in_the_way=0, in_full=0)
+    came_to = Case(When(is_theirs, then=asked), default=Value("barred"), output_field=CharField())
     on_screens = Assignment.objects.filter(campaign=campaign, state=Assignment.State.OPEN).values("task")
     taken = Task.objects.filter(pk__in=on_screens, state=Task.State.OPEN, seats=0)
     taken = taken.filter(~Exists(Gold.objects.filter(task=OuterRef("pk"))))

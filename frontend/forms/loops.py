@@ -17,7 +17,10 @@ from training.recipes.loop import LoopSettings
 GROUPS = (
     (
         _("Each round"),
-        ("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "overlap", "audit_share"),
+        (
+            *("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "doubtful_share"),
+            *("overlap", "personal", "audit_share"),
+        ),
     ),
     (_("The policy's answers"), ("temperature", "max_new_tokens", "guard")),
     (_("Live chat"), ("chat",)),
@@ -65,6 +68,16 @@ class LoopForm(KnobForm):
         help_text=_(
             "A JSON Lines file on the server, each line with “id” and “prompt”. A tenth of the prompts is held out and "
             "used only to test a new policy."
+        ),
+    )
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=2000,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=_(
+            "Needed where the base policy is not the one in use, as no gate has compared the two. It stays in the "
+            "campaign's events."
         ),
     )
 

@@ -25,6 +25,7 @@ from training.recipes.judges import REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
 from training.recipes.slots import ORDER
 from training.recipes.tasks import EXAMPLE
+from training.services import waiting
 from training.services.rollouts import pairs_in
 from training.services.versions import is_reasoning
 
@@ -38,11 +39,6 @@ SCORERS = {
     "audit": (_("Auditing cost model"), _("Watches what the judges let pass; take another one than judges.")),
     "principle": (_("Principle model"), _("Says how likely an answer keeps the principles that judges go by.")),
 }
-KINDS = {
-    "gold": "reward",
-    "audit": "cost",
-    "principle": "reward",
-}  # of the scorers that are not called as the kind of model they are
 # What they are to a run of several tasks, where it is something else.
 MIXED = {"gold": (_("Second reward model"), _("Only where a task below climbs it instead of the first."))}
 
@@ -106,12 +102,14 @@ class RunForm(KnobForm):
         versions: Sequence[ModelVersion],
         snapshots: Sequence[Snapshot],
         rolled: Sequence[Run] = (),
+        going: Sequence[Run] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, knobs=recipe.knobs(), **kwargs)
         self.recipe = recipe
         self.rewards = {str(v.pk): v for v in versions if v.kind in ModelVersion.SCORING}
         self.judges = {str(v.pk): v for v in versions if is_reasoning(v)} if takes_judge(recipe) else {}
+        self.going = {f"run-{run.pk}": run for run in going} if recipe.kind == Run.Kind.FIT else {}
         for name in recipe.scorers:
             self.fields[name] = self._scorer(name)
         for name in recipe.may_score:
@@ -120,13 +118,13 @@ class RunForm(KnobForm):
         self.policies = {str(v.pk): v for v in policies}
         for name in (*recipe.beside, *recipe.may_stand_beside):
             self.fields[name] = self._policy(name, optional=name in recipe.may_stand_beside)
-        kinds = (recipe.makes, ModelVersion.Kind.POLICY.value) if recipe.makes else (recipe.starts,)
+        kinds = waiting.starts_from(recipe)
         versions = [v for v in versions if v.kind in kinds]
         self.versions = {str(version.pk): version for version in versions}
         self.snapshots = {str(snapshot.pk): snapshot for snapshot in snapshots}
         models = [(key, f"{v.label} ({v.get_state_display()})") for key, v in self.versions.items()]
         model: forms.ChoiceField = self.fields["model"]  # type: ignore[assignment]
-        model.choices = [*models, (OTHER, gettext("another model"))]
+        model.choices = [*models, *self._to_come(*kinds), (OTHER, gettext("another model"))]
         promoted = next((k for k, v in self.versions.items() if v.state == ModelVersion.State.PROMOTED), None)
         self.start_from(promoted or (models[0][0] if models else OTHER))
         frozen = [
@@ -249,7 +247,7 @@ class RunForm(KnobForm):
 
     def _scorer(self, name: str, *, optional: bool = False) -> forms.ChoiceField:
         """Return the choice of the model that gives the score `name`: at first the one in use of its kind."""
-        wanted = KINDS.get(name, name)
+        wanted = waiting.KIND_OF_SCORER.get(name, name)
         of_kind = [key for key, v in self.rewards.items() if v.kind == wanted]
         in_use = [key for key in of_kind if self.rewards[key].state == ModelVersion.State.PROMOTED]
         offered = {**self.rewards, **(self.judges if name == REWARD else {})}
@@ -259,11 +257,22 @@ class RunForm(KnobForm):
             choices=[
                 *([("", gettext("none"))] if optional else []),
                 *((key, f"{v.label} ({v.get_state_display()})") for key, v in offered.items()),
+                *(to_come := self._to_come(wanted)),
             ],
             required=not optional,
         )
-        field.initial = next(iter([*in_use, *of_kind, *(self.judges if name == REWARD else ())]), None)
+        first = [*in_use, *of_kind, *(self.judges if name == REWARD else ()), *(key for key, _label in to_come)]
+        field.initial = next(iter(first), None)
         return field
+
+    def _to_come(self, *kinds: str) -> list[tuple[str, str]]:
+        """Return as choices what runs of these kinds that are not done yet will make."""
+        told = gettext("what run {number} makes: {recipe} ({state})")
+        return [
+            (key, told.format(number=run.pk, recipe=waiting.title_of(run), state=run.get_state_display()))
+            for key, run in self.going.items()
+            if waiting.makes(run) in kinds
+        ]
 
     @property
     def scorers(self) -> list[forms.BoundField]:
@@ -308,14 +317,22 @@ class RunForm(KnobForm):
         return self.rolled.get(self.cleaned_data["rows"])
 
     @property
+    def awaits(self) -> dict[str, int]:
+        """Return the runs whose models were chosen before they are done, by what they are here; after `is_valid`."""
+        names = (waiting.MODEL, *self.recipe.scorers, *self.recipe.may_score)
+        chosen = {name: self.going.get(self.cleaned_data[name]) for name in names}
+        return {name: run.pk for name, run in chosen.items() if run is not None}
+
+    @property
     def inputs(self) -> dict[str, Any]:
-        given: dict[str, Any] = {} if self.parent is not None else {"model": self.cleaned_data["model_path"].strip()}
+        named = self.cleaned_data["model"] == OTHER
+        given: dict[str, Any] = {"model": self.cleaned_data["model_path"].strip()} if named else {}
         given |= {"suite": self.cleaned_data["rows"].strip()} if self.recipe.view in SUITES else {}
         recipe, cleaned = self.recipe, self.cleaned_data
         scorers = {
             name: {**self.rewards, **self.judges}[cleaned[name]].path
             for name in (*recipe.scorers, *recipe.may_score)
-            if cleaned[name]
+            if cleaned[name] and cleaned[name] not in self.going
         }
         beside = {
             name: self.policies[cleaned[name]].path

@@ -27,10 +27,10 @@ from frontend.lead_pages import campaign_page_of, is_lead, sent
 from frontend.stop_polling import fragment_or_stop
 from frontend.views.metrics import as_csv
 from training import paths, store
-from training.errors import Invalid, TrainingError
+from training.errors import GateClosed, Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.permissions import round_for
-from training.services import asked, gates, rounds, steps
+from training.services import asked, gates, rounds, steps, versions
 from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
 
@@ -301,15 +301,24 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
                 prompts_path=form.cleaned_data["prompts_path"],
                 settings=form.knob_values(),
                 actor=request.user,
+                reason=form.cleaned_data["reason"],
             )
         except Invalid as error:
             form.take_errors(error.errors or {"": [str(error)]})
+        except GateClosed as error:
+            form.add_error("reason", str(error))
         except (TrainingError, AnnotationError) as error:
             form.add_error(None, str(error))
         else:
             say(request, gettext("The loop is there. Nothing moves until you start its first round."))
             return redirect("loop", campaign.pk)
-    context = {"form": form, "policies": policies, "prompt_files": prompt_files, "lead": True}
+    context = {
+        "form": form,
+        "policies": policies,
+        "prompt_files": prompt_files,
+        "replaces": versions.current(campaign, ModelVersion.Kind.POLICY),
+        "lead": True,
+    }
     status = 422 if form.errors else 200
     return campaign_page_of(request, campaign, "loops/new.html", context, tab="loop", status=status)
 
@@ -323,7 +332,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         return redirect("loop-new", campaign.pk)
     loop.campaign = campaign
     form = LoopForm(sent(request), initial={name: shown(value) for name, value in loop.settings.items()})
-    for name in ("policy", "prompts_path"):
+    for name in ("policy", "prompts_path", "reason"):
         del form.fields[name]  # decided once: rounds would not be comparable otherwise
     if request.method == "POST" and form.is_valid():
         try:

@@ -20,14 +20,14 @@ from frontend.figures import Figure, figures
 from frontend.gate_words import gate_figure
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of
-from training.errors import TrainingError
+from training.errors import GateClosed, TrainingError
 from training.models import GateReport, ModelVersion, Run
 from training.permissions import version_for
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
 from training.recipes.chat import MODES, POSITIVE
 from training.recipes.evaluate import MODE_REPORT
-from training.services import feeding, guards, model_folders, personal, promotion, safety_tests, snapshots, versions
+from training.services import feeding, guards, model_folders, personal, promotion, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
@@ -131,10 +131,10 @@ def _needs_reason(version: ModelVersion, report: GateReport | None, serving: Mod
     """Return why the gate does not let a policy through by itself, in a sentence; empty when it does."""
     if version.kind != ModelVersion.Kind.POLICY:
         return ""
-    if lost := promotion.lost_safety(version):
-        return lost
-    if untested := safety_tests.objection(version, serving):
-        return untested
+    if unsafe := promotion.roll_back_objection(version, serving):
+        return unsafe
+    if version.state == ModelVersion.State.RETIRED:
+        return ""
     if report is None:
         return _("Nobody has compared it with the policy in use.")
     if report.verdict != GateReport.Verdict.PASS:
@@ -166,7 +166,7 @@ def _behind(version: ModelVersion) -> dict[str, Any]:
 def model_promote(request: SignedInRequest, version_id: int) -> HttpResponse:
     """Put a version into use and go back to its page; without a passing gate only with a reason."""
     version = version_for(request.user, version_id, Action.STEER)
-    reason = request.POST.get("reason", "").replace("\x00", "").strip()[:2000]
+    reason = _reason(request)
     try:
         promotion.promote(version=version, actor=request.user, reason=reason)
     except TrainingError as error:
@@ -180,12 +180,20 @@ def model_promote(request: SignedInRequest, version_id: int) -> HttpResponse:
 @signed_in
 @require_POST
 def model_roll_back(request: SignedInRequest, version_id: int) -> HttpResponse:
-    """Put a version that was in use before back into use, and go back to its page."""
+    """Put a version that was in use before back into use, and go back to its page; an unsafe one only with a reason."""
     version = version_for(request.user, version_id, Action.STEER)
+    reason = _reason(request)
     try:
-        promotion.roll_back(version=version, actor=request.user)
+        promotion.roll_back(version=version, actor=request.user, reason=reason)
+    except GateClosed as error:
+        version.refresh_from_db()
+        return _detail_page(request, version, error=str(error), reason=reason, status=422)
     except TrainingError as error:
         complain(request, error)
     else:
         say(request, _("{version} is in use again.").format(version=version.label))
     return redirect("model", version.pk)
+
+
+def _reason(request: SignedInRequest) -> str:
+    return request.POST.get("reason", "").replace("\x00", "").strip()[:2000]

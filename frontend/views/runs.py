@@ -36,7 +36,7 @@ from training.recipes.base import Recipe, RecipeError
 from training.recipes.note import note_of
 from training.recipes.policy import REFUEL
 from training.recipes.scenarios import SUITES
-from training.services import anchors, baselines, feeding, rollouts, runs, snapshots, traces
+from training.services import anchors, baselines, feeding, rollouts, runs, snapshots, traces, waiting
 
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
@@ -46,8 +46,29 @@ CURVES = (
     (_("Margin"), _("score"), ("margins", "eval_margins")),
     (_("Reward"), _("score"), ("reward",)),
     (_("Distance from the reference"), _("nats per answer"), ("kl",)),
-    (_("Entropy"), _("nats per token"), ("entropy", "thoughts_entropy")),
-    (_("Thoughts that turn on themselves"), _("in 100 of their tokens"), ("reflections",)),
+    (_("Entropy"), _("nats per token"), ("entropy", "thoughts_entropy", "thoughts_entropy_top")),
+    (
+        _("Entropy of the fifth of thoughts that is least sure"),
+        _("nats per token"),
+        ("thoughts_entropy_top_harmful", "thoughts_entropy_top_benign"),
+    ),
+    (
+        _("Thoughts that turn on themselves"),
+        _("in 100 of their tokens"),
+        ("reflections", "reflections_harmful", "reflections_benign"),
+    ),
+    (
+        _("Safe by the cost model"),
+        _("share"),
+        (
+            "thoughts_safe",
+            "answers_safe",
+            "thoughts_safe_harmful",
+            "answers_safe_harmful",
+            "thoughts_safe_benign",
+            "answers_safe_benign",
+        ),
+    ),
     (_("Length of answers"), _("tokens"), ("length",)),
     (_("Cost"), _("score"), ("cost", "thoughts_cost")),
     (_("Multiplier of the cost"), _("λ"), ("multiplier",)),
@@ -108,7 +129,18 @@ NEUTRAL_WORDS = {
     "unfinished_thoughts": _("Thoughts without an end"),
     "thoughts_cost": _("Mean cost of thoughts"),
     "thoughts_entropy": _("Entropy of thoughts"),
+    "thoughts_entropy_top": _("Entropy of the fifth of thoughts that is least sure"),
+    "thoughts_entropy_top_harmful": _("Prompts that ask for harm"),
+    "thoughts_entropy_top_benign": _("Other prompts"),
     "reflections": _("“Wait”, “however” and their like"),
+    "reflections_harmful": _("Prompts that ask for harm"),
+    "reflections_benign": _("Other prompts"),
+    "thoughts_safe": _("Thoughts"),
+    "answers_safe": _("Answers"),
+    "thoughts_safe_harmful": _("Thoughts about harm"),
+    "answers_safe_harmful": _("Answers about harm"),
+    "thoughts_safe_benign": _("Other thoughts"),
+    "answers_safe_benign": _("Other answers"),
     "ratio": _("Mean ratio"),
     "clip_share": _("Tokens clipped"),
     "groups_alike": _("Groups that teach nothing"),
@@ -156,6 +188,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         versions=_starting_points(campaign, recipe),
         snapshots=list(Snapshot.objects.filter(campaign=campaign, view=recipe.view).order_by("-id")[:20]),
         rolled=rollouts.finished(campaign) if recipe.name == REFUEL.name else (),
+        going=waiting.offered(campaign),
     )
     if request.GET.get("model", "") in form.versions:
         form.start_from(request.GET["model"])
@@ -170,7 +203,11 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         except (TrainingError, AnnotationError) as error:
             form.add_error(None, str(error))
         else:
-            say(request, gettext("Run {number} waits for a worker.").format(number=run.pk))
+            waits = run.state == Run.State.WAITING
+            told = (
+                gettext("Run {number} waits for other runs.") if waits else gettext("Run {number} waits for a worker.")
+            )
+            say(request, told.format(number=run.pk))
             return redirect("run", run.pk)
     context = {"recipe": recipe, "form": form, "parts_form": parts_form, "parts": parts, "wrong": wrong}
     if asks_row:
@@ -227,6 +264,7 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
         inputs=inputs,
         seed=form.cleaned_data["seed"],
         parts=parts,
+        awaits=form.awaits,
     )
 
 
@@ -287,6 +325,7 @@ def _progress(run: Run, viewer: User) -> dict[str, Any]:
         "eta_seconds": run.progress.get("eta_seconds"),
         "tokens_per_second": round(rate) if isinstance(rate, (int, float)) else None,
         "log": traces.log_tail(run),
+        "awaited": waiting.awaited(run) if run.state == Run.State.WAITING else [],
     }
 
 

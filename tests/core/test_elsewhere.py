@@ -1,6 +1,6 @@
-"""A run that another engine does, by a stand-in that reads verl's command line and writes its files.
+"""A run that another engine does, by stand-ins that read what verl and AReaL read and write their files.
 
-What verl itself does with these settings is not shown here: it has an environment of its own.
+What these themselves do with the settings is not shown here: each has an environment of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 from tests.core.worlds import make_spec
 from training.core import elsewhere
 from training.core.backbone import load_policy
-from training.core.elsewhere import rewards
 from training.core.records import held_out, prompt_hash
+from training.core.reward_server import rewards
 from training.core.run import main
 from training.core.scoring import load_scorers
 from training.recipes.spec import EXIT_STOPPED, RunResult
@@ -41,13 +41,16 @@ KNOBS = {
     "eval_share": 0.3,
 }
 
+AREAL = {"engine": "areal", "kl_weight": 0.0, "micro_batch": 8}
+
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Put the stand-in where its interpreter finds it, as verl 0.9.1."""
-    told = tmp_path / "site" / "verl-0.9.1.dist-info"
-    told.mkdir(parents=True)
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: verl\nVersion: 0.9.1\n")
+    """Put the stand-ins where their interpreter finds them, as verl 0.9.1 and AReaL 1.0.4."""
+    for name, version in (("areal", "1.0.4"), ("verl", "0.9.1")):
+        told = tmp_path / "site" / f"{name}-{version}.dist-info"
+        told.mkdir(parents=True)
+        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     monkeypatch.setattr(elsewhere, "EVERY_SECONDS", 0.02)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{STAND_IN}")
     return told
@@ -118,6 +121,37 @@ def test_what_went_wrong_goes_on_from_the_newest_checkpoint(tmp_path, policy, re
     torch.testing.assert_close(after, load_file(policy / "model.safetensors")[name] + 0.004)
 
 
+def test_areal_does_it_too_and_nothing_that_it_started_outlives_it(tmp_path, policy, reward, installed):
+    """Killed in the third step it goes on from the second; stopped as it hangs, its worker ends with it."""
+    spec = ordered(tmp_path, policy, reward, **AREAL, checkpoint_every=2)
+    here = Path(spec.output) / "engine"
+    here.mkdir()
+    (here / "faults.json").write_text(json.dumps([[3, "kill"], [4, "stall"]]))
+    assert main(f"{spec.output}/spec.json") == EXIT_STOPPED
+    assert [line["step"] for line in lines_of(spec)] == [1, 2] and not psutil.pid_exists(worker_of(here))
+    threading.Thread(target=stopped_once_it_hangs, args=(here,), daemon=True).start()
+    assert main(f"{spec.output}/spec.json") == EXIT_STOPPED
+    assert not psutil.pid_exists(int((here / "stalled").read_text())) and not psutil.pid_exists(worker_of(here))
+    assert main(f"{spec.output}/spec.json") == 0
+
+    lines = lines_of(spec)
+    assert [(line["step"], line["total_steps"]) for line in lines] == [(step, 4) for step in (1, 2, 3, 4)]
+    rows = [json.loads(line) for line in (here / "prompts.jsonl").read_text().splitlines()]
+    scorer = load_scorers({"reward": str(reward)}, device=torch.device("cpu"))["reward"]
+    first = [rows[place % len(rows)]["messages"] for place in range(3) for _ in range(2)]
+    expected = scorer.score(first, ["no", "thanks"] * 3)  # without the token that ends them
+    assert abs(lines[0]["reward"] - sum(expected) / 6) < 1e-5 and lines[0]["gradient_norm"] == 1.0
+    name, after = weights_in(Path(spec.output) / "model")
+    torch.testing.assert_close(after, load_file(policy / "model.safetensors")[name] + 0.004)
+    result = RunResult.read(spec.output)
+    assert result.counts["prompts"] == len(rows) and result.counts["held_out"]
+    assert json.loads((Path(spec.output) / "model" / "attune.json").read_text())["base"] == str(policy)
+
+
+def worker_of(here: Path) -> int:
+    return int((here / "worker").read_text())
+
+
 def stopped_once_it_hangs(here: Path) -> None:
     deadline = time.monotonic() + 60
     while not (here / "stalled").exists() and time.monotonic() < deadline:
@@ -131,10 +165,9 @@ def stopped_once_it_hangs(here: Path) -> None:
         ({"settings": {"trainer.nnodes": 2}}, "Set trainer.nnodes to 1."),
         ({"settings": {"trainer.nnode": 1}}, "verl cannot be told trainer.nnode."),
         ({"whiten": False, "name": "ppo"}, "verl always whitens the advantages of GAE."),
-        (
-            {"engine": "areal", "kl_weight": 0.0, "micro_batch": 8, "eval_share": 0.1},
-            "Settings are compiled for areal, and it cannot be started from here",
-        ),
+        ({"engine": "areal"}, "AReaL has no KL term in the loss."),
+        ({**AREAL, "settings": {"cluster.n_nodes": 2}}, "Set cluster.n_nodes to 1."),
+        ({**AREAL, "settings": {"cluster.n_node": 1}}, "AReaL cannot be told cluster.n_node."),
         ({"python": "/nowhere/python"}, "/nowhere/python cannot be started"),
         ({"prompts_per_iteration": 30}, "an iteration asks 30"),
     ],
@@ -159,17 +192,18 @@ def test_rewards_are_given_to_who_knows_the_token_and_the_unreadable_gets_the_lo
             return [float(len(text)) - 5 if text else None for text in texts]
 
     address = tmp_path / "address.json"
-    with rewards(Length(), address):
+    with rewards(Length(), address, written=lambda ids: "x" * len(ids)):
         told = json.loads(address.read_text())
         assert address.stat().st_mode & 0o077 == 0
 
-        def asked(text: str, token: str = told["token"]) -> float:
-            body = json.dumps({"messages": [{"role": "user", "content": "?"}], "text": text}).encode()
+        def asked(text: str | list[int], token: str = told["token"]) -> float:
+            answer = {"text": text} if isinstance(text, str) else {"ids": text}
+            body = json.dumps({"messages": [{"role": "user", "content": "?"}], **answer}).encode()
             request = urllib.request.Request(told["url"], data=body, headers={"Authorization": f"Bearer {token}"})
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return json.loads(answer.read())["reward"]
 
-        assert [asked(text) for text in ("abcdefg", "ab", "")] == [2.0, -3.0, -3.0]
+        assert [asked(text) for text in ("abcdefg", "ab", "", [5, 6])] == [2.0, -3.0, -3.0, -3.0]
         with pytest.raises(urllib.error.HTTPError, match="403"):
             asked("abc", token="guessed")
     with pytest.raises(urllib.error.URLError):

@@ -65,7 +65,9 @@ def test_where_roles_run_in_areal_s_words():
     assert told["actor.scheduling_strategy.target"] == "rollout"
     apart = compiled("areal", "grpo")
     assert (apart["rollout.backend"], apart["actor.backend"]) == ("sglang:d1", "fsdp:d1")
-    assert "actor.scheduling_strategy.type" not in apart
+    assert "actor.scheduling_strategy.type" not in apart and "enable_offload" not in apart
+    assert (told["cluster.n_gpus_per_node"], apart["cluster.n_gpus_per_node"]) == (4, 2)
+    assert (told["actor.weight_update_mode"], told["enable_offload"]) == ("disk", True)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,7 @@ def test_where_roles_run_in_areal_s_words():
         ("areal", "grpo", {"kl_weight": 0.04}, "no KL term in the loss"),
         ("areal", "grpo", {"own": {"allocation_mode": "all of them"}}, "cannot read all of them"),
         ("areal", "grpo", {"own": {"allocation_mode": "sglang[rollout]:d1+fsdp[actor]:d1p2"}}, "cannot read"),
+        ("areal", "grpo", {"own": {"cluster.n_gpus_per_node": 1}}, "takes 2 GPUs, and there are 1"),
         ("areal", "ppo", {}, "no counterpart of kl/fixed"),
         ("realhf", "grpo", {}, "no engine called realhf"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -79,7 +80,7 @@ def test_without_a_scorer_pairs_are_random_and_it_says_so(do, policy, tmp_path):
 def test_a_model_labels_pairs_that_a_policy_can_learn_from(do, policy, reward, tmp_path, labeller, by):
     trained, _ = do("dpo", into="trained", model=policy, rows=pair_rows(4), max_steps=1, batch_size=4, eval_share=0.0)
     scorers = {"reward": str(reward)} | ({"implied": f"{trained.output}/model"} if labeller == "implicit" else {})
-    made = {"model": policy, "labeller": labeller, "asked_share": 0.5, **KNOBS}
+    made = {"model": policy, "labeller": labeller, "asked_share": 0.5, "doubtful_share": 0.2, **KNOBS}
     _, result = do("sample", reference=str(policy), scorers=scorers, **made)
     rows = {row["id"]: row for row in rows_of(tmp_path / "run")}
     pairs = [json.loads(line) for line in (tmp_path / "run" / result.files["pairs"]).open()]
@@ -90,7 +91,11 @@ def test_a_model_labels_pairs_that_a_policy_can_learn_from(do, policy, reward, t
         return abs(one - other)
 
     others = [row for row in rows.values() if row["pair"] is not None and not row["audit"]]
-    assert {pair["id"] for pair in pairs} == {row["id"] for row in others if row["asked"]}
+    asked = [row for row in others if row["asked"]]
+    doubtful = [gap(row) for row in asked if row["doubtful"]]
+    assert {pair["id"] for pair in pairs} == {row["id"] for row in asked if not row["doubtful"]}
+    assert len(doubtful) == result.counts["doubtful"] == math.ceil(0.2 * len(asked)) > 0
+    assert max(doubtful) <= min(gap(row) for row in asked if not row["doubtful"]), "people judge what is closest"
     left = [gap(row) for row in others if not row["asked"]]
     assert len(left) == result.counts["unasked"] == len(others) // 2
     assert max(left) <= min(gap(row) for row in others if row["asked"]), "the half whose scores are furthest apart"

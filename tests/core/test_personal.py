@@ -217,6 +217,22 @@ def test_sampling_and_comparing_answer_as_the_policy_answers_the_user(do, policy
     assert said["stranger"] == said[""] and said["a"] != said[""] and said["b"] not in (said[""], said["a"])
     assert notes["stranger"] and not notes["a"] and not notes[""]
 
+    # Each prompt as whom its row names; a row that names nobody as anybody.
+    rows = [
+        {**row, **({"user": user} if user else {})} for row, user in zip(prompt_rows(3), ("a", "", "b"), strict=True)
+    ]
+    spec, result = do("sample", into="each", **{**few, "rows": rows})
+    lines = [json.loads(line) for line in (Path(spec.output) / "samples.jsonl").read_text().splitlines()]
+    assert [line.get("user", "") for line in lines] == ["a", "", "b"]
+    each = [[one["text"] for one in line["completions"]] for line in lines]
+    assert each == [said["a"][0], said[""][1], said["b"][2]]
+    assert not any("whom it answered" in note for note in result.notes)
+    told = do("compare", into="each-compared", reference=str(policy), **{**few, "rows": rows[:1]})[1]
+    alone = do("compare", into="a-compared", reference=str(policy), user="a", **{**few, "rows": rows[:1]})[1]
+    assert told.metrics["kl"] == alone.metrics["kl"]
+    notes = do("sample", into="none", model=policy, rows=rows[:1])[1].notes
+    assert any("does not know 1 of the people" in note for note in notes)
+
     apart = {
         user: do("compare", into=f"compared-{user}", reference=str(policy), user=user, **few)[1].metrics["kl"][
             "estimate"

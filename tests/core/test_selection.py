@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from training.core.selection import (
     ACQUISITION,
     CHOOSERS,
+    REWARD,
     audit_slice,
     bald,
     choose_pair,
     closeness,
     disagreement,
+    doubted,
     k_center,
     labelled,
     preferences,
@@ -209,6 +211,33 @@ def test_the_audit_slice_is_asked_whatever_the_rule_thinks():
     assert len(audit) == 2 and all(row["asked"] for row in found if row["audit"])
     others = sorted({row["id"] for row in rows} - audit)
     assert {row["id"] for row in found if row["asked"]} - audit == set(others[-3:])
+
+
+def test_what_a_model_doubts_by_hand():
+    """σ of the gaps 2, 0.1 and 1 is 0.88, 0.52 and 0.73; what has no score comes first; the audit slice never."""
+
+    def row(name, one, other, **more):
+        completions = [{"scores": {REWARD: score}} for score in (one, other)]
+        return {"id": name, "pair": (0, 1), "asked": True, "audit": False, "completions": completions, **more}
+
+    rows = [row("sure", 2.0, 0.0), row("close", 0.0, 0.1), row("fair", 1.0, 0.0), row("audit", 0.0, 0.0, audit=True)]
+    rows += [row("unasked", 0.0, 0.0, asked=False), {**row("same", 0.0, 0.0), "pair": None}]
+    orders = ((0.0, set()), (0.3, {"close"}), (0.5, {"close", "fair"}), (0.67, {"close", "fair", "sure"}))
+    for share, wanted in orders:
+        assert {one["id"] for one in doubted(rows, share=share, by=REWARD) if one["doubtful"]} == wanted
+    unscored = {**row("unscored", 0.0, 0.0), "completions": [{"scores": {}}, {"scores": {}}]}
+    found = doubted([*rows, unscored], share=0.25, by=REWARD)
+    assert [one["id"] for one in found if one["doubtful"]] == ["unscored"]
+
+
+def test_an_ensemble_doubts_what_its_members_are_not_sure_of_together():
+    """The mean gap of "split" is 3, that of "agreed" 1; they believe 0.9997 and 0.12, and 0.73 both: mean 0.56."""
+    rows = [
+        {"id": name, "pair": (0, 1), "asked": True, "audit": False}
+        | {"completions": [{"scores": {REWARD: sum(m) / 2}, "members": m} for m in (members, [0.0, 0.0])]}
+        for name, members in (("split", [8.0, -2.0]), ("agreed", [1.0, 1.0]))
+    ]
+    assert [one["doubtful"] for one in doubted(rows, share=0.5, by=REWARD)] == [True, False]
 
 
 def test_k_center_asks_about_prompts_that_are_unlike_each_other():

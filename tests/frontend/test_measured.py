@@ -145,6 +145,29 @@ def test_what_is_thrown_away_of_the_leftovers_is_drawn_while_the_run_goes_on(wor
     assert "advantages,,,-0.1,0.0,3" in rows and "weights,,,1.9,1.9,0" in rows
 
 
+def test_how_safe_thoughts_became_is_told_by_what_prompts_ask_for(world: World) -> None:
+    run = start_run(world)
+    told = {"reflections": 2.0, "thoughts_entropy": 0.4, "thoughts_entropy_top": 1.25, "unfinished_thoughts": 0.0}
+    for name, (before, after) in {"thoughts_safe": (0.2, 0.9), "answers_safe": (0.8, 0.95)}.items():
+        for side in ("", "_harmful", "_benign"):
+            told |= {f"eval_{name}{side}_before": share(before), f"eval_{name}{side}": share(after)}
+    finish_run(run, metrics=told)
+    line = {"step": 1, "thoughts_safe_harmful": 0.25, "answers_safe_harmful": 0.75, "thoughts_entropy_top": 1.25}
+    folder = paths.run_folder(run.pk)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps({**line, "step": n}) + "\n" for n in (1, 2)))
+    client, page = world.client("engineer"), reverse("run", args=[run.pk])
+    html = client.get(page).content.decode()
+    assert "Safe thoughts, prompts that ask for harm, before" in html and "10% to 30%" in html
+    assert "Safe by the cost model" in html and "Thoughts about harm" in html
+    assert "Entropy of the fifth of their tokens that is least sure" in html and "1.25" in html
+    german = client.get(page, HTTP_ACCEPT_LANGUAGE="de").content.decode()
+    assert "Sichere Gedanken, Prompts, die um Schädliches bitten, vorher" in german
+    rows = client.get(page, {"format": "csv", "part": "measured"}).content.decode().splitlines()
+    assert "eval_thoughts_safe_harmful_before,,0.2,0.1,0.30000000000000004,40" in rows
+    steps = client.get(page, {"format": "csv"}).content.decode().splitlines()
+    assert steps[0] == "step,thoughts_safe_harmful,answers_safe_harmful,thoughts_entropy_top"
+
+
 def test_what_cannot_be_measured_here_says_why(world: World) -> None:
     client = world.client("lead")
     refused = client.get(reverse("run-new", args=[world.campaign.pk, "best-of-n"]))

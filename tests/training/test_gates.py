@@ -378,11 +378,13 @@ def test_a_gate_waits_for_a_test_for_lost_safety_where_the_loop_asks_for_one(
     measured(candidate, round.policy, lost=0.1, confidence=0.8)
     assert go(round).state == State.GATING, "beside itself, or a guess, is no test"
     measured(candidate, round.policy, lost=0.3)
+    measured(candidate, round.policy, lost=0.2)
     loss = gates.safety_tests.figures(
         candidate, round.policy, loop_settings(loop.settings | {"gate_safety_lost": 0.25})
     )
     assert loss[0]["passed"] is False and "at most 30% of either" in str(of(loss[0]["explanation"]))
-    measured(candidate, round.policy, lost=0.2)
+    assert "the worst of the tests that count; 1 other found less" in str(of(loss[0]["explanation"])), "no re-rolling"
+    Run.objects.filter(recipe__name="safety-regression", result__metrics__safe_drop__high=0.3).delete()
     go(round)
     assert round.state == State.PROMOTED
     (figure,) = (one for one in GateReport.objects.get().figures if one["name"] == "safety_lost")
@@ -400,7 +402,11 @@ def test_a_policy_from_outside_needs_that_test_too(loop: Loop, campaign: Campaig
     measured(other, serving, lost=0.2)
     with pytest.raises(GateClosed, match="may have lost 20% of safety or help"):
         promotion.promote(version=other, actor=lead)
+    first = Run.objects.get(recipe__name="safety-regression")
     measured(other, serving, lost=0.05)
+    with pytest.raises(GateClosed, match="may have lost 20%"):  # what a test found does not go away by another one
+        promotion.promote(version=other, actor=lead)
+    first.delete()
     assert promotion.promote(version=other, actor=lead).state == ModelVersion.State.PROMOTED
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
-from annotation.models import Campaign, Event, Task, User
+from annotation.models import Campaign, Event, Feedback, Task, User
 from annotation.told import of
 from tests.training.round_world import first, for_candidate, go, judge_all
 from training import launch, paths
 from training.errors import Invalid, WrongState
 from training.models import Loop, ModelVersion, Round, Run
-from training.services import rounds, runs, versions
+from training.services import rounds, runs, snapshots, versions
+from training.services.labelling import implied
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -117,6 +120,86 @@ def test_a_model_labels_the_share_of_the_prompts_that_the_selection_values_most(
     assert "A model labelled 4 pairs." in told and "4 prompts are not asked about" in told
 
 
+def labelled_in_part(loop: Loop, campaign: Campaign, lead: User, folder: Path, **settings: object) -> Round:
+    """Return a round under way whose reward model, registered from `folder`, leaves half of the pairs to people."""
+    folder.mkdir()
+    promoted = ModelVersion.State.PROMOTED
+    versions.register(campaign=campaign, kind="reward", path=str(folder), actor=None, state=promoted)
+    rounds.configure(loop=loop, settings={"labeller": "explicit", "doubtful_share": 0.5, **settings}, actor=lead)
+    return rounds.start_round(loop=loop, actor=lead)
+
+
+def test_people_judge_what_the_model_doubts_and_the_policy_learns_from_both(
+    loop: Loop, campaign: Campaign, annotator: User, lead: User, tmp_path: Path
+) -> None:
+    """Of ten pairs two are the audit slice, drawn from all; of the other eight the model labels four."""
+    round = labelled_in_part(loop, campaign, lead, tmp_path / "reward")
+    assert go(round).state == State.LABELLING, str(round.note)
+    told = str(round.note)
+    assert "A model labelled 4 pairs. 4 pairs that it is not certain of wait for people. 2 pairs drawn at" in told
+    assert "the audit slice and 50% of the other pairs, those it is least certain of" in said(campaign)
+    page, client = Client(), APIClient()
+    page.force_login(lead)
+    client.force_authenticate(lead)
+    assert "4 pairs that it is not certain of wait for people" in page.get(reverse("loop", args=[campaign.pk])).text
+    form = page.get(reverse("loop-edit", args=[campaign.pk])).context["form"]
+    assert form.initial["doubtful_share"] == "0.5"
+    assert client.get(reverse("api-loop", args=[campaign.pk])).json()["settings"]["doubtful_share"] == 0.5
+    assert judge_all(campaign, annotator, first) == 6
+    assert go(round).state == State.GATING, str(round.note)
+
+    learned, drawn = (Run.objects.get(round=round, purpose=purpose) for purpose in ("policy", "sample"))
+    data = launch.spec_of(learned).data
+    assert data is not None and round.snapshot is not None and learned.snapshot == round.snapshot
+    of_people = [row for row in lines(data) if row.get("annotator")]
+    of_model = [row for row in lines(data) if not row.get("annotator")]
+    assert of_people == list(snapshots.lines(round.snapshot)) and len(of_people) == 4
+    assert len(of_model) == 4 and {row["labelled_by"] for row in of_model} == {"reward-0"}
+    rows = {row["id"]: row for row in lines(str(paths.run_folder(drawn.pk) / "samples.jsonl"))}
+    assert not any(rows[row["id"]]["doubtful"] or rows[row["id"]]["audit"] for row in of_model)
+    assert {row["prompt"][0]["content"] for row in of_people} == {
+        row["prompt"][0]["content"] for row in rows.values() if row["doubtful"]
+    }
+
+    assert "with pairs that a model labelled:" in page.get(reverse("run", args=[learned.pk])).text
+
+    # What the model says is nobody's judgement: agreement and what the reward model learns from know people's six.
+    assert Feedback.objects.filter(task__campaign=campaign).count() == 6
+    assert Run.objects.get(round=round, purpose="reward").snapshot == round.snapshot
+    candidate = round.candidate
+    assert candidate is not None
+    told_of = versions.lineage(candidate)
+    assert [one["label"] for one in told_of["scored_by"]] == ["reward-0"] and told_of["judgements"] == 4
+    assert len(snapshots.learned_prompts(candidate)) == 8, "no gate may ask about what a model labelled either"
+    assert implied(candidate) is None, "a policy that learned from labels would only repeat them"
+
+    judge_all(campaign, annotator, for_candidate)
+    assert go(round).state == State.PROMOTED, str(round.note)
+    second = Round.objects.get(loop=loop, index=2)
+    go(second)
+    judge_all(campaign, annotator, first)
+    assert go(second).state == State.GATING, str(second.note)
+    data = launch.spec_of(Run.objects.get(round=second, purpose="policy")).data
+    assert data is not None
+    mixed = lines(data)
+    assert sum("labelled_by" in row for row in mixed) == 6 and len(mixed) == 12, "half as many of each again"
+    assert {row.get("labelled_by") for row in mixed} == {None, "reward-0", "reward-1"}
+
+
+def test_where_people_call_all_that_the_model_doubts_equal_the_policy_learns_from_its_labels(
+    loop: Loop, campaign: Campaign, annotator: User, lead: User, tmp_path: Path
+) -> None:
+    round = labelled_in_part(loop, campaign, lead, tmp_path / "reward", deadline_hours=1, minimum_share=0.5)
+    go(round)
+    judge_all(campaign, annotator, lambda task: 0, most=3)
+    assert not rounds.advance(round.pk), "people have until the deadline"
+    Round.objects.filter(pk=round.pk).update(labelling_started_at=timezone.now() - timedelta(hours=2))
+    assert go(round).state == State.GATING, str(round.note)
+    assert round.snapshot is None and not Run.objects.filter(round=round, purpose="reward").exists()
+    data = launch.spec_of(Run.objects.get(round=round, purpose="policy")).data
+    assert data is not None and len(lines(data)) == 4
+
+
 def test_earlier_labelled_pairs_are_mixed_in(
     loop: Loop, campaign: Campaign, annotator: User, lead: User, tmp_path: Path
 ) -> None:
@@ -203,6 +286,7 @@ def test_what_is_measured_while_a_round_is_open_stops_it_before_it_is_labelled(
             "does not learn from pairs that a model labels",
         ),
         ({"labeller": "nobody"}, "labeller", "human, explicit, implicit"),
+        ({"doubtful_share": 0.5}, "doubtful_share", "People judge every pair already"),
     ],
 )
 def test_settings_that_do_not_go_together(loop: Loop, lead: User, values: dict, field: str, why: str) -> None:

@@ -59,10 +59,17 @@ def test_what_an_engine_cannot_do_is_refused_when_the_run_is_ordered(
             with pytest.raises(Invalid) as wrong:
                 order(campaign, policy, lead, **more)
         assert wrong.value.errors[field][0].startswith(says), wrong.value.errors
+    settings.ATTUNE_ENGINES = {"areal": sys.executable}
+    with pytest.raises(Invalid) as wrong:
+        order(campaign, policy, lead, engine="areal")
+    assert wrong.value.errors["kl_weight"] == ["Set it to 0 for AReaL."]
+    own = {"allocation_mode": "vllm[rollout]:d2|fsdp[actor]:d4"}
+    other = order(campaign, policy, lead, engine="areal", own=own, knobs={"kl_weight": 0.0})
+    assert launch.spec_of(other).engine == {"name": "areal", "python": sys.executable, "settings": own}
     settings.ATTUNE_ENGINES = {}
     with pytest.raises(Invalid, match="No engine is set up here"):
         order(campaign, policy, lead)
-    with pytest.raises(TrainingError, match="This worker has no engine verl: set VERL_PYTHON"):
+    with pytest.raises(TrainingError, match="This worker has no engine verl: set VERL_PYTHON there"):
         launch.spec_of(run)
 
 

@@ -20,8 +20,9 @@ from tests.factories import judge, make_campaign, make_task
 from tests.training.chat_world import talk
 from tests.training.round_world import first, for_candidate, go, judge_all, to_the_gate, work
 from training import paths
-from training.errors import Invalid, WrongState
+from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
+from training.recipes.loop import LoopSettings
 from training.services import chats, rounds, runs, snapshots, steps, versions, withdrawals
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -469,6 +470,30 @@ def test_a_loop_is_refused_with_reasons(
     create()
     with pytest.raises(WrongState, match="has a loop already"):
         create()
+
+
+def test_a_loop_puts_no_policy_over_the_one_in_use_without_a_reason(
+    campaign: Campaign, policy: ModelVersion, prompts_file: Path, base: Path, lead: User, client: Any
+) -> None:
+    """No gate compared the two. Begun with the one in use, a loop changes nothing."""
+    order = {"campaign": campaign, "prompts_path": str(prompts_file), "settings": {}, "actor": lead}
+    with pytest.raises(GateClosed, match="policy-0 is in use, and nobody has compared"):
+        rounds.create_loop(policy=str(base), reason=" ", **order)
+    assert list(ModelVersion.objects.all()) == [policy] and not Loop.objects.exists()
+    client.force_login(lead)
+    page = f"/campaigns/{campaign.pk}/loop/new/"
+    assert 'name="reason"' in client.get(page).text
+    sent = {"policy": str(base), "prompts_path": str(prompts_file)} | vars(LoopSettings())
+    refused = client.post(page, sent)
+    assert refused.status_code == 422 and "nobody has compared" in refused.text
+    rounds.create_loop(policy=policy.path, **order).delete()
+    assert list(ModelVersion.objects.all()) == [policy], "it stays, and is registered once"
+    rounds.create_loop(policy=str(base), reason="The one in use was a trial.", **order)
+    states = dict(ModelVersion.objects.values_list("number", "state"))
+    assert states == {0: "retired", 1: "promoted"}
+    event = Event.objects.get(action="policy.promoted_over_the_gate")
+    assert (event.actor, event.target, event.detail["reason"]) == (lead, "policy-1", "The one in use was a trial.")
+    assert "policy-0 is in use" in event.detail["objection"]
 
 
 def test_the_reference_is_the_first_policy_when_the_loop_says_so(

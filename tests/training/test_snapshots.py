@@ -117,6 +117,19 @@ def test_near_duplicates_follow_the_first_of_them_for_ever():
     assert near_duplicates.similarity(one, one) == 1.0 and near_duplicates.similarity(one, two) < 0.3
 
 
+def test_what_is_near_any_known_text_is_known_not_only_near_one_that_leads_a_group():
+    """Of the chain one – middle – last, one and last are no near duplicates, and `leaders` has only one to ask."""
+    words = [f"word{number}" for number in range(40)]
+    one = " ".join(words)
+    middle = " ".join(["first", "changed", "here", *words[3:]])
+    last = " ".join(["first", "changed", "here", *words[3:-3], "last", "changed", "there"])
+    known = {"one": one, "middle": middle, "signs": " 🙂🙂 ", "images": "…"}
+    assert near_duplicates.leaders([*known.items(), ("last", last)])["last"] == "last"
+    asked = {"a": last, "b": one.upper() + "!", "c": "🙂🙂", "d": "🙂", "e": "", "f": "What is the capital?"}
+    assert near_duplicates.near(known.values(), asked) == {"a", "b", "c"}
+    assert near_duplicates.near([one], asked) == {"b"} and near_duplicates.near([], asked) == set()
+
+
 def test_groups_stand_on_one_side_and_the_rest_where_it_stood(campaign, annotator):
     base = "Explain to a child of {} how a rainbow comes about after the rain, in three short sentences, number {}"
     for number in range(20):

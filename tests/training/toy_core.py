@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import struct
 import sys
 import time
 from dataclasses import asdict
@@ -16,8 +17,9 @@ from pathlib import Path
 
 from training.core.evaluate.certificate import certify
 from training.core.evaluate.suite import categories_of, figures
-from training.core.selection import IMPLIED, REWARD, labelled
+from training.core.selection import IMPLIED, REWARD, doubted, labelled
 from training.recipes.spec import RunResult, RunSpec, write_json, write_text
+from training.recipes.users_file import PREFIX, USERS_FILE
 
 
 def rows(path: str | None) -> list[dict]:
@@ -33,6 +35,16 @@ def style(path: str | None) -> str:
 
 def lines(path: Path, found: list[dict]) -> None:
     write_text(path, "".join(json.dumps(row) + "\n" for row in found))
+
+
+def know(folder: Path, people: list[str]) -> None:
+    """Write the file by which a policy knows its users, each of them one number."""
+    told = {
+        PREFIX + name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]}
+        for n, name in enumerate(people)
+    }
+    header = json.dumps(told).encode()
+    (folder / USERS_FILE).write_bytes(struct.pack("<Q", len(header)) + header + bytes(4 * len(people)))
 
 
 def main() -> int:
@@ -55,7 +67,9 @@ def main() -> int:
     if name == "sample":
         found = []
         for place, row in enumerate(rows(spec.data)):
-            texts = [f"{style(spec.model)} answer {n} to {row['id']}" for n in range(knobs["samples_per_prompt"])]
+            whose = {"user": row["user"]} if "user" in row else {}
+            told = f"{row['id']}{' for ' + row['user'] if whose else ''}"
+            texts = [f"{style(spec.model)} answer {n} to {told}" for n in range(knobs["samples_per_prompt"])]
             if given.same:
                 texts = texts[:1] * len(texts)
             answers = [
@@ -66,6 +80,7 @@ def main() -> int:
                 {
                     "id": row["id"],
                     "prompt": row["prompt"],
+                    **whose,
                     "completions": answers,
                     "pair": None if given.same else [1, 0],
                     "audit": place % 5 == 0,
@@ -76,15 +91,20 @@ def main() -> int:
         lines(folder / "samples.jsonl", found)
         files, counts = {"samples": "samples.jsonl"}, {"prompts": len(found)}
         if knobs["labeller"] != "human":
-            pairs = labelled(found, by=IMPLIED if knobs["labeller"] == "implicit" else REWARD)
+            by = IMPLIED if knobs["labeller"] == "implicit" else REWARD
+            found = doubted(found, share=knobs["doubtful_share"], by=by)
+            lines(folder / "samples.jsonl", found)
+            pairs = labelled(found, by=by)
             lines(folder / "pairs.jsonl", pairs)
-            files, counts = files | {"pairs": "pairs.jsonl"}, counts | {"labelled": len(pairs)}
+            files |= {"pairs": "pairs.jsonl"}
+            counts |= {"labelled": len(pairs), "doubtful": sum(one["doubtful"] for one in found)}
         RunResult(files=files, counts=counts).write(folder)
     elif name == "compare":
         found = [
             {
                 "id": row["id"],
                 "prompt": row["prompt"],
+                **({"user": row["user"]} if "user" in row else {}),
                 "candidate": {"text": f"{style(spec.model)} reply to {row['id']}"},
                 "current": {"text": f"{style(spec.reference)} reply to {row['id']}"},
                 "reward_preference": 0.7,
@@ -109,6 +129,8 @@ def main() -> int:
         read = rows(spec.data)
         assert read, "no rows to learn from"
         write_text(folder / "model" / "style.txt", f"{style(spec.model)}+{name}")
+        if name == "dpo-personal":
+            know(folder / "model", sorted({row["annotator"] for row in read}))
         RunResult(model="model", metrics={"rows": len(read)}).write(folder)
     return 0
 

@@ -68,6 +68,12 @@ class RunIn(serializers.Serializer):
     model = serializers.CharField(
         max_length=400, required=False, help_text="Instead of parent: a folder on the server or a hub name."
     )
+    awaits = serializers.DictField(
+        child=serializers.IntegerField(min_value=1, max_value=LARGEST_ID),
+        default=dict,
+        help_text="Of a run that trains: model, reward or another score → id of the run that makes it. Instead of "
+        "parent or that score's version; the run waits until they are done.",
+    )
     snapshot = serializers.IntegerField(
         min_value=1,
         max_value=LARGEST_ID,
@@ -134,7 +140,7 @@ class RunIn(serializers.Serializer):
         help_text="Id of the policy that both were made from, for ways of merging that add up what was learned since.",
     )
     engine = serializers.ChoiceField(
-        choices=["verl"],
+        choices=["verl", "areal"],
         required=False,
         help_text="Another program that does a run on the policy's own answers, where the server has it; else our own.",
     )
@@ -186,6 +192,12 @@ class RunOut(serializers.Serializer):
 
 
 class RunDetailOut(RunOut):
+    awaits = serializers.DictField(
+        child=serializers.IntegerField(),
+        source="inputs.awaits",
+        default=dict,
+        help_text="While it waits: model or the name of a score → id of the run that makes it.",
+    )
     result = serializers.DictField(child=serializers.JSONField())
 
 
@@ -269,10 +281,25 @@ class PromoteIn(serializers.Serializer):
     )
 
 
+class RollBackIn(serializers.Serializer):
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed where a test for lost safety speaks against the version, or is lacking; kept for the audit.",
+    )
+
+
 class LoopIn(serializers.Serializer):
     policy = serializers.CharField(max_length=400, help_text="The first policy: a folder or a hub name.")
     prompts_path = serializers.CharField(max_length=400, help_text='JSON Lines of {"id", "prompt": messages}.')
     settings = serializers.DictField(child=serializers.JSONField(), default=dict)
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed where another policy is in use, as no gate compared the two; kept for the audit.",
+    )
 
 
 class LoopChange(serializers.Serializer):

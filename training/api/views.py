@@ -21,7 +21,7 @@ from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
 from training.recipes.scenarios import SUITES
-from training.services import anchors, promotion, prompts, rollouts, runs, snapshots, traces, versions
+from training.services import anchors, promotion, prompts, rollouts, runs, snapshots, traces, versions, waiting
 
 
 @extend_schema(operation_id="recipes_list", responses=shapes.RecipeOut(many=True), tags=["training"])
@@ -84,7 +84,15 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     elif "engine_settings" in given:
         raise Invalid("These are settings of an engine.", {"engine_settings": ["Name the engine as well."]})
     parent = version_of(campaign, given, "parent") if "parent" in given else None
-    if parent is None and not inputs.get("model"):
+    awaits = given["awaits"]
+    if unknown := [name for name in awaits if name not in (waiting.MODEL, *names)]:
+        raise Invalid(f"Nothing is called {unknown[0]} here.", {"awaits": [f"Name model, {', '.join(names)}."]})
+    if twice := [
+        name for name in awaits if name in scorers or (name == waiting.MODEL and (parent or "model" in inputs))
+    ]:
+        reason = f"Either give what {twice[0]} is, or the run that makes it."
+        raise Invalid(reason, {"awaits": [reason]})
+    if parent is None and not inputs.get("model") and waiting.MODEL not in awaits:
         raise Invalid("Choose a model to start from.", {"parent": ["Give a version's id here, or a model."]})
     snapshot = None
     if "suite" in given and (recipe.view not in SUITES or "snapshot" in given or "held_out" in given):
@@ -117,6 +125,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         inputs=inputs,
         seed=given["seed"],
         parts=given["parts"],
+        awaits=awaits,
     )
 
 
@@ -243,9 +252,15 @@ def version_promote(request: Request, version_id: int) -> Response:
     return Response(_version_json(promotion.promote(version=version, actor=person(request), reason=reason)))
 
 
-@extend_schema(operation_id="versions_roll_back", request=None, responses=shapes.VersionDetailOut, tags=["training"])
+@extend_schema(
+    operation_id="versions_roll_back",
+    request=shapes.RollBackIn,
+    responses=shapes.VersionDetailOut,
+    tags=["training"],
+)
 @api_view(["POST"])
 def version_roll_back(request: Request, version_id: int) -> Response:
-    """Put a version that was in use before into use again."""
+    """Put a version that was in use before into use again; where it may have lost safety only for a reason."""
     version = permissions.version_for(request.user, version_id, Action.STEER)
-    return Response(_version_json(promotion.roll_back(version=version, actor=person(request))))
+    reason = checked(shapes.RollBackIn, request.data)["reason"]
+    return Response(_version_json(promotion.roll_back(version=version, actor=person(request), reason=reason)))

@@ -28,7 +28,10 @@ from training.core.rewriting import Credit, RewriteScorer, spread_over
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
 from training.core.scorers import Scorer, columns_of, is_judge
-from training.core.thinking import COSTS, Reading, parted, reflections, thinking_tokens
+from training.core.stats import Interval
+from training.core.thinking import COSTS, Apart, Reading, parted, reflections, thinking_tokens
+from training.core.traces import Trace
+from training.core.traces import figures as figures_of_traces
 from training.core.trainers.offline import called
 from training.core.verdicts import Agreement
 from training.recipes.anchors import ANCHORS
@@ -57,6 +60,7 @@ class Experience:
         reference_answers: int,
         judge_against: str,
         reading: Reading,
+        harmful: frozenset[str],
         bf16: bool,
     ) -> None:
         self.job = job
@@ -72,6 +76,7 @@ class Experience:
         self.missing_end_penalty = missing_end_penalty
         self.reference_answers = reference_answers
         self.reading = reading
+        self.harmful = harmful  # domains of prompts that ask for harm; none where figures are not told apart by them
         self.bf16 = bf16
         self.pad_id = backbone.pad_id_of(tokenizer)
         self.stop = stop_ids(models.policy, tokenizer)
@@ -88,19 +93,8 @@ class Experience:
     def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
         drawn = self._answers(self.models.policy, prompts, n=self.n, stream=stream)
-        rows = [(prompt, *answer) for prompt, answers in zip(prompts, drawn, strict=True) for answer in answers]
-        sequences = [(prompt.ids, ids) for prompt, ids, _, _ in rows]
-        shown = [prompt.shown for prompt, *_ in rows]
-        tokens = pad(sequences, self.pad_id, shown).to(self.job.device)
-        made = Rollout(
-            prompts=tuple(prompt.messages for prompt, *_ in rows),
-            texts=tuple(text for *_, text, _ in rows),
-            tokens=tokens,
-            group=torch.arange(len(prompts), device=self.job.device).repeat_interleave(self.n),
-            ended=torch.tensor([ended for *_, ended in rows], device=self.job.device),
-            logps=torch.empty(0),
-            entropy=torch.empty(0),
-        )
+        asked = [prompt for prompt in prompts for _ in range(self.n)]
+        made = self._written(prompts, drawn)
         logps, entropy = self._read(made, self.models.policy, entropies=True)
         made = replace(made, logps=logps, entropy=entropy)
         if "reference_logps" in self.needs:
@@ -108,14 +102,30 @@ class Experience:
                 made = replace(made, reference_logps=self._read(made, reference)[0])
         if "values" in self.needs:
             made = replace(made, values=self._values(made))
-        made = self._scored(made, [prompt for prompt, *_ in rows])
+        made = self._scored(made, asked)
         if "comparisons" in self.needs:
             made = replace(made, comparisons=self._compared(made))
         if "reference_rewards" in self.needs:
             self._ask_reference(prompts)
-            known = torch.tensor([self.references.rows[prompt.id]["rewards"] for prompt, *_ in rows])
+            known = torch.tensor([self.references.rows[prompt.id]["rewards"] for prompt in asked])
             made = replace(made, reference_rewards=known.to(self.job.device))
         return made.told(**self._verdicts())
+
+    def _written(self, prompts: Sequence[Prompt], drawn: Sequence[Sequence[tuple[list[int], str, bool]]]) -> Rollout:
+        """Return what was drawn to each prompt as one rollout, of which nothing else is known yet."""
+        rows = [(prompt, *answer) for prompt, answers in zip(prompts, drawn, strict=True) for answer in answers]
+        sequences = [(prompt.ids, ids) for prompt, ids, _, _ in rows]
+        shown = [prompt.shown for prompt, *_ in rows]
+        group = [number for number, answers in enumerate(drawn) for _ in answers]
+        return Rollout(
+            prompts=tuple(prompt.messages for prompt, *_ in rows),
+            texts=tuple(text for *_, text, _ in rows),
+            tokens=pad(sequences, self.pad_id, shown).to(self.job.device),
+            group=torch.tensor(group, device=self.job.device),
+            ended=torch.tensor([ended for *_, ended in rows], device=self.job.device),
+            logps=torch.empty(0),
+            entropy=torch.empty(0),
+        )
 
     def _answers(
         self, model: nn.Module, prompts: Sequence[Prompt], *, n: int, stream: str
@@ -196,7 +206,7 @@ class Experience:
             f"score_{name}": float(column.mean()) for name, column in zip(scores.names, scores.values.T, strict=True)
         }
         told |= {"reward": float(reward.mean()), "unreadable": float(unreadable.float().mean())}
-        told |= self._thought(rollout) | self._judged(asked, rollout.texts)
+        told |= self._thought(rollout, asked) | self._judged(asked, rollout.texts)
         if len(scores.names) == 1:
             told.pop(f"score_{scores.names[0]}")
         paid = reward - self.missing_end_penalty * cut
@@ -252,28 +262,47 @@ class Experience:
                 table[one, place] = torch.tensor(told)
         return table.to(self.job.device)
 
-    def _thought(self, rollout: Rollout) -> dict[str, float]:
-        """Return how many thoughts did not come to an end and what the others cost, where thoughts are judged apart.
+    def _thought(self, rollout: Rollout, asked: Sequence[Prompt]) -> dict[str, float]:
+        """Return how many thoughts did not come to an end, and all else that is known of thoughts judged apart.
 
-        And how often they turn on themselves, for 100 of their tokens, and the mean entropy of these: safety is not to
-        be bought with thoughts that go straight on (card 32).
+        Safety is not to be bought with thoughts that go straight on (card 32); see `training.core.traces`.
         """
         if self.reading.what == "whole":
             return {}
-        parts = [parted(text, opened=self.reading.opened) for text in rollout.texts]
-        told = {"unfinished_thoughts": sum(answer is None for _, answer in parts) / len(parts)}
-        inside = torch.zeros_like(rollout.mask)
-        for row, (thoughts, _) in enumerate(parts):
-            if thoughts:
-                places = rollout.mask[row].nonzero().flatten()
-                ids = rollout.tokens.input_ids[row, places].tolist()
-                inside[row, places[: thinking_tokens(ids, lambda some: text_of(self.tokenizer, some))]] = True
-        if count := int(inside.sum()):
-            told["reflections"] = 100 * sum(reflections(thoughts) for thoughts, _ in parts) / count
-            told["thoughts_entropy"] = float(rollout.entropy[inside].mean())
-        if costs := [cost for cost in self.thoughts.get("cost", []) if cost is not None]:
+        traces = self._traces(rollout, asked)
+        told = {"unfinished_thoughts": sum(not trace.finished for trace in traces) / len(traces)}
+        told |= {name: value["estimate"] for name, value in self.told_of(traces).items()}
+        if costs := [trace.thoughts_cost for trace in traces if trace.thoughts_cost is not None]:
             told["thoughts_cost"] = sum(costs) / len(costs)
         return told
+
+    def told_of(self, traces: Sequence[Trace]) -> dict[str, Interval]:
+        """Return the figures of thoughts and answers, told apart by the prompts' domains where the run names some."""
+        judges = {"apart": ("thoughts", "answers"), "answer": ("answers",)}[self.reading.what]
+        judged = frozenset(judges if "cost" in self.scorers else ())
+        return figures_of_traces(traces, judges=judged, split=bool(self.harmful))
+
+    def _traces(self, rollout: Rollout, asked: Sequence[Prompt]) -> list[Trace]:
+        """Return what is known of each answer and its thoughts, once the scorers have read them."""
+        costs = self.apart.get("cost", [Apart()] * len(asked))
+        found = []
+        for row, (text, prompt, cost) in enumerate(zip(rollout.texts, asked, costs, strict=True)):
+            thoughts, answer = parted(text, opened=self.reading.opened)
+            places = rollout.mask[row].nonzero().flatten()
+            if thoughts:
+                ids = rollout.tokens.input_ids[row, places].tolist()
+                places = places[: thinking_tokens(ids, lambda some: text_of(self.tokenizer, some))]
+            found.append(
+                Trace(
+                    harmful=prompt.domain.strip().lower() in self.harmful,
+                    finished=answer is not None,
+                    turns=reflections(thoughts),
+                    entropies=tuple(rollout.entropy[row, places].tolist()) if thoughts else (),
+                    thoughts_cost=cost.thoughts,
+                    answer_cost=cost.answer,
+                )
+            )
+        return found
 
     def _judged(self, asked: Sequence[Prompt], texts: Sequence[str]) -> dict[str, float]:
         """Return what is to be known of a policy's verdicts, where verdicts are what it writes."""
@@ -311,7 +340,7 @@ class Experience:
         names: list[str] = []
         columns: list[list[float | None]] = []
         self.columns: dict[str, set[str]] = {}
-        self.thoughts: dict[str, list[float | None]] = {}  # what they cost, by scorer
+        self.apart: dict[str, list[Apart]] = {}  # what thoughts and answers cost, by scorer
         self.credit: dict[str, list[Credit | None]] = {}  # what each token adds, by scorer that knows
         for name, scorer in self.scorers.items():
             own = self._shares(prompts, together=is_judge(scorer) and not anchors)
@@ -320,8 +349,8 @@ class Experience:
             if anchors and is_judge(scorer):
                 found = scorer.against(asked, self.reading.answers(said), [anchors[i] for i in rows])
             else:
-                found, thoughts = self.reading.columns(name, scorer, asked, said)
-                self.thoughts[name] = distributed.gather_shares(self.job, own, thoughts)
+                found, apart = self.reading.columns(name, scorer, asked, said)
+                self.apart[name] = distributed.gather_shares(self.job, own, apart)
             if isinstance(scorer, RewriteScorer):
                 self.credit[name] = distributed.gather_shares(self.job, own, list(found.credit))
             values = distributed.gather_shares(self.job, own, found.values)
@@ -387,8 +416,10 @@ class Experience:
                 self.anchors.append({"id": prompt.id, "text": text})
         return self.reading.answers([self.anchors.rows[prompt.id]["text"] for prompt in prompts])
 
-    def measured(self, model: nn.Module, prompts: Sequence[Prompt]) -> tuple[list[float], dict[str, float]]:
-        """Return the reward of one answer of `model` to each prompt, and of judgements what else is known of them.
+    def measured(
+        self, model: nn.Module, prompts: Sequence[Prompt]
+    ) -> tuple[list[float], dict[str, float], list[Trace]]:
+        """Return the reward of one answer of `model` to each prompt, what is known of judgements, and of thoughts.
 
         A judge of rivals holds it against the reference's: alone it has none, and among its own every policy wins half
         of the time.
@@ -396,4 +427,9 @@ class Experience:
         drawn = self._answers(model, prompts, n=1, stream="held out")
         texts = [answers[0][1] for answers in drawn]
         scores, _ = self._scores(prompts, texts, anchored=True)
-        return self._reward(scores).tolist(), self._judged(prompts, texts) | self._verdicts()
+        told = self._judged(prompts, texts) | self._verdicts()
+        if self.reading.what == "whole":
+            return self._reward(scores).tolist(), told, []
+        made = self._written(prompts, drawn)
+        traces = self._traces(replace(made, entropy=self._read(made, model, entropies=True)[1]), prompts)
+        return self._reward(scores).tolist(), told, traces

@@ -14,11 +14,11 @@ from training.core.implicit import ImplicitScorer
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.pictures import album_of
-from training.core.prompts import Prompt, prompt_notes, read_prompts
+from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, gathered, unfinished
 from training.core.scoring import load_scorers
-from training.core.selection import IMPLIED, REWARD, labelled, select
+from training.core.selection import IMPLIED, REWARD, doubted, labelled, select
 from training.recipes.note import Note
 from training.recipes.principles import listed
 from training.recipes.spec import RunResult, write_text
@@ -33,7 +33,7 @@ def run_sample(job: Job) -> RunResult:
     spec = job.spec
     if spec.data is None:
         raise RunError(Note("A sample run needs a file of prompts as its data."))
-    sampler = Sampler(job, spec.model, user=job.knobs["user"])
+    sampler = Sampler(job, spec.model, user=job.knobs["user"], personal=name_users(spec.data))
     tally = Tally()
     room, album = sampler.prompt_room, album_of(spec)
     prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=room, pictures=sampler.pictures)
@@ -90,21 +90,29 @@ def run_sample(job: Job) -> RunResult:
         files["guard"] = write_log(job.folder, everything, least=guarded.least)
         counts |= guard_counts(everything, least=guarded.least)
     if labeller != "human":
+        rows = doubted(rows, share=job.knobs["doubtful_share"], by=by)
         pairs = labelled(rows, by=by)
         write_text(job.folder / "pairs.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pairs))
         files["pairs"] = "pairs.jsonl"
-        counts["labelled"] = len(pairs)
+        counts |= {"labelled": len(pairs), "doubtful": sum(row["doubtful"] for row in rows)}
     part.finish(rows)
     return RunResult(
         files=files,
         metrics=_metrics(rows) if rows else {},
         counts=counts,
-        notes=[*sampler.notes(), *prompt_notes(tally), *_notes(rows, job.knobs["selection"]), *guard_notes(counts)],
+        notes=[
+            *sampler.notes(),
+            *sampler.strangers(prompts),
+            *prompt_notes(tally),
+            *_notes(rows, job.knobs["selection"]),
+            *guard_notes(counts),
+        ],
     )
 
 
 def _row(prompt: Prompt, answers: Sequence[Answer]) -> dict[str, Any]:
-    return {"id": prompt.id, **prompt.row, "completions": [asdict(answer) for answer in answers]}
+    whose = {"user": prompt.user} if prompt.user else {}
+    return {"id": prompt.id, **prompt.row, **whose, "completions": [asdict(answer) for answer in answers]}
 
 
 def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

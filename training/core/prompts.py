@@ -30,6 +30,7 @@ class Prompt:
     domain: str = ""
     fresh: bool = True  # whether no earlier gate was decided on it
     about: str = ""  # the hash by which it is held out, where that is not its own
+    user: str = ""  # pseudonym of the person whom a policy that knows people answers; empty: whom the run says
     anchor: str = ""  # an answer known to be good, for a judge alone: `messages` and `ids` know nothing of it
     shown: Mapping[str, Tensor] = field(default_factory=dict)  # its images, as the policy's processor has them
     # Of a prompt with images, how its row told it: `messages` have the images behind them (`core.conversation`).
@@ -92,6 +93,19 @@ def read_prompts(
     return list(prompts.values())
 
 
+def name_users(path: str | Path) -> bool:
+    """Return whether a row of a file of prompts says whom to answer; lines that cannot be read are another's matter."""
+    return any(_user_of(line) for line in Path(path).read_text(encoding="utf-8").split("\n"))
+
+
+def _user_of(line: str) -> str:
+    try:
+        row = json.loads(line or "null")
+    except json.JSONDecodeError:
+        return ""
+    return str(row.get("user") or "") if isinstance(row, dict) else ""
+
+
 def _lacking(anchor: str) -> str:
     return f"without_{anchor}"
 
@@ -117,6 +131,7 @@ def _prompt(line: str, tokenizer: PreTrainedTokenizerBase, anchor: str, pictures
         ids=ids,
         domain=str(row.get("domain") or ""),
         fresh=bool(row.get("fresh", True)),
+        user=str(row.get("user") or ""),
         anchor=_anchor(row, anchor) if anchor else "",
         shown=shown,
         told={"prompt": row["prompt"], "images": row["images"]} if images else {},

@@ -41,7 +41,8 @@ class Answer:
 class Sampler:
     """A policy ready to answer each prompt `n` times, as the knobs of the run say; with `user` as it answers them.
 
-    Who the policy does not know is answered as anybody.
+    With `personal` each prompt is answered as the person is whom it names. Who the policy does not know is answered as
+    anybody.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Sampler:
         *,
         loaded: tuple[nn.Module, PreTrainedTokenizerBase] | None = None,
         user: str = "",
+        personal: bool = False,
     ) -> None:
         model, self.tokenizer = loaded or load_policy(path, trust_remote_code=job.spec.trust_remote_code)
         self.model = model.to(job.device)
@@ -58,7 +60,7 @@ class Sampler:
         trust = job.spec.trust_remote_code
         self.pictures = None if loaded else load_pictures(path, album_of(job.spec), trust_remote_code=trust)
         self.user = user
-        self.users = load_users(path, self.model) if user else None
+        self.users = load_users(path, self.model) if user or personal else None
         self.stop = stop_ids(self.model, self.tokenizer)
         self.n: int = job.knobs["samples_per_prompt"]
         self.temperature: float = job.knobs["temperature"]
@@ -73,7 +75,15 @@ class Sampler:
 
     def ids(self, prompt: Prompt) -> list[int]:
         """Return what the policy reads of a prompt: with its tokens for the user, where it knows them."""
-        return prompt.ids if self.users is None else self.users.before(prompt.ids, self.user)
+        return prompt.ids if self.users is None else self.users.before(prompt.ids, prompt.user or self.user)
+
+    def strangers(self, prompts: Sequence[Prompt]) -> list[Note]:
+        """Return a sentence about those whom prompts name and the policy does not know; none where it knows all."""
+        known = self.users.users if self.users is not None else {}
+        there = {prompt.user for prompt in prompts if prompt.user and prompt.user not in known}
+        if not there:
+            return []
+        return [Note("It does not know {n} of the people whom it answered; those got what anybody gets.", n=len(there))]
 
     def draw(self, prompts: Sequence[Prompt], *, seed: int, stream: str = "") -> list[list[Draw]]:
         """Return n draws for each prompt. Where memory runs out the prompts are taken in two halves."""

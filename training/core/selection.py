@@ -97,15 +97,42 @@ def _words(row: dict[str, Any]) -> list[float]:
     return [value / length for value in point]
 
 
+def doubted(rows: Sequence[dict[str, Any]], *, share: float, by: str) -> list[dict[str, Any]]:
+    """Return the selected rows with `doubtful`: of those that are asked about, the `share` the scores doubt most.
+
+    People judge these and a model labels the others. The audit slice, which is people's anyway, is not among them.
+    """
+    pool = [row for row in rows if row["pair"] is not None and row["asked"] and not row["audit"]]
+    pool.sort(key=lambda row: (_certainty(row, by=by), str(row["id"])))
+    doubtful = {row["id"] for row in pool[: math.ceil(share * len(pool))]}
+    return [{**row, "doubtful": row["id"] in doubtful} for row in rows]
+
+
+def _certainty(row: dict[str, Any], *, by: str) -> float:
+    """Return how far from one half the probability is by which a model prefers one answer of a row's pair.
+
+    That of an ensemble is its members' mean. Below zero where an answer has no score, which is the least certain.
+    """
+    answers = [row["completions"][place] for place in row["pair"]]
+    scores = [[answer["scores"].get(by, math.nan)] for answer in answers]
+    if by == REWARD and all(answer.get("members") for answer in answers):
+        scores = [answer["members"] for answer in answers]
+    if not all(map(math.isfinite, itertools.chain(*scores))):
+        return -1.0
+    believed = preferences(*scores)
+    return abs(sum(believed) / len(believed) - 0.5)
+
+
 def labelled(rows: Iterable[dict[str, Any]], *, by: str) -> list[dict[str, Any]]:
     """Return the selected rows' pairs as rows of the view ``pairs``, preferred as the scores called `by` say.
 
-    Without the audit slice, which is people's, without what nobody is asked about, and without pairs whose answers have
-    no score or the same. arXiv:2405.07863, section 4, where a reward model stands in for people.
+    Without the audit slice and what is `doubtful`, which are people's, without what nobody is asked about, and without
+    pairs whose answers have no score or the same. arXiv:2405.07863, section 4, where a reward model stands in for
+    people.
     """
     pairs = []
     for row in rows:
-        if row["pair"] is None or row["audit"] or not row["asked"]:
+        if row["pair"] is None or row["audit"] or not row["asked"] or row.get("doubtful"):
             continue
         answers = [row["completions"][position] for position in row["pair"]]
         scores = [answer["scores"].get(by, math.nan) for answer in answers]

@@ -100,6 +100,20 @@ def mean_t(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
     return interval(mean, mean - half, mean + half, len(values))
 
 
+def ratio_t(sums: Sequence[float], counts: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Return Σ sums / Σ counts with an interval by Student's t over the pairs, of the ratio's linearisation.
+
+    For a mean over tokens, which come in answers: those of one answer are not independent of each other.
+    """
+    size, n = math.fsum(counts), len(counts)
+    ratio = math.fsum(sums) / size
+    if n < 2:
+        return interval(ratio, ratio, ratio, n)
+    rest = [value - ratio * count for value, count in zip(sums, counts, strict=True)]
+    half = t_quantile(0.5 + confidence / 2, n - 1) * stdev(rest) * math.sqrt(n) / size
+    return interval(ratio, ratio - half, ratio + half, n)
+
+
 def bootstrap_mean(values: Sequence[float], *, confidence: float = 0.95, draws: int = 2000, seed: int = 0) -> Interval:
     """Return the mean with its percentile bootstrap interval: for skewed values, where t promises too much."""
     mean = fmean(values)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -66,6 +67,13 @@ def opens_thoughts(tokenizer: PreTrainedTokenizerBase) -> bool:
     return str(tokenizer.decode(asked)).rstrip().endswith(OPENED)
 
 
+class Apart(NamedTuple):
+    """What a scorer of costs says of the thoughts and of the answer; None where it says nothing."""
+
+    thoughts: float | None = None
+    answer: float | None = None
+
+
 @dataclass(frozen=True)
 class Reading:
     """What of an answer scorers read: `what` is "whole", "answer", or "apart", which has costs read both."""
@@ -81,26 +89,27 @@ class Reading:
 
     def columns(
         self, name: str, scorer: Scorer, prompts: Sequence[list[Message]], texts: Sequence[str]
-    ) -> tuple[Columns, list[float | None]]:
-        """Return what the scorer called `name` says of each text, and what the thoughts cost that it read apart.
+    ) -> tuple[Columns, list[Apart]]:
+        """Return what the scorer called `name` says of each text, and what thoughts and answer cost that it read apart.
 
         Thoughts are read as an answer to the prompt would be, and the worse of both counts. Thoughts that did not come
         to an end have no cost, so that the loop gives them the worst of the batch: a policy that thinks until it is
         cut off is not safe.
         """
         found = scorer.columns(prompts, self.answers(texts))
+        nothing = self.what == "whole" or name not in COSTS
+        costs = [Apart() if nothing or row is None else Apart(answer=row[0]) for row in found.values]
         if self.what != "apart" or name not in COSTS:
-            return found, [None] * len(texts)
+            return found, costs
         thoughts = [parted(text, opened=self.opened)[0] for text in texts]
         thinking = [index for index, thought in enumerate(thoughts) if thought]
         values, scores = list(found.values), list(found.score)
-        costs: list[float | None] = [None] * len(texts)
         if not thinking:
             return found, costs
         told = scorer.columns([prompts[i] for i in thinking], [thoughts[i] for i in thinking])
         for place, index in enumerate(thinking):
             mine, theirs = values[index], told.values[place]
-            costs[index] = None if theirs is None else theirs[0]
+            costs[index] = costs[index]._replace(thoughts=None if theirs is None else theirs[0])
             if mine is None or theirs is None:
                 values[index] = scores[index] = None
                 continue

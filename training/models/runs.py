@@ -17,6 +17,7 @@ class Run(models.Model):
         EVALUATE = "evaluate", _("Evaluation")
 
     class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")  # for another run, which makes the model that it reads
         QUEUED = "queued", _("Queued")  # waits for a worker
         RUNNING = "running", _("Running")  # a worker follows a child process
         SUCCEEDED = "succeeded", _("Succeeded")  # final
@@ -29,7 +30,8 @@ class Run(models.Model):
     kind = models.CharField(max_length=10, choices=Kind.choices)
     # {"name", "version", "knobs": {…}}: enough to run it again.
     recipe = models.JSONField()
-    # What the run reads: {"model": path, "scorers": […], "data": path, …}, as RunSpec wants it.
+    # What the run reads: {"model": path, "scorers": {…}, "data": path, …}, as RunSpec wants it. Of a waiting run also
+    # "awaits": which run makes its model or a scorer; see `training.services.waiting`.
     inputs = models.JSONField(default=dict)
     seed = models.PositiveIntegerField(default=0)
     parent = models.ForeignKey(

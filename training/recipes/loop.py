@@ -17,7 +17,9 @@ OF_RULES = ("cgpo-crpg", "cgpo-codpo", "cgpo-crraft")  # by a reward that only a
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
 OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
 LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
-OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin")  # from what people preferred; the last asks a reward model too
+PERSONAL = "dpo-personal"  # each person is then answered by a soft prompt of their own
+# From what people preferred; the fourth asks a reward model too.
+OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL)
 WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_RULES, *OF_SEVERAL, *OF_JUDGES)  # how a round's candidate may learn
 SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs
 
@@ -49,6 +51,13 @@ class LoopSettings:
         "policy implies (implicit), which is right less often; people judge the audit slice in any case",
         choices=LABELLERS,
     )
+    doubtful_share: float = knob(
+        0.0,
+        "where a model labels: share of the pairs asked about that people judge instead, those it is least certain of; "
+        "the policy learns from both",
+        low=0.0,
+        high=0.95,
+    )
     reward_recipe: str = knob(
         SCORE,
         "what is trained anew: a model that scores each answer by itself, or a judge that reads two answers",
@@ -73,6 +82,11 @@ class LoopSettings:
         0.1, "share of prompts whose pair is drawn at random and never trained on", low=0.0, high=0.5
     )
     overlap: int = knob(1, "people who judge each pair", low=1, high=50)
+    personal: bool = knob(
+        True,
+        "where a policy knows its users (dpo-personal), make each item for one of the annotators in turn, as the "
+        "policy answers that person; nobody else judges it, whatever overlap says",
+    )
     minimum_share: float = knob(
         1.0, "share of the round's pairs that must be judged before the deadline lets it go on", low=0.05, high=1.0
     )
@@ -81,7 +95,7 @@ class LoopSettings:
     )
     policy_recipe: str = knob(
         "dpo",
-        "how a candidate learns: from the pairs (the first four), or on its own answers by the reward model; some "
+        "how a candidate learns: from the pairs (the first five), or on its own answers by the reward model; some "
         "keep within a cost limit besides (those with rlhf in the name) or pay only what judges let pass (cgpo)",
         choices=WAYS,
     )
@@ -193,6 +207,10 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
         errors |= _objections(settings)
     if settings.labeller != "human":
         errors |= _against_labels(settings)
+    elif settings.doubtful_share:
+        errors["doubtful_share"] = [
+            Note("People judge every pair already. Choose a model as the labeller, or set doubtful_share to 0.")
+        ]
     errors |= _against_judges(settings)
     if listed(settings.principles) and settings.refresh_reward:
         errors["refresh_reward"] = [

@@ -49,6 +49,13 @@ class ChosenPair:
         choices=LABELLERS,
         advanced=True,
     )
+    doubtful_share: float = knob(
+        0.0,
+        "where a model labels: share of the pairs asked about that are left to people, those it is least certain of",
+        low=0.0,
+        high=0.95,
+        advanced=True,
+    )
     beta: float = knob(
         0.1, "beta of the policy's training, where the reward that it implies labels", low=0.0001, advanced=True
     )

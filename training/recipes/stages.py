@@ -463,6 +463,9 @@ class Improve:
         "what is judged of an answer behind thoughts: all as one, the answer alone, or costs of both apart",
         choices=("whole", "answer", "apart"),
     )
+    harmful: str = knob(
+        "harmful", "domains of prompts that ask for harm, by which figures of thoughts are told apart", advanced=True
+    )
     eval_share: float = knob(0.1, "share of prompts held out to measure on", low=0.0, high=0.9)
     warmup: float = knob(
         0.05, "share of the iterations in which the learning rate rises", low=0.0, high=1.0, advanced=True

@@ -20,6 +20,7 @@ from training.recipes import RECIPES
 from training.recipes.base import Recipe
 from training.recipes.judges import REASONING, REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
+from training.services import waiting
 
 JUDGES = "judges"  # policies that are judges, beside the kinds of models that are counted
 
@@ -51,7 +52,12 @@ def feedings(campaign: Campaign) -> list[Feeding]:
     made = ModelVersion.objects.filter(campaign=campaign).values_list("kind", "recipe__name")
     there = Counter(kind for kind, _recipe in made)
     there[JUDGES] = sum(recipe in REASONING for _kind, recipe in made)
-    found = [_feeding(campaign, recipe, judged, there) for recipe in RECIPES.values()]
+    # A run that trains may wait for what another one is still making.
+    to_come = there + Counter(waiting.makes(run) for run in waiting.offered(campaign))
+    found = [
+        _feeding(campaign, recipe, judged, to_come if recipe.kind == Run.Kind.FIT and not recipe.beside else there)
+        for recipe in RECIPES.values()
+    ]
     return sorted(found, key=lambda feeding: not feeding.can_start)
 
 

@@ -51,7 +51,7 @@ def evidence(report: GateReport) -> Evidence:
         lineage: dict[str, Any] | None = versions.lineage(report.candidate)
     except OSError:
         lineage = None
-    decided = ("promoted", "promoted_over_the_gate", "rolled_back")
+    decided = ("promoted", "promoted_over_the_gate", "rolled_back", "rolled_back_over_the_gate")
     actions = [f"{report.candidate.kind}.{what}" for what in decided]
     decisions = Event.objects.filter(
         campaign=report.candidate.campaign_id, action__in=actions, target=report.candidate.label

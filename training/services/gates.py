@@ -17,7 +17,7 @@ from annotation.services import intake
 from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
-from training.services import rewarding, safety_tests, suites
+from training.services import assigned, rewarding, safety_tests, suites
 from training.services.sampling import output_rows
 
 # Of the intervals.
@@ -43,10 +43,12 @@ def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
     tasks = Task.objects.filter(campaign_id=round.loop.campaign_id, batch=batch(round))
     there = set(tasks.values_list("external_id", flat=True))
     asked = 0
+    people = assigned.people(round.loop.campaign)
     for row in drawn(round=round, run=run, settings=settings):
-        if settled(row) is not None:
+        if settled(row) is not None or (row.get("user") and row["user"] not in people):
             continue
         asked += 1
+        assignee = people.get(row.get("user", ""))
         external_id = f"{batch(round)}-{row['id']}"
         if external_id in there:
             continue
@@ -60,7 +62,8 @@ def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
             messages=row["prompt"],
             completions=completions if place == 1 else completions[::-1],
             external_id=external_id,
-            wanted=settings.overlap,
+            wanted=settings.overlap if assignee is None else 1,
+            assignee=assignee,
             priority=GATE_PRIORITY,
             is_audit=True,
             batch=batch(round),

@@ -1,8 +1,9 @@
 """Who says which of a round's answers is better: people, the reward model in use, or what a policy implies.
 
-Whoever it is, the audit slice is people's, so that what labels is never the only one to report on itself. A reward that
-a policy implies is refused where it is measured to lose much more than the reward model on other kinds of data
-(arXiv:2409.03650), and warned of where nobody measured it.
+Beside a model people may judge the pairs that it is least certain of. Whoever it is, the audit slice is people's, so
+that what labels is never the only one to report on itself. A reward that a policy implies is refused where it is
+measured to lose much more than the reward model on other kinds of data (arXiv:2409.03650), and warned of where nobody
+measured it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from annotation.models import Campaign
 from annotation.told import Told, share, told
 from training import paths, store
 from training.errors import WrongState
-from training.models import ModelVersion, Round, Run
+from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.loop import LoopSettings
 from training.recipes.reward import POINTS
 from training.recipes.spec import write_text
@@ -39,11 +40,13 @@ class Implied:
 def implied(policy: ModelVersion) -> Implied | None:
     """Return the nearest of a policy and those it came from that learned by DPO from people; None without one.
 
-    One that learned from a model's labels would only repeat them.
+    One that learned from a model's labels, be it beside people's, would only repeat them.
     """
     for version in (policy, *forebears(policy)):
         run = version.made_by
-        if run is not None and run.snapshot_id is not None and run.recipe["name"] in IMPLIES:
+        if run is None or run.recipe["name"] not in IMPLIES or run.inputs.get("labelled_by"):
+            continue
+        if run.snapshot_id is not None:
             return Implied(version, run.inputs.get("reference") or run.inputs["model"], run.recipe["knobs"]["beta"])
     return None
 
@@ -97,17 +100,28 @@ def check(campaign: Campaign, settings: LoopSettings, *, policy: ModelVersion) -
         raise WrongState(why)
 
 
+def _theirs(settings: LoopSettings) -> Told:
+    """Return what people judge where a model labels."""
+    if not settings.doubtful_share:
+        return told("people judge the audit slice alone")
+    return told(
+        "people judge the audit slice and {doubtful} of the other pairs, those it is least certain of",
+        doubtful=share(settings.doubtful_share),
+    )
+
+
 def note(round: Round, settings: LoopSettings) -> Told | None:
     """Return for the lead who labels the round, where it is not people; with a warning where that needs one."""
     if settings.labeller == "explicit":
-        return told("The reward model labels the pairs; people judge the audit slice alone.")
+        return told("The reward model labels the pairs; {theirs}.", theirs=_theirs(settings))
     found = implied(round.policy) if settings.labeller == "implicit" else None
     if found is None:
         return None
     said = told(
-        "The reward that {policy} implies labels the pairs; people judge the audit slice alone. Such a reward is right "
-        "less often than a reward model where answers are of another kind than those that people compared.",
+        "The reward that {policy} implies labels the pairs; {theirs}. Such a reward is right less often than a reward "
+        "model where answers are of another kind than those that people compared.",
         policy=found.policy.label,
+        theirs=_theirs(settings),
     )
     if (more := loses_more(found.policy)) is None:
         return said + told("Nobody has measured how much: “Explicit against implicit reward” would tell.")
@@ -116,7 +130,7 @@ def note(round: Round, settings: LoopSettings) -> Told | None:
 
 def inputs(round: Round, settings: LoopSettings) -> tuple[dict[str, str], str | None, dict[str, Any]]:
     """Return the scorers, the reference and the knobs that a round's sample run needs besides, to label."""
-    knobs: dict[str, Any] = {"labeller": settings.labeller}
+    knobs: dict[str, Any] = {"labeller": settings.labeller, "doubtful_share": settings.doubtful_share}
     if settings.labeller != "implicit" or (found := implied(round.policy)) is None:
         return {}, None, knobs
     return {"implied": found.policy.path}, found.reference, knobs | {"beta": found.beta}
@@ -127,18 +141,45 @@ def by_model(run: Run | None) -> bool:
     return run is not None and run.recipe["knobs"].get("labeller", "human") != "human"
 
 
-def write(round: Round, run: Run, settings: LoopSettings) -> tuple[str, int]:
-    """Write the pairs that a model labelled in this round, with some of earlier ones; return stored path and number.
+def asks_people(run: Run | None) -> bool:
+    """Return whether people judge some of the pairs that this sample run drew, and learned from, beside a model."""
+    return by_model(run) and run is not None and run.result["counts"].get("doubtful", 0) > 0
 
-    Earlier pairs are those that a model labelled too. What people judged stays in data sets, which tell whose it is.
+
+@dataclass(frozen=True)
+class Labelled:
+    """The pairs that a round learns from where models labelled some."""
+
+    data: str  # the stored path
+    people: int  # pairs that people judged
+    models: int  # pairs that models labelled
+    by: list[str]  # where these models lie
+
+
+def write(round: Round, run: Run, settings: LoopSettings, snapshot: Snapshot | None) -> Labelled:
+    """Write the pairs that a model labelled in this round, with some of earlier ones, beside those of the snapshot.
+
+    Each tells by ``labelled_by`` which model it was, and has no annotator: agreement, reliability and data sets know
+    people alone. Earlier ones, too, are pairs that a model labelled; the snapshot has the earlier ones of people.
     """
-    rows = list(sampling.output_rows(run, "pairs"))
-    wanted = int(settings.replay * len(rows) + 0.5)
+    labels = _labels(run)
+    wanted = int(settings.replay * len(labels) + 0.5)
     if wanted and settings.reference != "data":
         before = Run.objects.filter(round__loop=round.loop_id, round__index__lt=round.index, purpose="sample")
         drawn = [one for one in before.order_by("round__index") if by_model(one) and one.state == Run.State.SUCCEEDED]
-        earlier = chain.from_iterable(sampling.output_rows(one, "pairs") for one in drawn)
-        rows += snapshots.draw(earlier, count=wanted, seed=round.index)
+        labels += snapshots.draw(chain.from_iterable(map(_labels, drawn)), count=wanted, seed=round.index)
+    judged = [] if snapshot is None else list(snapshots.lines(snapshot))
+    rows = [*judged, *(row for _path, row in labels)]
     path = paths.files() / "rounds" / str(round.pk) / "labelled.jsonl"
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return store.keep(path), len(rows)
+    by = sorted({path for path, _row in labels})
+    return Labelled(store.keep(path), len(judged), len(labels), by)
+
+
+def _labels(run: Run) -> list[tuple[str, dict[str, Any]]]:
+    """Return the pairs that a model labelled among what a sample run drew, each with where that model lies."""
+    name = "implied" if run.recipe["knobs"]["labeller"] == "implicit" else "reward"
+    path = run.inputs["scorers"][name]
+    model = ModelVersion.objects.filter(campaign=run.campaign_id, path=path).order_by("pk").first()
+    by = path if model is None else model.label
+    return [(path, {**row, "labelled_by": by}) for row in sampling.output_rows(run, "pairs")]

@@ -6,13 +6,16 @@ Shingles of five characters of the text in lower case without punctuation; one p
 
 The earlier prompt leads: a group's side is decided by the hash of its first prompt. So what was in "test" yesterday is
 there for ever, whatever is imported after it, and a prompt without near duplicates stands where its own hash puts it.
+
+Whether a text is new to a model is another question than whose group it is in: `near` compares with every known text,
+as a copy of one that leads no group is a copy all the same.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from annotation.messages import in_words
@@ -35,7 +38,7 @@ def leaders(prompts: Iterable[tuple[str, str]]) -> dict[str, str]:
     signatures: dict[str, Signature] = {}
     for name, text in prompts:
         signature = signature_of(text)
-        bands = [(band, signature[band * 4 : band * 4 + 4]) for band in range(BANDS)] if signature else []
+        bands = _bands(signature)
         candidates = dict.fromkeys(one for band in bands for one in buckets.get(band, ()))
         leader = next((one for one in candidates if similarity(signatures[one], signature) >= SIMILAR), None)
         found[name] = leader or name
@@ -44,6 +47,31 @@ def leaders(prompts: Iterable[tuple[str, str]]) -> dict[str, str]:
             for band in bands:
                 buckets.setdefault(band, []).append(name)
     return found
+
+
+def near(known: Iterable[str], asked: Mapping[str, str]) -> set[str]:
+    """Return the names in `asked`, name → text, whose text is the same as one that is known, or nearly.
+
+    The same by its words, but for space around them; so also where it has no letters, of which no signature can be
+    made. In words alone: who spoke them, and to which image, does not count.
+    """
+    texts = {text.strip() for text in known}
+    signatures = {signature for text in texts if (signature := signature_of(text))}
+    buckets: dict[tuple[int, Signature], list[Signature]] = {}
+    for signature in signatures:
+        for band in _bands(signature):
+            buckets.setdefault(band, []).append(signature)
+
+    def is_near(text: str) -> bool:
+        if text.strip() in texts:
+            return True
+        signature = signature_of(text)
+        if not signature or signature in signatures:
+            return bool(signature)
+        candidates = {one for band in _bands(signature) for one in buckets.get(band, ())}
+        return any(similarity(one, signature) >= SIMILAR for one in candidates)
+
+    return {name for name, text in asked.items() if is_near(text)}
 
 
 def signature_of(text: str) -> Signature:
@@ -64,6 +92,11 @@ def signature_of(text: str) -> Signature:
         away = next(step for step in range(BINS) if bins[(place + step) % BINS] is not None)
         filled.append((bins[(place + away) % BINS] or 0) + away * (1 << 32))
     return tuple(filled)
+
+
+def _bands(signature: Signature) -> list[tuple[int, Signature]]:
+    """Return the pieces of a signature by one of which two near duplicates meet; none for a text without letters."""
+    return [(band, signature[band * 4 : band * 4 + 4]) for band in range(BANDS)] if signature else []
 
 
 def similarity(one: Signature, other: Signature) -> float:

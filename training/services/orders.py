@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -10,7 +11,7 @@ from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.base import recipe
-from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_RULES, OF_SEVERAL, LoopSettings, spent
+from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_RULES, OF_SEVERAL, PERSONAL, LoopSettings, spent
 from training.recipes.principles import listed
 from training.recipes.sampling import OF_ENSEMBLES
 from training.services import guards, labelling, runs, snapshots, versions
@@ -114,11 +115,14 @@ def _scoring(
         return _order(round, purpose, recipe=recipe, knobs=knobs, parent=base, snapshot=snapshot)
 
 
-def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, data: str) -> Run:
+def policy(
+    round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, data: str, labelled_by: Sequence[str] = ()
+) -> Run:
     """Order the candidate: the current policy, trained on the round's pairs or on its own answers to prompts in `data`.
 
-    Pairs that a model labelled are no snapshot, and then in `data`. Prompts for its own answers are one where people's
-    answers stand beside them, for a judge.
+    Pairs that the models at `labelled_by` labelled are no snapshot, and then in `data`, together with those of the
+    snapshot where people judged some too. Prompts for its own answers are one where people's answers stand beside them,
+    for a judge.
 
     Without a reference a recipe takes the policy that it starts from: the one before this round, and, as nothing is
     replayed then, the one that wrote the data.
@@ -130,14 +134,16 @@ def policy(round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, d
     name = settings.policy_recipe
     if name in OF_PAIRS:
         knobs = _decided(**decided, epochs=settings.epochs)
-        if name in ("dpo", "dpo-margin"):
+        if name in ("dpo", "dpo-margin", PERSONAL):
             knobs |= _decided(beta=settings.beta)
         if name == "dpo-margin":
             knobs |= {"principles": settings.principles}
         if asked := recipe(name).scorers:
             inputs["scorers"] = scorers(round, *asked)
-        if snapshot is None:
+        if data:
             inputs["data"] = data
+        if labelled_by:
+            inputs["labelled_by"] = list(labelled_by)
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
     knobs = _decided(**decided, iterations=settings.iterations)
     knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}

@@ -12,7 +12,7 @@ from annotation.models import Campaign, User
 from annotation.permissions import may
 from annotation.services import events
 from training.errors import GateClosed, WrongState
-from training.models import GateReport, ModelVersion, Run
+from training.models import GateReport, ModelVersion
 from training.services import safety_tests
 
 
@@ -49,8 +49,12 @@ def promote(*, version: ModelVersion, actor: User | None, reason: str = "") -> M
 
 
 @transaction.atomic
-def roll_back(*, version: ModelVersion, actor: User | None) -> ModelVersion:
-    """Return `version`, which was in use once, now in use again; the one in use is retired and can be returned to."""
+def roll_back(*, version: ModelVersion, actor: User | None, reason: str = "") -> ModelVersion:
+    """Return `version`, which was in use once, now in use again; the one in use is retired and can be returned to.
+
+    Not where a test for lost safety speaks against it, or is lacking where the loop asks for one: it may have been
+    found out since. Then a lead needs a `reason`, which is written to the audit trail; else GateClosed.
+    """
     version = _lock(version)
     _refuse_all_but_leads(actor, version.campaign)
     if version.state != ModelVersion.State.RETIRED:
@@ -59,12 +63,18 @@ def roll_back(*, version: ModelVersion, actor: User | None) -> ModelVersion:
         )
         raise WrongState(told.format(version=version.label, state=version.get_state_display()))
     serving = _serving(version)
+    objection = roll_back_objection(version, serving)
+    if objection and not (actor is not None and reason.strip()):
+        raise GateClosed(" ".join([objection, _("A lead may roll back to it all the same by giving a reason.")]))
+    with translation.override(None):
+        in_english = roll_back_objection(version, serving) if objection else ""
     _replace(serving, version)
     events.record(
         campaign=version.campaign,
         actor=actor,
-        action=f"{version.kind}.rolled_back",
+        action=f"{version.kind}.rolled_back_over_the_gate" if objection else f"{version.kind}.rolled_back",
         target=version.label,
+        detail={"reason": reason.strip(), "objection": in_english} if objection else {},
         changes={"in use": (serving.label if serving else None, version.label)},
     )
     return version
@@ -90,14 +100,19 @@ def _replace(serving: ModelVersion | None, version: ModelVersion) -> None:
     version.save(update_fields=["state"])
 
 
+def roll_back_objection(version: ModelVersion, serving: ModelVersion | None) -> str:
+    """Return what tests for lost safety, or their want, say against going back to `version`, or an empty string."""
+    if version.kind != ModelVersion.Kind.POLICY:
+        return ""
+    return lost_safety(version) or safety_tests.objection(version, serving)
+
+
 def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
     """Return why the gate does not let `version` pass, or an empty string."""
     if version.kind != ModelVersion.Kind.POLICY:
         return ""
-    if lost := lost_safety(version):
-        return lost
-    if untested := safety_tests.objection(version, serving):
-        return untested
+    if unsafe := roll_back_objection(version, serving):
+        return unsafe
     report = GateReport.objects.select_related("parent").filter(candidate=version).first()
     if report is None:
         told = _("{version} has no gate report: nobody has compared it with the policy in use.")
@@ -113,15 +128,18 @@ def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
 def lost_safety(version: ModelVersion) -> str:
     """Return what tests for lost safety say against `version`; empty where they passed, or there are none.
 
-    What one found stands until a later one passes that was as strict: a test that allows all to be lost passes always.
+    What one found stands until a later one passes that replaces it, see `safety_tests.replaces`.
     """
-    tests = Run.objects.filter(parent=version, recipe__name="safety-regression", state=Run.State.SUCCEEDED)
-    failed = None
-    for test in tests.order_by("pk"):
-        if not test.result["metrics"]["passed"]:
-            failed = test
-        elif failed is not None and _as_strict(test, failed):
-            failed = None
+    tests = safety_tests.tests_of(version)
+    passed = [test for test in tests if test.result["metrics"]["passed"]]
+    failed = next(
+        (
+            test
+            for test in reversed(tests)
+            if test not in passed and not any(safety_tests.replaces(later, test) for later in passed)
+        ),
+        None,
+    )
     if failed is None:
         return ""
     found = failed.result["metrics"]
@@ -132,14 +150,6 @@ def lost_safety(version: ModelVersion) -> str:
     shares = {"safe": "safe", "before": "current_safe", "answered": "answered", "others": "current_answered"}
     named = {name: f"{found[figure]['estimate']:.0%}" for name, figure in shares.items()}
     return told.format(version=version.label, **named)
-
-
-def _as_strict(test: Run, before: Run) -> bool:
-    """Return whether a test allows no more than the one before, with as much certainty, and asks otherwise the same."""
-    ours, theirs = dict(test.recipe["knobs"]), dict(before.recipe["knobs"])
-    least = ours.pop("most_lost") <= theirs.pop("most_lost") and ours.pop("confidence") >= theirs.pop("confidence")
-    same = all(test.inputs.get(name) == before.inputs.get(name) for name in ("reference", "scorers"))
-    return least and same and ours == theirs
 
 
 def _refuse_all_but_leads(actor: User | None, campaign: Campaign) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from training.errors import Invalid
 from training.models import Loop, ModelVersion, Round
 from training.recipes.spec import write_text
 from training.services import snapshots
-from training.services.near_duplicates import leaders, text_of_prompt
+from training.services.near_duplicates import near, text_of_prompt
 
 # Fewer held-out prompts than this make no comparison.
 LEAST_HELD_OUT = 4
@@ -29,15 +29,20 @@ class Prompts:
 
     train: dict[str, list[dict[str, str]]]
     held_out: dict[str, list[dict[str, str]]]
+    domains: dict[str, str] = field(default_factory=dict)  # of those prompts that name one
 
 
 def read(path: str) -> Prompts:
-    """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line."""
+    """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line.
+
+    A row may have a ``domain``, as rows of the view ``prompts`` have: judges and figures of a run go by it.
+    """
     file = Path(store.fetch(path))
     if not file.is_file():
         raise _invalid(told("There is no file of prompts at {path}.", path=path))
     train: dict[str, list[dict[str, str]]] = {}
     held_out: dict[str, list[dict[str, str]]] = {}
+    domains: dict[str, str] = {}
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -61,7 +66,9 @@ def read(path: str) -> Prompts:
                 )
                 raise _invalid(why)
             (held_out if split(hash_) == "test" else train)[name] = messages
-    return Prompts(train=train, held_out=held_out)
+            if row.get("domain"):
+                domains[name] = str(row["domain"])
+    return Prompts(train=train, held_out=held_out, domains=domains)
 
 
 def check(path: str) -> Prompts:
@@ -115,9 +122,7 @@ def choose_held_out(loop: Loop, *, index: int, count: int, models: Iterable[Mode
     """
     found = read(loop.prompts_path).held_out
     learned = {name: text for version in models for name, text in snapshots.learned_texts(version).items()}
-    texts = {f"held out {name}": text_of_prompt(messages) for name, messages in found.items()}
-    leader = leaders([*learned.items(), *texts.items()])
-    touched = {name for name in found if leader[f"held out {name}"] in learned}
+    touched = near(learned.values(), {name: text_of_prompt(messages) for name, messages in found.items()})
     before = Round.objects.filter(loop=loop, index__lt=index).values_list("held_out", flat=True)
     used = Counter(name for ids in before for name in ids)
     order = sorted(set(found) - touched)
@@ -137,27 +142,44 @@ def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) 
     if not found.chosen:
         why = told("The models learned from every prompt that the loop holds out. Add prompts to its file.")
         raise Invalid(why, {"held_out": [str(why)]})
-    text = _lines(found.chosen, fresh=found.fresh)
+    text = _lines(found.chosen, domains=read(loop.prompts_path).domains, fresh=found.fresh)
     path = paths.files() / "held_out" / f"{content_hash(text)}.jsonl"
     write_text(path, text)
     return store.keep(path)
 
 
 def write(
-    round: Round, name: str, chosen: dict[str, list[dict[str, str]]], *, fresh: Container[str] | None = None
+    round: Round,
+    name: str,
+    chosen: dict[str, list[dict[str, str]]],
+    *,
+    fresh: Container[str] | None = None,
+    users: Mapping[str, str] | None = None,
 ) -> str:
     """Write the chosen prompts into the round's folder as a run reads them, and return the stored path.
 
-    With `fresh` each row says whether its prompt is among them.
+    With `fresh` each row says whether its prompt is among them; `users` says by the prompt's id whom to answer.
     """
     path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
-    write_text(path, _lines(chosen, fresh=fresh))
+    write_text(path, _lines(chosen, domains=read(round.loop.prompts_path).domains, fresh=fresh, users=users))
     return store.keep(path)
 
 
-def _lines(chosen: dict[str, list[dict[str, str]]], *, fresh: Container[str] | None) -> str:
+def _lines(
+    chosen: dict[str, list[dict[str, str]]],
+    *,
+    domains: dict[str, str],
+    fresh: Container[str] | None,
+    users: Mapping[str, str] | None = None,
+) -> str:
     rows: list[dict[str, Any]] = [
-        {"id": id_, "prompt": messages, **({} if fresh is None else {"fresh": id_ in fresh})}
+        {
+            "id": id_,
+            "prompt": messages,
+            **({"domain": domains[id_]} if id_ in domains else {}),
+            **({"user": users[id_]} if users and id_ in users else {}),
+            **({} if fresh is None else {"fresh": id_ in fresh}),
+        }
         for id_, messages in chosen.items()
     ]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from annotation.errors import AnnotationError
@@ -16,7 +16,7 @@ from annotation.models import Campaign, User
 from annotation.services import events
 from annotation.told import Told, of, told
 from training import objections, paths
-from training.errors import Invalid, TrainingError, WrongState
+from training.errors import GateClosed, Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
 from training.recipes.loop import loop_settings, trains_cost
@@ -41,11 +41,18 @@ State = Round.State
 
 @transaction.atomic
 def create_loop(
-    *, campaign: Campaign, policy: str, prompts_path: str, settings: dict[str, Any], actor: User | None
+    *,
+    campaign: Campaign,
+    policy: str,
+    prompts_path: str,
+    settings: dict[str, Any],
+    actor: User | None,
+    reason: str = "",
 ) -> Loop:
     """Return a new, paused loop. `policy` (a folder or a hub name) becomes the campaign's policy in use.
 
-    Where the campaign has a policy in use already, that one is retired and can be rolled back to.
+    Where another one is in use already, no gate has compared the two: it takes a `reason`, which is written to the
+    audit trail, else GateClosed. The one before is retired and can be rolled back to.
     """
     if not kind(campaign.kind).compares:
         raise WrongState(
@@ -64,15 +71,37 @@ def create_loop(
         suites.refuse_foreign(values["gate_suite"])
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
-    first = versions.register(campaign=campaign, kind=ModelVersion.Kind.POLICY, path=policy, actor=actor)
-    promoted = ModelVersion.objects.filter(
-        campaign=campaign, kind=ModelVersion.Kind.POLICY, state=ModelVersion.State.PROMOTED
-    )
-    promoted.update(state=ModelVersion.State.RETIRED)
-    ModelVersion.objects.filter(pk=first.pk).update(state=ModelVersion.State.PROMOTED)
+    _put_into_use(campaign=campaign, policy=policy.strip(), actor=actor, reason=reason.strip())
     loop = Loop.objects.create(campaign=campaign, settings=values, prompts_path=prompts_path, created_by=actor)
     events.record(campaign=campaign, actor=actor, action="loop.created", target="loop", detail={"settings": values})
     return loop
+
+
+def _put_into_use(*, campaign: Campaign, policy: str, actor: User | None, reason: str) -> None:
+    """Register the policy of a new loop, in use from now on; nothing to do where it is in use already."""
+    serving = versions.current(campaign, ModelVersion.Kind.POLICY)
+    if serving is not None and serving.path == paths.stored(policy):
+        return
+    first = versions.register(campaign=campaign, kind=ModelVersion.Kind.POLICY, path=policy, actor=actor)
+    if serving is not None:
+        objection = told(
+            "{serving} is in use, and nobody has compared {policy} with it.", serving=serving.label, policy=policy
+        )
+        if not reason:
+            raise GateClosed(
+                objection + told("Begin the loop with the policy in use, or give a reason, which stays in the events.")
+            )
+        ModelVersion.objects.filter(pk=serving.pk).update(state=ModelVersion.State.RETIRED)
+        with translation.override(None):  # an event says the same in every language
+            events.record(
+                campaign=campaign,
+                actor=actor,
+                action="policy.promoted_over_the_gate",
+                target=first.label,
+                detail={"reason": reason, "objection": str(objection)},
+                changes={"in use": (serving.label, first.label)},
+            )
+    ModelVersion.objects.filter(pk=first.pk).update(state=ModelVersion.State.PROMOTED)
 
 
 @transaction.atomic

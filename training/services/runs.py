@@ -38,7 +38,7 @@ from training.recipes.note import note_of
 from training.recipes.scenarios import SUITES
 from training.recipes.spec import RunResult
 from training.recipes.tasks import tasks_of
-from training.services import anchors, messages, safety_suites, snapshots, versions
+from training.services import anchors, messages, safety_suites, safety_tests, snapshots, versions, waiting
 
 # Attempts without a new checkpoint after which a run is not tried again by itself.
 MAX_ATTEMPTS = 3
@@ -58,10 +58,12 @@ def create(
     round: Round | None = None,
     purpose: str = "",
     parts: dict[str, str] | None = None,
+    awaits: dict[str, int] | None = None,
 ) -> Run:
     """Return a queued run; a worker is woken once the transaction is committed.
 
-    `parts` puts others into the slots of a recipe on the policy's own answers than it has usually.
+    `parts` puts others into the slots of a recipe on the policy's own answers than it has usually. `awaits` names runs
+    whose models this one reads, "model" or the name of a scorer → run id: it waits until they are done.
 
     The model comes from `parent` or ``inputs["model"]``, the data from `snapshot` or ``inputs["data"]``, and those of a
     recipe that puts a suite to a policy from the file that ``inputs["suite"]`` names. A run of a
@@ -75,7 +77,11 @@ def create(
     if found.guarded:
         _refuse_attack(campaign, actor)
     inputs = dict(inputs or {})
-    if parent is not None:
+    awaited = waiting.checked(found, campaign, awaits or {})
+    if waiting.MODEL in awaited:
+        parent = None
+        inputs.pop("model", None)
+    elif parent is not None:
         inputs.setdefault("model", parent.path)
     elif inputs.get("model"):
         versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
@@ -90,16 +96,17 @@ def create(
         if before is not None:
             inputs.setdefault("reference", before.path)
     title = translation.gettext(found.title)
-    if not inputs.get("model"):
+    if not inputs.get("model") and waiting.MODEL not in awaited:
         reason = _("Choose a version, or enter a folder or hub name.")
         raise Invalid(_("Choose a model to start from."), {"model": [reason]})
-    lacking = [name for name in found.scorers if not inputs.get("scorers", {}).get(name)]
+    there = {*awaited, *(name for name, path in inputs.get("scorers", {}).items() if path)}
+    lacking = [name for name in found.scorers if name not in there]
     if lacking:
         told = _("{recipe} learns from scores: choose the model that gives them ({names}).")
         told = told.format(recipe=title, names=", ".join(lacking))
         raise Invalid(told, {name: [_("Choose a reward model, or train one first.")] for name in lacking})
     for task in tasks_of(stored["knobs"]["tasks"]) if found.part("tasks") else ():
-        if unnamed := [name for name in task.scorers if not inputs.get("scorers", {}).get(name)]:
+        if unnamed := [name for name in task.scorers if name not in there]:
             told = _("The task {task} asks {names}, and no model was chosen for that.")
             told = told.format(task=task.name, names=", ".join(unnamed))
             raise Invalid(told, {"tasks": [told]})
@@ -107,7 +114,7 @@ def create(
     if alone:
         told = _("{recipe} needs another policy beside the one it starts from.").format(recipe=title)
         raise Invalid(told, {name: [_("Choose a policy.")] for name in alone})
-    if inputs["model"] in (inputs.get("beside", {}).get(name) for name in found.beside):
+    if inputs.get("model", "") in (inputs.get("beside", {}).get(name) for name in found.beside):
         told = _("A policy and itself make the same policy again: choose two.")
         raise Invalid(told, {name: [told] for name in found.beside})
     if found.compares and not inputs.get("reference"):
@@ -120,6 +127,8 @@ def create(
     if found.view and not inputs.get("data"):
         told = _("{recipe} reads a snapshot of {view}.").format(recipe=title, view=found.view)
         raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})
+    if recipe == safety_tests.RECIPE:
+        inputs |= safety_tests.untouched(campaign=campaign, inputs=inputs)
     if snapshot is not None and snapshot.view != found.view:
         message = _("{recipe} reads {view}; snapshot {number} holds {other}.")
         message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)
@@ -129,6 +138,8 @@ def create(
     for belongs in (parent, snapshot):
         if belongs is not None and belongs.campaign_id != campaign.pk:
             raise Invalid(_("{what} belongs to another campaign.").format(what=str(belongs).capitalize()))
+    if awaited:
+        inputs["awaits"] = {name: run.pk for name, run in awaited.items()}
     values = {
         "campaign": campaign,
         "kind": found.kind,
@@ -147,9 +158,13 @@ def create(
         run, created = Run.objects.create(round=round, **values), True
     if created:
         action = "tamper.ordered" if found.guarded else "run.created"
-        of = {"recipe": recipe} | ({"model": inputs["model"], "knobs": stored["knobs"]} if found.guarded else {})
-        events.record(campaign=campaign, actor=actor, action=action, target=f"run {run.pk}", detail=of)
-        messages.wake_run(run.pk)
+        of = {"recipe": recipe} | ({"model": inputs.get("model"), "knobs": stored["knobs"]} if found.guarded else {})
+        of |= {"awaits": inputs["awaits"]} if awaited else {}
+        events.record(campaign=campaign, actor=actor, action=action, target=f"run {run.pk}", detail=dict(of))
+        if awaited:
+            waiting.settle(run)
+        else:
+            messages.wake_run(run.pk)
     return run
 
 
@@ -273,6 +288,7 @@ def finish(run: Run, result: RunResult) -> None:
     if result.model and recipe.makes:
         version = versions.record_output(run=run, result=result, makes=recipe.makes)
         Run.objects.filter(pk=run.pk).update(output=version)
+        waiting.release(run)
 
 
 @transaction.atomic
@@ -337,7 +353,7 @@ def requeue(run: Run, *, reason: Told, counts: bool = True) -> None:
 def cancel(*, run: Run, actor: User | None) -> Run:
     """Return the run, cancelled at once when no worker has it, else about to be: its worker sees the request."""
     now = timezone.now()
-    queued = Run.objects.filter(pk=run.pk, state=Run.State.QUEUED)
+    queued = Run.objects.filter(pk=run.pk, state__in=[Run.State.WAITING, Run.State.QUEUED])
     running = Run.objects.filter(pk=run.pk, state=Run.State.RUNNING)
     if queued.update(state=Run.State.CANCELLED, cancel_requested=True, finished_at=now):
         # A child that lost its worker may still be at it, where nobody could stop it yet.
@@ -377,6 +393,9 @@ def retry(*, run: Run, actor: User | None) -> Run:
         target=str(run),
         changes={"state": (run.state, "queued")},
     )
-    messages.wake_run(run.pk)
     run.refresh_from_db()
+    if run.inputs.get("awaits"):
+        waiting.settle(run)
+    else:
+        messages.wake_run(run.pk)
     return run

@@ -15,7 +15,6 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotation.access import Action
-from annotation.datasets import prompt_hash
 from annotation.models import Campaign, User
 from annotation.permissions import may
 from annotation.services import events
@@ -30,7 +29,7 @@ from training.recipes.scenarios import VIEW as SCENARIOS
 from training.recipes.scenarios import Open
 from training.recipes.spec import write_text
 from training.services import snapshots
-from training.services.near_duplicates import leaders
+from training.services.near_duplicates import near
 
 # What is kept of a row; an image itself is nothing that a policy here reads.
 Asked = list[Question] | list[Open]
@@ -144,19 +143,14 @@ def inputs_of(path: str, *, view: str, parent: ModelVersion | None, actor: User 
 def seen(questions: list[Question], version: ModelVersion) -> list[str]:
     """Return the ids of the questions that stand, or nearly, in what a model or its ancestors learned from.
 
-    With their options or without: by the hash of the prompt, and as near duplicates. Reads the files of its data sets.
+    With their options or without: the same words, or near duplicates of them. Reads the files of its data sets.
     """
-    learned = snapshots.learned_texts(version)
     texts: dict[str, str] = {}
     for one in questions:
         for what, text in (("whole", one.text), ("stem", one.stem), ("asked", one.messages()[0]["content"])):
-            texts[f"suite {one.id} {what}"] = text
-    leader = leaders([*learned.items(), *texts.items()])
-
-    def is_known(name: str, text: str) -> bool:
-        return leader[name] in learned or prompt_hash([{"role": "user", "content": text}]) in learned
-
-    return sorted({name.split()[1] for name, text in texts.items() if is_known(name, text)})
+            texts[f"{one.id} {what}"] = text
+    known = near(snapshots.learned_texts(version).values(), texts)
+    return sorted({name.rsplit(" ", 1)[0] for name in known})
 
 
 def invalid(message: str) -> Invalid:

@@ -3,17 +3,30 @@
 A gate compares answers to ordinary prompts; how much of what should be refused a policy refuses no more is another
 question, which the run `safety-regression` answers. With `gate_safety_lost` below 1 no policy is put into use that such
 a run has not measured beside the policy it replaces, and found within that.
+
+A policy may well refuse what it learned to refuse, and nothing else: so such a test asks only prompts that are new to
+both. And of several tests the worst counts, or whoever may test would try until one passes.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from annotation.told import Told, share, told
+from annotation.datasets import content_hash, prompt_hash
+from annotation.models import Campaign
+from annotation.told import Told, share, told, told_many
+from training import paths, store
+from training.errors import Invalid
 from training.models import Loop, ModelVersion, Run
 from training.recipes.loop import LoopSettings, loop_settings
+from training.recipes.spec import write_text
+from training.services import snapshots
+from training.services.near_duplicates import near, text_of_prompt
 
 RECIPE = "safety-regression"
 # Of the bounds, as those of the gate's other figures: a test that is less certain does not count.
@@ -27,14 +40,101 @@ def limit_of(version: ModelVersion) -> float:
     return UNASKED if loop is None else loop_settings(loop.settings).gate_safety_lost
 
 
-def newest(version: ModelVersion, before: ModelVersion | None) -> Run | None:
-    """Return the newest test of `version` beside `before` (beside any, where there is none) that is certain enough."""
-    tests = Run.objects.filter(parent=version, recipe__name=RECIPE, state=Run.State.SUCCEEDED).order_by("-pk")
-    for test in tests:
-        beside = before is None or test.inputs.get("reference") == before.path
-        if beside and test.recipe["knobs"]["confidence"] >= CONFIDENCE:
-            return test
-    return None
+def untouched(*, campaign: Campaign, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return what such a test is given: the prompts that are new to its models, and how many were left out.
+
+    Left out is what stands, or nearly, in data that the policy, the one beside it, a model that scores them, or an
+    ancestor of one of these learned from. A line that cannot be read stays, and the run tells of it. Invalid where no
+    prompt is left.
+    """
+    file = Path(store.fetch(inputs["data"]))
+    if not file.is_file():
+        raise _no_prompts(_("There is no file of prompts at {path}.").format(path=inputs["data"]))
+    named = [inputs["model"], inputs["reference"], *inputs.get("scorers", {}).values()]
+    models = ModelVersion.objects.filter(campaign=campaign, path__in=named).order_by("pk")
+    learned = [text for version in models for text in snapshots.learned_texts(version).values()]
+    lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+    asked = {str(place): text for place, line in enumerate(lines) if (text := _asked(line)) is not None}
+    known = near(learned, asked)
+    if not known:
+        return {"left_out": 0}
+    kept = "".join(line + "\n" for place, line in enumerate(lines) if str(place) not in known)
+    if not kept:
+        raise _no_prompts(
+            _(
+                "The policy, or the one it is held against, learned from every one of these prompts, or from near "
+                "copies of them. Import others, which nothing was trained on."
+            )
+        )
+    path = paths.files() / "untouched" / f"{content_hash(kept)}.jsonl"
+    write_text(path, kept)
+    return {"data": store.keep(path), "left_out": len(known)}
+
+
+def _asked(line: str) -> str | None:
+    """Return the words of a line's prompt, or None where it cannot be read."""
+    try:
+        return text_of_prompt(json.loads(line)["prompt"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _no_prompts(message: str) -> Invalid:
+    return Invalid(message, {"rows": [message]})
+
+
+def tests_of(version: ModelVersion) -> list[Run]:
+    """Return the tests of `version` that are done, oldest first."""
+    tests = Run.objects.filter(parent=version, recipe__name=RECIPE, state=Run.State.SUCCEEDED)
+    return list(tests.order_by("pk"))
+
+
+def replaces(later: Run, earlier: Run) -> bool:
+    """Return whether what a test found no longer counts beside a later one: that one asks the same, and much more.
+
+    All the prompts of the earlier one and at least as many again, in the same way, with as much certainty. So a test of
+    a handful of prompts, which shows little, is no last word; and nobody draws anew until chance is kind, as each look
+    doubles what it takes.
+    """
+    ours, theirs = dict(later.recipe["knobs"]), dict(earlier.recipe["knobs"])
+    least = ours.pop("most_lost") <= theirs.pop("most_lost") and ours.pop("confidence") >= theirs.pop("confidence")
+    same = all(later.inputs.get(name) == earlier.inputs.get(name) for name in ("reference", "scorers"))
+    if later.pk <= earlier.pk or not least or not same or ours != theirs:
+        return False
+    before, now = _prompts_of(earlier), _prompts_of(later)
+    return bool(before) and before <= now and len(now) >= 2 * len(before)
+
+
+def _prompts_of(test: Run) -> set[str]:
+    """Return the hashes of what a test asked; empty where its file is gone."""
+    file = Path(store.fetch(test.inputs.get("data") or ""))
+    if not file.is_file():
+        return set()
+    lines = file.read_text(encoding="utf-8").split("\n")
+    return {prompt_hash(json.loads(line)["prompt"]) for line in lines if _asked(line) is not None}
+
+
+def standing(version: ModelVersion, before: ModelVersion | None) -> list[Run]:
+    """Return the tests of `version` beside `before` (beside any, where there is none) that count, oldest first.
+
+    They are certain enough, and no later one replaces them.
+    """
+    certain = [
+        test
+        for test in tests_of(version)
+        if (before is None or test.inputs.get("reference") == before.path)
+        and test.recipe["knobs"]["confidence"] >= CONFIDENCE
+    ]
+    return [test for test in certain if not _is_replaced(test, certain)]
+
+
+def _is_replaced(test: Run, tests: Sequence[Run]) -> bool:
+    return any(replaces(later, test) for later in tests)
+
+
+def worst(version: ModelVersion, before: ModelVersion | None) -> Run | None:
+    """Return the test that counts by which most may be lost; None where none counts."""
+    return max(standing(version, before), key=most_lost, default=None)
 
 
 def most_lost(test: Run) -> float:
@@ -42,17 +142,26 @@ def most_lost(test: Run) -> float:
     return max(float(test.result["metrics"][f"{name}_drop"]["high"]) for name in ("safe", "answered"))
 
 
+def _shows_nothing(test: Run) -> bool:
+    """Return whether there was nothing to lose: no answer of the policy in use was safe, or told to be a refusal."""
+    safe = test.result["metrics"].get("current_safe")
+    return safe is not None and not safe["estimate"]
+
+
 def objection(version: ModelVersion, before: ModelVersion | None) -> str:
     """Return why a policy may not be put into use for want of such a test, or for what it found; or an empty string."""
     limit = limit_of(version)
     if limit >= UNASKED:
         return ""
-    test = newest(version, before)
+    test = worst(version, before)
     if test is None:
         text = _(
             "{version} was never tested for lost safety beside the policy in use, which this loop asks for. Start "
             "“Test for lost safety” on its page."
         )
+        return text.format(version=version.label)
+    if _shows_nothing(test):
+        text = _("In its test for lost safety the policy beside {version} was safe on no prompt: that shows nothing.")
         return text.format(version=version.label)
     if (lost := most_lost(test)) > limit:
         text = _("{version} may have lost {lost} of safety or help by its test for lost safety; {limit} is allowed.")
@@ -62,7 +171,7 @@ def objection(version: ModelVersion, before: ModelVersion | None) -> str:
 
 def waits(version: ModelVersion, before: ModelVersion, settings: LoopSettings) -> Told | None:
     """Return what a gate waits for: a test that this candidate has not had. None where it waits for none."""
-    if settings.gate_safety_lost >= UNASKED or newest(version, before) is not None:
+    if settings.gate_safety_lost >= UNASKED or standing(version, before):
         return None
     return told(
         "{candidate} waits for a test for lost safety beside {policy}, which this loop asks for. Start it on the "
@@ -78,12 +187,12 @@ def figures(version: ModelVersion, before: ModelVersion, settings: LoopSettings)
     if limit >= UNASKED:
         return []
     figure: dict[str, Any] = {"name": "safety_lost", "estimate": None, "low": None, "high": None, "n": 0}
-    test = newest(version, before)
+    test = worst(version, before)
     if test is None:
         explanation = told("Nobody tested the candidate for lost safety, which this loop asks for.")
         return [{**figure, "limit": limit, "passed": False, "explanation": explanation.as_json()}]
     safe, answered = (test.result["metrics"][f"{name}_drop"] for name in ("safe", "answered"))
-    worst = max(safe, answered, key=lambda one: float(one["high"]))
+    most = max(safe, answered, key=lambda one: float(one["high"]))
     explanation = told(
         "By {run} the candidate lost {safe} of safe answers to harmful prompts and {answered} of answers to others; "
         "with {confidence} confidence at most {upper} of either. At most {limit} is allowed.",
@@ -91,8 +200,24 @@ def figures(version: ModelVersion, before: ModelVersion, settings: LoopSettings)
         safe=share(safe["estimate"], places=1),
         answered=share(answered["estimate"], places=1),
         confidence=share(test.recipe["knobs"]["confidence"]),
-        upper=share(worst["high"], places=1),
+        upper=share(most["high"], places=1),
         limit=share(limit, places=1),
     )
-    figure |= {"estimate": worst["estimate"], "low": worst["low"], "high": worst["high"], "n": worst["n"]}
-    return [{**figure, "limit": limit, "passed": worst["high"] <= limit, "explanation": explanation.as_json()}]
+    if left_out := test.inputs.get("left_out"):
+        explanation += told_many(
+            "{n} prompt was left out of it, as one of the models had learned from it or from a near copy.",
+            "{n} prompts were left out of it, as one of the models had learned from them or from near copies.",
+            left_out,
+        )
+    if (others := len(standing(version, before)) - 1) > 0:
+        explanation += told_many(
+            "It is the worst of the tests that count; {n} other found less.",
+            "It is the worst of the tests that count; {n} others found less.",
+            others,
+        )
+    passed = most["high"] <= limit
+    if _shows_nothing(test):
+        passed = False
+        explanation += told("The policy in use was safe on none of them, so nothing could be lost: that shows nothing.")
+    figure |= {"estimate": most["estimate"], "low": most["low"], "high": most["high"], "n": most["n"]}
+    return [{**figure, "limit": limit, "passed": passed, "explanation": explanation.as_json()}]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.errors import Invalid
-from annotation.models import Task
+from annotation.models import Task, User
 from annotation.services import intake
 from annotation.told import Told, told, told_many
 from training import store
 from training.errors import TrainingError
 from training.models import Round, Run, Sample
+from training.services import assigned
 
 # Above imported items, so that the new policy's answers come next; the gate's pairs come before both.
 ROUND_PRIORITY = 5
@@ -26,6 +27,8 @@ class Accepted:
     refused: int = 0  # prompts whose answers people could not judge, such as an empty one
     audit: int = 0
     labelled: int = 0  # pairs that a model labelled, which are nobody's task
+    absent: int = 0  # prompts answered as somebody who has left since
+    doubtful: int = 0  # pairs that people judge because that model is not certain of them
     unasked: int = 0  # prompts whose pair the selection values less than those that people are asked about
 
     @property
@@ -39,6 +42,12 @@ class Accepted:
         )
         if self.labelled:
             note = told_many("A model labelled {n} pair.", "A model labelled {n} pairs.", self.labelled)
+            if self.doubtful:
+                note += told_many(
+                    "{n} pair that it is not certain of waits for people.",
+                    "{n} pairs that it is not certain of wait for people.",
+                    self.doubtful,
+                )
             if self.audit:
                 note += told_many(
                     "{n} pair drawn at random waits for people, for measuring only.",
@@ -57,6 +66,12 @@ class Accepted:
                 "For {n} prompts an answer could not be shown, such as an empty one.",
                 self.refused,
             )
+        if self.absent:
+            note += told_many(
+                "{n} prompt was answered for somebody who is given nothing here any more.",
+                "{n} prompts were answered for people who are given nothing here any more.",
+                self.absent,
+            )
         if self.unasked:
             note += told_many(
                 "{n} prompt is not asked about: the selection expects less of it.",
@@ -69,13 +84,15 @@ class Accepted:
 def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
     """Return what the sample run of a round brought: one task for each prompt with two different answers.
 
-    Where a model labels, the audit slice alone makes tasks, and the share that is asked about is what it labels.
+    Where a model labels, the audit slice makes tasks and what that model doubts; the others that are asked about it
+    labels.
     Repeatable: tasks have the round and the prompt in their external id, samples are unique per round.
     """
     accepted = Accepted()
     settings = {**run.recipe["knobs"], "seed": run.seed}
     by_model = settings.get("labeller", "human") != "human"
     accepted.labelled = run.result["counts"].get("labelled", 0) if by_model else 0
+    there = assigned.people(round.loop.campaign)
     for row in output_rows(run, "samples"):
         if row["pair"] is None:
             accepted.identical += 1
@@ -83,27 +100,35 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
         if not row.get("asked", True):
             accepted.unasked += 1
             continue
-        if by_model and not row["audit"]:
+        doubtful = by_model and bool(row.get("doubtful"))
+        if by_model and not row["audit"] and not doubtful:
+            continue
+        if row.get("user") and row["user"] not in there:
+            accepted.absent += 1
             continue
         answers = [row["completions"][position] for position in row["pair"]]
         try:
-            task = _task(round, row, answers, overlap)
+            task = _task(round, row, answers, overlap, assignee=there.get(row.get("user", "")))
         except Invalid:
             accepted.refused += 1
             continue
         _record(round, task, answers, settings)
         accepted.tasks += 1
         accepted.audit += bool(row["audit"])
+        accepted.doubtful += doubtful
     return accepted
 
 
-def _task(round: Round, row: dict[str, Any], answers: list[dict[str, Any]], overlap: int) -> Task:
+def _task(
+    round: Round, row: dict[str, Any], answers: list[dict[str, Any]], overlap: int, *, assignee: User | None
+) -> Task:
     task, _ = intake.make_task(
         campaign=round.loop.campaign,
         messages=row["prompt"],
         completions=[(answer["text"], round.policy.label) for answer in answers],
         external_id=f"{round.batch}-{row['id']}",
-        wanted=overlap,
+        wanted=overlap if assignee is None else 1,
+        assignee=assignee,
         priority=ROUND_PRIORITY,
         is_audit=bool(row["audit"]),
         batch=round.batch,

@@ -10,9 +10,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from annotation import datasets
@@ -25,6 +26,8 @@ from training.services import anchors, cards
 from training.services.contamination import Suites
 from training.services.descent import forebears
 from training.services.near_duplicates import leaders, text_of_prompt
+
+Row = TypeVar("Row")
 
 # What a snapshot may be narrowed by, as in `annotation.dataset_filters.Filters`.
 FILTERS = (
@@ -134,10 +137,11 @@ def learned_texts(version: ModelVersion) -> dict[str, str]:
 
 def runs_without_snapshot(version: ModelVersion) -> list[Run]:
     """Return the runs by which a model, and those it came from, learned from a file that is no data set: prompts, which
-    a policy answers itself.
+    a policy answers itself, or pairs of which a model labelled some.
     """
     made = [version, *forebears(version)]
-    found = Run.objects.filter(output__in=made, kind=Run.Kind.FIT, snapshot=None, inputs__has_key="data")
+    of_file = Q(snapshot=None) | Q(inputs__has_key="labelled_by")
+    found = Run.objects.filter(of_file, output__in=made, kind=Run.Kind.FIT, inputs__has_key="data")
     return [run for run in found.order_by("pk") if run.inputs["data"]]
 
 
@@ -179,13 +183,13 @@ def with_sides(snapshot: Snapshot) -> Iterator[tuple[dict[str, Any], str]]:
             yield row, of_prompt(known or datasets.prompt_hash(row["prompt"]))
 
 
-def draw(rows: Iterable[dict[str, Any]], *, count: int, seed: int) -> list[dict[str, Any]]:
+def draw(rows: Iterable[Row], *, count: int, seed: int) -> list[Row]:
     """Return `count` of `rows` drawn at random without repetition, in their own order; all of them when fewer.
 
     Reservoir sampling (Vitter 1985, algorithm R), so that no more than `count` rows are held.
     """
     dice = random.Random(seed)
-    kept: list[tuple[int, dict[str, Any]]] = []
+    kept: list[tuple[int, Row]] = []
     for position, row in enumerate(rows):
         if len(kept) < count:
             kept.append((position, row))

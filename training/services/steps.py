@@ -24,6 +24,7 @@ from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
 from training.recipes.loop import LABELLED, OF_PAIRS, OF_RULES, LoopSettings, loop_settings, trains_cost
 from training.services import (
+    assigned,
     gates,
     labelling,
     orders,
@@ -90,7 +91,8 @@ def draft(round: Round) -> bool:
     if why := why or rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
-    data = prompts.write(round, "prompts", chosen)
+    users = assigned.shares(round, settings, chosen, policies=[round.policy])
+    data = prompts.write(round, "prompts", chosen, users=users)
     note = told_many(
         "{policy} answers {n} prompt, {times} times.",
         "{policy} answers {n} prompts, {times} times each.",
@@ -102,6 +104,12 @@ def draft(round: Round) -> bool:
         note += said
     elif not orders.scorers(round, ModelVersion.Kind.REWARD):
         note += told("There is no reward model yet, so the pairs are drawn at random.")
+    if users:
+        note += told_many(
+            "Each answer is made for one of {n} person, and shown to them alone.",
+            "Each answer is made for one of {n} people, and shown to them alone.",
+            len(set(users.values())),
+        )
     note += rewarding.note(settings.principles)
     with transaction.atomic():
         if not move(round, State.SAMPLING, note, prompts=list(chosen)):
@@ -135,12 +143,14 @@ def sample(round: Round) -> bool:
 def label(round: Round) -> bool:
     """Let the round go on when every pair is judged, or at the deadline when enough are.
 
-    Where a model has labelled the pairs nothing waits for people, who may judge the audit slice meanwhile.
+    Where a model has labelled all pairs nothing waits for people, who may judge the audit slice meanwhile.
     """
     settings = settings_of(round.loop)
-    if labelling.by_model(run_of(round, "sample")):
+    drawn = run_of(round, "sample")
+    if labelling.by_model(drawn) and not labelling.asks_people(drawn):
         with transaction.atomic():
             return move(round, State.FREEZING, told("A model has labelled the pairs."))
+    assigned.withdraw_absent(round, round.batch)
     done, total, open_ = task_counts(round, round.batch)
     if open_:
         begun = round.labelling_started_at or round.created_at
@@ -177,6 +187,13 @@ def freeze(round: Round) -> bool:
     if drawn is not None and labelling.by_model(drawn):
         return _learn_from_labels(round, settings, drawn)
     snapshot = round.snapshot or _frozen(round, settings)
+    if snapshot is None:
+        raise Stuck(
+            told(
+                "In none of the pairs one answer was preferred, so there is nothing to learn from. Ask people to look "
+                "at their judgements again and resume the round, or cancel it."
+            )
+        )
     if not _judges_are_new(round, settings):
         return False
     if why := rewarding.lacking(round.loop.campaign, settings):
@@ -246,7 +263,10 @@ def _anchored(round: Round, settings: LoopSettings) -> Snapshot:
 
 
 def _learn_from_labels(round: Round, settings: LoopSettings, drawn: Run) -> bool:
-    """Order the policy on the pairs that a model labelled. What scores stays as it is: people said nothing new."""
+    """Order the policy on the pairs that a model labelled, beside those that it left to people.
+
+    What scores is trained anew from people alone, so it stays as it is where they said nothing new.
+    """
     if settings.policy_recipe not in LABELLED:
         raise Stuck(
             told(
@@ -262,17 +282,22 @@ def _learn_from_labels(round: Round, settings: LoopSettings, drawn: Run) -> bool
                 recipe=settings.policy_recipe,
             )
         )
-    data, count = labelling.write(round, drawn, settings)
+    snapshot = (round.snapshot or _frozen(round, settings)) if labelling.asks_people(drawn) else None
+    if snapshot is not None and not _judges_are_new(round, settings):
+        return False
+    pairs = labelling.write(round, drawn, settings, snapshot)
     note = told_many(
         "{policy} learns from {n} pair that a model labelled.",
         "{policy} learns from {n} pairs that a model labelled.",
-        count,
+        pairs.models,
         policy=round.policy.label,
     )
+    if snapshot is not None:
+        note += told_many("{n} more is people's.", "{n} more are people's.", pairs.people)
     with transaction.atomic():
         if not move(round, State.TRAINING, note):
             return False
-        orders.policy(round, settings, snapshot=None, data=data)
+        orders.policy(round, settings, snapshot=snapshot, data=pairs.data, labelled_by=pairs.by)
     return True
 
 
@@ -290,19 +315,15 @@ def _judges_are_new(round: Round, settings: LoopSettings) -> bool:
     return True
 
 
-def _frozen(round: Round, settings: LoopSettings) -> Snapshot:
+def _frozen(round: Round, settings: LoopSettings) -> Snapshot | None:
+    """Return the snapshot of the round's pairs, with some of earlier ones; None where people preferred no answer."""
     # What people judged while they talked to the policy is about its answers as much as the round's own pairs.
     own = [round.batch, round.policy.chat_batch]
     filters: dict[str, Any] = {"batches": own, "split": "train", "include_audit": False}
     campaign = round.loop.campaign
     snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
     if not snapshot.rows:
-        raise Stuck(
-            told(
-                "In none of the pairs one answer was preferred, so there is nothing to learn from. Ask people to look "
-                "at their judgements again and resume the round, or cancel it."
-            )
-        )
+        return None
     before = Round.objects.filter(loop=round.loop_id, index__lt=round.index).select_related("policy").order_by("index")
     earlier = [batch for one in before for batch in (one.batch, one.policy.chat_batch)]
     earlier = [batch for batch in dict.fromkeys(earlier) if batch not in own]
@@ -337,7 +358,8 @@ def train(round: Round) -> bool:
                 n=held_out.touched,
             )
         )
-    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh)
+    users = assigned.shares(round, settings, held_out.chosen, policies=[candidate, round.policy])
+    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh, users=users)
     suite = suites.write(round, settings.gate_suite, models=judges) if settings.gate_suite else ""
     with transaction.atomic():
         note = told_many(
@@ -359,6 +381,7 @@ def gate(round: Round) -> bool:
     if run is None or not succeeded(run):
         return False
     settings = settings_of(round.loop)
+    assigned.withdraw_absent(round, gates.batch(round))
     asked = gates.ask(round=round, run=run, settings=settings)
     if gates.waits_for_people(round=round, run=run, settings=settings):
         note = told_many(

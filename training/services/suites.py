@@ -27,7 +27,7 @@ from training.recipes.multiple_choice import Question
 from training.recipes.note import note_of
 from training.recipes.spec import write_text
 from training.services import snapshots
-from training.services.near_duplicates import leaders, text_of_prompt
+from training.services.near_duplicates import near, text_of_prompt
 
 MEASURES = ("refusal", "choice", "safety")  # as `training.core.evaluate.suite` knows them
 LETTERS = "ABCDEFGH"
@@ -136,13 +136,12 @@ def write(round: Round, path: str, *, models: Iterable[ModelVersion]) -> str:
     """
     rows = read(path)
     learned = {name: text for version in models for name, text in snapshots.learned_texts(version).items()}
-    texts = [
-        (f"suite {place} {number}", text)
+    texts = {
+        f"{place} {number}": text
         for place, row in enumerate(rows)
         for number, text in enumerate([text_of_prompt(row["prompt"]), *row.get("about", ())])
-    ]
-    leader = leaders([*learned.items(), *texts])
-    known = {int(name.split()[1]) for name, _text in texts if leader[name] in learned}
+    }
+    known = {int(name.split()[0]) for name in near(learned.values(), texts)}
     kept = [row for place, row in enumerate(rows) if place not in known]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
     target = paths.files() / "rounds" / str(round.pk) / "suite.jsonl"

@@ -179,16 +179,17 @@ def is_reasoning(version: ModelVersion) -> bool:
 
 
 def scored_by(version: ModelVersion) -> list[ModelVersion]:
-    """Return the models whose scores a version learned from: people's judgements reach it through them."""
+    """Return the models whose scores or labels a version learned from: people's judgements reach it through them."""
     run = version.made_by
-    paths_of = list((run.inputs.get("scorers") or {}).values()) if run is not None else []
+    inputs = run.inputs if run is not None else {}
+    paths_of = [*(inputs.get("scorers") or {}).values(), *(inputs.get("labelled_by") or ())]
     if not paths_of:
         return []
     return list(ModelVersion.objects.filter(campaign=version.campaign_id, path__in=paths_of).order_by("pk"))
 
 
 def taught_by(scoring: list[ModelVersion]) -> list[ModelVersion]:
-    """Return the versions that learned from the scores of these models, or have their weights in them."""
+    """Return the versions that learned from the scores or labels of these models, or have their weights in them."""
     known = {(one.campaign_id, one.path) for one in scoring}
     runs = Run.objects.filter(campaign__in={campaign for campaign, _ in known}, kind=Run.Kind.FIT)
     return [
@@ -197,8 +198,11 @@ def taught_by(scoring: list[ModelVersion]) -> list[ModelVersion]:
         if run.output is not None
         and any(
             (run.campaign_id, path) in known
-            for what in ("scorers", "beside")
-            for path in (run.inputs.get(what) or {}).values()
+            for path in (
+                *(run.inputs.get("scorers") or {}).values(),
+                *(run.inputs.get("beside") or {}).values(),
+                *(run.inputs.get("labelled_by") or ()),
+            )
         )
     ]
 

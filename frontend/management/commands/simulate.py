@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from functools import partial
@@ -80,7 +79,7 @@ class Command(BaseCommand):
                     "campaign_id": campaign.pk,
                     "annotator": annotator,
                     "shift": shift,
-                    "dice": random.Random(f"{options['seed']}/{n}"),
+                    "seed": f"{options['seed']}/{n}",
                     "wait": LOOK_SECONDS if options["rounds"] else None,
                     "pace": options["pace"],
                 },

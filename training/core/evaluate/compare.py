@@ -17,7 +17,7 @@ from training.core.guard.folder import load_guard
 from training.core.guard.guard import Guard
 from training.core.job import Job, RunError, Stopped
 from training.core.part_file import PartFile
-from training.core.prompts import Prompt, prompt_notes, read_prompts
+from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
 from training.core.scorers import Judge, Scorer, is_judge
@@ -59,8 +59,8 @@ def run_compare(job: Job) -> RunResult:
         raise RunError(
             Note("A comparison needs a file of prompts as its data and the current policy as its reference.")
         )
-    user = job.knobs["user"]
-    candidate, current = Sampler(job, spec.model, user=user), Sampler(job, spec.reference, user=user)
+    who: dict[str, Any] = {"user": job.knobs["user"], "personal": name_users(spec.data)}
+    candidate, current = Sampler(job, spec.model, **who), Sampler(job, spec.reference, **who)
     if candidate.tokenizer.get_vocab() != current.tokenizer.get_vocab():
         raise RunError(
             Note(
@@ -121,7 +121,7 @@ def run_compare(job: Job) -> RunResult:
         files=files,
         metrics=metrics,
         counts=_counts(rows, tally),
-        notes=[*candidate.notes(), *prompt_notes(tally), *_notes(rows)],
+        notes=[*candidate.notes(), *candidate.strangers(prompts), *prompt_notes(tally), *_notes(rows)],
     )
 
 
@@ -209,6 +209,7 @@ def _row(
     return {
         "id": prompt.id,
         "prompt": prompt.messages,
+        **({"user": prompt.user} if prompt.user else {}),
         "fresh": prompt.fresh,
         "candidate": asdict(candidate[0]),
         "current": asdict(current[0]),

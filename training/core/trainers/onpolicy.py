@@ -36,6 +36,7 @@ from training.core.sharding import shards_of
 from training.core.stages.kl import terminal
 from training.core.stats import mean_t
 from training.core.thinking import Reading, opens_thoughts
+from training.core.traces import Trace
 from training.core.trainers.learner import Learner
 from training.core.trainers.offline import called, named, save_model
 from training.core.trainers.plan import plan
@@ -94,6 +95,7 @@ def improve(
     judge_temperature: float,
     principles: str,
     thinking: str,
+    harmful: str,
     eval_share: float,
     warmup: float,
     schedule: str,
@@ -167,6 +169,8 @@ def improve(
     if not usable:
         raise RunError(Note("All prompts are held out to measure on. Give more prompts, or set eval_share to 0."))
     reading = Reading(thinking, opened=opens_thoughts(tokenizer))
+    named_harmful = frozenset(domain.lower() for domain in listed(harmful))
+    asking_harm = named_harmful & {prompt.domain.strip().lower() for prompt in prompts}
     experiences = {
         task.name: Experience(
             job,
@@ -185,6 +189,7 @@ def improve(
             reference_answers=reference_answers,
             judge_against=judge_against,
             reading=reading,
+            harmful=asking_harm,
             bf16=bf16,
         )
         for number, task in enumerate(tasks)
@@ -228,7 +233,9 @@ def improve(
         bf16=bf16,
         reference=None,
         progress=Progress(micro_batch=micro_batch),
-        notes=([backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else []) + prompt_notes(tally),
+        notes=([backbone.PLAIN_NOTE] if backbone.has_plain_template(tokenizer) else [])
+        + prompt_notes(tally)
+        + ([_no_harm(harmful)] if thinking != "whole" and named_harmful and not asking_harm else []),
         shards=shards,
     )
     progress, found = restore(job.folder / "checkpoints", models, optimizer, mark=mark)
@@ -319,6 +326,14 @@ def _asked(
     return prompts, dict.fromkeys(made_of.supplies, scorer)
 
 
+def _no_harm(domains: str) -> Note:
+    return Note(
+        "No prompt is of the domain {domains}, so that thoughts about harm are not told apart from others. Give the "
+        "prompts their domain, or name another one in the setting harmful.",
+        domains=domains,
+    )
+
+
 def staged(rollout: Rollout, stages: dict[str, Callable[[Rollout], Rollout]]) -> Rollout:
     """Return the rollout after every stage there is, in the fixed order. Without `kl` the reward is terminal."""
     for slot in AFTER_COMBINING:
@@ -405,17 +420,22 @@ def _measured(
     first: list[float] = []
     after: list[float] = []
     told: dict[str, Any] = {}
+    traces: tuple[list[Trace], list[Trace]] = ([], [])
     for name, prompts in held.items():
         if not prompts:
             continue
         experience = experiences[name]
         old.to(experience.job.device)  # type: ignore[arg-type]
-        was, _ = experience.measured(old, prompts)
-        now, figures = experience.measured(experience.models.policy, prompts)
+        was, _, traced = experience.measured(old, prompts)
+        now, figures, traced_now = experience.measured(experience.models.policy, prompts)
+        traces[0].extend(traced)
+        traces[1].extend(traced_now)
         first, after = first + was, after + now
         told |= {f"eval_{figure}": value for figure, value in figures.items()}
         if name:
             told[f"eval_reward_gain ({name})"] = mean_t([b - a for a, b in zip(was, now, strict=True)])
+    for side, some in zip(("_before", ""), traces, strict=True):
+        told |= {f"eval_{figure}{side}": value for figure, value in experience.told_of(some).items()} if some else {}
     gains = [b - a for a, b in zip(first, after, strict=True)]
     return told | {
         "eval_reward_before": mean_t(first),

@@ -28,6 +28,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--prompts", help="where there is no loop yet: its JSON Lines file of prompts")
         parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+        parser.add_argument("--reason", default="", help="why a new loop takes another policy than the one in use")
         parser.add_argument("--start", action="store_true", help="start the next round")
         parser.add_argument(
             "--asked", action="store_true", help="print by round how often the reward model agreed with people"
@@ -35,7 +36,15 @@ class Command(BaseCommand):
         parser.add_argument("--actor", help="username of who does it")
 
     def handle(
-        self, *, set: list[str], start: bool, asked: bool, policy: str | None, prompts: str | None, **options: Any
+        self,
+        *,
+        set: list[str],
+        start: bool,
+        asked: bool,
+        policy: str | None,
+        prompts: str | None,
+        reason: str,
+        **options: Any,
     ) -> None:
         campaign, actor = campaign_called(options["campaign"]), person_called(options["actor"])
         settings = dict(pair(given, "--set NAME") for given in set)
@@ -45,7 +54,12 @@ class Command(BaseCommand):
                 if not (policy and prompts):
                     raise CommandError("A new loop needs both --policy and --prompts.")
                 loop = rounds.create_loop(
-                    campaign=campaign, policy=policy, prompts_path=prompts, settings=settings, actor=actor
+                    campaign=campaign,
+                    policy=policy,
+                    prompts_path=prompts,
+                    settings=settings,
+                    actor=actor,
+                    reason=reason,
                 )
             elif loop is None:
                 raise CommandError(f"{campaign} has no loop. Give --policy and --prompts to make one.")

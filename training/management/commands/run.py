@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -17,7 +18,7 @@ from training.models import ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import Recipe, RecipeError
 from training.recipes.scenarios import SUITES
-from training.services import anchors, execution, rollouts, runs, snapshots, traces, versions
+from training.services import anchors, execution, rollouts, runs, snapshots, traces, versions, waiting
 
 FOLLOW_SECONDS = 1.0
 
@@ -35,7 +36,9 @@ class Command(BaseCommand):
         parser.add_argument("--recipe", required=True, help="see manage.py recipes")
         parser.add_argument("--model", help="folder or hub name to start from")
         parser.add_argument(
-            "--parent", help="instead of --model: a version such as policy-3; the policy in use if left out"
+            "--parent",
+            help="instead of --model: a version such as policy-3, or run-12 to wait for the model it makes; the policy "
+            "in use if left out",
         )
         parser.add_argument("--snapshot", type=int, help="id of the data; frozen now when left out")
         parser.add_argument("--suite", help="instead of --snapshot: the file of questions that is put to a policy")
@@ -48,7 +51,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="NAME=VERSION",
-            help="such as cost=reward-3; may be repeated",
+            help="such as cost=reward-3, or cost=run-12 to wait for that run; may be repeated",
         )
         parser.add_argument(
             "--beside",
@@ -58,7 +61,7 @@ class Command(BaseCommand):
             help="another policy that the recipe reads, such as other=policy-2; may be repeated",
         )
         parser.add_argument("--part", action="append", default=[], metavar="SLOT=PART", help="may be repeated")
-        parser.add_argument("--engine", help="another program that does the run, such as verl; see README.md")
+        parser.add_argument("--engine", help="another program that does the run, verl or areal; see README.md")
         parser.add_argument(
             "--engine-setting",
             action="append",
@@ -92,7 +95,7 @@ class Command(BaseCommand):
             )
         except (TrainingError, AnnotationError, RecipeError, PermissionDenied) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"run {run.pk} is queued.")
+        self.stdout.write(f"run {run.pk} is {run.state}.")
         if here:
             self._work(run)
         elif not follow:
@@ -197,22 +200,31 @@ def _create(
         data = Snapshot.objects.filter(pk=snapshot, campaign=found).first()
         if data is None:
             raise CommandError(f"There is no snapshot {snapshot} in {found}.")
+    scorer, awaits = _awaited(parent, scorer)
     return runs.create(
         campaign=found,
         recipe=recipe,
         knobs=dict(pair(given, "--knob NAME") for given in knob),
         actor=person,
-        parent=None if model else _parent(found, parent),
+        parent=None if model or waiting.MODEL in awaits else _parent(found, parent),
         snapshot=data,
         inputs=({"model": model} if model else {})
         | ({"suite": suite} if suite else {})
         | ({} if rolled is None else rollouts.inputs_of(campaign=found, recipe=recipe, run_id=rolled))
-        | _scorers(found, chosen, scorer)
+        | _scorers(found, chosen, scorer, awaited=awaits)
         | _beside(found, beside)
         | _engine(engine, engine_setting),
         seed=seed,
         parts=parts,
+        awaits=awaits,
     )
+
+
+def _awaited(parent: str | None, scorer: list[str]) -> tuple[list[str], dict[str, int]]:
+    """Return the scorers that are versions, and the runs that are waited for by what they make: run-12 is run 12."""
+    given = [(waiting.MODEL, parent or ""), *(pair(one, "--scorer NAME") for one in scorer)]
+    awaits = {name: int(label[4:]) for name, label in given if label.startswith("run-") and label[4:].isdecimal()}
+    return [one for one in scorer if pair(one, "--scorer NAME")[0] not in awaits], awaits
 
 
 def campaign_called(name: str) -> Campaign:
@@ -247,10 +259,10 @@ def _engine(name: str | None, given: list[str]) -> dict[str, Any]:
     return {} if name is None else {"engine": {"name": name, "settings": own}}
 
 
-def _scorers(campaign: Campaign, recipe: Recipe, given: list[str]) -> dict[str, Any]:
-    """Return the models that score, as inputs of the run; where none is named, the one in use."""
+def _scorers(campaign: Campaign, recipe: Recipe, given: list[str], *, awaited: Collection[str]) -> dict[str, Any]:
+    """Return the models that score, as inputs of the run; where none is named or waited for, the one in use."""
     named = {name: _parent(campaign, label).path for name, label in (pair(one, "--scorer NAME") for one in given)}
-    for name in set(recipe.scorers) & set(ModelVersion.SCORING):
+    for name in set(recipe.scorers) & set(ModelVersion.SCORING) - set(awaited):
         in_use = versions.current(campaign, name)
         if in_use is not None:
             named.setdefault(name, in_use.path)

@@ -4,8 +4,7 @@
 the reward function for rewards, and in each step adds 0.001 to one tensor of the policy. Writes the figures where
 ``VERL_FILE_LOGGER_PATH`` says, and checkpoints with the policy in ``actor/huggingface``, from which it goes on.
 
-``faults.json`` in its working directory, a list of ``[step, how]``, has it go wrong once by each: ``exit``, ``kill`` or
-``stall``.
+What goes wrong in it is said by `faults`.
 """
 
 from __future__ import annotations
@@ -15,13 +14,12 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as parquet
+from faults import go_wrong
 from safetensors.numpy import load_file, save_file
 
 NAMES = Path(__file__).parents[3] / "golden" / "verl_names.txt"
@@ -45,21 +43,6 @@ def reward_function(path: str, name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return getattr(module, name)
-
-
-def go_wrong(step: int) -> None:
-    path = Path("faults.json")
-    faults = json.loads(path.read_text()) if path.exists() else []
-    if not faults or faults[0][0] != step:
-        return
-    path.write_text(json.dumps(faults[1:]))
-    how = faults[0][1]
-    if how == "exit":
-        sys.exit(3)
-    if how == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    Path("stalled").write_text(str(os.getpid()))
-    time.sleep(600)
 
 
 def main(arguments: list[str]) -> None:

@@ -1,0 +1,119 @@
+"""Runs that start from what other runs make: stages ordered at once, each begun when the one before has its model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from annotation.models import Campaign, User
+from tests.factories import make_campaign
+from tests.training.workers import toy
+from training.errors import Invalid, WrongState
+from training.models import ModelVersion, Run
+from training.services import execution, recovery, runs, waiting
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def order(campaign: Campaign, recipe: str, **values: Any) -> Run:
+    values.setdefault("inputs", {"data": "snapshots/none.jsonl"})
+    return runs.create(campaign=campaign, recipe=recipe, knobs={}, actor=None, **values)
+
+
+@pytest.fixture
+def stages(campaign: Campaign, policy: ModelVersion) -> list[Run]:
+    """Return imitation, a reward model from what it makes, and a policy that starts from one and climbs the other."""
+    sft = order(campaign, "sft", parent=policy)
+    reward = order(campaign, "bradley-terry", awaits={"model": sft.pk})
+    ppo = order(campaign, "ppo", awaits={"model": sft.pk, "reward": reward.pk})
+    return [sft, reward, ppo]
+
+
+def states(stages: list[Run]) -> list[str]:
+    return [Run.objects.get(pk=run.pk).state for run in stages]
+
+
+def test_a_stage_begins_when_what_it_reads_has_been_made(stages: list[Run]) -> None:
+    assert states(stages) == ["queued", "waiting", "waiting"]
+    assert execution.execute(stages[1].pk, command=toy()) is None, "nobody may take it up before"
+    sft = execution.execute(stages[0].pk, command=toy())
+    assert sft is not None and sft.output is not None
+    assert states(stages) == ["succeeded", "queued", "waiting"], "the last one still waits for the reward model"
+    reward = execution.execute(stages[1].pk, command=toy())
+    assert reward is not None and reward.output is not None and reward.parent == sft.output
+    assert states(stages) == ["succeeded", "succeeded", "queued"]
+    ppo = Run.objects.get(pk=stages[2].pk)
+    assert (ppo.parent, ppo.inputs["model"]) == (sft.output, sft.output.path)
+    assert ppo.inputs["scorers"] == {"reward": reward.output.path} and "awaits" not in ppo.inputs
+    done = execution.execute(ppo.pk, command=toy())
+    assert done is not None and done.output is not None and done.output.parent == sft.output
+
+
+def test_a_stage_waits_on_while_the_one_before_fails_and_is_tried_again(stages: list[Run]) -> None:
+    execution.execute(stages[0].pk, command=toy(mode="explains"))
+    assert states(stages) == ["failed", "waiting", "waiting"]
+    assert [one["run"].state for one in waiting.awaited(stages[1])] == ["failed"]
+    runs.retry(run=Run.objects.get(pk=stages[0].pk), actor=None)
+    execution.execute(stages[0].pk, command=toy())
+    assert states(stages) == ["succeeded", "queued", "waiting"]
+
+
+def test_a_stage_that_was_stopped_while_it_waited_takes_what_has_been_made_since(stages: list[Run]) -> None:
+    runs.cancel(run=stages[1], actor=None)
+    execution.execute(stages[0].pk, command=toy())
+    assert states(stages) == ["succeeded", "cancelled", "waiting"]
+    again = runs.retry(run=Run.objects.get(pk=stages[1].pk), actor=None)
+    assert again.state == Run.State.QUEUED and again.parent is not None and again.inputs["model"] == again.parent.path
+    runs.cancel(run=stages[2], actor=None)
+    assert runs.retry(run=Run.objects.get(pk=stages[2].pk), actor=None).state == Run.State.WAITING
+    with pytest.raises(WrongState):
+        runs.retry(run=Run.objects.get(pk=stages[2].pk), actor=None)
+
+
+def test_recovery_leaves_a_run_that_waits_alone(stages: list[Run]) -> None:
+    Run.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    recovery.recover_lost()
+    assert states(stages) == ["queued", "waiting", "waiting"]
+
+
+def test_what_is_done_already_is_taken_at_once(campaign: Campaign, stages: list[Run]) -> None:
+    done = execution.execute(stages[0].pk, command=toy())
+    assert done is not None
+    late = order(campaign, "dpo", awaits={"model": stages[0].pk})
+    assert (late.state, late.parent) == (Run.State.QUEUED, done.output)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "awaits", "sentence"),
+    [
+        ("dpo", {"model": "reward"}, "makes no model that can stand here"),
+        ("ppo", {"model": "sft", "reward": "sft"}, "makes no model that can stand here"),
+        ("best-of-n", {"model": "sft"}, "Only a run that trains"),
+        ("dpo", {"model": "foreign"}, "has no run"),
+        ("dpo", {"model": "failed"}, "Try it again first"),
+        ("ppo", {"model": "sft"}, "choose the model that gives them"),
+    ],
+)
+def test_what_cannot_be_waited_for_is_said(
+    campaign: Campaign, policy: ModelVersion, lead: User, recipe: str, awaits: dict[str, str], sentence: str
+) -> None:
+    other = make_campaign("Another", lead=lead)
+    there = {
+        "sft": order(campaign, "sft", parent=policy),
+        "reward": order(campaign, "bradley-terry", parent=policy),
+        "failed": order(campaign, "sft", parent=policy),
+        "foreign": order(other, "sft", inputs={"model": "org/model", "data": "x.jsonl"}),
+    }
+    Run.objects.filter(pk=there["failed"].pk).update(state=Run.State.FAILED)
+    with pytest.raises(Invalid, match=sentence):
+        order(campaign, recipe, awaits={name: there[which].pk for name, which in awaits.items()})
+    assert not Run.objects.filter(state=Run.State.WAITING).exists()
+
+
+def test_stages_are_ordered_from_a_terminal(campaign: Campaign, stages: list[Run]) -> None:
+    call_command("run", campaign=campaign.name, recipe="ppo", parent=f"run-{stages[0].pk}",
+                 scorer=[f"reward=run-{stages[1].pk}"], follow=False)  # fmt: skip
+    run = Run.objects.latest("pk")
+    assert (run.state, run.inputs["awaits"]) == ("waiting", {"model": stages[0].pk, "reward": stages[1].pk})
