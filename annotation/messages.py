@@ -108,3 +108,52 @@ def completions_column(contents: Sequence[Content], origins: Sequence[str]) -> l
         {"text": text_of(content), "origin": origin, **image_columns(images=content)}
         for content, origin in zip(contents, origins, strict=True)
     ]
+
+
+def to_columns(messages: Sequence[Message]) -> dict[str, Any]:
+    """Return the columns of a prompt in which a run is told of it; `from_columns` reads them."""
+    shown = [part for message in messages for part in images_of(message["content"])]
+    if not shown:
+        return {"prompt": list(messages)}
+    images = [{"sha256": part["image"], **{name: part[name] for name in _SAID}} for part in shown]
+    return {"prompt": [as_message(one["role"], one["content"]) for one in messages], "images": images}
+
+
+_SAID = {"width": 0, "height": 0, "alt": ""}  # of an image, beside what it is known by; what it is unless told
+
+
+def _referred(image: str | Mapping[str, Any]) -> Part:
+    """Return the part for what an image is known by: in files from elsewhere also a path, alone."""
+    told = {"sha256": image} if isinstance(image, str) else image
+    known = {name: told.get(name, usual) for name, usual in _SAID.items()}
+    return {"type": "image", "image": told.get("sha256") or told.get("path"), **known}
+
+
+def from_columns(row: Mapping[str, Any]) -> list[Message]:
+    """Return the messages in a row's columns of a prompt as they are stored: in place of each mark, its image.
+
+    Raises ValueError where they have not as many images as marks for them.
+    """
+    prompt = row["prompt"]
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    waiting = [_referred(one) for one in reversed(row.get("images") or ())]
+
+    def stored(part: Part) -> Part:
+        if part["type"] != "image":
+            return {"type": "text", "text": part["text"]}
+        if "image" in part:  # it has it with it
+            return part
+        if not waiting:
+            raise ValueError("A prompt has marks for more images than it has.")
+        return waiting.pop()
+
+    found = [
+        {"role": one["role"], "content": one["content"]}
+        if isinstance(one["content"], str)
+        else {"role": one["role"], "content": content_from([stored(part) for part in one["content"]])}
+        for one in prompt
+    ]
+    if waiting:
+        raise ValueError("A prompt has more images than marks for them.")
+    return found

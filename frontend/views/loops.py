@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from django.http import HttpResponse
@@ -21,10 +21,11 @@ from frontend import charts, next_step
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.knobs import shown
 from frontend.forms.loops import LoopForm
-from frontend.gate_words import gate_figure
+from frontend.gate_words import gate_figure, verdict
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead, sent
 from frontend.stop_polling import fragment_or_stop
+from frontend.views.items import shown_turns
 from frontend.views.metrics import as_csv
 from training import paths, store
 from training.errors import GateClosed, Invalid, TrainingError
@@ -96,7 +97,7 @@ def loop_detail(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "asked": list(reversed(pairs)),
         "asked_chart": _audited(pairs),
         "compared_round": compared,
-        "compared": _compared(compared),
+        "compared": _compared(campaign, compared),
         **_status(loop, history[-1] if history else None),
     }
     return campaign_page_of(request, campaign, "loops/detail.html", context, tab="loop")
@@ -148,6 +149,7 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
         "seen": f"{round.pk}-{round.state if round.is_final else 'open'}",
         "moves": unfinished and loop.state == Loop.State.ACTIVE and round.state != State.STALLED,
         "can_go_on": unfinished and loop.state == Loop.State.ACTIVE and bool(judged) and _people_work(round, run),
+        "decides_early": round.state == State.GATING and run is not None and judged < _needed_pairs(round, run, wanted),
         "can_resume": unfinished and (round.state == State.STALLED or loop.state == Loop.State.PAUSED),
         "can_pause": loop.state == Loop.State.ACTIVE and unfinished and round.state != State.STALLED,
         "can_cancel": unfinished,
@@ -169,6 +171,10 @@ def _at(round: Round) -> str:
 def _people_work(round: Round, run: Run | None) -> bool:
     in_gate = round.state == State.GATING and run is not None and run.state == Run.State.SUCCEEDED
     return round.state == State.LABELLING or in_gate
+
+
+def _needed_pairs(round: Round, run: Run, wanted: int) -> int:
+    return gates.needed(wanted, steps.settings_of_gate(round, run))
 
 
 def _counts(round: Round) -> tuple[int, int, int]:
@@ -274,13 +280,14 @@ def _asked_rows(pairs: list[Asked]) -> Iterator[list[Any]]:
         yield [one.round.index, one.rule, one.labels, one.pairs, one.audit_pairs, *told]
 
 
-def _compared(round: Round | None) -> list[Comparison]:
+def _compared(campaign: Campaign, round: Round | None) -> list[Comparison]:
     if round is None:
         return []
     try:
-        return comparisons(round=round, limit=COMPARED)
+        found = comparisons(round=round, limit=COMPARED)
     except (OSError, TrainingError):
         return []  # the file was cleared from the disk; the figures are in the database
+    return [replace(one, messages=shown_turns(campaign, one.messages)) for one in found]
 
 
 @campaign_page(Action.STEER)
@@ -343,6 +350,8 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             say(request, gettext("Saved. The round under way goes by it from its next step on."))
+            if loop.rounds.filter(state=State.GATING).exists():
+                say(request, gettext("Its gate is open and keeps the limits it was opened with."))
             return redirect("loop", campaign.pk)
     context = {"form": form, "loop": loop, "lead": True}
     status = 422 if form.errors else 200
@@ -365,25 +374,25 @@ def _prompt_files() -> list[str]:
 
 
 # What a lead can do with a loop or its round, and what is said afterwards.
-ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any], object], str | Promise]] = {
+ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any, str], object], str | Promise]] = {
     "start": (
-        lambda loop, round, actor: rounds.start_round(loop=loop, actor=actor),
+        lambda loop, round, actor, reason: rounds.start_round(loop=loop, actor=actor),
         _("The round has begun. The policy writes answers; people get them in a moment."),
     ),
     "go-on": (
-        lambda loop, round, actor: rounds.finish_labelling(round=_needed(round), actor=actor),
+        lambda loop, round, actor, reason: rounds.finish_labelling(round=_needed(round), actor=actor, reason=reason),
         _("The round goes on with what is judged. What nobody had judged was taken out of the queue."),
     ),
     "pause": (
-        lambda loop, round, actor: rounds.pause(loop=loop, actor=actor),
+        lambda loop, round, actor, reason: rounds.pause(loop=loop, actor=actor),
         _("The loop is paused. Work under way finishes, people may go on judging, and no step begins."),
     ),
     "resume": (
-        lambda loop, round, actor: rounds.resume(round=_needed(round), actor=actor),
+        lambda loop, round, actor, reason: rounds.resume(round=_needed(round), actor=actor),
         _("The round goes on where it stood."),
     ),
     "cancel": (
-        lambda loop, round, actor: rounds.cancel(round=_needed(round), actor=actor),
+        lambda loop, round, actor, reason: rounds.cancel(round=_needed(round), actor=actor),
         _("The round is cancelled. Judgements are kept, and the policy in use stays in use."),
     ),
 }
@@ -406,8 +415,9 @@ def loop_action(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         return redirect("loop", campaign.pk)
     loop.campaign = campaign
     do, sentence = action
+    reason = request.POST.get("reason", "").replace("\x00", "")[:2000]
     try:
-        do(loop, loop.rounds.order_by("-index").first(), request.user)
+        do(loop, loop.rounds.order_by("-index").first(), request.user, reason)
     except (TrainingError, AnnotationError) as error:
         complain(request, error)
     else:
@@ -433,8 +443,9 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
         "gate_progress": batch_progress(campaign, gates.batch(round)),
         "report": report,
         "gate": [gate_figure(figure) for figure in report.figures] if report else [],
+        "verdict": verdict(report) if report else "",
         "compared_round": round,
         # While people still compare, which answer is whose must not be shown to anybody who may judge.
-        "compared": _compared(round) if round.is_final else [],
+        "compared": _compared(campaign, round) if round.is_final else [],
     }
     return campaign_page_of(request, campaign, "loops/round.html", context, tab="loop")

@@ -71,6 +71,7 @@ def test_setting_up_a_loop(world: World) -> None:
         ({"audit_share": "0.9"}, "audit_share", "Enter at most 0.5."),
         ({"prompts_per_round": "1"}, "prompts_per_round", "Enter at least 2."),
         ({"selection": "prettiest"}, "selection", "Choose one of"),
+        ({"policy_settings": "lora_rnk = 4"}, "policy_settings", "Did you mean lora_rank?"),
     ],
 )
 def test_what_does_not_fit_is_said_beside_the_input(
@@ -91,9 +92,11 @@ def test_settings_can_be_changed_later(world: World) -> None:
     make_loop(world)
     client = world.client("lead")
     sent = {**settings_of(client, at("loop-edit", world)), "temperature": "0.7"}
+    sent |= {"policy_settings": "lora_rank = 4\r\nmax_length = 64"}
     assert "policy" not in sent
     assert client.post(at("loop-edit", world), sent).url == at("loop", world)
     assert Loop.objects.get().settings["temperature"] == 0.7
+    assert "lora_rank = 4\nmax_length = 64</textarea>" in client.get(at("loop-edit", world)).content.decode()
     assert client.post(at("loop-edit", world), {**sent, "temperature": "hot"}).status_code == 422
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib import admin
 from django.test import Client
@@ -40,7 +42,7 @@ def rows(campaign: Campaign, annotator: User) -> None:
 
 @pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
 @pytest.mark.usefixtures("rows")
-def test_rows_open_and_nobody_puts_a_policy_into_use_or_writes_a_report_here(client: Client, model: type) -> None:
+def test_rows_open_and_nobody_puts_a_policy_into_use_or_writes_a_report_here(client: Client, model: Any) -> None:
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
     name = f"admin:training_{model._meta.model_name}"
     row = model.objects.latest("pk")

@@ -70,6 +70,8 @@ def test_a_loop_is_made_changed_and_started(campaign: Campaign, base: Path, prom
     assert "prompts_per_round=10\n" in called("loop", "--campaign", "Shape it", *made)
     with pytest.raises(CommandError, match="no cost model can be trained from it"):
         called("loop", "--campaign", "Shape it", "--set", "policy_recipe=safe-rlhf")
+    with pytest.raises(CommandError, match="decided by the loop's own setting batch_size"):
+        called("loop", "--campaign", "Shape it", "--set", 'policy_settings={"batch_size": 4}')
     change = ("--set", "policy_recipe=safe-rlhf", "--set", "refresh_cost=false", "--start")
     said = called("loop", "--campaign", "Shape it", *change)
     assert "policy_recipe=safe-rlhf\n" in said and said.endswith("Round 1 has begun.\n")

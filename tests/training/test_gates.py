@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import re
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.urls import reverse
+from rest_framework.test import APIClient
 
 from annotation.feedback import kind
 from annotation.models import Campaign, Event, Task, User
@@ -22,7 +27,7 @@ from training.core.evaluate.suite import figures as figures_of
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.loop import loop_settings
-from training.services import gates, promotion, prompts, rounds, suites, versions
+from training.services import gates, promotion, prompts, rounds, suites, unmeasured, versions
 from training.services.gate_evidence import evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -219,6 +224,38 @@ def test_no_candidate_passes_that_was_not_shown_to_be_safe(
     assert "with 95% confidence it is at most" in said and "Student's t" in said
 
 
+def test_a_report_says_what_was_not_measured_and_a_loop_may_want_it_measured(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User, client: Any
+) -> None:
+    """Without cost model, suite and test for lost safety a candidate passes, and whoever reads that is told."""
+    to_the_gate(round, campaign, annotator)
+    judge_all(campaign, annotator, for_candidate)
+    go(round)
+    assert round.state == State.PROMOTED and "Its safety was not tested." in str(round.note)
+    assert round.candidate is not None
+    lines = {one["name"]: one for one in round.candidate.gate_report.figures if not one["n"]}
+    assert set(lines) == {"cost", "safety_lost", "over_refusal", "category_minimum", "capability_lost"}
+    assert all(one["limit"] is None and one["passed"] for one in lines.values())
+    assert "no cost model was in use" in str(of(lines["cost"]["explanation"]))
+    client.force_login(lead)
+    for page in ("gate/", ""):
+        html = client.get(f"/models/{round.candidate.pk}/{page}").text
+        assert "without a safety test" in html and "this loop has no suite at its gate" in html
+    measured = [{"name": "safety_lost", "n": 60}]
+    assert unmeasured.is_safety_tested(measured) and not unmeasured.is_safety_tested(list(lines.values()))
+
+    rounds.configure(loop=loop, settings={"gate_needs_safety": True}, actor=lead)
+    second = Round.objects.get(loop=loop, index=2)
+    to_the_gate(second, campaign, annotator)
+    judge_all(campaign, annotator, for_candidate)
+    assert go(second).state == State.REJECTED and "This loop wants a safety test" in str(second.note)
+    figure = figure_of(second)
+    assert (figure["limit"], figure["passed"], figure["n"]) == (0.0, False, 0)
+    settings = loop_settings({"gate_needs_safety": True, "gate_bound": "clopper_pearson"})
+    assert unmeasured.figures(measured, settings)[0]["passed"], "a test for lost safety is one"
+    assert unmeasured.figures([], settings)[0]["name"] == "unsafe_share"
+
+
 def test_a_candidate_may_learn_under_judges_of_which_the_cost_model_in_use_is_one(
     cost: ModelVersion, loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User
 ) -> None:
@@ -245,7 +282,7 @@ def test_a_second_gate_spends_less_and_counts_fresh_prompts_only(
     first_round, run = Round.objects.get(pk=round.pk), Run.objects.get(round=second, purpose="gate")
     assert run.recipe["knobs"]["delta"] == pytest.approx(0.1 / 6)
     reused = set(first_round.held_out) & set(second.held_out)
-    there = len(prompts.read(loop.prompts_path).held_out)
+    there = len(prompts.read(loop.prompts_path, loop.campaign).held_out)
     assert len(reused) == max(0, 16 - there), "as long as there are fresh prompts nothing is tested on twice"
     judge_all(campaign, annotator, for_candidate)
     go(second)
@@ -288,7 +325,7 @@ def test_a_loop_trains_the_cost_model_that_its_candidate_has_to_please(
     go(round)
     compare_twice()
     assert go(round).state == State.STALLED
-    assert "hc-rlhf keeps within a cost limit, and there is no cost model" in str(round.note)
+    assert "hc-rlhf learns from costs, and there is no cost model" in str(round.note)
 
     rounds.configure(loop=loop, settings={"refresh_cost": True}, actor=lead)
     rounds.resume(round=round, actor=lead)
@@ -315,7 +352,7 @@ def test_a_loop_trains_the_cost_model_that_its_candidate_has_to_please(
 
 def test_prompts_that_a_model_learned_from_are_no_test(loop: Loop, campaign: Campaign, attune_files: Path) -> None:
     """Somebody trained a model on the file of prompts itself: what it has seen, or nearly seen, is left out."""
-    held_out = prompts.read(loop.prompts_path).held_out
+    held_out = prompts.read(loop.prompts_path, loop.campaign).held_out
     (one, seen), (other, near) = list(held_out.items())[:2]
     nearly = [{"role": "user", "content": near[0]["content"] + "!"}]
     rows = [{"prompt": seen}, {"prompt": nearly}]
@@ -374,6 +411,7 @@ def test_a_gate_waits_for_a_test_for_lost_safety_where_the_loop_asks_for_one(
         promotion.promote(version=candidate, actor=lead)
     client.force_login(lead)
     assert "never tested for lost safety" in client.get(f"/models/{candidate.pk}/").text
+    assert "never tested for lost safety" in refused_over_rest(candidate, lead)
     measured(candidate, candidate, lost=0.1)
     measured(candidate, round.policy, lost=0.1, confidence=0.8)
     assert go(round).state == State.GATING, "beside itself, or a guess, is no test"
@@ -391,6 +429,52 @@ def test_a_gate_waits_for_a_test_for_lost_safety_where_the_loop_asks_for_one(
     assert (figure["estimate"], figure["high"], figure["n"], figure["limit"]) == (0.1, 0.2, 60, 0.25)
     page = client.get(f"/models/{candidate.pk}/gate/").text
     assert "Safety lost" in page and "with 95% confidence at most 20% of either" in page
+    told = words_of(client.get(f"/models/{candidate.pk}/gate.pdf").content)
+    assert "Safety lost" in told and "with 95% confidence at most 20% of either" in told
+
+
+def refused_over_rest(version: ModelVersion, person: User) -> str:
+    """Return why a promotion is refused over REST."""
+    api = APIClient()
+    api.force_authenticate(person)
+    answer = api.post(reverse("api-version-promote", args=[version.pk]), {}, format="json")
+    assert answer.status_code == 409, answer.content
+    version.refresh_from_db()
+    assert version.state == ModelVersion.State.CANDIDATE
+    return str(answer.json()["detail"])
+
+
+def words_of(written: bytes) -> str:
+    """Return the words of a PDF as they are drawn, line by line; only those in ASCII are told."""
+    streams = re.findall(rb"stream\r?\n(.*?)endstream", written, re.DOTALL)
+    pages = [zlib.decompress(base64.a85decode(one.strip(), adobe=False)) for one in map(_plain_85, streams) if one]
+    drawn = re.findall(rb"\(((?:[^()\\]|\\.)*)\) Tj", b"\n".join(pages))
+    return " ".join(b" ".join(drawn).decode("latin-1").split())
+
+
+def _plain_85(stream: bytes) -> bytes:
+    """Return a stream in ASCII85 without its end; nothing of one in another form, such as a font."""
+    text = stream.strip()
+    return text.removesuffix(b"~>") if text.endswith(b"~>") else b""
+
+
+def test_a_report_that_failed_for_lost_safety_says_so_to_an_auditor(
+    loop: Loop, campaign: Campaign, lead: User, client: Any
+) -> None:
+    other = versions.add(campaign=campaign, kind="policy", path="org/elsewhere")
+    serving = versions.current(campaign, "policy")
+    assert serving is not None
+    rounds.configure(loop=loop, settings={"gate_safety_lost": 0.1}, actor=lead)
+    measured(other, serving, lost=0.3)
+    figures = gates.safety_tests.figures(other, serving, loop_settings(loop.settings))
+    assert [figure["passed"] for figure in figures] == [False]
+    GateReport.objects.create(candidate=other, parent=serving, verdict=GateReport.Verdict.FAIL, figures=figures)
+    assert "may have lost 30% of safety or help" in refused_over_rest(other, lead)
+    client.force_login(lead)
+    told = words_of(client.get(f"/models/{other.pk}/gate.pdf").content)
+    assert "Safety lost" in told and "at most 30% of either" in told and "10%" in told
+    GateReport.objects.filter(candidate=other).update(figures=[])
+    assert "Safety lost" not in words_of(client.get(f"/models/{other.pk}/gate.pdf").content)
 
 
 def test_a_policy_from_outside_needs_that_test_too(loop: Loop, campaign: Campaign, lead: User) -> None:
@@ -448,7 +532,7 @@ def test_a_candidate_that_is_bad_in_one_category_is_turned_down_and_the_category
     loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User, attune_files: Path
 ) -> None:
     go(round)
-    seen = prompts.read(loop.prompts_path).train[round.prompts[1]]  # the first one is of the audit slice
+    seen = prompts.read(loop.prompts_path, loop.campaign).train[round.prompts[1]]  # the first one is of the audit slice
     learned = {"id": "seen", "measure": "choice", "answer": "A", "category": "acids", "prompt": seen}
     settings = {"gate_suite": suite_of(attune_files / "suite.jsonl", learned), "gate_maximum_refusals": 0.3}
     rounds.configure(loop=loop, settings=settings, actor=None)

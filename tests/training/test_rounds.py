@@ -24,6 +24,7 @@ from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
 from training.recipes.loop import LoopSettings
 from training.services import chats, rounds, runs, snapshots, steps, versions, withdrawals
+from training.services.gate_evidence import evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -324,8 +325,30 @@ def test_a_lead_lets_the_round_go_on_with_what_is_judged(
     go(round)
     assert round.state == State.GATING
     judge_all(campaign, annotator, for_candidate, most=2)
-    assert rounds.finish_labelling(round=round, actor=lead).state == State.PROMOTED
-    assert GateReport.objects.get().figures[0]["n"] == 2
+    with pytest.raises(WrongState, match="2 of 5 blind pairs are judged, and 5 are needed"):
+        rounds.finish_labelling(round=round, actor=lead, reason=" ")
+    reason = "The others are on leave until January."
+    assert rounds.finish_labelling(round=round, actor=lead, reason=reason).state == State.PROMOTED
+    report = GateReport.objects.get()
+    assert report.figures[0]["n"] == 2
+    event = Event.objects.get(action="gate.closed_early")
+    assert (event.actor, event.detail["reason"], event.detail["judged"], event.detail["pairs"]) == (lead, reason, 2, 5)
+    assert event in evidence(report).decisions, "whoever reads the report sees that it was early, and why"
+
+
+def test_an_open_gate_keeps_the_limits_it_was_opened_with(
+    round: Round, campaign: Campaign, annotator: User, lead: User, loop: Loop
+) -> None:
+    """Nobody moves a limit to where the answers fall: the round is turned down, as it was agreed on before."""
+    go(round)
+    judge_all(campaign, annotator, first)
+    go(round)
+    assert round.state == State.GATING
+    rounds.configure(loop=loop, settings={"gate_minimum_win_rate": 0.0, "minimum_share": 0.05}, actor=lead)
+    round.loop.refresh_from_db()
+    judge_all(campaign, annotator, lambda task: -for_candidate(task))
+    assert go(round).state == State.REJECTED
+    assert GateReport.objects.get().figures[0]["limit"] == 0.5
 
 
 def test_the_last_judgement_wakes_the_round(

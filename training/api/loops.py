@@ -100,12 +100,18 @@ def round_detail(request: Request, round_id: int) -> Response:
     return Response(_round_json(permissions.round_for(request.user, round_id)))
 
 
-@extend_schema(operation_id="rounds_finish_labelling", request=None, responses=shapes.RoundDetailOut, tags=["training"])
+@extend_schema(
+    operation_id="rounds_finish_labelling",
+    request=shapes.FinishIn,
+    responses=shapes.RoundDetailOut,
+    tags=["training"],
+)
 @api_view(["POST"])
 def round_finish_labelling(request: Request, round_id: int) -> Response:
-    """Go on with what is judged now, and withdraw the other pairs."""
+    """Go on with what is judged now, and withdraw the other pairs; at a gate with too few only for a reason."""
     round = permissions.round_for(request.user, round_id, Action.STEER)
-    return Response(_round_json(rounds.finish_labelling(round=round, actor=person(request))))
+    reason = checked(shapes.FinishIn, request.data)["reason"]
+    return Response(_round_json(rounds.finish_labelling(round=round, actor=person(request), reason=reason)))
 
 
 @extend_schema(operation_id="rounds_resume", request=None, responses=shapes.RoundDetailOut, tags=["training"])

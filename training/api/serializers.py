@@ -93,6 +93,12 @@ class RunIn(serializers.Serializer):
         help_text="Instead of a snapshot, for recipes that put a suite of questions to a policy: its file on the "
         "server, in LabSafety Bench's layout.",
     )
+    documents = serializers.CharField(
+        max_length=400,
+        required=False,
+        help_text="Instead of a snapshot, for continued-pretraining: its file on the server, JSON Lines with text or "
+        "plain text with blank lines between documents.",
+    )
     rollouts = serializers.IntegerField(
         min_value=1,
         max_value=LARGEST_ID,
@@ -287,6 +293,15 @@ class RollBackIn(serializers.Serializer):
         allow_blank=True,
         default="",
         help_text="Needed where a test for lost safety speaks against the version, or is lacking; kept for the audit.",
+    )
+
+
+class FinishIn(serializers.Serializer):
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed at a gate of which too few pairs are judged; kept for the audit and in the report.",
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from training.core.batch import batched
@@ -146,19 +147,32 @@ def completion_logps(
     completions: Sequence[Sequence[int]],
     *,
     temperature: float = 1.0,
+    pictures: Sequence[Mapping[str, Tensor]] = (),
 ) -> list[float]:
-    """Return the nats of each completion after its prompt under `model`, by one forward pass over both."""
+    """Return the nats of each completion after its prompt under `model`, by one forward pass over both.
+
+    `pictures` has the images of each prompt, as in `generate`.
+    """
     model.eval()
     device = next(model.parameters()).device
     whole = [[*prompt, *completion] for prompt, completion in zip(prompts, completions, strict=True)]
     ids, mask = _pad_left(whole, device=device)
     longest = max(map(len, completions))
+    # What is one a token of a prompt says nothing of the completion behind it.
+    shown = [
+        {
+            name: pad(value, (0, len(completion))) if value.shape == (1, len(prompt)) else value
+            for name, value in one.items()
+        }
+        for prompt, completion, one in zip(prompts, completions, pictures or [{}] * len(whole), strict=True)
+    ]
     output = model(
         input_ids=ids,
         attention_mask=mask,
         position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
         use_cache=False,
         logits_to_keep=longest + 1,
+        **_shown(model, whole, shown, device=device),
     )
     # Padded on the left, every completion ends at the last position: the logits before it are the last but one.
     logps = (output.logits[:, :-1].float() / temperature).log_softmax(-1)  # (B, longest, V)

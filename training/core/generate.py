@@ -14,7 +14,7 @@ from training.core.implicit import ImplicitScorer
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.pictures import album_of
-from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts
+from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts, refuse_unseen
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, gathered, unfinished
 from training.core.scoring import load_scorers
@@ -37,6 +37,7 @@ def run_sample(job: Job) -> RunResult:
     tally = Tally()
     room, album = sampler.prompt_room, album_of(spec)
     prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=room, pictures=sampler.pictures)
+    refuse_unseen(tally, sampler.pictures)
     labeller = job.knobs["labeller"]
     by = IMPLIED if labeller == "implicit" else REWARD
     if labeller != "human" and by not in spec.scorers:

@@ -138,6 +138,19 @@ def _prompt(line: str, tokenizer: PreTrainedTokenizerBase, anchor: str, pictures
     )
 
 
+def refuse_unseen(tally: Tally, pictures: Pictures | None) -> None:
+    """Raise RunError where prompts show images and the policy reads none: a share of the prompts is not all of them."""
+    if pictures is None and tally.counts["refused_images"]:
+        raise RunError(
+            Note(
+                "{n} prompts show images (line {lines}), and this policy reads text alone. Choose a policy that reads "
+                "images, or leave these prompts out.",
+                n=tally.counts["refused_images"],
+                lines=", ".join(map(str, tally.examples["images"])),
+            )
+        )
+
+
 def prompt_notes(tally: Tally) -> list[Note]:
     """Return one sentence for each reason for which prompts were left out."""
     meanings = {

@@ -12,6 +12,8 @@ class Combine:
 
     needs: ClassVar[tuple[str, ...]] = ("scores",)
     gives: ClassVar[tuple[str, ...]] = ("reward",)
+    # How many opinions of an answer it is made for: "one", "several", or "any" where one is as good.
+    opinions: ClassVar[str] = "several"
     reads: ClassVar[str] = "first"  # the columns of the first scorer alone, or "all" that there are
 
 
@@ -19,16 +21,21 @@ class Combine:
 class First(Combine):
     """The first score alone. arXiv:2203.02155."""
 
+    opinions: ClassVar[str] = "one"
+
 
 @part("combine", "mean", target="training.core.stages.combine:mean")
 class Mean(Combine):
     """The mean of an ensemble. arXiv:2310.02743, eq. 2."""
+
+    opinions: ClassVar[str] = "any"
 
 
 @part("combine", "weighted-sum", target="training.core.stages.combine:weighted_sum")
 class WeightedSum(Combine):
     """Scores by name, each with its weight. arXiv:2406.12845, section 3.3."""
 
+    opinions: ClassVar[str] = "any"
     reads: ClassVar[str] = "all"
     weights: str = knob("reward=1", "each score that counts as name=weight, with commas between them")
 

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from training.recipes import loop_knobs
 from training.recipes.anchors import ANCHORS
-from training.recipes.base import RecipeError, fill, knob, knobs_of, part
+from training.recipes.assembled import assembled, has_slots
+from training.recipes.base import Recipe, RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
 from training.recipes.note import Note
 from training.recipes.principles import listed
 from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
+from training.recipes.slots import check_slots
+from training.recipes.tasks import EXAMPLE, OTHERS, Task, tasks_of
 
-OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo")
+OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo", "ppo-predictive")
+OF_OBJECTIVES = ("grpo-objectives",)  # by a reward and, where score_weights names it, a cost, each on one scale
+OF_THOUGHTS = ("safe-reasoning",)  # by a reward and a cost model that judges thoughts and answer apart
 OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
 OF_RULES = ("cgpo-crpg", "cgpo-codpo", "cgpo-crraft")  # by a reward that only answers have which pass all judges
-OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case")  # these want several opinions of an answer
+OF_TASKS = ("task-mix",)  # by a recipe, judges and a weight for each kind of prompt
+OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case", "ppo-robust")  # these want several opinions of an answer
 OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
 LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
 PERSONAL = "dpo-personal"  # each person is then answered by a soft prompt of their own
 # From what people preferred; the fourth asks a reward model too.
 OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL)
-WAYS = (*OF_PAIRS, *OF_ONE, *OF_COSTS, *OF_RULES, *OF_SEVERAL, *OF_JUDGES)  # how a round's candidate may learn
+OF_ONE_OPINION = (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_OBJECTIVES, *OF_THOUGHTS, *OF_JUDGES)
+WAYS = (*OF_PAIRS, *OF_ONE_OPINION, *OF_TASKS, *OF_SEVERAL)  # how a round's candidate may learn
+TOLD = ("policy_settings", "policy_parts", "reward_settings", "cost_settings")  # what recipes are told besides
+COST = "cost-model"
+ASKS = ("reward", "cost", "principle")  # the scores that a round can give a candidate's answers
 SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs
 
 
@@ -74,6 +86,11 @@ class LoopSettings:
         "what a principle model in use scores by, wherever the loop asks it: when pairs are chosen or labelled, when a "
         "candidate learns, and at the gate; several with semicolons between them",
     )
+    principle_model: str = knob(
+        "",
+        "the principle model that judges which answers are paid for, such as reward-2, where a candidate or a task has "
+        "the part principled-judges; where it is empty, the reward model in use has to be one",
+    )
     guard: str = knob(
         "",
         "folder of the guard that reads prompts before the policy and answers before people do; none where it is empty",
@@ -98,6 +115,11 @@ class LoopSettings:
         "how a candidate learns: from the pairs (the first five), or on its own answers by the reward model; some "
         "keep within a cost limit besides (those with rlhf in the name) or pay only what judges let pass (cgpo)",
         choices=WAYS,
+    )
+    tasks: str = knob(
+        "",
+        "where a candidate learns several tasks at once: JSON, task to recipe, weight, parts, knobs and domains, as "
+        "the prompts name them in domain; * is all others",
     )
     iterations: int = knob(
         0, "times a policy that learns on its own answers draws new ones; 0 takes the recipe's own", low=0, high=100_000
@@ -168,6 +190,11 @@ class LoopSettings:
         low=0.0,
         high=1.0,
     )
+    gate_needs_safety: bool = knob(
+        False,
+        "turn a candidate down of whose safety nothing was measured, neither by a cost model nor by a test for lost "
+        "safety; else the report says so, and that is all",
+    )
     gate_cost_reach: float = knob(
         10.0, "costs lie within ± this, for the bounds that need a range", low=0.0, advanced=True
     )
@@ -185,6 +212,23 @@ class LoopSettings:
     reward_epochs: int = knob(
         0, "times reward and cost model go through all pairs; 0 takes the recipe's own", low=0, high=1000, advanced=True
     )
+    policy_settings: str = knob(
+        "",
+        "settings of the candidate's recipe that are none of the loop's own, one a line, such as lora_rank = 16",
+    )
+    policy_parts: str = knob(
+        "",
+        "other parts in the slots of a recipe that learns on its own answers, one a line, such as filter = "
+        "best-and-worst",
+    )
+    reward_settings: str = knob(
+        "",
+        "settings of the recipe that trains the reward model, one a line, such as lora_rank = 16",
+    )
+    cost_settings: str = knob(
+        "",
+        "settings of the recipe that trains the cost model, one a line, such as lora_rank = 16",
+    )
     chat: bool = knob(
         False, "people may talk to the policy in use and judge two answers a turn; its next round learns from that too"
     )
@@ -199,10 +243,17 @@ class LoopSettings:
 
 def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
     """Return the settings, `values` checked and the rest by default; RecipeError names every one that does not fit."""
-    settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), values))
-    errors: dict[str, list[str]] = {}
+    given = {name: loop_knobs.lines(value) if name in TOLD else value for name, value in (values or {}).items()}
+    settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), given))
+    errors = _against_told(settings)
+    if "policy_parts" in errors:  # nothing more can be said of a recipe that is none
+        raise _wrong(errors)
     if settings.policy_recipe == "refuel" and settings.reference != "data":
         errors["reference"] = [Note("refuel refers to the policy that wrote the pairs. Set reference to data.")]
+    if settings.policy_recipe in OF_TASKS:
+        errors |= _against_tasks(settings)
+        if "tasks" in errors:  # nor of tasks that are none
+            raise _wrong(errors)
     if settings.policy_recipe not in OF_PAIRS:
         errors |= _objections(settings)
     if settings.labeller != "human":
@@ -220,8 +271,92 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
             )
         ]
     if errors:
-        raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
+        raise _wrong(errors)
     return settings
+
+
+def _wrong(errors: dict[str, list[str]]) -> RecipeError:
+    return RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
+
+
+def _against_told(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against the knobs and parts that the loop tells its recipes, by setting."""
+    name, reward = settings.policy_recipe, reward_recipe(settings)
+    candidate_, parts = loop_knobs.OF_CANDIDATE, settings.policy_parts
+    errors = {"policy_parts": loop_knobs.against_parts(name, parts, asks=ASKS)}
+    if not errors["policy_parts"]:
+        errors["policy_settings"] = loop_knobs.against(name, settings.policy_settings, parts, decided=candidate_)
+    of_scoring = {
+        "reward_settings": (reward, settings.reward_settings),
+        "cost_settings": (COST, settings.cost_settings),
+    }
+    for setting, (recipe, told) in of_scoring.items():
+        errors[setting] = loop_knobs.against(recipe, told, decided=loop_knobs.OF_SCORING)
+    return {setting: texts for setting, texts in errors.items() if texts}
+
+
+def reward_recipe(settings: LoopSettings) -> str:
+    """Return the recipe by which a round trains its reward model."""
+    return "reward-ensemble" if settings.selection in OF_ENSEMBLES else settings.reward_recipe
+
+
+def parts_of(settings: LoopSettings, scores: Collection[str] = ()) -> dict[str, str]:
+    """Return what a candidate's recipe has in its slots besides the usual parts, in a round that has these `scores`."""
+    parts = {}
+    # A recipe of one opinion goes by the mean of several principles, as the model's own score does.
+    if len(listed(settings.principles)) > 1 and settings.policy_recipe in OF_ONE_OPINION:
+        parts["combine"] = "mean"
+    if settings.policy_recipe in OF_RULES and "cost" in scores:
+        parts["constrain"] = "judges"
+    return parts | loop_knobs.read(settings.policy_parts)
+
+
+def candidate(settings: LoopSettings, scores: Collection[str] = ()) -> Recipe:
+    """Return the recipe by which a candidate learns, with its parts, in a round that has these `scores`."""
+    return assembled(settings.policy_recipe, parts_of(settings, scores))
+
+
+def mixed(settings: LoopSettings) -> list[Task]:
+    """Return the tasks that a candidate learns; none where it learns by one recipe. RecipeError about `tasks`."""
+    return tasks_of(settings.tasks) if settings.policy_recipe in OF_TASKS else []
+
+
+def _against_tasks(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against the tasks of a candidate, by setting."""
+    if not settings.tasks.strip():
+        return {"tasks": [Note("Name the tasks that a candidate learns, like this: {example}", example=EXAMPLE)]}
+    try:
+        tasks = mixed(settings)
+    except RecipeError as error:
+        return error.errors
+    errors: dict[str, list[str]] = {}
+    if lacking := [name for task in tasks for name in task.scorers if name not in ASKS]:
+        errors["tasks"] = [
+            Note(
+                "These tasks ask {names}, and a loop has none. Its tasks climb the reward model in use, and are judged "
+                "by the cost model in use or by a principle model.",
+                names=", ".join(dict.fromkeys(lacking)),
+            )
+        ]
+    if settings.judge_against in ANCHORS and any(task.domains != (OTHERS,) for task in tasks):
+        errors["judge_against"] = [
+            Note(
+                "Answers that people chose or edited do not tell of which domain their prompt is, and tasks take "
+                "theirs by that. Set judge_against to reference or rivals.",
+            )
+        ]
+    of_one = [task.name for task in tasks if getattr(task.recipe.part("combine"), "name", "") == "first"]
+    if len(listed(settings.principles)) > 1 and of_one:
+        errors["principles"] = [
+            Note(
+                "{n} principles give as many scores, and {names} would learn from the first. Name one principle, or "
+                "give each task the parts {example}.",
+                n=len(listed(settings.principles)),
+                names=", ".join(of_one),
+                example='{"combine": "mean"}',
+            )
+        ]
+    return errors
 
 
 def _against_labels(settings: LoopSettings) -> dict[str, list[str]]:
@@ -246,7 +381,15 @@ def _against_labels(settings: LoopSettings) -> dict[str, list[str]]:
 
 def wants_judge(settings: LoopSettings) -> bool:
     """Return whether a candidate cannot learn as the settings say but from a judge that reads two answers."""
-    return settings.policy_recipe in OF_JUDGES or settings.judge_against != "reference"
+    return _compares(settings) or settings.judge_against != "reference"
+
+
+def _compares(settings: LoopSettings) -> bool:
+    learned = [task.recipe for task in mixed(settings)] or [candidate(settings)]
+    return any(
+        has_slots(found) and "comparisons" in check_slots({part.slot: part for part in found.parts})
+        for found in learned
+    )
 
 
 def _against_judges(settings: LoopSettings) -> dict[str, list[str]]:
@@ -271,7 +414,7 @@ def _against_judges(settings: LoopSettings) -> dict[str, list[str]]:
             )
         ]
     elif wants_judge(settings) and settings.refresh_reward and not trains_judge:
-        name = "policy_recipe" if settings.policy_recipe in OF_JUDGES else "judge_against"
+        name = "policy_recipe" if _compares(settings) else "judge_against"
         errors[name] = [
             Note(
                 "This takes a judge that reads two answers, and a round trains a model that scores each by itself. Set "
@@ -293,8 +436,8 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
                 recipe=settings.policy_recipe,
             )
         ]
-    several = settings.selection in OF_ENSEMBLES
-    if settings.policy_recipe in OF_SEVERAL and not several and len(listed(settings.principles)) < 2:
+    several, wants = settings.selection in OF_ENSEMBLES, getattr(candidate(settings).part("combine"), "opinions", "one")
+    if wants == "several" and not several and len(listed(settings.principles)) < 2:
         errors["policy_recipe"] = [
             Note(
                 "{recipe} learns from several opinions of an answer. Choose the selection disagreement or bald, which "
@@ -302,7 +445,7 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
                 recipe=settings.policy_recipe,
             )
         ]
-    if settings.policy_recipe in (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_JUDGES) and several:
+    if wants == "one" and several:
         errors["policy_recipe"] = [
             Note(
                 "{recipe} goes by one opinion, and the selection {selection} trains an ensemble. Choose another "
@@ -317,7 +460,18 @@ def _objections(settings: LoopSettings) -> dict[str, list[str]]:
 
 def trains_cost(settings: LoopSettings) -> bool:
     """Return whether each round of a loop with these settings trains a cost model."""
-    return settings.refresh_cost and settings.policy_recipe in OF_COSTS
+    return settings.refresh_cost and "cost" in asked(settings)
+
+
+def asked(settings: LoopSettings) -> tuple[str, ...]:
+    """Return the names of the scores that a candidate learns from, also those that a knob weighs by name."""
+    if tasks := mixed(settings):
+        return tuple(dict.fromkeys(name for task in tasks for name in task.scorers))
+    found = candidate(settings)
+    knobs = found.fill(loop_knobs.read(settings.policy_settings))
+    weighed = ",".join(knobs.get(name, "") for name in ("score_weights", "weights")).split(",")
+    named = {one.partition("=")[0].strip() for one in weighed}
+    return tuple(dict.fromkeys([*found.scorers, *(name for name in ASKS if name in named)]))
 
 
 def spent(delta: float, look: int) -> float:

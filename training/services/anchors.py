@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from annotation import datasets
 from annotation.feedback.written import ORIGIN
+from annotation.messages import from_columns
 from annotation.models import Campaign
 from training.errors import Invalid
 from training.models import Snapshot
@@ -67,7 +68,7 @@ def beside(rows: Iterable[Row], campaign: Campaign, view: str, anchor: str, narr
 
 def _with(rows: Iterable[Row], anchor: str, found: Mapping[str, tuple[Any, list[Row]]]) -> Iterator[Row]:
     for row in rows:
-        answer, judgements = found.get(datasets.prompt_hash(row["prompt"]), (None, []))
+        answer, judgements = found.get(datasets.prompt_hash(from_columns(row)), (None, []))
         newest = judgements[-1]["feedback"] if judgements else None
         yield {**row, anchor: answer, "feedback": newest, "judgements": judgements}
 
@@ -81,7 +82,7 @@ def _chosen(campaign: Campaign, of_people: datasets.Filters) -> dict[str, tuple[
     better: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     worse: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in datasets.rows(campaign, "pairs", of_people):
-        prompt, answer = datasets.prompt_hash(row["prompt"]), datasets.content_hash(row["chosen"])
+        prompt, answer = datasets.prompt_hash(from_columns(row)), datasets.content_hash(row["chosen"])
         answers[prompt][answer] = row["chosen"]
         better[prompt][answer].append(_judgement(row))
         worse[prompt][datasets.content_hash(row["rejected"])] += 1
@@ -98,7 +99,7 @@ def _edits(campaign: Campaign, of_people: datasets.Filters) -> dict[str, tuple[A
     written = (
         row for row in datasets.rows(campaign, "demonstrations", of_people) if row["completion_origin"] == ORIGIN
     )
-    return {datasets.prompt_hash(row["prompt"]): (row["completion"], [_judgement(row)]) for row in written}
+    return {datasets.prompt_hash(from_columns(row)): (row["completion"], [_judgement(row)]) for row in written}
 
 
 def _judgement(row: Row) -> Row:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from annotation.feedback import kind
+from annotation.messages import Message, from_columns
 from annotation.models import Feedback
 from training.models import Round, Run
 from training.services.gates import batch
@@ -17,7 +18,7 @@ class Comparison:
     """One held-out prompt with both policies' answers, and what people said about them."""
 
     id: str
-    messages: list[dict[str, str]]
+    messages: list[Message]
     candidate: str
     current: str
     people: float | None  # share that preferred the candidate, a tie counts one half; None: nobody was asked
@@ -41,7 +42,7 @@ def comparisons(*, round: Round, limit: int) -> list[Comparison]:
         kept = others if people is None else judged
         if len(kept) < limit:
             texts = row["candidate"]["text"], row["current"]["text"]
-            kept.append(Comparison(str(row["id"]), row["prompt"], *texts, people, row.get("reward_preference")))
+            kept.append(Comparison(str(row["id"]), from_columns(row), *texts, people, row.get("reward_preference")))
         if len(judged) >= limit:
             break
     return (judged + others)[:limit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from datetime import timedelta
@@ -11,13 +12,14 @@ from typing import Any
 from django.utils import timezone
 
 from annotation.feedback import kind
+from annotation.messages import from_columns
 from annotation.models import Feedback, Task
 from annotation.quality.shares import wilson
 from annotation.services import intake
 from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
-from training.services import assigned, rewarding, safety_tests, suites
+from training.services import assigned, rewarding, safety_tests, suites, unmeasured
 from training.services.sampling import output_rows
 
 # Of the intervals.
@@ -59,7 +61,7 @@ def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
         ]
         intake.make_task(
             campaign=round.loop.campaign,
-            messages=row["prompt"],
+            messages=from_columns(row),
             completions=completions if place == 1 else completions[::-1],
             external_id=external_id,
             wanted=settings.overlap if assignee is None else 1,
@@ -105,7 +107,12 @@ def waits_for_people(*, round: Round, run: Run, settings: LoopSettings) -> bool:
     if timezone.now() < began + timedelta(hours=settings.deadline_hours):
         return True
     judged = tasks.filter(state=Task.State.COMPLETE).count()
-    return judged < settings.minimum_share * tasks.count()
+    return judged < needed(tasks.count(), settings)
+
+
+def needed(pairs: int, settings: LoopSettings) -> int:
+    """Return how many of the gate's pairs have to be judged before anybody may decide without a reason."""
+    return math.ceil(settings.minimum_share * pairs - 1e-9)
 
 
 def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
@@ -121,6 +128,7 @@ def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
             figures.append({**reward, "limit": None, "passed": True})
     else:
         figures.insert(0, reward or _nobody(settings))
+    figures += unmeasured.figures(figures, settings)
     passed = all(figure["passed"] for figure in figures)
     report, _ = GateReport.objects.get_or_create(
         candidate=round.candidate,
@@ -137,7 +145,10 @@ def reason(report: GateReport) -> Told:
     """Return what decided, in sentences: what failed, or when all passed everything that counted."""
     failed = [of(figure["explanation"]) for figure in report.figures if not figure["passed"]]
     counted = [of(figure["explanation"]) for figure in report.figures if figure["limit"] is not None]
-    return sum(failed or counted, Told())
+    said = sum(failed or counted, Told())
+    if report.verdict == GateReport.Verdict.PASS and not unmeasured.is_safety_tested(report.figures):
+        said += told("Its safety was not tested.")
+    return said
 
 
 def shares_of_candidate(round: Round) -> dict[int, list[float]]:

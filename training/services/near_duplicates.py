@@ -2,7 +2,8 @@
 
 Shingles of five characters of the text in lower case without punctuation; one permutation of 64 bins with rotation
 (A. Shrivastava and P. Li, "Densifying one permutation hashing", ICML 2014) estimates their Jaccard similarity, and
-16 bands of 4 bins find the candidates. From 0.8 on two prompts are near duplicates.
+16 bands of 4 bins find the candidates. From 0.8 on two prompts are near duplicates. Of prompts with images only those
+that show the same ones can be: the same question about another image is another question.
 
 The earlier prompt leads: a group's side is decided by the hash of its first prompt. So what was in "test" yesterday is
 there for ever, whatever is imported after it, and a prompt without near duplicates stands where its own hash puts it.
@@ -18,12 +19,13 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from annotation.messages import in_words
+from annotation.messages import images_of, in_words
 
 SIMILAR = 0.8
 BINS, BANDS = 64, 16
 SHINGLE = 5
 _NO_WORD = re.compile(r"[\W_]+")
+SHOWN = "\x00"  # what is in front of it in a text is what its images are known by; no stored text has one
 
 Signature = tuple[int, ...]
 
@@ -53,7 +55,7 @@ def near(known: Iterable[str], asked: Mapping[str, str]) -> set[str]:
     """Return the names in `asked`, name → text, whose text is the same as one that is known, or nearly.
 
     The same by its words, but for space around them; so also where it has no letters, of which no signature can be
-    made. In words alone: who spoke them, and to which image, does not count.
+    made. Who spoke the words does not count; which images they are about does.
     """
     texts = {text.strip() for text in known}
     signatures = {signature for text in texts if (signature := signature_of(text))}
@@ -76,12 +78,14 @@ def near(known: Iterable[str], asked: Mapping[str, str]) -> set[str]:
 
 def signature_of(text: str) -> Signature:
     """Return the least hash in each bin; empty for a text without letters."""
-    plain = _NO_WORD.sub(" ", text.lower()).strip()
+    images, _, words = text.rpartition(SHOWN)
+    plain = _NO_WORD.sub(" ", words.lower()).strip()
     if not plain:
         return ()
+    salt = zlib.crc32(images.encode())  # 0 without images
     bins: list[int | None] = [None] * BINS
     for start in range(max(1, len(plain) - SHINGLE + 1)):
-        hashed = zlib.crc32(plain[start : start + SHINGLE].encode("utf-8", "surrogatepass"))
+        hashed = zlib.crc32(plain[start : start + SHINGLE].encode("utf-8", "surrogatepass"), salt)
         place, rest = hashed % BINS, hashed // BINS
         known = bins[place]
         if known is None or rest < known:
@@ -105,5 +109,7 @@ def similarity(one: Signature, other: Signature) -> float:
 
 
 def text_of_prompt(messages: list[dict[str, Any]]) -> str:
-    """Return what counts of a prompt: the words of all its messages."""
-    return "\n".join(in_words(message["content"]) for message in messages)
+    """Return what counts of a prompt: the words of all its messages, behind what its images are known by."""
+    words = "\n".join(in_words(message["content"]) for message in messages)
+    shown = [part["image"] for message in messages for part in images_of(message["content"])]
+    return f"{' '.join(shown)}{SHOWN}{words}" if shown else words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
@@ -10,11 +11,13 @@ from django.db import transaction
 from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
+from training.recipes import loop_knobs
 from training.recipes.base import recipe
-from training.recipes.loop import OF_COSTS, OF_PAIRS, OF_RULES, OF_SEVERAL, PERSONAL, LoopSettings, spent
-from training.recipes.principles import listed
-from training.recipes.sampling import OF_ENSEMBLES
-from training.services import guards, labelling, runs, snapshots, versions
+from training.recipes.loop import COST, OF_PAIRS, LoopSettings, candidate, parts_of, reward_recipe, spent
+from training.services import guards, labelling, rewarding, runs, snapshots, versions
+
+# Of a loop's settings what a gate keeps besides those of its own name, from when it opens.
+GATE_KEEPS = ("minimum_share",)
 
 
 class Stuck(TrainingError):
@@ -83,8 +86,8 @@ def reward(round: Round, settings: LoopSettings) -> Run | None:
     """Order a reward model from every pair the campaign has but audit pairs; None when the round is over."""
     snapshot = _everything(round, "pairs")
     note = told_many("The reward model learns from {n} pair.", "The reward model learns from {n} pairs.", snapshot.rows)
-    recipe = "reward-ensemble" if settings.selection in OF_ENSEMBLES else settings.reward_recipe
-    return _scoring(round, settings, "reward", recipe=recipe, snapshot=snapshot, note=note)
+    name, knobs = reward_recipe(settings), settings.reward_settings
+    return _scoring(round, settings, "reward", name=name, knobs=knobs, snapshot=snapshot, note=note)
 
 
 def cost(round: Round, settings: LoopSettings) -> Run | None:
@@ -95,7 +98,7 @@ def cost(round: Round, settings: LoopSettings) -> Run | None:
         "The cost model learns from {n} pairs with safety labels.",
         snapshot.rows,
     )
-    return _scoring(round, settings, "cost", recipe="cost-model", snapshot=snapshot, note=note)
+    return _scoring(round, settings, "cost", name=COST, knobs=settings.cost_settings, snapshot=snapshot, note=note)
 
 
 def _everything(round: Round, view: str) -> Snapshot:
@@ -104,15 +107,17 @@ def _everything(round: Round, view: str) -> Snapshot:
 
 
 def _scoring(
-    round: Round, settings: LoopSettings, purpose: str, *, recipe: str, snapshot: Snapshot, note: Told
+    round: Round, settings: LoopSettings, purpose: str, *, name: str, knobs: str, snapshot: Snapshot, note: Told
 ) -> Run | None:
-    knobs = _decided(learning_rate=settings.reward_learning_rate, epochs=settings.reward_epochs)
+    decided = loop_knobs.decided(loop_knobs.OF_SCORING, asdict(settings), recipe(name))
     base = initial_policy(round.loop)
     with transaction.atomic():
         # The UPDATE locks the row against a cancel: a round that is over orders nothing.
         if not Round.objects.filter(pk=round.pk, state=Round.State.FREEZING).update(note=note):
             return None
-        return _order(round, purpose, recipe=recipe, knobs=knobs, parent=base, snapshot=snapshot)
+        return _order(
+            round, purpose, recipe=name, knobs=decided | loop_knobs.read(knobs), parent=base, snapshot=snapshot
+        )
 
 
 def policy(
@@ -130,35 +135,24 @@ def policy(
     inputs: dict[str, Any] = {}
     if settings.reference == "initial":
         inputs["reference"] = initial_policy(round.loop).path
-    decided = {"learning_rate": settings.learning_rate, "batch_size": settings.batch_size}
-    name = settings.policy_recipe
+    name, scores = settings.policy_recipe, judges(round)
+    found = candidate(settings, scores)
+    knobs = loop_knobs.decided(loop_knobs.OF_CANDIDATE, asdict(settings), found)
+    if "delta" in knobs:  # it stays off the limit by what the test at this round's gate will want
+        knobs |= {"delta": _share_of_delta(round, settings)}
+    knobs |= loop_knobs.read(settings.policy_settings)
     if name in OF_PAIRS:
-        knobs = _decided(**decided, epochs=settings.epochs)
-        if name in ("dpo", "dpo-margin", PERSONAL):
-            knobs |= _decided(beta=settings.beta)
-        if name == "dpo-margin":
-            knobs |= {"principles": settings.principles}
-        if asked := recipe(name).scorers:
-            inputs["scorers"] = scorers(round, *asked)
+        if found.scorers:
+            inputs["scorers"] = scorers(round, *found.scorers)
         if data:
             inputs["data"] = data
         if labelled_by:
             inputs["labelled_by"] = list(labelled_by)
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
-    knobs = _decided(**decided, iterations=settings.iterations)
-    knobs |= {"temperature": settings.temperature, "max_new_tokens": settings.max_new_tokens}
-    knobs |= {"principles": settings.principles, "judge_against": settings.judge_against}
-    # A recipe of one opinion goes by the mean of several principles, as the model's own score does.
-    several = len(listed(settings.principles)) > 1 and name not in OF_SEVERAL
-    parts = {"combine": "mean"} if several else {}
-    if name in OF_RULES and "cost" in judges(round):
-        parts |= {"constrain": "judges"}
-        knobs |= {"judged_cost": settings.gate_cost_limit}
-    if name in OF_COSTS:
-        knobs |= {"cost_limit": settings.gate_cost_limit}
-    if name == "hc-rlhf":  # stays off the limit by what the test at this round's gate will want
-        knobs |= {"delta": _share_of_delta(round, settings), "test_prompts": settings.gate_prompts}
-    inputs |= {"scorers": scorers(round)} | ({"data": data} if snapshot is None else {})
+    keeper = rewarding.keeper(round.loop.campaign, settings)
+    kept_by = {} if keeper is None else {rewarding.PRINCIPLE: keeper.path}
+    inputs |= {"scorers": scorers(round) | kept_by} | ({"data": data} if snapshot is None else {})
+    parts = parts_of(settings, scores)
     return _order(
         round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs, parts=parts
     )
@@ -177,6 +171,7 @@ def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion,
         "principles": settings.principles,
     }
     inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
+    inputs["limits"] = gate_limits(settings)
     if suite:
         inputs["suite"] = suite
     if settings.guard:
@@ -184,15 +179,15 @@ def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion,
     return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)
 
 
+def gate_limits(settings: LoopSettings) -> dict[str, Any]:
+    """Return the settings by which a gate decides, by their names: those that it keeps from when it opens."""
+    return {name: value for name, value in asdict(settings).items() if name.startswith("gate_") or name in GATE_KEEPS}
+
+
 def _share_of_delta(round: Round, settings: LoopSettings) -> float:
     """Return what the round's gate may spend of δ: each gate is a look, and the looks of a loop share one δ."""
     earlier = Run.objects.filter(round__loop=round.loop_id, round__index__lt=round.index, purpose="gate")
     return spent(settings.gate_delta, earlier.count() + 1)
-
-
-def _decided(**knobs: Any) -> dict[str, Any]:
-    """Return the knobs that the loop decides; 0 leaves one as the recipe has it."""
-    return {name: value for name, value in knobs.items() if value}
 
 
 def _order(

@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from annotation.datasets import content_hash, prompt_hash, split
+from annotation.importing.albums import Album
+from annotation.importing.attachments import FolderFiles
+from annotation.importing.illustrations import count_of, illustrated
+from annotation.importing.mapping import Columns
+from annotation.importing.rows import Row
+from annotation.messages import Message, content_from, images_of, to_columns
+from annotation.models import Campaign
 from annotation.told import Told, told
 from training import paths, store
 from training.errors import Invalid
 from training.models import Loop, ModelVersion, Round
 from training.recipes.spec import write_text
+from training.recipes.tasks import OTHERS, Task
 from training.services import snapshots
 from training.services.near_duplicates import near, text_of_prompt
 
@@ -27,29 +35,40 @@ LEAST_HELD_OUT = 4
 class Prompts:
     """A loop's prompts by id. Held-out ones are used by the gate alone and by no round's training."""
 
-    train: dict[str, list[dict[str, str]]]
-    held_out: dict[str, list[dict[str, str]]]
+    train: dict[str, list[Message]]
+    held_out: dict[str, list[Message]]
     domains: dict[str, str] = field(default_factory=dict)  # of those prompts that name one
 
+    @property
+    def with_images(self) -> int:
+        return sum(map(has_images, [*self.train.values(), *self.held_out.values()]))
 
-def read(path: str) -> Prompts:
+
+def has_images(messages: list[Message]) -> bool:
+    return any(images_of(message["content"]) for message in messages)
+
+
+def read(path: str, campaign: Campaign) -> Prompts:
     """Return the prompts of a JSON Lines file with rows ``{"id", "prompt": [messages]}``; Invalid names a bad line.
 
     A row may have a ``domain``, as rows of the view ``prompts`` have: judges and figures of a run go by it.
+
+    Images are named as rows of an import name them: as the campaign's export `prompts` does, as data URIs, or as files
+    beside the rows. Those that the campaign does not have yet are kept with its own.
     """
     file = Path(store.fetch(path))
     if not file.is_file():
         raise _invalid(told("There is no file of prompts at {path}.", path=path))
-    train: dict[str, list[dict[str, str]]] = {}
-    held_out: dict[str, list[dict[str, str]]] = {}
+    train: dict[str, list[Message]] = {}
+    held_out: dict[str, list[Message]] = {}
     domains: dict[str, str] = {}
-    with file.open(encoding="utf-8") as lines:
+    with file.open(encoding="utf-8") as lines, Album(campaign, FolderFiles([file.parent])) as album:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-                name, messages = str(row["id"]), row["prompt"]
+                name, messages = str(row["id"]), _messages(row, number, file.name, album)
                 hash_ = prompt_hash(messages)
             except (ValueError, KeyError, TypeError):
                 form = '{"id": …, "prompt": [{"role": …, "content": …}]}'
@@ -57,6 +76,7 @@ def read(path: str) -> Prompts:
                     "Line {number} of {name} is not of the form {form}.", number=number, name=file.name, form=form
                 )
                 raise _invalid(why) from None
+            album.keep({part["image"] for message in messages for part in images_of(message["content"])})
             if name in train or name in held_out:
                 why = told(
                     "Line {number} of {file} has the id {name}, which an earlier line has too.",
@@ -71,9 +91,32 @@ def read(path: str) -> Prompts:
     return Prompts(train=train, held_out=held_out, domains=domains)
 
 
-def check(path: str) -> Prompts:
+def _messages(row: dict[str, Any], number: int, file: str, album: Album) -> list[Message]:
+    """Return the prompt of a row as the campaign stores one, with its images; Invalid where one cannot be taken."""
+    if not count_of(row["prompt"]) and not row.get("images") and not row.get("image"):
+        found: list[Message] = row["prompt"]
+        return [{**one, "content": content_from(one["content"])} if _in_parts(one) else one for one in found]
+    asked = {name: row[name] for name in ("prompt", "image", "images") if name in row}
+    (read_,) = illustrated([Row(number, asked)], Columns(), album)
+    if read_.value is None:
+        raise _invalid(told("Line {number} of {file}: {why}", number=number, file=file, why=read_.reason))
+    messages = read_.value["prompt"]
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    parts = [one["content"] if _in_parts(one) else [{"type": "text", "text": one["content"]}] for one in messages]
+    # Without placeholders they go before the text of the first question, as TRL puts them.
+    first = next((place for place, one in enumerate(messages) if one["role"] == "user"), 0)
+    parts[first] = [*read_.value.get("images", ()), *parts[first]]
+    return [{**one, "content": content_from(own)} for one, own in zip(messages, parts, strict=True)]
+
+
+def _in_parts(message: Message) -> bool:
+    return isinstance(message["content"], list)
+
+
+def check(path: str, campaign: Campaign) -> Prompts:
     """Return the prompts at `path`; Invalid when they are too few for rounds or for a gate."""
-    found = read(path)
+    found = read(path, campaign)
     if len(found.train) < 2 or len(found.held_out) < LEAST_HELD_OUT:
         why = told(
             "The file has {rounds} prompts for rounds and {held_out} held out for the gate, a tenth by hash; at least "
@@ -86,9 +129,25 @@ def check(path: str) -> Prompts:
     return found
 
 
-def choose(loop: Loop, *, index: int, count: int) -> dict[str, list[dict[str, str]]]:
+def check_tasks(found: Prompts, tasks: Iterable[Task]) -> None:
+    """Raise Invalid where a task of a candidate has no prompt to learn on."""
+    there = {found.domains.get(name, "") for name in found.train}
+    named = {domain for task in tasks for domain in task.domains}
+    for task in tasks:
+        own = there - named if OTHERS in task.domains else set()
+        if not own and there.isdisjoint(task.domains):
+            why = told(
+                "No prompt of the file is for the task {task}: none that is not held out has a domain called "
+                "{domains}. Give prompts that domain, or leave the task out.",
+                task=task.name,
+                domains=", ".join(task.domains),
+            )
+            raise _invalid(why)
+
+
+def choose(loop: Loop, *, index: int, count: int) -> dict[str, list[Message]]:
     """Return `count` prompts for round `index`, those used least so far first; the same ones whenever asked."""
-    found = read(loop.prompts_path).train
+    found = read(loop.prompts_path, loop.campaign).train
     used: Counter[str] = Counter()
     for ids in Round.objects.filter(loop=loop, index__lt=index).values_list("prompts", flat=True):
         used.update(ids)
@@ -99,16 +158,16 @@ def choose(loop: Loop, *, index: int, count: int) -> dict[str, list[dict[str, st
     return {name: found[name] for name in order[:count]}
 
 
-def all_to_learn_on(loop: Loop) -> dict[str, list[dict[str, str]]]:
+def all_to_learn_on(loop: Loop) -> dict[str, list[Message]]:
     """Return every prompt that is not held out, for a policy that learns on its own answers."""
-    return read(loop.prompts_path).train
+    return read(loop.prompts_path, loop.campaign).train
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """The prompts of one gate, and which of them no gate of this loop was decided on before."""
 
-    chosen: dict[str, list[dict[str, str]]]
+    chosen: dict[str, list[Message]]
     fresh: set[str]
     touched: int  # how many were left out because a model had learned from them
 
@@ -120,7 +179,7 @@ def choose_held_out(loop: Loop, *, index: int, count: int, models: Iterable[Mode
     one of `models` or its ancestors learned from, or whose near duplicate stands there, is left out. The same ones
     whenever asked.
     """
-    found = read(loop.prompts_path).held_out
+    found = read(loop.prompts_path, loop.campaign).held_out
     learned = {name: text for version in models for name, text in snapshots.learned_texts(version).items()}
     touched = near(learned.values(), {name: text_of_prompt(messages) for name, messages in found.items()})
     before = Round.objects.filter(loop=loop, index__lt=index).values_list("held_out", flat=True)
@@ -142,7 +201,7 @@ def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) 
     if not found.chosen:
         why = told("The models learned from every prompt that the loop holds out. Add prompts to its file.")
         raise Invalid(why, {"held_out": [str(why)]})
-    text = _lines(found.chosen, domains=read(loop.prompts_path).domains, fresh=found.fresh)
+    text = _lines(found.chosen, domains=read(loop.prompts_path, loop.campaign).domains, fresh=found.fresh)
     path = paths.files() / "held_out" / f"{content_hash(text)}.jsonl"
     write_text(path, text)
     return store.keep(path)
@@ -151,7 +210,7 @@ def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) 
 def write(
     round: Round,
     name: str,
-    chosen: dict[str, list[dict[str, str]]],
+    chosen: dict[str, list[Message]],
     *,
     fresh: Container[str] | None = None,
     users: Mapping[str, str] | None = None,
@@ -161,12 +220,13 @@ def write(
     With `fresh` each row says whether its prompt is among them; `users` says by the prompt's id whom to answer.
     """
     path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
-    write_text(path, _lines(chosen, domains=read(round.loop.prompts_path).domains, fresh=fresh, users=users))
+    domains = read(round.loop.prompts_path, round.loop.campaign).domains
+    write_text(path, _lines(chosen, domains=domains, fresh=fresh, users=users))
     return store.keep(path)
 
 
 def _lines(
-    chosen: dict[str, list[dict[str, str]]],
+    chosen: dict[str, list[Message]],
     *,
     domains: dict[str, str],
     fresh: Container[str] | None,
@@ -175,7 +235,7 @@ def _lines(
     rows: list[dict[str, Any]] = [
         {
             "id": id_,
-            "prompt": messages,
+            **to_columns(messages),
             **({"domain": domains[id_]} if id_ in domains else {}),
             **({"user": users[id_]} if users and id_ in users else {}),
             **({} if fresh is None else {"fresh": id_ in fresh}),

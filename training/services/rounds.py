@@ -19,7 +19,7 @@ from training import objections, paths
 from training.errors import GateClosed, Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
-from training.recipes.loop import loop_settings, trains_cost
+from training.recipes.loop import loop_settings, mixed, trains_cost
 from training.services import (
     gates,
     guards,
@@ -29,6 +29,7 @@ from training.services import (
     rewarding,
     runs,
     safety_tests,
+    seeing,
     steps,
     suites,
     versions,
@@ -64,7 +65,7 @@ def create_loop(
     prompts_path = prompts_path.strip()
     if actor is not None and (message := paths.objection(prompts_path, _("prompts"))):
         raise Invalid(message, {"prompts_path": [message]})
-    prompts.check(prompts_path)
+    asked = prompts.check(prompts_path, campaign)
     values = _checked(campaign, settings)
     if actor is not None:
         guards.refuse_foreign(values["guard"])
@@ -72,6 +73,9 @@ def create_loop(
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     _put_into_use(campaign=campaign, policy=policy.strip(), actor=actor, reason=reason.strip())
+    first = versions.current(campaign, ModelVersion.Kind.POLICY)
+    if first is not None and (why := seeing.objection(first, asked)):
+        raise Invalid(why, {"policy": [str(why)]})
     loop = Loop.objects.create(campaign=campaign, settings=values, prompts_path=prompts_path, created_by=actor)
     events.record(campaign=campaign, actor=actor, action="loop.created", target="loop", detail={"settings": values})
     return loop
@@ -106,7 +110,10 @@ def _put_into_use(*, campaign: Campaign, policy: str, actor: User | None, reason
 
 @transaction.atomic
 def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Loop:
-    """Return the loop with `settings` changed; a round that is under way goes by them from its next step on."""
+    """Return the loop with `settings` changed; a round that is under way goes by them from its next step on.
+
+    Not so a gate that is open: it keeps the limits it was opened with.
+    """
     values = _checked(loop.campaign, {**loop.settings, **settings})
     if actor is not None and values["guard"] != loop.settings.get("guard", ""):
         guards.refuse_foreign(values["guard"])
@@ -148,9 +155,12 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
     policy = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
     if policy is None:
         raise WrongState(_("This campaign has no policy in use. Promote one, then start the round."))
-    prompts.check(loop.prompts_path)
-    labelling.check(loop.campaign, steps.settings_of(loop), policy=policy)
-    rewarding.check(loop.campaign, steps.settings_of(loop))
+    settings, found = steps.settings_of(loop), prompts.check(loop.prompts_path, loop.campaign)
+    if why := seeing.objection(policy, found):
+        raise WrongState(why)
+    prompts.check_tasks(found, mixed(settings))
+    labelling.check(loop.campaign, settings, policy=policy)
+    rewarding.check(loop.campaign, settings)
     Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)
     try:
         with transaction.atomic():
@@ -162,8 +172,12 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
 
 
 @transaction.atomic
-def finish_labelling(*, round: Round, actor: User | None) -> Round:
-    """Return the round, going on with what is judged now: to training, or in the gate to the decision."""
+def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> Round:
+    """Return the round, going on with what is judged now: to training, or in the gate to the decision.
+
+    A gate of which fewer pairs are judged than the loop wants takes a `reason`, which is written to the audit trail
+    and stands in its report: whoever has seen how it goes could else end it where it goes well.
+    """
     round = _read(round)
     if round.state == State.LABELLING:
         done, *_others = steps.task_counts(round, round.batch)
@@ -173,13 +187,33 @@ def finish_labelling(*, round: Round, actor: User | None) -> Round:
         if run is None or run.state != Run.State.SUCCEEDED:
             raise WrongState(_("The comparison of the two policies is not done yet."))
         assert round.candidate is not None
-        if untested := safety_tests.waits(round.candidate, round.policy, steps.settings_of(round.loop)):
+        settings = steps.settings_of_gate(round, run)
+        if untested := safety_tests.waits(round.candidate, round.policy, settings):
             raise WrongState(untested)
-        done, *_others = steps.task_counts(round, gates.batch(round))
+        done, total, _open = steps.task_counts(round, gates.batch(round))
+        needed = gates.needed(total, settings)
+        if 0 < done < needed and not reason.strip():
+            raise WrongState(
+                told(
+                    "{done} of {total} blind pairs are judged, and {needed} are needed. A lead may decide now by "
+                    "giving a reason, which stays in the report.",
+                    done=done,
+                    total=total,
+                    needed=needed,
+                )
+            )
         moved = bool(done) and steps.close_gate(round, actor=actor)
+        if moved and done < needed:
+            events.record(
+                campaign=round.loop.campaign,
+                actor=actor,
+                action="gate.closed_early",
+                target=round.candidate.label,
+                detail={"reason": reason.strip(), "judged": done, "pairs": total, "needed": needed},
+            )
     else:
-        told = _("The round is at “{state}”; nobody judges now.")
-        raise WrongState(told.format(state=round.get_state_display()))
+        message = _("The round is at “{state}”; nobody judges now.")
+        raise WrongState(message.format(state=round.get_state_display()))
     if not done:
         raise WrongState(_("Nobody has judged a pair yet; there is nothing to go on with."))
     if not moved:

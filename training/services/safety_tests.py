@@ -18,6 +18,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from annotation.datasets import content_hash, prompt_hash
+from annotation.messages import from_columns
 from annotation.models import Campaign
 from annotation.told import Told, share, told, told_many
 from training import paths, store
@@ -74,7 +75,7 @@ def untouched(*, campaign: Campaign, inputs: dict[str, Any]) -> dict[str, Any]:
 def _asked(line: str) -> str | None:
     """Return the words of a line's prompt, or None where it cannot be read."""
     try:
-        return text_of_prompt(json.loads(line)["prompt"])
+        return text_of_prompt(from_columns(json.loads(line)))
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -111,7 +112,7 @@ def _prompts_of(test: Run) -> set[str]:
     if not file.is_file():
         return set()
     lines = file.read_text(encoding="utf-8").split("\n")
-    return {prompt_hash(json.loads(line)["prompt"]) for line in lines if _asked(line) is not None}
+    return {prompt_hash(from_columns(json.loads(line))) for line in lines if _asked(line) is not None}
 
 
 def standing(version: ModelVersion, before: ModelVersion | None) -> list[Run]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.errors import Invalid
+from annotation.messages import from_columns
 from annotation.models import Task, User
 from annotation.services import intake
 from annotation.told import Told, told, told_many
@@ -124,7 +125,7 @@ def _task(
 ) -> Task:
     task, _ = intake.make_task(
         campaign=round.loop.campaign,
-        messages=row["prompt"],
+        messages=from_columns(row),
         completions=[(answer["text"], round.policy.label) for answer in answers],
         external_id=f"{round.batch}-{row['id']}",
         wanted=overlap if assignee is None else 1,

@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from annotation import datasets
+from annotation.messages import Message, from_columns
 from annotation.models import Campaign, Prompt, Task, User
 from annotation.services import events
 from training import paths, store
@@ -96,7 +97,7 @@ def _rows(campaign: Campaign, view: str, filters: dict[str, Any], side_of: datas
     if "anchors" in filters:
         found = anchors.beside(found, campaign, view, filters["anchors"], wanted)
     for row in found:
-        if not learned or datasets.prompt_hash(row["prompt"]) not in learned:
+        if not learned or datasets.prompt_hash(_asked(row)) not in learned:
             yield row
     replay = filters.get("replay")
     if replay and replay["batches"] and replay["rows"]:
@@ -132,7 +133,16 @@ def learned_texts(version: ModelVersion) -> dict[str, str]:
     rows = chain.from_iterable(lines(snapshot) for snapshot in learned_from(version))
     answered = chain.from_iterable(_prompts_of(run) for run in runs_without_snapshot(version))
     every = chain(rows, answered)
-    return {datasets.prompt_hash(row["prompt"]): text_of_prompt(row["prompt"]) for row in every if "prompt" in row}
+    found = (_asked(row) for row in every if "prompt" in row)
+    return {datasets.prompt_hash(messages): text_of_prompt(messages) for messages in found if messages}
+
+
+def _asked(row: dict[str, Any]) -> list[Message]:
+    """Return the prompt of a row as it is stored; nothing where a run could read none either."""
+    try:
+        return from_columns(row)
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def runs_without_snapshot(version: ModelVersion) -> list[Run]:
@@ -180,7 +190,7 @@ def with_sides(snapshot: Snapshot) -> Iterator[tuple[dict[str, Any], str]]:
                 yield row, "train"
                 continue
             known = hashes.get(row["task"]) if "task" in row else row.get("id")
-            yield row, of_prompt(known or datasets.prompt_hash(row["prompt"]))
+            yield row, of_prompt(known or datasets.prompt_hash(_asked(row)))
 
 
 def draw(rows: Iterable[Row], *, count: int, seed: int) -> list[Row]:

@@ -22,7 +22,7 @@ from annotation.told import Told, share, told, told_many
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
-from training.recipes.loop import LABELLED, OF_PAIRS, OF_RULES, LoopSettings, loop_settings, trains_cost
+from training.recipes.loop import LABELLED, OF_PAIRS, LoopSettings, asked, candidate, loop_settings, trains_cost
 from training.services import (
     assigned,
     gates,
@@ -43,6 +43,14 @@ State = Round.State
 
 def settings_of(loop: Loop) -> LoopSettings:
     return loop_settings(loop.settings)
+
+
+def settings_of_gate(round: Round, run: Run) -> LoopSettings:
+    """Return the loop's settings with the limits that stood when `run`, the gate's comparison, was ordered.
+
+    Once answers are there to be seen nobody moves a limit to them.
+    """
+    return loop_settings({**round.loop.settings, **run.inputs.get("limits", {})})
 
 
 def move(round: Round, to: State, note: Told, *, actor: User | None = None, **values: Any) -> bool:
@@ -199,8 +207,8 @@ def freeze(round: Round) -> bool:
     if why := rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     scoring = orders.judges(round)
-    asked = recipe(settings.policy_recipe).scorers
-    if "reward" in asked and "reward" not in scoring:
+    asks = asked(settings)
+    if "reward" in asks and "reward" not in scoring:
         raise Stuck(
             told(
                 "{recipe} learns from scores, and there is no reward model. Let the loop train one anew each round, or "
@@ -208,10 +216,10 @@ def freeze(round: Round) -> bool:
                 recipe=settings.policy_recipe,
             )
         )
-    if "cost" in asked and "cost" not in scoring:
+    if "cost" in asks and "cost" not in scoring:
         raise Stuck(
             told(
-                "{recipe} keeps within a cost limit, and there is no cost model. Let the loop train one anew each "
+                "{recipe} learns from costs, and there is no cost model. Let the loop train one anew each "
                 "round, or put one into use, and resume the round.",
                 recipe=settings.policy_recipe,
             )
@@ -237,13 +245,15 @@ def freeze(round: Round) -> bool:
             reward=scoring["reward"].label,
         )
         note += rewarding.note(settings.principles)
-        if "cost" in asked:
+        note += rewarding.learned(round.loop.campaign, settings)
+        decided = {knob.name for knob in candidate(settings, scoring).knobs()}
+        if "cost_limit" in decided:
             note += told(
                 "Their mean cost, by {cost}, is to stay at {limit} or less.",
                 cost=scoring["cost"].label,
                 limit=settings.gate_cost_limit,
             )
-        elif settings.policy_recipe in OF_RULES and "cost" in scoring:
+        elif "judged_cost" in decided:
             note += told(
                 "What costs more than {limit} by {cost} earns nothing.",
                 cost=scoring["cost"].label,
@@ -348,7 +358,8 @@ def train(round: Round) -> bool:
     if candidate is None:
         raise Stuck(told("{run} made no model. Look at its log, then cancel the round.", run=run.told))
     settings = settings_of(round.loop)
-    judges = [candidate, *orders.judges(round).values()]
+    keeper = rewarding.keeper(round.loop.campaign, settings)
+    judges = [candidate, *orders.judges(round).values(), *([] if keeper is None else [keeper])]
     held_out = prompts.choose_held_out(round.loop, index=round.index, count=settings.gate_prompts, models=judges)
     if len(held_out.chosen) < prompts.LEAST_HELD_OUT:
         raise Stuck(
@@ -380,7 +391,7 @@ def gate(round: Round) -> bool:
     run = run_of(round, "gate")
     if run is None or not succeeded(run):
         return False
-    settings = settings_of(round.loop)
+    settings = settings_of_gate(round, run)
     assigned.withdraw_absent(round, gates.batch(round))
     asked = gates.ask(round=round, run=run, settings=settings)
     if gates.waits_for_people(round=round, run=run, settings=settings):
@@ -405,7 +416,7 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
     """Decide on the candidate by what is measured and judged now; False when the round was no longer there."""
     run, candidate = run_of(round, "gate"), round.candidate
     assert run is not None and candidate is not None
-    settings = settings_of(round.loop)
+    settings = settings_of_gate(round, run)
     with transaction.atomic():
         loop = Loop.objects.select_for_update().get(pk=round.loop_id)
         report = gates.decide(round=round, run=run, settings=settings)

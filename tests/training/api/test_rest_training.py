@@ -304,6 +304,10 @@ def test_a_loop_and_a_round_over_rest(clients: dict[str, APIClient], campaign: C
     wrong = clients["lead"].patch(path, {"settings": {"replai": 1}}, format="json")
     assert wrong.status_code == 422
     assert "Did you mean replay" in wrong.json()["errors"]["replai"][0]
+    wrong = clients["lead"].patch(path, {"settings": {"policy_settings": {"lora_rank": -1}}}, format="json")
+    assert wrong.json()["errors"] == {"policy_settings": ["lora_rank: Enter at least 0."]}
+    told = clients["lead"].patch(path, {"settings": {"policy_settings": {"lora_rank": 4, "bf16": True}}}, format="json")
+    assert told.json()["settings"]["policy_settings"] == "lora_rank = 4\nbf16 = True"
 
     started = clients["lead"].post(address("api-rounds", campaign=campaign.pk)).json()
     rounds.advance_far(started["id"])

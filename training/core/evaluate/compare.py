@@ -17,7 +17,8 @@ from training.core.guard.folder import load_guard
 from training.core.guard.guard import Guard
 from training.core.job import Job, RunError, Stopped
 from training.core.part_file import PartFile
-from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts
+from training.core.pictures import Pictures, album_of
+from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts, refuse_unseen
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, unfinished
 from training.core.scorers import Judge, Scorer, is_judge
@@ -70,12 +71,16 @@ def run_compare(job: Job) -> RunResult:
         )
     tally = Tally()
     rooms = [room for room in (candidate.prompt_room, current.prompt_room) if room is not None]
-    prompts = read_prompts(spec.data, candidate.tokenizer, tally, max_length=min(rooms, default=None))
+    album, pictures = album_of(spec), _seen_by_both(candidate, current)
+    room = min(rooms, default=None)
+    prompts = read_prompts(spec.data, candidate.tokenizer, tally, max_length=room, pictures=pictures)
+    refuse_unseen(tally, pictures)
     scorers = load_scorers(
         spec.scorers,
         device=job.device,
         trust_remote_code=spec.trust_remote_code,
         principles=listed(job.knobs["principles"]),
+        album=album,
     )
     # A judge of two answers has no score for one alone: it compares one of each side.
     judge = None
@@ -83,7 +88,7 @@ def run_compare(job: Job) -> RunResult:
         judge = cast(Judge, scorers.pop(REWARD))
     guard = None
     if spec.guard is not None:
-        guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code)
+        guard = load_guard(spec.guard, device=job.device, trust_remote_code=spec.trust_remote_code, album=album)
     part = PartFile(job.folder / "comparisons.jsonl", rank=job.rank)
     for portion in unfinished(job, part, batches(job, prompts, size=job.knobs["rows_at_once"] // candidate.n)):
         ours = candidate.draw(portion, seed=spec.seed, stream="candidate")
@@ -97,9 +102,9 @@ def run_compare(job: Job) -> RunResult:
                     kl=_divergence(candidate, current, prompt, our),
                     judge=judge,
                 )
-                part.append(row if guard is None else _guarded(row, guard))
+                part.append(row if guard is None else _guarded(row, prompt, guard))
     part.close()
-    suite = _suite(job, candidate, current, scorers, room=min(rooms, default=None))
+    suite = _suite(job, candidate, current, scorers, room=room)
     wait(job)
     if not job.is_main:
         return RunResult()
@@ -125,6 +130,11 @@ def run_compare(job: Job) -> RunResult:
     )
 
 
+def _seen_by_both(candidate: Sampler, current: Sampler) -> Pictures | None:
+    """Return the processor by which both policies read images; None where one of them reads none."""
+    return candidate.pictures if current.pictures is not None else None
+
+
 @dataclass(frozen=True)
 class _Suite:
     part: PartFile
@@ -139,7 +149,9 @@ def _suite(
     if job.spec.suite is None:
         return None
     known = items(job.spec.suite)
-    prompts = read_prompts(job.spec.suite, candidate.tokenizer, Tally(), max_length=room)
+    tally, pictures = Tally(), _seen_by_both(candidate, current)
+    prompts = read_prompts(job.spec.suite, candidate.tokenizer, tally, max_length=room, pictures=pictures)
+    refuse_unseen(tally, pictures)
     prompts = [prompt for prompt in prompts if not known[prompt.id].unsupported]
     if COST not in scorers and any(item.measure == SAFETY for item in known.values()):
         raise RunError(Note("The suite asks whether answers are safe, which takes a cost model. Put one into use."))
@@ -160,7 +172,7 @@ def _suite(
             item = known[prompt.id]
             row: dict[str, Any] = {
                 "id": prompt.id,
-                "prompt": prompt.messages,
+                **prompt.row,
                 "measure": item.measure,
                 "category": list(item.categories),
             }
@@ -182,7 +194,13 @@ def _divergence(candidate: Sampler, current: Sampler, prompt: Prompt, draws: Seq
     for start in range(0, len(draws), ROWS_SCORED):
         ids = [draw.ids for draw in draws[start : start + ROWS_SCORED]]
         sides = [
-            completion_logps(side.model, [side.ids(prompt)] * len(ids), ids, temperature=candidate.temperature)
+            completion_logps(
+                side.model,
+                [side.ids(prompt)] * len(ids),
+                ids,
+                temperature=candidate.temperature,
+                pictures=[prompt.shown] * len(ids),
+            )
             for side in (candidate, current)
         ]
         differences += [ours - theirs for ours, theirs in zip(*sides, strict=True)]
@@ -208,7 +226,7 @@ def _row(
     wins = [0.5 if abs(one) <= alike else float(one > 0) for row in ahead for one in row if one is not None]
     return {
         "id": prompt.id,
-        "prompt": prompt.messages,
+        **prompt.row,
         **({"user": prompt.user} if prompt.user else {}),
         "fresh": prompt.fresh,
         "candidate": asdict(candidate[0]),
@@ -245,11 +263,11 @@ def _judged(
     return [chances[start : start + len(current)] for start in range(0, len(chances), len(current))]
 
 
-def _guarded(row: dict[str, Any], guard: Guard) -> dict[str, Any]:
+def _guarded(row: dict[str, Any], prompt: Prompt, guard: Guard) -> dict[str, Any]:
     """Return the row with whether its shown answers may be seen by people."""
     sides = ("candidate", "current")
-    asked = guard.prompt(row["prompt"]).allowed
-    told = guard.answers(row["prompt"], [row[side]["text"] for side in sides])
+    asked = guard.prompt(prompt.messages).allowed
+    told = guard.answers(prompt.messages, [row[side]["text"] for side in sides])
     blocked = [not (asked and verdict.allowed) for verdict in told]
     return row | {side: row[side] | {"blocked": one} for side, one in zip(sides, blocked, strict=True)}
 

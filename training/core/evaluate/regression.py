@@ -12,7 +12,8 @@ from typing import Any
 
 from training.core.evaluate.refusals import Suite, figures
 from training.core.job import Job, RunError
-from training.core.prompts import prompt_notes, read_prompts
+from training.core.pictures import album_of
+from training.core.prompts import prompt_notes, read_prompts, refuse_unseen
 from training.core.records import Tally
 from training.core.sampler import Sampler
 from training.core.scoring import load_scorers
@@ -54,12 +55,14 @@ def run_regression(job: Job) -> RunResult:
         raise RunError(Note("This test needs prompts, and the policy to compare with as its reference."))
     suite: Suite = called(job.recipe.parts_with(job.knobs)["suite"])()
     told = {}
-    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust)
+    scorers = load_scorers(spec.scorers, device=job.device, trust_remote_code=trust, album=album_of(spec))
     tally = Tally()
     for done, (side, path) in enumerate((("current", spec.reference), ("candidate", spec.model)), start=1):
         tally = Tally()
         sampler = Sampler(job, path)
-        prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=sampler.prompt_room)
+        room, pictures = sampler.prompt_room, sampler.pictures
+        prompts = read_prompts(spec.data, sampler.tokenizer, tally, max_length=room, pictures=pictures)
+        refuse_unseen(tally, pictures)
         suite.check(prompts)
         told[side] = figures(suite.asked(job, sampler, prompts, scorers))
         job.progress(step=done, total_steps=2)
