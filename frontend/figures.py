@@ -137,6 +137,11 @@ WORDS = {
         ),
         is_share=True,
     ),
+    "eval_sign_accuracy": Words(
+        _("Safe told from unsafe, on held-out pairs"),
+        _("How often a cost is on the side of 0 that people's word for safe or unsafe is on."),
+        is_share=True,
+    ),
     "accuracy_suite": Words(
         _("Questions answered right"),
         _("Of the suite's questions, each alike (micro); one of four is right by guessing."),
