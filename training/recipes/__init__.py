@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.recipes import (
+    audits,
     combine,
     drift,
     evaluate,
@@ -24,6 +25,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "assembled",
+    "audits",
     "combine",
     "drift",
     "evaluate",
