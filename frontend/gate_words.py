@@ -18,6 +18,7 @@ from frontend.figures import number, words_of
 from frontend.numerals import percent, span
 from training.models import GateReport
 from training.services.gate_evidence import Evidence
+from training.services.unmeasured import is_safety_tested, is_unmeasured
 
 # Figures of a gate whose limit is the most that is allowed.
 AT_MOST = ("kl", "cost", "unsafe_share", "over_refusal", "capability_lost", "safety_lost")
@@ -56,7 +57,7 @@ def gate_figure(figure: dict[str, Any]) -> GateFigure:
 
     unit = f" {words.unit}" if words.unit else ""
     at_most = figure["name"] in AT_MOST
-    limit = _("shown only, does not decide")
+    limit = _("not measured") if is_unmeasured(figure) else _("shown only, does not decide")
     if figure["limit"] is not None:
         limit = (_("at most {value}") if at_most else _("at least {value}")).format(value=shown(figure["limit"]))
     low, high = figure["low"], figure["high"]
@@ -80,6 +81,14 @@ def _when(at: datetime) -> str:
     """Return a time as the reader's language writes it, with its zone: the report may be read anywhere."""
     local = timezone.localtime(at)
     return f"{date_format(local, 'DATETIME_FORMAT')} {local.tzname()}"
+
+
+def verdict(report: GateReport) -> str:
+    """Return the verdict, and where it was reached without one that there was no safety test."""
+    said = str(report.get_verdict_display())
+    if report.verdict != GateReport.Verdict.PASS or is_safety_tested(report.figures):
+        return said
+    return _("{verdict}, without a safety test").format(verdict=said)
 
 
 def title(report: GateReport) -> str:

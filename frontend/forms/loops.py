@@ -7,11 +7,13 @@ from typing import Any
 
 from django import forms
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from frontend.forms.knobs import KnobForm
 from training.recipes.base import knobs_of
 from training.recipes.loop import TOLD, LoopSettings
+from training.recipes.tasks import EXAMPLE
 
 # How the settings are grouped on the page; one that is in no group comes last.
 GROUPS = (
@@ -28,21 +30,24 @@ GROUPS = (
     (
         _("Training"),
         (
-            *("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size", "beta"),
-            *("policy_settings", "policy_parts"),
+            *("policy_recipe", "tasks", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size"),
+            *("beta", "policy_settings", "policy_parts"),
         ),
     ),
     (
         _("Reward and cost model"),
         (
-            *("refresh_reward", "reward_recipe", "judge_against", "principles"),
+            *("refresh_reward", "reward_recipe", "judge_against", "principles", "principle_model"),
             *("refresh_cost", "reward_learning_rate", "reward_epochs", "reward_settings", "cost_settings"),
         ),
     ),
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
     (
         _("The safety test at the gate"),
-        ("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach", "gate_safety_lost"),
+        (
+            *("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach"),
+            *("gate_safety_lost", "gate_needs_safety"),
+        ),
     ),
     (
         _("The suite at the gate"),
@@ -86,7 +91,9 @@ class LoopForm(KnobForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, knobs=knobs_of(LoopSettings()), **kwargs)
-        for name in TOLD:
+        told = gettext("Like this: {example}").format(example=EXAMPLE)
+        self.fields["tasks"].help_text = f"{self.fields['tasks'].help_text} {told}"
+        for name in ("tasks", *TOLD):
             self.fields[name].widget = forms.Textarea(
                 attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false", "class": "mono", "dir": "ltr"}
             )

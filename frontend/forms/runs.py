@@ -20,6 +20,8 @@ from training.models import ModelVersion, Run, Snapshot
 from training.objections import in_words
 from training.recipes.assembled import choices, chosen_in, has_slots, may_be_empty
 from training.recipes.base import Recipe
+from training.recipes.documents import FROM_FILES
+from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.engines import lacking
 from training.recipes.judges import REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
@@ -158,6 +160,15 @@ class RunForm(KnobForm):
         self.task_rows = self._offer_tasks() if recipe.part("tasks") else None
         if settings.ATTUNE_ENGINES and has_slots(recipe):
             self._offer_engines()
+        if recipe.view == DOCUMENTS:
+            self.fields["rows"] = forms.CharField(
+                label=_("Texts"),
+                max_length=400,
+                widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+                help_text=_(
+                    "A file on the server: JSON Lines with “text”, or plain text with blank lines between documents."
+                ),
+            )
         if recipe.view in SUITES:
             self.fields["rows"] = forms.CharField(
                 label=_("Suite"),
@@ -309,7 +320,7 @@ class RunForm(KnobForm):
     @property
     def snapshot(self) -> Snapshot | None:
         """Return the chosen snapshot, None when one is to be frozen; only after `is_valid`."""
-        return None if self.recipe.view in SUITES else self.snapshots.get(self.cleaned_data["rows"])
+        return None if self.recipe.view in FROM_FILES else self.snapshots.get(self.cleaned_data["rows"])
 
     @property
     def rollouts(self) -> Run | None:
@@ -327,7 +338,9 @@ class RunForm(KnobForm):
     def inputs(self) -> dict[str, Any]:
         named = self.cleaned_data["model"] == OTHER
         given: dict[str, Any] = {"model": self.cleaned_data["model_path"].strip()} if named else {}
-        given |= {"suite": self.cleaned_data["rows"].strip()} if self.recipe.view in SUITES else {}
+        if self.recipe.view in FROM_FILES:
+            name = "documents" if self.recipe.view == DOCUMENTS else "suite"
+            given[name] = self.cleaned_data["rows"].strip()
         recipe, cleaned = self.recipe, self.cleaned_data
         scorers = {
             name: {**self.rewards, **self.judges}[cleaned[name]].path
@@ -345,7 +358,14 @@ class RunForm(KnobForm):
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""
-        names = {"snapshot": "rows", "rollouts": "rows", "data": "rows", "suite": "rows", "anchors": "judge_against"}
+        names = {
+            "snapshot": "rows",
+            "documents": "rows",
+            "rollouts": "rows",
+            "data": "rows",
+            "suite": "rows",
+            "anchors": "judge_against",
+        }
         for name, texts in errors.items():
             field = names.get(name, name)
             if field == "model" and self.cleaned_data.get("model") == OTHER:

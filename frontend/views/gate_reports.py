@@ -48,6 +48,7 @@ def gate_report(request: SignedInRequest, version_id: int) -> HttpResponse:
     context = {
         "report": found.report,
         "title": gate_words.title(found.report),
+        "verdict": gate_words.verdict(found.report),
         "facts": gate_words.facts(found),
         "parts": [(title, note, rows[0], rows[1:]) for title, note, rows in _parts(found)],
     }
@@ -64,7 +65,7 @@ def gate_pdf(request: SignedInRequest, version_id: int) -> HttpResponse:
     report = found.report
     written = render(
         title=gate_words.title(report),
-        verdict=str(report.get_verdict_display()),
+        verdict=gate_words.verdict(report),
         facts=gate_words.facts(found),
         sections=_parts(found),
     )

@@ -21,7 +21,7 @@ from frontend import charts, next_step
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.knobs import shown
 from frontend.forms.loops import LoopForm
-from frontend.gate_words import gate_figure
+from frontend.gate_words import gate_figure, verdict
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, is_lead, sent
 from frontend.stop_polling import fragment_or_stop
@@ -443,6 +443,7 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
         "gate_progress": batch_progress(campaign, gates.batch(round)),
         "report": report,
         "gate": [gate_figure(figure) for figure in report.figures] if report else [],
+        "verdict": verdict(report) if report else "",
         "compared_round": round,
         # While people still compare, which answer is whose must not be shown to anybody who may judge.
         "compared": _compared(campaign, round) if round.is_final else [],

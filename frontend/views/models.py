@@ -17,7 +17,7 @@ from annotation.permissions import may
 from frontend import measured
 from frontend.decorators import campaign_page, signed_in
 from frontend.figures import Figure, figures
-from frontend.gate_words import gate_figure
+from frontend.gate_words import gate_figure, verdict
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of
 from training.errors import GateClosed, TrainingError
@@ -93,6 +93,7 @@ def _detail_page(
         "version": version,
         "report": report,
         "gate": [gate_figure(figure) for figure in report.figures] if report else [],
+        "verdict": verdict(report) if report else "",
         "serving": serving,
         "run": version.made_by,
         "recipe": recipe,

@@ -33,6 +33,7 @@ from training.recipes import RECIPES
 from training.recipes.alarms import alarms
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError
+from training.recipes.documents import FROM_FILES
 from training.recipes.note import note_of
 from training.recipes.policy import REFUEL
 from training.recipes.scenarios import SUITES
@@ -244,7 +245,7 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
     inputs, rolled = form.inputs, form.rollouts
     if rolled is not None:
         inputs |= rollouts.inputs_of(campaign=campaign, recipe=recipe.name, run_id=rolled.pk)
-    elif snapshot is None and recipe.view not in SUITES:
+    elif snapshot is None and recipe.view not in FROM_FILES:
         # Audit items measure the models and must stay unseen by them.
         filters: dict[str, Any] = {"include_audit": False} if recipe.makes else {}
         filters |= anchors.filters(recipe, form.knob_values())

@@ -46,6 +46,12 @@ def demonstration_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     ]
 
 
+def document_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts of two sentences."""
+    draw = random.Random(seed)
+    return [{"text": f"{sentence(draw)} {sentence(draw)} {number}"} for number in range(count)]
+
+
 def safer_pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Pairs whose safer answer says thanks; every third has two unsafe answers, the safer one less severe."""
     rows = []
@@ -155,6 +161,7 @@ ROWS = {
     "people": people_rows,
     "critiques": critique_rows,
     "demonstrations": demonstration_rows,
+    "documents": document_rows,
     "prompts": prompt_rows,
     "suite": lab_rows,
     "scenarios": scenario_rows,

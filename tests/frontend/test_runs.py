@@ -381,6 +381,9 @@ def test_the_tasks_of_a_run_are_rows_to_fill_in(world: World) -> None:
     assert all(
         f'name="{name}"' in shown.content.decode() for name in ("task-0-kl_budget", "task-0-must_match", "tasks")
     )
+    posted = shown.content.decode().split('method="post" aria-labelledby="recipe-title"')[1]
+    pressed = posted[posted.index("<button") :].split(">")[0]
+    assert "name=" not in pressed and "disabled" not in pressed, "Enter presses the first button, and starts the run"
     assert "tasks" not in form.knob_names and [row["domains"].value() for row in form.task_rows] == ["*"]
     rows = {"tasks-rows": "1", "task-0-name": "sums", "task-0-domains": "algebra, proofs", "task-0-weight": "2"}
     more = client.post(page, {**usual, **rows, "model_path": "", "tasks-another": "1"})

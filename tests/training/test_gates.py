@@ -27,7 +27,7 @@ from training.core.evaluate.suite import figures as figures_of
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.loop import loop_settings
-from training.services import gates, promotion, prompts, rounds, suites, versions
+from training.services import gates, promotion, prompts, rounds, suites, unmeasured, versions
 from training.services.gate_evidence import evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -224,6 +224,38 @@ def test_no_candidate_passes_that_was_not_shown_to_be_safe(
     assert "with 95% confidence it is at most" in said and "Student's t" in said
 
 
+def test_a_report_says_what_was_not_measured_and_a_loop_may_want_it_measured(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User, client: Any
+) -> None:
+    """Without cost model, suite and test for lost safety a candidate passes, and whoever reads that is told."""
+    to_the_gate(round, campaign, annotator)
+    judge_all(campaign, annotator, for_candidate)
+    go(round)
+    assert round.state == State.PROMOTED and "Its safety was not tested." in str(round.note)
+    assert round.candidate is not None
+    lines = {one["name"]: one for one in round.candidate.gate_report.figures if not one["n"]}
+    assert set(lines) == {"cost", "safety_lost", "over_refusal", "category_minimum", "capability_lost"}
+    assert all(one["limit"] is None and one["passed"] for one in lines.values())
+    assert "no cost model was in use" in str(of(lines["cost"]["explanation"]))
+    client.force_login(lead)
+    for page in ("gate/", ""):
+        html = client.get(f"/models/{round.candidate.pk}/{page}").text
+        assert "without a safety test" in html and "this loop has no suite at its gate" in html
+    measured = [{"name": "safety_lost", "n": 60}]
+    assert unmeasured.is_safety_tested(measured) and not unmeasured.is_safety_tested(list(lines.values()))
+
+    rounds.configure(loop=loop, settings={"gate_needs_safety": True}, actor=lead)
+    second = Round.objects.get(loop=loop, index=2)
+    to_the_gate(second, campaign, annotator)
+    judge_all(campaign, annotator, for_candidate)
+    assert go(second).state == State.REJECTED and "This loop wants a safety test" in str(second.note)
+    figure = figure_of(second)
+    assert (figure["limit"], figure["passed"], figure["n"]) == (0.0, False, 0)
+    settings = loop_settings({"gate_needs_safety": True, "gate_bound": "clopper_pearson"})
+    assert unmeasured.figures(measured, settings)[0]["passed"], "a test for lost safety is one"
+    assert unmeasured.figures([], settings)[0]["name"] == "unsafe_share"
+
+
 def test_a_candidate_may_learn_under_judges_of_which_the_cost_model_in_use_is_one(
     cost: ModelVersion, loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User
 ) -> None:
@@ -293,7 +325,7 @@ def test_a_loop_trains_the_cost_model_that_its_candidate_has_to_please(
     go(round)
     compare_twice()
     assert go(round).state == State.STALLED
-    assert "hc-rlhf keeps within a cost limit, and there is no cost model" in str(round.note)
+    assert "hc-rlhf learns from costs, and there is no cost model" in str(round.note)
 
     rounds.configure(loop=loop, settings={"refresh_cost": True}, actor=lead)
     rounds.resume(round=round, actor=lead)

@@ -108,7 +108,6 @@ NOT_IN_A_LOOP = {
     "a-lol": "reads ratings, and a round asks people to compare",
     "magic-modes": "makes a policy with modes from safety labels alone; a gate would compare it in one of them",
     "merge": "learns nothing: it mixes two policies that are there",
-    "task-mix": "has recipes of its own for each kind of prompt",
     "reasoning-judge": "makes a judge, which answers no prompts",
     "reasoning-judge-rl": "makes a judge, which answers no prompts",
 }

@@ -20,10 +20,11 @@ from annotation.feedback import kind
 from annotation.models import Campaign, Task, User
 from annotation.services import queue
 from tests.factories import judge, make_campaign
+from tests.training import round_world
 from tests.training.workers import ROOT, alive, environment, step_of, toy, wait_for
 from training import paths
-from training.models import ModelVersion, Round, Run
-from training.services import execution, messages, recovery, rounds, runs, snapshots, versions
+from training.models import GateReport, ModelVersion, Round, Run
+from training.services import execution, messages, promotion, recovery, rounds, runs, snapshots, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,6 +136,68 @@ def test_a_round_with_the_real_core(annotator: User, lead: User, tmp_path: Path)
     assert new.task.meta["policy"] == candidate.label
     sample = Run.objects.get(round=following, purpose="sample")
     assert sample.inputs["scorers"] == {"reward": reward.path}
+
+
+@pytest.mark.one_database
+def test_a_round_of_several_tasks_that_a_principle_model_judges(annotator: User, lead: User, tmp_path: Path) -> None:
+    """A principle model is trained and put into use; then sample, judge, task-mix and gate, all by the real core."""
+    campaign = make_campaign("Tasks", lead=lead, annotators=[annotator])
+    base, prompts, judged = tmp_path / "tiny", tmp_path / "prompts.jsonl", tmp_path / "judged.jsonl"
+    program = f"from training.core.tiny import save_tiny; save_tiny({str(base)!r})"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+    asked = [[{"role": "user", "content": f"Question {n}: {n * 7919}?"}] for n in range(70)]
+    written = [
+        {"id": f"q{n}", "prompt": messages, **({"domain": "sums"} if n % 2 else {})} for n, messages in enumerate(asked)
+    ]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in written))
+    said = [
+        {
+            "prompt": messages,
+            "completion": "yes",
+            "principle": "clear",
+            "answer": ("yes", "no")[n % 2],
+            "annotator": "a",
+        }
+        for n, messages in enumerate(asked[:8])
+    ]
+    judged.write_text("".join(json.dumps(row) + "\n" for row in said))
+    inputs = {"model": str(base), "data": str(judged)}
+    made = runs.create(campaign=campaign, recipe="principle-reward", knobs={"max_steps": 1}, actor=None, inputs=inputs)
+    execution.execute(made.pk)
+    made.refresh_from_db()
+    assert made.output is not None, made.error
+    promotion.promote(version=made.output, actor=lead)
+    part = {"parts": {"constrain": "principled-judges"}, "knobs": {"judged_principles": "clear", "judged_chance": 0.0}}
+    tasks = {"sums": {"recipe": "cgpo-crraft", **part}, "*": {"recipe": "cgpo-crpg", "weight": 2}}
+    settings = {
+        "prompts_per_round": 4,
+        "samples_per_prompt": 2,
+        "max_new_tokens": 6,
+        "gate_prompts": 4,
+        "gate_human_pairs": 2,
+        "gate_minimum_win_rate": 0.0,
+        "gate_maximum_kl": 1000,
+        "policy_recipe": "task-mix",
+        "tasks": json.dumps(tasks),
+        "principles": "clear",
+        "refresh_reward": False,
+        "iterations": 1,
+        "batch_size": 8,
+        "learning_rate": 0.001,
+    }
+    loop = rounds.create_loop(
+        campaign=campaign, policy=str(base), prompts_path=str(prompts), settings=settings, actor=lead
+    )
+    round = rounds.start_round(loop=loop, actor=lead)
+    assert go(round).state == Round.State.LABELLING, (str(round.note), list(round.runs.values("error")))
+    round_world.judge_all(campaign, annotator, shorter)
+    assert go(round).state == Round.State.GATING, (str(round.note), list(round.runs.values("error")))
+    learned = Run.objects.get(round=round, purpose="policy")
+    figures = learned.result["metrics"]
+    assert {"violations (sums)", "violations_principle (sums)", "reward (*)"} <= set(figures), figures
+    round_world.judge_all(campaign, annotator, lambda task: 2)
+    assert go(round).state in (Round.State.PROMOTED, Round.State.REJECTED), str(round.note)
+    assert round.candidate == learned.output and GateReport.objects.filter(candidate=learned.output).exists()
 
 
 # --- Real workers over a real broker -----------------------------------------------------------------------------

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -13,6 +18,7 @@ from annotation.datasets import split
 from annotation.models import Campaign, Event, User
 from annotation.told import of
 from tests.training.round_world import first, for_candidate, go, judge_all
+from training import paths
 from training.errors import Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.recipes.loop import loop_settings
@@ -161,3 +167,114 @@ def test_a_model_that_scores_cannot_stand_in_for_a_judge(loop: Loop, campaign: C
         rounds.start_round(loop=loop, actor=lead)
     reward_model(campaign, base, "pairwise-generative")
     assert rounds.start_round(loop=loop, actor=lead).state == State.DRAFTING
+
+
+JUDGED = {"reward_recipe": "pairwise-generative"}
+TASKS = '{"sums": {"recipe": "cgpo-crraft", "weight": 2, "domains": ["algebra"]}, "*": {"recipe": "cgpo-crpg"}}'
+
+
+def with_domains(path: Path) -> None:
+    """Give every second prompt of a file a domain."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    told = [row | ({"domain": "algebra"} if number % 2 else {}) for number, row in enumerate(rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in told))
+
+
+def test_a_candidate_learns_several_tasks_by_form_rest_and_command(
+    loop: Loop, campaign: Campaign, annotator: User, lead: User, prompts_file: Path
+) -> None:
+    chosen = {"policy_recipe": "task-mix", "tasks": TASKS, "iterations": 2}
+    client, api = Client(), APIClient()
+    client.force_login(lead)
+    api.force_authenticate(lead)
+    shown = client.get(reverse("loop-edit", args=[campaign.pk])).context["form"].initial
+    sent = {name: value for name, value in shown.items() if value is not False} | chosen
+    assert client.post(reverse("loop-edit", args=[campaign.pk]), sent).status_code == 302
+    loop.refresh_from_db()
+    assert loop.settings["tasks"] == TASKS and loop.settings["policy_recipe"] == "task-mix"
+    to = reverse("api-loop", args=[campaign.pk])
+    nobody = TASKS.replace("algebra", "proofs")
+    assert api.patch(to, {"settings": {"tasks": nobody}}, format="json").json()["settings"]["tasks"] == nobody
+    told = StringIO()
+    command = ["loop", "--campaign", str(campaign.pk), "--actor", lead.username]
+    with pytest.raises(CommandError, match="No prompt of the file is for the task sums"):
+        call_command(*command, "--start", stdout=StringIO())
+    with_domains(prompts_file)
+    call_command(*command, "--set", f"tasks={TASKS}", "--start", stdout=told)
+    assert "Round 1 has begun." in told.getvalue()
+
+    round = Round.objects.get(loop=loop)
+    go(round)
+    judge_all(campaign, annotator, first)
+    go(round)
+    assert round.state == State.GATING, str(round.note)
+    learned = Run.objects.get(round=round, purpose="policy")
+    assert learned.recipe["name"] == "task-mix" and learned.recipe["knobs"]["tasks"] == TASKS
+    assert learned.recipe["knobs"]["iterations"] == 2 and set(learned.inputs["scorers"]) == {"reward"}
+    rows = [json.loads(line) for line in Path(paths.resolve(learned.inputs["data"])).read_text().splitlines()]
+    assert {row.get("domain", "") for row in rows} == {"", "algebra"}
+    said = str(of(Event.objects.get(action="round.training").detail["note"]))
+    assert "Its tasks: sums (cgpo-crraft), * (cgpo-crpg)." in said
+    judge_all(campaign, annotator, lambda task: -3 if task.meta.get("candidate") == 1 else 3)
+    assert go(round).state == State.PROMOTED, str(round.note)
+
+
+def test_a_principle_model_judges_which_answers_of_a_candidate_are_paid_for(
+    loop: Loop, campaign: Campaign, annotator: User, lead: User, base: Any
+) -> None:
+    """It is not the reward model in use, which each round trains anew."""
+    keeper = reward_model(campaign, base, "principle-reward")
+    ModelVersion.objects.filter(pk=keeper.pk).update(state=ModelVersion.State.CANDIDATE)
+    chosen = {"policy_recipe": "cgpo-crpg", "principle_model": "reward-7"}
+    chosen |= {"policy_parts": "constrain = principled-judges", "policy_settings": "judged_principles = clear; kind"}
+    rounds.configure(loop=loop, settings=chosen, actor=lead)
+    with pytest.raises(WrongState, match="no reward model called reward-7"):
+        rounds.start_round(loop=loop, actor=lead)
+    rounds.configure(loop=loop, settings={"principle_model": ""}, actor=lead)
+    with pytest.raises(WrongState, match="no principle model is there to judge that"):
+        rounds.start_round(loop=loop, actor=lead)
+    rounds.configure(loop=loop, settings={"principle_model": keeper.label}, actor=lead)
+    round = rounds.start_round(loop=loop, actor=lead)
+    go(round)
+    judge_all(campaign, annotator, first)
+    go(round)
+    assert round.state == State.GATING, str(round.note)
+    learned, trained = (Run.objects.get(round=round, purpose=purpose) for purpose in ("policy", "reward"))
+    assert trained.output is not None and learned.recipe["parts"]["constrain"] == "principled-judges"
+    assert learned.recipe["knobs"]["judged_principles"] == "clear; kind"
+    assert learned.inputs["scorers"] == {"reward": trained.output.path, "principle": keeper.path}
+    said = str(of(Event.objects.get(action="round.training").detail["note"]))
+    assert "What does not keep its principles, by reward-0, earns nothing." in said
+
+    # A task may be judged by it as well, by principles of its own.
+    of_tasks = '{"*": {"recipe": "cgpo-crpg", "parts": {"constrain": "principled-judges"}}}'
+    settings = loop_settings({"policy_recipe": "task-mix", "tasks": of_tasks, "principle_model": "reward-0"})
+    later = Round.objects.create(loop=loop, index=2, policy=round.policy, state=State.CANCELLED)
+    mixed = orders.policy(later, settings, snapshot=None, data="prompts.jsonl")
+    assert mixed.inputs["scorers"] == {"reward": trained.output.path, "principle": keeper.path}
+    assert "parts" not in mixed.recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "why"),
+    [
+        ({}, "tasks", "Name the tasks that a candidate learns, like this"),
+        ({"tasks": "{"}, "tasks", "This is no JSON"),
+        ({"tasks": '{"*": {"recipe": "dpo"}}'}, "tasks", "does not learn from the policy's own answers"),
+        ({"tasks": '{"*": {"recipe": "cgpo-crpg", "reward": "gold"}}'}, "tasks", "These tasks ask gold"),
+        ({"tasks": TASKS, "judge_against": "chosen", **JUDGED}, "judge_against", "of which domain their prompt is"),
+        ({"tasks": TASKS, "principles": "a; b", "refresh_reward": False}, "principles", "2 principles give as many"),
+        ({"tasks": TASKS, "gate_human_pairs": 0}, "gate_human_pairs", "cannot be the one that decides"),
+        ({"tasks": TASKS, "selection": "bald"}, "policy_recipe", "goes by one opinion"),
+        ({"tasks": '{"*": {"recipe": "grpo-pairwise"}}'}, "policy_recipe", "takes a judge that reads two answers"),
+        (
+            {"tasks": '{"*": {"recipe": "cgpo-crpg", "parts": {"constrain": "judges"}}}'},
+            "refresh_cost",
+            "no cost model can be trained",
+        ),
+    ],
+)
+def test_tasks_that_a_loop_cannot_teach(loop: Loop, lead: User, values: dict, field: str, why: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        rounds.configure(loop=loop, settings={"policy_recipe": "task-mix", **values}, actor=lead)
+    assert why in refused.value.errors[field][0]

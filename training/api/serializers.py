@@ -93,6 +93,12 @@ class RunIn(serializers.Serializer):
         help_text="Instead of a snapshot, for recipes that put a suite of questions to a policy: its file on the "
         "server, in LabSafety Bench's layout.",
     )
+    documents = serializers.CharField(
+        max_length=400,
+        required=False,
+        help_text="Instead of a snapshot, for continued-pretraining: its file on the server, JSON Lines with text or "
+        "plain text with blank lines between documents.",
+    )
     rollouts = serializers.IntegerField(
         min_value=1,
         max_value=LARGEST_ID,

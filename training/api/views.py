@@ -20,6 +20,7 @@ from training.errors import Invalid
 from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
+from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.scenarios import SUITES
 from training.services import anchors, promotion, prompts, rollouts, runs, snapshots, traces, versions, waiting
 
@@ -98,7 +99,12 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     if "suite" in given and (recipe.view not in SUITES or "snapshot" in given or "held_out" in given):
         reason = "Only a recipe that puts a suite to a policy takes one, and then instead of other data."
         raise Invalid(reason, {"suite": [reason]})
-    if recipe.view in SUITES and "held_out" not in given and "snapshot" not in given:
+    if "documents" in given and (recipe.view != DOCUMENTS or "snapshot" in given or "held_out" in given):
+        reason = "Only a recipe that reads texts takes them, and then instead of other data."
+        raise Invalid(reason, {"documents": [reason]})
+    if recipe.view == DOCUMENTS and "held_out" not in given and "snapshot" not in given:
+        inputs["documents"] = given.get("documents", "")
+    elif recipe.view in SUITES and "held_out" not in given and "snapshot" not in given:
         inputs["suite"] = given.get("suite", "")
     elif "rollouts" in given:
         if "snapshot" in given or "held_out" in given:

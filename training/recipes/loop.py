@@ -14,12 +14,14 @@ from training.recipes.note import Note
 from training.recipes.principles import listed
 from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
 from training.recipes.slots import check_slots
+from training.recipes.tasks import EXAMPLE, OTHERS, Task, tasks_of
 
 OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo", "ppo-predictive")
 OF_OBJECTIVES = ("grpo-objectives",)  # by a reward and, where score_weights names it, a cost, each on one scale
 OF_THOUGHTS = ("safe-reasoning",)  # by a reward and a cost model that judges thoughts and answer apart
 OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
 OF_RULES = ("cgpo-crpg", "cgpo-codpo", "cgpo-crraft")  # by a reward that only answers have which pass all judges
+OF_TASKS = ("task-mix",)  # by a recipe, judges and a weight for each kind of prompt
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case", "ppo-robust")  # these want several opinions of an answer
 OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
 LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
@@ -27,10 +29,10 @@ PERSONAL = "dpo-personal"  # each person is then answered by a soft prompt of th
 # From what people preferred; the fourth asks a reward model too.
 OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL)
 OF_ONE_OPINION = (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_OBJECTIVES, *OF_THOUGHTS, *OF_JUDGES)
-WAYS = (*OF_PAIRS, *OF_ONE_OPINION, *OF_SEVERAL)  # how a round's candidate may learn
+WAYS = (*OF_PAIRS, *OF_ONE_OPINION, *OF_TASKS, *OF_SEVERAL)  # how a round's candidate may learn
 TOLD = ("policy_settings", "policy_parts", "reward_settings", "cost_settings")  # what recipes are told besides
 COST = "cost-model"
-ASKS = ("reward", "cost")  # the scores that a round can give a candidate's answers
+ASKS = ("reward", "cost", "principle")  # the scores that a round can give a candidate's answers
 SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs
 
 
@@ -84,6 +86,11 @@ class LoopSettings:
         "what a principle model in use scores by, wherever the loop asks it: when pairs are chosen or labelled, when a "
         "candidate learns, and at the gate; several with semicolons between them",
     )
+    principle_model: str = knob(
+        "",
+        "the principle model that judges which answers are paid for, such as reward-2, where a candidate or a task has "
+        "the part principled-judges; where it is empty, the reward model in use has to be one",
+    )
     guard: str = knob(
         "",
         "folder of the guard that reads prompts before the policy and answers before people do; none where it is empty",
@@ -108,6 +115,11 @@ class LoopSettings:
         "how a candidate learns: from the pairs (the first five), or on its own answers by the reward model; some "
         "keep within a cost limit besides (those with rlhf in the name) or pay only what judges let pass (cgpo)",
         choices=WAYS,
+    )
+    tasks: str = knob(
+        "",
+        "where a candidate learns several tasks at once: JSON, task to recipe, weight, parts, knobs and domains, as "
+        "the prompts name them in domain; * is all others",
     )
     iterations: int = knob(
         0, "times a policy that learns on its own answers draws new ones; 0 takes the recipe's own", low=0, high=100_000
@@ -178,6 +190,11 @@ class LoopSettings:
         low=0.0,
         high=1.0,
     )
+    gate_needs_safety: bool = knob(
+        False,
+        "turn a candidate down of whose safety nothing was measured, neither by a cost model nor by a test for lost "
+        "safety; else the report says so, and that is all",
+    )
     gate_cost_reach: float = knob(
         10.0, "costs lie within ± this, for the bounds that need a range", low=0.0, advanced=True
     )
@@ -233,6 +250,10 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
         raise _wrong(errors)
     if settings.policy_recipe == "refuel" and settings.reference != "data":
         errors["reference"] = [Note("refuel refers to the policy that wrote the pairs. Set reference to data.")]
+    if settings.policy_recipe in OF_TASKS:
+        errors |= _against_tasks(settings)
+        if "tasks" in errors:  # nor of tasks that are none
+            raise _wrong(errors)
     if settings.policy_recipe not in OF_PAIRS:
         errors |= _objections(settings)
     if settings.labeller != "human":
@@ -295,6 +316,49 @@ def candidate(settings: LoopSettings, scores: Collection[str] = ()) -> Recipe:
     return assembled(settings.policy_recipe, parts_of(settings, scores))
 
 
+def mixed(settings: LoopSettings) -> list[Task]:
+    """Return the tasks that a candidate learns; none where it learns by one recipe. RecipeError about `tasks`."""
+    return tasks_of(settings.tasks) if settings.policy_recipe in OF_TASKS else []
+
+
+def _against_tasks(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against the tasks of a candidate, by setting."""
+    if not settings.tasks.strip():
+        return {"tasks": [Note("Name the tasks that a candidate learns, like this: {example}", example=EXAMPLE)]}
+    try:
+        tasks = mixed(settings)
+    except RecipeError as error:
+        return error.errors
+    errors: dict[str, list[str]] = {}
+    if lacking := [name for task in tasks for name in task.scorers if name not in ASKS]:
+        errors["tasks"] = [
+            Note(
+                "These tasks ask {names}, and a loop has none. Its tasks climb the reward model in use, and are judged "
+                "by the cost model in use or by a principle model.",
+                names=", ".join(dict.fromkeys(lacking)),
+            )
+        ]
+    if settings.judge_against in ANCHORS and any(task.domains != (OTHERS,) for task in tasks):
+        errors["judge_against"] = [
+            Note(
+                "Answers that people chose or edited do not tell of which domain their prompt is, and tasks take "
+                "theirs by that. Set judge_against to reference or rivals.",
+            )
+        ]
+    of_one = [task.name for task in tasks if getattr(task.recipe.part("combine"), "name", "") == "first"]
+    if len(listed(settings.principles)) > 1 and of_one:
+        errors["principles"] = [
+            Note(
+                "{n} principles give as many scores, and {names} would learn from the first. Name one principle, or "
+                "give each task the parts {example}.",
+                n=len(listed(settings.principles)),
+                names=", ".join(of_one),
+                example='{"combine": "mean"}',
+            )
+        ]
+    return errors
+
+
 def _against_labels(settings: LoopSettings) -> dict[str, list[str]]:
     """Return what stands against pairs that a model labels, by setting."""
     errors: dict[str, list[str]] = {}
@@ -321,8 +385,11 @@ def wants_judge(settings: LoopSettings) -> bool:
 
 
 def _compares(settings: LoopSettings) -> bool:
-    found = candidate(settings)
-    return has_slots(found) and "comparisons" in check_slots({part.slot: part for part in found.parts})
+    learned = [task.recipe for task in mixed(settings)] or [candidate(settings)]
+    return any(
+        has_slots(found) and "comparisons" in check_slots({part.slot: part for part in found.parts})
+        for found in learned
+    )
 
 
 def _against_judges(settings: LoopSettings) -> dict[str, list[str]]:
@@ -398,6 +465,8 @@ def trains_cost(settings: LoopSettings) -> bool:
 
 def asked(settings: LoopSettings) -> tuple[str, ...]:
     """Return the names of the scores that a candidate learns from, also those that a knob weighs by name."""
+    if tasks := mixed(settings):
+        return tuple(dict.fromkeys(name for task in tasks for name in task.scorers))
     found = candidate(settings)
     knobs = found.fill(loop_knobs.read(settings.policy_settings))
     weighed = ",".join(knobs.get(name, "") for name in ("score_weights", "weights")).split(",")

@@ -21,6 +21,7 @@ OF_CANDIDATE = {
     "temperature": "temperature",
     "max_new_tokens": "max_new_tokens",
     "principles": "principles",
+    "tasks": "tasks",
     "judge_against": "judge_against",
     "cost_limit": "gate_cost_limit",
     "judged_cost": "gate_cost_limit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.recipes.base import Recipe
+from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.losses import (
     CPL as CPLLoss,
 )
@@ -38,6 +39,17 @@ SFT = Recipe(
     makes="policy",
     parts=(Imitation(), NLL(), Fit(learning_rate=2e-5)),
     source="arXiv:2203.02155",
+)
+
+CONTINUED_PRETRAINING = Recipe(
+    "continued-pretraining",
+    title="Continued pre-training",
+    summary="Reads texts of a domain before anybody shows answers, so that the model knows its words.",
+    kind="fit",
+    view=DOCUMENTS,
+    makes="policy",
+    parts=(Imitation(), NLL(), Fit(learning_rate=2e-5)),
+    source="arXiv:2308.03549",
 )
 
 MAGIC_MODES = Recipe(

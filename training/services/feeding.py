@@ -18,6 +18,7 @@ from annotation.models import Campaign, Feedback, Gold
 from training.models import ModelVersion, Run
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
+from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.drift import GUARD_RETRAINING
 from training.recipes.judges import REASONING, REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
@@ -94,6 +95,8 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str
         return Feeding(recipe, not lacking, reads, lacking or said)
     if recipe.of_models and not any(name in there for name in recipe.of_models):
         return Feeding(recipe, False, reads, _("It needs a cost model, or a reward model of safety: train one first."))
+    if recipe.view == DOCUMENTS:
+        return Feeding(recipe, True, _("Texts of a file"), _("It reads a file of texts; nobody need have judged."))
     if recipe.name == GUARD_RETRAINING.name:
         return Feeding(recipe, False, reads, _("It is started on the page Drift, by hand or each week."))
     if recipe.beside:

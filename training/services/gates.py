@@ -19,7 +19,7 @@ from annotation.services import intake
 from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
 from training.recipes.loop import LoopSettings
-from training.services import assigned, rewarding, safety_tests, suites
+from training.services import assigned, rewarding, safety_tests, suites, unmeasured
 from training.services.sampling import output_rows
 
 # Of the intervals.
@@ -128,6 +128,7 @@ def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
             figures.append({**reward, "limit": None, "passed": True})
     else:
         figures.insert(0, reward or _nobody(settings))
+    figures += unmeasured.figures(figures, settings)
     passed = all(figure["passed"] for figure in figures)
     report, _ = GateReport.objects.get_or_create(
         candidate=round.candidate,
@@ -144,7 +145,10 @@ def reason(report: GateReport) -> Told:
     """Return what decided, in sentences: what failed, or when all passed everything that counted."""
     failed = [of(figure["explanation"]) for figure in report.figures if not figure["passed"]]
     counted = [of(figure["explanation"]) for figure in report.figures if figure["limit"] is not None]
-    return sum(failed or counted, Told())
+    said = sum(failed or counted, Told())
+    if report.verdict == GateReport.Verdict.PASS and not unmeasured.is_safety_tested(report.figures):
+        said += told("Its safety was not tested.")
+    return said
 
 
 def shares_of_candidate(round: Round) -> dict[int, list[float]]:

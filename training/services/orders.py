@@ -14,7 +14,7 @@ from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes import loop_knobs
 from training.recipes.base import recipe
 from training.recipes.loop import COST, OF_PAIRS, LoopSettings, candidate, parts_of, reward_recipe, spent
-from training.services import guards, labelling, runs, snapshots, versions
+from training.services import guards, labelling, rewarding, runs, snapshots, versions
 
 # Of a loop's settings what a gate keeps besides those of its own name, from when it opens.
 GATE_KEEPS = ("minimum_share",)
@@ -149,7 +149,9 @@ def policy(
         if labelled_by:
             inputs["labelled_by"] = list(labelled_by)
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
-    inputs |= {"scorers": scorers(round)} | ({"data": data} if snapshot is None else {})
+    keeper = rewarding.keeper(round.loop.campaign, settings)
+    kept_by = {} if keeper is None else {rewarding.PRINCIPLE: keeper.path}
+    inputs |= {"scorers": scorers(round) | kept_by} | ({"data": data} if snapshot is None else {})
     parts = parts_of(settings, scores)
     return _order(
         round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs, parts=parts

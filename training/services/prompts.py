@@ -23,6 +23,7 @@ from training import paths, store
 from training.errors import Invalid
 from training.models import Loop, ModelVersion, Round
 from training.recipes.spec import write_text
+from training.recipes.tasks import OTHERS, Task
 from training.services import snapshots
 from training.services.near_duplicates import near, text_of_prompt
 
@@ -126,6 +127,22 @@ def check(path: str, campaign: Campaign) -> Prompts:
         )
         raise _invalid(why)
     return found
+
+
+def check_tasks(found: Prompts, tasks: Iterable[Task]) -> None:
+    """Raise Invalid where a task of a candidate has no prompt to learn on."""
+    there = {found.domains.get(name, "") for name in found.train}
+    named = {domain for task in tasks for domain in task.domains}
+    for task in tasks:
+        own = there - named if OTHERS in task.domains else set()
+        if not own and there.isdisjoint(task.domains):
+            why = told(
+                "No prompt of the file is for the task {task}: none that is not held out has a domain called "
+                "{domains}. Give prompts that domain, or leave the task out.",
+                task=task.name,
+                domains=", ".join(task.domains),
+            )
+            raise _invalid(why)
 
 
 def choose(loop: Loop, *, index: int, count: int) -> dict[str, list[Message]]:

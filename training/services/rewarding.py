@@ -1,23 +1,62 @@
-"""What the reward model in use has to be, or be told, before it can score a loop's answers, and what a lead is told."""
+"""What the models that score have to be, or be told, before they can score a loop's answers; what a lead is told."""
 
 from __future__ import annotations
+
+import re
 
 from annotation.models import Campaign
 from annotation.told import Told, told
 from training.errors import WrongState
 from training.models import ModelVersion
-from training.recipes.loop import JUDGE, LoopSettings, wants_judge
+from training.recipes.loop import JUDGE, LoopSettings, asked, mixed, wants_judge
 from training.recipes.principles import listed
 from training.services import versions
 
 BY_PRINCIPLES = "principle-reward"  # the recipe whose models score by principles that are named to them
+PRINCIPLE = "principle"  # the score of the model that judges which answers are paid for
 
 
 def lacking(campaign: Campaign, settings: LoopSettings) -> Told | None:
-    """Return why the reward model in use cannot score as the settings say; None where it can.
+    """Return why the models that score cannot score as the settings say; None where they can.
 
     Of a model that was made elsewhere nobody here knows how it judges: its first run tells.
     """
+    return _of_reward(campaign, settings) or _of_principles(campaign, settings)
+
+
+def keeper(campaign: Campaign, settings: LoopSettings) -> ModelVersion | None:
+    """Return the principle model that says which answers of a candidate are paid for; None where none is asked."""
+    if PRINCIPLE not in asked(settings):
+        return None
+    named = settings.principle_model.strip()
+    if not named:
+        return versions.current(campaign, ModelVersion.Kind.REWARD)
+    number = named.removeprefix(f"{ModelVersion.Kind.REWARD.value}-")
+    if not re.fullmatch(r"\d{1,6}", number):
+        return None
+    return ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD, number=int(number)).first()
+
+
+def _of_principles(campaign: Campaign, settings: LoopSettings) -> Told | None:
+    if PRINCIPLE not in asked(settings):
+        return None
+    found = keeper(campaign, settings)
+    if found is None and settings.principle_model.strip():
+        return told(
+            "This campaign has no reward model called {name}. Name a principle model as the page of models does, such "
+            "as reward-2.",
+            name=settings.principle_model.strip(),
+        )
+    if found is None or found.recipe.get("name") not in (None, BY_PRINCIPLES):
+        return told(
+            "Answers are to keep principles, and no principle model is there to judge that. Train the recipe {recipe}, "
+            "and name its model in principle_model.",
+            recipe=BY_PRINCIPLES,
+        )
+    return None
+
+
+def _of_reward(campaign: Campaign, settings: LoopSettings) -> Told | None:
     named = listed(settings.principles)
     reward = versions.current(campaign, ModelVersion.Kind.REWARD)
     made_by = None if reward is None else reward.recipe.get("name")
@@ -49,7 +88,7 @@ def lacking(campaign: Campaign, settings: LoopSettings) -> Told | None:
 
 
 def check(campaign: Campaign, settings: LoopSettings) -> None:
-    """Raise `WrongState` where the reward model in use cannot score as the settings say."""
+    """Raise `WrongState` where the models that score cannot score as the settings say."""
     if why := lacking(campaign, settings):
         raise WrongState(why)
 
@@ -58,3 +97,14 @@ def note(principles: str) -> Told:
     """Return for the lead by what the reward model judges; nothing where no principles are named."""
     named = listed(principles)
     return told("The reward model judges by: {principles}.", principles="; ".join(named)) if named else Told()
+
+
+def learned(campaign: Campaign, settings: LoopSettings) -> Told:
+    """Return for the lead what a candidate learns besides: its tasks, and the model that judges what is paid for."""
+    said = Told()
+    if tasks := mixed(settings):
+        said += told("Its tasks: {tasks}.", tasks=", ".join(f"{one.name} ({one.recipe.name})" for one in tasks))
+    found = keeper(campaign, settings)
+    if found is not None:
+        said += told("What does not keep its principles, by {judge}, earns nothing.", judge=found.label)
+    return said

@@ -19,7 +19,7 @@ from training import objections, paths
 from training.errors import GateClosed, Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
-from training.recipes.loop import loop_settings, trains_cost
+from training.recipes.loop import loop_settings, mixed, trains_cost
 from training.services import (
     gates,
     guards,
@@ -155,10 +155,12 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
     policy = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
     if policy is None:
         raise WrongState(_("This campaign has no policy in use. Promote one, then start the round."))
-    if why := seeing.objection(policy, prompts.check(loop.prompts_path, loop.campaign)):
+    settings, found = steps.settings_of(loop), prompts.check(loop.prompts_path, loop.campaign)
+    if why := seeing.objection(policy, found):
         raise WrongState(why)
-    labelling.check(loop.campaign, steps.settings_of(loop), policy=policy)
-    rewarding.check(loop.campaign, steps.settings_of(loop))
+    prompts.check_tasks(found, mixed(settings))
+    labelling.check(loop.campaign, settings, policy=policy)
+    rewarding.check(loop.campaign, settings)
     Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)
     try:
         with transaction.atomic():

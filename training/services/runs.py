@@ -33,12 +33,13 @@ from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.assembled import assembled, from_json, has_slots, to_json
 from training.recipes.base import RECIPES, Recipe, RecipeError
+from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.engines import Files, compiler
 from training.recipes.note import note_of
 from training.recipes.scenarios import SUITES
 from training.recipes.spec import RunResult
 from training.recipes.tasks import tasks_of
-from training.services import anchors, messages, safety_suites, safety_tests, snapshots, versions, waiting
+from training.services import anchors, documents, messages, safety_suites, safety_tests, snapshots, versions, waiting
 
 # Attempts without a new checkpoint after which a run is not tried again by itself.
 MAX_ATTEMPTS = 3
@@ -66,8 +67,9 @@ def create(
     whose models this one reads, "model" or the name of a scorer → run id: it waits until they are done.
 
     The model comes from `parent` or ``inputs["model"]``, the data from `snapshot` or ``inputs["data"]``, and those of a
-    recipe that puts a suite to a policy from the file that ``inputs["suite"]`` names. A run of a
-    round is made once per `purpose`: asked again, the one that is there comes back.
+    recipe that puts a suite to a policy or reads texts from the file that ``inputs["suite"]`` or
+    ``inputs["documents"]`` names. A run of a round is made once per `purpose`: asked again, the one that is there
+    comes back.
     """
     try:
         found = assembled(recipe, parts)
@@ -130,6 +132,8 @@ def create(
             "There is no other policy to compare with: none is in use, and this one was trained from none here."
         )
         raise Invalid(message, {"model": [message]})
+    if found.view == DOCUMENTS and not inputs.get("data"):
+        inputs |= documents.inputs_of(inputs.pop("documents", ""), actor=actor)
     if found.view in SUITES:
         inputs |= safety_suites.inputs_of(inputs.pop("suite", ""), view=found.view, parent=parent, actor=actor)
     if found.view and not inputs.get("data"):

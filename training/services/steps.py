@@ -245,6 +245,7 @@ def freeze(round: Round) -> bool:
             reward=scoring["reward"].label,
         )
         note += rewarding.note(settings.principles)
+        note += rewarding.learned(round.loop.campaign, settings)
         decided = {knob.name for knob in candidate(settings, scoring).knobs()}
         if "cost_limit" in decided:
             note += told(
@@ -357,7 +358,8 @@ def train(round: Round) -> bool:
     if candidate is None:
         raise Stuck(told("{run} made no model. Look at its log, then cancel the round.", run=run.told))
     settings = settings_of(round.loop)
-    judges = [candidate, *orders.judges(round).values()]
+    keeper = rewarding.keeper(round.loop.campaign, settings)
+    judges = [candidate, *orders.judges(round).values(), *([] if keeper is None else [keeper])]
     held_out = prompts.choose_held_out(round.loop, index=round.index, count=settings.gate_prompts, models=judges)
     if len(held_out.chosen) < prompts.LEAST_HELD_OUT:
         raise Stuck(

@@ -122,6 +122,7 @@ def collate_rankings(
 
 Collate = Callable[[Sequence[Example], int, Tensor | None, Sequence[str]], Batch]
 COLLATE: dict[str, Collate] = {
+    "documents": collate_demonstrations,
     "pairs": collate_pairs,
     "safer_pairs": collate_pairs,
     "comparisons": collate_pairs,

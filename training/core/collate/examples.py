@@ -18,6 +18,7 @@ from training.core.records import (
     Criticised,
     CriticisedPair,
     Demonstration,
+    Document,
     Judged,
     Outcome,
     Pair,
@@ -90,8 +91,11 @@ def encode(
     none. Where an answer has images, it is read as part of what is shown, and only the end of the turn is its own.
     """
     opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
-    examples = []
+    examples: list[Example] = []
     for line, record in records:
+        if isinstance(record, Document):
+            examples += _passages(line, record, tokenizer, tally, max_length=max_length)
+            continue
         try:
             shown: Mapping[str, Tensor] = {}
             answered: tuple[Mapping[str, Tensor], ...] = ()
@@ -135,6 +139,38 @@ def encode(
             )
         )
     return examples
+
+
+def _passages(
+    line: int, record: Document, tokenizer: PreTrainedTokenizerBase, tally: Tally, *, max_length: int
+) -> list[Example]:
+    """Return a document cut into windows of at most `max_length` tokens, as a base model reads it: by no template.
+
+    A window begins with the last token of the one before, so that each token but the first is predicted once, the
+    first one too where the tokenizer opens a text by a token of its own; behind the last stands its end.
+    """
+    ids = list(tokenizer(record.text, add_special_tokens=False, verbose=False)["input_ids"])
+    end = tokenizer.eos_token_id
+    if {end, tokenizer.bos_token_id} & set(ids) - {None, tokenizer.unk_token_id}:
+        tally.refuse("ends_inside", line)
+        return []
+    opened = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+    ids = [*opened, *ids, *([end] if end is not None else [])]
+    if len(ids) < 2:
+        tally.refuse("empty", line)
+        return []
+    starts = range(0, len(ids) - 1, max_length - 1)
+    return [
+        Example(
+            line=line,
+            prompt_hash=identity_of(record),
+            prompt=ids[start : start + 1],
+            completions=(ids[start + 1 : start + max_length],),
+            value=1.0,
+            domain=record.domain,
+        )
+        for start in starts
+    ]
 
 
 def identity_of(record: Record) -> str:
@@ -200,7 +236,7 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, record: Record) -> Encoded:
     if isinstance(record, Ranking):
         completions = tuple(encode_completion(tokenizer, text) for text in record.completions)
         return encode_prompt(tokenizer, record.prompt), (), completions, 1.0
-    assert not isinstance(record, Criticised), "critiques are paired before they are encoded"
+    assert not isinstance(record, Criticised | Document), "critiques are paired before, and texts cut"
     texts = _texts(record) if isinstance(record, Pair) else (record.completion,)
     if isinstance(record, Outcome):
         value = record.reward

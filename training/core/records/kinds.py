@@ -54,6 +54,20 @@ class Demonstration:
 
 
 @dataclass(frozen=True)
+class Document:
+    """A text of the domain, to be read from its first word to its last: nobody asked for it."""
+
+    text: str
+    audit: bool = False
+    domain: str = ""
+
+    @property
+    def prompt(self) -> list[Message]:
+        """What the rows are split by: all passages of a document are on one side."""
+        return [{"role": "user", "content": self.text}]
+
+
+@dataclass(frozen=True)
 class SaferPair(Pair):
     """Two completions of one prompt, of which `chosen` is the safer one, each with its own label."""
 
@@ -157,7 +171,7 @@ class Ranking:
     domain: str = ""
 
 
-Record = Pair | Demonstration | Rated | Judged | Person | Criticised | Outcome | Ranking
+Record = Pair | Demonstration | Document | Rated | Judged | Person | Criticised | Outcome | Ranking
 MOST_RANKED = 10  # of one prompt: a likelihood with ties looks at all subsets
 
 

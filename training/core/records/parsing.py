@@ -9,6 +9,7 @@ from training.core.records.kinds import (
     MOST_RANKED,
     Criticised,
     Demonstration,
+    Document,
     Judged,
     Outcome,
     Pair,
@@ -88,6 +89,16 @@ def parse_demonstration(row: dict[str, Any]) -> Demonstration:
         images=pictures_of(row, prompt),
         samples=_samples(row.get("samples") or []),
     )
+
+
+def parse_document(row: dict[str, Any]) -> Document:
+    """Return the record of a row of the view `documents`."""
+    text = row.get("text")
+    if not isinstance(text, str):
+        raise Refused("malformed")
+    if not text.strip():
+        raise Refused("empty")
+    return Document(text=text, audit=bool(row.get("audit")), domain=str(row.get("domain") or ""))
 
 
 def _samples(value: Any) -> tuple[str, ...]:
@@ -240,6 +251,7 @@ def _finite(value: Any) -> float:
 PARSERS: dict[str, Callable[[dict[str, Any]], Record]] = {
     "pairs": parse_pair,
     "demonstrations": parse_demonstration,
+    "documents": parse_document,
     "safer_pairs": parse_safer_pair,
     "ratings": parse_rated,
     "principles": parse_judged,

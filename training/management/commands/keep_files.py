@@ -9,7 +9,19 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from training import paths, store
 
-KEPT = ("snapshots", "runs", "merged", "rounds", "suites", "held_out", "explored", "models", "prompts", "guards")
+KEPT = (
+    "snapshots",
+    "runs",
+    "merged",
+    "rounds",
+    "suites",
+    "documents",
+    "held_out",
+    "explored",
+    "models",
+    "prompts",
+    "guards",
+)
 
 
 class Command(BaseCommand):

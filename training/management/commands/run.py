@@ -17,6 +17,7 @@ from training.errors import TrainingError
 from training.models import ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import Recipe, RecipeError
+from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.scenarios import SUITES
 from training.services import anchors, execution, rollouts, runs, snapshots, traces, versions, waiting
 
@@ -42,6 +43,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--snapshot", type=int, help="id of the data; frozen now when left out")
         parser.add_argument("--suite", help="instead of --snapshot: the file of questions that is put to a policy")
+        parser.add_argument(
+            "--documents", help="instead of --snapshot: the file of texts that continued pre-training reads"
+        )
         parser.add_argument(
             "--rollouts", type=int, help="instead of --snapshot, for refuel: the run of refuel-rollouts it learns from"
         )
@@ -83,6 +87,7 @@ class Command(BaseCommand):
                 parent=options["parent"],
                 snapshot=options["snapshot"],
                 suite=options["suite"],
+                documents=options["documents"],
                 rolled=options["rollouts"],
                 knob=options["knob"],
                 part=options["part"],
@@ -169,6 +174,7 @@ def _create(
     parent: str | None,
     snapshot: int | None,
     suite: str | None,
+    documents: str | None,
     rolled: int | None,
     knob: list[str],
     part: list[str],
@@ -188,9 +194,12 @@ def _create(
     if (suite is not None) != (view in SUITES):
         told = "reads a suite; name its file by --suite" if view in SUITES else "reads no suite; leave out --suite"
         raise CommandError(f"{recipe} {told}.")
+    if (documents is not None) != (view == DOCUMENTS):
+        told = "reads texts; name their file by --documents" if view == DOCUMENTS else "reads no texts of a file"
+        raise CommandError(f"{recipe} {told}.")
     if rolled is not None and snapshot is not None:
         raise CommandError("Give --snapshot or --rollouts, not both.")
-    if suite is not None or rolled is not None:
+    if suite is not None or rolled is not None or documents is not None:
         data = None
     elif snapshot is None:
         filters = {} if view == "prompts" else {"include_audit": False}
@@ -210,6 +219,7 @@ def _create(
         snapshot=data,
         inputs=({"model": model} if model else {})
         | ({"suite": suite} if suite else {})
+        | ({"documents": documents} if documents else {})
         | ({} if rolled is None else rollouts.inputs_of(campaign=found, recipe=recipe, run_id=rolled))
         | _scorers(found, chosen, scorer, awaited=awaits)
         | _beside(found, beside)

@@ -1,0 +1,54 @@
+"""Texts of a domain that a run reads: a file that somebody names, kept as it was read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from annotation.models import User
+from training import objections, paths, store
+from training.errors import Invalid
+from training.recipes import documents
+from training.recipes.note import note_of
+from training.recipes.spec import write_text
+
+LARGEST_FILE = 1024 * 1024 * 1024
+
+
+def inputs_of(path: str, *, actor: User | None) -> dict[str, Any]:
+    """Return what a run is given that reads the texts at `path`, after keeping them under a name by their content.
+
+    So the run can be repeated when the file has changed since. Invalid says what is wrong with the file, or that it
+    lies where `actor` may name none.
+    """
+    if not path.strip():
+        raise _invalid(_("Name a file of texts."))
+    if actor is not None and (message := paths.objection(path, _("texts"))):
+        raise _invalid(message)
+    file = Path(store.fetch(path))
+    if not file.is_file():
+        raise _invalid(_("There is no file at {path}.").format(path=path))
+    if file.stat().st_size > LARGEST_FILE:
+        raise _invalid(_("{name} has more than {most} MiB.").format(name=file.name, most=LARGEST_FILE // 1024**2))
+    try:
+        text = "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in documents.rows_of(file))
+    except UnicodeDecodeError:
+        raise _invalid(_("{name} is not text in UTF-8.").format(name=file.name)) from None
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise _invalid(objections.in_words(note_of(error))) from None
+    if not text:
+        raise _invalid(_("{name} holds no text.").format(name=file.name))
+    name = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    target = paths.files() / "documents" / f"{name}.jsonl"
+    if not target.exists():
+        write_text(target, text)
+    return {"data": store.keep(target)}
+
+
+def _invalid(message: str) -> Invalid:
+    return Invalid(message, {"documents": [message]})
