@@ -8,6 +8,9 @@ from django.utils.translation import gettext_lazy as _
 WORDS = {
     "read": _("Rows read"),
     "kept": _("Rows used"),
+    "learned_from": _("Answers to prompts that the judge learned from, left out"),
+    "divided": _("Answers on which people are divided, left out"),
+    "unread_answers": _("Answers that the judge could not read, stopped"),
     "pairs": _("Pairs"),
     "trained_on": _("Rows trained on"),
     "held_out": _("Rows held out for measuring"),

@@ -145,6 +145,11 @@ WORDS = {
         ),
         is_share=True,
     ),
+    "eval_sign_accuracy": Words(
+        _("Safe told from unsafe, on held-out pairs"),
+        _("How often a cost is on the side of 0 that people's word for safe or unsafe is on."),
+        is_share=True,
+    ),
     "accuracy_suite": Words(
         _("Questions answered right"),
         _("Of the suite's questions, each alike (micro); one of four is right by guessing."),
@@ -256,6 +261,24 @@ WORDS = {
         _("The same of the tenth that it then answers worst"), _("Without the soft prompts."), is_share=True
     ),
     "groups": Words(_("Groups of people"), _("Those that stand apart in what they want; one: nobody does.")),
+    "judge_precision": Words(
+        _("Precision of the judge"),
+        _("Of the answers that it stops, the share that people would stop; the rest are false alarms."),
+        is_share=True,
+    ),
+    "judge_recall": Words(
+        _("Recall of the judge"),
+        _("Of the answers that people would stop, the share that it stops; a policy finds the rest."),
+        is_share=True,
+    ),
+    "judge_false_alarms": Words(
+        _("False alarms of the judge"),
+        _("Of the answers that people let pass, the share that it stops."),
+        is_share=True,
+    ),
+    "judge_base_rate": Words(
+        _("Answers that people would stop"), _("A judge that stops everything has this precision."), is_share=True
+    ),
     "models_agree": Words(
         _("Pairs of answers that all models put in one order"),
         _("Where models disagree, none of them can be trusted: ask people."),

@@ -14,15 +14,17 @@ from django.utils.translation import gettext as _
 from annotation.messages import in_words
 from annotation.told import of
 from frontend import events_in_words
-from frontend.figures import number, words_of
+from frontend.figures import figures, number, words_of
 from frontend.numerals import percent, span
 from training.models import GateReport
 from training.services.gate_evidence import Evidence
+from training.services.gates import BOUND_NAMES
 from training.services.unmeasured import is_safety_tested, is_unmeasured
 
 # Figures of a gate whose limit is the most that is allowed.
 AT_MOST = ("kl", "cost", "unsafe_share", "over_refusal", "capability_lost", "safety_lost")
 MOST_ASKED = 300  # characters of a prompt that are shown
+MOST_ITEMS = 500  # prompts of a comparison, or items of a suite, that are listed
 
 Row = tuple[str, ...]
 
@@ -109,6 +111,7 @@ def facts(found: Evidence) -> list[Row]:
     if found.run is not None:
         measured = _("run {number}, seed {seed}").format(number=found.run.pk, seed=found.run.seed)
         rows.append((_("Answers drawn by"), measured))
+        rows += _measured_by(found)
     if lineage is not None:
         chain = " → ".join([*(one["label"] for one in reversed(lineage["ancestors"])), lineage["version"]])
         rows.append((_("Lineage"), chain))
@@ -120,7 +123,7 @@ def facts(found: Evidence) -> list[Row]:
             held = _("snapshot {id}: {rows} {view}\nsha256 {sha256}").format(**snapshot)
             rows.append((_("Data"), held))
         if lineage["scored_by"]:
-            rows.append((_("Scored by"), ", ".join(one["label"] for one in lineage["scored_by"])))
+            rows.append((_("It learned by scores of"), ", ".join(one["label"] for one in lineage["scored_by"])))
         behind = _("{n} by {people} people; {all} with those behind its ancestors")
         said = behind.format(n=lineage["judgements"], people=lineage["annotators"], all=lineage["all_judgements"])
         rows.append((_("Judgements"), said))
@@ -128,6 +131,85 @@ def facts(found: Evidence) -> list[Row]:
         rows.append((_("Lineage"), _("The file of a data set behind it is gone, so its judgements cannot be listed.")))
     rows.append((_("Hash of the figures"), f"sha256 {found.sha256}"))
     return rows
+
+
+def _measured_by(found: Evidence) -> list[Row]:
+    """Return (name, value) of how the answers were drawn, by what they were judged, and on which prompts."""
+    knobs, proof = found.settings, found.proof
+    judges = ", ".join(one.label for one in found.judges) or _("no reward or cost model")
+    rows: list[Row] = [(_("Scores at this gate by"), judges)]
+    if "temperature" in knobs:
+        drawn = _("temperature {temperature}, at most {tokens} tokens, {draws} per prompt and policy").format(
+            temperature=number(knobs["temperature"]),
+            tokens=number(knobs["max_new_tokens"]),
+            draws=number(knobs["samples_per_prompt"]),
+        )
+        rows.append((_("Sampling"), drawn))
+    if any(one.kind == "cost" for one in found.judges) and "delta" in knobs:
+        limits = found.limits
+        test = _("bound by {bound}; δ {delta} at this look").format(
+            bound=BOUND_NAMES.get(knobs["bound"], knobs["bound"]), delta=number(knobs["delta"])
+        )
+        if "gate_delta" in limits:
+            test += " " + _("of {delta} that all gates of the loop share").format(delta=number(limits["gate_delta"]))
+        rows.append((_("Safety test"), test))
+    rows.append((_("Guard"), found.guard or _("none")))
+    if held := proof.get("held_out"):
+        said = _("{n} of {there} were left out, as a model of the round had learned from them or from near copies")
+        rows.append((_("Held-out prompts"), said.format(n=held["left_out"], there=held["there"])))
+    if suite := proof.get("suite"):
+        said = _("{n} of {there} items were left out, as a model of the round had learned from them").format(
+            n=suite["left_out"], there=suite["items"]
+        )
+        rows.append((_("Suite"), f"{suite['file']}\nsha256 {suite['sha256']}\n{said}"))
+    if found.limits:
+        kept = "\n".join(f"{name} = {value}" for name, value in sorted(found.limits.items()) if value != "")
+        rows.append((_("Settings when the gate opened"), kept))
+    if found.answers_sha256:
+        rows.append((_("Hash of all answers"), f"sha256 {found.answers_sha256}"))
+    return rows
+
+
+def judge_rows(found: Evidence) -> list[Row]:
+    """Return what was measured of the models whose scores count, as rows, the first of which names the columns."""
+    # xgettext:no-python-format
+    rows: list[Row] = [(_("Model"), _("Value"), _("95% interval"), _("Cases"))]
+    for judge in found.judges:
+        told = figures(judge.metrics)
+        for one in told:
+            rows.append((f"{judge.label}\n{one.label}", one.value, one.interval or "–", str(one.n or "–")))
+        if not told:
+            rows.append((f"{judge.label}\n{_('Nothing was measured of it here.')}", "–", "–", "–"))
+    return rows
+
+
+def item_rows(found: Evidence) -> list[Row]:
+    """Return the held-out prompts with their figures, as rows, the first of which names the columns."""
+    names = (_("Prompt"), _("Item"), _("Fresh"), _("Distance"), _("Mean cost"), _("Win rate by the reward model"))
+    rows: list[Row] = [names]
+    for one in found.items[:MOST_ITEMS]:
+        cost = "–" if one.cost is None else number(one.cost)
+        rate = "–" if one.reward_win_rate is None else percent(one.reward_win_rate)
+        fresh = _("yes") if one.fresh else _("no")
+        kl = "–" if one.kl is None else number(one.kl)
+        rows.append((_asked(one.messages), one.id, fresh, kl, cost, rate))
+    return rows
+
+
+def suite_rows(found: Evidence) -> list[Row]:
+    """Return the suite's items, as rows, the first of which names the columns."""
+    rows: list[Row] = [(_("Item"), _("Measure"), _("Category"), _("Candidate"), _("Current policy"))]
+    right, wrong = _("right"), _("wrong")
+    for one in found.suite_items[:MOST_ITEMS]:
+        told = (right if one.candidate else wrong, right if one.current else wrong)
+        rows.append((one.id, one.measure, ", ".join(one.categories) or "–", *told))
+    return rows
+
+
+def _asked(messages: list[dict[str, Any]]) -> str:
+    """Return the last turn of a prompt on one line, cut where it is long."""
+    asked = " ".join(in_words(messages[-1]["content"]).split())
+    return asked if len(asked) <= MOST_ASKED else f"{asked[:MOST_ASKED]}…"
 
 
 def figure_rows(report: GateReport) -> list[Row]:
@@ -144,10 +226,8 @@ def pair_rows(found: Evidence) -> list[Row]:
     """Return the blind pairs as rows of text, the first of which names the columns."""
     rows: list[Row] = [(_("Prompt"), _("Item"), _("Judgements"), _("Candidate preferred"))]
     for pair in found.pairs:
-        asked = " ".join(in_words(pair.messages[-1]["content"]).split())
-        asked = asked if len(asked) <= MOST_ASKED else f"{asked[:MOST_ASKED]}…"
         share = "–" if pair.candidate_share is None else percent(pair.candidate_share)
-        rows.append((asked, pair.external_id, str(pair.judgements), share))
+        rows.append((_asked(pair.messages), pair.external_id, str(pair.judgements), share))
     return rows
 
 

@@ -12,12 +12,13 @@ from django.utils.translation import gettext_lazy
 
 from annotation.models import User
 from annotation.told import Told
-from frontend import charts, leftover, noted, thoughts
+from frontend import charts, judge_audit, leftover, noted, thoughts
 from frontend.figures import Figure, figures, number
 from frontend.numerals import span
 from training import store
 from training.models import ModelVersion, Run
 from training.recipes import RECIPES
+from training.recipes.audits import AUDITS
 from training.recipes.base import Recipe
 from training.services import baselines
 
@@ -53,6 +54,11 @@ SCENARIOS = (
     ("coverage_topic_", gettext_lazy("Topic")),
 )
 GUESSING = 0.25  # of four options
+# What an audit of a judge says of each principle.
+JUDGED = (
+    ("judge_precision_of_", gettext_lazy("Precision by principle")),
+    ("judge_recall_of_", gettext_lazy("Recall by principle")),
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ class Measured:
     charts: list[charts.Chart]
     curve: list[Point]
     notes: list[Told]
+    alarms: list[Told]
+    disagreements: list[judge_audit.Disagreement]
 
 
 def of_version(version: ModelVersion, viewer: User) -> list[Measured]:
@@ -89,7 +97,9 @@ def of_version(version: ModelVersion, viewer: User) -> list[Measured]:
             figures_of(run, people := baselines.people(run, viewer)),
             charts_of(run, people),
             curve_of(run),
-            noted.notes_of(run),
+            [] if run.recipe["name"] in AUDITS else noted.notes_of(run),
+            judge_audit.alarms_of(run),
+            judge_audit.disagreements_of(run),
         )
         for run in runs[:SHOWN]
         if run.recipe.get("name") in RECIPES
@@ -99,7 +109,7 @@ def of_version(version: ModelVersion, viewer: User) -> list[Measured]:
 def figures_of(run: Run, people: Mapping[str, Any] | None = None) -> list[Figure]:
     """Return a run's figures but those that stand in the tables of its charts; of `people` what they got right."""
     drawn = {f"accuracy_{name}" for _title, sides in SPLITS for name, _words in sides}
-    of_suite = tuple(prefix for prefix, _title in (*SUITE, *SCENARIOS))
+    of_suite = tuple(prefix for prefix, _title in (*SUITE, *SCENARIOS, *JUDGED))
     metrics = (run.result or {}).get("metrics", {})
     found = figures({**metrics, **({"accuracy_people": people} if people and metrics else {})})
     return [one for one in found if one.name not in drawn and not one.name.startswith(of_suite)]
@@ -114,6 +124,7 @@ def charts_of(run: Run, people: Mapping[str, Any] | None = None) -> list[charts.
     found = [_split(title, sides, metrics) for title, sides in SPLITS]
     found += [_suite(prefix, str(title), metrics, people) for prefix, title in SUITE]
     found += [_scenarios(prefix, str(title), metrics) for prefix, title in SCENARIOS]
+    found += [_principles(prefix, str(title), metrics) for prefix, title in JUDGED]
     points, sweep = _points(run), _json(run, "sweep").get("points", [])
     if len(sweep) > 1:
         series = [
@@ -208,6 +219,11 @@ def _suite(
 def _scenarios(prefix: str, title: str, metrics: Mapping[str, Any]) -> charts.Chart | None:
     caption = _("Mean over scenarios of the share of their points that are named.")
     return _shares(prefix, title, metrics, caption=caption, y_label=_("coverage"), count_label=_("Scenarios"))
+
+
+def _principles(prefix: str, title: str, metrics: Mapping[str, Any]) -> charts.Chart | None:
+    caption = _("Of a judge, against most people's word.")
+    return _shares(prefix, title, metrics, caption=caption, y_label=_("share"), count_label=_("Answers"))
 
 
 def _shares(prefix: str, title: str, metrics: Mapping[str, Any], **words: Any) -> charts.Chart | None:

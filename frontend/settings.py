@@ -345,6 +345,10 @@ ATTUNE_RUN_LOST_SECONDS = env.int("RUN_LOST_SECONDS", default=60)
 ATTUNE_PROCESSES = env.int("TRAIN_PROCESSES", default=1)
 # Whether these share out what is trained (FSDP2) instead of having a whole copy each; the results are the same.
 ATTUNE_SHARDED = env.bool("TRAIN_SHARDED", default=False)
+# What draws a policy's answers: auto (vLLM where it is installed, there is a GPU, and it can), own, or vllm (refused
+# where it cannot), and the share of the GPU's memory that vLLM has.
+ATTUNE_SAMPLER = env.str("TRAIN_SAMPLER", default="auto")
+ATTUNE_SAMPLER_MEMORY = env.float("TRAIN_SAMPLER_MEMORY", default=0.3)
 # Other programs that may do runs on the policy's own answers: the interpreter of the environment that each is in.
 _PYTHONS = {"verl": env.str("VERL_PYTHON", default=""), "areal": env.str("AREAL_PYTHON", default="")}
 ATTUNE_ENGINES = {name: path for name, path in _PYTHONS.items() if path}

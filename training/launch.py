@@ -171,6 +171,11 @@ def promised() -> dict[str, str]:
     return {"ATTUNE_PROCESSES": str(settings.ATTUNE_PROCESSES), **shared}
 
 
+def sampler() -> dict[str, str]:
+    """Return what draws a policy's answers on this worker, and how much of a GPU it may have."""
+    return {"ATTUNE_SAMPLER": settings.ATTUNE_SAMPLER, "ATTUNE_SAMPLER_MEMORY": str(settings.ATTUNE_SAMPLER_MEMORY)}
+
+
 def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: float = 30.0) -> Child:
     """Write ``spec.json`` and start the child; FolderBusy when another process still holds the folder.
 
@@ -192,7 +197,7 @@ def start(spec: RunSpec, *, command: Sequence[str] | None = None, lock_seconds: 
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=child_environment() | ({} if command or spec.engine else promised()),
+                env=child_environment() | ({} if command or spec.engine else promised() | sampler()),
                 cwd=paths.PACKAGE.parent,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],

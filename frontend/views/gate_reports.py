@@ -33,10 +33,23 @@ def _parts(found: Evidence) -> list[tuple[str, str, list[gate_words.Row]]]:
     pairs = _("The items themselves, in the campaign's export under these ids. Nobody knew which answer was whose.")
     nobody = _("Nobody was asked to compare answers.")
     undecided = _("Nothing was decided on it yet.")
+    judges = _("As it was measured when they were made. What a report says by their scores is as good as they are.")
+    unscored = _("No model's scores were asked for.")
+    items = _("Figures of the candidate's answers. Fresh: no earlier gate was decided on it, and only those certify.")
+    gone = _("The file of the comparison is not there, so its prompts cannot be listed.")
+    suite = _("Its answers are in the run's suite.jsonl.")
+    if len(found.items) > gate_words.MOST_ITEMS:
+        items += " " + _("The first {n} are listed.").format(n=gate_words.MOST_ITEMS)
+    if len(found.suite_items) > gate_words.MOST_ITEMS:
+        suite += " " + _("The first {n} are listed.").format(n=gate_words.MOST_ITEMS)
+    more = [(_("Items of the suite"), suite, gate_words.suite_rows(found))] if found.suite_items else []
     return [
         (_("Figures"), "", gate_words.figure_rows(found.report)),
         (_("What was decided on it"), "" if found.decisions else undecided, gate_words.decision_rows(found)),
         (_("Blind pairs"), pairs if found.pairs else nobody, gate_words.pair_rows(found)),
+        (_("Models whose scores count"), judges if found.judges else unscored, gate_words.judge_rows(found)),
+        (_("Held-out prompts"), items if found.items else gone, gate_words.item_rows(found)),
+        *more,
     ]
 
 

@@ -21,6 +21,10 @@ from training.services.mismatch_trend import Trend
 from training.services.overoptimisation import RL
 
 SHOWN = 12
+FIGURES = (
+    *("human", "reward", "kl", "over_refusal", "reward_accuracy", "reward_accuracy_before"),
+    *("rho", "rho_length_and_refusals_fixed"),
+)
 
 
 @campaign_page(Action.READ)
@@ -34,6 +38,7 @@ def mismatch(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "trend": trend,
         "steps": list(reversed(trend.steps)),
         "way_chart": _way(trend),
+        "drift_chart": _drift(trend),
         "rho_chart": _rhos(trend),
         "curves": [(_("d(α − β log d)") if one.way == RL else _("d(α − βd)"), one) for one in trend.curves],
         "here": trend.way[-1].distance if trend.way else None,
@@ -44,19 +49,20 @@ def mismatch(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 def _rows(trend: Trend) -> Iterable[Iterable[Any]]:
     yield [
         *("round", "candidate", "parent", "verdict"),
-        *(f"{name}{part}" for name in ("human", "reward", "kl") for part in ("", "_low", "_high", "_n")),
-        *("rho", "rho_low", "rho_high", "rho_n", "distance", "proxy_score", "human_score", "human_step_error"),
+        *(f"{name}{part}" for name in FIGURES for part in ("", "_low", "_high", "_n")),
+        *("distance", "proxy_score", "human_score", "human_step_error", "reward_model"),
     ]
     for one in trend.steps:
+        judged = one.judged
+        shares = (one.human, one.reward, one.kl, one.refusals, judged.accuracy, judged.before)
         figures = [
             (figure or {}).get(part, "")
-            for figure in (one.human, one.reward, one.kl)
+            for figure in (*shares, vars(judged.rho), vars(judged.fixed))
             for part in ("estimate", "low", "high", "n")
         ]
         place = one.position
         stands = ["", "", ""] if place is None else [place.distance, place.proxy, place.human]
-        rho = [one.rho.estimate, one.rho.low, one.rho.high, one.rho.n]
-        yield [one.round, one.candidate, one.parent, one.verdict, *figures, *rho, *stands, one.error]
+        yield [one.round, one.candidate, one.parent, one.verdict, *figures, *stands, one.error, judged.model]
 
 
 def _way(trend: Trend) -> charts.Chart | None:
@@ -73,12 +79,23 @@ def _way(trend: Trend) -> charts.Chart | None:
     )
 
 
+def _drift(trend: Trend) -> charts.Chart | None:
+    """Return how far the policy went, with what that did: how often it is too careful, and the reward model wrong."""
+    stands = [(one.position.distance, one) for one in trend.steps if one.position is not None]
+    refused = [(d, one.refusals["estimate"]) for d, one in stands if one.refusals is not None]
+    wrong = [(d, 1 - one.judged.accuracy["estimate"]) for d, one in stands if one.judged.accuracy is not None]
+    if len(refused) < 2 and len(wrong) < 2:
+        return None
+    return charts.line_chart(
+        [(_("over-refusal"), refused), (_("reward model wrong"), wrong)],
+        title=_("What comes with the way"),
+        x_label=_("d, the way in √nats"),
+        y_label=_("share"),
+    )
+
+
 def _rhos(trend: Trend) -> charts.Chart | None:
-    figures = [
-        (str(one.round), {"estimate": one.rho.estimate, "low": one.rho.low, "high": one.rho.high, "n": one.rho.n})
-        for one in trend.steps
-        if one.rho.estimate is not None and one.rho.low is not None and one.rho.high is not None
-    ]
+    figures = [(str(one.round), vars(one.judged.rho)) for one in trend.steps if one.judged.rho.estimate is not None]
     return charts.interval_chart(
         figures[-SHOWN:],
         title=_("Does the reward model rank as people do?"),

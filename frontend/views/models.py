@@ -24,9 +24,11 @@ from training.errors import GateClosed, TrainingError
 from training.models import GateReport, ModelVersion, Run
 from training.permissions import version_for
 from training.recipes import RECIPES
+from training.recipes.audits import PRINCIPLE_AUDIT
 from training.recipes.base import Recipe
 from training.recipes.chat import MODES, POSITIVE
 from training.recipes.evaluate import MODE_REPORT
+from training.recipes.reward import PRINCIPLE
 from training.services import feeding, guards, model_folders, personal, promotion, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
@@ -125,6 +127,7 @@ def _measures(version: ModelVersion, modes: list[str]) -> list[Recipe]:
         and offer.recipe.starts == version.kind
         and offer.can_start
         and (modes or offer.recipe.name != MODE_REPORT.name)
+        and (version.recipe.get("name") == PRINCIPLE.name or offer.recipe.name != PRINCIPLE_AUDIT.name)
     ]
 
 

@@ -57,7 +57,10 @@ def test_nothing_is_marked_unfinished():
 
 
 def test_every_dependency_is_pinned():
-    """constraints.txt pins one version of everything, so that two installs a month apart are the same."""
+    """constraints.txt pins one version of everything, so that two installs a month apart are the same.
+
+    But of vLLM, which needs a GPU and an older numpy, and is installed without that file.
+    """
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin) for pin in pins)
@@ -68,5 +71,5 @@ def test_every_dependency_is_pinned():
         *project["dependencies"],
         *(line for extra in project["optional-dependencies"].values() for line in extra),
     ]
-    wanted = {re.split(r"[^A-Za-z0-9-]", line)[0].lower() for line in required} - {"attune"}
+    wanted = {re.split(r"[^A-Za-z0-9-]", line)[0].lower() for line in required} - {"attune", "vllm"}
     assert wanted - names == set()

@@ -211,7 +211,9 @@ def dpo_ratio(name: str, tmp_path, capsys, *, model, precomputed: bool) -> float
             with torch.no_grad():
                 table = pair_logps(reference, tokens)
         batch = collate_pairs(groups[number], 0, table.reshape(2, -1).T)
-        return pair_logratios(model, batch, formula, annotator_weights=False).loss.mean()
+        return pair_logratios(
+            model, batch, formula, annotator_weights=False, per_token=False, likelihood_weight=0.0
+        ).loss.mean()
 
     def their_loss(number: int):
         return trainer.compute_loss(their_model, their_batch(number))

@@ -115,7 +115,7 @@ def test_gpu_out_of_memory_halves_the_micro_batch_until_it_fits_and_says_so(tmp_
     def small_device(model, batch, loss) -> LossOutput:
         if len(batch) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return pair_logratios(model, batch, loss, annotator_weights=False)
+        return pair_logratios(model, batch, loss, annotator_weights=False, per_token=False, likelihood_weight=0.0)
 
     learner = learner_of(tmp_path, policy, "dpo", micro_batch=7, objective=small_device)
     found = gradients(learner, 7)
@@ -137,7 +137,7 @@ def test_a_row_that_does_not_fit_alone_fails_with_advice(tmp_path, policy):
 
 def test_a_loss_that_is_no_number_stops_the_run_before_it_reaches_the_weights(tmp_path, policy):
     def broken(model, batch, loss) -> LossOutput:
-        out = pair_logratios(model, batch, loss, annotator_weights=False)
+        out = pair_logratios(model, batch, loss, annotator_weights=False, per_token=False, likelihood_weight=0.0)
         return LossOutput(out.loss * float("nan"), out.weight)
 
     learner = learner_of(tmp_path, policy, "dpo", objective=broken)

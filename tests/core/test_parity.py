@@ -81,7 +81,11 @@ def test_dpo(policy, arguments):
         plain = collate_pairs(examples, pad_id_of(tokenizer))
         table = logps(reference, plain.tokens).reshape(2, len(examples)).T
         batch = collate_pairs(examples, pad_id_of(tokenizer), table)
-        ours = pair_logratios(model, batch, FORMULA, annotator_weights=False).loss.mean()
+        usual = {"annotator_weights": False, "per_token": False, "likelihood_weight": 0.0}
+        each = pair_logratios(model, batch, FORMULA, **usual).loss
+        by_token = pair_logratios(model, batch, FORMULA, **usual | {"per_token": True}).loss.mean()
+        with_likelihood = pair_logratios(model, batch, FORMULA, **usual | {"likelihood_weight": 1.0}).loss
+        ours = each.mean()
 
     data = Dataset.from_list([{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in ROWS])
     trainer = DPOTrainer(
@@ -108,6 +112,15 @@ def test_dpo(policy, arguments):
             given = (ratios / lengths if name == "ipo" else ratios).chunk(2)
             mine = preference(*given, loss_type=name, beta=0.2, label_smoothing=smoothing).mean().item()
         assert abs(mine - theirs) < 1e-6 * max(1.0, abs(theirs)), name
+
+    trainer.label_smoothing = 0.0
+    with torch.no_grad():
+        trainer.loss_types = ["sigmoid_norm"]
+        assert abs(by_token.item() - trainer.compute_loss(model, inputs).item()) < 1e-5
+        # TRL's likelihood is a mean over the tokens of a batch, ours over those of each answer.
+        trainer.loss_types, chosen_lengths = ["sft"], batch.tokens.completion_mask.sum(1).chunk(2)[0]
+        likelihood = ((with_likelihood - each) * chosen_lengths).sum() / chosen_lengths.sum()
+        assert abs(likelihood.item() - trainer.compute_loss(model, inputs).item()) < 1e-5
 
 
 def sums_of(model, inputs):

@@ -66,7 +66,9 @@ def reached(seed: int, *, rounds: int, gold=turning) -> float:
         for _ in range(STEPS // rounds):
             optimizer.zero_grad()
             loss = partial(dpo, beta=BETA, label_smoothing=0.0)
-            pair_logratios(policy, batch, loss, annotator_weights=False).loss.mean().backward()
+            pair_logratios(
+                policy, batch, loss, annotator_weights=False, per_token=False, likelihood_weight=0.0
+            ).loss.mean().backward()
             optimizer.step()
     chances = policy.probabilities[0].expand(4000, PLACES, 2).flatten(0, 1)
     answers = torch.multinomial(chances, 1, generator=generator).view(4000, PLACES)

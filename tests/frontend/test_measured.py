@@ -11,7 +11,10 @@ from rest_framework.test import APIClient
 
 from tests.frontend.lead_world import World, finish_run, judge_all, make_loop, make_world, start_run
 from training import launch, paths
+from training.core.evaluate import judge_audit
 from training.models import Run
+from training.recipes.spec import RunResult
+from training.services import versions
 
 pytestmark = pytest.mark.django_db
 
@@ -166,6 +169,46 @@ def test_how_safe_thoughts_became_is_told_by_what_prompts_ask_for(world: World) 
     assert "eval_thoughts_safe_harmful_before,,0.2,0.1,0.30000000000000004,40" in rows
     steps = client.get(page, {"format": "csv"}).content.decode().splitlines()
     assert steps[0] == "step,thoughts_safe_harmful,answers_safe_harmful,thoughts_entropy_top"
+
+
+def test_an_audit_says_on_the_judge_s_page_whether_it_may_be_trusted() -> None:
+    world = make_world(kind="safety")
+    task = world.campaign.tasks.order_by("pk")[0]
+    version = versions.add(campaign=world.campaign, kind="cost", path="cost", parent=None, run=None, metrics={})
+    client, page = world.client("lead"), reverse("model", args=[version.pk])
+    assert "Audit of a cost model on single answers" in client.get(page).content.decode()
+    audit = {"name": "cost-audit-single", "knobs": {}}
+    run = Run.objects.create(campaign=world.campaign, kind="evaluate", recipe=audit, parent=version)
+    folder = paths.run_folder(run.pk)
+    folder.mkdir(parents=True, exist_ok=True)
+    seen = {"prompt": "How?", "completion": "<b>So.</b>", "principle": "", "people": 3}
+    shown = [{**seen, "task": task.external_id, "stopped": False}, {**seen, "task": "gone", "stopped": True}]
+    (folder / "disagreements.json").write_text(json.dumps({"n": 2, "shown": shown}))
+    told = {"judge_precision": share(0.85), "judge_recall": share(0.6), "judge_recall_of_kind": share(0.4)}
+    finish_run(run, metrics=told, files={"disagreements": "disagreements.json"})
+    alarms = judge_audit.alarms(told, least_precision=0.8, least_recall=0.9)
+    Run.objects.filter(pk=run.pk).update(
+        result={**run.result, "notes": list(map(str, alarms)), "told": RunResult(notes=alarms).told}
+    )
+    html = client.get(page).content.decode()
+    assert "Its recall is 50% to 70%, below the 90% it needs" in html
+    assert "Its precision may be below the 80% it needs: 75% to 95%" in html
+    assert html.count('class="message message--warning" role="status"') == 2
+    assert "Recall of the judge" in html and "Recall by principle" in html and "30% to 50%" in html
+    link = reverse("review", args=[world.campaign.pk, task.pk])
+    assert f'href="{link}"' in html and "lets it pass" in html and "stops it" in html
+    assert "<b>So.</b>" not in html and "&lt;b&gt;So." in html
+    assert client.get(link).status_code == 200
+    german = client.get(page, HTTP_ACCEPT_LANGUAGE="de").content.decode()
+    assert "unter den nötigen 90" in german and "lässt sie durch" in german
+    rows = client.get(reverse("run", args=[run.pk]), {"format": "csv", "part": "measured"}).content.decode()
+    assert "judge_recall,,0.6,0.5,0.7,40" in rows.splitlines()
+    assert world.client("stranger").get(page).status_code == 404
+
+    (folder / "disagreements.json").unlink()
+    finish_run(run, metrics={name: {**share(0.97), "low": 0.95} for name in ("judge_precision", "judge_recall")})
+    html = client.get(page).content.decode()
+    assert "it needs" not in html and "Where it differs from people" not in html
 
 
 def test_what_cannot_be_measured_here_says_why(world: World) -> None:

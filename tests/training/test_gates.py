@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
 import re
@@ -529,8 +530,18 @@ def suite_of(path: Path, *more: dict[str, Any]) -> str:
 
 
 def test_a_candidate_that_is_bad_in_one_category_is_turned_down_and_the_category_named(
-    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User, attune_files: Path
+    cost: ModelVersion,
+    loop: Loop,
+    round: Round,
+    campaign: Campaign,
+    annotator: User,
+    lead: User,
+    attune_files: Path,
+    client: Any,
 ) -> None:
+    """The report has what an auditor needs to check that alone: on its page, in the PDF and over REST."""
+    sure = {"eval_sign_accuracy": {"estimate": 0.812, "low": 0.7, "high": 0.9, "n": 64}}
+    ModelVersion.objects.filter(pk=cost.pk).update(metrics=sure)
     go(round)
     seen = prompts.read(loop.prompts_path, loop.campaign).train[round.prompts[1]]  # the first one is of the audit slice
     learned = {"id": "seen", "measure": "choice", "answer": "A", "category": "acids", "prompt": seen}
@@ -544,6 +555,30 @@ def test_a_candidate_that_is_bad_in_one_category_is_turned_down_and_the_category
     assert figures["category_minimum"]["passed"] is False and figures["capability_lost"]["passed"] is False
     assert figures["over_refusal"]["passed"] is True and figures["human_win_rate"]["passed"] is True
     assert figures["over_refusal"]["high"] == pytest.approx(1 - 0.05 ** (1 / 15))
+
+    assert round.candidate is not None
+    found = evidence(round.candidate.gate_report)
+    assert [one.label for one in found.judges] == ["cost-0", "reward-0"] and found.judges[0].metrics == sure
+    digest = hashlib.sha256((attune_files / "suite.jsonl").read_bytes()).hexdigest()
+    assert found.proof["suite"] == {"file": settings["gate_suite"], "sha256": digest, "items": 31, "left_out": 1}
+    held_out = prompts.read(loop.prompts_path, loop.campaign).held_out
+    assert found.proof["held_out"] == {"there": len(held_out), "left_out": 0}
+    assert [one.id for one in found.items] == round.held_out and all(one.kl == 5.0 for one in found.items)
+    assert {one.cost for one in found.items} == {-1.0, -1.0 + 0.1, -1.0 + 0.2} and all(one.fresh for one in found.items)
+    wrong = {one.id for one in found.suite_items if not one.candidate}
+    assert wrong == {f"acids-{n}" for n in range(15)} and len(found.suite_items) == 30
+    api = APIClient()
+    api.force_authenticate(lead)
+    rest = api.get(reverse("api-version-gate", args=[round.candidate.pk])).json()
+    assert rest["judges"][0]["metrics"] == sure and rest["limits"]["gate_maximum_refusals"] == 0.3
+    assert [one["id"] for one in rest["items"]] == round.held_out and rest["settings"]["delta"] == 0.05
+    client.force_login(lead)
+    page = client.get(f"/models/{round.candidate.pk}/gate/").text
+    told = words_of(client.get(f"/models/{round.candidate.pk}/gate.pdf").content)
+    said = ["cost-0, reward-0", "1 of 31 items were left out", "0.05 at this look", digest, "81%", "acids-14"]
+    said += ["gate_maximum_refusals = 0.3", f"0 of {len(held_out)} were left out", found.answers_sha256]
+    for words in (*said, *round.held_out):
+        assert words in page and words.replace(" ", "") in told.replace(" ", ""), words
 
 
 def test_questions_in_labsafety_s_layout_are_a_suite_and_images_are_not_shown(attune_files: Path) -> None:

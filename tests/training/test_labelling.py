@@ -18,7 +18,7 @@ from tests.training.round_world import first, for_candidate, go, judge_all
 from training import launch, paths
 from training.errors import Invalid, WrongState
 from training.models import Loop, ModelVersion, Round, Run
-from training.services import rounds, runs, snapshots, versions
+from training.services import asked, rounds, runs, snapshots, versions
 from training.services.labelling import implied
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -168,6 +168,8 @@ def test_people_judge_what_the_model_doubts_and_the_policy_learns_from_both(
     assert Run.objects.get(round=round, purpose="reward").snapshot == round.snapshot
     candidate = round.candidate
     assert candidate is not None
+    [told_of_round] = asked.of_loop(loop)
+    assert (told_of_round.rule, told_of_round.pairs, told_of_round.audit_pairs) == ("best_worst, doubted", 4, 2)
     told_of = versions.lineage(candidate)
     assert [one["label"] for one in told_of["scored_by"]] == ["reward-0"] and told_of["judgements"] == 4
     assert len(snapshots.learned_prompts(candidate)) == 8, "no gate may ask about what a model labelled either"

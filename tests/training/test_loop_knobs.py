@@ -68,6 +68,7 @@ def settings_for(way: str) -> dict[str, object]:
         "reference": "data" if way == "refuel" else "previous",
         "selection": "bald" if way in OF_SEVERAL else "best_worst",
         "reward_recipe": "pairwise-generative" if way == "grpo-pairwise" else "bradley-terry",
+        "tasks": '{"*": {"recipe": "cgpo-crpg"}}' if way == "task-mix" else "",
     }
 
 
@@ -103,6 +104,7 @@ def test_parts_of_a_candidate_are_the_usual_ones_those_of_the_round_and_those_th
 
 # Why no round has its candidate learn by them.
 NOT_IN_A_LOOP = {
+    "continued-pretraining": "reads texts of a domain, and a round asks people to compare",
     "sft": "reads demonstrations, and a round asks people to compare",
     "ift": "reads demonstrations, and a round asks people to compare",
     "a-lol": "reads ratings, and a round asks people to compare",

@@ -12,12 +12,13 @@ from training.services.overoptimisation import (
     RL,
     SLOPES,
     Checkpoint,
+    along,
     first_sign,
     fitted,
-    ranks,
+    follow,
     sign,
-    spearman,
 )
+from training.services.rank_correlation import partial, ranks, spearman
 
 
 def way(proxy: list[float], human: list[float]) -> list[Checkpoint]:
@@ -31,6 +32,32 @@ def test_ranks_and_their_correlation():
     assert found.estimate == pytest.approx(0.8) and found.n == 5 and found.low < 0.8 < found.high == 1
     assert spearman([1, 2, 3], [9, 5, 1]).estimate == -1
     assert spearman([1, 2, 3], [4, 4, 4]).estimate is None and spearman([1, 2], [1, 2]).estimate is None
+
+
+def test_what_is_left_with_length_held_fixed():
+    """Ranks with r_xy = 0.9, r_xz = 0.6 and r_yz = 0.3: (0.9 − 0.6·0.3)/√((1 − 0.36)(1 − 0.09)) = 0.9435."""
+    z, x, y = [1, 2, 3, 4, 5], [2, 1, 5, 3, 4], [3, 1, 5, 2, 4]
+    by_hand = 0.72 / math.sqrt(0.64 * 0.91)
+    found = partial(x, y, z)
+    assert found.estimate == pytest.approx(by_hand) and found.n == 5
+    # Held fixed twice, or something that is the same for all, changes nothing but the certainty.
+    assert partial(x, y, z, z, [7, 7, 7, 7, 7]).estimate == pytest.approx(by_hand)
+    assert partial(x, y).estimate == pytest.approx(0.9)
+    # What is wholly told by length has nothing left; 1.96·√((1 + 0.25/2)/(30 − 3)) = 0.4001 around artanh ρ.
+    assert partial(z, y, z).estimate is None and partial([1, 2, 3], [1, 3, 2]).estimate is None
+    many = [(n * 7) % 30 for n in range(30)]
+    wide = partial(range(30), many)
+    half = (math.atanh(wide.high) - math.atanh(wide.low)) / 2
+    assert half == pytest.approx(1.959964 * math.sqrt((1 + wide.estimate**2 / 2) / 27))
+
+
+def test_a_gate_is_a_step():
+    """60 of 100 are ln(60.5/40.5) = 0.4013, with an error of √(1/60.5 + 1/40.5) = 0.2030; √4 nats on from 1."""
+    rate = {"estimate": 0.6, "n": 100}
+    there, error = follow(Checkpoint("a", 1.0, 0.0, 1.0), "b", human=rate, reward=rate, kl=4.0)
+    assert (there.label, there.distance) == ("b", 3.0) and error == pytest.approx(0.2030, abs=1e-4)
+    assert (there.proxy, there.human) == (pytest.approx(0.4013, abs=1e-4), pytest.approx(1.4013, abs=1e-4))
+    assert along([3.0, 4.0, 9.0])(0, 2) == 5.0 and along([3.0, 4.0])(1, 1) == 0
 
 
 def test_a_slope_down_under_a_proxy_that_rises():

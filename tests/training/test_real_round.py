@@ -21,9 +21,10 @@ from annotation.models import Campaign, Task, User
 from annotation.services import queue
 from tests.factories import judge, make_campaign
 from tests.training import round_world
+from tests.training.round_world import TOY_CORE
 from tests.training.workers import ROOT, alive, environment, step_of, toy, wait_for
 from training import paths
-from training.models import GateReport, ModelVersion, Round, Run
+from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.services import execution, messages, promotion, recovery, rounds, runs, snapshots, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -294,6 +295,39 @@ def test_a_worker_told_to_stop_lets_go_within_seconds(
     run.refresh_from_db()
     assert (run.state, run.attempts) == (Run.State.QUEUED, 0)
     assert (paths.run_folder(run.pk) / "checkpoints" / "state.json").exists()
+
+
+def test_two_loops_share_one_worker_and_neither_waits_for_the_other_to_end(
+    broker: str, loop: Loop, prompts_file: Path, base: Path, lead: User, tmp_path: Path
+) -> None:
+    """Each has at most one run in the queue, so the worker takes turns, whichever loop began."""
+    other = rounds.create_loop(
+        campaign=make_campaign("The other", lead=lead),
+        policy=str(base),
+        prompts_path=str(prompts_file),
+        settings=loop.settings,
+        actor=lead,
+    )
+    promoted, folder = ModelVersion.State.PROMOTED, tmp_path / "reward"
+    folder.mkdir()
+    for one in (loop, other):
+        versions.register(campaign=one.campaign, kind="reward", path=str(folder), actor=None, state=promoted)
+        rounds.configure(loop=one, settings={"labeller": "explicit"}, actor=lead)
+
+    def compared() -> bool:
+        rounds.advance_all()
+        return Task.objects.filter(batch="round-1-gate").values("campaign").distinct().count() == 2
+
+    with worker(broker, TOY_CORE):
+        for one in (loop, other):
+            rounds.start_round(loop=one, actor=lead)
+        wait_for(compared, seconds=90, what="both gates")
+    taken = list(Run.objects.order_by("started_at").values_list("pk", "campaign", "purpose"))
+    assert [pk for pk, *_ in taken] == sorted(pk for pk, *_ in taken), "in the order in which they were asked for"
+    for place, (_pk, campaign, purpose) in enumerate(taken):
+        before = [earlier[2] for earlier in taken[:place] if earlier[1] != campaign]
+        assert purpose == "sample" or before, "a loop's second run comes after the other's first"
+    assert [purpose for _pk, _campaign, purpose in taken].count("gate") == 2 and len(taken) == 6
 
 
 def make_run(campaign: Campaign, policy: ModelVersion, lead: User) -> Run:

@@ -112,6 +112,21 @@ def test_a_loop_goes_round_twice(loop: Loop, round: Round, campaign: Campaign, a
     assert set(lineage["feedback_ids"]) <= set(Feedback.objects.values_list("pk", flat=True))
 
 
+def test_without_audit_slice_and_replay_a_round_learns_from_all_its_pairs_and_no_others(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User
+) -> None:
+    """With them it is eight of ten pairs, and half as many of the round before: see the test above."""
+    rounds.configure(loop=loop, settings={"audit_share": 0.0, "replay": 0.0}, actor=None)
+    to_the_gate(round, campaign, annotator)
+    assert not Task.objects.filter(batch="round-1", is_audit=True).exists()
+    assert round.snapshot is not None and round.snapshot.rows == 10
+    judge_all(campaign, annotator, for_candidate)
+    assert go(round).state == State.PROMOTED, str(round.note)
+    second = to_the_gate(Round.objects.get(loop=loop, index=2), campaign, annotator)
+    assert second.snapshot is not None
+    assert [row["round"] for row in snapshots.lines(second.snapshot)] == [2] * 10
+
+
 def test_a_candidate_learns_on_its_own_answers_by_the_reward_model(
     loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User
 ) -> None:
@@ -266,11 +281,11 @@ def test_a_step_killed_half_way_is_made_up_for(round: Round, campaign: Campaign,
     real = steps.sampling._task
     made: list[str] = []
 
-    def dies_after_four(*arguments: Any) -> Task:
+    def dies_after_four(*arguments: Any, **more: Any) -> Task:
         if len(made) == 4:
             raise MemoryError("killed")
         made.append("task")
-        return real(*arguments)
+        return real(*arguments, **more)
 
     monkeypatch.setattr(steps.sampling, "_task", dies_after_four)
     with pytest.raises(MemoryError):
@@ -396,6 +411,17 @@ def test_a_run_that_fails_is_tried_once_more_and_then_stalls_the_round(round: Ro
         rounds.resume(round=round, actor=lead)
     assert go(round).state == State.LABELLING
     assert Run.objects.get(round=round).failures == 0
+
+
+def test_a_candidate_that_cannot_be_trained_leaves_the_old_policy_serving(
+    round: Round, campaign: Campaign, annotator: User
+) -> None:
+    rounds.configure(loop=round.loop, settings={"chat": True}, actor=None)
+    to_the_gate(round, campaign, annotator, "--fail", "dpo")
+    assert (round.state, round.stalled_in, round.candidate) == (State.STALLED, State.TRAINING, None)
+    assert versions.current(campaign, "policy") == round.policy
+    assert chats.start(campaign=campaign, user=annotator).policy == round.policy
+    assert go(rounds.resume(round=round, actor=None)).state == State.GATING
 
 
 def test_a_run_of_a_round_that_somebody_cancels_stalls_it(round: Round, lead: User) -> None:

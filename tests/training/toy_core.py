@@ -83,7 +83,7 @@ def main() -> int:
                     **whose,
                     "completions": answers,
                     "pair": None if given.same else [1, 0],
-                    "audit": place % 5 == 0,
+                    "audit": knobs["audit_share"] > 0 and place % 5 == 0,
                     "asked": place % 5 == 0 or place % 2 == 0 or knobs["asked_share"] == 1.0,
                     "selection": knobs["selection"] if spec.scorers else "random",
                 }
@@ -108,23 +108,29 @@ def main() -> int:
                 "candidate": {"text": f"{style(spec.model)} reply to {row['id']}"},
                 "current": {"text": f"{style(spec.reference)} reply to {row['id']}"},
                 "reward_preference": 0.7,
+                "fresh": row["fresh"],
+                "kl": given.kl,
+                "candidate_costs": [given.cost + 0.1 * (place % 3)] if "cost" in spec.scorers else None,
             }
-            for row in rows(spec.data)
+            for place, row in enumerate(rows(spec.data))
         ]
         lines(folder / "comparisons.jsonl", found)
+        files = {"comparisons": "comparisons.jsonl"}
         n = len(found)
         metrics: dict = {"kl": {"estimate": given.kl, "low": given.kl - 1, "high": given.kl + 1, "n": n}}
         if "cost" in spec.scorers:
-            costs = [given.cost + 0.1 * (place % 3) for place, row in enumerate(rows(spec.data)) if row["fresh"]]
+            costs = [row["candidate_costs"][0] for row in found if row["fresh"]]
             told = certify(costs, bound=knobs["bound"], delta=knobs["delta"], limit=knobs["cost_limit"])
             metrics["safety"] = {**asdict(told), "passed": told.passed, "reused": n - len(costs)}
         if spec.suite:
             asked = [row for row in rows(spec.suite) if not row.get("unsupported")]
             told = [{**row, "candidate": given.bad_at not in categories_of(row), "current": True} for row in asked]
+            lines(folder / "suite.jsonl", told)
+            files["suite"] = "suite.jsonl"
             metrics["suite"] = {**figures(told, confidence=0.95), "left_out": 0, "silent": []}
         if spec.scorers:
             metrics["reward_win_rate"] = {"estimate": 0.7, "low": 0.6, "high": 0.8, "n": n}
-        RunResult(files={"comparisons": "comparisons.jsonl"}, metrics=metrics).write(folder)
+        RunResult(files=files, metrics=metrics).write(folder)
     else:
         read = rows(spec.data)
         assert read, "no rows to learn from"

@@ -87,7 +87,20 @@ class StepOut(serializers.Serializer):
     human = serializers.JSONField(allow_null=True, help_text="Win rate over the parent, with interval and n.")
     reward = serializers.JSONField(allow_null=True)
     kl = serializers.JSONField(allow_null=True)
-    rho = RhoOut(help_text="Spearman's, over the gate's prompts, between the reward model and people.")
+    over_refusal = serializers.JSONField(
+        source="refusals", allow_null=True, help_text="Safe prompts of the gate's suite that the candidate refuses."
+    )
+    reward_model = serializers.CharField(source="judged.model", help_text="Which model scored the gate; or empty.")
+    rho = RhoOut(
+        source="judged.rho", help_text="Spearman's, over the gate's prompts, between the reward model and people."
+    )
+    rho_length_and_refusals_fixed = RhoOut(source="judged.fixed", help_text="The partial correlation of the ranks.")
+    reward_accuracy = serializers.JSONField(
+        source="judged.accuracy", allow_null=True, help_text="Of the reward model on the gate's pairs, with n."
+    )
+    reward_accuracy_before = serializers.JSONField(
+        source="judged.before", allow_null=True, help_text="The same on pairs held out when it was made."
+    )
 
 
 class CurveOut(serializers.Serializer):

@@ -29,7 +29,7 @@ def join(device: torch.device) -> tuple[int, int]:
     promised = int(os.environ.get("ATTUNE_PROCESSES") or 1)
     told = int(os.environ.get("WORLD_SIZE") or 1)
     if told > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group(backend_for(device))
         if dist.get_world_size() != told:
             raise RunError(
                 Note(
@@ -48,6 +48,11 @@ def join(device: torch.device) -> tuple[int, int]:
             )
         )
     return int(os.environ.get("RANK") or 0), told
+
+
+def backend_for(device: torch.device) -> str:
+    """Return by what processes on such devices speak with each other: NCCL between GPUs, gloo between CPUs."""
+    return "nccl" if device.type == "cuda" else "gloo"
 
 
 def sharded() -> bool:

@@ -34,6 +34,7 @@ from training.core.traces import Trace
 from training.core.traces import figures as figures_of_traces
 from training.core.trainers.offline import called
 from training.core.verdicts import Agreement
+from training.core.vllm_sampling import Engine
 from training.recipes.anchors import ANCHORS
 from training.recipes.note import Note
 
@@ -62,6 +63,7 @@ class Experience:
         reading: Reading,
         harmful: frozenset[str],
         bf16: bool,
+        engine: Engine | None = None,
     ) -> None:
         self.job = job
         self.models = models
@@ -78,6 +80,7 @@ class Experience:
         self.reading = reading
         self.harmful = harmful  # domains of prompts that ask for harm; none where figures are not told apart by them
         self.bf16 = bf16
+        self.engine = engine  # what draws the policy's answers where it is not our own decoding
         self.pad_id = backbone.pad_id_of(tokenizer)
         self.stop = stop_ids(models.policy, tokenizer)
         self.combine = called(combine)
@@ -92,7 +95,7 @@ class Experience:
 
     def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
-        drawn = self._answers(self.models.policy, prompts, n=self.n, stream=stream)
+        drawn = self._answers(self.models.policy, prompts, n=self.n, stream=stream, engine=self.engine)
         asked = [prompt for prompt in prompts for _ in range(self.n)]
         made = self._written(prompts, drawn)
         logps, entropy = self._read(made, self.models.policy, entropies=True)
@@ -128,29 +131,34 @@ class Experience:
         )
 
     def _answers(
-        self, model: nn.Module, prompts: Sequence[Prompt], *, n: int, stream: str
+        self, model: nn.Module, prompts: Sequence[Prompt], *, n: int, stream: str, engine: Engine | None = None
     ) -> list[list[tuple[list[int], str, bool]]]:
-        """Return n answers of each prompt as (ids, text, whether it ended), drawn by all processes together."""
+        """Return n answers of each prompt as (ids, text, whether it ended), drawn by all processes together.
+
+        By `engine` where there is one, which then has the weights of `model`.
+        """
         own = list(prompts[self.job.rank :: self.job.world_size])
         order = sorted(range(len(own)), key=lambda i: len(own[i].ids))
         size = max(1, self.rows_at_once // n)
         found: list[list[tuple[list[int], str, bool]]] = [[] for _ in own]
         for start in range(0, len(order), size):
             some = order[start : start + size]
-            draws = generate(
-                model,
-                [own[i].ids for i in some],
-                n=n,
-                temperature=self.temperature,
-                max_new_tokens=self.max_new_tokens,
-                stop=self.stop,
-                seeds=[prompt_seed(self.job.spec.seed, own[i].id, stream) for i in some],
-                pictures=[own[i].shown for i in some],
-            )
-            for i, of_prompt in zip(some, draws, strict=True):
+            sampling: dict[str, Any] = {
+                "n": n,
+                "temperature": self.temperature,
+                "max_new_tokens": self.max_new_tokens,
+                "stop": self.stop,
+                "seeds": [prompt_seed(self.job.spec.seed, own[i].id, stream) for i in some],
+            }
+            asked = [own[i].ids for i in some]
+            if engine is not None:
+                drawn = engine.completions(asked, **sampling)
+            else:
+                draws = generate(model, asked, pictures=[own[i].shown for i in some], **sampling)
+                drawn = [[(draw.ids, draw.ended) for draw in of_prompt] for of_prompt in draws]
+            for i, of_prompt in zip(some, drawn, strict=True):
                 found[i] = [
-                    (draw.ids, text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids), draw.ended)
-                    for draw in of_prompt
+                    (ids, text_of(self.tokenizer, ids[:-1] if ended else ids), ended) for ids, ended in of_prompt
                 ]
         return distributed.gather_rows(self.job, found)
 

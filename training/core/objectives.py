@@ -290,17 +290,33 @@ def pointwise(model: RewardModel, batch: Labelled, loss: Loss) -> LossOutput:
     )
 
 
-def pair_logratios(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
-    """Return the loss of the two log-ratios against the frozen reference, log π(y|x) - log π_ref(y|x), each (P,)."""
+def pair_logratios(
+    model: nn.Module,
+    batch: Pairs,
+    loss: Loss,
+    *,
+    annotator_weights: bool,
+    per_token: bool,
+    likelihood_weight: float,
+) -> LossOutput:
+    """Return the loss of the two log-ratios against the frozen reference, log π(y|x) - log π_ref(y|x), each (P,).
+
+    They are sums over the tokens of a completion, or with `per_token` means. With a `likelihood_weight` the mean
+    negative log-likelihood of the chosen one's tokens is added, times that (arXiv:2404.19733, eq. 1).
+    """
     assert batch.reference_logps is not None
     own = pair_logps(model, batch.tokens)
     chosen, rejected = (own - batch.reference_logps).chunk(2)
-    values = loss(chosen, rejected)
+    lengths = batch.tokens.completion_mask.sum(-1).clamp(min=1)
+    compared = ((own - batch.reference_logps) / lengths).chunk(2) if per_token else (chosen, rejected)
+    values = loss(*compared)
+    if likelihood_weight:
+        values = values - likelihood_weight * (own / lengths).chunk(2)[0]
     return LossOutput(
         loss=values,
         weight=_weights(batch, annotator_weights),
         metrics={
-            "accuracy": _wins(chosen, rejected),
+            "accuracy": _wins(*compared),
             "margin": (chosen - rejected).detach(),
             # Both may fall together while the loss looks fine: then the model forgets how to answer at all.
             "chosen_logratio": chosen.detach(),
@@ -322,7 +338,7 @@ def personal_pairs(
     assert batch.reference_logps is not None
     users, of = users_of(model), batch.extra["user"]
     assert users is not None
-    generic = pair_logratios(model, batch, loss, annotator_weights=annotator_weights)
+    generic = _sums(model, batch, loss, annotator_weights=annotator_weights)
     known, number = of >= 0, of.clamp(min=0)
     own = pair_logps(model, users.placed(batch.tokens, number.repeat(2)))
     chosen, rejected = (own - batch.reference_logps).chunk(2)
@@ -351,7 +367,7 @@ def pair_margins(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weight
     def with_margins(chosen: Tensor, rejected: Tensor) -> Tensor:
         return loss(chosen, rejected, margin)
 
-    found = pair_logratios(model, batch, with_margins, annotator_weights=annotator_weights)
+    found = _sums(model, batch, with_margins, annotator_weights=annotator_weights)
     metrics = {"reward_margin": margin.float(), "reward_agrees": _wins(margin, torch.zeros_like(margin))}
     return replace(found, metrics=found.metrics | metrics)
 
@@ -365,7 +381,7 @@ def pair_gaps(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: 
     def with_gaps(chosen: Tensor, rejected: Tensor) -> Tensor:
         return loss(chosen, rejected, batch.strength)
 
-    return pair_logratios(model, batch, with_gaps, annotator_weights=annotator_weights)
+    return _sums(model, batch, with_gaps, annotator_weights=annotator_weights)
 
 
 def pair_likelihoods(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
@@ -378,6 +394,25 @@ def pair_likelihoods(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_we
             "accuracy": _wins(chosen, rejected),
             "margin": (chosen - rejected).detach(),
             "chosen_logp": chosen.detach(),
+        },
+    )
+
+
+def pair_averages(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
+    """Return the loss of both completions' mean log-probabilities of a token, (P,): there is no reference.
+
+    A sum would favour short answers, as there is no reference to which both are equally short.
+    """
+    lengths = batch.tokens.completion_mask.sum(-1).clamp(min=1)
+    own = pair_logps(model, batch.tokens)
+    chosen, rejected = (own / lengths).chunk(2)
+    return LossOutput(
+        loss=loss(chosen, rejected),
+        weight=_weights(batch, annotator_weights),
+        metrics={
+            "accuracy": _wins(chosen, rejected),
+            "margin": (chosen - rejected).detach(),
+            "chosen_logp": own.chunk(2)[0].detach(),
         },
     )
 
@@ -429,6 +464,13 @@ def imitation(model: nn.Module, batch: Demonstrations, loss: Loss) -> LossOutput
     tokens = batch.tokens
     values = loss(token_logps(model, tokens), tokens.completion_mask)
     return LossOutput(loss=values, weight=tokens.completion_mask.sum(-1) * batch.weight)
+
+
+def _sums(model: nn.Module, batch: Pairs, loss: Loss, *, annotator_weights: bool) -> LossOutput:
+    """Return `pair_logratios` of log-ratios as they are, and nothing beside them."""
+    return pair_logratios(
+        model, batch, loss, annotator_weights=annotator_weights, per_token=False, likelihood_weight=0.0
+    )
 
 
 def _wins(chosen: Tensor, rejected: Tensor) -> Tensor:

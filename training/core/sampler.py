@@ -21,6 +21,7 @@ from training.core.pictures import album_of
 from training.core.prompts import Prompt
 from training.core.scorers import Scorer
 from training.core.selection import REWARD
+from training.core.vllm_sampling import for_folder
 from training.recipes.note import Note
 
 
@@ -66,6 +67,9 @@ class Sampler:
         self.temperature: float = job.knobs["temperature"]
         self.max_new_tokens: int = job.knobs["max_new_tokens"]
         self.halved = 0
+        self.engine, self.said = for_folder(
+            job, path, self.model, prefixed=self.users is not None, at_hand=loaded is not None
+        )
 
     @property
     def prompt_room(self) -> int | None:
@@ -88,7 +92,7 @@ class Sampler:
     def draw(self, prompts: Sequence[Prompt], *, seed: int, stream: str = "") -> list[list[Draw]]:
         """Return n draws for each prompt. Where memory runs out the prompts are taken in two halves."""
         try:
-            return generate(
+            return (self.engine.generate if self.engine else generate)(
                 self.model,
                 [self.ids(prompt) for prompt in prompts],
                 n=self.n,
@@ -134,7 +138,7 @@ class Sampler:
         ]
 
     def notes(self) -> list[Note]:
-        said = []
+        said = list(self.said)
         if has_plain_template(self.tokenizer):
             said.append(PLAIN_NOTE)
         if self.user and (self.users is None or self.user not in self.users.users):

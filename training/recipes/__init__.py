@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.recipes import (
+    audits,
     combine,
     drift,
     evaluate,
@@ -25,6 +26,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "assembled",
+    "audits",
     "combine",
     "drift",
     "evaluate",

@@ -24,10 +24,11 @@ OF_RULES = ("cgpo-crpg", "cgpo-codpo", "cgpo-crraft")  # by a reward that only a
 OF_TASKS = ("task-mix",)  # by a recipe, judges and a weight for each kind of prompt
 OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case", "ppo-robust")  # these want several opinions of an answer
 OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
-LABELLED = ("dpo", "cpl", "dpo-margin")  # from pairs that a model may have labelled too
+OF_LIKELIHOODS = ("simpo", "orpo", "cpo")  # with no reference policy
+LABELLED = ("dpo", "cpl", "dpo-margin", *OF_LIKELIHOODS)  # from pairs that a model may have labelled too
 PERSONAL = "dpo-personal"  # each person is then answered by a soft prompt of their own
 # From what people preferred; the fourth asks a reward model too.
-OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL)
+OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL, *OF_LIKELIHOODS)
 OF_ONE_OPINION = (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_OBJECTIVES, *OF_THOUGHTS, *OF_JUDGES)
 WAYS = (*OF_PAIRS, *OF_ONE_OPINION, *OF_TASKS, *OF_SEVERAL)  # how a round's candidate may learn
 TOLD = ("policy_settings", "policy_parts", "reward_settings", "cost_settings")  # what recipes are told besides
@@ -112,7 +113,7 @@ class LoopSettings:
     )
     policy_recipe: str = knob(
         "dpo",
-        "how a candidate learns: from the pairs (the first five), or on its own answers by the reward model; some "
+        "how a candidate learns: from the pairs (the first eight), or on its own answers by the reward model; some "
         "keep within a cost limit besides (those with rlhf in the name) or pay only what judges let pass (cgpo)",
         choices=WAYS,
     )

@@ -31,6 +31,15 @@ class PairLogratios:
     annotator_weights: bool = knob(
         False, "count each pair as much as who judged it is reliable; rows without a weight count once"
     )
+    per_token: bool = knob(
+        False, "compare means over an answer's tokens and no sums, so that its length says nothing", advanced=True
+    )
+    likelihood_weight: float = knob(
+        0.0,
+        "weight of the preferred answer's own likelihood beside it (RPO), which else may fall with that of both",
+        low=0.0,
+        advanced=True,
+    )
 
 
 @part("objective", "personal-pairs", target="training.core.objectives:personal_pairs")
@@ -88,6 +97,16 @@ class PairGaps:
 @part("objective", "pair-likelihoods", target="training.core.objectives:pair_likelihoods")
 class PairLikelihoods:
     """Log-probabilities of both completions, with no reference. arXiv:2310.13639."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    annotator_weights: bool = knob(
+        False, "count each pair as much as who judged it is reliable; rows without a weight count once"
+    )
+
+
+@part("objective", "pair-averages", target="training.core.objectives:pair_averages")
+class PairAverages:
+    """What a token of each completion is worth on average, with no reference. arXiv:2405.14734."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     annotator_weights: bool = knob(
@@ -431,6 +450,30 @@ class CPL:
         low=0.0,
         high=1.0,
     )
+
+
+@part("loss", "simpo", target="training.core.losses.reference_free:simpo")
+class SimPO:
+    """Preference by mean log-probability, ahead by a margin. SimPO, arXiv:2405.14734, eq. 6."""
+
+    beta: float = knob(2.0, "reward of a nat a token; far above DPO's, as a mean is far below a sum", low=0.0001)
+    target_margin: float = knob(1.0, "by how much the better answer's reward is to be ahead", low=0.0)
+
+
+@part("loss", "orpo", target="training.core.losses.reference_free:orpo")
+class ORPO:
+    """Likelihood of the better answer and its odds against the worse one's. ORPO, arXiv:2403.07691, eq. 6."""
+
+    odds_weight: float = knob(0.1, "weight of the odds beside the likelihood; 0 only imitates", low=0.0)
+
+
+@part("loss", "cpo", target="training.core.losses.reference_free:cpo")
+class CPO:
+    """DPO without a reference, and the likelihood of the better answer. CPO, arXiv:2401.08417, eq. 5."""
+
+    beta: float = knob(0.1, "what a nat between two answers says: higher changes the policy less", low=0.0001)
+    likelihood_weight: float = knob(1.0, "weight of the better answer's likelihood, which holds the policy", low=0.0)
+    label_smoothing: float = knob(0.0, "share of judgements believed to be the wrong way round", low=0.0, high=0.5)
 
 
 @part("loss", "refuel", target="training.core.losses.refuel:refuel")

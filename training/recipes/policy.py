@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from training.recipes.base import Recipe
 from training.recipes.documents import VIEW as DOCUMENTS
-from training.recipes.losses import (
-    CPL as CPLLoss,
-)
+from training.recipes.losses import CPL as CPLLoss
+from training.recipes.losses import CPO as CPOLoss
 from training.recipes.losses import DPO as DPOLoss
-from training.recipes.losses import (
-    IFT as IFTLoss,
-)
+from training.recipes.losses import IFT as IFTLoss
 from training.recipes.losses import (
     NLL,
     ALoL,
@@ -19,6 +16,7 @@ from training.recipes.losses import (
     Leftover,
     MarginDPO,
     Modes,
+    PairAverages,
     PairGaps,
     PairLikelihoods,
     PairLogratios,
@@ -26,8 +24,10 @@ from training.recipes.losses import (
     PersonalPairs,
     PromptValue,
     Refuel,
+    SimPO,
     SoftPrompts,
 )
+from training.recipes.losses import ORPO as ORPOLoss
 from training.recipes.offline import Fit
 
 SFT = Recipe(
@@ -105,6 +105,39 @@ CPL = Recipe(
     makes="policy",
     parts=(PairLikelihoods(), CPLLoss(), Fit(learning_rate=1e-6)),
     source="arXiv:2310.13639",
+)
+
+SIMPO = Recipe(
+    "simpo",
+    title="SimPO",
+    summary="Makes each token of preferred answers likelier on average than one of rejected answers, by a margin.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairAverages(), SimPO(), Fit(learning_rate=1e-6)),
+    source="arXiv:2405.14734",
+)
+
+ORPO = Recipe(
+    "orpo",
+    title="ORPO",
+    summary="Imitates preferred answers and parts them from rejected ones in one stage, before any fine-tuning.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairAverages(), ORPOLoss(), Fit(learning_rate=8e-6)),
+    source="arXiv:2403.07691",
+)
+
+CPO = Recipe(
+    "cpo",
+    title="CPO",
+    summary="As DPO with no reference policy in memory, held instead by the likelihood of the preferred answers.",
+    kind="fit",
+    view="pairs",
+    makes="policy",
+    parts=(PairLikelihoods(), CPOLoss(), Fit(learning_rate=1e-6)),
+    source="arXiv:2401.08417",
 )
 
 REFUEL = Recipe(

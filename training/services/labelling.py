@@ -40,13 +40,14 @@ class Implied:
 def implied(policy: ModelVersion) -> Implied | None:
     """Return the nearest of a policy and those it came from that learned by DPO from people; None without one.
 
-    One that learned from a model's labels, be it beside people's, would only repeat them.
+    One that learned from a model's labels, be it beside people's, would only repeat them; what was compared per token
+    implies another reward.
     """
     for version in (policy, *forebears(policy)):
         run = version.made_by
         if run is None or run.recipe["name"] not in IMPLIES or run.inputs.get("labelled_by"):
             continue
-        if run.snapshot_id is not None:
+        if run.snapshot_id is not None and not run.recipe["knobs"].get("per_token"):
             return Implied(version, run.inputs.get("reference") or run.inputs["model"], run.recipe["knobs"]["beta"])
     return None
 

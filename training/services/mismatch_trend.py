@@ -1,27 +1,23 @@
 """The reward and what people want, over the rounds of a loop: each gate is a step, and steps add up to a way.
 
-A step is from the policy that was in use to the candidate. Its gain is a win rate as log-odds, people's and the reward
-model's, and gains add up as strengths of Bradley and Terry do; how far it leads is √KL of both, and √KL adds up along a
-way, as it is a length where steps are small. So policies of different rounds, and reward models that were trained anew
-between them, stand on one axis, as far as that holds. Within a round nothing is taken for granted: ρ is between what
-the reward model and what people prefer of two answers to the same prompt, so no prompt's difficulty is in it.
+A step is from the policy that was in use to the candidate (`overoptimisation.follow`), and steps add up, so policies of
+different rounds, and reward models that were trained anew between them, stand on one axis, as far as that holds. Within
+a round nothing is taken for granted: what its gate says of the reward model is about its own pairs (`gate_pairs`).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.models import Campaign
-from annotation.told import Told, told
-from training.errors import TrainingError
-from training.models import GateReport, Round, Run
-from training.services import overoptimisation
-from training.services.comparisons import people_shares
-from training.services.gates import batch
-from training.services.overoptimisation import BEST_OF_N, RL, SLOPES, Checkpoint, Curve, Rho, Sign
-from training.services.sampling import output_rows
+from annotation.told import Told, share, told
+from training.models import GateReport, Round
+from training.services import gate_pairs, overoptimisation
+from training.services.gate_pairs import Judged
+from training.services.mismatch import CHANCE, LEAST
+from training.services.overoptimisation import BEST_OF_N, RL, SLOPES, Checkpoint, Curve, Sign
+from training.services.rank_correlation import Rho, spearman
 
 MOST = 50  # rounds that are read: the newest
 
@@ -39,7 +35,8 @@ class Step:
     human: Figure | None  # win rate over the parent
     reward: Figure | None
     kl: Figure | None
-    rho: Rho  # of the compared prompts: what the reward model prefers, and what people do
+    refusals: Figure | None  # safe prompts that the candidate refuses; None where the gate asked no suite
+    judged: Judged  # how the reward model did on the compared prompts
     position: Checkpoint | None
     error: float | None  # standard error of the step's gain for people
 
@@ -57,6 +54,9 @@ class Trend:
     @property
     def alarms(self) -> list[Told]:
         """Return what is wrong at the newest checkpoint, in sentences that say what to do."""
+        return [*self._along_the_way(), *(_of_the_model(self.steps[-1]) if self.steps else [])]
+
+    def _along_the_way(self) -> list[Told]:
         if self.sign is None:
             return []
         now, best = self.way[self.sign.at].label, self.way[self.sign.best].label
@@ -84,39 +84,34 @@ class Trend:
 
 
 def of_campaign(campaign: Campaign) -> Trend:
-    """Return the trend of a campaign's loop. Two statements, and two and a file for each round whose gate has ended."""
+    """Return the trend of a campaign's loop. Three statements, and two and a file for each round whose gate ended."""
     rounds = Round.objects.filter(loop__campaign=campaign, candidate__gate_report__isnull=False)
     found = rounds.select_related("loop", "candidate__gate_report__parent").order_by("-index")[:MOST]
     stands: dict[int, tuple[Checkpoint, list[float]]] = {}  # by version: where it stands, and the errors up to there
     steps: list[Step] = []
     newest: tuple[list[int], int] | None = None
     parents: dict[int, int] = {}
+    models = gate_pairs.reward_models(campaign)
     for round in reversed(found):
         candidate = round.candidate
         assert candidate is not None
         report: GateReport = candidate.gate_report
         figures = {one["name"]: one for one in report.figures if one["estimate"] is not None}
         human, reward, kl = (figures.get(name) for name in ("human_win_rate", "reward_win_rate", "kl"))
+        refusals = figures.get("over_refusal")
         place = error = None
         if human is not None and reward is not None and kl is not None:
             before, errors = stands.get(report.parent_id) or (Checkpoint(report.parent.label, 0.0, 0.0, 0.0), [])
             stands.setdefault(report.parent_id, (before, errors))
-            gain, error = _gain(human)
-            place = Checkpoint(
-                candidate.label,
-                before.distance + math.sqrt(max(0.0, kl["estimate"])),
-                before.proxy + _gain(reward)[0],
-                before.human + gain,
+            place, error = overoptimisation.follow(
+                before, candidate.label, human=human, reward=reward, kl=kl["estimate"]
             )
             stands[candidate.pk] = (place, [*errors, error])
             parents[candidate.pk] = report.parent_id
             newest = (_line(candidate.pk, parents), candidate.pk)
-        rho = _within(round)
-        steps.append(
-            Step(
-                round.index, candidate.label, report.parent.label, report.verdict, human, reward, kl, rho, place, error
-            )
-        )
+        judged = gate_pairs.of_round(round, models)
+        labels = (candidate.label, report.parent.label, report.verdict)
+        steps.append(Step(round.index, *labels, human, reward, kl, refusals, judged, place, error))
     if newest is None:
         return Trend(steps)
     line, last = newest
@@ -124,16 +119,13 @@ def of_campaign(campaign: Campaign) -> Trend:
 
 
 def _along(steps: list[Step], way: list[Checkpoint], errors: list[float]) -> Trend:
-    def error(first: int, second: int) -> float:
-        return math.sqrt(sum(one**2 for one in errors[first:second]))
-
     curves = [
         curve
         for name in (RL, BEST_OF_N)
         if (curve := overoptimisation.fitted([p.distance for p in way], [p.human for p in way], way=name)) is not None
     ]
-    link = overoptimisation.spearman([p.proxy for p in way], [p.human for p in way])
-    return Trend(steps, way, link, curves, overoptimisation.sign(way, error))
+    link = spearman([p.proxy for p in way], [p.human for p in way])
+    return Trend(steps, way, link, curves, overoptimisation.sign(way, overoptimisation.along(errors)))
 
 
 def _line(version: int, parents: dict[int, int]) -> list[int]:
@@ -144,25 +136,31 @@ def _line(version: int, parents: dict[int, int]) -> list[int]:
     return found[::-1]
 
 
-def _gain(rate: Figure) -> tuple[float, float]:
-    """Return a win rate as log-odds with its standard error; half a win more on both sides, so that none is endless."""
-    won, lost = rate["estimate"] * rate["n"] + 0.5, (1 - rate["estimate"]) * rate["n"] + 0.5
-    return math.log(won / lost), math.sqrt(1 / won + 1 / lost)
-
-
-def _within(round: Round) -> Rho:
-    """Return ρ over the prompts of a gate that people judged and the reward model scored."""
-    run = Run.objects.filter(round=round, purpose="gate", state=Run.State.SUCCEEDED).first()
-    if run is None:
-        return Rho(None, None, None, 0)
-    shares = people_shares(round)
-    first, second = [], []
-    try:
-        for row in output_rows(run, "comparisons"):
-            said = shares.get(f"{batch(round)}-{row['id']}")
-            if said is not None and row.get("reward_preference") is not None:
-                first.append(float(row["reward_preference"]))
-                second.append(said)
-    except TrainingError:  # its file was deleted
-        return Rho(None, None, None, 0)
-    return overoptimisation.spearman(first, second)
+def _of_the_model(step: Step) -> list[Told]:
+    """Return what the pairs of the newest gate say against the reward model."""
+    one, said = step.judged, []
+    now = one.accuracy
+    if now is None or now["n"] < LEAST:
+        return []
+    # No alarm that it is lower than on the pairs held out when the model was made: policies that became alike differ by
+    # little, and then the best of models is hardly more often right than a coin.
+    if now["high"] < CHANCE:
+        said.append(
+            told(
+                "The reward model agrees with people on {rate} of {n} pairs of {policy}, less often than a coin would: "
+                "the policy has gone where the model does not know what people want. Train one with these pairs.",
+                rate=share(now["estimate"]),
+                n=now["n"],
+                policy=step.candidate,
+            )
+        )
+    if one.rho.low is not None and one.rho.low > 0 and one.fixed.low is not None and one.fixed.low <= 0:
+        said.append(
+            told(
+                "What the reward model and people have in common on {n} pairs of {policy} may be length and refusals "
+                "alone: with both held fixed nothing is left that chance would not explain. Look at what it prefers.",
+                n=one.fixed.n,
+                policy=step.candidate,
+            )
+        )
+    return said

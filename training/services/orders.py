@@ -158,8 +158,19 @@ def policy(
     )
 
 
-def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion, data: str, suite: str = "") -> Run:
-    """Order the comparison of the candidate with the current policy on held-out prompts, and on the `suite`'s."""
+def comparison(
+    round: Round,
+    settings: LoopSettings,
+    *,
+    candidate: ModelVersion,
+    data: str,
+    suite: str = "",
+    proof: dict[str, Any] | None = None,
+) -> Run:
+    """Order the comparison of the candidate with the current policy on held-out prompts, and on the `suite`'s.
+
+    `proof` says of both how many there were and how many were left out as known; the report has it.
+    """
     knobs = {
         "temperature": settings.temperature,
         "max_new_tokens": settings.max_new_tokens,
@@ -171,7 +182,7 @@ def comparison(round: Round, settings: LoopSettings, *, candidate: ModelVersion,
         "principles": settings.principles,
     }
     inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
-    inputs["limits"] = gate_limits(settings)
+    inputs |= {"limits": gate_limits(settings), "proof": proof or {}}
     if suite:
         inputs["suite"] = suite
     if settings.guard:

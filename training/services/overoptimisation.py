@@ -1,75 +1,24 @@
 """Whether a policy still becomes better for people as its reward rises. Plain Python.
 
-Objective mismatch (arXiv:2311.00168) names the symptom; the pieces are standard: Spearman's ρ with a bootstrap, slopes
-with their intervals, and the curve of gold over the distance d = √KL from the first policy, which is d(α − βd) for the
-best of n and d(α − β log d) for reinforcement learning (arXiv:2210.10760, section 3.1). Thresholds are ours.
+Objective mismatch (arXiv:2311.00168) names the symptom; the pieces are standard: slopes with their intervals, and the
+curve of gold over the distance d = √KL from the first policy, which is d(α − βd) for the best of n and d(α − β log d)
+for reinforcement learning (arXiv:2210.10760, section 3.1). Thresholds are ours.
 """
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 WINDOW = 3  # checkpoints over which slopes are taken
 # Standard errors of the difference by which people's score has to fall. An alarm is looked for at each checkpoint: over
 # twelve of 200 votes each, two errors ring for 13 of 40 ways that stay at their best, three for none of them.
 ERRORS = 3.0
-DRAWS = 1000
-LEAST = 3  # points without which there is no ρ and no curve
+LEAST = 3  # points without which there is no curve
 BEST_OF_N, RL = "best_of_n", "rl"
-
-
-@dataclass(frozen=True)
-class Rho:
-    """Spearman's rank correlation with its 95 % interval; None where one side is constant or there are too few."""
-
-    estimate: float | None
-    low: float | None
-    high: float | None
-    n: int
-
-
-def spearman(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Rho:
-    """Return the correlation of the ranks, ties at their mean rank; the interval by bootstrap over the pairs."""
-    n = len(first)
-    estimate = _rho(first, second) if n >= LEAST else None
-    if estimate is None:
-        return Rho(None, None, None, n)
-    draw = random.Random(seed)
-    found = []
-    for _ in range(DRAWS):
-        places = [draw.randrange(n) for _ in range(n)]
-        one = _rho([first[i] for i in places], [second[i] for i in places])
-        if one is not None:
-            found.append(one)
-    found.sort()
-    return Rho(estimate, found[int(0.025 * len(found))], found[math.ceil(0.975 * len(found)) - 1], n)
-
-
-def ranks(values: Sequence[float]) -> list[float]:
-    """Return the rank of each value from 1, the same for the same."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    found = [0.0] * len(values)
-    start = 0
-    while start < len(order):
-        end = start
-        while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
-            end += 1
-        for place in order[start : end + 1]:
-            found[place] = (start + end) / 2 + 1
-        start = end + 1
-    return found
-
-
-def _rho(first: Sequence[float], second: Sequence[float]) -> float | None:
-    one, other = ranks(first), ranks(second)
-    middle = (len(one) + 1) / 2
-    across = sum((a - middle) * (b - middle) for a, b in zip(one, other, strict=True))
-    wide = math.sqrt(sum((a - middle) ** 2 for a in one) * sum((b - middle) ** 2 for b in other))
-    return across / wide if wide else None
 
 
 @dataclass(frozen=True)
@@ -84,6 +33,30 @@ class Checkpoint:
 
 # The standard error of people's score of one checkpoint less that of an earlier one, by their places.
 Error = Callable[[int, int], float]
+Figure = Mapping[str, Any]  # {"estimate", "n", …}
+
+
+def gain(rate: Figure) -> tuple[float, float]:
+    """Return a win rate as log-odds with its standard error; half a win more on both sides, so that none is endless."""
+    won, lost = rate["estimate"] * rate["n"] + 0.5, (1 - rate["estimate"]) * rate["n"] + 0.5
+    return math.log(won / lost), math.sqrt(1 / won + 1 / lost)
+
+
+def follow(before: Checkpoint, label: str, *, human: Figure, reward: Figure, kl: float) -> tuple[Checkpoint, float]:
+    """Return where a gate puts its candidate, with the standard error of the step for people.
+
+    `human` and `reward` are its win rates over the policy of before, `kl` its divergence from that. Gains add up as
+    strengths of Bradley and Terry do, and √KL adds up along a way, as it is a length where steps are small.
+    """
+    by_people, error = gain(human)
+    distance = before.distance + math.sqrt(max(0.0, kl))
+    return Checkpoint(label, distance, before.proxy + gain(reward)[0], before.human + by_people), error
+
+
+def along(errors: Sequence[float]) -> Error:
+    """Return the error between any two checkpoints, of which each is a step from the one before."""
+    return lambda first, second: math.sqrt(sum(one**2 for one in errors[first:second]))
+
 
 SLOPES, FALLEN = "slopes", "fallen"
 

@@ -170,6 +170,7 @@ class HeldOut:
     chosen: dict[str, list[Message]]
     fresh: set[str]
     touched: int  # how many were left out because a model had learned from them
+    there: int  # how many the file holds out in all
 
 
 def choose_held_out(loop: Loop, *, index: int, count: int, models: Iterable[ModelVersion]) -> HeldOut:
@@ -188,7 +189,7 @@ def choose_held_out(loop: Loop, *, index: int, count: int, models: Iterable[Mode
     random.Random(f"loop {loop.pk} gate {index}").shuffle(order)
     order.sort(key=lambda name: used[name])
     chosen = {name: found[name] for name in order[:count]}
-    return HeldOut(chosen, {name for name in chosen if not used[name]}, len(touched))
+    return HeldOut(chosen, {name for name in chosen if not used[name]}, len(touched), len(found))
 
 
 def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) -> str:

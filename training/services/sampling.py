@@ -123,6 +123,7 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
 def _task(
     round: Round, row: dict[str, Any], answers: list[dict[str, Any]], overlap: int, *, assignee: User | None
 ) -> Task:
+    rule = row.get("selection", "") + (", doubted" if row.get("doubtful") else "")
     task, _ = intake.make_task(
         campaign=round.loop.campaign,
         messages=from_columns(row),
@@ -133,7 +134,7 @@ def _task(
         priority=ROUND_PRIORITY,
         is_audit=bool(row["audit"]),
         batch=round.batch,
-        meta={"round": round.index, "policy": round.policy.label, "selection": row.get("selection", "")},
+        meta={"round": round.index, "policy": round.policy.label, "selection": rule},
     )
     return task
 

@@ -382,7 +382,10 @@ def train(round: Round) -> bool:
         )
         if not move(round, State.GATING, note, candidate=candidate, held_out=list(held_out.chosen)):
             return False
-        orders.comparison(round, settings, candidate=candidate, data=data, suite=suite)
+        proof: dict[str, Any] = {"held_out": {"there": held_out.there, "left_out": held_out.touched}}
+        if suite:
+            proof["suite"] = suites.facts(settings.gate_suite, kept=suite)
+        orders.comparison(round, settings, candidate=candidate, data=data, suite=suite, proof=proof)
     return True
 
 

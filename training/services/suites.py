@@ -7,6 +7,7 @@ themselves are in the run's ``suite.jsonl``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -150,6 +151,13 @@ def write(round: Round, path: str, *, models: Iterable[ModelVersion]) -> str:
     write_text(target, lines)
     read(str(target))
     return store.keep(target)
+
+
+def facts(path: str, *, kept: str) -> dict[str, Any]:
+    """Return what a report says of a suite: its file, the sha256 of that, its items, and how many were left out."""
+    content = Path(store.fetch(path)).read_bytes()
+    items, asked = len(read(path)), len(read(kept))
+    return {"file": path, "sha256": hashlib.sha256(content).hexdigest(), "items": items, "left_out": items - asked}
 
 
 def figures(run: Run, settings: LoopSettings) -> list[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from annotation.models import Campaign
@@ -124,4 +124,4 @@ def awaited(run: Run) -> list[dict[str, Any]]:
 
 def title_of(run: Run) -> str:
     """Return what a run's recipe is called, in the language of whoever asks."""
-    return _(from_json(run.recipe)[0].title)
+    return translation.gettext(from_json(run.recipe)[0].title)

@@ -76,6 +76,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-playground-end", "post", {}, (401, 404, 403, 403, 204, 204, 204)),
     ("api-version", "get", None, READERS),
     ("api-version-people", "get", None, (401, 404, 403, 403, 404, 404, 404)),
+    ("api-version-gate", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     ("api-version-folder", "get", None, (401, 404, 403, 403, 422, 422, 422)),
     ("api-version-merge", "get", None, READERS),
     ("api-version-merge", "post", {}, (401, 404, 403, 403, 422, 422, 422)),

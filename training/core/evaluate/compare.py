@@ -11,7 +11,7 @@ from typing import Any, cast
 from training.core.decode import Draw, completion_logps
 from training.core.distributed import wait
 from training.core.evaluate.certificate import RATE, certify
-from training.core.evaluate.suite import SAFETY, Item, items, silent
+from training.core.evaluate.suite import SAFETY, Item, items, refuses, silent
 from training.core.evaluate.suite import figures as suite_figures
 from training.core.guard.folder import load_guard
 from training.core.guard.guard import Guard
@@ -218,7 +218,8 @@ def _row(
     """Return a prompt's line: the first answer of each side to be shown, and the figures of all of them.
 
     `reward_preference` is the reward of the candidate's shown answer less that of the current policy's; of a judge how
-    likely it finds the candidate's the better one, less one half.
+    likely it finds the candidate's the better one, less one half. `refused` tells of both shown answers, first of the
+    candidate's, whether they begin as a refusal does.
     """
     ahead = _judged(judge, prompt, candidate, current) if judge is not None else _ahead(candidate, current)
     alike = 0.0 if judge is None else ALIKE
@@ -231,6 +232,7 @@ def _row(
         "candidate": asdict(candidate[0]),
         "current": asdict(current[0]),
         "reward_preference": ahead[0][0],
+        "refused": [refuses(side[0].text) for side in (candidate, current)],
         "kl": kl,
         "reward_win_rate": fmean(wins) if wins else None,
         "candidate_costs": _costs(candidate),

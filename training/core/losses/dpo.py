@@ -26,6 +26,10 @@ def preference(chosen: Tensor, rejected: Tensor, *, loss_type: str, beta: float,
     - sppo: (h_w - 1/2β)² + (h_l + 1/2β)², arXiv:2405.00675, with the winner's chance taken to be 1
     - apo-zero: σ(-r_w) + σ(r_l), and apo-down: σ(r_w) + σ(-z), arXiv:2408.06266, eq. 7 and 8
     - discopop: (1 - m) · -log σ(z) + m e^-z with m = σ(z/τ), arXiv:2406.08414, eq. 5
+
+    Of TRL's list `sigmoid_norm` is sigmoid on means over tokens (`per_token` of the objective), `sft` the likelihood
+    beside it (`likelihood_weight`). `aot` is left out: it holds the sorted log-ratios of a batch against each other, so
+    that what is learned from a pair would depend on which others are computed at once.
     """
     if loss_type == "sigmoid":
         return dpo(chosen, rejected, beta=beta, label_smoothing=label_smoothing)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from training.core import backbone, distributed
+from training.core import backbone, distributed, vllm_sampling
 from training.core.batch import LossOutput
 from training.core.critic import Critic, DoubleCritic
 from training.core.experience import Experience
@@ -169,6 +170,8 @@ def improve(
     if not usable:
         raise RunError(Note("All prompts are held out to measure on. Give more prompts, or set eval_share to 0."))
     reading = Reading(thinking, opened=opens_thoughts(tokenizer))
+    room = max(len(prompt.ids) for prompt in usable) + max_new_tokens
+    engine, said = vllm_sampling.for_training(job, spec.model, policy, longest=room)
     named_harmful = frozenset(domain.lower() for domain in listed(harmful))
     asking_harm = named_harmful & {prompt.domain.strip().lower() for prompt in prompts}
     experiences = {
@@ -191,6 +194,7 @@ def improve(
             reading=reading,
             harmful=asking_harm,
             bf16=bf16,
+            engine=engine,
         )
         for number, task in enumerate(tasks)
     }
@@ -255,6 +259,8 @@ def improve(
         rates += [share * critic_learning_rate] * (critic is not None)
         asked = shared_out(tasks, [usable[i] for i in planned[number]])
         with learner.whole():
+            if engine is not None:
+                engine.renewed(policy, job.folder / "sampler")
             written = {
                 name: experiences[name].rollout(some, stream=f"iteration {number}")
                 for name, some in asked.items()
@@ -278,11 +284,12 @@ def improve(
     with learner.whole():
         metrics = tail_means(job.folder) | _measured(experiences, shared_out(tasks, held), spec.model, trust)
     learner.save(lambda: save_model(job, policy, tokenizer, pictures=pictures))
+    shutil.rmtree(job.folder / "sampler", ignore_errors=True)
     return RunResult(
         model="model",
         metrics=metrics,
         counts=dict(tally.counts) | {"prompts": len(usable), "held_out": len(held)},
-        notes=learner.notes + alarms(finished_numbers(job.folder)),
+        notes=learner.notes + said + alarms(finished_numbers(job.folder)),
     )
 
 

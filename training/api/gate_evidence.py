@@ -1,0 +1,81 @@
+"""A gate's report over REST with all that its verdict rests on, for whoever checks it elsewhere."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import api_view
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from training import permissions
+from training.api import serializers as shapes
+from training.models import GateReport
+from training.services.gate_evidence import evidence
+
+
+class GatePairOut(serializers.Serializer):
+    external_id = serializers.CharField()
+    messages = serializers.JSONField()
+    judgements = serializers.IntegerField()
+    candidate_share = serializers.FloatField(allow_null=True, help_text="A tie counts one half; null: nobody judged.")
+
+
+class HeldOutItemOut(serializers.Serializer):
+    id = serializers.CharField()
+    messages = serializers.JSONField()
+    fresh = serializers.BooleanField(help_text="Whether no earlier gate was decided on it.")
+    kl = serializers.FloatField(allow_null=True, help_text="Nats per answer from the current policy.")
+    cost = serializers.FloatField(allow_null=True, help_text="Mean of the candidate's answers; null: not known.")
+    reward_win_rate = serializers.FloatField(allow_null=True)
+
+
+class SuiteItemOut(serializers.Serializer):
+    id = serializers.CharField()
+    measure = serializers.CharField()
+    categories = serializers.ListField(child=serializers.CharField())
+    candidate = serializers.BooleanField(help_text="Whether the candidate did right.")
+    current = serializers.BooleanField()
+
+
+class ScoringModelOut(serializers.Serializer):
+    model = serializers.CharField(source="label")
+    kind = serializers.CharField()
+    path = serializers.CharField()
+    metrics = serializers.JSONField(help_text="As measured when it was made, each figure with its interval and n.")
+
+
+class GateDecisionOut(serializers.Serializer):
+    action = serializers.CharField()
+    actor = serializers.CharField(source="actor.pseudonym", default=None, allow_null=True, help_text="A pseudonym.")
+    created_at = serializers.DateTimeField()
+    detail = serializers.JSONField()
+
+
+class GateEvidenceOut(serializers.Serializer):
+    report = shapes.GateReportOut()
+    sha256 = serializers.CharField(help_text="Of the figures.")
+    answers_sha256 = serializers.CharField(help_text="Of the file of all answers; empty where it is gone.")
+    run = serializers.IntegerField(source="run.pk", default=None, allow_null=True)
+    seed = serializers.IntegerField(source="run.seed", default=None, allow_null=True)
+    settings = serializers.JSONField(help_text="How the answers were drawn and tested.")
+    limits = serializers.JSONField(help_text="The loop's settings of the gate as they stood when it opened.")
+    proof = serializers.JSONField(help_text="Of held-out prompts and suite: how many, and how many were left out.")
+    guard = serializers.CharField()
+    judges = ScoringModelOut(many=True)
+    decisions = GateDecisionOut(many=True)
+    pairs = GatePairOut(many=True)
+    items = HeldOutItemOut(many=True)
+    suite_items = SuiteItemOut(many=True)
+
+
+@extend_schema(operation_id="versions_gate", responses=GateEvidenceOut, tags=["training"])
+@api_view(["GET"])
+def version_gate(request: Request, version_id: int) -> Response:
+    """Return the report of the gate that looked at this version, with each prompt, pair and model that it rests on."""
+    version = permissions.version_for(request.user, version_id)
+    report = GateReport.objects.select_related("candidate__campaign", "parent").filter(candidate=version).first()
+    if report is None:
+        raise NotFound("No gate has looked at this version yet.")
+    return Response(GateEvidenceOut(evidence(report)).data)
