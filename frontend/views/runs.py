@@ -320,7 +320,7 @@ def _progress(run: Run, viewer: User) -> dict[str, Any]:
         "counts": [(counted.in_words(name), count) for name, count in (result.get("counts") or {}).items()],
         # While it runs the alarms are those of the lines so far; in the end they are among its notes.
         "notes": noted.notes_of(run),
-        "alarms": [] if run.is_final else [of(alarm.told) for alarm in alarms(lines)],
+        "alarms": [] if run.is_final else [of(alarm.told) for alarm in alarms(lines, run.recipe.get("knobs", {}))],
         "percent": round(100 * run.step / run.total_steps) if run.total_steps else None,
         "elapsed_seconds": _elapsed(run),
         "eta_seconds": run.progress.get("eta_seconds"),

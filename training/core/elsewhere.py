@@ -30,6 +30,7 @@ from training.core.sampler import text_of
 from training.core.trainers.offline import save_model
 from training.core.trainers.state import finished_numbers, tail_means
 from training.recipes.alarms import alarms
+from training.recipes.assembled import from_json
 from training.recipes.engines import Files, compiler
 from training.recipes.note import Note
 from training.recipes.spec import RunResult
@@ -109,7 +110,7 @@ def improve_elsewhere(job: Job) -> RunResult:
         metrics=tail_means(job.folder),
         files={"settings": "engine/settings.json"},
         counts=counts,
-        notes=[told, *prompt_notes(tally), *alarms(finished_numbers(job.folder))],
+        notes=[told, *prompt_notes(tally), *alarms(finished_numbers(job.folder), from_json(job.spec.recipe)[1])],
     )
 
 

@@ -52,6 +52,7 @@ from training.core.trainers.state import (
 from training.core.trainers.state import trainable as trainable_of
 from training.recipes.alarms import alarms
 from training.recipes.anchors import ANCHORS
+from training.recipes.assembled import from_json
 from training.recipes.note import Note
 from training.recipes.principles import listed
 from training.recipes.slots import AFTER_COMBINING
@@ -289,7 +290,7 @@ def improve(
         model="model",
         metrics=metrics,
         counts=dict(tally.counts) | {"prompts": len(usable), "held_out": len(held)},
-        notes=learner.notes + said + alarms(finished_numbers(job.folder)),
+        notes=learner.notes + said + alarms(finished_numbers(job.folder), from_json(spec.recipe)[1]),
     )
 
 
