@@ -24,7 +24,7 @@ from frontend.lead_pages import campaign_page_of, sent
 from frontend.views.metrics import as_csv
 from training.errors import Invalid, TrainingError
 from training.models import GuardedPrompt, GuardWatch
-from training.services import guard_drift, guard_inbox, guard_retraining, guard_settings, guards
+from training.services import guard_calibration, guard_drift, guard_inbox, guard_retraining, guard_settings, guards
 from training.services.guard_drift import Shown
 
 SHOWN = 16  # slices that a chart has room for; the table has all
@@ -48,12 +48,14 @@ def drift(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     watch = GuardWatch.objects.filter(campaign=campaign).select_related("run").first()
     settings = guard_settings.settings_of(campaign)
     run = watch.run if watch is not None else None
+    due = guard_retraining.due(watch) if watch is not None else None
     context = {
         "settings": settings,
         "guarded": bool(guards.named(campaign)),
         "run": run,
         "busy": run is not None and not run.is_final,
-        "due": watch is not None and guard_retraining.due(watch) is not None,
+        "due": due is not None,
+        "calibration": guard_calibration.of_start(watch, due.began_at) if due and not watch.state else None,
         "kept": GuardedPrompt.objects.filter(campaign=campaign).count(),
         "alarms": guard_drift.alarms(watch, weeks),
         "weeks": [(one, _who(one)) for one in weeks],

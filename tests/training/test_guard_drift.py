@@ -16,6 +16,7 @@ from training.core.guard.folder import load_guard
 from training.errors import Invalid, WrongState
 from training.models import GuardedPrompt, GuardWatch, GuardWeek, ModelVersion, Run
 from training.services import (
+    guard_calibration,
     guard_drift,
     guard_inbox,
     guard_prompts,
@@ -106,6 +107,30 @@ def test_settings_that_do_not_fit_are_refused_in_words(campaign, lead, tmp_path)
         guard_prompts.send_in(campaign=campaign, rows=[row], actor=lead)
 
 
+def test_a_rate_that_the_labels_cannot_show_is_refused_before_a_run(campaign, lead, guard):
+    """Of 120 benign prompts that people labelled one in ten is not learned from: enough for 20 %, not for 0.1 %.
+
+    To show 0.1 % it takes ln 0.05/ln 0.999 = 2,994.2 of them. With a window of one of the two slices to start from, all
+    60 of the other one are not learned from.
+    """
+    begin = started(campaign, lead, target_fpr=0.001, weekly=True)
+    watch = GuardWatch.objects.get(campaign=campaign)
+    found = guard_calibration.of_start(watch, begin)
+    assert found.labelled == 120 and 5 <= found.unlearned <= 24 and (found.needed, found.certain) == (1000, 2995)
+    with pytest.raises(WrongState, match=rf"takes 1,?000 .* there are {found.unlearned}, of 120 labelled"):
+        guard_retraining.retrain(campaign=campaign, actor=lead)
+    guard_retraining.look_after_all()
+    watch.refresh_from_db()
+    assert not watch.note and not Run.objects.exists()  # it begins by itself once there are enough
+    watch = guard_settings.configure(campaign=campaign, settings={"window_slices": 1}, actor=lead)
+    assert 60 < guard_calibration.of_start(watch, begin).unlearned < 90
+    watch = guard_settings.configure(campaign=campaign, settings={"target_fpr": 0.2}, actor=lead)
+    enough = guard_calibration.of_start(watch, begin)
+    assert enough.lacks is None and enough.unsure is None and enough.certain == 14
+    guard_retraining.look_after_all()
+    assert Run.objects.count() == 1
+
+
 def test_slices_are_judged_then_learned_and_the_detector_serves(campaign, lead, guard):
     """Attacks of the third and fourth week, which nobody labelled, are found; the guard blocks them from then on."""
     begin = started(campaign, lead)
@@ -169,7 +194,7 @@ def test_a_slice_without_positives_raises_an_alarm_and_changes_nothing(campaign,
 
 def test_a_run_that_fails_leaves_the_guard_and_says_so(campaign, lead, guard):
     """Of the second slice nobody labelled anything."""
-    started(campaign, lead, weeks=1)
+    started(campaign, lead, weeks=1, target_fpr=0.5)
     run = bring_to_its_end(guard_retraining.retrain(campaign=campaign, actor=lead))
     assert run.state == Run.State.FAILED
     watch = GuardWatch.objects.get(campaign=campaign)

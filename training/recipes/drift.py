@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import hashlib
+import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from training.recipes.base import Recipe, RecipeError, fill, knob, knobs_of, part
@@ -11,14 +13,16 @@ from training.recipes.note import Note
 LABELS = ("self", "human", "uncertain")  # who labels a slice before it is learned
 RECIPE = "guard-retraining"
 _WHO = "who labels a slice: the detector itself, people (human), or people what it is least sure of (uncertain)"
+# 0.01 where the paper has 0.001: that takes 1,000 benign prompts that the detector does not learn from, which are one
+# in ten, so people would have to label 10,000 before it starts, and 30,000 to show the rate. Campaigns label hundreds.
 _FPR = "share of benign prompts that may be flagged; 0.001 takes 1,000 that the detector did not learn from"
+CERTAINTY = 0.95
 
 
-@part("trainer", "guard-retraining", target="training.core.guard.retraining:run_retraining")
-class GuardRetraining:
-    """Trained from nothing on what came through the guard, on its own labels or people's. arXiv:2504.19440."""
+@dataclass(frozen=True)
+class Slices:
+    """How a detector goes on from slice to slice."""
 
-    may_stand_beside = ("policy",)
     startup_slices: int = knob(4, "slices that people have labelled, to start from", low=1, high=520)
     labels: str = knob("self", _WHO, choices=LABELS)
     uncertain_share: float = knob(
@@ -32,6 +36,28 @@ class GuardRetraining:
     monitor_share: float = knob(
         0.6, "share of known requests that a template gets answered harmfully to be a jailbreak", low=0.01, high=1.0
     )
+
+
+@part("trainer", "guard-retraining", target="training.core.guard.retraining:run_retraining")
+class GuardRetraining(Slices):
+    """Trained from nothing on what came through the guard, on its own labels or people's. arXiv:2504.19440."""
+
+    may_stand_beside = ("policy",)
+
+
+def held_out(name: str) -> bool:
+    """Return whether no detector trains on the prompt of this id: one in ten, the same in each slice."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % 10 == 0
+
+
+def benign_needed(rate: float) -> int:
+    """Return how many benign prompts that are not learned from a line for this rate of false positives takes."""
+    return math.ceil(1 / rate - 1e-9)
+
+
+def benign_certain(rate: float) -> int:
+    """Return how many it takes, none of them flagged, to show the rate: (1 - rate)ⁿ ≤ 0.05."""
+    return math.ceil(math.log(1 - CERTAINTY) / math.log(1 - rate))
 
 
 GUARD_RETRAINING = Recipe(
@@ -47,7 +73,7 @@ GUARD_RETRAINING = Recipe(
 
 
 @part("watch", "weekly", target="training.services.guard_retraining:retrain")
-class WatchSettings:
+class WatchSettings(Slices):
     """What is kept of what a guard reads, and how its detector is retrained. arXiv:2504.19440."""
 
     keep: bool = knob(False, "keep what people write to a policy behind the guard, to learn from")
@@ -58,24 +84,11 @@ class WatchSettings:
     weekly: bool = knob(False, "retrain by itself as soon as a slice is over")
     serve: bool = knob(True, "put a detector into use as soon as it is trained; else a lead does so under Models")
     slice_days: int = knob(7, "days of a slice", low=1, high=366)
-    startup_slices: int = knob(4, "slices that people have labelled, to start from", low=1, high=520)
-    labels: str = knob("self", _WHO, choices=LABELS)
-    uncertain_share: float = knob(
-        0.05, "share of a slice that people are asked about, where it is unsure", low=0.001, high=1.0
-    )
-    window_slices: int = knob(0, "slices that are learned from; 0 forgets none", low=0, high=520)
-    target_fpr: float = knob(0.01, _FPR, low=0.0001, high=0.5)
     audit_prompts: int = knob(
         50, "prompts of each slice, drawn at random, that people label: errors are measured on them", low=0, high=10_000
     )
     payloads: str = knob(
         "", "file of known harmful requests, one a line, that the monitor tries; no monitor where it is empty"
-    )
-    monitor_prompts: int = knob(
-        200, "prompts of a slice that the monitor puts to the policy at most", low=1, high=100_000
-    )
-    monitor_share: float = knob(
-        0.6, "share of known requests that a template gets answered harmfully to be a jailbreak", low=0.01, high=1.0
     )
     inbox: int = knob(
         0, "number of the campaign whose people label prompts, one that judges safety; 0 is none", low=0, high=2**53

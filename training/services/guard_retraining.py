@@ -18,13 +18,13 @@ from django.utils.translation import gettext as _
 
 from annotation.models import Campaign, User
 from annotation.services import events
-from annotation.told import of
+from annotation.told import Told, of
 from training import paths, store
 from training.errors import TrainingError, WrongState
 from training.models import GuardedPrompt, GuardWatch, GuardWeek, ModelVersion, Run
 from training.recipes.drift import RECIPE, knobs_for
 from training.recipes.spec import write_text
-from training.services import guard_inbox, guard_prompts, guards, runs, versions
+from training.services import guard_calibration, guard_inbox, guard_prompts, guards, runs, versions
 from training.services.guard_prompts import HUMAN
 from training.services.guard_results import take_over
 
@@ -83,6 +83,8 @@ def retrain(*, campaign: Campaign, actor: User | None) -> Run:
     found = due(watch)
     if found is None:
         raise WrongState(_not_yet(watch))
+    if lacks := _lacks(watch, found):
+        raise WrongState(str(lacks))
     # The detector of before goes on, beside the checks of the guard that the loop names now.
     inputs: dict[str, Any] = {"data": _write(watch, found), "guard": base}
     if parent is None:
@@ -105,6 +107,10 @@ def _detector(campaign: Campaign) -> ModelVersion | None:
     """Return the detector to go on from: the one in use, else the newest; a guard of another making has none."""
     found = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.GUARD, run__recipe__name=RECIPE)
     return found.filter(state=ModelVersion.State.PROMOTED).first() or found.order_by("-number").first()
+
+
+def _lacks(watch: GuardWatch, found: Due) -> Told | None:
+    return None if watch.state else guard_calibration.of_start(watch, found.began_at).lacks
 
 
 def _not_yet(watch: GuardWatch) -> str:
@@ -171,5 +177,6 @@ def _look_after(watch: GuardWatch) -> None:
         watch.refresh_from_db()
     guard_inbox.collect(watch)
     # What failed is not tried again by itself every few minutes: a person reads why, and asks for it.
-    if watch.settings["weekly"] and not watch.note and due(watch) is not None:
+    found = due(watch) if watch.settings["weekly"] and not watch.note else None
+    if found is not None and _lacks(watch, found) is None:
         retrain(campaign=watch.campaign, actor=None)

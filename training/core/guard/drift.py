@@ -9,7 +9,6 @@ people's labels and the monitor's are (see `monitor`), and without them it stays
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from training.core.guard.thresholds import FalseAlarmLine, line_for_rate
 from training.core.job import RunError
 from training.core.stats import Interval, wilson
 from training.errors import TrainingError
+from training.recipes.drift import held_out
 from training.recipes.note import Note
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Item(Generic[T]):
     @cached_property
     def held_out(self) -> bool:
         """Return whether no detector trains on it: one in ten, by its id, so that it is so in each slice."""
-        return int(hashlib.sha256(self.id.encode()).hexdigest()[:8], 16) % 10 == 0
+        return held_out(self.id)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from training.core.stats import Interval, beta_quantile, wilson
 from training.errors import TrainingError
+from training.recipes.drift import benign_needed
 from training.recipes.note import Note
 
 
@@ -124,7 +125,7 @@ def line_for_rate(benign: Sequence[float], rate: float, *, cap: float = 0.9) -> 
 
     JailbreaksOverTime: of N confidences in order the ⌊(1 - rate)·N⌋-th from 0, and never more than `cap`.
     """
-    needs = math.ceil(1 / rate - 1e-9)
+    needs = benign_needed(rate)
     if len(benign) < needs:
         raise Unreachable(
             Note(
