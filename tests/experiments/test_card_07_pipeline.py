@@ -1,4 +1,4 @@
-"""Card 7: reading, imitation, a reward model and PPO one after the other teach a doctor to ask before it says a dose."""
+"""Card 7: reading, imitation, a reward model and PPO in a row teach a doctor to ask before it says a dose."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from training.core.trainers.learner import Learner
 CARD = Card(
     7,
     "Pipeline with dialogues (Zhongjing)",
-    "The right dose hangs on a fact that is told only if the doctor asks. Imitation of single answers guesses; texts of "
-    "the domain, dialogues in which doctors ask every other time, a reward model and PPO make a policy that asks first "
-    "and then says what is right.",
+    "The right dose hangs on a fact that is told only if the doctor asks. Imitation of single answers guesses; texts "
+    "of the domain, dialogues in which doctors ask every other time, a reward model and PPO make a policy that asks "
+    "first and then says what is right.",
     "arXiv:2308.03549",
 )
 SEEDS = (0, 1)
@@ -106,7 +106,10 @@ def measured(folder: str, *, seed: int, count: int = 200) -> tuple[float, float]
 
 
 def base(folder: Path, seed: int) -> Path:
-    sentences = [f"my {part} hurts what do I take" for part in PARTS] + [ASK, *(f"take {one}" for one in DOSES.values())]
+    sentences = [f"my {part} hurts what do I take" for part in PARTS] + [
+        ASK,
+        *(f"take {one}" for one in DOSES.values()),
+    ]
     return lively(folder, texts=[*sentences, *(f"a {person} takes {one}" for person, one in DOSES.items())], seed=seed)
 
 
