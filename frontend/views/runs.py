@@ -234,7 +234,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
 
     Those that may score its answers are among them.
     """
-    kinds = {recipe.makes, ModelVersion.Kind.POLICY.value} if recipe.makes else {recipe.starts}
+    kinds = set(waiting.starts_from(recipe))
     if recipe.scorers or recipe.may_score:
         kinds.update(ModelVersion.SCORING)
     return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))

@@ -89,6 +89,14 @@ def create(
         versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
     if snapshot is not None:
         inputs.setdefault("data", snapshot.path)
+    if found.of_models and parent is not None:
+        if parent.kind not in found.of_models:
+            message = _("{label} is no model of safety: choose a cost model or a reward model.")
+            message = message.format(label=parent.label)
+            raise Invalid(message, {"model": [message]})
+        # The line is drawn on what is new to the model.
+        files = [one.path for one in snapshots.learned_from(parent)]
+        inputs.setdefault("known", [path for path in files if store.exists(path)])
     if found.kind == Run.Kind.EVALUATE and parent is not None:
         # What the model learned from tells what is new to it; what it was trained from is its reference.
         files = [one.path for one in snapshots.learned_from(parent)]
