@@ -146,7 +146,7 @@ def create(
         message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)
         raise Invalid(message, {"snapshot": [message]})
     anchors.require(found, stored["knobs"], snapshot)
-    _refuse_for_engine(found, stored["knobs"], inputs.get("engine"))
+    refuse_for_engine(found, stored["knobs"], inputs.get("engine"))
     for belongs in (parent, snapshot):
         if belongs is not None and belongs.campaign_id != campaign.pk:
             raise Invalid(_("{what} belongs to another campaign.").format(what=str(belongs).capitalize()))
@@ -180,7 +180,7 @@ def create(
     return run
 
 
-def _refuse_for_engine(found: Recipe, knobs: dict[str, Any], asked: dict[str, Any] | None) -> None:
+def refuse_for_engine(found: Recipe, knobs: dict[str, Any], asked: dict[str, Any] | None) -> None:
     """Raise Invalid where the engine that shall do a run is not there, or has no counterpart of what it is to do.
 
     `asked` is ``{"name", "settings"}``, or None for our own core.
