@@ -236,7 +236,7 @@ def _planned(recipe: Recipe, form: RunForm) -> Placement:
         recipe=recipe,
         knobs=recipe.fill(form.knob_values()),
         engine=engine,
-        model=form.parent.path if form.parent else form.inputs["model"],
+        model=form.parent.path if form.parent else form.inputs.get("model", ""),
         gpu_memory_gib=form.cleaned_data["gpu_memory"],
         billions=form.cleaned_data["billions"],
     )
