@@ -119,11 +119,12 @@ def placed(
     found = planned(calls, models, inventory, steps=STEPS, engine=engine)
     whole = Layout(0, inventory.gpus, inventory.gpus, 1, 1)
     naive = {call.name: whole for call in calls}
+    settings: dict[str, Any] = {}
     if engine == "verl":
-        settings = as_verl(found, "train", "generate", inventory)
+        settings |= as_verl(found, "train", "generate", inventory)
     else:
         text = as_areal(found, "train", "generate")
-        settings = {"allocation_mode": text, "cluster.n_gpus_per_node": inventory.gpus_per_node}
+        settings |= {"allocation_mode": text, "cluster.n_gpus_per_node": inventory.gpus_per_node}
     return Placement(
         engine=engine,
         inventory=inventory,
