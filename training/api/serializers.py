@@ -174,7 +174,9 @@ class PlacementIn(serializers.Serializer):
     recipe = serializers.CharField(max_length=100)
     knobs = serializers.DictField(child=serializers.JSONField(), default=dict)
     parts = serializers.DictField(child=serializers.CharField(allow_blank=True, max_length=100), default=dict)
-    parent = serializers.IntegerField(min_value=1, max_value=LARGEST_ID, help_text="Id of the policy it starts from.")
+    parent = serializers.IntegerField(  # type: ignore[assignment]
+        min_value=1, max_value=LARGEST_ID, help_text="Id of the policy it starts from."
+    )
     engine = serializers.ChoiceField(choices=["verl", "areal"])
     engine_settings = serializers.DictField(child=serializers.JSONField(), default=dict)
     gpu_memory_gib = serializers.FloatField(min_value=1, max_value=10_000, default=80.0)
