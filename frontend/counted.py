@@ -21,6 +21,7 @@ WORDS = {
     "unread": _("Rows that could not be read"),
     "measured": _("Rows measured on"),
     "asked": _("Questions asked"),
+    "learned_answers": _("Left out: answers to prompts that the model learned from"),
     "seen": _("Questions that nearly stand in what it learned from"),
     "scenarios": _("Scenarios"),
     "points": _("Points to be named"),

@@ -84,6 +84,14 @@ WORDS = {
         _("The share of answers that the cost model puts above 0, the border of safe."),
         is_share=True,
     ),
+    "catches": Words(
+        _("Unsafe answers held back"),
+        _("Of those that people called unsafe and that neither the model nor the line was made from."),
+        is_share=True,
+    ),
+    "false_refusals": Words(
+        _("Safe answers held back"), _("Of those that people called safe, likewise."), is_share=True
+    ),
     "over_refusal": Words(
         _("Refusals of safe prompts"),
         _("The share of prompts that only look unsafe which the candidate refuses to answer."),

@@ -144,7 +144,7 @@ def _measured_by(found: Evidence) -> list[Row]:
             tokens=number(knobs["max_new_tokens"]),
             draws=number(knobs["samples_per_prompt"]),
         )
-        rows.append((_("Sampling"), drawn))
+        rows.append((_("How answers were drawn"), drawn))
     if any(one.kind == "cost" for one in found.judges) and "delta" in knobs:
         limits = found.limits
         test = _("bound by {bound}; δ {delta} at this look").format(
@@ -174,12 +174,13 @@ def judge_rows(found: Evidence) -> list[Row]:
     """Return what was measured of the models whose scores count, as rows, the first of which names the columns."""
     # xgettext:no-python-format
     rows: list[Row] = [(_("Model"), _("Value"), _("95% interval"), _("Cases"))]
+    nothing = _("Nothing was measured of it here.")
     for judge in found.judges:
         told = figures(judge.metrics)
         for one in told:
             rows.append((f"{judge.label}\n{one.label}", one.value, one.interval or "–", str(one.n or "–")))
         if not told:
-            rows.append((f"{judge.label}\n{_('Nothing was measured of it here.')}", "–", "–", "–"))
+            rows.append((f"{judge.label}\n{nothing}", "–", "–", "–"))
     return rows
 
 

@@ -27,10 +27,11 @@ from training.recipes.judges import REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
 from training.recipes.slots import ORDER
 from training.recipes.tasks import EXAMPLE
-from training.services import waiting
+from training.services import placements, waiting
 from training.services.rollouts import pairs_in
 from training.services.versions import is_reasoning
 
+ENGINE_FIELDS = ("engine", "engine_settings", "gpu_memory", "billions")
 FRESH = "fresh"
 OTHER = "other"
 LARGEST_SEED = 2**31 - 1
@@ -223,6 +224,21 @@ class RunForm(KnobForm):
                 example="trainer.n_gpus_per_node=8"
             ),
         )
+        self.fields["gpu_memory"] = forms.FloatField(
+            label=_("Memory of one GPU, in GiB"),
+            required=False,
+            min_value=1,
+            max_value=10_000,
+            initial=placements.GPU_MEMORY_GIB,
+            help_text=_("Only for the plan of the placement."),
+        )
+        self.fields["billions"] = forms.FloatField(
+            label=_("Billions of parameters of the policy"),
+            required=False,
+            min_value=0.000001,
+            max_value=100_000,
+            help_text=_("Only for the plan, and only where the model’s folder does not say them."),
+        )
 
     @property
     def tasks_text(self) -> forms.BoundField:
@@ -232,7 +248,7 @@ class RunForm(KnobForm):
     @property
     def engines(self) -> list[forms.BoundField]:
         """Return the choice of the engine and what may be set of it; nothing where there is only our own."""
-        return [self[name] for name in ("engine", "engine_settings") if name in self.fields]
+        return [self[name] for name in ENGINE_FIELDS if name in self.fields]
 
     def clean_engine_settings(self) -> dict[str, str]:
         lines = [line.strip() for line in self.cleaned_data["engine_settings"].splitlines() if line.strip()]

@@ -34,10 +34,11 @@ from training.recipes.alarms import alarms
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.base import Recipe, RecipeError
 from training.recipes.documents import FROM_FILES
+from training.recipes.engines.steps import Placement
 from training.recipes.note import note_of
 from training.recipes.policy import REFUEL
 from training.recipes.scenarios import SUITES
-from training.services import anchors, baselines, feeding, rollouts, runs, snapshots, traces, waiting
+from training.services import anchors, baselines, feeding, placements, rollouts, runs, snapshots, traces, waiting
 
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
@@ -190,25 +191,49 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     if recipe.view in SUITES and request.GET.get("suite"):
         form.fields["rows"].initial = request.GET["suite"]
     asks_row = form.task_rows is not None and form.task_rows.asks_another
+    asks_plan, placement = "plan" in request.POST, None
     if request.method == "POST" and not wrong and not asks_row and form.is_valid():
         try:
-            run = _start(request, campaign, recipe, form, parts)
+            if asks_plan:
+                placement = _planned(recipe, form)
+            else:
+                run = _start(request, campaign, recipe, form, parts)
         except Invalid as error:
             form.take_errors(error.errors or {"": [str(error)]})
         except (TrainingError, AnnotationError) as error:
             form.add_error(None, str(error))
         else:
-            waits = run.state == Run.State.WAITING
-            told = (
-                gettext("Run {number} waits for other runs.") if waits else gettext("Run {number} waits for a worker.")
-            )
-            say(request, told.format(number=run.pk))
-            return redirect("run", run.pk)
+            if not asks_plan:
+                waits = run.state == Run.State.WAITING
+                told = (
+                    gettext("Run {number} waits for other runs.")
+                    if waits
+                    else gettext("Run {number} waits for a worker.")
+                )
+                say(request, told.format(number=run.pk))
+                return redirect("run", run.pk)
     context = {"recipe": recipe, "form": form, "parts_form": parts_form, "parts": parts, "wrong": wrong}
+    context["placement"] = placement
     if asks_row:
         form.forget_errors()
     status = 422 if form.errors or wrong else 200
     return campaign_page_of(request, campaign, "runs/new.html", context, tab="runs", status=status)
+
+
+def _planned(recipe: Recipe, form: RunForm) -> Placement:
+    """Return where the engine that was chosen would best place the run; Invalid where none was, or none fits."""
+    engine = form.inputs.get("engine")
+    if engine is None:
+        message = gettext("Choose an engine; our own has all on each GPU.")
+        raise Invalid(message, {"engine": [message]})
+    return placements.plan(
+        recipe=recipe,
+        knobs=recipe.fill(form.knob_values()),
+        engine=engine,
+        model=form.parent.path if form.parent else form.inputs.get("model", ""),
+        gpu_memory_gib=form.cleaned_data["gpu_memory"],
+        billions=form.cleaned_data["billions"],
+    )
 
 
 def _with_parts(request: SignedInRequest, usual: Recipe) -> tuple[Recipe, dict[str, str], PartsForm | None, str]:
@@ -228,7 +253,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
 
     Those that may score its answers are among them.
     """
-    kinds = {recipe.makes, ModelVersion.Kind.POLICY.value} if recipe.makes else {recipe.starts}
+    kinds = set(waiting.starts_from(recipe))
     if recipe.scorers or recipe.may_score:
         kinds.update(ModelVersion.SCORING)
     return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))

@@ -58,5 +58,5 @@ def test_files_of_json_lines_plain_text_and_packed_ones_are_read_alike(tmp_path)
     for name in ("a.jsonl", "a.jsonl.gz", "a.txt"):
         assert [row["text"] for row in rows_of(tmp_path / name)] == texts
     (tmp_path / "b.jsonl").write_text('{"text": "x"}\n{"words": 1}\n')
-    with pytest.raises(ValueError, match="Line 2 of b.jsonl"):
+    with pytest.raises(ValueError, match=r"Line 2 of b\.jsonl"):
         list(rows_of(tmp_path / "b.jsonl"))

@@ -24,7 +24,9 @@ SMALL = {
     "evaluate": {"samples_per_prompt": 1, "max_new_tokens": 4},
 }
 
-OFFLINE = [r.name for r in RECIPES.values() if r.kind == "fit" and r.view != "prompts" and not has_slots(r)]
+OFFLINE = [
+    r.name for r in RECIPES.values() if r.kind == "fit" and r.view != "prompts" and not (has_slots(r) or r.of_models)
+]
 
 
 def bytes_of(folder):

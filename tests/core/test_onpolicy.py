@@ -65,6 +65,8 @@ def test_two_iterations_change_the_policy_and_nothing_else(do, policy, reward, c
     assert {"reward", "entropy", "length", "loss", "lr", "tokens_per_second", "ended_share"} <= set(lines[0])
     assert result.model == "model" and result.counts["read"] == 23
     assert {"eval_reward_before", "eval_reward", "eval_reward_gain"} <= set(result.metrics)
+    plain = [note for note in result.notes if "One score of an answer has no worst" in note]
+    assert len(plain) == (name in ("ppo-worst-case", "ppo-uncertainty", "ppo-robust"))
     made, _ = load_policy(str(folder / "model"))
     start, _ = load_policy(str(policy))
     assert torch.isfinite(weights_of(made)).all()

@@ -126,7 +126,19 @@ def test_an_engine_is_offered_where_the_server_has_one_and_the_recipe_can_run_th
     assert wrong.context["form"].errors["engine_settings"] == ["Write each line as name=value, not as eight GPUs."]
     wrong = client.post(new(world, "grpo"), {**sent, "engine": "", "engine_settings": "trainer.nnodes=1"})
     assert "engine_settings" in wrong.context["form"].errors
-    client.post(new(world, "grpo"), {**sent, "engine_settings": "trainer.n_gpus_per_node=8"})
+    eight = {**sent, "engine_settings": "trainer.n_gpus_per_node=8"}
+    asked = client.post(new(world, "grpo"), {**eight, "plan": "1"})
+    assert asked.context["form"].errors["billions"] == [
+        "How large org/base is cannot be read here. Enter its billions of parameters."
+    ]
+    plan = client.post(new(world, "grpo"), {**eight, "plan": "1", "billions": "14"})
+    assert plan.status_code == 200 and not Run.objects.exists()
+    told = plan.content.decode()
+    assert "Planned placement" in told and "on 8 GPUs" in told and "naive placement" in told
+    assert "trainer.n_gpus_per_node=8" in told
+    small = client.post(new(world, "grpo"), {**eight, "plan": "1", "billions": "14", "gpu_memory": "4"})
+    assert "does not fit" in small.context["form"].errors["engine"][0]
+    client.post(new(world, "grpo"), eight)
     run = Run.objects.get()
     assert run.inputs["engine"] == {"name": "verl", "settings": {"trainer.n_gpus_per_node": "8"}}
     assert "verl trainer.n_gpus_per_node=8" in client.get(reverse("run", args=[run.pk])).content.decode()

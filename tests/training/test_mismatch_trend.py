@@ -176,7 +176,7 @@ def test_rho_is_of_what_was_compared(world: World) -> None:
     assert judged.fixed == left and left.estimate < judged.rho.estimate
     page = world.client("lead").get(reverse("mismatch", args=[world.campaign.pk])).content.decode()
     assert "0.87" in page and "No alarm" in page and "policy-1" in page
-    assert "Over-refusal" in page and "25%" in page and f"{model.label}: " in page and "86%" in page
+    assert "Over-refusal" in page and "25%" in page and model.label in page and "86%" in page
     assert (
         reverse("mismatch", args=[world.campaign.pk])
         in world.client("lead").get(reverse("policies", args=[world.campaign.pk])).content.decode()

@@ -170,6 +170,51 @@ class RunIn(serializers.Serializer):
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 
 
+class PlacementIn(serializers.Serializer):
+    recipe = serializers.CharField(max_length=100)
+    knobs = serializers.DictField(child=serializers.JSONField(), default=dict)
+    parts = serializers.DictField(child=serializers.CharField(allow_blank=True, max_length=100), default=dict)
+    parent = serializers.IntegerField(  # type: ignore[assignment]
+        min_value=1, max_value=LARGEST_ID, help_text="Id of the policy it starts from."
+    )
+    engine = serializers.ChoiceField(choices=["verl", "areal"])
+    engine_settings = serializers.DictField(child=serializers.JSONField(), default=dict)
+    gpu_memory_gib = serializers.FloatField(min_value=1, max_value=10_000, default=80.0)
+    billions = serializers.FloatField(
+        min_value=1e-6,
+        max_value=100_000,
+        required=False,
+        help_text="Of parameters, where the folder of the policy does not say them.",
+    )
+
+
+class PlacementRowOut(serializers.Serializer):
+    call = serializers.CharField()
+    model = serializers.CharField()
+    gpus = serializers.CharField()
+    layout = serializers.CharField(help_text="d: copies, p: stages, t: slices of a model.")
+    seconds = serializers.FloatField()
+
+
+class PlacementOut(serializers.Serializer):
+    """Estimates from the sizes alone at an assumed speed, and no measurement."""
+
+    engine = serializers.CharField()
+    gpus = serializers.IntegerField(source="inventory.gpus")
+    calls = PlacementRowOut(many=True, source="rows")
+    step_seconds = serializers.FloatField(source="found.seconds")
+    fullest_gpu_gib = serializers.FloatField(source="found.memory_gib")
+    tried = serializers.IntegerField(source="found.tried", help_text="How many plans were looked at.")
+    exhaustive = serializers.BooleanField(source="found.exhaustive", help_text="Whether these are all there are.")
+    mark = serializers.CharField(source="found.mark", help_text="Of the kind and number of GPUs that it is for.")
+    naive_step_seconds = serializers.FloatField(
+        source="naive_seconds", help_text="With a whole copy of each model on each GPU."
+    )
+    naive_fullest_gpu_gib = serializers.FloatField(source="naive_memory_gib")
+    naive_fits = serializers.BooleanField()
+    settings = serializers.DictField(child=serializers.JSONField(), help_text="The engine's own, that say the plan.")
+
+
 class RunOut(serializers.Serializer):
     id = serializers.IntegerField()
     campaign = serializers.IntegerField(source="campaign_id")

@@ -26,6 +26,7 @@ urlpatterns = [
     path("me/erase/", withdrawal.erase_own, name="api-own-erase"),
     path("recipes/", views.recipes, name="api-recipes"),
     path("campaigns/<int:campaign_id>/runs/", views.RunList.as_view(), name="api-runs"),
+    path("campaigns/<int:campaign_id>/placement/", views.run_placement, name="api-placement"),
     path("campaigns/<int:campaign_id>/versions/", views.VersionList.as_view(), name="api-versions"),
     path("campaigns/<int:campaign_id>/snapshots/", snapshots.SnapshotList.as_view(), name="api-snapshots"),
     path("campaigns/<int:campaign_id>/suites/", suites.SuiteList.as_view(), name="api-suites"),

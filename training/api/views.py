@@ -22,7 +22,18 @@ from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
 from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.scenarios import SUITES
-from training.services import anchors, promotion, prompts, rollouts, runs, snapshots, traces, versions, waiting
+from training.services import (
+    anchors,
+    placements,
+    promotion,
+    prompts,
+    rollouts,
+    runs,
+    snapshots,
+    traces,
+    versions,
+    waiting,
+)
 
 
 @extend_schema(operation_id="recipes_list", responses=shapes.RecipeOut(many=True), tags=["training"])
@@ -133,6 +144,31 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         parts=given["parts"],
         awaits=awaits,
     )
+
+
+@extend_schema(
+    operation_id="runs_placement", request=shapes.PlacementIn, responses=shapes.PlacementOut, tags=["training"]
+)
+@api_view(["POST"])
+def run_placement(request: Request, campaign_id: int) -> Response:
+    """Return where an engine's calls are best placed on its GPUs, beside the naive placement; nothing is ordered."""
+    campaign = permissions.training_of(request.user, campaign_id, Action.TRAIN)
+    given = checked(shapes.PlacementIn, request.data)
+    parent = version_of(campaign, given, "parent")
+    try:
+        recipe = assembled(given["recipe"], given["parts"])
+        knobs = recipe.fill(given["knobs"])
+    except RecipeError as error:
+        raise objections.invalid(error, field="recipe") from None
+    found = placements.plan(
+        recipe=recipe,
+        knobs=knobs,
+        engine={"name": given["engine"], "settings": given["engine_settings"]},
+        model=parent.path,
+        gpu_memory_gib=given["gpu_memory_gib"],
+        billions=given.get("billions"),
+    )
+    return Response(shapes.PlacementOut(found).data)
 
 
 def _held_out(campaign: Campaign, given: dict[str, Any], view: str, parent: ModelVersion | None) -> str:

@@ -85,6 +85,9 @@ class Experience:
         self.stop = stop_ids(models.policy, tokenizer)
         self.combine = called(combine)
         self.reads_all = combine.reads == "all"
+        self.made_for_several = combine.opinions == "several"
+        self.combines_by = combine.name
+        self.columns: dict[str, set[str]] = {}  # the names of the scores that each scorer gave, once it was asked
         # Rewards of what the reference answers to each prompt, on disk: a resumed run has to go by the same.
         self.references = PartFile(job.folder / references, rank=job.rank)
         # What a judge of two answers holds the policy's against, on disk for the same reason.
@@ -332,6 +335,19 @@ class Experience:
         told = {"unread_verdicts": unread / asked} if asked else {}
         return told | ({"first_named": first / (asked - unread)} if asked > unread else {})
 
+    def notes(self) -> list[Note]:
+        """Return what somebody should know of how the scores became a reward."""
+        given = self.columns.get(next(iter(self.scorers)), set())
+        if not self.made_for_several or len(given) != 1:
+            return []
+        return [
+            Note(
+                "One score of an answer has no worst and no spread: {combine} is that score itself, and this run was "
+                "plain. Train the recipe reward-ensemble, or name several principles.",
+                combine=self.combines_by,
+            )
+        ]
+
     def _reward(self, scores: Scores) -> Tensor:
         if self.reads_all:
             return self.combine(scores).float()
@@ -347,7 +363,7 @@ class Experience:
         anchors = self._anchors(prompts) if anchored else []
         names: list[str] = []
         columns: list[list[float | None]] = []
-        self.columns: dict[str, set[str]] = {}
+        self.columns = {}
         self.apart: dict[str, list[Apart]] = {}  # what thoughts and answers cost, by scorer
         self.credit: dict[str, list[Credit | None]] = {}  # what each token adds, by scorer that knows
         for name, scorer in self.scorers.items():

@@ -78,7 +78,7 @@ class Engine:
         before, self.number = self.adapter, self.number + 1
         self.adapter = folder / str(self.number)
         shutil.rmtree(self.adapter, ignore_errors=True)
-        policy.save_pretrained(self.adapter)
+        policy.save_pretrained(str(self.adapter))
         if before is not None and before.parent == folder:
             shutil.rmtree(before, ignore_errors=True)
 

@@ -187,6 +187,11 @@ class Recipe:
         return tuple(dict.fromkeys(sorted(named, key=lambda name: name != "reward")))
 
     @property
+    def of_models(self) -> tuple[str, ...]:
+        """Return the kinds of model that it is made of as they are, where it trains none; of what trains, nothing."""
+        return self._named("of_models")
+
+    @property
     def supplied(self) -> tuple[str, ...]:
         """Return the names of the scores that its own parts give, so that no model has to."""
         return self._named("supplies")

@@ -19,6 +19,7 @@ from training.models import ModelVersion, Run
 from training.recipes import RECIPES
 from training.recipes.base import Recipe
 from training.recipes.documents import VIEW as DOCUMENTS
+from training.recipes.drift import GUARD_RETRAINING
 from training.recipes.judges import REASONING, REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
 from training.services import waiting
@@ -92,9 +93,11 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str
             return Feeding(recipe, True, reads, _("It trains nothing but writes the pairs that refuel learns from."))
         said = _("It trains nothing but measures a model of your choice; its figures stand on the model's page.")
         return Feeding(recipe, not lacking, reads, lacking or said)
+    if recipe.of_models and not any(name in there for name in recipe.of_models):
+        return Feeding(recipe, False, reads, _("It needs a cost model, or a reward model of safety: train one first."))
     if recipe.view == DOCUMENTS:
         return Feeding(recipe, True, _("Texts of a file"), _("It reads a file of texts; nobody need have judged."))
-    if recipe.makes == ModelVersion.Kind.GUARD:
+    if recipe.name == GUARD_RETRAINING.name:
         return Feeding(recipe, False, reads, _("It is started on the page Drift, by hand or each week."))
     if recipe.beside:
         if there[ModelVersion.Kind.POLICY] < 2:

@@ -75,7 +75,7 @@ def retrain(*, campaign: Campaign, actor: User | None) -> Run:
     if watch.run is not None and watch.run.state == Run.State.SUCCEEDED:
         take_over(watch.run)
         watch.refresh_from_db()
-    parent = versions.current(campaign, ModelVersion.Kind.GUARD) or _newest(campaign) if watch.state else None
+    parent = _detector(campaign) if watch.state else None
     base = guards.named(campaign)
     if not base:
         raise WrongState(_("This campaign has no guard. Name one in the settings of its loop."))
@@ -103,12 +103,14 @@ def retrain(*, campaign: Campaign, actor: User | None) -> Run:
     return run
 
 
+def _detector(campaign: Campaign) -> ModelVersion | None:
+    """Return the detector to go on from: the one in use, else the newest; a guard of another making has none."""
+    found = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.GUARD, run__recipe__name=RECIPE)
+    return found.filter(state=ModelVersion.State.PROMOTED).first() or found.order_by("-number").first()
+
+
 def _lacks(watch: GuardWatch, found: Due) -> Told | None:
     return None if watch.state else guard_calibration.of_start(watch, found.began_at).lacks
-
-
-def _newest(campaign: Campaign) -> ModelVersion | None:
-    return ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.GUARD).order_by("-number").first()
 
 
 def _not_yet(watch: GuardWatch) -> str:

@@ -49,9 +49,10 @@ def log_of(campaign: Campaign) -> str:
     return str(folder / f"campaign-{campaign.pk}.jsonl")
 
 
-def refuse_foreign(path: str) -> None:
-    """Raise Invalid when somebody names a guard that is not in a shared folder, or is none."""
-    if not path:
+def refuse_foreign(path: str, campaign: Campaign) -> None:
+    """Raise Invalid when somebody names a guard that is neither the campaign's nor in a shared folder, or is none."""
+    known = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.GUARD, path=paths.stored(path))
+    if not path or known.exists():
         return
     message = paths.objection(path, _("guards"))
     if not message and not store.exists(f"{path}/guard.json"):

@@ -96,7 +96,7 @@ def _messages(row: dict[str, Any], number: int, file: str, album: Album) -> list
     if not count_of(row["prompt"]) and not row.get("images") and not row.get("image"):
         found: list[Message] = row["prompt"]
         return [{**one, "content": content_from(one["content"])} if _in_parts(one) else one for one in found]
-    asked = {name: row[name] for name in ("prompt", "image", "images") if name in row}
+    asked: dict[str, Any] = {name: row[name] for name in ("prompt", "image", "images") if name in row}
     (read_,) = illustrated([Row(number, asked)], Columns(), album)
     if read_.value is None:
         raise _invalid(told("Line {number} of {file}: {why}", number=number, file=file, why=read_.reason))

@@ -68,7 +68,7 @@ def create_loop(
     asked = prompts.check(prompts_path, campaign)
     values = _checked(campaign, settings)
     if actor is not None:
-        guards.refuse_foreign(values["guard"])
+        guards.refuse_foreign(values["guard"], campaign)
         suites.refuse_foreign(values["gate_suite"])
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
@@ -116,7 +116,7 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
     """
     values = _checked(loop.campaign, {**loop.settings, **settings})
     if actor is not None and values["guard"] != loop.settings.get("guard", ""):
-        guards.refuse_foreign(values["guard"])
+        guards.refuse_foreign(values["guard"], loop.campaign)
     if actor is not None and values["gate_suite"] != loop.settings.get("gate_suite", ""):
         suites.refuse_foreign(values["gate_suite"])
     Loop.objects.filter(pk=loop.pk).update(settings=values)

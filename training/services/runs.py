@@ -89,6 +89,14 @@ def create(
         versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
     if snapshot is not None:
         inputs.setdefault("data", snapshot.path)
+    if found.of_models and parent is not None:
+        if parent.kind not in found.of_models:
+            message = _("{label} is no model of safety: choose a cost model or a reward model.")
+            message = message.format(label=parent.label)
+            raise Invalid(message, {"model": [message]})
+        # The line is drawn on what is new to the model.
+        files = [one.path for one in snapshots.learned_from(parent)]
+        inputs.setdefault("known", [path for path in files if store.exists(path)])
     if found.kind == Run.Kind.EVALUATE and parent is not None:
         # What the model learned from tells what is new to it; what it was trained from is its reference.
         files = [one.path for one in snapshots.learned_from(parent)]
@@ -138,7 +146,7 @@ def create(
         message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)
         raise Invalid(message, {"snapshot": [message]})
     anchors.require(found, stored["knobs"], snapshot)
-    _refuse_for_engine(found, stored["knobs"], inputs.get("engine"))
+    refuse_for_engine(found, stored["knobs"], inputs.get("engine"))
     for belongs in (parent, snapshot):
         if belongs is not None and belongs.campaign_id != campaign.pk:
             raise Invalid(_("{what} belongs to another campaign.").format(what=str(belongs).capitalize()))
@@ -172,7 +180,7 @@ def create(
     return run
 
 
-def _refuse_for_engine(found: Recipe, knobs: dict[str, Any], asked: dict[str, Any] | None) -> None:
+def refuse_for_engine(found: Recipe, knobs: dict[str, Any], asked: dict[str, Any] | None) -> None:
     """Raise Invalid where the engine that shall do a run is not there, or has no counterpart of what it is to do.
 
     `asked` is ``{"name", "settings"}``, or None for our own core.

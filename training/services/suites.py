@@ -18,6 +18,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from annotation.datasets import prompt_hash
+from annotation.messages import from_columns
 from annotation.told import Told, share, told, told_many
 from training import objections, paths, store
 from training.errors import Invalid
@@ -44,7 +45,8 @@ in_words = partial(share, places=1)
 def read(path: str) -> list[Row]:
     """Return the rows of a suite, ``{"id", "prompt", "measure", "category", "answer"}``; Invalid names a bad line.
 
-    One in LabSafety Bench's layout is read as questions whose letter is right; those with an image are unsupported.
+    A prompt may show images of the campaign, as its export `prompts` has them. One in LabSafety Bench's layout is read
+    as questions whose letter is right; those with an image are unsupported.
     """
     file = Path(store.fetch(path))
     if not file.is_file():
@@ -104,7 +106,7 @@ def _own(file: Path) -> list[Row]:
             continue
         try:
             row = json.loads(line)
-            prompt_hash(row["prompt"])
+            prompt_hash(from_columns(row))
             is_letter = row.get("answer") in tuple(LETTERS)
             if not row["id"] or row["measure"] not in MEASURES or (row["measure"] == "choice") != is_letter:
                 raise ValueError
@@ -140,7 +142,7 @@ def write(round: Round, path: str, *, models: Iterable[ModelVersion]) -> str:
     texts = {
         f"{place} {number}": text
         for place, row in enumerate(rows)
-        for number, text in enumerate([text_of_prompt(row["prompt"]), *row.get("about", ())])
+        for number, text in enumerate([text_of_prompt(from_columns(row)), *row.get("about", ())])
     }
     known = {int(name.split()[0]) for name in near(learned.values(), texts)}
     kept = [row for place, row in enumerate(rows) if place not in known]

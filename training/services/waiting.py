@@ -39,6 +39,8 @@ def makes(run: Run) -> str:
 
 def starts_from(recipe: Recipe) -> tuple[str, ...]:
     """Return the kinds of version that a run of `recipe` may start from: what it makes, and policies as backbones."""
+    if recipe.of_models:
+        return recipe.of_models
     return (recipe.makes, ModelVersion.Kind.POLICY.value) if recipe.makes else (recipe.starts,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from typing import Any
 
@@ -14,9 +15,10 @@ from annotation.agreement import campaign_agreement
 from annotation.dataset_filters import Filters
 from annotation.datasets import rows
 from annotation.errors import Invalid
+from annotation.feedback import kind
 from annotation.models import Adjudication, Campaign, Event, Feedback, Membership, Returned, Role, Task, User
 from annotation.services import queue, returning, reviews, submission
-from tests.factories import judge, make_campaign, make_task, make_user
+from tests.factories import judge, make_assignment, make_campaign, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -301,3 +303,38 @@ def test_an_answer_is_put_together_question_by_question(
     own = html[html.index('id="own"') :]
     checked = set(re.findall(r'name="(safe_\d|harm_\d_\w+)" value="(\w+)"[^>]* checked', own))
     assert ("harm_1_violence", "3") in checked and ("harm_1_drugs", "2") not in checked
+
+
+def test_two_with_noise_and_an_expert_where_they_differ_are_right_more_often_than_each(lead: User, reviewer: User):
+    """Card 7 (arXiv:2308.03549): of two who err on a fifth, 0.64 agree and are right, 0.04 agree and are wrong, and the
+    0.32 on which they differ go to an expert, who is right: 0.96. Nobody's own judgement is lost for agreement.
+    """
+    items, draw = 100, random.Random(7)  # each errs on a fifth, whatever the other does
+    two = [make_user(f"noisy{n}") for n in range(2)]
+    campaign = make_campaign("Clinic", lead=lead, annotators=two, tasks=items, overlap=2)
+    Membership.objects.create(campaign=campaign, user=reviewer, role=Role.REVIEWER)
+    truth = {task: draw.choice((-2, 2)) for task in campaign.tasks.order_by("id").values_list("pk", flat=True)}
+    place = {task: number for number, task in enumerate(truth)}
+    for person, every in zip(two, (1, 5), strict=True):
+        for _ in range(items):
+            held = make_assignment(person, campaign)
+            errs = place[held.task_id] // every % 5 == 0
+            judge(person, campaign, preference=truth[held.task_id] * (-1 if errs else 1), assignment=held)
+    agreement = campaign_agreement(campaign)
+    conflicts = reviews.conflicts(campaign, limit=items)
+    for one in conflicts:
+        payload = {"verdict": "prefer", "preference": truth[one.task.pk], "comment": ""}
+        data = kind(campaign.kind).initial(payload, shown_order=[0, 1])
+        reviews.override(task=one.task, data=data, cause="guideline", actor=reviewer)
+    assert len(conflicts) / items == 0.32, "the expert's load: both right 0.64, both wrong 0.04"
+    numbers = {task.external_id: task.pk for task in campaign.tasks.all()}
+    said: dict[int, set[int]] = {}
+    for row in rows(campaign, "judgements", Filters(adjudicated=True)):
+        said.setdefault(numbers[row["task"]], set()).add(row["payload"]["preference"])
+    assert all(len(preferences) == 1 for preferences in said.values()), "one label each"
+    right = sum(preferences == {truth[task]} for task, preferences in said.items()) / items
+    alone = [row for row in rows(campaign, "judgements") if row["annotator"] == two[0].pseudonym]
+    by_one = sum(row["payload"]["preference"] == truth[numbers[row["task"]]] for row in alone) / items
+    assert (right, by_one) == (0.96, 0.8)
+    assert campaign_agreement(campaign) == agreement, "the expert saw both, and is no vote"
+    assert not reviews.conflicts(campaign)

@@ -32,6 +32,12 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-recipes", "get", None, EVERYBODY),
     ("api-runs", "get", None, READERS),
     ("api-runs", "post", {"recipe": "dpo", "knobs": {"beta": 0.2}, "parent": "@version"}, MAKERS),
+    (
+        "api-placement",
+        "post",
+        {"recipe": "grpo", "parent": "@version", "engine": "verl"},
+        (401, 404, 403, 403, 422, 422, 422),  # no engine is set up here
+    ),
     ("api-versions", "get", None, READERS),
     ("api-versions", "post", {"kind": "policy", "path": "org/model"}, MAKERS),
     ("api-versions", "post", {"kind": "policy", "path": "0" * 400}, (401, 404, 403, 403, 422, 422, 422)),

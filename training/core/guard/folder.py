@@ -1,6 +1,7 @@
 """A guard as a folder: ``guard.json`` with its lines and what was shown of them, and the files it names.
 
-Nothing in it is code, and no file outside of it is read but a scorer's folder, which is named whole.
+Nothing in it is code, and no file outside of it is read but a scorer's folder, which is named whole, where it does not
+lie within.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from training.core.guard.grounding import Knowledge
 from training.core.guard.guard import CAVEAT, REFUSAL, REGENERATIONS, Check, Guard, Line
 from training.core.guard.lexical import Lexical
-from training.core.guard.scored import Scored
+from training.core.guard.scored import Open, Scored
 from training.core.guard.thresholds import FalseAlarmLine, Threshold
 from training.core.guard.verdicts import ANSWER, PROMPT, Verdict
 from training.core.job import RunError
@@ -38,8 +39,8 @@ def is_guard(path: str | Path) -> bool:
 def save_guard(
     folder: Path,
     *,
-    prompt: tuple[Lexical | Scored, Threshold],
-    answer: tuple[Lexical | Scored, Threshold],
+    prompt: tuple[Lexical | Scored | Open, Threshold],
+    answer: tuple[Lexical | Scored | Open, Threshold],
     knowledge: Knowledge | None = None,
     regenerations: int = REGENERATIONS,
     refusal: str = REFUSAL,
@@ -53,7 +54,7 @@ def save_guard(
             file = f"{side}.json"
             check.save(folder / file)
         else:
-            file = check.path
+            file = check.path if isinstance(check, Scored) else ""
         told[side] = {"check": check.kind, "file": file, "threshold": threshold.as_json()}
     if knowledge is not None:
         told["knowledge"] = "knowledge.jsonl"
@@ -69,6 +70,9 @@ def save_with_jailbreaks(base: Path, folder: Path, *, check: Lexical, line: Fals
     named = {told[side]["file"] for side in (PROMPT, ANSWER) if told[side]["check"] == Lexical.kind}
     for name in sorted(named | {told["knowledge"]} if told.get("knowledge") else named):
         shutil.copyfile(base / Path(name).name, folder / Path(name).name)
+    for side in (PROMPT, ANSWER):
+        if (within := _within(base, told[side])) is not None:
+            shutil.copytree(within, folder / within.name, dirs_exist_ok=True)
     check.save(folder / "jailbreaks.json")
     told[JAILBREAKS] = {"file": "jailbreaks.json", "line": line.as_json()}
     write_json(folder / GUARD_FILE, told)
@@ -125,6 +129,12 @@ def load_guard(
         ) from None
 
 
+def _within(folder: Path, told: dict[str, Any]) -> Path | None:
+    """Return the model of a check that lies in the guard's own folder, and goes where that goes; None for another."""
+    own = folder / Path(told["file"]).name
+    return own if told["check"] == Scored.kind and told["file"] == own.name and own.is_dir() else None
+
+
 def _check(
     folder: Path, told: dict[str, Any], device: torch.device | None, trust_remote_code: bool, album: Album | None
 ) -> Check:
@@ -132,6 +142,10 @@ def _check(
         return Lexical.load(folder / Path(told["file"]).name)
     if told["check"] == Scored.kind:
         where = torch.device("cpu") if device is None else device
-        scorer = RewardScorer(told["file"], device=where, trust_remote_code=trust_remote_code, album=album)
-        return Scored(scorer, told["file"])
+        within = _within(folder, told)
+        path = told["file"] if within is None else str(within)
+        scorer = RewardScorer(path, device=where, trust_remote_code=trust_remote_code, album=album)
+        return Scored(scorer, path)
+    if told["check"] == Open.kind:
+        return Open()
     raise ValueError(f"there is no check called {told['check']}")

@@ -35,6 +35,16 @@ def _both(score: float) -> dict[str, float]:
     return {SAFE: safe, UNSAFE: 1 - safe}
 
 
+class Open:
+    """No check at all: what is read by nobody passes. Of a guard of answers alone, the side of prompts."""
+
+    kind = "open"
+
+    def probabilities(self, prompts: Sequence[list[Message]], texts: Sequence[str]) -> list[dict[str, float] | None]:
+        """Return of each text that it is safe."""
+        return [{SAFE: 1.0, UNSAFE: 0.0} for _ in texts]
+
+
 class GuardScorer:
     """A guard's answer check as a scorer: above 0 an answer passes, so the line is where a cost is 0.
 

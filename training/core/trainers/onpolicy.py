@@ -290,7 +290,12 @@ def improve(
         model="model",
         metrics=metrics,
         counts=dict(tally.counts) | {"prompts": len(usable), "held_out": len(held)},
-        notes=learner.notes + said + alarms(finished_numbers(job.folder), from_json(spec.recipe)[1]),
+        notes=[
+            *learner.notes,
+            *said,
+            *dict.fromkeys(note for experience in experiences.values() for note in experience.notes()),
+            *alarms(finished_numbers(job.folder), from_json(spec.recipe)[1]),
+        ],
     )
 
 

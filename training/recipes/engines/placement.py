@@ -170,7 +170,8 @@ def planned(
 ) -> Found:
     """Return the plan with the shortest step that fits; RecipeError names the model for which none does.
 
-    With an `engine` only plans are looked at that it can carry out: verl has all calls on all GPUs, and no stages.
+    With an `engine` only plans are looked at that it can carry out: verl has all calls on all GPUs, and no stages;
+    AReaL has calls on the same GPUs or on others, and not on some of the same.
     """
     by_name = {model.name: model for model in models}
     choices = layouts(inventory)
@@ -180,6 +181,8 @@ def planned(
     names = [call.name for call in calls]
 
     def cost(plan: Plan) -> float:
+        if engine == "areal" and not _apart_or_alike(list(plan.values())):
+            return math.inf
         if max(memory(calls, by_name, plan, inventory)) > inventory.memory_gib:
             return math.inf
         return makespan(calls, by_name, plan, inventory)
@@ -227,6 +230,15 @@ def _walk(names: Sequence[str], choices: Sequence[Layout], cost, *, seed: int, s
                 if now < least:
                     best, least = dict(at), now
     return best, least, tried
+
+
+def _apart_or_alike(several: Sequence[Layout]) -> bool:
+    """Return whether any two of them have the same GPUs, or none of the same."""
+    for one, other in itertools.combinations(several, 2):
+        apart = one.first + one.count <= other.first or other.first + other.count <= one.first
+        if not apart and (one.first, one.count) != (other.first, other.count):
+            return False
+    return True
 
 
 def _refuse_what_never_fits(
