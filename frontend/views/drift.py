@@ -55,7 +55,7 @@ def drift(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "run": run,
         "busy": run is not None and not run.is_final,
         "due": due is not None,
-        "calibration": guard_calibration.of_start(watch, due.began_at) if due and not watch.state else None,
+        "calibration": guard_calibration.of_start(watch, due.began_at) if watch and due and not watch.state else None,
         "kept": GuardedPrompt.objects.filter(campaign=campaign).count(),
         "alarms": guard_drift.alarms(watch, weeks),
         "weeks": [(one, _who(one)) for one in weeks],

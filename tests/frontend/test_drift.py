@@ -92,6 +92,11 @@ def test_who_may_do_what(world: World, tmp_path) -> None:
     assert client.post(prompts, sent, format="json").json() == {"created": 2, "existing": 0}
     assert client.post(prompts, sent, format="json").json() == {"created": 0, "existing": 2}
     assert client.post(prompts, {"prompts": [{"text": "a", "at": "soon"}]}, format="json").status_code == 400
+    few = lead.post(retrain)
+    assert few.status_code == 409 and "takes 100 that people labelled" in few.json()["detail"]
+    more = [{"text": f"b {n}", "at": "2026-01-31T12:00:00Z", "jailbreak": False} for n in range(60)]
+    assert client.post(prompts, {"prompts": more}, format="json").json() == {"created": 60, "existing": 0}
+    assert lead.patch(guard, {"settings": {"target_fpr": 0.5}}, format="json").status_code == 200
     assert [lead.post(retrain).status_code for _ in range(2)] == [201, 409]  # the second while the first is under way
     assert world.client("annotator").get(reverse("drift", args=[campaign.pk])).status_code == 403
     assert world.client("annotator").post(reverse("drift-retrain", args=[campaign.pk])).status_code == 403

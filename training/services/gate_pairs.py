@@ -84,8 +84,8 @@ def pairs(run: Run, shares: dict[str, float], *, prefix: str) -> list[Pair]:
 
 
 def _longer(row: dict[str, Any]) -> float | None:
-    sides = [(row.get(side) or {}).get("tokens") for side in ("candidate", "current")]
-    return None if None in sides else float(sides[0] - sides[1])
+    ours, theirs = ((row.get(side) or {}).get("tokens") for side in ("candidate", "current"))
+    return None if ours is None or theirs is None else float(ours - theirs)
 
 
 def _refusal(row: dict[str, Any]) -> float | None:
