@@ -143,7 +143,7 @@ def charts_of(run: Run, people: Mapping[str, Any] | None = None) -> list[charts.
             )
         )
     found += _positions(run)
-    found += [*leftover.charts_of(run), thoughts.chart_of(metrics)]
+    found += [*leftover.charts_of(run), *thoughts.charts_of(metrics)]
     if points:
         series = [
             (label, [(point["kl"], point[name]["estimate"]) for point in points if name in point])

@@ -46,21 +46,22 @@ def names() -> dict[str, str | Promise]:
     return found
 
 
-def chart_of(metrics: Mapping[str, Any]) -> charts.Chart | None:
-    """Return the shares of safe thoughts and answers on held-out prompts, before and after; None without any."""
+def charts_of(metrics: Mapping[str, Any]) -> list[charts.Chart | None]:
+    """Return the shares of safe thoughts and answers on held-out prompts, before and after, a chart for each side."""
     sides = SIDES[1:] if any(f"eval_{figure}_harmful" in metrics for figure in SAFE) else SIDES[:1]
-    told = [
-        (f"{FIGURES[figure]}, {side}, {time}", metrics[form.format(figure + end)])
+    return [
+        charts.interval_chart(
+            [
+                (when, metrics[form.format(figure + end)])
+                for form, when in (("eval_{}_before", _("before")), ("eval_{}", _("after")))
+                if form.format(figure + end) in metrics
+            ],
+            title=f"{FIGURES[figure]}, {side}",
+            caption=_("By the cost model, on held-out prompts; thoughts that were cut off are not safe."),
+            x_label=_("training"),
+            y_label=_("share"),
+            count_label=_("Answers"),
+        )
         for figure in SAFE
         for end, side in sides
-        for form, time in (("eval_{}_before", _("before")), ("eval_{}", _("after")))
-        if form.format(figure + end) in metrics
     ]
-    return charts.interval_chart(
-        told,
-        title=_("Safe thoughts and answers"),
-        caption=_("By the cost model, on held-out prompts; thoughts that were cut off are not safe."),
-        x_label=_("what was judged"),
-        y_label=_("share"),
-        count_label=_("Answers"),
-    )

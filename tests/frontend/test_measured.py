@@ -160,11 +160,12 @@ def test_how_safe_thoughts_became_is_told_by_what_prompts_ask_for(world: World) 
     (folder / "metrics.jsonl").write_text("".join(json.dumps({**line, "step": n}) + "\n" for n in (1, 2)))
     client, page = world.client("engineer"), reverse("run", args=[run.pk])
     html = client.get(page).content.decode()
-    assert "Safe thoughts, prompts that ask for harm, before" in html and "10% to 30%" in html
+    assert html.count("Safe thoughts, prompts that ask for harm") >= 3 and "10% to 30%" in html
+    assert "Safe answers, other prompts" in html and "Safe thoughts, all prompts" not in html
     assert "Safe by the cost model" in html and "Thoughts about harm" in html
     assert "Entropy of the fifth of their tokens that is least sure" in html and "1.25" in html
     german = client.get(page, HTTP_ACCEPT_LANGUAGE="de").content.decode()
-    assert "Sichere Gedanken, Prompts, die um Schädliches bitten, vorher" in german
+    assert "Sichere Gedanken, Prompts, die um Schädliches bitten" in german
     rows = client.get(page, {"format": "csv", "part": "measured"}).content.decode().splitlines()
     assert "eval_thoughts_safe_harmful_before,,0.2,0.1,0.30000000000000004,40" in rows
     steps = client.get(page, {"format": "csv"}).content.decode().splitlines()
@@ -196,7 +197,12 @@ def test_an_audit_says_on_the_judge_s_page_whether_it_may_be_trusted() -> None:
     assert html.count('class="message message--warning" role="status"') == 2
     assert "Recall of the judge" in html and "Recall by principle" in html and "30% to 50%" in html
     link = reverse("review", args=[world.campaign.pk, task.pk])
-    assert f'href="{link}"' in html and "lets it pass" in html and "stops it" in html
+    assert (
+        f'href="{link}"' in html
+        and "against most of 3 people" in html
+        and "lets it pass" in html
+        and "stops it" in html
+    )
     assert "<b>So.</b>" not in html and "&lt;b&gt;So." in html
     assert client.get(link).status_code == 200
     german = client.get(page, HTTP_ACCEPT_LANGUAGE="de").content.decode()
