@@ -209,6 +209,7 @@ BY_PATH = {
     "training/store.py",
     "training/services/versions.py",
     "training/services/model_folders.py",
+    "training/services/placements.py",  # how large it is, where it lies here; a web request brings no model
 }
 
 
