@@ -32,6 +32,7 @@ from frontend.views import (
     snapshots,
     suites,
     webhooks,
+    what_if,
 )
 
 urlpatterns = [
@@ -80,6 +81,7 @@ urlpatterns = [
     path("campaigns/<int:campaign_id>/runs/", runs.run_list, name="runs"),
     path("campaigns/<int:campaign_id>/runs/new/<slug:recipe_name>/", runs.run_new, name="run-new"),
     path("runs/<int:run_id>/", runs.run_detail, name="run"),
+    path("runs/<int:run_id>/what-if/", what_if.run_what_if, name="run-what-if"),
     path("runs/<int:run_id>/progress/", runs.run_progress, name="run-progress"),
     path("runs/<int:run_id>/log/", runs.run_log, name="run-log"),
     path("runs/<int:run_id>/cancel/", runs.run_cancel, name="run-cancel"),

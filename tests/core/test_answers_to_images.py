@@ -253,3 +253,34 @@ def test_a_served_policy_looks_at_images_behind_its_guard(seeing, rewarding, pol
     assert (
         "reads images" in (tmp_path / "words.log").read_text() and "bright" not in (tmp_path / "words.log").read_text()
     )
+
+
+def test_a_comparison_and_its_suite_show_the_images(do, seeing, rewarding, policy, tmp_path):
+    told, files = asked(tmp_path / "run"), {"one": str(tmp_path / "run" / "1.png")}
+    suite = tmp_path / "run" / "suite.jsonl.txt"
+    measured = [row | {"measure": "safety", "category": "pictures"} for row in told]
+    suite.write_text("".join(json.dumps(row) + "\n" for row in measured))
+    more = {"samples_per_prompt": 1, "max_new_tokens": 3, "images": files}
+    scorers = {"reward": str(rewarding), "cost": str(rewarding)}
+    both = {"model": seeing, "reference": str(seeing), "scorers": scorers}
+    spec, result = do("compare", rows=told, suite=str(suite), **both, **more)
+    assert result.metrics["kl"]["estimate"] == pytest.approx(0, abs=1e-5)  # of a policy to itself, with its images
+    assert result.counts["prompts"] == 4 and result.metrics["suite"]["left_out"] == 0
+    album, device = Album(files, tmp_path / "run"), torch.device("cpu")
+    seen = scorer_of(str(rewarding), device=device, album=album)
+    for name in ("comparisons", "suite"):
+        rows = [json.loads(line) for line in (Path(spec.output) / f"{name}.jsonl").read_text().splitlines()]
+        assert [row["prompt"] for row in rows[:3]] == [row["prompt"] for row in told[:3]]
+        assert [row.get("images") for row in rows] == [row.get("images") for row in told]
+        if name == "suite":
+            words = [{"role": "user", "content": f"{IMAGE}\n\nbright?"}]
+            texts = [row["candidate_text"] for row in rows[:2]]
+            found = seen.score([with_images(words, ["0.png"]), with_images(words, ["one"])], texts)
+            assert [row["candidate"] for row in rows[:2]] == [score is not None and score >= 0 for score in found]
+    blind = {"model": policy, "reference": str(policy)}
+    with pytest.raises(RunError, match=r"3 prompts show images \(line 1, 2, 3\), and this policy reads text alone"):
+        do("compare", into="blind", rows=told, **blind, **more)
+    with pytest.raises(RunError, match="3 prompts show images"):
+        do("sample", into="blind sample", model=policy, rows=told, **more)
+    with pytest.raises(RunError, match="3 prompts show images"):
+        do("compare", into="blind suite", rows=told[3:], suite=str(suite), **blind, **more)

@@ -21,6 +21,7 @@ CALLERS = ("anonymous", "stranger", "annotator", "reviewer", "engineer", "lead",
 READERS = (302, 404, 403, 403, 200, 200, 200)
 LEADS = (302, 404, 403, 403, 403, 200, 200)
 LEADS_POST = (302, 404, 403, 403, 403, 302, 302)
+WITHOUT_ANSWERS = (302, 404, 403, 403, 404, 404, 404)  # of a run that sampled nothing
 READERS_POST = (302, 404, 403, 403, 302, 302, 302)
 WORKERS = (302, 404, 200, 403, 403, 200, 200)
 SIGNED_IN = (302, 200, 200, 200, 200, 200, 200)
@@ -115,6 +116,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("run", "get", {}, READERS),
     ("run-progress", "get", {}, READERS),
     ("run-log", "get", {}, READERS),
+    ("run-what-if", "get", {}, WITHOUT_ANSWERS),
     ("run-cancel", "post", {}, READERS_POST),
     ("run-retry", "post", {}, READERS_POST),
     ("models", "get", {}, READERS),

@@ -11,6 +11,7 @@ from annotation.permissions import LARGEST_ID
 from annotation.told import of
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import Knob, Recipe
+from training.services import what_if
 
 LARGEST_SEED = 2**31 - 1
 
@@ -275,6 +276,38 @@ class AnswersOut(serializers.Serializer):
         help_text="By prompt, in the order in which they were read: id, prompt, and completions or, of a comparison, "
         "candidate and current.",
     )
+
+
+class WhatIfIn(serializers.Serializer):
+    weights = serializers.DictField(
+        child=serializers.FloatField(),
+        default=dict,
+        help_text="Name of a score → its weight, 0 for those left out; empty for reward 1 and cost -1.",
+    )
+    shape = serializers.ChoiceField(choices=[*what_if.SHAPES], default="", allow_blank=True)
+    scale = serializers.FloatField(default=1.0, help_text="k, by which distances are multiplied in the shape.")
+    each_on_its_scale = serializers.BooleanField(
+        default=False, help_text="Whether each score is standardised among the answers to its prompt first."
+    )
+
+
+class ChosenScoreOut(serializers.Serializer):
+    name = serializers.CharField()
+    weight = serializers.FloatField()
+    mean = serializers.FloatField(help_text="Over all answers.")
+    usual = serializers.FloatField(help_text="Of the best answers by the reward alone.")
+    chosen = serializers.FloatField(help_text="Of the best answers under these weights.")
+    change = serializers.DictField(child=serializers.FloatField(allow_null=True), help_text="estimate, low, high, n.")
+
+
+class WhatIfOut(serializers.Serializer):
+    prompts = serializers.IntegerField()
+    answers = serializers.IntegerField()
+    changed = serializers.IntegerField(help_text="Prompts of which another answer is the best.")
+    left_out = serializers.IntegerField()
+    scores = ChosenScoreOut(many=True)
+    spread = serializers.FloatField(allow_null=True, help_text="Deviation of k times the distance to other answers.")
+    flat = serializers.FloatField(allow_null=True, help_text="Share of these distances beyond 4.")
 
 
 class VersionIn(serializers.Serializer):

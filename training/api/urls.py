@@ -57,6 +57,7 @@ urlpatterns = [
     path("runs/<int:run_id>/retry/", views.run_retry, name="api-run-retry"),
     path("runs/<int:run_id>/log/", views.run_log, name="api-run-log"),
     path("runs/<int:run_id>/metrics/", views.run_metrics, name="api-run-metrics"),
+    path("runs/<int:run_id>/what-if/", views.run_what_if, name="api-run-what-if"),
     path("runs/<int:run_id>/answers/", views.run_answers, name="api-run-answers"),
     path("versions/<int:version_id>/", views.version_detail, name="api-version"),
     path("versions/<int:version_id>/people/", personal.people, name="api-version-people"),

@@ -16,7 +16,7 @@ from annotation.api.parsing import checked, checked_query
 from annotation.models import Campaign, User
 from training import objections, permissions
 from training.api import serializers as shapes
-from training.errors import Invalid
+from training.errors import Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
 from training.recipes.base import RECIPES, RecipeError
@@ -33,6 +33,7 @@ from training.services import (
     traces,
     versions,
     waiting,
+    what_if,
 )
 
 
@@ -238,6 +239,20 @@ def run_answers(request: Request, run_id: int) -> Response:
     """Return what policies answered in a run that samples or compares, prompt by prompt, once it has finished."""
     run = permissions.run_for(request.user, run_id)
     return Response({"rows": traces.answers(run, **checked_query(shapes.AnswersQuery, request))})
+
+
+@extend_schema(operation_id="runs_what_if", request=shapes.WhatIfIn, responses=shapes.WhatIfOut, tags=["training"])
+@api_view(["POST"])
+def run_what_if(request: Request, run_id: int) -> Response:
+    """Return what other weights or another shape of the reward would choose of a run's answers; nothing is stored."""
+    run = permissions.run_for(request.user, run_id)
+    given = checked(shapes.WhatIfIn, request.data)
+    names = what_if.names_of(run)
+    if not names:
+        raise WrongState("This run left no answers with scores.")
+    weights = what_if.checked_weights(given["weights"] or what_if.usual_weights(names), names)
+    more = {name: given[name] for name in ("shape", "scale", "each_on_its_scale")}
+    return Response(shapes.WhatIfOut(what_if.of_run(run, weights=weights, **more)).data)
 
 
 # --- Versions ----------------------------------------------------------------------------------------------------
