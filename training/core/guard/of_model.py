@@ -104,7 +104,7 @@ def run_guard_of_model(job: Job, *, target_fpr: float, confidence: float, regene
 
 def _new(data: str, known: Sequence[str], tally: Tally) -> tuple[list[Told], int]:
     """Return the answers in a file to prompts that stand in none of `known`, and how many were left out."""
-    learned = {hash_ for path in known for row in lines(path).values() if (hash_ := _about(row)) is not None}
+    learned = {hash_ for path in known for row in lines(path).values() if (hash_ := _about(dict(row))) is not None}
     told: list[Told] = []
     seen = 0
     for _, pair in read(data, "safer_pairs", tally, images=True):
