@@ -13,6 +13,8 @@ WORDS = {
     "unread_answers": _("Answers that the judge could not read, stopped"),
     "pairs": _("Pairs"),
     "trained_on": _("Rows trained on"),
+    "audited": _("Pairs learned from, asked again after training"),
+    "against": _("Of these, pairs that the policy goes against"),
     "held_out": _("Rows held out for measuring"),
     "left_out_as_held_out": _("Rows left out, since they are held out elsewhere"),
     "thrown_away": _("Rows no better than expected, not learned from"),

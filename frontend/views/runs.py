@@ -18,7 +18,7 @@ from annotation.errors import AnnotationError
 from annotation.models import Campaign, User
 from annotation.permissions import campaign_for, may
 from annotation.told import of
-from frontend import charts, counted, measured, noted, registered
+from frontend import charts, counted, measured, noted, pair_audit, registered
 from frontend.decorators import campaign_page, signed_in
 from frontend.forms.runs import PartsForm, RunForm
 from frontend.http import SignedInRequest, complain, say
@@ -293,12 +293,18 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
 def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Return a run's page: state, curve, figures, log, and what it was given.
 
-    With ``?format=csv`` the lines of its curves, or with ``part=measured`` the figures of its charts.
+    With ``?format=csv`` the lines of its curves, or with ``part=measured`` the figures of its charts, or with
+    ``part=pairs`` the margins of the pairs that it learned from.
     """
     run = run_for(request.user, run_id)
     if request.GET.get("format") == "csv":
-        part = "measured" if request.GET.get("part") == "measured" else "steps"
-        rows = measured.rows_of(run) if part == "measured" else _step_rows(traces.metrics(run))
+        part = request.GET.get("part", "steps")
+        if part == "pairs":
+            rows = pair_audit.rows_of(run)
+        elif part == "measured":
+            rows = measured.rows_of(run)
+        else:
+            part, rows = "steps", _step_rows(traces.metrics(run))
         return as_csv(rows, f"run-{run.pk}-{part}.csv")
     context = {
         **_progress(run, request.user),
@@ -334,6 +340,7 @@ def _progress(run: Run, viewer: User) -> dict[str, Any]:
     rate = run.progress.get("tokens_per_second")
     return {
         "run": run,
+        "pair_audit": pair_audit.of_run(run, viewer) if run.is_final else None,
         "charts": _charts(lines) + measured.charts_of(run, people),
         "curve": measured.curve_of(run),
         "figures": measured.figures_of(run, people),

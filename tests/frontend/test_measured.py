@@ -272,3 +272,36 @@ def test_pairs_of_branched_rollouts_are_what_refuel_learns_from(world: World) ->
     assert client.post(address, {**values, "rows": f"rollouts-{rolled.pk}"}).status_code == 302
     given = launch.spec_of(Run.objects.latest("pk"))
     assert given.data == str(file) and given.reference == paths.resolve(policy.path)
+
+
+def test_pairs_that_a_policy_goes_against_lead_to_their_items(world: World) -> None:
+    run = finish_run(start_run(world, recipe="dpo"), files={"pair_audit": "pair_audit.jsonl"})
+    run.result["counts"] = {"audited": 4, "against": 2}
+    run.save()
+    task = world.campaign.tasks.first()
+    assert task is not None
+    pairs = [
+        {"line": 3, "margin": -2.5, "feedback": 12, "task": task.external_id},
+        {"line": 1, "margin": -0.5, "feedback": 10, "task": "gone"},
+        {"line": 2, "margin": 0.137},
+        {"line": 4, "margin": 0.9},
+    ]
+    (paths.run_folder(run.pk) / "pair_audit.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    lead, page, item = (
+        world.client("lead"),
+        reverse("run", args=[run.pk]),
+        reverse("review", args=[run.campaign_id, task.pk]),
+    )
+    html = lead.get(page).content.decode()
+    assert (
+        "in 2 of 4 pairs" in html and html.count(item) == 1 and "-2.5" in html and "-0.5" in html and "0.13" not in html
+    )
+    assert item not in world.client("engineer").get(page).content.decode(), "who may not review has nowhere to go"
+    rows = lead.get(page, {"format": "csv", "part": "pairs"}).content.decode().splitlines()
+    assert rows[0] == "line,margin,feedback,task" and rows[2] == "1,-0.5,10,gone" and rows[-1] == "4,0.9,,"
+    address = reverse("api-run-pairs", args=[run.pk])
+    assert lead.get(address, {"offset": 1, "limit": 2}).json() == {"rows": pairs[1:3]}
+    (paths.run_folder(run.pk) / "pair_audit.jsonl").unlink()
+    assert "pair-audit" not in lead.get(page).content.decode()
+    other = lead.get(reverse("api-run-pairs", args=[finish_run(start_run(world)).pk]))
+    assert other.status_code == 409 and "against a reference" in other.json()["detail"]

@@ -310,6 +310,25 @@ class WhatIfOut(serializers.Serializer):
     flat = serializers.FloatField(allow_null=True, help_text="Share of these distances beyond 4.")
 
 
+class PairsQuery(serializers.Serializer):
+    offset = serializers.IntegerField(min_value=0, max_value=10**9, default=0, help_text="Pairs to leave out.")
+    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100, help_text="Most pairs returned.")
+
+
+class AuditedPairOut(serializers.Serializer):
+    line = serializers.IntegerField(help_text="Of the run's data, counted from 1.")
+    margin = serializers.FloatField(
+        help_text="How much likelier the chosen answer became than the rejected one, against the reference, in nats; "
+        "negative where the policy goes against the judgement."
+    )
+    feedback = serializers.IntegerField(required=False, help_text="Id of the judgement, where the data says so.")
+    task = serializers.CharField(required=False, help_text="Id of the item, where the data says so.")
+
+
+class AuditedPairsOut(serializers.Serializer):
+    rows = AuditedPairOut(many=True, help_text="By margin, the most negative first.")
+
+
 class VersionIn(serializers.Serializer):
     kind = serializers.ChoiceField(choices=ModelVersion.Kind.choices)
     path = serializers.CharField(max_length=400, help_text="A folder on the server or a hub name.")

@@ -59,6 +59,7 @@ urlpatterns = [
     path("runs/<int:run_id>/metrics/", views.run_metrics, name="api-run-metrics"),
     path("runs/<int:run_id>/what-if/", views.run_what_if, name="api-run-what-if"),
     path("runs/<int:run_id>/answers/", views.run_answers, name="api-run-answers"),
+    path("runs/<int:run_id>/pairs/", views.run_pairs, name="api-run-pairs"),
     path("versions/<int:version_id>/", views.version_detail, name="api-version"),
     path("versions/<int:version_id>/people/", personal.people, name="api-version-people"),
     path("versions/<int:version_id>/folder/", folders.version_folder, name="api-version-folder"),

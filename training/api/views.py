@@ -255,6 +255,16 @@ def run_what_if(request: Request, run_id: int) -> Response:
     return Response(shapes.WhatIfOut(what_if.of_run(run, weights=weights, **more)).data)
 
 
+@extend_schema(
+    operation_id="runs_pairs", parameters=[shapes.PairsQuery], responses=shapes.AuditedPairsOut, tags=["training"]
+)
+@api_view(["GET"])
+def run_pairs(request: Request, run_id: int) -> Response:
+    """Return the pairs that a policy learned from, those it goes against the most first, once it has finished."""
+    run = permissions.run_for(request.user, run_id)
+    return Response({"rows": traces.audited_pairs(run, **checked_query(shapes.PairsQuery, request))})
+
+
 # --- Versions ----------------------------------------------------------------------------------------------------
 
 

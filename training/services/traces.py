@@ -20,6 +20,7 @@ PICKED_LINES = 400
 LOG_BYTES = 20_000
 # Names of files of answers, by what wrote them: one policy, or two.
 ANSWERS = ("samples", "comparisons")
+PAIR_AUDIT = "pair_audit"
 
 
 def metrics(run: Run) -> list[dict[str, Any]]:
@@ -63,6 +64,21 @@ def answers(run: Run, *, offset: int, limit: int) -> list[dict[str, Any]]:
         why = told("{run} left no answers: only runs that sample or compare do, once they have finished.", run=run.told)
         raise WrongState(why)
     return list(itertools.islice(output_rows(run, name), offset, offset + limit))
+
+
+def audited_pairs(run: Run, *, offset: int, limit: int) -> list[dict[str, Any]]:
+    """Return the pairs that a policy learned from with their margins after training, the most negative first.
+
+    WrongState for a run that asked none again.
+    """
+    if PAIR_AUDIT not in run.result.get("files", {}):
+        why = told(
+            "{run} has no margins of pairs: only policies that learn from pairs against a reference do, as by DPO, "
+            "once they have finished.",
+            run=run.told,
+        )
+        raise WrongState(why)
+    return list(itertools.islice(output_rows(run, PAIR_AUDIT), offset, offset + limit))
 
 
 def _picked(path: Path, size: int) -> list[bytes]:

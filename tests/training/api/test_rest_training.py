@@ -70,6 +70,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-run-metrics", "get", None, READERS),
     ("api-run-what-if", "post", {}, (401, 404, 403, 403, 409, 409, 409)),
     ("api-run-answers", "get", None, (401, 404, 403, 403, 409, 409, 409)),
+    ("api-run-pairs", "get", None, (401, 404, 403, 403, 409, 409, 409)),
     ("api-run-cancel", "post", {}, (401, 404, 403, 403, 200, 409, 409)),
     ("api-run-retry", "post", {}, (401, 404, 403, 403, 409, 409, 409)),
     ("api-explorations", "get", None, READERS),

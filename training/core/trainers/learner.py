@@ -28,6 +28,7 @@ from training.recipes.note import Note
 
 CALIBRATION_ROWS = 1000  # more would not make a mean and a standard deviation better
 REFERENCE_ROWS = 10_000  # a rank correlation on N answers is off by 1/√N
+MARGIN = "margin"
 WEIGHT = " weight"  # after a metric's name: the weight of the examples it is about
 
 
@@ -48,7 +49,7 @@ class Learner:
     names: tuple[str, ...] = ()  # of what the head gives, in the order of its outputs
     notes: list[Note] = field(default_factory=list)
     shards: Shards | None = None  # where the model is shared out over the processes
-    # Of the last measurement: each kind of accuracy of each row, (N,).
+    # Of the last measurement: each kind of accuracy of each row, and the margin of each pair, (N,).
     by_row: dict[str, Tensor] = field(default_factory=dict)
 
     def batch(self, rows: Sequence[int]) -> Any:
@@ -228,13 +229,13 @@ class Learner:
             sums["loss"] = sums.get("loss", 0.0) + float((out.loss * out.weight).sum())
             for name, values in out.metrics.items():
                 _add(sums, name, values, out.weight)
-                if name.endswith("accuracy"):
+                if name.endswith("accuracy") or name == MARGIN:
                     unseen = torch.full((len(self.examples),), float("nan"))
                     found.setdefault(name, unseen)[some] = values.float().cpu()
         _, sums = _sum_numbers(job, sums, stop=False)
         weight = sums.pop("weight")
         numbers: dict[str, Any] = dict(_means(sums, weight))
-        for name in sorted(name for name in numbers if name.endswith("accuracy")):
+        for name in sorted(name for name in numbers if name.endswith("accuracy") or name == MARGIN):
             own_rows = found.get(name, torch.full((len(self.examples),), float("nan")))
             told = distributed.sum_over(job, torch.isfinite(own_rows).float())
             values = distributed.sum_over(job, torch.nan_to_num(own_rows))

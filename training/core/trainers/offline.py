@@ -23,6 +23,8 @@ from training.core.records import Tally, held_out, label_names, read, weighted
 from training.core.sharding import shards_of
 from training.core.trainers.learner import REFERENCE_ROWS, Learner
 from training.core.trainers.margins import with_margins
+from training.core.trainers.pair_audit import FILE as PAIR_AUDIT
+from training.core.trainers.pair_audit import audit
 from training.core.trainers.plan import batches_done, plan
 from training.core.trainers.reference import reference_logps
 from training.core.trainers.state import (
@@ -236,6 +238,10 @@ def fit(
             metrics=result.metrics | told,
             counts=result.counts | counts,
         )
+    if job.recipe.view == "pairs" and reference is not None:
+        counts = audit(job, learner, sorted({i for batch in batches for i in batch}))
+        files = result.files | {"pair_audit": PAIR_AUDIT}
+        result = replace(result, files=files, counts=result.counts | counts)
     return result
 
 
