@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.experiments.__main__ import HERE, TABLE, files, rendered, stored
+from tests.experiments.__main__ import HERE, LOST, ROOT, TABLE, files, rendered, stored
 from tests.experiments.frame import Card, Report
 from tests.experiments.world import Annotator, Bandit, gold
 
@@ -26,6 +29,20 @@ def test_each_experiment_has_its_marker_its_ablation_and_its_results():
         assert "report(" in text and "without=" in text and "switched_off=" in text
         result = results[path.name]
         assert result["passed"] and all(line["passed"] for line in result["lines"]), path.name
+
+
+def test_each_result_names_a_commit_that_history_has_or_is_marked():
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    if not shutil.which("git") or git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("There is no whole history here: it is a shallow clone, or none.")
+    missing = {
+        Path(one["file"]).stem.removeprefix("test_card_")
+        for one in stored()
+        if git("merge-base", "--is-ancestor", one["commit"], "HEAD").returncode != 0
+    }
+    assert missing == LOST, "Run what is new from a commit that stays, and take from LOST what was measured anew."
 
 
 def test_the_table_is_what_was_measured():
