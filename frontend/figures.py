@@ -337,6 +337,7 @@ NAMES = {
     "chosen_logratio": _("Log-ratio of the preferred answer"),
     "current_ended_share": _("Answers of the current policy that came to an end"),
     "current_tokens": _("Tokens per answer, current policy"),
+    "likeness": _("Likeness of answers to different prompts"),
     "ended_share": _("Answers that came to an end"),
     "kept_share": _("Answers that were better than expected, share"),
     "logratio_high": _("Log-ratio of what was learned from to the reference, a tenth above"),
