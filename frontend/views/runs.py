@@ -386,6 +386,16 @@ def _charts(lines: list[dict[str, Any]]) -> list[charts.Chart]:
         chart = charts.line_chart(series, title=str(title), x_label=gettext("step"), y_label=str(unit))
         if chart is not None:
             found.append(chart)
+    scores = dict.fromkeys(name for line in lines for name in line if name.startswith("score_"))
+    if len(scores) > 1:  # a falling one hides in their sum
+        series = [
+            (name.removeprefix("score_"), [(line["step"], line[name]) for line in lines if _is_number(line.get(name))])
+            for name in sorted(scores)
+        ]
+        chart = charts.line_chart(
+            series, title=gettext("Each score by itself"), x_label=gettext("step"), y_label=gettext("mean over answers")
+        )
+        found += [] if chart is None else [chart]
     return found
 
 
