@@ -109,10 +109,14 @@ def _trust(
     name = max(told, key=lambda one: told[one]["estimate"])
     n, share = len(scores[0][REWARD]), told[name]["estimate"]
     if NO_FILTER in told and share < told[NO_FILTER]["estimate"] + WORTH_A_TRY:
-        said = (
-            "The rewards tell most of what answers are worth where all {n} are kept (R² {share:.2f}): no filter helps."
-        )
-        return figures, [Note(said, n=n, share=told[NO_FILTER]["estimate"])]
+        return figures, [
+            Note(
+                "The rewards tell most of what answers are worth where all {n} are kept (R² {share:.2f}): no filter "
+                "helps.",
+                n=n,
+                share=told[NO_FILTER]["estimate"],
+            )
+        ]
     return figures, [
         Note(
             "The rewards tell most of what answers are worth where of {n} those by the filter {name} are kept: R² "
