@@ -238,6 +238,19 @@ WORDS = {
     "gain_by_gold": Words(
         _("Gained by the best of all, by the judging model"), _("Over a single answer."), unit=_("deviations")
     ),
+    **{
+        f"trust_{name}": Words(format_lazy("{}: {}", _("R² of reward and worth"), label), meaning)
+        for name, label, meaning in (
+            (
+                "all",
+                _("all answers"),
+                _("How much of what answers are worth by the judging model their rewards tell, from 0 to 1."),
+            ),
+            ("best", _("the best of each prompt"), ""),
+            ("best_and_random", _("the best and another one"), ""),
+            ("best_and_worst", _("the best and the worst"), ""),
+        )
+    },
     "best_n": Words(_("n with the best answers"), _("By the judging model; choosing among more makes it no better.")),
     "accuracy_known": Words(
         _("Right about people it knows"), _("Share of their other choices, after a few were told."), is_share=True

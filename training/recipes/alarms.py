@@ -52,8 +52,8 @@ def alarms(lines: Sequence[dict[str, Any]], knobs: Mapping[str, Any]) -> list[No
     first_alike, alike_now = lines[0].get("likeness") if lines else None, late("likeness")
     if first_alike is not None and alike_now is not None and alike_now > max(0.3, 1.5 * first_alike):
         fact = Note(
-            "Answers to different prompts grow alike: they share {share:.0%} of their tokens, {first:.0%} at the start. "
-            "The policy may have found one answer that pays for everything.",
+            "Answers to different prompts grow alike: they share {share:.0%} of their tokens, {first:.0%} at the start."
+            " The policy may have found one answer that pays for everything.",
             share=alike_now,
             first=first_alike,
         )
