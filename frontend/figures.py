@@ -238,6 +238,19 @@ WORDS = {
     "gain_by_gold": Words(
         _("Gained by the best of all, by the judging model"), _("Over a single answer."), unit=_("deviations")
     ),
+    **{
+        f"trust_{name}": Words(format_lazy("{}: {}", _("R² of reward and worth"), label), meaning)
+        for name, label, meaning in (
+            (
+                "all",
+                _("all answers"),
+                _("How much of what answers are worth by the judging model their rewards tell, from 0 to 1."),
+            ),
+            ("best", _("the best of each prompt"), ""),
+            ("best_and_random", _("the best and another one"), ""),
+            ("best_and_worst", _("the best and the worst"), ""),
+        )
+    },
     "best_n": Words(_("n with the best answers"), _("By the judging model; choosing among more makes it no better.")),
     "accuracy_known": Words(
         _("Right about people it knows"), _("Share of their other choices, after a few were told."), is_share=True
@@ -337,6 +350,7 @@ NAMES = {
     "chosen_logratio": _("Log-ratio of the preferred answer"),
     "current_ended_share": _("Answers of the current policy that came to an end"),
     "current_tokens": _("Tokens per answer, current policy"),
+    "likeness": _("Likeness of answers to different prompts"),
     "ended_share": _("Answers that came to an end"),
     "kept_share": _("Answers that were better than expected, share"),
     "logratio_high": _("Log-ratio of what was learned from to the reference, a tenth above"),

@@ -65,6 +65,7 @@ CURVES = (
         _("share"),
         ("thoughts_safe_harmful", "answers_safe_harmful", "thoughts_safe_benign", "answers_safe_benign"),
     ),
+    (_("Likeness of answers to different prompts"), _("share of tokens in common"), ("likeness",)),
     (_("Length of answers"), _("tokens"), ("length",)),
     (_("Cost"), _("score"), ("cost", "thoughts_cost")),
     (_("Multiplier of the cost"), _("λ"), ("multiplier",)),
@@ -121,6 +122,7 @@ NEUTRAL_WORDS = {
     "violations_match": _("Expression missing"),
     "violations_pattern": _("Expression found"),
     "violations_refusal": _("Refusal"),
+    "likeness": _("Likeness of answers to different prompts"),
     "ended_share": _("Answers that came to an end"),
     "unfinished_thoughts": _("Thoughts without an end"),
     "thoughts_cost": _("Mean cost of thoughts"),
@@ -384,6 +386,16 @@ def _charts(lines: list[dict[str, Any]]) -> list[charts.Chart]:
         chart = charts.line_chart(series, title=str(title), x_label=gettext("step"), y_label=str(unit))
         if chart is not None:
             found.append(chart)
+    scores = dict.fromkeys(name for line in lines for name in line if name.startswith("score_"))
+    if len(scores) > 1:  # a falling one hides in their sum
+        series = [
+            (name.removeprefix("score_"), [(line["step"], line[name]) for line in lines if _is_number(line.get(name))])
+            for name in sorted(scores)
+        ]
+        chart = charts.line_chart(
+            series, title=gettext("Each score by itself"), x_label=gettext("step"), y_label=gettext("mean over answers")
+        )
+        found += [] if chart is None else [chart]
     return found
 
 

@@ -104,24 +104,22 @@ def run_what_if(request: SignedInRequest, run_id: int) -> HttpResponse:
 
 def _charts(found: what_if.WhatIf) -> list[charts.Chart]:
     titles = ((gettext("Reward under these weights"), found.raw), (gettext("The same, shaped"), found.shaped))
-    return [
-        charts.bar_chart(
-            [
-                (
-                    charts.short(low),
-                    gettext("{low} to {high}").format(low=charts.short(low), high=charts.short(high)),
-                    n,
-                )
-                for low, high, n in what_if.binned(values)
-            ],
-            title=title,
-            caption=gettext("Each bar is a range of rewards, as high as the answers in it are many."),
-            x_label=gettext("reward"),
-            y_label=gettext("answers"),
-        )
-        for title, values in titles
-        if values
-    ]
+    return [_histogram(title, what_if.binned(values)) for title, values in titles if values]
+
+
+def _histogram(title: str, bins: list[tuple[float, float, int]]) -> charts.Chart:
+    between, half = gettext("{low} to {high}"), len(bins) // 2
+    return charts.bar_chart(
+        [("", between.format(low=charts.short(low), high=charts.short(high)), n) for low, high, n in bins],
+        title=title,
+        caption=gettext("Each bar is a range of rewards, as high as the answers in it are many."),
+        x_label=gettext("reward"),
+        y_label=gettext("answers"),
+        edges=[
+            *((place, charts.short(bins[place][0])) for place in (0, half)),
+            (len(bins), charts.short(bins[-1][1])),
+        ],
+    )
 
 
 def _rows(found: what_if.WhatIf) -> Iterator[list[Any]]:

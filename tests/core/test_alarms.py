@@ -13,6 +13,7 @@ from training.recipes.assembled import has_slots
 
 HEALTHY = {
     "entropy": 2.0,
+    "likeness": 0.2,
     "groups_alike": 0.1,
     "clip_share": 0.05,
     "explained_variance": 0.4,
@@ -31,6 +32,7 @@ HEALTHY = {
 }
 ILL = {
     "entropy": 0.05,
+    "likeness": 0.8,
     "groups_alike": 0.9,
     "clip_share": 0.5,
     "explained_variance": -0.1,
@@ -60,6 +62,7 @@ def run(recipe: str = "safe-rlhf", knobs: dict[str, Any] | None = None, **last: 
     ("last", "says"),
     [
         ({"entropy": 0.05}, "almost stopped varying: 0.05 nats per token, 2.00 at the start. Raise kl"),
+        ({"likeness": 0.6}, "they share 60% of their tokens, 20% at the start"),
         ({"kl_per_token": 1.5}, "1.5 nats per token from its reference"),
         ({"groups_alike": 0.9}, "In 90% of the groups all rewards were alike"),
         ({"clip_share": 0.5}, "50% of the tokens were clipped. Lower learning_rate"),
@@ -100,7 +103,7 @@ def test_of_a_healthy_run_and_of_one_that_has_no_such_figures_nothing_is_said() 
     ],
 )
 def test_a_policy_that_went_far_is_held_by_a_knob_of_its_recipe(recipe: str, says: str) -> None:
-    for sign in ({"kl_per_token": 1.5}, {"entropy": 0.05}):
+    for sign in ({"kl_per_token": 1.5}, {"entropy": 0.05}, {"likeness": 0.6}):
         (told,) = run(recipe, **sign)
         assert says in told
 
@@ -114,6 +117,14 @@ def test_what_an_alarm_says_to_change_is_a_knob_of_the_recipe(recipe: str) -> No
         named = set(re.findall(r"[a-z_]+", " ".join(told))) & KNOBS
         assert len(told) >= 13 and named >= {"learning_rate", "samples_per_prompt"}
         assert named <= set(within_reach(knobs)), told
+
+
+def test_answers_that_were_as_much_alike_at_the_start_or_share_little_are_no_sign() -> None:
+    knobs = RECIPES["superhf"].fill()
+    for first, last in ((0.5, 0.7), (0.1, 0.29)):
+        assert alarms([{"likeness": first}] * 10 + [{"likeness": last}] * 3, knobs) == []
+    (told,) = alarms([{"likeness": 0.1}] * 10 + [{"likeness": 0.31}] * 3, knobs)
+    assert "Raise prior_weight" in str(told)
 
 
 def test_a_weight_of_the_cost_that_can_rise_no_more_says_that_the_limit_is_out_of_reach() -> None:

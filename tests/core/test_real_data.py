@@ -40,6 +40,9 @@ def folder(tmp_path):
         for label in [("1_full_compliance", "2_full_refusal")[n % 2]]
     )
     zipped(tmp_path / "xstest/completions/one.csv.gz", sheet.getvalue())
+    styles = [{"prompt": "may I?", "chosen": ["a", "b", "c"], "rejected": ["x", " ", "z"]}]
+    zipped(tmp_path / "rm-bench-dev/safety-refuse_xstest.json.gz", json.dumps(styles))
+    zipped(tmp_path / "rm-bench-dev/chat_filtered.json.gz", json.dumps(styles))
     spoken = [{"role": role, "content": text} for role, text in (("user", "a"), ("assistant", "b"), ("user", "thanks"))]
     zipped(tmp_path / "llm-rubric-dialogues/real_data.json.gz", json.dumps([{"_id": "x", "messages": spoken}]))
     columns = ["text_id", *(f"Q{n}" for n in range(9))]
@@ -55,6 +58,8 @@ def test_each_data_set_is_read_as_it_is_published(folder):
     assert told == [("so 1", "so 3"), ("so 4", "so 1"), ("so 2", "so 3"), ("so 4", "so 3")], "ties are left out"
     assert [row["answer"] for row in found["openai-moderation-1680"]] == ["no", "yes"]
     assert [row["answer"] for row in found["xstest"][:2]] == ["no", "yes"]
+    safe = [(row["chosen"], row["rejected"]) for row in found["rm-bench-dev"]]
+    assert safe == [(one, other) for one in "abc" for other in "xz"], "the chat part and the empty answer are left out"
     (dialogue,) = found["llm-rubric-dialogues"]
     assert dialogue["completion"] == "b" and len(dialogue["prompt"]) == 1, "what was said after the answer is not read"
     assert dialogue["ratings"]["Q0"] == 3 and dialogue["ratings"]["Q1"] is None, "a 0 did not apply"

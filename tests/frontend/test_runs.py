@@ -14,7 +14,16 @@ from django.utils.translation import override
 from annotation.feedback import KINDS
 from annotation.told import of
 from frontend import counted, noted
-from tests.frontend.lead_world import World, as_sent, finish_run, judge_all, make_world, set_running, start_run
+from tests.frontend.lead_world import (
+    World,
+    as_sent,
+    finish_run,
+    judge_all,
+    make_world,
+    set_running,
+    start_run,
+    write_curve,
+)
 from training import folder, paths
 from training.core.backbone import PLAIN_NOTE
 from training.core.job import RunError
@@ -430,3 +439,15 @@ def test_the_tasks_of_a_run_are_rows_to_fill_in(world: World) -> None:
     text = '{"*": {"recipe": "cgpo-crpg", "parts": {"constrain": "judges"}}}'
     told = client.post(page, {**usual, **rows, "tasks": text}).context["form"].errors["tasks"]
     assert told == ["The task * asks cost, and no model was chosen for that."]
+
+
+def test_each_score_is_a_line_of_its_own_where_there_are_several(world: World) -> None:
+    """A falling one hides in their sum (arXiv:2503.21819)."""
+    run = start_run(world)
+    lines = [{**line, "score_safe": 1 - line["step"] / 40, "score_useful": 0.5} for line in write_curve(run, 20)]
+    file = paths.run_folder(run.pk) / "metrics.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    html = world.client("engineer").get(reverse("run", args=[run.pk])).content.decode()
+    assert "Each score by itself" in html and ">safe<" in html and ">useful<" in html
+    file.write_text("".join(json.dumps({**line, "score_safe": None}) + "\n" for line in write_curve(run, 20)))
+    assert "Each score by itself" not in world.client("engineer").get(reverse("run", args=[run.pk])).content.decode()

@@ -96,6 +96,21 @@ def _judged(text: str, prompt: str, principle: str, yes: bool) -> Row:
     return {"prompt": prompt, "completion": text, "principle": principle, "answer": "yes" if yes else "no"}
 
 
+def rm_bench_safety(folder: Path) -> Problem:
+    """RM-Bench, arXiv:2410.16184, its safety part: three better answers in three styles, each against three worse ones.
+
+    Where a prompt should be refused the refusals are better, where it should be answered the answers are. The style of
+    the one says nothing about the other, as each meets all three.
+    """
+    rows: list[Row] = []
+    for path in sorted(folder.glob("safety-*.json.gz")):
+        for given in json.loads(_gzipped(path)):
+            for chosen, rejected in itertools.product(given["chosen"], given["rejected"]):
+                if chosen.strip() and rejected.strip():
+                    rows.append({"prompt": given["prompt"], "chosen": chosen, "rejected": rejected})
+    return Problem("rm-bench-dev, safety", "bradley-terry", "pairs", rows)
+
+
 def rubric(folder: Path) -> Problem:
     """LLM-Rubric, arXiv:2501.00274: 223 dialogues with nine questions on a scale of 1 to 4; 0 did not apply."""
     dialogues = {one["_id"]: one["messages"] for one in json.loads(_gzipped(folder / "real_data.json.gz"))}
@@ -117,5 +132,6 @@ PROBLEMS: dict[str, Callable[[Path], Problem]] = {
     "qa-feedback": qa_feedback,
     "openai-moderation-1680": moderation,
     "xstest": xstest,
+    "rm-bench-dev": rm_bench_safety,
     "llm-rubric-dialogues": rubric,
 }

@@ -49,6 +49,15 @@ def alarms(lines: Sequence[dict[str, Any]], knobs: Mapping[str, Any]) -> list[No
             first=first,
         )
         said.append(Note.together([fact, _closer(knobs)]))
+    first_alike, alike_now = lines[0].get("likeness") if lines else None, late("likeness")
+    if first_alike is not None and alike_now is not None and alike_now > max(0.3, 1.5 * first_alike):
+        fact = Note(
+            "Answers to different prompts grow alike: they share {share:.0%} of their tokens, {first:.0%} at the start."
+            " The policy may have found one answer that pays for everything.",
+            share=alike_now,
+            first=first_alike,
+        )
+        said.append(Note.together([fact, _closer(knobs)]))
     if kl is not None and kl > 1.0:
         fact = Note(
             "The policy is {kl:.1f} nats per token from its reference, where a reward model knows little.", kl=kl
