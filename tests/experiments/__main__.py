@@ -36,7 +36,6 @@ LOST = frozenset(
         "10_discriminator",
         "13_leftover",
         "14_brake",
-        "16_judges",
         "18_labelled_rounds",
         "36_rewarded",
         "39_baselines",
