@@ -38,10 +38,8 @@ LOST = frozenset(
         "14_brake",
         "16_judges",
         "18_labelled_rounds",
-        "36_pairwise",
         "36_rewarded",
         "39_baselines",
-        "39_latent_users",
         "42_personal",
     )
 )
