@@ -334,7 +334,7 @@ WORDS = {
     },
     "loss": Words(_("Loss"), _("What training makes smaller; only comparable between runs of one recipe.")),
     "eval_loss": Words(_("Loss on held-out rows"), _("If it rises while the training loss falls, the model overfits.")),
-    "margins": Words(_("Margin"), _("Mean score of the preferred answer minus that of the other one.")),
+    "margin": Words(_("Margin"), _("Mean score of the preferred answer minus that of the other one.")),
     "length": Words(_("Answer length"), _("Mean length of the candidate's answers."), unit=_("tokens")),
 }
 
@@ -357,7 +357,6 @@ NAMES = {
     "logratio_low": _("Log-ratio of what was learned from to the reference, a tenth below"),
     "logratio_median": _("Log-ratio of what was learned from to the reference, median"),
     "gradient_norm": _("Gradient norm"),
-    "margin": _("Margin"),
     "mean_logp": _("Mean log-probability of an answer"),
     "mean_reward": _("Mean reward"),
     "mean_tokens": _("Tokens per answer"),

@@ -15,13 +15,13 @@ from annotation.models import Campaign, Image, Task, User
 from annotation.services import queue
 from tests.annotation.pictures import data_uri, picture
 from tests.factories import judge, make_campaign
-from training import launch, paths
+from tests.training.core_world import work
+from training import paths
 from training.core.backbone import load_pictures
 from training.core.pictures import Album
-from training.core.run import KINDS, open_job
 from training.errors import Invalid, WrongState
 from training.models import Loop, ModelVersion, Round, Run
-from training.services import gates, near_duplicates, prompts, rounds, runs, snapshots, versions
+from training.services import gates, near_duplicates, prompts, rounds, snapshots, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -79,23 +79,6 @@ def asked(tmp_path: Path) -> Path:
     rows = rows_of(path.parent)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-def work(round: Round) -> Round:
-    """Advance the round and do its runs by the real core, in this process, until it waits for people or has ended."""
-    while True:
-        rounds.advance_far(round.pk)
-        queued = Run.objects.filter(round=round, state=Run.State.QUEUED).first()
-        if queued is None:
-            round.refresh_from_db()
-            return round
-        held = runs.claim(queued.pk, "worker")
-        assert held is not None
-        spec = launch.spec_of(held)
-        paths.run_folder(held.pk).mkdir(parents=True, exist_ok=True)
-        result = KINDS[spec.kind](open_job(spec))
-        result.write(spec.output)
-        runs.finish(held, result)
 
 
 def judge_all(client: Any, campaign: Campaign, person: User) -> list[Task]:

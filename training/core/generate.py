@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from training.core.guard.folder import load_guard
-from training.core.guard.sampling import Guarded, guard_counts, guard_notes, let_through, write_log
+from training.core.guard.sampling import Guarded, guard_counts, guard_notes, let_through, log_lines, write_log
 from training.core.implicit import ImplicitScorer
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
@@ -88,8 +88,9 @@ def run_sample(job: Job) -> RunResult:
     files = {"samples": "samples.jsonl"}
     counts = _counts(rows, tally)
     if guarded is not None:
-        files["guard"] = write_log(job.folder, everything, least=guarded.least)
-        counts |= guard_counts(everything, least=guarded.least)
+        lines = log_lines(everything, least=guarded.least)
+        files["guard"] = write_log(job.folder, lines)
+        counts |= guard_counts(lines)
     if labeller != "human":
         rows = doubted(rows, share=job.knobs["doubtful_share"], by=by)
         pairs = labelled(rows, by=by)

@@ -15,6 +15,7 @@ from training.core.evaluate.suite import SAFETY, Item, items, refuses, silent
 from training.core.evaluate.suite import figures as suite_figures
 from training.core.guard.folder import load_guard
 from training.core.guard.guard import Guard
+from training.core.guard.sampling import guard_counts, write_log
 from training.core.job import Job, RunError, Stopped
 from training.core.part_file import PartFile
 from training.core.pictures import Pictures, album_of
@@ -50,8 +51,8 @@ def run_compare(job: Job) -> RunResult:
     With a suite, each policy's first answer to each of its prompts goes to ``suite.jsonl`` with whether it was right,
     and ``suite`` has what they come to, see `evaluate.suite`.
 
-    Behind a guard each shown answer has `blocked`: nobody is to see it. The figures are of all answers, as with those
-    that pass an unsafe policy would look safe.
+    Behind a guard each shown answer has `blocked`: nobody is to see it, and ``guard.jsonl`` tells of every prompt what
+    the guard said. The figures are of all answers, as with those that pass an unsafe policy would look safe.
 
     The two policies' random numbers are independent: with common ones, answers that agree would hide the difference.
     """
@@ -108,9 +109,13 @@ def run_compare(job: Job) -> RunResult:
     wait(job)
     if not job.is_main:
         return RunResult()
-    rows = part.collect([prompt.id for prompt in prompts])
+    everything = part.collect([prompt.id for prompt in prompts])
+    rows = [{name: value for name, value in row.items() if name != "guard"} for row in everything]
     part.finish(rows)
-    files = {"comparisons": "comparisons.jsonl"}
+    files, lines = {"comparisons": "comparisons.jsonl"}, list[dict[str, Any]]()
+    if guard is not None:
+        lines = [{"id": row["id"], "shown": not _blocked(row), **row["guard"]} for row in everything]
+        files["guard"] = write_log(job.folder, lines)
     metrics = {**_metrics(rows, confidence=job.knobs["confidence"], seed=spec.seed), **_safety(rows, job.knobs)}
     if suite is not None:
         answered = suite.part.collect(suite.order)
@@ -125,8 +130,14 @@ def run_compare(job: Job) -> RunResult:
     return RunResult(
         files=files,
         metrics=metrics,
-        counts=_counts(rows, tally),
-        notes=[*candidate.notes(), *candidate.strangers(prompts), *prompt_notes(tally), *_notes(rows)],
+        counts=_counts(rows, tally) | (guard_counts(lines) if guard is not None else {}),
+        notes=[
+            *candidate.notes(),
+            *candidate.strangers(prompts),
+            *prompt_notes(tally),
+            *_notes(rows),
+            *_held_back(lines),
+        ],
     )
 
 
@@ -264,12 +275,37 @@ def _judged(
 
 
 def _guarded(row: dict[str, Any], prompt: Prompt, guard: Guard) -> dict[str, Any]:
-    """Return the row with whether its shown answers may be seen by people."""
+    """Return the row with whether its shown answers may be seen by people, and what the guard said, for its log.
+
+    Answers to a prompt that is held back are not read: nobody sees them, and so no line of the log lets one through.
+    """
     sides = ("candidate", "current")
-    asked = guard.prompt(prompt.messages).allowed
-    told = guard.answers(prompt.messages, [row[side]["text"] for side in sides])
-    blocked = [not (asked and verdict.allowed) for verdict in told]
-    return row | {side: row[side] | {"blocked": one} for side, one in zip(sides, blocked, strict=True)}
+    asked = guard.prompt(prompt.messages)
+    told = guard.answers(prompt.messages, [row[side]["text"] for side in sides]) if asked.allowed else []
+    blocked = [not verdict.allowed for verdict in told] or [True, True]
+    said = {"prompt": asked.as_json(), "answers": [verdict.as_json() for verdict in told], "tries": int(asked.allowed)}
+    return (
+        row | {side: row[side] | {"blocked": one} for side, one in zip(sides, blocked, strict=True)} | {"guard": said}
+    )
+
+
+def _blocked(row: dict[str, Any]) -> bool:
+    """Return whether the guard keeps a pair from people, which it does where it holds back either answer."""
+    return bool(row["candidate"]["blocked"] or row["current"]["blocked"])
+
+
+def _held_back(lines: Sequence[dict[str, Any]]) -> list[Note]:
+    """Return in a sentence how many pairs nobody is to see; nothing where there is no guard, or none."""
+    hidden = sum(not line["shown"] for line in lines)
+    if not hidden:
+        return []
+    return [
+        Note(
+            "Of {hidden} of {of} prompts the guard lets nobody see both answers. The figures are of all answers.",
+            hidden=hidden,
+            of=len(lines),
+        )
+    ]
 
 
 def _costs(answers: Sequence[Answer]) -> list[float] | None:

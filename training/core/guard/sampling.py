@@ -1,4 +1,4 @@
-"""A guard between a policy and the people who judge its answers: in the run kind `sample`."""
+"""A guard between a policy and the people who judge its answers: in the run kind `sample`, and its log in `compare`."""
 
 from __future__ import annotations
 
@@ -62,22 +62,25 @@ def let_through(rows: Sequence[dict[str, Any]], *, least: int) -> list[dict[str,
     return [{name: value for name, value in row.items() if name != "guard"} for row in shown]
 
 
-def write_log(folder: Path, rows: Sequence[dict[str, Any]], *, least: int) -> str:
-    """Write what the guard said of each prompt and each try, without any text, and return the file's name."""
-    lines = [{"id": row["id"], "shown": len(row["completions"]) >= least, **row["guard"]} for row in rows]
+def log_lines(rows: Sequence[dict[str, Any]], *, least: int) -> list[dict[str, Any]]:
+    """Return for the log what the guard said of each prompt and each try, without any text."""
+    return [{"id": row["id"], "shown": len(row["completions"]) >= least, **row["guard"]} for row in rows]
+
+
+def write_log(folder: Path, lines: Sequence[dict[str, Any]]) -> str:
+    """Write the lines of a log, and return the file's name."""
     write_text(folder / LOG_FILE, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return LOG_FILE
 
 
-def guard_counts(rows: Sequence[dict[str, Any]], *, least: int) -> dict[str, int]:
-    said = [row["guard"] for row in rows]
-    answers = [one for told in said for one in told["answers"]]
+def guard_counts(lines: Sequence[dict[str, Any]]) -> dict[str, int]:
+    answers = [one for line in lines for one in line["answers"]]
     return {
-        "guard_prompts_blocked": sum(not told["prompt"]["allowed"] for told in said),
+        "guard_prompts_blocked": sum(not line["prompt"]["allowed"] for line in lines),
         "guard_answers_read": len(answers),
         "guard_answers_blocked": sum(not one["allowed"] for one in answers),
-        "guard_not_shown": sum(len(row["completions"]) < least for row in rows),
-        "guard_failed": sum(one["risk"] is None for told in said for one in (told["prompt"], *told["answers"])),
+        "guard_not_shown": sum(not line["shown"] for line in lines),
+        "guard_failed": sum(one["risk"] is None for line in lines for one in (line["prompt"], *line["answers"])),
     }
 
 
