@@ -72,3 +72,14 @@ def test_by_rest_and_command_line_and_nowhere_else(world: World, policy: ModelVe
         call_command("run", recipe="continued-pretraining", **more)
     with pytest.raises(CommandError, match="reads no texts"):
         call_command("run", recipe="dpo", documents=texts(), **more)
+
+
+def test_half_a_character_is_replaced_and_brackets_without_end_are_said(world: World, policy: ModelVersion) -> None:
+    client, address = world.client("engineer"), reverse("api-runs", args=[world.campaign.pk])
+    body = {"recipe": "continued-pretraining", "parent": policy.pk}
+    half = texts(content='{"text": "a\\ud800b"}\n')
+    assert client.post(address, {**body, "documents": half}, content_type="application/json").status_code == 201
+    deep = texts(name="deep.jsonl", content='{"text": "x", "y": ' + "[" * 100_000 + "\n")
+    answer = client.post(address, {**body, "documents": deep}, content_type="application/json")
+    assert answer.status_code in (400, 422) and "documents" in answer.json()["errors"]
+    assert not list(paths.files().glob("documents/*.part"))

@@ -117,3 +117,25 @@ def test_stages_are_ordered_from_a_terminal(campaign: Campaign, stages: list[Run
                  scorer=[f"reward=run-{stages[1].pk}"], follow=False)  # fmt: skip
     run = Run.objects.latest("pk")
     assert (run.state, run.inputs["awaits"]) == ("waiting", {"model": stages[0].pk, "reward": stages[1].pk})
+
+
+def test_a_run_that_nobody_told_is_found_by_the_next_beat(stages: list[Run]) -> None:
+    """As when it was tried again in the moment in which the run that it waits for ended."""
+    runs.cancel(run=stages[1], actor=None)
+    execution.execute(stages[0].pk, command=toy())
+    Run.objects.filter(pk=stages[1].pk).update(state=Run.State.WAITING, heartbeat_at="2020-01-01T00:00:00Z")
+    recovery.recover_lost()
+    assert states(stages)[1] == "queued"
+
+
+def test_a_guard_that_waits_for_its_model_leaves_out_what_that_learned_from(
+    campaign: Campaign, policy: ModelVersion, lead: User
+) -> None:
+    with pytest.raises(Invalid, match="makes no model that can stand here"):
+        order(campaign, "model-guard", awaits={"model": order(campaign, "sft", parent=policy).pk})
+    cost = order(campaign, "cost-model", parent=policy)
+    guard = order(campaign, "model-guard", awaits={"model": cost.pk})
+    done = execution.execute(cost.pk, command=toy())
+    assert done is not None and done.output is not None
+    guard.refresh_from_db()
+    assert (guard.state, guard.parent) == (Run.State.QUEUED, done.output) and "known" in guard.inputs

@@ -60,7 +60,7 @@ def _asked(rows: Sequence[dict[str, Any]], *, selection: str, share: float, seed
     """
     pool = sorted((row for row in rows if not row["audit"] and row["pair"] is not None), key=lambda row: str(row["id"]))
     random.Random(f"asked {seed}").shuffle(pool)
-    count = math.ceil(share * len(pool))
+    count = math.ceil(share * len(pool) - 1e-9)
     if selection == "k_center" and count < len(pool):
         pool = pool[: max(count, SPREAD_OVER)]
         known = [_words(row) for row in rows if row["audit"]][:SPREAD_OVER]
@@ -104,7 +104,7 @@ def doubted(rows: Sequence[dict[str, Any]], *, share: float, by: str) -> list[di
     """
     pool = [row for row in rows if row["pair"] is not None and row["asked"] and not row["audit"]]
     pool.sort(key=lambda row: (_certainty(row, by=by), str(row["id"])))
-    doubtful = {row["id"] for row in pool[: math.ceil(share * len(pool))]}
+    doubtful = {row["id"] for row in pool[: math.ceil(share * len(pool) - 1e-9)]}
     return [{**row, "doubtful": row["id"] in doubtful} for row in rows]
 
 

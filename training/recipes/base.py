@@ -64,7 +64,7 @@ class Knob:
                 if isinstance(value, bool):
                     raise ValueError
                 value = float(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise ValueError(Note("Enter a number, not {value}.", value=repr(value))) from None
             if value != value or value in (float("inf"), float("-inf")):
                 raise ValueError(Note("Enter a finite number."))

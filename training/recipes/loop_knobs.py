@@ -39,7 +39,7 @@ def lines(value: Any) -> Any:
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:
             given = json.loads(given)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return value  # as lines it is refused, and quoted
     if isinstance(given, Mapping):
         return "\n".join(f"{name} = {one}" for name, one in given.items())

@@ -48,11 +48,14 @@ class TaskMix:
         tasks_of(values["tasks"])
 
 
+HEAVIEST = 1e300  # weights are held against each other as floats
+
+
 def tasks_of(text: str) -> list[Task]:
     """Return the tasks that a text describes; RecipeError, about the knob `tasks`, says what is wrong with it."""
     try:
         given = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits, and brackets without end
         raise _wrong(
             Note("This is no JSON ({error}). Write it like this: {example}", error=error, example=EXAMPLE)
         ) from None
@@ -96,7 +99,9 @@ def _task(domain: str, given: dict[str, Any]) -> Task:
     parts, knobs, weight = given.get("parts", {}), given.get("knobs", {}), given.get("weight", 1.0)
     if not isinstance(parts, dict) or not isinstance(knobs, dict):
         raise _wrong(Note("{domain}: parts and knobs are objects of names and values.", domain=domain))
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+    if not all(isinstance(one, str) for one in parts.values()):
+        raise _wrong(Note("{domain}: parts and knobs are objects of names and values.", domain=domain))
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < HEAVIEST:
         raise _wrong(Note("{domain}: weight is a number above 0, not {weight}.", domain=domain, weight=repr(weight)))
     try:
         found = assembled(str(given.get("recipe", "")), parts)

@@ -17,7 +17,7 @@ from training.recipes import documents
 from training.recipes.note import note_of
 from training.recipes.spec import write_text
 
-LARGEST_FILE = 1024 * 1024 * 1024
+LARGEST_FILE = 256 * 1024 * 1024  # unpacked
 
 
 def inputs_of(path: str, *, actor: User | None) -> dict[str, Any]:
@@ -33,20 +33,29 @@ def inputs_of(path: str, *, actor: User | None) -> dict[str, Any]:
     file = Path(store.fetch(path))
     if not file.is_file():
         raise _invalid(_("There is no file at {path}.").format(path=path))
-    if file.stat().st_size > LARGEST_FILE:
-        raise _invalid(_("{name} has more than {most} MiB.").format(name=file.name, most=LARGEST_FILE // 1024**2))
+    too_large = _("{name} has more than {most} MiB.").format(name=file.name, most=LARGEST_FILE // 1024**2)
+    lines, size = [], 0
     try:
-        text = "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in documents.rows_of(file))
+        for row in documents.rows_of(file):
+            # Half a surrogate pair is no character, and cannot be written.
+            line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace") + b"\n"
+            size += len(line)
+            if size > LARGEST_FILE:  # packed, it may have been small
+                raise _invalid(too_large)
+            lines.append(line)
     except UnicodeDecodeError:
         raise _invalid(_("{name} is not text in UTF-8.").format(name=file.name)) from None
+    except RecursionError:
+        raise _invalid(_("{name} has brackets without end.").format(name=file.name)) from None
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise _invalid(objections.in_words(note_of(error))) from None
-    if not text:
+    if not lines:
         raise _invalid(_("{name} holds no text.").format(name=file.name))
-    name = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    text = b"".join(lines)
+    name = hashlib.sha256(text).hexdigest()[:16]
     target = paths.files() / "documents" / f"{name}.jsonl"
     if not target.exists():
-        write_text(target, text)
+        write_text(target, text.decode())
     return {"data": store.keep(target)}
 
 

@@ -11,7 +11,7 @@ from annotation.told import told
 from training import orphans, store
 from training.models import Run
 from training.recipes.spec import RunResult
-from training.services import messages, runs
+from training.services import messages, runs, waiting
 
 
 def recover_lost() -> int:
@@ -29,6 +29,9 @@ def recover_lost() -> int:
     for run in Run.objects.filter(state=Run.State.QUEUED, heartbeat_at__lt=stale).order_by("pk")[:20]:
         if Run.objects.filter(pk=run.pk, state=Run.State.QUEUED).update(heartbeat_at=timezone.now()):
             messages.wake_run(run.pk)
+    lost = Run.objects.filter(state=Run.State.WAITING, heartbeat_at__lt=stale).order_by("heartbeat_at")
+    for number in lost.values_list("pk", flat=True)[:20]:
+        waiting.look_again(number)
     return taken
 
 

@@ -300,6 +300,7 @@ def finish(run: Run, result: RunResult) -> None:
     if result.model and recipe.makes:
         version = versions.record_output(run=run, result=result, makes=recipe.makes)
         Run.objects.filter(pk=run.pk).update(output=version)
+    if recipe.makes:
         waiting.release(run)
 
 

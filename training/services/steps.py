@@ -8,6 +8,7 @@ half way and done again, and of two that run at the same time one moves the roun
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import timedelta
 from itertools import takewhile
 from typing import Any
@@ -50,7 +51,10 @@ def settings_of_gate(round: Round, run: Run) -> LoopSettings:
 
     Once answers are there to be seen nobody moves a limit to them.
     """
-    return loop_settings({**round.loop.settings, **run.inputs.get("limits", {})})
+    settings = settings_of(round.loop)
+    # Each was checked when it was set; what was changed since need not fit what stood then.
+    there = {one.name for one in fields(settings)}
+    return replace(settings, **{name: value for name, value in run.inputs.get("limits", {}).items() if name in there})
 
 
 def move(round: Round, to: State, note: Told, *, actor: User | None = None, **values: Any) -> bool:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from annotation.models import Campaign
 from annotation.told import told
+from training import store
 from training.errors import Invalid
 from training.models import ModelVersion, Run
 from training.recipes.assembled import from_json
 from training.recipes.base import RECIPES, Recipe
-from training.services import messages
+from training.services import messages, snapshots
 
 MODEL = "model"
 # Of the scorers that are not called as the kind of model they are.
@@ -50,7 +52,7 @@ def checked(recipe: Recipe, campaign: Campaign, awaits: dict[str, int]) -> dict[
     Invalid, at its name, where a run is not of the campaign, has ended without a model, or makes another kind of model.
     """
     found: dict[str, Run] = {}
-    for name, number in awaits.items():
+    for name, number in sorted(awaits.items(), key=lambda one: one[1]):  # in one order, whoever asks
         run = Run.objects.select_for_update(of=("self",)).filter(pk=number, campaign=campaign).first()
         why = ""
         if recipe.kind != Run.Kind.FIT:
@@ -82,6 +84,8 @@ def take(run: Run, made: Run) -> None:
         if name == MODEL:
             run.parent = output
             run.inputs[MODEL] = output.path
+            if from_json(run.recipe)[0].of_models:  # what the model learned from tells what is new to it
+                run.inputs["known"] = [one.path for one in snapshots.learned_from(output) if store.exists(one.path)]
         else:
             run.inputs.setdefault("scorers", {})[name] = output.path
     if not awaits:
@@ -110,8 +114,17 @@ def release(made: Run) -> None:
 
     To be called in the transaction in which it ends, after its model has its version.
     """
-    for run in Run.objects.select_for_update(of=("self",)).filter(campaign=made.campaign_id, state=Run.State.WAITING):
+    waiting = Run.objects.select_for_update(of=("self",)).filter(campaign=made.campaign_id, state=Run.State.WAITING)
+    for run in waiting.order_by("pk"):
         if made.pk in run.inputs.get("awaits", {}).values():
+            settle(run)
+
+
+def look_again(run_id: int) -> None:
+    """Take into account what a waiting run waits for and nobody told it of: it was tried again while that one ended."""
+    with transaction.atomic():
+        run = Run.objects.select_for_update(of=("self",)).filter(pk=run_id, state=Run.State.WAITING).first()
+        if run is not None:
             settle(run)
 
 

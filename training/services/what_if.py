@@ -20,6 +20,7 @@ from training.models import Run
 from training.services.sampling import output_rows
 
 MOST_PROMPTS = 5000
+MOST_GAPS = 500_000  # distances between answers to one prompt, each of which is looked at
 LARGEST = 1e6
 FLAT = 4.0  # of k · |r - r_ref|: beyond it a reward is too flat to learn from, as `shape_saturated` has it
 NORMAL_95 = 1.959964
@@ -140,7 +141,8 @@ def checked_weights(given: dict[str, Any], names: Sequence[str]) -> dict[str, fl
 def of_run(
     run: Run, *, weights: dict[str, float], shape: str = "", scale: float = 1.0, each_on_its_scale: bool = False
 ) -> WhatIf:
-    """Return what these weights and this shape do to a run's answers, of the first `MOST_PROMPTS` prompts.
+    """Return what these weights and this shape do to a run's answers, of the first `MOST_PROMPTS` prompts,
+    or fewer where there are many answers to each.
 
     With `each_on_its_scale` every score is first standardised among the answers to its prompt, as
     `training.core.stages.advantage.group_norm_each` does: a score in hundreds then counts no more than one in tenths.
@@ -151,15 +153,16 @@ def of_run(
         raise Invalid(_("The scale must be above 0."), {"scale": [_("Enter a number above 0.")]})
     counting = [name for name, weight in weights.items() if weight]
     groups: list[list[dict[str, float]]] = []
-    left_out = 0
+    left_out = compared = 0
     for number, row in enumerate(output_rows(run, "samples")):
-        if number >= MOST_PROMPTS:
+        if number >= MOST_PROMPTS or compared > MOST_GAPS:
             break
         group = [one.get("scores", {}) for one in row["completions"]]
         if len(group) < 2 or any(not _finite(one.get(name)) for one in group for name in counting):
             left_out += 1
         else:
             groups.append(group)
+            compared += len(group) ** 2
     return _told(groups, weights, SHAPES[shape], scale, each_on_its_scale, left_out)
 
 
