@@ -36,7 +36,7 @@ from training.recipes.spec import RunSpec
 # Of the environment, what a process that may run a model's own code has no business to see.
 WITHHELD = (
     *("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "DJANGO_SETTINGS_MODULE", "BUCKET_KEY", "BUCKET_SECRET"),
-    *("OIDC_CLIENT_SECRET", "EMAIL_URL", "METRICS_TOKEN", "HUB_TOKEN", "ATTUNE_EXTRACTOR_KEY"),
+    *("POSTGRES_PASSWORD", "OIDC_CLIENT_SECRET", "EMAIL_URL", "METRICS_TOKEN", "HUB_TOKEN", "ATTUNE_EXTRACTOR_KEY"),
 )
 _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 

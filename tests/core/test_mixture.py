@@ -81,6 +81,10 @@ def test_each_domain_learns_by_its_own_recipe_and_is_told_apart(do, policy, rewa
     ("text", "said"),
     [
         ("maths", "This is no JSON"),
+        ('{"a":' * 100_000, "This is no JSON"),
+        ('{"a": {"recipe": "cgpo-crpg", "weight": ' + "9" * 400 + "}}", "weight is a number"),
+        ('{"a": {"recipe": "cgpo-crpg", "parts": {"combine": [1]}}}', "parts and knobs are objects"),
+        ('{"a": {"recipe": "cgpo-crpg", "knobs": {"reward_scale": ' + "9" * 400 + "}}}", "Enter a number"),
         ("{}", "Name at least one domain"),
         ('{"a": {"recipe": "dpo"}}', "a: dpo does not learn from the policy's own answers"),
         ('{"a": {"recipe": "cgpo-crpq"}}', "a: There is no recipe called cgpo-crpq. Did you mean cgpo-crpg"),

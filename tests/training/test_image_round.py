@@ -125,6 +125,8 @@ def test_a_round_about_images_goes_its_whole_way(
     assert load_pictures(paths.resolve(candidate.path), Album()) is not None
     assert {one["name"] for one in candidate.gate_report.figures} >= {"human_win_rate", "kl"}
     client.force_login(lead)
+    for report in ("model-gate", "model-gate-pdf"):
+        assert client.get(reverse(report, args=[candidate.pk])).status_code == 200, report
     page = client.get(reverse("round", args=[round.pk])).text
     held_out = prompts.read(loop.prompts_path, campaign).held_out
     shown = [images_of(held_out[name][0]["content"])[0]["image"] for name in round.held_out]

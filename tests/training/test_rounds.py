@@ -366,6 +366,22 @@ def test_an_open_gate_keeps_the_limits_it_was_opened_with(
     assert GateReport.objects.get().figures[0]["limit"] == 0.5
 
 
+def test_what_is_set_while_a_gate_is_open_need_not_fit_its_limits(
+    round: Round, campaign: Campaign, annotator: User, lead: User, loop: Loop
+) -> None:
+    """A model that labels needs a gate with people; the gate that is open was opened without any."""
+    go(round)
+    rounds.configure(loop=loop, settings={"gate_human_pairs": 0}, actor=lead)
+    round.loop.refresh_from_db()
+    judge_all(campaign, annotator, first)
+    go(round)
+    run = Run.objects.get(round=round, purpose="gate")
+    rounds.configure(loop=loop, settings={"labeller": "explicit", "gate_human_pairs": 20}, actor=lead)
+    round.loop.refresh_from_db()
+    told = steps.settings_of_gate(round, run)
+    assert (told.gate_human_pairs, told.labeller) == (run.inputs["limits"].get("gate_human_pairs", 20), "explicit")
+
+
 def test_the_last_judgement_wakes_the_round(
     round: Round, campaign: Campaign, annotator: User, monkeypatch: Any
 ) -> None:

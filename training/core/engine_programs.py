@@ -66,7 +66,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 def main(arguments):
     config, _ = load_expr_config(arguments, GRPOConfig)
-    lines = pathlib.Path(config.train_dataset.path).read_text(encoding="utf-8").splitlines()
+    text = pathlib.Path(config.train_dataset.path).read_text(encoding="utf-8")
+    # No splitlines(): it also cuts at line ends that stand inside a text.
+    lines = [line for line in text.split("\\n") if line]
     rows = Dataset.from_list([json.loads(line) for line in lines])
     answered = {
         "reward_fn": "attune_reward.compute_score",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from annotation.messages import from_columns
 from annotation.models import Event, Task
 from training import store
 from training.errors import TrainingError
@@ -161,7 +162,7 @@ def _sha256(run: Run) -> str:
 def _item(row: dict[str, Any]) -> Item:
     return Item(
         id=str(row["id"]),
-        messages=row["prompt"],
+        messages=from_columns(row),
         fresh=bool(row.get("fresh", True)),
         kl=row.get("kl"),
         cost=fmean(costs) if (costs := row.get("candidate_costs")) else None,

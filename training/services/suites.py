@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -78,7 +79,7 @@ def _questions(file: Path) -> list[Row] | None:
         if first is None or not multiple_choice.is_question(first[1]):
             return None
         asked = multiple_choice.questions([first, *numbered], name=file.name)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise _invalid(objections.in_words(note_of(error))) from None
     return rows_of(asked)
 
@@ -101,7 +102,11 @@ def rows_of(asked: Iterable[Question]) -> list[Row]:
 
 def _own(file: Path) -> list[Row]:
     rows: list[Row] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise _invalid(_("{name} is not text in UTF-8.").format(name=file.name)) from None
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

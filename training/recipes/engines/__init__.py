@@ -97,7 +97,7 @@ def overridden(settings: dict[str, Any], own: Mapping[str, Any], *, free: Mappin
         else:
             try:
                 settings[name] = _as(value, free[name])
-            except ValueError:
+            except (ValueError, TypeError, OverflowError):
                 kind = free[name].__name__
                 errors[name] = [Note("Enter a value of the kind {kind}, not {value}.", kind=kind, value=repr(value))]
     if errors:
@@ -109,6 +109,8 @@ def _as(value: Any, kind: type) -> Any:
         if str(value).lower() not in ("true", "false"):
             raise ValueError
         return str(value).lower() == "true"
-    if kind is int and (isinstance(value, bool) or float(value) != int(float(value))):
+    if kind is int and (isinstance(value, bool) or float(value) != int(float(value)) or float(value) < 1):
+        raise ValueError
+    if kind is str and "${" in str(value):  # their settings' files would put something of the environment there
         raise ValueError
     return kind(float(value)) if kind is int else kind(value)
