@@ -111,6 +111,8 @@ class RunForm(KnobForm):
         super().__init__(*args, knobs=recipe.knobs(), **kwargs)
         self.recipe = recipe
         self.rewards = {str(v.pk): v for v in versions if v.kind in ModelVersion.SCORING}
+        # To a guard an answer passes or not, and that is a cost: whoever keeps one within a limit may go by it.
+        self.guards = {str(v.pk): v for v in versions if v.kind == ModelVersion.Kind.GUARD}
         self.judges = {str(v.pk): v for v in versions if is_reasoning(v)} if takes_judge(recipe) else {}
         self.going = {f"run-{run.pk}": run for run in going} if recipe.kind == Run.Kind.FIT else {}
         for name in recipe.scorers:
@@ -277,7 +279,8 @@ class RunForm(KnobForm):
         wanted = waiting.KIND_OF_SCORER.get(name, name)
         of_kind = [key for key, v in self.rewards.items() if v.kind == wanted]
         in_use = [key for key in of_kind if self.rewards[key].state == ModelVersion.State.PROMOTED]
-        offered = {**self.rewards, **(self.judges if name == REWARD else {})}
+        is_cost = wanted == ModelVersion.Kind.COST and self.recipe.kind == Run.Kind.FIT
+        offered = {**self.rewards, **(self.guards if is_cost else {}), **(self.judges if name == REWARD else {})}
         field = forms.ChoiceField(
             label=SCORERS[name][0],
             help_text=SCORERS[name][1],
@@ -359,7 +362,7 @@ class RunForm(KnobForm):
             given[name] = self.cleaned_data["rows"].strip()
         recipe, cleaned = self.recipe, self.cleaned_data
         scorers = {
-            name: {**self.rewards, **self.judges}[cleaned[name]].path
+            name: {**self.rewards, **self.guards, **self.judges}[cleaned[name]].path
             for name in (*recipe.scorers, *recipe.may_score)
             if cleaned[name] and cleaned[name] not in self.going
         }

@@ -257,7 +257,7 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
     """
     kinds = set(waiting.starts_from(recipe))
     if recipe.scorers or recipe.may_score:
-        kinds.update(ModelVersion.SCORING)
+        kinds.update((*ModelVersion.SCORING, ModelVersion.Kind.GUARD))
     return list(ModelVersion.objects.filter(campaign=campaign, kind__in=kinds).order_by("kind", "-number"))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.core.worlds import prompt_rows
+from tests.core.worlds import make_spec, prompt_rows
 from training.core.chat import Speaker
 from training.core.guard import __main__ as command
 from training.core.guard.fitting import Labelled, learned
@@ -19,12 +20,14 @@ from training.core.guard.grounding import Document, Knowledge
 from training.core.guard.guard import GROUNDED, MODEL, REFUSED, Guard, Line
 from training.core.guard.lexical import Lexical
 from training.core.guard.log import VerdictLog
-from training.core.guard.scored import Scored
+from training.core.guard.scored import Open, Scored
 from training.core.guard.thresholds import Threshold
 from training.core.guard.verdicts import CONDITIONAL, FOCUSED, SAFE, TIERS, UNSAFE
 from training.core.job import RunError
+from training.core.run import KINDS, open_job
 from training.core.scoring import load_scorers, scorer_of
 from training.errors import TrainingError
+from training.recipes.assembled import to_json
 from training.recipes.chat import Question, Voice
 
 ASKED = {
@@ -272,3 +275,29 @@ def test_one_line_makes_a_guard_from_labelled_texts(tmp_path: Path, capsys):
     data.write_text('{"side": "prompt", "text": "x", "tier": "fine"}\n')
     assert command.main(["fit", str(data), "--output", str(tmp_path / "x")]) == 1
     assert "Line 1 of rows.jsonl" in capsys.readouterr().err
+
+
+def test_a_guard_judges_what_a_policy_learns_from_and_no_answer_it_cannot_read_earns(
+    policy, reward, tiers, tmp_path: Path
+):
+    """CGPO behind two guards that hold back nothing they can read: one of a check that cannot read all of it."""
+    draw = random.Random(0)
+    noise = ["".join(draw.choices([chr(k) for k in range(32, 127)], k=8)) for _ in range(300)]
+    some = learned([Labelled(text, SAFE if n % 3 else UNSAFE) for n, text in enumerate(noise)])
+    violated = {}
+    for name, check in (("some", some), ("open", Open())):
+        folder = save_guard(tmp_path / name, prompt=(tiers, line(0.9)), answer=(check, line(1.0)))
+        spec = make_spec(
+            tmp_path / f"run-{name}",
+            "cgpo-crpg",
+            model=policy,
+            rows=prompt_rows(8),
+            scorers={"reward": str(reward), "cost": str(folder)},
+        )
+        knobs = {"max_new_tokens": 4, "iterations": 1, "prompts_per_iteration": 4}
+        spec = replace(spec, recipe=to_json("cgpo-crpg", knobs, {"constrain": "judges"}))
+        result = KINDS[spec.kind](open_job(spec))
+        told = [json.loads(one) for one in (tmp_path / f"run-{name}" / "metrics.jsonl").read_text().splitlines()]
+        violated[name] = next(one["violations_cost"] for one in told if "violations_cost" in one)
+        assert result.model
+    assert violated["open"] == 0.0 < violated["some"] < 1.0

@@ -30,12 +30,10 @@ LIMITS = {"test_card_26_demo_rounds": 1800}
 LOST = frozenset(
     (
         "01_drift",
-        "03_image_answers",
         "03_images",
         "05_guard",
         "10_discriminator",
         "13_leftover",
-        "14_brake",
         "18_labelled_rounds",
         "36_rewarded",
         "39_baselines",

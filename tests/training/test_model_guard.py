@@ -70,6 +70,12 @@ def test_it_is_ordered_by_form_rest_and_command_and_a_loop_may_name_it(
     made = ModelVersion.objects.get(kind="guard")
     shown = client.get(reverse("model", args=[made.pk])).text
     assert "Unsafe answers held back" in shown and "90%" in shown
+    versions.add(campaign=campaign, kind="reward", path="org/reward")
+    judged = reverse("run-new", args=[campaign.pk, "cgpo-crpg"]) + "?part-constrain=judges"
+    offered = client.get(judged).context["form"]
+    assert str(made.pk) in dict(offered.fields["cost"].choices), "whether an answer may be given, a guard says too"
+    assert offered["cost"].value() == str(cost.pk) and str(made.pk) not in dict(offered.fields["reward"].choices)
+    assert str(made.pk) not in dict(offered.fields["model"].choices)
     settings.ATTUNE_SHARED_FOLDERS = []
     guards.refuse_foreign(made.path, campaign)
     with pytest.raises(Invalid):

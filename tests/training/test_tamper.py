@@ -16,7 +16,7 @@ from tests.factories import make_task, make_user
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, ModelVersion, Run, Snapshot
 from training.recipes.spec import RunResult
-from training.services import promotion, runs, versions
+from training.services import model_folders, promotion, runs, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -64,8 +64,11 @@ def test_only_the_red_team_and_only_where_it_is_allowed(
 
     held = runs.claim(run.pk, "worker")
     assert held is not None
+    assert "It was never attacked" in model_folders.card(policy, adapter=False)
     runs.finish(held, RunResult(metrics={"safe_before": 1.0, "safe_after": 0.0, "passed": False}))
     assert Event.objects.get(action="tamper.measured").detail["safe_after"] == 0.0
+    told = model_folders.card(policy, adapter=False)
+    assert f"Run {run.pk} failed: the share of safe answers was 1 before the attack and 0 after it." in told
     Run.objects.filter(pk=run.pk).update(state=Run.State.FAILED)
     with pytest.raises(PermissionDenied):
         runs.retry(run=run, actor=engineer)

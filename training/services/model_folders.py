@@ -24,10 +24,11 @@ from annotation.services import events
 from annotation.told import of
 from training import launch, paths, store
 from training.errors import Invalid, TrainingError, WrongState
-from training.models import GateReport, ModelVersion, Snapshot
+from training.models import GateReport, ModelVersion, Run, Snapshot
 from training.recipes import RECIPES
 from training.recipes.chat import MODES_FILE
 from training.recipes.spec import write_text
+from training.recipes.tamper import TAMPER
 from training.services import cards, messages, versions
 
 PIECE_BYTES = 1 << 20
@@ -260,6 +261,8 @@ def card(version: ModelVersion, *, adapter: bool) -> str:
     lines += ["", "## Where it comes from", "", *_descent(version, lineage)]
     lines += ["", "## What it learned from", "", *_learned(version, lineage)]
     lines += ["", "## Its gate", "", *_verdict(version)]
+    if version.kind == ModelVersion.Kind.POLICY:
+        lines += ["", "## Training against its safety", "", _attacked(version)]
     lines += ["", "## Measured in training", "", *_measured(version)]
     if knobs := version.recipe.get("knobs"):
         lines += ["", "## Settings", "", "| setting | value |", "| --- | --- |"]
@@ -312,6 +315,18 @@ def _verdict(version: ModelVersion) -> list[str]:
         passed = "–" if one["limit"] is None else "yes" if one["passed"] else "no"
         lines.append(f"| {one['name']} | {value} ({low} to {high}) | {one['n']} | {limit} | {passed} |")
     return [*lines, "", *(f"- {one['explanation']}" for one in told["figures"] if one["explanation"])]
+
+
+def _attacked(version: ModelVersion) -> str:
+    """Return what the newest attack by training on it found (arXiv:2310.20624), or that there was none."""
+    attacks = Run.objects.filter(parent=version, recipe__name=TAMPER.name, state=Run.State.SUCCEEDED)
+    newest = attacks.order_by("-pk").first()
+    if newest is None:
+        return "It was never attacked: nobody knows how little training undoes what it refuses."
+    metrics = newest.result["metrics"]
+    before, after = (_number(metrics.get(name)) for name in ("safe_before", "safe_after"))
+    verdict = "passed" if metrics.get("passed") else "failed"
+    return f"Run {newest.pk} {verdict}: the share of safe answers was {before} before the attack and {after} after it."
 
 
 def _measured(version: ModelVersion) -> list[str]:
