@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.core.worlds import make_spec
+from training.core.backbone import load_reward, load_tokenizer, save
+from training.core.job import RunError
 from training.core.run import KINDS, open_job
 
 ONE = {
@@ -79,3 +81,21 @@ def test_a_robust_reward_model_pays_between_its_mean_and_its_worst(paid, tmp_pat
     assert usual["reward"] == pytest.approx(sum(members.values()) / len(members), abs=1e-5)
     assert worst["reward"] <= min(members.values()) + 1e-6 < usual["reward"]
     assert not any("has no worst" in note for note in notes)
+
+
+def test_the_nominal_reward_may_be_the_member_that_is_least_unsure(paid, tmp_path, reward, ensemble):
+    """With all weight on it and the second member made the surest of every answer, the reward is that one's score.
+
+    An ensemble's members do not say how unsure they are, which is told in a sentence.
+    """
+    robust = made(tmp_path / "robust", "robust-reward", reward)
+    model = load_reward(str(robust))
+    model.head.deviations.mean[1] += 20.0  # what is subtracted before the softplus
+    save(model, load_tokenizer(str(robust)), robust, recipe="robust-reward", base=str(reward))
+    surest, _ = paid("ppo-robust", robust, into="surest", nominal_weight=1.0, nominal="least_spread")
+    members = scores_of(surest)
+    second = members["score_reward_2"]
+    assert surest["reward"] == pytest.approx(second, abs=1e-5)
+    assert all(abs(value - second) > 1e-3 for name, value in members.items() if name != "score_reward_2")
+    with pytest.raises(RunError, match="no spread of their own"):
+        paid("ppo-robust", ensemble, into="plain", nominal_weight=1.0, nominal="least_spread")

@@ -353,6 +353,8 @@ class Experience:
             return self.combine(scores).float()
         first = [i for i, name in enumerate(scores.names) if name in self.columns[next(iter(self.scorers))]]
         spread = None if scores.spread is None else scores.spread[:, first]
+        if spread is not None and bool(torch.isnan(spread).any()):  # another scorer has one, this one has none
+            spread = None
         return self.combine(Scores(scores.values[:, first], tuple(scores.names[i] for i in first), spread)).float()
 
     def _scores(self, prompts: Sequence[Prompt], texts: Sequence[str], *, anchored: bool) -> tuple[Scores, Tensor]:
@@ -363,6 +365,7 @@ class Experience:
         anchors = self._anchors(prompts) if anchored else []
         names: list[str] = []
         columns: list[list[float | None]] = []
+        unsure: list[list[float | None]] = []
         self.columns = {}
         self.apart: dict[str, list[Apart]] = {}  # what thoughts and answers cost, by scorer
         self.credit: dict[str, list[Credit | None]] = {}  # what each token adds, by scorer that knows
@@ -378,12 +381,14 @@ class Experience:
             if isinstance(scorer, RewriteScorer):
                 self.credit[name] = distributed.gather_shares(self.job, own, list(found.credit))
             values = distributed.gather_shares(self.job, own, found.values)
+            spread = distributed.gather_shares(self.job, own, found.spread)
             here = columns_of(name, found.names)
             self.columns[name] = set(here)
             for place, column in enumerate(here):
                 names.append(column)
                 columns.append([None if row is None else row[place] for row in values])
-        table = torch.tensor([[math.nan if v is None else v for v in column] for column in columns]).T
+                unsure.append([None if row is None else row[place] for row in spread])
+        table = _table(columns)
         missing = torch.isnan(table)
         if bool(missing.all(0).any()):
             said = [Note("None of the answers can be scored: they are empty. Check that the policy answers at all.")]
@@ -393,7 +398,20 @@ class Experience:
         for place, name in enumerate(names):
             known = table[~missing[:, place], place]
             table[missing[:, place], place] = known.max() if name in COSTS else known.min()
-        return Scores(table.to(self.job.device), tuple(names)), missing.any(1).to(self.job.device)
+        return Scores(table.to(self.job.device), tuple(names), self._spread(unsure)), missing.any(1).to(self.job.device)
+
+    def _spread(self, columns: Sequence[Sequence[float | None]]) -> Tensor | None:
+        """Return how unsure a scorer says each score is (B, K), NaN for those without an opinion; None if all are.
+
+        Of an answer that could not be read it is as unsure as it has been of any.
+        """
+        table = _table(columns)
+        known = ~torch.isnan(table)
+        if not bool(known.any()):
+            return None
+        for place in known.any(0).nonzero().flatten().tolist():
+            table[~known[:, place], place] = table[known[:, place], place].max()
+        return table.to(self.job.device)
 
     def _shares(self, prompts: Sequence[Prompt], *, together: bool) -> list[list[int]]:
         """Return the rows that this process has scored, one a share, or with `together` all of a prompt in one.
@@ -457,3 +475,8 @@ class Experience:
         made = self._written(prompts, drawn)
         traces = self._traces(replace(made, entropy=self._read(made, model, entropies=True)[1]), prompts)
         return self._reward(scores).tolist(), told, traces
+
+
+def _table(columns: Sequence[Sequence[float | None]]) -> Tensor:
+    """Return K columns of B numbers as (B, K), NaN for what is not known."""
+    return torch.tensor([[math.nan if v is None else v for v in column] for column in columns]).T
