@@ -83,11 +83,12 @@ def rest_until(user: User, campaign: Campaign, *, held: Sequence[Assignment] = (
 def full_batches(user: User, campaign: Campaign) -> list[str]:
     """Return the batches of which this person has had as much as the campaign allows one person.
 
-    What they hold counts, what they skipped does not. Items without a batch have no quota.
+    What they hold counts, what they skipped does not. Items without a batch have no quota, nor those made for somebody.
     """
     if not (campaign.batch_limit or campaign.batch_share):
         return []
-    had = Assignment.objects.filter(user=user, campaign=campaign, state__in=_HAD).exclude(task__batch="").order_by()
+    had = Assignment.objects.filter(user=user, campaign=campaign, state__in=_HAD, task__assignee=None).order_by()
+    had = had.exclude(task__batch="")
     counts = dict(had.values_list("task__batch").annotate(items=Count("id")))
     if not counts:
         return []
@@ -115,7 +116,8 @@ def _wanted(campaign: Campaign, batches: Iterable[str]) -> dict[str, int]:
     known: dict[str, int] = cache.get(key) or {}
     new = set(batches) - set(known)
     if new:
-        tasks = Task.objects.filter(campaign=campaign, batch__in=new).exclude(state=Task.State.WITHDRAWN).order_by()
+        tasks = Task.objects.filter(campaign=campaign, batch__in=new, assignee=None).order_by()
+        tasks = tasks.exclude(state=Task.State.WITHDRAWN)
         known |= dict(tasks.values_list("batch").annotate(total=Sum("wanted")))
         cache.set(key, known, timeout=KEPT_SECONDS)
     return known

@@ -239,7 +239,8 @@ def _available(
         open_tasks = open_to(open_tasks, campaign.barred)
         mine = mine.alias(in_the_way=F("task__tags").bitand(campaign.barred)).filter(in_the_way=0)
     if full:
-        open_tasks, mine = open_tasks.exclude(batch__in=full), mine.exclude(task__batch__in=full)
+        open_tasks = open_tasks.exclude(batch__in=full, assignee=None)
+        mine = mine.exclude(task__batch__in=full, task__assignee=None)
     if counted is None or _are_few(counted):
         there, had = few or (open_tasks[: EXACT + 1].count(), mine.count())
         if there <= EXACT:

@@ -18,6 +18,7 @@ from django.db.models import BigIntegerField, Case, CharField, Exists, F, OuterR
 from django.db.models.functions import Coalesce, Mod
 
 from annotation.models import Assignment, Campaign, Feedback, Gold, Task, User
+from annotation.models.work import made_for
 from annotation.prepared import Rows
 
 # What is mixed in; practice and test are asked before the first item, and never in between.
@@ -82,7 +83,7 @@ def first_gold(
     """
     mine = Assignment.objects.alias(who=F("user_id") + 0).filter(task=OuterRef("pk"), who=user)
     asked = Coalesce(Subquery(mine.values("state")), Value(Assignment.State.RELEASED), output_field=CharField())
-    came_to = Case(When(in_the_way=0, then=asked), default=Value("barred"), output_field=CharField())
+    came_to = Case(When(Q(made_for(user), in_the_way=0), then=asked), default=Value("barred"), output_field=CharField())
     is_open = Exists(Campaign.objects.filter(pk=campaign, state=Campaign.State.OPEN))
     of_gold = Q(gold__purpose__in=MIXED, gold__retired_at__isnull=True)
     # Who gave the answer knows it.

@@ -85,12 +85,17 @@ def _refuse_to_orphan(person: User) -> None:
 
 
 def _empty_seats(person: User) -> list[int]:
-    """Give back every seat that this person holds or has used, so that somebody else is asked; return the items judged.
+    """Give back every seat that this person holds or has used, so that somebody else is asked; return their items.
 
-    All they ever judged is locked, as whoever counts the items must not do so in between.
+    All they ever judged and all that was made for them is locked, as whoever counts the items must not do so in
+    between; at once, as two rounds of locks could wait for those of somebody else, who waits for theirs.
     """
     said = Feedback.objects.filter(user=person).order_by().values("task")
-    touched = Task.objects.filter(pk__in=said).order_by(*QUEUE_ORDER).select_for_update(no_key=True)
+    theirs = said.union(
+        Task.objects.filter(assignee=person).order_by().values("pk"),
+        Assignment.objects.filter(user=person, state=Assignment.State.OPEN).order_by().values("task"),
+    )
+    touched = Task.objects.filter(pk__in=theirs).order_by(*QUEUE_ORDER).select_for_update(no_key=True)
     items = list(touched.values_list("pk", flat=True))
     # A reviewer's own judgement took no seat, and one of an item whose answer is known is missed by nobody.
     seated = Feedback.objects.current().filter(user=person, is_review=False)

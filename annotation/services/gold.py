@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, OuterRef, Subquery
+from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -85,9 +85,9 @@ def arrange(*, campaign: Campaign, tasks: Iterable[int] | None = None) -> None:
     held = F("done") + Coalesce(Subquery(live.annotate(n=Count("pk")).values("n")), 0)
     Task.objects.filter(pk__in=parked).update(wanted=held, seats=0, state=Task.State.COMPLETE)
     free = Task.objects.filter(pk__in=set(locked) - parked, state=Task.State.COMPLETE)
-    free.filter(wanted__lt=campaign.overlap).update(
-        wanted=campaign.overlap, seats=campaign.overlap - held, state=Task.State.OPEN
-    )
+    # What was made for one person asks nobody else.
+    wanted = Case(When(assignee=None, then=Value(campaign.overlap)), default=Value(1))
+    free.filter(wanted__lt=wanted).update(wanted=wanted, seats=wanted - held, state=Task.State.OPEN)
     # Seats that were given back while it was parked.
     free.filter(done__lt=F("wanted")).update(state=Task.State.OPEN)
     blocks.mark_all(locked)

@@ -25,7 +25,8 @@ def change(*, campaign: Campaign, wanted: int | None, batch: str = "", actor: Us
 
     None: what the settings say, with their share of items that more people judge. More people open complete items
     again. Fewer take nothing away: judgements stay, and who has an item on screen may send it. Left as they are: items
-    with a right answer, which everybody gets, those that a reviewer decided, and those withdrawn. Raises `Invalid`.
+    with a right answer, which everybody gets, those that a reviewer decided, those made for one person, and those
+    withdrawn. Raises `Invalid`.
 
     In transactions of `AT_ONCE` items, so that a large campaign goes on being judged meanwhile; to be cut off halfway
     does no harm, and to begin again does the rest.
@@ -40,6 +41,7 @@ def change(*, campaign: Campaign, wanted: int | None, batch: str = "", actor: Us
         if unstorable(batch) or not tasks.exists():
             message = _("This campaign has no batch {name}.").format(name=repr(batch))
             raise Invalid(message, {"batch": [message]})
+    tasks = tasks.filter(assignee=None)
     changed = sum(_change(campaign, tasks, ids, wanted) for ids in _in_parts(tasks))
     if changed:
         detail = {"items": changed, "wanted": wanted}

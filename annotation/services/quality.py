@@ -121,7 +121,8 @@ def widen(*, campaign: Campaign, report: QualityReport) -> int:
     """Ask one more person about complete items whose answer is unsure, up to the campaign's most; return how many.
 
     The queue reads `wanted` as ever, so handing out an item costs no more. One person at a time, so that an item stops
-    as soon as its answer is sure. A decision of a reviewer ends it too, and what was withdrawn stays so.
+    as soon as its answer is sure. A decision of a reviewer ends it too, and what was withdrawn stays so. What was made
+    for one person is nobody else's to judge.
     """
     if campaign.overlap_most < 1 or not campaign.is_open:
         return 0
@@ -130,7 +131,7 @@ def widen(*, campaign: Campaign, report: QualityReport) -> int:
     with transaction.atomic():
         tasks = list(
             Task.objects.select_for_update(no_key=True, of=("self",))
-            .filter(pk__in=unsure, state=Task.State.COMPLETE, done__lt=campaign.overlap_most, gold=None)
+            .filter(pk__in=unsure, state=Task.State.COMPLETE, done__lt=campaign.overlap_most, gold=None, assignee=None)
             .exclude(Exists(decided))
             .order_by(*QUEUE_ORDER)
             .values_list("pk", flat=True)

@@ -83,7 +83,8 @@ def _first_open_task(
     asked = Coalesce(Subquery(mine.values("state")), Value(Assignment.State.RELEASED), output_field=CharField())
     between = Value(BETWEEN, output_field=CharField())
     is_full = StrIndex(full, Concat(between, F("batch"), between, output_field=CharField()))
-    is_theirs = Q(made_for(user), in_the_way=0, in_full=0)
+    # A quota shares out what is everybody's: nobody else could judge what was made for one person.
+    is_theirs = Q(made_for(user), Q(in_full=0) | Q(assignee=user), in_the_way=0)
     came_to = Case(When(is_theirs, then=asked), default=Value("barred"), output_field=CharField())
     on_screens = Assignment.objects.filter(campaign=campaign, state=Assignment.State.OPEN).values("task")
     taken = Task.objects.filter(pk__in=on_screens, state=Task.State.OPEN, seats=0)

@@ -174,7 +174,8 @@ def _still(trial: Trial) -> list[int]:
 
 
 def _golds(campaign: Campaign, purpose: str) -> list[int]:
-    used = Gold.objects.filter(task__campaign=campaign, purpose=purpose, retired_at=None)
+    # These are asked of everybody, and what was made for one person is shown to nobody else.
+    used = Gold.objects.filter(task__campaign=campaign, task__assignee=None, purpose=purpose, retired_at=None)
     return list(used.exclude(task__state=Task.State.WITHDRAWN).order_by("task_id").values_list("task_id", flat=True))
 
 

@@ -45,7 +45,7 @@ def ask(*, round: Round, run: Run, settings: LoopSettings) -> int:
     tasks = Task.objects.filter(campaign_id=round.loop.campaign_id, batch=batch(round))
     there = set(tasks.values_list("external_id", flat=True))
     asked = 0
-    people = assigned.people(round.loop.campaign)
+    people = assigned.members(round.loop.campaign)
     for row in drawn(round=round, run=run, settings=settings):
         if settled(row) is not None or (row.get("user") and row["user"] not in people):
             continue
@@ -99,15 +99,27 @@ def drawn(*, round: Round, run: Run, settings: LoopSettings) -> list[dict[str, A
 
 
 def waits_for_people(*, round: Round, run: Run, settings: LoopSettings) -> bool:
-    """Return whether open pairs of the gate hold the decision back."""
+    """Return whether the decision is held back: by open pairs, and by too few that are judged.
+
+    A pair of which its person was taken counts as one that is not judged: else who is left would decide alone.
+    """
     tasks = Task.objects.filter(campaign_id=round.loop.campaign_id, batch=batch(round))
-    if not tasks.filter(state=Task.State.OPEN).exists():
-        return False
-    began = run.finished_at or timezone.now()
-    if timezone.now() < began + timedelta(hours=settings.deadline_hours):
+    if tasks.filter(state=Task.State.OPEN).exists() and not is_late(run, settings):
         return True
     judged = tasks.filter(state=Task.State.COMPLETE).count()
-    return judged < needed(tasks.count(), settings)
+    return judged < needed(pairs_for_people(round=round, run=run, settings=settings), settings)
+
+
+def pairs_for_people(*, round: Round, run: Run, settings: LoopSettings) -> int:
+    """Return how many pairs people are to judge, those included whose person left before they were asked."""
+    made = Task.objects.filter(campaign_id=round.loop.campaign_id, batch=batch(round)).count()
+    return max(made, sum(settled(row) is None for row in drawn(round=round, run=run, settings=settings)))
+
+
+def is_late(run: Run, settings: LoopSettings) -> bool:
+    """Return whether the time is over that people have for the pairs of the comparison `run`."""
+    now = timezone.now()
+    return now >= (run.finished_at or now) + timedelta(hours=settings.deadline_hours)
 
 
 def needed(pairs: int, settings: LoopSettings) -> int:

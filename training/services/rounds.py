@@ -190,7 +190,8 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
         settings = steps.settings_of_gate(round, run)
         if untested := safety_tests.waits(round.candidate, round.policy, settings):
             raise WrongState(untested)
-        done, total, _open = steps.task_counts(round, gates.batch(round))
+        done, *_others = steps.task_counts(round, gates.batch(round))
+        total = gates.pairs_for_people(round=round, run=run, settings=settings)
         needed = gates.needed(total, settings)
         if 0 < done < needed and not reason.strip():
             raise WrongState(

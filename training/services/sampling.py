@@ -93,7 +93,7 @@ def accept(*, round: Round, run: Run, overlap: int) -> Accepted:
     settings = {**run.recipe["knobs"], "seed": run.seed}
     by_model = settings.get("labeller", "human") != "human"
     accepted.labelled = run.result["counts"].get("labelled", 0) if by_model else 0
-    there = assigned.people(round.loop.campaign)
+    there = assigned.members(round.loop.campaign)
     for row in output_rows(run, "samples"):
         if row["pair"] is None:
             accepted.identical += 1

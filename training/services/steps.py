@@ -137,6 +137,13 @@ def sample(round: Round) -> bool:
         return False
     accepted = sampling.accept(round=round, run=run, overlap=settings_of(round.loop).overlap)
     if not accepted.tasks and not accepted.labelled:
+        if accepted.absent:
+            raise Stuck(
+                told(
+                    "Every pair that people could compare was made for people who have left the campaign since. Cancel "
+                    "the round and start another one."
+                )
+            )
         raise Stuck(
             told(
                 "{policy} gave no two different answers to any of {n} prompts that people could compare. Cancel the "
@@ -162,21 +169,29 @@ def label(round: Round) -> bool:
     if labelling.by_model(drawn) and not labelling.asks_people(drawn):
         with transaction.atomic():
             return move(round, State.FREEZING, told("A model has labelled the pairs."))
-    assigned.withdraw_absent(round, round.batch)
+    begun = round.labelling_started_at or round.created_at
+    is_late = timezone.now() >= begun + timedelta(hours=settings.deadline_hours)
+    assigned.withdraw_absent(round, round.batch, is_late=is_late)
     done, total, open_ = task_counts(round, round.batch)
-    if open_:
-        begun = round.labelling_started_at or round.created_at
-        if timezone.now() < begun + timedelta(hours=settings.deadline_hours):
-            return False
-        if done < settings.minimum_share * total:
+    if open_ and not is_late:
+        return False
+    if done < total:
+        total -= assigned.gone(round, round.batch)
+    if done < settings.minimum_share * total:
+        figures: dict[str, Any] = {"done": done, "total": total, "needed": share(settings.minimum_share)}
+        if open_:
             note = told(
                 "The deadline has passed with {done} of {total} pairs judged; {needed} are needed. The round waits "
                 "for them, or for a lead to train with what is there.",
-                done=done,
-                total=total,
-                needed=share(settings.minimum_share),
+                **figures,
             )
-            return bool(Round.objects.filter(pk=round.pk, state=State.LABELLING).exclude(note=note).update(note=note))
+        else:
+            note = told(
+                "{done} of {total} pairs are judged; {needed} are needed, and the others were made for people who "
+                "skipped them or are given nothing now. The round waits for a lead to train with what is there.",
+                **figures,
+            )
+        return bool(Round.objects.filter(pk=round.pk, state=State.LABELLING).exclude(note=note).update(note=note))
     return close_labelling(round, actor=None)
 
 
@@ -399,7 +414,7 @@ def gate(round: Round) -> bool:
     if run is None or not succeeded(run):
         return False
     settings = settings_of_gate(round, run)
-    assigned.withdraw_absent(round, gates.batch(round))
+    assigned.withdraw_absent(round, gates.batch(round), is_late=gates.is_late(run, settings))
     asked = gates.ask(round=round, run=run, settings=settings)
     if gates.waits_for_people(round=round, run=run, settings=settings):
         note = told_many(
@@ -407,6 +422,16 @@ def gate(round: Round) -> bool:
             "People compare {n} blind pairs of the candidate and the current policy.",
             asked,
         )
+        done, _made, open_ = task_counts(round, gates.batch(round))
+        if not open_:
+            total = gates.pairs_for_people(round=round, run=run, settings=settings)
+            note = told(
+                "{done} of {total} blind pairs are judged, and {needed} are needed. A lead may decide now by "
+                "giving a reason, which stays in the report.",
+                done=done,
+                total=total,
+                needed=gates.needed(total, settings),
+            )
         waiting = Round.objects.filter(pk=round.pk, state=State.GATING).exclude(note=note)
         if waiting.update(note=note):
             return True
