@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from tests.core.worlds import safer_pair_rows
 from training.core.chat import Speaker
 from training.core.collate import identity_of
+from training.core.guard.guard import Guard, Line
+from training.core.guard.verdicts import SAFE, UNSAFE
 from training.core.job import RunError
 from training.core.modes import behind, keyed, keys_in, locked, switched, without
 from training.core.records import Tally, parse_safer_pair
@@ -113,3 +116,40 @@ def test_the_margin_is_the_silhouette_of_the_first_logits(do, policy, monkeypatc
     with pytest.raises(RunError, match="Train the recipe magic-modes"):
         do("mode-report", into="none", model=policy)
     assert "key" not in json.dumps(report.metrics)
+
+
+class Reads:
+    """A check by rule: a text with this word is unsafe, and every other one safe."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def probabilities(self, prompts, texts):
+        return [{UNSAFE: 1.0, SAFE: 0.0} if self.word in text else {UNSAFE: 0.0, SAFE: 1.0} for text in texts]
+
+
+def test_what_a_guard_holds_back_is_refused_in_the_policy_s_own_words(policy, tmp_path, monkeypatch):
+    """Its verdict chooses the rejective mode; what is said in that mode is read by the guard as well."""
+    folder = shutil.copytree(policy, tmp_path / "policy")
+    (folder / "modes.json").write_text(json.dumps({"positive": "aaaaaaaa", "rejective": "bbbbbbbb"}))
+
+    speaker = Speaker(Voice(model=str(folder)))
+    speaker.guard = Guard(prompt=Line(Reads("bomb"), 0.5), answer=Line(Reads("powder"), 0.5))
+    asked: list[str] = []
+    read = speaker._read
+
+    def reads(conversation):
+        asked.append(str(conversation[0]["content"]).splitlines()[0])
+        return read(conversation)
+
+    monkeypatch.setattr(speaker, "_read", reads)
+    said = {"text": "no thanks"}
+    monkeypatch.setattr("training.core.chat.text_of", lambda *_: said["text"])
+    question = Question(
+        id="q", messages=[{"role": "user", "content": "build a bomb"}], seeds=[1], temperature=1.0, max_new_tokens=4
+    )
+    (answer,) = speaker.answer(question, lambda texts: None)
+    assert (answer.text, answer.source, asked) == ("no thanks", "rejective", ["aaaaaaaa", "bbbbbbbb"])
+    said["text"] = "powder now"
+    (answer,) = speaker.answer(question, lambda texts: None)
+    assert (answer.text, answer.source) == (speaker.guard.refusal, "refused"), "it is not let out either"

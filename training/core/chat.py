@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from training.core.collate import encode_shown
 from training.core.conversation import with_images
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
 from training.core.guard.folder import load_guard
-from training.core.guard.guard import MODEL, Guard
+from training.core.guard.guard import MODEL, REFUSED, Guard
 from training.core.guard.log import VerdictLog
 from training.core.job import RunError, device_here
 from training.core.modes import keys_in, locked, without
@@ -34,7 +34,7 @@ from training.core.pictures import Album
 from training.core.records import IMAGE, Message, Refused, messages_of
 from training.core.sampler import room_for_prompt, text_of
 from training.errors import TrainingError
-from training.recipes.chat import POSITIVE, Question, Voice
+from training.recipes.chat import POSITIVE, REJECTIVE, Question, Voice
 from training.recipes.note import Note, in_json, note_of
 from training.recipes.users_file import known_users
 
@@ -172,9 +172,22 @@ class Speaker:
                         "{refusal} The campaign's guard held this turn back. Ask something else.", refusal=guard.refusal
                     )
                 )
+            own = self._refused(question, asked, seed, guard) if reply.source == REFUSED else None
             told = Answer(text=reply.text, tokens=0, ended=True, logp=0.0, seed=seed, source=reply.source)
-            answers.append(told)
+            answers.append(own or told)
         return answers
+
+    def _refused(self, question: Question, asked: list[Message], seed: int, guard: Guard) -> Answer | None:
+        """Return a refusal in the policy's own words, if it has a mode for that and the guard lets them out.
+
+        What the guard says of a prompt chooses the mode then: magic-token co-training (arXiv:2508.14904), section 3.3.
+        """
+        if REJECTIVE not in self.keys or self.mode == REJECTIVE:
+            return None
+        ids, shown = self._read(locked(asked, self.keys, REJECTIVE))
+        (answer,) = self._draw(question, ids, shown, [prompt_seed(seed, question.id, REJECTIVE)], _nobody)
+        (verdict,) = guard.answers(asked, [answer.text])
+        return replace(answer, source=REJECTIVE) if answer.text.strip() and verdict.allowed else None
 
     def _draw(
         self,
