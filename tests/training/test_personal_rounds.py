@@ -16,7 +16,7 @@ from tests.factories import judge, make_task, make_user
 from tests.training.round_world import first, go, judge_all
 from training.errors import WrongState
 from training.models import Loop, Round
-from training.services import assigned, rounds, versions
+from training.services import assigned, rounds, steps, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,6 +124,10 @@ def test_what_was_made_for_people_who_are_away_waits_until_the_deadline(round, c
     away_now = {"withdrawn"} if is_late else {"open"}
     assert states(campaign, "round-1") == {annotator: {"open"}, away: away_now, None: {"withdrawn"}}
     assert assigned.gone(round, "round-1") == 1
+    # Nor where the round is over before anybody looks.
+    Task.objects.filter(pk=make_task(campaign, batch="round-1").pk).update(assignee=gone)
+    steps.withdraw(round, "round-1")
+    assert not Task.objects.filter(assignee=gone).exists()
 
 
 def test_items_are_made_for_people_who_will_be_given_them(campaign: Campaign, annotator: User, others: list[User]):

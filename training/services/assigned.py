@@ -77,9 +77,14 @@ def withdraw_absent(round: Round, batch: str, *, is_late: bool) -> int:
         tasks = list(waiting.filter(nobodys).values_list("pk", flat=True))
         if tasks:
             withdrawn = queue.withdraw(tasks=tasks)
-            _withdrawn(round, batch).filter(assignee__is_active=False).update(assignee=None)
+            forget_gone(round, batch)
             return withdrawn
     return 0
+
+
+def forget_gone(round: Round, batch: str) -> None:
+    """Take from withdrawn items for whom they were made, where that account is out of use and so may be erased."""
+    _withdrawn(round, batch).filter(assignee__is_active=False).update(assignee=None)
 
 
 def gone(round: Round, batch: str) -> int:

@@ -505,6 +505,8 @@ def task_counts(round: Round, batch: str) -> tuple[int, int, int]:
 def withdraw(round: Round, *batches: str) -> None:
     """Take what is still open of these batches out of the queue; judgements that are there are kept."""
     withdrawal.withdraw(campaign=round.loop.campaign, batches=batches)
+    for batch in batches:
+        assigned.forget_gone(round, batch)
 
 
 def withdraw_if_cancelled(round: Round) -> None:
