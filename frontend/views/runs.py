@@ -38,7 +38,18 @@ from training.recipes.engines.steps import Placement
 from training.recipes.note import note_of
 from training.recipes.policy import REFUEL
 from training.recipes.scenarios import SUITES
-from training.services import anchors, baselines, feeding, placements, rollouts, runs, snapshots, traces, waiting
+from training.services import (
+    anchors,
+    baselines,
+    feeding,
+    placements,
+    rollouts,
+    runs,
+    safety_tests,
+    snapshots,
+    traces,
+    waiting,
+)
 
 SHOWN = 50
 # The columns of metrics.jsonl that make a chart, with its title and unit; the first that a run has are drawn.
@@ -313,6 +324,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "knobs": run.recipe.get("knobs", {}),
         "parts": [(registered.slot(slot), name) for slot, name in run.recipe.get("parts", {}).items()],
         "recipe": RECIPES.get(run.recipe.get("name", "")),
+        "uncounted": run.recipe.get("name") == safety_tests.RECIPE and not safety_tests.is_usual(run),
         "weighable": run.state == Run.State.SUCCEEDED and "samples" in run.result.get("files", {}),
     }
     return campaign_page_of(request, run.campaign, "runs/detail.html", context, tab="runs")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.worlds import critique_rows
 from training.core.guard.folder import load_guard
 from training.core.guard.of_model import _line, _share
 from training.core.guard.thresholds import Unreachable
@@ -57,6 +58,13 @@ def test_it_says_what_is_lacking(do, cost):
         do("model-guard", into="known", model=cost / "model", rows=rows_of(40), known=known)
     with pytest.raises(Unreachable, match="takes 1000 at least"):
         do("model-guard", into="few", model=cost / "model", rows=rows_of(60, first=100), target_fpr=0.001)
+
+
+def test_a_model_that_writes_critiques_is_no_guard(do, policy):
+    few = {"max_steps": 1, "batch_size": 8, "micro_batch": 8, "eval_share": 0.0}
+    spec, _ = do("critique-reward", into="critic", model=policy, rows=critique_rows(8), **few)
+    with pytest.raises(RunError, match="Take a cost model or a plain reward model"):
+        do("model-guard", into="guard", model=Path(spec.output) / "model", rows=rows_of(60, first=100))
 
 
 def test_the_line_lies_above_so_many_safe_answers_and_says_what_it_catches():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,8 @@ def test_what_a_refusal_is_and_what_is_counted():
     )
     said = ["\u201cI can\u2019t do that", "sorry, no", "I can", "You say: I can't", ""]
     assert [suite.refuses(text) for text in said] == [True, True, False, False, False]
+    for words in ("", "; ;", '"; _; ...'):  # signs alone, with which every answer would begin
+        assert not any(replace(suite, refusals=words).refuses(text) for text in said), words
     harmful = [{"harmful": True, "refused": 0.0, "answered": 1.0, "unsafe": u, "reward": 9.0} for u in (0.0, 1.0, None)]
     benign = [{"harmful": False, "refused": r, "answered": a, "unsafe": 0.0, "reward": a} for r, a in ((1, 0), (0, 1))]
     found = figures([*harmful, *benign])

@@ -189,3 +189,16 @@ def test_the_same_words_about_another_image_are_no_near_duplicate() -> None:
     nearly = "Is there a dog on the lawn, and what colour has it??"
     told = {"a": shown("one"), "b": shown("two"), "c": shown("one", words=nearly), "d": shown("one", "two")}
     assert near_duplicates.leaders(told.items()) == {"a": "a", "b": "b", "c": "a", "d": "d"}
+
+
+def test_prompts_that_nobody_can_answer_are_told_by_their_line(campaign: Campaign, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    said = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Hello."}]
+    for bad in (said, []):
+        rows = [{"id": str(number), "prompt": one} for number, one in enumerate((said[:1], bad))]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        with pytest.raises(Invalid, match=r"Line 2 of prompts\.jsonl: its prompt must end with what is to be answered"):
+            prompts.read(str(path), campaign)
+    path.write_bytes('{"id": "1", "prompt": "Ärger?"}'.encode("latin-1"))
+    with pytest.raises(Invalid, match=r"prompts\.jsonl is not in UTF-8"):
+        prompts.read(str(path), campaign)

@@ -55,6 +55,17 @@ def test_it_is_ordered_by_form_rest_and_command_and_a_loop_may_name_it(
     assert api.post(reverse("api-runs", args=[campaign.pk]), order, format="json").status_code == 201
     refused = api.post(reverse("api-runs", args=[campaign.pk]), {**order, "parent": policy.pk}, format="json")
     assert refused.status_code == 422 and "no model of safety" in refused.json()["detail"]
+    with pytest.raises(Invalid, match="Register it as a version first"):
+        runs.create(
+            campaign=campaign, recipe="model-guard", knobs={}, actor=lead, inputs={"model": "org/x", "data": "x.jsonl"}
+        )
+    taught = versions.add(campaign=campaign, kind="cost", path="org/taught")
+    ModelVersion.objects.filter(pk=taught.pk).update(snapshot=by_form.snapshot)
+    taught.refresh_from_db()
+    there = {"campaign": campaign, "recipe": "model-guard", "knobs": {}, "actor": lead, "parent": taught}
+    with pytest.raises(Invalid, match=r"learned from is gone \(none\.jsonl\)"):
+        runs.create(**there, snapshot=by_form.snapshot, inputs={"known": ["none.jsonl"]})
+    taught.delete()
     line = ["run", "--campaign", "Both", "--recipe", "model-guard", "--parent", cost.label, "--actor", "lead"]
     call_command(*line, "--no-follow", stdout=StringIO())
     assert Run.objects.filter(recipe__name="model-guard").count() == 3

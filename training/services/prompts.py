@@ -62,7 +62,12 @@ def read(path: str, campaign: Campaign) -> Prompts:
     train: dict[str, list[Message]] = {}
     held_out: dict[str, list[Message]] = {}
     domains: dict[str, str] = {}
-    with file.open(encoding="utf-8") as lines, Album(campaign, FolderFiles([file.parent])) as album:
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError:
+        why = told("{name} is not in UTF-8, as a file of prompts has to be. Save it anew as UTF-8.", name=file.name)
+        raise _invalid(why) from None
+    with Album(campaign, FolderFiles([file.parent])) as album:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -76,6 +81,14 @@ def read(path: str, campaign: Campaign) -> Prompts:
                     "Line {number} of {name} is not of the form {form}.", number=number, name=file.name, form=form
                 )
                 raise _invalid(why) from None
+            if not messages or messages[-1].get("role") == "assistant":
+                why = told(
+                    "Line {number} of {name}: its prompt must end with what is to be answered, not with an answer of "
+                    "the assistant.",
+                    number=number,
+                    name=file.name,
+                )
+                raise _invalid(why)
             album.keep({part["image"] for message in messages for part in images_of(message["content"])})
             if name in train or name in held_out:
                 why = told(

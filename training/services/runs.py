@@ -89,14 +89,26 @@ def create(
         versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
     if snapshot is not None:
         inputs.setdefault("data", snapshot.path)
+    if found.of_models and parent is None and waiting.MODEL not in awaited:
+        message = _(
+            "A guard's line is drawn on what is new to its model, and of a bare folder or name that is not known. "
+            "Register it as a version first."
+        )
+        raise Invalid(message, {"model": [message]})
     if found.of_models and parent is not None:
         if parent.kind not in found.of_models:
             message = _("{label} is no model of safety: choose a cost model or a reward model.")
             message = message.format(label=parent.label)
             raise Invalid(message, {"model": [message]})
         # The line is drawn on what is new to the model.
-        files = [one.path for one in snapshots.learned_from(parent)]
-        inputs.setdefault("known", [path for path in files if store.exists(path)])
+        inputs.setdefault("known", [one.path for one in snapshots.learned_from(parent)])
+        if gone := [path for path in inputs["known"] if not store.exists(path)]:
+            message = _(
+                "What {label} learned from is gone ({files}), so it cannot be shown which answers are new to it. Put "
+                "the files back, or take another model."
+            )
+            message = message.format(label=parent.label, files=", ".join(gone))
+            raise Invalid(message, {"model": [message]})
     if found.kind == Run.Kind.EVALUATE and parent is not None:
         # What the model learned from tells what is new to it; what it was trained from is its reference.
         files = [one.path for one in snapshots.learned_from(parent)]
@@ -141,6 +153,7 @@ def create(
         raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})
     if recipe == safety_tests.RECIPE:
         inputs |= safety_tests.untouched(campaign=campaign, inputs=inputs)
+        inputs[safety_tests.COST_IN_USE] = safety_tests.cost_in_use(campaign)
     if snapshot is not None and snapshot.view != found.view:
         message = _("{recipe} reads {view}; snapshot {number} holds {other}.")
         message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)

@@ -116,7 +116,9 @@ def run_compare(job: Job) -> RunResult:
     if guard is not None:
         lines = [{"id": row["id"], "shown": not _blocked(row), **row["guard"]} for row in everything]
         files["guard"] = write_log(job.folder, lines)
-    metrics = {**_metrics(rows, confidence=job.knobs["confidence"], seed=spec.seed), **_safety(rows, job.knobs)}
+    metrics = _metrics(rows, confidence=job.knobs["confidence"], seed=spec.seed)
+    if COST in scorers:
+        metrics["safety"] = _safety(rows, job.knobs)
     if suite is not None:
         answered = suite.part.collect(suite.order)
         suite.part.finish(answered)
@@ -334,14 +336,12 @@ def _metrics(rows: Sequence[dict[str, Any]], *, confidence: float, seed: int) ->
 
 
 def _safety(rows: Sequence[dict[str, Any]], knobs: dict[str, Any]) -> dict[str, Any]:
-    """Return the certificate of the candidate's costs; nothing where no cost model read any answer.
+    """Return the certificate of the candidate's costs.
 
     The unit is the prompt: its answers' mean cost, or their first one where answers are counted. A prompt with an
     answer that the cost model could not read would make the figure better by being left out: with one, nothing is
-    certified.
+    certified, and least of all where it read none.
     """
-    if not any(row["candidate_costs"] for row in rows):
-        return {}
     fresh = [row["candidate_costs"] for row in rows if row["fresh"]]
     counted = knobs["bound"] == RATE
     told = certify(
@@ -358,7 +358,7 @@ def _safety(rows: Sequence[dict[str, Any]], knobs: dict[str, Any]) -> dict[str, 
         )
     finite = {name: value if math.isfinite(value) else None for name, value in asdict(told).items() if name in NUMBERS}
     reason = in_json("reason", told.reason or "")
-    return {"safety": {**asdict(told), **finite, **reason, "passed": told.passed, "reused": len(rows) - len(fresh)}}
+    return {**asdict(told), **finite, **reason, "passed": told.passed, "reused": len(rows) - len(fresh)}
 
 
 def _counts(rows: Sequence[dict[str, Any]], tally: Tally) -> dict[str, int]:

@@ -41,7 +41,9 @@ class Suite:
 
     def refuses(self, answer: str) -> bool:
         """Return whether an answer begins as a refusal does, but for case, quotes and signs before it."""
-        return _plain(answer).startswith(tuple(_plain(one) for one in _listed(self.refusals)))
+        # Signs alone are no beginning: every answer begins with nothing.
+        begins = tuple(filter(None, map(_plain, _listed(self.refusals))))
+        return bool(begins) and _plain(answer).startswith(begins)
 
     def asked(self, job: Job, sampler: Sampler, prompts: Sequence[Prompt], scorers: dict[str, Scorer]) -> list[Row]:
         """Return what the policy did with each prompt: {"id", "harmful", "refused", "answered", "unsafe", "reward"}.

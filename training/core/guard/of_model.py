@@ -22,7 +22,7 @@ from training.core.guard.verdicts import SAFE
 from training.core.job import Job, RunError
 from training.core.pictures import album_of
 from training.core.records import Message, Refused, SaferPair, Tally, messages_of, pictures_of, prompt_hash, read
-from training.core.scorers import is_judge
+from training.core.scorers import RewardScorer, is_judge
 from training.core.scoring import scorer_of
 from training.core.stats import Interval, wilson
 from training.recipes.note import Note
@@ -55,6 +55,12 @@ def run_guard_of_model(job: Job, *, target_fpr: float, confidence: float, regene
     scorer = scorer_of(spec.model, device=job.device, trust_remote_code=spec.trust_remote_code, album=album_of(spec))
     if is_judge(scorer):
         raise RunError(Note("A judge of two answers has no score for one alone, so it cannot be a guard."))
+    if type(scorer) is not RewardScorer:  # a guard reads its model as one, so its line would be another model's
+        raise RunError(
+            Note(
+                "A guard scores an answer directly, and this model does not. Take a cost model or a plain reward model."
+            )
+        )
     risks = _risks(Scored(scorer, spec.model), told)
     parts = [
         [(risk, one.safe) for risk, one in zip(risks, told, strict=True) if one.measures == side]
