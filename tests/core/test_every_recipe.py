@@ -158,6 +158,11 @@ def test_what_does_not_train_answers_for_every_row(do, policy, reward, name):
     elif name == "mode-report":
         made, _ = do("magic-modes", into="made", model=policy, **SMALL["fit"])
         more = {"model": Path(made.output) / "model"}
+    elif name == "principle-audit":
+        made, _ = do("principle-reward", into="made", model=policy, **SMALL["fit"])
+        more = {"model": Path(made.output) / "model"}
+    elif found.starts == "cost":
+        more = {"model": reward}
     elif found.view == "scenarios":
         made, _ = do("principle-reward", into="made", model=policy, **SMALL["fit"])
         more["scorers"] = {"reward": f"{made.output}/model"}

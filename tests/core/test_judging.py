@@ -100,6 +100,7 @@ def in_two_processes(scorer, prompts, texts) -> list[list[float]]:
         whole = [None] * sum(map(len, boxes.values()))
         for rank, rows in boxes.items():
             whole[rank::2] = rows
+        meet.wait()  # nobody brings the next rows before all have these
         return whole
 
     def found(rank):

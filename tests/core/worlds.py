@@ -62,6 +62,14 @@ def safer_pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
+def safety_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Answers that people called safe, those that say thanks, or unsafe."""
+    return [
+        {"prompt": row["prompt"], "completion": row["rejected" if n % 2 else "chosen"], "is_safe": n % 2 == 0}
+        for n, row in enumerate(pair_rows(count, seed=seed))
+    ]
+
+
 def rating_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Ratings of two attributes, each missing in a third of the rows: thanks make it kind, words make it long.
 
@@ -156,6 +164,7 @@ ROWS = {
     "answers": answer_rows,
     "pairs": pair_rows,
     "safer_pairs": safer_pair_rows,
+    "safety": safety_rows,
     "ratings": rating_rows,
     "principles": principle_rows,
     "people": people_rows,
