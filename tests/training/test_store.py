@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,6 +19,7 @@ from tests.factories import judge, make_task
 from tests.training.workers import toy
 from training import launch, paths, store
 from training.errors import TrainingError
+from training.management.commands import keep_files
 from training.models import ModelVersion, Run, StoredFile
 from training.services import execution, keeping, leftovers, model_folders, runs, snapshots, traces, versions
 
@@ -278,3 +280,11 @@ def test_images_out_of_a_bucket_are_learned_from(run: Run, on: Machines, campaig
     image.delete()
     assert launch.spec_of(run).images == {}
     assert not Path(path).exists()
+
+
+def test_every_folder_that_is_stored_by_name_is_put_into_a_new_bucket() -> None:
+    """What `keep_files` does not name would be missing on the other machines."""
+    root = Path(store.__file__).parent
+    named = re.compile(r'paths\.files\(\) / "(\w+)"')
+    folders = {folder for path in (root / "services").glob("*.py") for folder in named.findall(path.read_text())}
+    assert {"untouched", "held_out", "suites", "documents"} <= folders <= set(keep_files.KEPT)

@@ -11,7 +11,7 @@ from annotation.models import Campaign, User
 from tests.factories import make_campaign
 from tests.training.workers import toy
 from training.errors import Invalid, WrongState
-from training.models import ModelVersion, Run
+from training.models import ModelVersion, Run, Snapshot
 from training.services import execution, recovery, runs, waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -139,3 +139,16 @@ def test_a_guard_that_waits_for_its_model_leaves_out_what_that_learned_from(
     assert done is not None and done.output is not None
     guard.refresh_from_db()
     assert (guard.state, guard.parent) == (Run.State.QUEUED, done.output) and "known" in guard.inputs
+
+
+def test_a_guard_does_not_begin_where_nobody_can_tell_what_its_model_learned_from(
+    campaign: Campaign, policy: ModelVersion, lead: User
+) -> None:
+    learned = Snapshot.objects.create(
+        campaign=campaign, view="safer_pairs", path="snapshots/gone.jsonl", sha256="0" * 64, rows=1, created_by=lead
+    )
+    cost = order(campaign, "cost-model", parent=policy, snapshot=learned, inputs={})
+    guard = order(campaign, "model-guard", awaits={"model": cost.pk})
+    execution.execute(cost.pk, command=toy())
+    guard.refresh_from_db()
+    assert guard.state == Run.State.FAILED and "snapshots/gone.jsonl" in str(guard.error)

@@ -101,14 +101,9 @@ def create(
             message = message.format(label=parent.label)
             raise Invalid(message, {"model": [message]})
         # The line is drawn on what is new to the model.
-        inputs.setdefault("known", [one.path for one in snapshots.learned_from(parent)])
-        if gone := [path for path in inputs["known"] if not store.exists(path)]:
-            message = _(
-                "What {label} learned from is gone ({files}), so it cannot be shown which answers are new to it. Put "
-                "the files back, or take another model."
-            )
-            message = message.format(label=parent.label, files=", ".join(gone))
-            raise Invalid(message, {"model": [message]})
+        inputs["known"], gone = waiting.learned_from(parent, given=inputs.get("known"))
+        if gone is not None:
+            raise Invalid(str(gone), {"model": [str(gone)]})
     if found.kind == Run.Kind.EVALUATE and parent is not None:
         # What the model learned from tells what is new to it; what it was trained from is its reference.
         files = [one.path for one in snapshots.learned_from(parent)]

@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from annotation.models import Campaign
-from annotation.told import told
+from annotation.told import Told, told
 from training import store
 from training.errors import Invalid
 from training.models import ModelVersion, Run
@@ -84,12 +84,30 @@ def take(run: Run, made: Run) -> None:
         if name == MODEL:
             run.parent = output
             run.inputs[MODEL] = output.path
-            if from_json(run.recipe)[0].of_models:  # what the model learned from tells what is new to it
-                run.inputs["known"] = [one.path for one in snapshots.learned_from(output) if store.exists(one.path)]
+            if from_json(run.recipe)[0].of_models:
+                run.inputs["known"], gone = learned_from(output)
+                if gone is not None:
+                    run.state, run.finished_at, run.error = Run.State.FAILED, timezone.now(), gone
         else:
             run.inputs.setdefault("scorers", {})[name] = output.path
     if not awaits:
         del run.inputs["awaits"]
+
+
+def learned_from(model: ModelVersion, *, given: list[str] | None = None) -> tuple[list[str], Told | None]:
+    """Return the files that tell what is new to a model of a guard, and what to say where one of them is gone.
+
+    They are those that are `given`, else what it and its ancestors learned from.
+    """
+    files = [one.path for one in snapshots.learned_from(model)] if given is None else given
+    if not (gone := [path for path in files if not store.exists(path)]):
+        return files, None
+    return files, told(
+        "What {label} learned from is gone ({files}), so it cannot be shown which answers are new to it. Put "
+        "the files back, or take another model.",
+        label=model.label,
+        files=", ".join(gone),
+    )
 
 
 def settle(run: Run) -> None:

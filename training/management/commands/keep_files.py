@@ -17,6 +17,7 @@ KEPT = (
     "suites",
     "documents",
     "held_out",
+    "untouched",
     "explored",
     "models",
     "prompts",
