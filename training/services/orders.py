@@ -13,7 +13,9 @@ from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes import loop_knobs
 from training.recipes.base import recipe
-from training.recipes.loop import COST, OF_PAIRS, LoopSettings, candidate, parts_of, reward_recipe, spent
+from training.recipes.loop import LoopSettings, spent
+from training.recipes.loop_candidate import candidate, parts_of, reward_recipe
+from training.recipes.ways import COST, OF_PAIRS
 from training.services import guards, labelling, rewarding, runs, snapshots, versions
 
 # Of a loop's settings what a gate keeps besides those of its own name, from when it opens.

@@ -8,8 +8,10 @@ from annotation.models import Campaign
 from annotation.told import Told, told
 from training.errors import WrongState
 from training.models import ModelVersion
-from training.recipes.loop import JUDGE, LoopSettings, asked, mixed, wants_judge
+from training.recipes.loop import LoopSettings
+from training.recipes.loop_candidate import asked, mixed, wants_judge
 from training.recipes.principles import listed
+from training.recipes.ways import JUDGE
 from training.services import versions
 
 BY_PRINCIPLES = "principle-reward"  # the recipe whose models score by principles that are named to them
