@@ -2,8 +2,8 @@
 
 It needs pip-audit (`pip install -c constraints.txt pip-audit`) and the network: PyPI says what is known of a version,
 and where it cannot be asked, or is a mirror that has packages and knows of no holes, OSV does. A hole fails. Where
-neither can be asked nothing fails, and it is said that nothing was audited: a build behind a firewall must not stand still, and
-must not look as if it had been.
+neither can be asked nothing fails, and it is said that nothing was audited: a build behind a firewall must not stand
+still, and must not look as if it had been.
 """
 
 from __future__ import annotations
