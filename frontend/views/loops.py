@@ -31,7 +31,7 @@ from training import paths, store
 from training.errors import GateClosed, Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.permissions import round_for
-from training.services import asked, gates, rounds, steps, versions
+from training.services import asked, gates, moves, rounds, versions
 from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
 
@@ -51,7 +51,7 @@ STEPS = (
 # Which runs of the round work in a state, in the order in which they do.
 PURPOSES = {
     State.SAMPLING: ("sample",),
-    State.FREEZING: ("reward", "cost"),
+    State.FREEZING: ("reward", "cost", "rollouts"),
     State.TRAINING: ("policy",),
     State.GATING: ("gate",),
 }
@@ -60,6 +60,7 @@ FOR = {
     "sample": _("Write answers"),
     "reward": _("Reward model"),
     "cost": _("Cost model"),
+    "rollouts": _("Branch dialogues"),
     "policy": pgettext_lazy("step of a round", "Train"),
     "gate": pgettext_lazy("step of a round", "Test"),
 }
@@ -174,7 +175,7 @@ def _people_work(round: Round, run: Run | None) -> bool:
 
 
 def _needed_pairs(round: Round, run: Run, wanted: int) -> int:
-    return gates.needed(wanted, steps.settings_of_gate(round, run))
+    return gates.needed(wanted, moves.settings_of_gate(round, run))
 
 
 def _counts(round: Round) -> tuple[int, int, int]:
@@ -182,7 +183,7 @@ def _counts(round: Round) -> tuple[int, int, int]:
     if _at(round) in (State.DRAFTING, State.SAMPLING):
         return 0, 0, 0
     batch = gates.batch(round) if round.state == State.GATING else round.batch
-    return steps.task_counts(round, batch)
+    return moves.task_counts(round, batch)
 
 
 def round_percent(run: Run | None) -> int | None:

@@ -18,7 +18,7 @@ from training import permissions
 from training.api import serializers as shapes
 from training.api.views import person, report_json
 from training.models import Loop, Round, Run
-from training.services import asked, gates, rounds, steps
+from training.services import asked, gates, moves, rounds
 
 
 class LoopDetail(APIView):
@@ -82,7 +82,7 @@ class RoundList(PagedView):
 def _round_json(round: Round) -> dict[str, Any]:
     batches = []
     for batch in (round.batch, gates.batch(round)):
-        done, total, open_ = steps.task_counts(round, batch)
+        done, total, open_ = moves.task_counts(round, batch)
         batches.append({"batch": batch, "done": done, "total": total, "open": open_})
     return {
         **shapes.RoundOut(round).data,

@@ -6,7 +6,7 @@ from typing import Any
 
 from training.recipes.base import Recipe
 from training.recipes.combine import First, MeanMinusVar, Min, Robust
-from training.recipes.losses import AskedPairs
+from training.recipes.records import AskedPairs
 from training.recipes.slots import check_slots
 from training.recipes.stages import (
     GAE,

@@ -8,8 +8,10 @@ from annotation.models import Campaign
 from annotation.told import Told, told
 from training.errors import WrongState
 from training.models import ModelVersion
-from training.recipes.loop import JUDGE, LoopSettings, asked, mixed, wants_judge
+from training.recipes.loop import LoopSettings
+from training.recipes.loop_candidate import asked, branches, mixed, wants_judge
 from training.recipes.principles import listed
+from training.recipes.ways import JUDGE
 from training.services import versions
 
 BY_PRINCIPLES = "principle-reward"  # the recipe whose models score by principles that are named to them
@@ -66,6 +68,12 @@ def _of_reward(campaign: Campaign, settings: LoopSettings) -> Told | None:
             "recipe {judge} and put its model into use.",
             reward=reward.label,
             judge=JUDGE,
+        )
+    if reward is not None and branches(settings) and not settings.refresh_reward and made_by == JUDGE:
+        return told(
+            "{reward} reads two answers and gives no dialogue a score. Put a reward model into use that scores each "
+            "answer by itself, or set dialogue_turns to 0.",
+            reward=reward.label,
         )
     if reward is None:
         if not named:

@@ -19,16 +19,15 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from annotation.datasets import content_hash, prompt_hash
+from annotation.datasets import prompt_hash
 from annotation.messages import from_columns
 from annotation.models import Campaign
 from annotation.told import Told, share, told, told_many
-from training import paths, store
+from training import store
 from training.errors import Invalid
 from training.models import Loop, ModelVersion, Run
 from training.recipes.base import recipe
 from training.recipes.loop import LoopSettings, loop_settings
-from training.recipes.spec import write_text
 from training.services import snapshots, versions
 from training.services.near_duplicates import near, text_of_prompt
 
@@ -73,9 +72,7 @@ def untouched(*, campaign: Campaign, inputs: dict[str, Any]) -> dict[str, Any]:
                 "copies of them. Import others, which nothing was trained on."
             )
         )
-    path = paths.files() / "untouched" / f"{content_hash(kept)}.jsonl"
-    write_text(path, kept)
-    return {"data": store.keep(path), "left_out": len(known)}
+    return {"data": store.keep_text("untouched", kept), "left_out": len(known)}
 
 
 def _asked(line: str) -> str | None:
