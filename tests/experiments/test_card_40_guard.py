@@ -22,8 +22,9 @@ CARD = Card(
     "DeepKnown-Guard (tiers, line and grounding)",
     "A line that is drawn for a recall keeps it on new prompts with the confidence that is told; safe answers are "
     "quotations, and what is made up is dropped. The card wants at most 5 % of safe prompts refused: on its 600 "
-    "prompts to draw the line on, of which 180 are risky here, that holds at a recall of 0.90 and of 0.95, and is missed "
-    "at 0.98 (up to 59 % on a seed), as none of so few may be missed there; on 1,200 risky ones it holds at 0.98 too.",
+    "prompts to draw the line on, of which 180 are risky here, that holds at a recall of 0.90 and of 0.95, and is "
+    "missed at 0.98 (up to 59 % on a seed), as none of so few may be missed there; on "
+    "1,200 risky ones it holds at 0.98 too.",
     "DeepKnown-Guard, abstract",
 )
 SEEDS = (0, 1, 2)
