@@ -32,7 +32,7 @@ GROUPS = (
         _("Training"),
         (
             *("policy_recipe", "tasks", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size"),
-            *("beta", "policy_settings", "policy_parts"),
+            *("beta", "policy_settings", "policy_parts", "dialogue_turns", "dialogue_user", "dialogue_settings"),
         ),
     ),
     (

@@ -51,7 +51,7 @@ STEPS = (
 # Which runs of the round work in a state, in the order in which they do.
 PURPOSES = {
     State.SAMPLING: ("sample",),
-    State.FREEZING: ("reward", "cost"),
+    State.FREEZING: ("reward", "cost", "rollouts"),
     State.TRAINING: ("policy",),
     State.GATING: ("gate",),
 }
@@ -60,6 +60,7 @@ FOR = {
     "sample": _("Write answers"),
     "reward": _("Reward model"),
     "cost": _("Cost model"),
+    "rollouts": _("Branch dialogues"),
     "policy": pgettext_lazy("step of a round", "Train"),
     "gate": pgettext_lazy("step of a round", "Test"),
 }

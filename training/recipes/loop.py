@@ -98,6 +98,22 @@ class LoopSettings:
         "where a candidate learns several tasks at once: JSON, task to recipe, weight, parts, knobs and domains, as "
         "the prompts name them in domain; * is all others",
     )
+    dialogue_turns: int = knob(
+        2,
+        "where a candidate learns by refuel: turns of the dialogues that the policy in use branches and the reward "
+        "model scores, learned beside people's pairs; 0 learns from people's pairs alone",
+        low=0,
+        high=32,
+    )
+    dialogue_user: str = knob(
+        "",
+        "the policy that plays the user in these dialogues, such as policy-0; where it is empty the user says what "
+        "the prompt's user said, and then the user_turns of dialogue_settings",
+    )
+    dialogue_settings: str = knob(
+        "",
+        "settings of refuel-rollouts, which branches these dialogues, one a line, such as rows_per_prompt = 4",
+    )
     iterations: int = knob(
         0, "times a policy that learns on its own answers draws new ones; 0 takes the recipe's own", low=0, high=100_000
     )

@@ -12,7 +12,7 @@ from training.recipes.principles import listed
 from training.recipes.sampling import OF_ENSEMBLES
 from training.recipes.slots import check_slots
 from training.recipes.tasks import Task, tasks_of
-from training.recipes.ways import ASKS, OF_ONE_OPINION, OF_RULES, OF_TASKS
+from training.recipes.ways import ASKS, OF_ONE_OPINION, OF_RULES, OF_TASKS, REFUEL
 
 if TYPE_CHECKING:
     from training.recipes.loop import LoopSettings
@@ -58,6 +58,11 @@ def compares(settings: LoopSettings) -> bool:
     )
 
 
+def branches(settings: LoopSettings) -> bool:
+    """Return whether a candidate learns from dialogues that the policy in use branches, scored by the reward model."""
+    return settings.policy_recipe == REFUEL and settings.dialogue_turns > 0
+
+
 def trains_cost(settings: LoopSettings) -> bool:
     """Return whether each round of a loop with these settings trains a cost model."""
     return settings.refresh_cost and "cost" in asked(settings)
@@ -71,4 +76,5 @@ def asked(settings: LoopSettings) -> tuple[str, ...]:
     knobs = found.fill(loop_knobs.read(settings.policy_settings))
     weighed = ",".join(knobs.get(name, "") for name in ("score_weights", "weights")).split(",")
     named = {one.partition("=")[0].strip() for one in weighed}
-    return tuple(dict.fromkeys([*found.scorers, *(name for name in ASKS if name in named)]))
+    scored = ("reward",) if branches(settings) else ()
+    return tuple(dict.fromkeys([*found.scorers, *scored, *(name for name in ASKS if name in named)]))

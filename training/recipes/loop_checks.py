@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from training.recipes import loop_knobs
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError
-from training.recipes.loop_candidate import candidate, compares, mixed, reward_recipe, wants_judge
+from training.recipes.loop_candidate import branches, candidate, compares, mixed, reward_recipe, wants_judge
 from training.recipes.note import Note
 from training.recipes.principles import listed
+from training.recipes.rollouts import ROLLOUTS
 from training.recipes.sampling import OF_ENSEMBLES
 from training.recipes.tasks import EXAMPLE, OTHERS
-from training.recipes.ways import ASKS, COST, JUDGE, LABELLED, OF_PAIRS, OF_SEVERAL, OF_TASKS, SCORE
+from training.recipes.ways import ASKS, COST, JUDGE, LABELLED, OF_PAIRS, OF_SEVERAL, OF_TASKS, REFUEL, SCORE
 
 if TYPE_CHECKING:
     from training.recipes.loop import LoopSettings
@@ -23,7 +24,7 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
     errors = _against_told(settings)
     if "policy_parts" in errors:  # nothing more can be said of a recipe that is none
         return errors
-    if settings.policy_recipe == "refuel" and settings.reference != "data":
+    if settings.policy_recipe == REFUEL and settings.reference != "data":
         errors["reference"] = [Note("refuel refers to the policy that wrote the pairs. Set reference to data.")]
     if settings.policy_recipe in OF_TASKS:
         errors |= _against_tasks(settings)
@@ -37,7 +38,7 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
         errors["doubtful_share"] = [
             Note("People judge every pair already. Choose a model as the labeller, or set doubtful_share to 0.")
         ]
-    errors |= _against_judges(settings)
+    errors |= _against_judges(settings) | _against_dialogues(settings)
     if listed(settings.principles) and settings.refresh_reward:
         errors["refresh_reward"] = [
             Note(
@@ -55,6 +56,8 @@ def _against_told(settings: LoopSettings) -> dict[str, list[str]]:
     errors = {"policy_parts": loop_knobs.against_parts(name, parts, asks=ASKS)}
     if not errors["policy_parts"]:
         errors["policy_settings"] = loop_knobs.against(name, settings.policy_settings, parts, decided=candidate_)
+    rollouts = loop_knobs.OF_ROLLOUTS
+    errors["dialogue_settings"] = loop_knobs.against(ROLLOUTS.name, settings.dialogue_settings, decided=rollouts)
     of_scoring = {
         "reward_settings": (reward, settings.reward_settings),
         "cost_settings": (COST, settings.cost_settings),
@@ -150,6 +153,28 @@ def _against_judges(settings: LoopSettings) -> dict[str, list[str]]:
                 "This takes a judge that reads two answers, and a round trains a model that scores each by itself. Set "
                 "reward_recipe to {judge}, or turn refresh_reward off and put a judge into use.",
                 judge=JUDGE,
+            )
+        ]
+    return errors
+
+
+def _against_dialogues(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against learning from branched dialogues, by setting."""
+    errors: dict[str, list[str]] = {}
+    if not branches(settings):
+        return errors
+    if not settings.gate_human_pairs:
+        errors["gate_human_pairs"] = [
+            Note(
+                "The reward model scores the dialogues that a candidate learns from, and then cannot be the one that "
+                "decides. Have people compare some pairs, or set dialogue_turns to 0.",
+            )
+        ]
+    if settings.refresh_reward and settings.reward_recipe == JUDGE:
+        errors["reward_recipe"] = [
+            Note(
+                "A judge that reads two answers gives no dialogue a score. Choose {score}, or set dialogue_turns to 0.",
+                score=SCORE,
             )
         ]
     return errors

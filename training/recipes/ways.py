@@ -13,11 +13,18 @@ OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no sco
 OF_LIKELIHOODS = ("simpo", "orpo", "cpo")  # with no reference policy
 LABELLED = ("dpo", "cpl", "dpo-margin", *OF_LIKELIHOODS)  # from pairs that a model may have labelled too
 PERSONAL = "dpo-personal"  # each person is then answered by a soft prompt of their own
+REFUEL = "refuel"  # by how much better one of two ways to go on was: pairs of people, and dialogues that it branches
 # From what people preferred; the fourth asks a reward model too.
-OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL, *OF_LIKELIHOODS)
+OF_PAIRS = ("dpo", "cpl", REFUEL, "dpo-margin", PERSONAL, *OF_LIKELIHOODS)
 OF_ONE_OPINION = (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_OBJECTIVES, *OF_THOUGHTS, *OF_JUDGES)
 WAYS = (*OF_PAIRS, *OF_ONE_OPINION, *OF_TASKS, *OF_SEVERAL)  # how a round's candidate may learn
-TOLD = ("policy_settings", "policy_parts", "reward_settings", "cost_settings")  # what recipes are told besides
+TOLD = (
+    "policy_settings",
+    "policy_parts",
+    "dialogue_settings",
+    "reward_settings",
+    "cost_settings",
+)  # what recipes are told besides
 COST = "cost-model"
 ASKS = ("reward", "cost", "principle")  # the scores that a round can give a candidate's answers
 SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs

@@ -11,7 +11,7 @@ from training.models import ModelVersion, Round, Run, Snapshot
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import recipe
 from training.recipes.loop import LoopSettings
-from training.recipes.loop_candidate import asked, candidate, trains_cost
+from training.recipes.loop_candidate import asked, branches, candidate, trains_cost
 from training.recipes.ways import LABELLED, OF_PAIRS
 from training.services import (
     labelling,
@@ -19,6 +19,7 @@ from training.services import (
     promotion,
     prompts,
     rewarding,
+    rollouts,
     snapshots,
 )
 from training.services.moves import move, settings_of
@@ -63,6 +64,8 @@ def freeze(round: Round) -> bool:
                 recipe=settings.policy_recipe,
             )
         )
+    if branches(settings):
+        return _learn_from_dialogues(round, settings, snapshot)
     data = ""
     note = told_many(
         "{policy} learns from {n} pair.", "{policy} learns from {n} pairs.", snapshot.rows, policy=round.policy.label
@@ -147,6 +150,40 @@ def _learn_from_labels(round: Round, settings: LoopSettings, drawn: Run) -> bool
         if not move(round, State.TRAINING, note):
             return False
         orders.policy(round, settings, snapshot=snapshot, data=pairs.data, labelled_by=pairs.by)
+    return True
+
+
+def _learn_from_dialogues(round: Round, settings: LoopSettings, snapshot: Snapshot) -> bool:
+    """Order dialogues that the policy branches, then the candidate on their pairs, beside those that people judged."""
+    if why := rollouts.lacking(round.loop.campaign, settings):
+        raise Stuck(why)
+    drawn = run_of(round, "sample")
+    assert drawn is not None  # a round that freezes has drawn answers
+    run = run_of(round, "rollouts") or orders.branched(round, settings, data=drawn.inputs["data"])
+    if run is None or not succeeded(run):
+        return False
+    if not rollouts.pairs_in(run):
+        raise Stuck(
+            told(
+                "{run} left no pair of dialogues to learn from, and its page says why. Set dialogue_turns to 0, so "
+                "that people's pairs alone are learned, and resume the round, or cancel it.",
+                run=run.told,
+            )
+        )
+    pairs = rollouts.write(round, run, snapshot)
+    note = told_many(
+        "{policy} learns from {n} pair of its own dialogues, as {reward} scored them.",
+        "{policy} learns from {n} pairs of its own dialogues, as {reward} scored them.",
+        pairs.own,
+        policy=round.policy.label,
+        reward=pairs.scored_by,
+    )
+    note += told_many("{n} more is people's.", "{n} more are people's.", pairs.people)
+    note += rewarding.note(settings.principles)
+    with transaction.atomic():
+        if not move(round, State.TRAINING, note):
+            return False
+        orders.policy(round, settings, snapshot=snapshot, data=pairs.data, labelled_by=[pairs.path], branched_by=run)
     return True
 
 

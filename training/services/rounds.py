@@ -31,6 +31,7 @@ from training.services import (
     orders,
     prompts,
     rewarding,
+    rollouts,
     runs,
     safety_tests,
     seeing,
@@ -165,6 +166,8 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
     prompts.check_tasks(found, mixed(settings))
     labelling.check(loop.campaign, settings, policy=policy)
     rewarding.check(loop.campaign, settings)
+    if why := rollouts.lacking(loop.campaign, settings):
+        raise WrongState(why)
     Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)
     try:
         with transaction.atomic():

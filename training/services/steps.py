@@ -24,6 +24,7 @@ from training.services import (
     orders,
     prompts,
     rewarding,
+    rollouts,
     safety_tests,
     sampling,
     suites,
@@ -40,6 +41,7 @@ def draft(round: Round) -> bool:
     """Choose prompts and order their answers."""
     settings = settings_of(round.loop)
     why = labelling.lacking(round.loop.campaign, settings, policy=round.policy)
+    why = why or rollouts.lacking(round.loop.campaign, settings)
     if why := why or rewarding.lacking(round.loop.campaign, settings):
         raise Stuck(why)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)

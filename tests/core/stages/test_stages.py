@@ -184,8 +184,6 @@ def test_steps_are_standardised_in_their_group_and_each_token_has_what_comes_aft
     twos = advantage.group_norm_steps(segment.ngram(made, tokens_each=2))
     assert twos.advantages[0, 2:6].tolist() == pytest.approx([-0.5774, -0.5774, -1.1547, -1.1547], abs=5e-4)
     assert float(twos.advantages[1].sum()) == pytest.approx(0.5774, abs=5e-4)
-    with pytest.raises(RunError, match="seq2seq-reward"):
-        advantage.group_norm_steps(terminal(plain))
 
 
 def test_with_one_step_an_answer_the_steps_are_group_norm():

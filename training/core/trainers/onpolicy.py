@@ -210,6 +210,8 @@ def improve(
         raise RunError(
             Note("No prompt is of the domain of a task. Name the prompts' domains, or add a task {task}.", task=OTHERS)
         )
+    for task in tasks:
+        experiences[task.name].try_out(usable[0], task.parts.get("advantage"))
     stages = {
         task.name: {slot: made(task.parts[slot]) for slot in AFTER_COMBINING if slot in task.parts} for task in tasks
     }
@@ -368,8 +370,13 @@ def _no_harm(domains: str) -> Note:
 
 
 def staged(rollout: Rollout, stages: dict[str, Callable[[Rollout], Rollout]]) -> Rollout:
-    """Return the rollout after every stage there is, in the fixed order. Without `kl` the reward is terminal."""
+    """Return the rollout after every stage there is, in the fixed order. Without `kl` the reward is terminal.
+
+    One of which a filter or judges leave nothing is returned as it is then: there is nothing to weigh.
+    """
     for slot in AFTER_COMBINING:
+        if not len(rollout):
+            break
         if slot in stages:
             rollout = stages[slot](rollout)
         elif slot == "kl":
