@@ -458,6 +458,7 @@ class Improve:
         advanced=True,
     )
     principles: str = knob("", PRINCIPLES_HELP)
+    person: str = knob("", "pseudonym of the one for whom a reward model for people scores; empty: somebody unknown")
     thinking: str = knob(
         "whole",
         "what is judged of an answer behind thoughts: all as one, the answer alone, or costs of both apart",
