@@ -27,7 +27,7 @@ class RoomyLayer(DynamicLayer):
         if self.get_seq_length() == 0:  # a prompt may be all there is
             self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
             self.keys, self.values, self._places = key_states, value_states, None
-            return self.keys, self.values
+            return key_states, value_states
         assert self.keys is not None
         start, end = self.keys.shape[2], self.keys.shape[2] + key_states.shape[2]
         if self._places is None or end > self._places[0].shape[2]:
@@ -36,8 +36,7 @@ class RoomyLayer(DynamicLayer):
         rows = len(key_states)
         for places, states in zip(self._places, (key_states, value_states), strict=True):
             places[:rows, :, start:end] = states
-        self._give(rows, end)
-        return self.keys, self.values
+        return self._give(rows, end)
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         if length := self.get_seq_length():
@@ -55,7 +54,7 @@ class RoomyLayer(DynamicLayer):
         assert self.keys is not None
         self._give(len(indices), self.keys.shape[2])
 
-    def reorder_cache(self, beam_idx: Tensor) -> None:
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
         super().reorder_cache(beam_idx)
         self._places = None
 
@@ -79,10 +78,12 @@ class RoomyLayer(DynamicLayer):
         self._places = (made[0], made[1])
         self._give(len(made[0]), self.keys.shape[2])
 
-    def _give(self, rows: int, tokens: int) -> None:
+    def _give(self, rows: int, tokens: int) -> tuple[Tensor, Tensor]:
         """Give out the first `rows` and `tokens` of the places."""
         assert self._places is not None
-        self.keys, self.values = (places[:rows, :, :tokens] for places in self._places)
+        keys, values = (places[:rows, :, :tokens] for places in self._places)
+        self.keys, self.values = keys, values
+        return keys, values
 
 
 def roomy_cache(config: PreTrainedConfig) -> DynamicCache:

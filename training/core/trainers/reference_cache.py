@@ -68,7 +68,8 @@ class KnownLogps:
 
     def find(self, wanted: Iterable[bytes]) -> dict[bytes, Tensor]:
         """Return the log-probabilities (S,) of those of the rows that are known."""
-        missing, found = set(wanted), {}
+        missing = set(wanted)
+        found: dict[bytes, Tensor] = {}
         for path in sorted(self.folder.glob(f"{self.key}-*.safetensors")):
             try:
                 held = load_file(path)
