@@ -355,7 +355,8 @@ def load_body(path: str, *, trust_remote_code: bool = False, lora_rank: int = 0)
     """
     if lora_rank and is_adapter(path):
         policy, _ = load_policy(path, trust_remote_code=trust_remote_code, trainable=True)
-        return policy.get_base_model().base_model  # type: ignore[operator, union-attr]
+        body: nn.Module = policy.get_base_model().base_model  # type: ignore[operator, union-attr, assignment]
+        return body
     return _as_asked(_body(path, trust_remote_code=trust_remote_code, dtype=torch.float32), lora_rank=lora_rank).eval()
 
 

@@ -170,7 +170,8 @@ def improve(
     if not job.sharded:  # what is cut up with one model cannot be a part of another
         beside = [value for one in scorers.values() for value in vars(one).values() if isinstance(value, nn.Module)]
         shared = share_frozen(policy, [one for one in (critic, reference, *beside) if one is not None])
-        log.info("The models beside the policy stand on its base with %.1f million parameters.", shared / 1e6)
+        if shared:
+            log.info("The models beside the policy stand on its base with %.1f million parameters.", shared / 1e6)
     distributed.share_start(job, trainable_of(models).values())
 
     tally = Tally()
