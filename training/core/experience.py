@@ -241,7 +241,7 @@ class Experience:
         values = torch.zeros(rollout.mask.shape, device=self.job.device)
         for rows in self._portions(rollout):
             with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                values[rows] = self.models.critic(rollout.tokens.rows(rows))
+                values[rows] = self.models.critic(rollout.tokens.rows(rows)).float()
         return distributed.sum_over(self.job, values)
 
     def _portions(self, rollout: Rollout) -> list[list[int]]:
