@@ -31,7 +31,7 @@ from training import paths, store
 from training.errors import GateClosed, Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.permissions import round_for
-from training.services import asked, gates, moves, rounds, versions
+from training.services import asked, gates, labelling, moves, rounds, versions
 from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
 
@@ -460,6 +460,7 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
         "round": round,
         "steps": drawn_steps(round),
         "runs": [(run, FOR.get(run.purpose, run.purpose)) for run in found],
+        "divided": labelling.divided(next((run for run in found if run.purpose == "sample"), None)),
         "progress": batch_progress(campaign, round.batch),
         "gate_progress": batch_progress(campaign, gates.batch(round)),
         "report": report,
