@@ -265,7 +265,7 @@ def test_what_wants_a_person_comes_to_people_and_their_word_is_a_label(campaign,
     shown = task.content["completions"][0]["text"]
     assert "focused attention, risk 0.83" in shown and "Talk to somebody. [leaflet:0-17]" in shown
     assert guard_inbox.waiting(watch) == 1
-    judge(annotator, inbox, data={"safe_1": "unsafe"})
+    judge(annotator, inbox, data={"safe_1": "unsafe", "harm_1_violence": "1"})
     guard_retraining.look_after_all()
     kept = guard_attention.newest(campaign)[0]
     assert (kept.jailbreak, kept.labelled_by, kept.reason, kept.person) == (True, "human", "focused", annotator)

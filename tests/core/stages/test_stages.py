@@ -299,6 +299,16 @@ def test_the_multiplier_rises_above_the_limit_falls_below_it_and_stays_in_bounds
     assert again(with_costs(-1.0, -1.0, -1.0, -1.0)).metrics == lower and lower["multiplier"] < 4.0
 
 
+def test_of_an_iteration_that_is_larger_than_the_window_all_costs_count():
+    knobs = {"cost_limit": 0.0, "multiplier": 1.0, "multiplier_rate": 0.5, "multiplier_limit": 4.0, "cost_window": 2}
+    stage = constrain.climbing(**knobs)
+    assert stage(with_costs(1.0, 1.0, -1.0, -1.0)).metrics["multiplier"] == pytest.approx(1.0)
+    again = constrain.climbing(**knobs)
+    again.load_state_dict(stage.state_dict())
+    more = [one(with_costs(1.0)).metrics["multiplier"] for one in (stage, again)]
+    assert more == pytest.approx([1.0] * 2)  # the last two are -1 and 1
+
+
 def test_the_pid_controller_answers_at_once_and_lets_go():
     stage = constrain.pid(cost_limit=0.0, proportional=0.5, integral=0.1, multiplier_limit=20.0, cost_window=2)
     assert stage(with_costs(1.0, 1.0)).metrics["multiplier"] == pytest.approx(0.6)
