@@ -48,9 +48,7 @@ def guard_version(request: SignedInRequest, version_id: int) -> HttpResponse:
         except Invalid as error:
             errors = [text for texts in error.errors.values() for text in texts] or [str(error)]
         else:
-            told = gettext(
-                "{version} is made. {parent} stays as it is, and in use if it was: promote the new one to use it."
-            )
+            told = gettext("{version} is made, and {parent} stays as it is. Promote the new one to put it into use.")
             say(request, told.format(version=made.label, parent=version.label))
             return redirect("model", made.pk)
     found = guard_versions.shown(version)

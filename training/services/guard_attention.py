@@ -1,8 +1,8 @@
 """Prompts that a guard wants a person to look at: from chats, clients and rounds into the inbox of its campaign.
 
-That are those of the tier focused attention, or of others that its policy names (`recipes.tiers`). Nothing is written where the campaign keeps no prompts, and what people say there
-is a label of the next retraining, as of all that the inbox asks (`guard_inbox`). Prompts of a gate are left out, as
-they are held out from whatever learns.
+They are those of the tier focused attention, or of others that its policy names (`recipes.tiers`). Nothing is written
+where the campaign keeps no prompts, and what people say there is a label of the next retraining, as of all that the
+inbox asks (`guard_inbox`). Prompts of a gate are left out, as they are held out from whatever learns.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A guard version as people see and change it: what each tier leads to, its lines, and what other lines would do.
 
-The web knows no model, so what a line does is read from what the fit measured (`recipes.tiers.CURVE_FILE`). A version is
-never changed: what is saved is a new one, a candidate, that a lead puts into use like any other.
+The web knows no model, so what a line does is read from what the fit measured (`recipes.tiers.CURVE_FILE`). A version
+is never changed: what is saved is a new one, a candidate, that a lead puts into use like any other.
 """
 
 from __future__ import annotations
