@@ -112,7 +112,7 @@ def test_a_new_detector_goes_beside_what_people_chose(campaign, lead, version):
     run.output = detector
     run.save()
     promotion.promote(version=detector, actor=lead)
-    assert guards.base_of(ModelVersion.objects.get(pk=detector.pk)) == paths.stored(guards.named(campaign))
+    assert guards.base_of(ModelVersion.objects.get(pk=detector.pk)) == guards.base_of(edited)
     assert guards.guard_of(campaign) == paths.resolve(detector.path)
 
 
@@ -124,7 +124,10 @@ def test_the_page_and_rest_show_it_and_change_it(campaign, lead, engineer, versi
     latency = guard_latency.of_campaign(campaign.pk)
     assert [(one["side"], one["n"], one["held"], one["failed"]) for one in latency] == [("prompt", 20, 20, 0)]
     assert 0 < latency[0]["median"] <= latency[0]["p95"]
-    assert f'attune_guard_milliseconds{{campaign="{campaign.pk}",quantile="0.95",side="prompt"}}' in metrics.text()
+    assert (
+        f'attune_guard_milliseconds{{campaign="{campaign.pk}",quantile="0.95",side="prompt"}}'
+        in metrics.text().decode()
+    )
     client.force_login(lead)
     page = reverse("model-guard", args=[version.pk])
     assert page in client.get(reverse("model", args=[version.pk])).content.decode()

@@ -41,7 +41,9 @@ def base_of(version: ModelVersion) -> str:
     if version.recipe.get("name") == EDITED:
         return str(version.recipe.get("guard", ""))
     run = version.made_by
-    given = str(run.inputs.get("guard", "")) if run is not None else ""
+    if run is None:
+        return ""
+    given = str(run.inputs.get("guard") or version.path)
     edited = ModelVersion.objects.filter(campaign=version.campaign_id, path=given, recipe__name=EDITED).first()
     return given if edited is None else base_of(edited)
 
@@ -52,12 +54,12 @@ def beneath(campaign: Campaign, base: str) -> str:
     What they chose of tiers and lines is kept when the detector is trained anew.
     """
     version = versions.current(campaign, ModelVersion.Kind.GUARD) if base else None
-    if version is None or base_of(version) != paths.stored(base):
+    if version is None or base_of(version) not in ("", paths.stored(base)):
         return base
     if version.recipe.get("name") == EDITED:
         return version.path
     run = version.made_by
-    return str(run.inputs["guard"]) if run is not None else base
+    return str(run.inputs.get("guard") or base) if run is not None else base
 
 
 def voiced(campaign: Campaign, guard: str = "") -> dict[str, str]:
