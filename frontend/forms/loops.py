@@ -45,7 +45,7 @@ GROUPS = (
             *("refresh_cost", "reward_learning_rate", "reward_epochs", "reward_settings", "cost_settings"),
         ),
     ),
-    (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
+    (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl", "gate_by")),
     (
         _("The safety test at the gate"),
         (

@@ -43,6 +43,8 @@ from training.services import (
 log = logging.getLogger(__name__)
 
 State = Round.State
+# Settings by which a suite may be too small to show anything.
+OF_SUITE = ("gate_by", "gate_suite", "gate_category_minimum")
 
 
 @transaction.atomic
@@ -75,6 +77,7 @@ def create_loop(
     if actor is not None:
         guards.refuse_foreign(values["guard"], campaign)
         suites.refuse_foreign(values["gate_suite"])
+    suites.check_bounds(loop_settings(values))
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     _put_into_use(campaign=campaign, policy=policy.strip(), actor=actor, reason=reason.strip())
@@ -124,6 +127,8 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
         guards.refuse_foreign(values["guard"], loop.campaign)
     if actor is not None and values["gate_suite"] != loop.settings.get("gate_suite", ""):
         suites.refuse_foreign(values["gate_suite"])
+    if any(values[name] != loop.settings.get(name) for name in OF_SUITE):
+        suites.check_bounds(loop_settings(values))
     Loop.objects.filter(pk=loop.pk).update(settings=values)
     changes = events.changed(loop.settings, values)
     events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", changes=changes)
