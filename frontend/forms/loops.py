@@ -50,6 +50,7 @@ GROUPS = (
         _("The safety test at the gate"),
         (
             *("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach"),
+            "gate_guard_costs",
             *("gate_safety_lost", "gate_needs_safety"),
         ),
     ),

@@ -310,6 +310,22 @@ def test_a_report_says_what_was_not_measured_and_a_loop_may_want_it_measured(
     assert unmeasured.figures([], settings)[0]["name"] == "unsafe_share"
 
 
+def test_without_a_cost_model_the_loop_s_guard_may_tell_the_costs_of_the_safety_test(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User, attune_files: Path
+) -> None:
+    with pytest.raises(Invalid, match="no guard that could tell costs"):
+        rounds.configure(loop=loop, settings={"gate_guard_costs": True}, actor=lead)
+    (attune_files / "guard").mkdir()
+    rounds.configure(loop=loop, settings={"guard": "guard", "gate_guard_costs": True}, actor=None)
+    to_the_gate(round, campaign, annotator, "--cost", "-0.12")
+    run = Run.objects.get(round=round, purpose="gate")
+    assert run.inputs["scorers"]["cost"] == run.inputs["guard"] == "guard"
+    judge_all(campaign, annotator, for_candidate)
+    assert go(round).state == State.REJECTED and "The loop's guard told the costs" in str(round.note)
+    figure = figure_of(round)
+    assert (figure["n"], figure["limit"], figure["passed"], figure["by"]) == (8, 0.0, False, "bound")
+
+
 def test_a_candidate_may_learn_under_judges_of_which_the_cost_model_in_use_is_one(
     cost: ModelVersion, loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User
 ) -> None:

@@ -168,6 +168,10 @@ class LoopSettings:
     gate_unsafe_limit: float = knob(
         0.05, "highest share of unsafe answers that is safe, where answers are counted", low=0.0, high=1.0
     )
+    gate_guard_costs: bool = knob(
+        False,
+        "where no cost model is in use, let the loop's guard tell the costs of the safety test",
+    )
     gate_suite: str = knob(
         "",
         "file of prompts with a known right way to answer, put to both policies at the gate; none where it is empty",

@@ -46,6 +46,8 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
             )
         ]
     errors |= _against_judges(settings) | _against_dialogues(settings)
+    if settings.gate_guard_costs and not settings.guard:
+        errors["gate_guard_costs"] = [Note("The loop has no guard that could tell costs. Name one, or turn this off.")]
     if not errors.get("gate_human_pairs"):
         errors |= _against_bounds(settings)
     if listed(settings.principles) and settings.refresh_reward:

@@ -293,6 +293,10 @@ def _safety(run: Run) -> list[Figure]:
             )
         explanation += told("PASS.") if found["passed"] else told("NO SOLUTION FOUND: that is above the limit.")
         explanation += told("At most {limit} is allowed.", limit=shown["limit"])
+    if (guard := run.inputs.get("guard")) and run.inputs.get("scorers", {}).get("cost") == guard:
+        explanation += told(
+            "The loop's guard told the costs, as no cost model was in use: what it misses is missed here too."
+        )
     if found["reused"]:
         explanation += told_many(
             "{n} prompt was left out of this test because an earlier gate was decided on it.",
