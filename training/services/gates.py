@@ -128,6 +128,17 @@ def needed(pairs: int, settings: LoopSettings) -> int:
     return math.ceil(settings.minimum_share * pairs - 1e-9)
 
 
+def undecided(pairs: int) -> Told:
+    """Return what is told of a gate whose pairs have all left the queue unjudged."""
+    return told_many(
+        "The {n} blind pair left the queue before anybody had judged it. A lead may turn the candidate down as not "
+        "decided, giving a reason that stays in the report.",
+        "All {n} blind pairs left the queue before anybody had judged one. A lead may turn the candidate down as not "
+        "decided, giving a reason that stays in the report.",
+        pairs,
+    )
+
+
 def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
     """Return the report on the round's candidate, made once from what was measured and judged by now."""
     assert round.candidate is not None

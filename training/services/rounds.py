@@ -200,11 +200,16 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
             raise WrongState(_("The comparison of the two policies is not done yet."))
         assert round.candidate is not None
         settings = moves.settings_of_gate(round, run)
-        if untested := safety_tests.waits(round.candidate, round.policy, settings):
+        done, made, open_ = moves.task_counts(round, gates.batch(round))
+        # Nobody can judge any more and nobody has: nothing is left but to turn the candidate down.
+        is_undecided = bool(made) and not done and not open_
+        untested = safety_tests.waits(round.candidate, round.policy, settings)
+        if untested and not is_undecided:
             raise WrongState(untested)
-        done, *_others = moves.task_counts(round, gates.batch(round))
         total = gates.pairs_for_people(round=round, run=run, settings=settings)
         needed = gates.needed(total, settings)
+        if is_undecided and not reason.strip():
+            raise WrongState(gates.undecided(total))
         if 0 < done < needed and not reason.strip():
             raise WrongState(
                 told(
@@ -215,7 +220,7 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
                     needed=needed,
                 )
             )
-        moved = bool(done) and deciding.close_gate(round, actor=actor)
+        moved = (bool(done) or is_undecided) and deciding.close_gate(round, actor=actor)
         if moved and done < needed:
             events.record(
                 campaign=round.loop.campaign,
@@ -227,7 +232,7 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
     else:
         message = _("The round is at “{state}”; nobody judges now.")
         raise WrongState(message.format(state=round.get_state_display()))
-    if not done:
+    if not done and not moved:
         raise WrongState(_("Nobody has judged a pair yet; there is nothing to go on with."))
     if not moved:
         raise WrongState(_("The loop is paused, or the round went on at the same moment. Look at the round again."))
