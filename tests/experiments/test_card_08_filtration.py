@@ -34,9 +34,10 @@ def learned(seed: int, kept: str, reward: str = GUESSING) -> tuple[float, float,
     """Return what the policy's answers are worth, R² of reward and worth of what it first learned from, and by filter.
 
     Worth is even between -1 and 1. A reward that is guessing is the worth beyond ±0.8 and anything in between else, a
-    noisy one is the worth and normal noise of 0.5, a right one the worth. R² of the best and one of the others at
-    random, the paper's other filter, misses the card's 0.36 here on a seed of three (0.30), and a policy learns no
-    faster by it than by all eight, where the card has 0.05 on every seed; only best and worst keeps to the card.
+    noisy one is the worth and normal noise of 0.5, a right one the worth. The paper's other filter, the best and one of
+    the others at random, misses the card here: R² is 0.344 to 0.386 where the card has at least 0.36, less on
+    two seeds of three, and by as many updates a policy learns 0.02 to 0.04 less by it than by all eight, where the card has 0.05
+    more. Best and worst keep to the card.
     """
     draw = np.random.default_rng(seed)
     worth = draw.uniform(-1, 1, (PROMPTS, ANSWERS))
@@ -102,10 +103,10 @@ def test_what_is_kept_has_rewards_that_tell(report):
     )
     report(
         CARD,
-        "the same of the best and another of 8 (the card's 0.36 is missed on a seed)",
+        "the same of the best and another of 8 (the card's 0.36 is missed on two seeds)",
         [learned(seed, NO_FILTER)[2][WITH_RANDOM] for seed in SEEDS],
         seeds=SEEDS,
-        at_least=0.28,
+        at_least=0.34,
         every_seed=True,
         **every,
     )
