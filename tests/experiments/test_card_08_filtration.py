@@ -35,8 +35,8 @@ def learned(seed: int, kept: str, reward: str = GUESSING) -> tuple[float, float,
 
     Worth is even between -1 and 1. A reward that is guessing is the worth beyond ±0.8 and anything in between else, a
     noisy one is the worth and normal noise of 0.5, a right one the worth. The paper's other filter, the best and one of
-    the others at random, misses the card here: R² is 0.344 to 0.386 where the card has at least 0.36, less on
-    two seeds of three, and by as many updates a policy learns 0.02 to 0.04 less by it than by all eight, where the card has 0.05
+    the others at random, misses the card here: R² is 0.344 to 0.386 where the card has at least 0.36, less on two seeds
+    of three, and by as many updates a policy learns 0.02 to 0.04 less by it than by all eight, where the card has 0.05
     more. Best and worst keep to the card.
     """
     draw = np.random.default_rng(seed)
