@@ -19,8 +19,9 @@ from training.recipes import RECIPES
 from training.recipes.assembled import choices
 from training.recipes.base import Knob, knobs_of
 from training.recipes.drift import WatchSettings
-from training.recipes.loop import JUDGE, SCORE, WAYS, LoopSettings
+from training.recipes.loop import LoopSettings
 from training.recipes.slots import ORDER
+from training.recipes.ways import JUDGE, SCORE, WAYS
 
 # One word alone is translated for settings apart from the rest of the pages.
 SETTING = "setting"

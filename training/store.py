@@ -62,6 +62,19 @@ def keep(path: Path, *, may_write: Callable[[], bool] | None = None) -> str:
     return stored
 
 
+def keep_text(folder: str, text: str) -> str:
+    """Write `text` to ``<folder>/<hash>.jsonl`` of the files folder and keep it; return the path as rows store it.
+
+    The same text has the same path, and so is written once however many runs read it. Half a character is no text, and
+    becomes a question mark.
+    """
+    content = text.encode("utf-8", "replace")
+    path = paths.files() / folder / f"{hashlib.sha256(content).hexdigest()[:16]}.jsonl"
+    if not path.exists():
+        write_text(path, content.decode())
+    return keep(path)
+
+
 def fetch(path: str) -> str:
     """Return the absolute form of a stored path, as `paths.resolve`, once all of it is here as it is now."""
     rows = _rows(path)

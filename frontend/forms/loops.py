@@ -12,8 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from frontend.forms.knobs import KnobForm
 from training.recipes.base import knobs_of
-from training.recipes.loop import TOLD, LoopSettings
+from training.recipes.loop import LoopSettings
 from training.recipes.tasks import EXAMPLE
+from training.recipes.ways import TOLD
 
 # How the settings are grouped on the page; one that is in no group comes last.
 GROUPS = (
@@ -31,7 +32,7 @@ GROUPS = (
         _("Training"),
         (
             *("policy_recipe", "tasks", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size"),
-            *("beta", "policy_settings", "policy_parts"),
+            *("beta", "policy_settings", "policy_parts", "dialogue_turns", "dialogue_user", "dialogue_settings"),
         ),
     ),
     (

@@ -16,8 +16,8 @@ from frontend.forms.knobs import KnobField, field_of
 from training.objections import in_words
 from training.recipes.assembled import assembled, choices
 from training.recipes.base import Knob, Recipe, RecipeError, knobs_of
-from training.recipes.loop import OF_RULES
 from training.recipes.tasks import OTHERS, Task, shared_domain, tasks_of
+from training.recipes.ways import OF_RULES
 
 MOST = 20
 BUDGETS = {"kl_at_most": "kl_budget"}  # what the recipes call the distance at which an answer is worth nothing

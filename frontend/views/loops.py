@@ -31,7 +31,7 @@ from training import paths, store
 from training.errors import GateClosed, Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.permissions import round_for
-from training.services import asked, gates, rounds, steps, versions
+from training.services import asked, gates, moves, rounds, versions
 from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
 
@@ -51,7 +51,7 @@ STEPS = (
 # Which runs of the round work in a state, in the order in which they do.
 PURPOSES = {
     State.SAMPLING: ("sample",),
-    State.FREEZING: ("reward", "cost"),
+    State.FREEZING: ("reward", "cost", "rollouts"),
     State.TRAINING: ("policy",),
     State.GATING: ("gate",),
 }
@@ -60,6 +60,7 @@ FOR = {
     "sample": _("Write answers"),
     "reward": _("Reward model"),
     "cost": _("Cost model"),
+    "rollouts": _("Branch dialogues"),
     "policy": pgettext_lazy("step of a round", "Train"),
     "gate": pgettext_lazy("step of a round", "Test"),
 }
@@ -174,7 +175,7 @@ def _people_work(round: Round, run: Run | None) -> bool:
 
 
 def _needed_pairs(round: Round, run: Run, wanted: int) -> int:
-    return gates.needed(wanted, steps.settings_of_gate(round, run))
+    return gates.needed(wanted, moves.settings_of_gate(round, run))
 
 
 def _counts(round: Round) -> tuple[int, int, int]:
@@ -182,7 +183,7 @@ def _counts(round: Round) -> tuple[int, int, int]:
     if _at(round) in (State.DRAFTING, State.SAMPLING):
         return 0, 0, 0
     batch = gates.batch(round) if round.state == State.GATING else round.batch
-    return steps.task_counts(round, batch)
+    return moves.task_counts(round, batch)
 
 
 def round_percent(run: Run | None) -> int | None:
@@ -194,6 +195,8 @@ def round_percent(run: Run | None) -> int | None:
 
 def drawn_steps(round: Round) -> list[Step]:
     """Return the state machine of a round with what is done, what goes on and what failed."""
+    if round.is_gate_only:  # nothing went before
+        return _drawn_of_gate(round)
     order = [state for state, _label in STEPS]
     at = _at(round)
     place = order.index(State(at)) if at in order else len(order)
@@ -205,10 +208,23 @@ def drawn_steps(round: Round) -> list[Step]:
         if number == place and round.state != State.CANCELLED:
             state = "failed" if round.state == State.STALLED else "now"
         drawn.append(Step(label, state))
+    return [*drawn, _decision(round)]
+
+
+def _drawn_of_gate(round: Round) -> list[Step]:
+    """Return the same of a round that only decides."""
+    state = "failed" if round.state == State.STALLED else "done" if round.is_final else "now"
+    if round.state == State.CANCELLED:
+        state = ""
+    return [Step(pgettext_lazy("step of a round", "Test"), state), _decision(round)]
+
+
+def _decision(round: Round) -> Step:
+    """Return the last step, with how the round ended where it has."""
     last = {State.PROMOTED: (_("Promoted"), "done"), State.REJECTED: (_("Turned down"), "failed")}
     last[State.CANCELLED] = (_("Cancelled"), "failed")
     label, state = last.get(State(round.state), (_("Decide"), ""))
-    return [*drawn, Step(label, state)]
+    return Step(label, state)
 
 
 def _reached(round: Round) -> int:

@@ -34,13 +34,32 @@ def test_what_nobody_could_ask_about_is_said_and_does_not_look_audited() -> None
     assert audit.verdict({"dependencies": [unknown, package("good")]})[1][1] == "Nothing is said about strange."
 
 
+def audited(tmp_path: Path, pip_audit: str) -> subprocess.CompletedProcess[str]:
+    """Run the step with a pip-audit of these words, in the place of the real one."""
+    (tmp_path / "pip_audit.py").write_text(pip_audit)
+    command = [sys.executable, "-m", "tests.audit"]
+    return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+
+
 def test_an_unreachable_service_is_said_and_fails_nothing(tmp_path: Path) -> None:
     """A pip-audit that ends as the real one does where the name of its server is not found."""
-    (tmp_path / "pip_audit.py").write_text("raise SystemExit('Failed to resolve host')")
-    command = [sys.executable, "-m", "tests.audit"]
-    told = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
-    assert told.returncode == 0
-    assert told.stdout.startswith("NOT AUDITED: PyPI's advisories cannot be reached") and "resolve" in told.stdout
+    told = audited(tmp_path, "raise SystemExit('Failed to resolve host')")
+    assert told.returncode == 0 and "resolve" in told.stdout
+    assert told.stdout.startswith("NOT AUDITED: PyPI's advisories cannot be reached")
+    assert "NOT AUDITED: OSV's advisories cannot be reached" in told.stdout
+
+
+def test_where_pypi_knows_nothing_the_other_service_is_asked(tmp_path: Path) -> None:
+    """A mirror skips every package there; a hole that OSV knows still fails the build."""
+    skipped, found = {"name": "bad", "skip_reason": "not found"}, package("bad", HOLE)
+    told = audited(
+        tmp_path,
+        f"import json, sys\nreports = {{'pypi': {[skipped]!r}, 'osv': {[found]!r}}}\n"
+        "service = sys.argv[sys.argv.index('--vulnerability-service') + 1]\n"
+        "print(json.dumps({'dependencies': reports[service]}))\n",
+    )
+    assert told.returncode == 1 and "By OSV:\nbad 2.0 has PYSEC-1" in told.stdout
+    assert told.stdout.startswith("By PyPI:\nNOT AUDITED")
 
 
 def test_ci_audits_after_the_tests() -> None:

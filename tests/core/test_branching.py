@@ -118,9 +118,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_rows(rollouts, policy, rewar
     assert rows_of(spec) == whole and not list(tmp_path.glob("cut/*.part"))
 
 
-def test_refuel_learns_from_the_rows(do, rollouts, policy):
+def test_refuel_learns_from_the_rows_beside_those_that_people_judged(do, rollouts, policy):
     spec, _ = rollouts(rows=dialogues(16), turns=2)
-    rows = rows_of(spec)
+    rows = [*({**row, "strength": 1 / 3} for row in pair_rows(4)), *rows_of(spec)]
     more = {"model": policy, "reference": str(policy), "max_steps": 2, "batch_size": 4, "learning_rate": 1e-3}
     trained, result = do("refuel", into="trained", rows=rows, **more)
     assert result.counts["trained_on"] + result.counts["held_out"] == len(rows)

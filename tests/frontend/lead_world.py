@@ -17,7 +17,7 @@ from annotation.services import queue
 from tests.factories import judge, loaf, make_campaign, make_user
 from training import paths
 from training.models import Loop, ModelVersion, Round, Run, Suite
-from training.services import prompts, rounds, runs, snapshots, steps, versions
+from training.services import orders, prompts, rounds, runs, snapshots, versions
 
 
 @dataclass
@@ -144,7 +144,7 @@ def to_labelling(world: World, loop: Loop) -> Round:
     """Return the loop's present round, a new one if there is none, with its pairs in the queue."""
     round = loop.rounds.exclude(state__in=Round.FINAL).first() or rounds.start_round(loop=loop, actor=world.lead)
     rounds.advance(round.pk)
-    run = steps.run_of(round, "sample")
+    run = orders.run_of(round, "sample")
     assert run is not None
     chosen = prompts.choose(loop, index=round.index, count=6)
     rows = []
@@ -167,12 +167,12 @@ def to_end(world: World, round: Round, *, candidate_wins: bool) -> Round:
     for _ in range(6):
         rounds.advance(round.pk)
         for purpose in ("reward", "policy"):
-            run = steps.run_of(round, purpose)
+            run = orders.run_of(round, purpose)
             if run is not None and run.state == Run.State.QUEUED:
                 finish_run(run)
     round.refresh_from_db()
     assert round.state == Round.State.GATING, str(round.note)
-    run = steps.run_of(round, "gate")
+    run = orders.run_of(round, "gate")
     assert run is not None
     chosen = prompts.choose_held_out(round.loop, index=round.index, count=6, models=[]).chosen
     rows = [

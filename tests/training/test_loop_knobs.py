@@ -9,7 +9,9 @@ import pytest
 from training.recipes import loop_knobs
 from training.recipes.assembled import chosen_in
 from training.recipes.base import RECIPES, RecipeError, recipe
-from training.recipes.loop import OF_PAIRS, OF_SEVERAL, WAYS, LoopSettings, asked, candidate, loop_settings, trains_cost
+from training.recipes.loop import LoopSettings, loop_settings
+from training.recipes.loop_candidate import asked, candidate, trains_cost
+from training.recipes.ways import OF_PAIRS, OF_SEVERAL, WAYS
 
 
 def refused(**settings: object) -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ from tests.factories import judge, make_task, make_user
 from tests.training.round_world import first, go, judge_all
 from training.errors import WrongState
 from training.models import Loop, Round
-from training.services import assigned, rounds, steps, versions
+from training.services import assigned, moves, rounds, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,7 +126,7 @@ def test_what_was_made_for_people_who_are_away_waits_until_the_deadline(round, c
     assert assigned.gone(round, "round-1") == 1
     # Nor where the round is over before anybody looks.
     Task.objects.filter(pk=make_task(campaign, batch="round-1").pk).update(assignee=gone)
-    steps.withdraw(round, "round-1")
+    moves.withdraw(round, "round-1")
     assert not Task.objects.filter(assignee=gone).exists()
 
 

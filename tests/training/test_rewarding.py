@@ -278,3 +278,33 @@ def test_tasks_that_a_loop_cannot_teach(loop: Loop, lead: User, values: dict, fi
     with pytest.raises(Invalid) as refused:
         rounds.configure(loop=loop, settings={"policy_recipe": "task-mix", **values}, actor=lead)
     assert why in refused.value.errors[field][0]
+
+
+@pytest.mark.parametrize("made_by, part", [("gated-objectives", "gated"), ("multi-objective", "weighted-sum")])
+def test_no_run_and_no_loop_climbs_the_first_of_several_attributes(
+    loop: Loop, campaign: Campaign, lead: User, base: Any, made_by: str, part: str
+) -> None:
+    """Form, REST, command line and a loop ask the same service; what says how scores are combined is accepted."""
+    reward = reward_model(campaign, base, made_by)
+    inputs = {"model": str(base), "data": "prompts.jsonl", "scorers": {"reward": reward.path}}
+    order = {"campaign": campaign, "recipe": "rloo", "knobs": {}, "actor": lead, "inputs": inputs}
+    with pytest.raises(Invalid) as refused:
+        runs.create(**order)
+    assert part in refused.value.errors["combine"][0]
+    combined = {"parts": {"combine": part}}
+    assert runs.create(**order, **combined).recipe["parts"]["combine"] == part
+    assert runs.create(**{**order, "recipe": "grpo-objectives"}).recipe["name"] == "grpo-objectives"
+
+    client = APIClient()
+    client.force_authenticate(lead)
+    policy = versions.current(campaign, "policy")
+    assert policy is not None
+    asked = {"recipe": "rloo", "parent": policy.pk, "reward": reward.pk}
+    answer = client.post(reverse("api-runs", args=[campaign.pk]), asked, format="json")
+    assert answer.status_code == 422 and part in answer.json()["errors"]["combine"][0]
+
+    rounds.configure(loop=loop, settings={"policy_recipe": "rloo", "refresh_reward": False}, actor=lead)
+    with pytest.raises(WrongState, match=f"Choose.*{part}"):
+        rounds.start_round(loop=loop, actor=lead)
+    rounds.configure(loop=loop, settings={"policy_parts": f"combine = {part}"}, actor=lead)
+    assert rounds.start_round(loop=loop, actor=lead).pk

@@ -23,7 +23,7 @@ from training import paths
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
 from training.recipes.loop import LoopSettings
-from training.services import chats, rounds, runs, snapshots, steps, versions, withdrawals
+from training.services import chats, moves, rounds, runs, snapshots, steps, versions, withdrawals
 from training.services.gate_evidence import evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -378,7 +378,7 @@ def test_what_is_set_while_a_gate_is_open_need_not_fit_its_limits(
     run = Run.objects.get(round=round, purpose="gate")
     rounds.configure(loop=loop, settings={"labeller": "explicit", "gate_human_pairs": 20}, actor=lead)
     round.loop.refresh_from_db()
-    told = steps.settings_of_gate(round, run)
+    told = moves.settings_of_gate(round, run)
     assert (told.gate_human_pairs, told.labeller) == (run.inputs["limits"].get("gate_human_pairs", 20), "explicit")
 
 

@@ -282,9 +282,19 @@ def test_images_out_of_a_bucket_are_learned_from(run: Run, on: Machines, campaig
     assert not Path(path).exists()
 
 
+def test_the_same_text_is_kept_once(on: Machines) -> None:
+    on("a")
+    first = store.keep_text("suites", "one\ud800\n")
+    written = (paths.files() / first).stat().st_mtime_ns
+    assert store.keep_text("suites", "one\ud800\n") == first != store.keep_text("suites", "two\n")
+    assert (paths.files() / first).stat().st_mtime_ns == written
+    on("b")
+    assert Path(store.fetch(first)).read_text() == "one?\n"
+
+
 def test_every_folder_that_is_stored_by_name_is_put_into_a_new_bucket() -> None:
     """What `keep_files` does not name would be missing on the other machines."""
     root = Path(store.__file__).parent
-    named = re.compile(r'paths\.files\(\) / "(\w+)"')
+    named = re.compile(r'(?:paths\.files\(\) / |keep_text\()"(\w+)"')
     folders = {folder for path in (root / "services").glob("*.py") for folder in named.findall(path.read_text())}
     assert {"untouched", "held_out", "suites", "documents"} <= folders <= set(keep_files.KEPT)

@@ -1,8 +1,9 @@
 """A stand-in for the training core in tests of rounds: samples, fits and compares by simple rules, in milliseconds.
 
 A model is a folder with ``style.txt``; a policy answers every prompt with its style and a number. ``--fail RECIPE``
-makes that recipe explain a failure; ``--same`` makes every answer the same; ``--kl X`` sets the divergence
-and ``--cost X`` about what the candidate's answers cost. ``--bad-at C`` makes it wrong in a category of a suite.
+makes that recipe explain a failure; ``--same`` makes every answer the same, ``--same-dialogues`` lets no dialogue come
+out better than its other side; ``--kl X`` sets the divergence and ``--cost X`` about what the candidate's answers cost.
+``--bad-at C`` makes it wrong in a category of a suite.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--fail", default="")
     arguments.add_argument("--same", action="store_true")
+    arguments.add_argument("--same-dialogues", action="store_true")
     arguments.add_argument("--kl", type=float, default=5.0)
     arguments.add_argument("--cost", type=float, default=-1.0)
     arguments.add_argument("--bad-at", default="")
@@ -99,6 +101,28 @@ def main() -> int:
             files |= {"pairs": "pairs.jsonl"}
             counts |= {"labelled": len(pairs), "doubtful": sum(one["doubtful"] for one in found)}
         RunResult(files=files, counts=counts).write(folder)
+    elif name == "refuel-rollouts":
+        asked, scored = rows(spec.data), "reward" in spec.scorers
+        assert scored, "nobody says how a dialogue comes out"
+        user = style(spec.beside["simulator"]) if spec.beside else "plain"
+        found = [
+            {
+                "id": f"{row['id']}/1",
+                "prompt": [
+                    *row["prompt"],
+                    {"role": "assistant", "content": f"{style(spec.model)} asks back"},
+                    {"role": "user", "content": f"{user} says more"},
+                ],
+                "chosen": [{"role": "assistant", "content": "good"}],
+                "rejected": [{"role": "assistant", "content": "bad"}],
+                "strength": 0.8,
+                "turn": 2,
+                "turns": knobs["turns"],
+            }
+            for row in asked[: 0 if given.same_dialogues else None]
+        ]
+        lines(folder / "pairs.jsonl", found)
+        RunResult(files={"pairs": "pairs.jsonl"}, counts={"pairs": len(found)}).write(folder)
     elif name == "compare":
         found = [
             {

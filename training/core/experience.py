@@ -19,6 +19,7 @@ from training.core.collate import pad
 from training.core.decode import generate, prompt_seed, stop_ids
 from training.core.heads import Scores
 from training.core.job import Job, RunError
+from training.core.ladder import on_a_rung
 from training.core.part_file import PartFile
 from training.core.policy import completion_logits
 from training.core.prompts import Prompt
@@ -28,6 +29,7 @@ from training.core.rewriting import Credit, RewriteScorer, spread_over
 from training.core.rollout import Models, Rollout
 from training.core.sampler import text_of
 from training.core.scorers import Scorer, columns_of, is_judge
+from training.core.stages.combine import weighed
 from training.core.stats import Interval
 from training.core.thinking import COSTS, Apart, Reading, parted, reflections, thinking_tokens
 from training.core.traces import Trace
@@ -96,6 +98,50 @@ class Experience:
         asks_reference = self.has_judge and judge_against not in ANCHORS
         self.anchors = PartFile(job.folder / f"anchors-{references}", rank=job.rank) if asks_reference else None
 
+    def try_out(self, prompt: Prompt, advantage: Any) -> None:
+        """Refuse scorers with which the parts cannot do, before anything is sampled.
+
+        Which columns a scorer has is known once it has read an answer, so each reads two of one word. A judge of two
+        answers is spared that: it gives one column, and may think long about it.
+        """
+        if "comparisons" in self.needs and not self.has_judge:
+            raise RunError(
+                Note(
+                    "This advantage compares answers: take a judge as the reward, of the recipe pairwise-generative or "
+                    "reasoning-judge."
+                )
+            )
+        if "credit" in self.needs and not (self._knows_credit() and isinstance(self._first(), RewriteScorer)):
+            raise RunError(
+                Note(
+                    "This advantage compares what each token has earned: take a model as the reward that knows it, of "
+                    "the recipe seq2seq-reward, and have it judge answers as a whole."
+                )
+            )
+        names: list[str] = []
+        unsure = False
+        for name, scorer in self.scorers.items():
+            if is_judge(scorer):
+                here = [name]
+            else:
+                found, _ = self.reading.columns(name, scorer, [prompt.messages] * 2, ["yes", "no"])
+                here = columns_of(name, found.names)
+                unsure |= any(row is not None for row in found.spread)
+            self.columns[name] = set(here)
+            names += here
+        nothing = torch.zeros(2, len(names))
+        self._reward(Scores(nothing, tuple(names), nothing if unsure else None))
+        if weights := getattr(advantage, "score_weights", ""):
+            weighed(weights, names)
+
+    def _first(self) -> Scorer:
+        """Return the scorer that counts where a recipe goes by one."""
+        return next(iter(self.scorers.values()))
+
+    def _knows_credit(self) -> bool:
+        """Return whether what each token has earned is the whole of what is paid for."""
+        return not self.reads_all and self.reading.what == "whole"
+
     def rollout(self, prompts: Sequence[Prompt], *, stream: str) -> Rollout:
         """Return n scored completions of each prompt, with what the recipe's parts need to know of them."""
         drawn = self._answers(self.models.policy, prompts, n=self.n, stream=stream, engine=self.engine)
@@ -123,10 +169,13 @@ class Experience:
         sequences = [(prompt.ids, ids) for prompt, ids, _, _ in rows]
         shown = [prompt.shown for prompt, *_ in rows]
         group = [number for number, answers in enumerate(drawn) for _ in answers]
+        tokens = pad(sequences, self.pad_id, shown)
+        if self.job.static_lengths:
+            tokens = on_a_rung(tokens, self.pad_id, longest=backbone.longest_input(self.models.policy))
         return Rollout(
             prompts=tuple(prompt.messages for prompt, *_ in rows),
             texts=tuple(text for *_, text, _ in rows),
-            tokens=pad(sequences, self.pad_id, shown).to(self.job.device),
+            tokens=tokens.to(self.job.device),
             group=torch.tensor(group, device=self.job.device),
             ended=torch.tensor([ended for *_, ended in rows], device=self.job.device),
             logps=torch.empty(0),
@@ -192,7 +241,7 @@ class Experience:
         values = torch.zeros(rollout.mask.shape, device=self.job.device)
         for rows in self._portions(rollout):
             with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                values[rows] = self.models.critic(rollout.tokens.rows(rows))
+                values[rows] = self.models.critic(rollout.tokens.rows(rows)).float()
         return distributed.sum_over(self.job, values)
 
     def _portions(self, rollout: Rollout) -> list[list[int]]:
@@ -227,7 +276,7 @@ class Experience:
     def _earned(self, rollout: Rollout) -> Tensor | None:
         """Return which part of the reward each token has earned (B, T), where the one scorer that counts knows it."""
         known = self.credit.get(next(iter(self.scorers)))
-        if known is None or self.reads_all or self.reading.what != "whole":
+        if known is None or not self._knows_credit():
             return None
         earned = torch.zeros(rollout.mask.shape)
         for row, credit in enumerate(known):
@@ -244,14 +293,7 @@ class Experience:
         First as it reads the completion first, then as it reads it second. Two of the same words are a tie. Each
         process has the judge read whole groups.
         """
-        judge = next((scorer for scorer in self.scorers.values() if is_judge(scorer)), None)
-        if judge is None:
-            raise RunError(
-                Note(
-                    "This advantage compares answers: take a judge as the reward, of the recipe pairwise-generative or "
-                    "reasoning-judge."
-                )
-            )
+        judge = next(filter(is_judge, self.scorers.values()))
         texts = self.reading.answers(rollout.texts)
         own = list(range(0, len(texts), self.n))[self.job.rank :: self.job.world_size]
         rows = [row for first in own for row in range(first, first + self.n)]

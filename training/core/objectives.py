@@ -1,6 +1,6 @@
 """Lifts: from a model and a batch to each example's loss. A loss knows numbers only; a lift knows where they come from.
 
-Each lift takes the loss as a function, and its part in `training.recipes.losses` says what it needs.
+Each lift takes the loss as a function, and its part in `training.recipes.objectives` says what it needs.
 """
 
 from __future__ import annotations

@@ -22,7 +22,12 @@ LONGEST_BODY = 4_000_000  # bytes of a question for a reward
 
 def reward_scorer(job: Job) -> Scorer:
     """Return the one scorer that the recipe learns from; RunError for what cannot say a number of one answer alone."""
-    named = load_scorers(job.spec.scorers, device=job.device, trust_remote_code=job.spec.trust_remote_code)
+    named = load_scorers(
+        job.spec.scorers,
+        device=job.device,
+        trust_remote_code=job.spec.trust_remote_code,
+        person=job.knobs.get("person", ""),
+    )
     if "reward" not in named or len(named) > 1:
         raise RunError(Note("An engine learns from one reward model. Name one as reward, and no other."))
     if is_judge(named["reward"]):

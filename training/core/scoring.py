@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from training.core.acquaintances import score_for
 from training.core.backbone import NOTE_FILE
 from training.core.critiques import CritiqueScorer
 from training.core.guard.folder import is_guard, load_guard
@@ -20,6 +21,7 @@ from training.core.scorers import PRINCIPLE, RewardScorer, Scorer
 from training.core.thinking import COSTS
 from training.recipes.judges import REASONING
 
+REWARD = "reward"  # the scorer that is climbed
 REWRITES = "seq2seq-reward"  # the recipe whose models are language models
 
 
@@ -76,12 +78,14 @@ def load_scorers(
     judged: Sequence[str] = (),
     album: Album | None = None,
     thoughts: Thoughts | None = None,
+    person: str = "",
 ) -> dict[str, Scorer]:
     """Return the scorers of a spec, by name; those that read images find them in the `album`.
 
-    The one that judges is asked about the principles `judged`, all others about `principles`.
+    The one that judges is asked about the principles `judged`, all others about `principles`. With `person`, the reward
+    is that of this one person.
     """
-    return {
+    found = {
         name: scorer_of(
             path,
             device=device,
@@ -93,3 +97,6 @@ def load_scorers(
         )
         for name, path in paths.items()
     }
+    if person:
+        score_for(person, found.get(REWARD), paths.get(REWARD, ""))
+    return found

@@ -70,3 +70,5 @@ class Robust(Combine):
 @part("combine", "gated", target="training.core.stages.combine:gated")
 class Gated(Combine):
     """The mixture that a gate makes of the attributes, by the prompt. arXiv:2406.12845, eq. 4."""
+
+    opinions: ClassVar[str] = "one"

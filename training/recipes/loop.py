@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
-from training.recipes import loop_knobs
+from training.recipes import loop_checks, loop_knobs
 from training.recipes.anchors import ANCHORS
-from training.recipes.assembled import assembled, has_slots
-from training.recipes.base import Recipe, RecipeError, fill, knob, knobs_of, part
+from training.recipes.base import RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
 from training.recipes.note import Note
-from training.recipes.principles import listed
-from training.recipes.sampling import LABELLERS, OF_ENSEMBLES, RULES
-from training.recipes.slots import check_slots
-from training.recipes.tasks import EXAMPLE, OTHERS, Task, tasks_of
-
-OF_ONE = ("rloo", "grpo", "superhf", "ppo", "ppo-max", "ppo-preference", "pf-ppo", "macro-ppo", "ppo-predictive")
-OF_OBJECTIVES = ("grpo-objectives",)  # by a reward and, where score_weights names it, a cost, each on one scale
-OF_THOUGHTS = ("safe-reasoning",)  # by a reward and a cost model that judges thoughts and answer apart
-OF_COSTS = ("safe-rlhf", "safe-rlhf-pid", "hc-rlhf")  # by a reward and a cost model, which has to stay in a limit
-OF_RULES = ("cgpo-crpg", "cgpo-codpo", "cgpo-crraft")  # by a reward that only answers have which pass all judges
-OF_TASKS = ("task-mix",)  # by a recipe, judges and a weight for each kind of prompt
-OF_SEVERAL = ("ppo-uncertainty", "ppo-worst-case", "ppo-robust")  # these want several opinions of an answer
-OF_JUDGES = ("grpo-pairwise",)  # by a judge that reads two answers, with no score in between
-OF_LIKELIHOODS = ("simpo", "orpo", "cpo")  # with no reference policy
-LABELLED = ("dpo", "cpl", "dpo-margin", *OF_LIKELIHOODS)  # from pairs that a model may have labelled too
-PERSONAL = "dpo-personal"  # each person is then answered by a soft prompt of their own
-# From what people preferred; the fourth asks a reward model too.
-OF_PAIRS = ("dpo", "cpl", "refuel", "dpo-margin", PERSONAL, *OF_LIKELIHOODS)
-OF_ONE_OPINION = (*OF_ONE, *OF_COSTS, *OF_RULES, *OF_OBJECTIVES, *OF_THOUGHTS, *OF_JUDGES)
-WAYS = (*OF_PAIRS, *OF_ONE_OPINION, *OF_TASKS, *OF_SEVERAL)  # how a round's candidate may learn
-TOLD = ("policy_settings", "policy_parts", "reward_settings", "cost_settings")  # what recipes are told besides
-COST = "cost-model"
-ASKS = ("reward", "cost", "principle")  # the scores that a round can give a candidate's answers
-SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs
+from training.recipes.sampling import LABELLERS, RULES
+from training.recipes.ways import JUDGE, SCORE, TOLD, WAYS
 
 
 @part("loop", "online", target="training.services.rounds:advance")
@@ -121,6 +97,22 @@ class LoopSettings:
         "",
         "where a candidate learns several tasks at once: JSON, task to recipe, weight, parts, knobs and domains, as "
         "the prompts name them in domain; * is all others",
+    )
+    dialogue_turns: int = knob(
+        2,
+        "where a candidate learns by refuel: turns of the dialogues that the policy in use branches and the reward "
+        "model scores, learned beside people's pairs; 0 learns from people's pairs alone",
+        low=0,
+        high=32,
+    )
+    dialogue_user: str = knob(
+        "",
+        "the policy that plays the user in these dialogues, such as policy-0; where it is empty the user says what "
+        "the prompt's user said, and then the user_turns of dialogue_settings",
+    )
+    dialogue_settings: str = knob(
+        "",
+        "settings of refuel-rollouts, which branches these dialogues, one a line, such as rows_per_prompt = 4",
     )
     iterations: int = knob(
         0, "times a policy that learns on its own answers draws new ones; 0 takes the recipe's own", low=0, high=100_000
@@ -246,233 +238,9 @@ def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
     """Return the settings, `values` checked and the rest by default; RecipeError names every one that does not fit."""
     given = {name: loop_knobs.lines(value) if name in TOLD else value for name, value in (values or {}).items()}
     settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), given))
-    errors = _against_told(settings)
-    if "policy_parts" in errors:  # nothing more can be said of a recipe that is none
-        raise _wrong(errors)
-    if settings.policy_recipe == "refuel" and settings.reference != "data":
-        errors["reference"] = [Note("refuel refers to the policy that wrote the pairs. Set reference to data.")]
-    if settings.policy_recipe in OF_TASKS:
-        errors |= _against_tasks(settings)
-        if "tasks" in errors:  # nor of tasks that are none
-            raise _wrong(errors)
-    if settings.policy_recipe not in OF_PAIRS:
-        errors |= _objections(settings)
-    if settings.labeller != "human":
-        errors |= _against_labels(settings)
-    elif settings.doubtful_share:
-        errors["doubtful_share"] = [
-            Note("People judge every pair already. Choose a model as the labeller, or set doubtful_share to 0.")
-        ]
-    errors |= _against_judges(settings)
-    if listed(settings.principles) and settings.refresh_reward:
-        errors["refresh_reward"] = [
-            Note(
-                "A round trains its reward model from pairs, and such a model reads no principles. Turn refresh_reward "
-                "off and put a principle model into use, or name no principles.",
-            )
-        ]
-    if errors:
-        raise _wrong(errors)
+    if errors := loop_checks.against(settings):
+        raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
     return settings
-
-
-def _wrong(errors: dict[str, list[str]]) -> RecipeError:
-    return RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
-
-
-def _against_told(settings: LoopSettings) -> dict[str, list[str]]:
-    """Return what stands against the knobs and parts that the loop tells its recipes, by setting."""
-    name, reward = settings.policy_recipe, reward_recipe(settings)
-    candidate_, parts = loop_knobs.OF_CANDIDATE, settings.policy_parts
-    errors = {"policy_parts": loop_knobs.against_parts(name, parts, asks=ASKS)}
-    if not errors["policy_parts"]:
-        errors["policy_settings"] = loop_knobs.against(name, settings.policy_settings, parts, decided=candidate_)
-    of_scoring = {
-        "reward_settings": (reward, settings.reward_settings),
-        "cost_settings": (COST, settings.cost_settings),
-    }
-    for setting, (recipe, told) in of_scoring.items():
-        errors[setting] = loop_knobs.against(recipe, told, decided=loop_knobs.OF_SCORING)
-    return {setting: texts for setting, texts in errors.items() if texts}
-
-
-def reward_recipe(settings: LoopSettings) -> str:
-    """Return the recipe by which a round trains its reward model."""
-    return "reward-ensemble" if settings.selection in OF_ENSEMBLES else settings.reward_recipe
-
-
-def parts_of(settings: LoopSettings, scores: Collection[str] = ()) -> dict[str, str]:
-    """Return what a candidate's recipe has in its slots besides the usual parts, in a round that has these `scores`."""
-    parts = {}
-    # A recipe of one opinion goes by the mean of several principles, as the model's own score does.
-    if len(listed(settings.principles)) > 1 and settings.policy_recipe in OF_ONE_OPINION:
-        parts["combine"] = "mean"
-    if settings.policy_recipe in OF_RULES and "cost" in scores:
-        parts["constrain"] = "judges"
-    return parts | loop_knobs.read(settings.policy_parts)
-
-
-def candidate(settings: LoopSettings, scores: Collection[str] = ()) -> Recipe:
-    """Return the recipe by which a candidate learns, with its parts, in a round that has these `scores`."""
-    return assembled(settings.policy_recipe, parts_of(settings, scores))
-
-
-def mixed(settings: LoopSettings) -> list[Task]:
-    """Return the tasks that a candidate learns; none where it learns by one recipe. RecipeError about `tasks`."""
-    return tasks_of(settings.tasks) if settings.policy_recipe in OF_TASKS else []
-
-
-def _against_tasks(settings: LoopSettings) -> dict[str, list[str]]:
-    """Return what stands against the tasks of a candidate, by setting."""
-    if not settings.tasks.strip():
-        return {"tasks": [Note("Name the tasks that a candidate learns, like this: {example}", example=EXAMPLE)]}
-    try:
-        tasks = mixed(settings)
-    except RecipeError as error:
-        return error.errors
-    errors: dict[str, list[str]] = {}
-    if lacking := [name for task in tasks for name in task.scorers if name not in ASKS]:
-        errors["tasks"] = [
-            Note(
-                "These tasks ask {names}, and a loop has none. Its tasks climb the reward model in use, and are judged "
-                "by the cost model in use or by a principle model.",
-                names=", ".join(dict.fromkeys(lacking)),
-            )
-        ]
-    if settings.judge_against in ANCHORS and any(task.domains != (OTHERS,) for task in tasks):
-        errors["judge_against"] = [
-            Note(
-                "Answers that people chose or edited do not tell of which domain their prompt is, and tasks take "
-                "theirs by that. Set judge_against to reference or rivals.",
-            )
-        ]
-    of_one = [task.name for task in tasks if getattr(task.recipe.part("combine"), "name", "") == "first"]
-    if len(listed(settings.principles)) > 1 and of_one:
-        errors["principles"] = [
-            Note(
-                "{n} principles give as many scores, and {names} would learn from the first. Name one principle, or "
-                "give each task the parts {example}.",
-                n=len(listed(settings.principles)),
-                names=", ".join(of_one),
-                example='{"combine": "mean"}',
-            )
-        ]
-    return errors
-
-
-def _against_labels(settings: LoopSettings) -> dict[str, list[str]]:
-    """Return what stands against pairs that a model labels, by setting."""
-    errors: dict[str, list[str]] = {}
-    if settings.policy_recipe not in LABELLED:
-        errors["labeller"] = [
-            Note(
-                "{recipe} does not learn from pairs that a model labels. Let people label, or choose one of {names}.",
-                recipe=settings.policy_recipe,
-                names=", ".join(LABELLED),
-            )
-        ]
-    if settings.labeller == "explicit" and not settings.gate_human_pairs:
-        errors["gate_human_pairs"] = [
-            Note(
-                "The reward model labels, and then cannot be the one that decides. Have people compare some pairs.",
-            )
-        ]
-    return errors
-
-
-def wants_judge(settings: LoopSettings) -> bool:
-    """Return whether a candidate cannot learn as the settings say but from a judge that reads two answers."""
-    return _compares(settings) or settings.judge_against != "reference"
-
-
-def _compares(settings: LoopSettings) -> bool:
-    learned = [task.recipe for task in mixed(settings)] or [candidate(settings)]
-    return any(
-        has_slots(found) and "comparisons" in check_slots({part.slot: part for part in found.parts})
-        for found in learned
-    )
-
-
-def _against_judges(settings: LoopSettings) -> dict[str, list[str]]:
-    """Return what stands against a judge that reads two answers, or against doing without one, by setting."""
-    errors: dict[str, list[str]] = {}
-    trains_judge = settings.refresh_reward and settings.reward_recipe == JUDGE
-    if trains_judge and settings.selection in OF_ENSEMBLES:
-        errors["reward_recipe"] = [
-            Note(
-                "The selection {selection} trains an ensemble of scores, and no judge. Choose another selection, or "
-                "{score}.",
-                selection=settings.selection,
-                score=SCORE,
-            )
-        ]
-    if settings.judge_against != "reference" and settings.policy_recipe in OF_PAIRS:
-        errors["judge_against"] = [
-            Note(
-                "{recipe} learns from pairs, so that no judge holds its answers against others. Choose a recipe that "
-                "learns on its own answers, or set judge_against to reference.",
-                recipe=settings.policy_recipe,
-            )
-        ]
-    elif wants_judge(settings) and settings.refresh_reward and not trains_judge:
-        name = "policy_recipe" if _compares(settings) else "judge_against"
-        errors[name] = [
-            Note(
-                "This takes a judge that reads two answers, and a round trains a model that scores each by itself. Set "
-                "reward_recipe to {judge}, or turn refresh_reward off and put a judge into use.",
-                judge=JUDGE,
-            )
-        ]
-    return errors
-
-
-def _objections(settings: LoopSettings) -> dict[str, list[str]]:
-    """Return what stands against a candidate that learns on its own answers, by setting."""
-    errors: dict[str, list[str]] = {}
-    if not settings.gate_human_pairs:
-        errors["gate_human_pairs"] = [
-            Note(
-                "{recipe} climbs the reward model, which then cannot be the one that decides. Have people compare some "
-                "pairs.",
-                recipe=settings.policy_recipe,
-            )
-        ]
-    several, wants = settings.selection in OF_ENSEMBLES, getattr(candidate(settings).part("combine"), "opinions", "one")
-    if wants == "several" and not several and len(listed(settings.principles)) < 2:
-        errors["policy_recipe"] = [
-            Note(
-                "{recipe} learns from several opinions of an answer. Choose the selection disagreement or bald, which "
-                "train an ensemble, or name several principles.",
-                recipe=settings.policy_recipe,
-            )
-        ]
-    if wants == "one" and several:
-        errors["policy_recipe"] = [
-            Note(
-                "{recipe} goes by one opinion, and the selection {selection} trains an ensemble. Choose another "
-                "selection, or one of {names}.",
-                recipe=settings.policy_recipe,
-                selection=settings.selection,
-                names=", ".join(OF_SEVERAL),
-            )
-        ]
-    return errors
-
-
-def trains_cost(settings: LoopSettings) -> bool:
-    """Return whether each round of a loop with these settings trains a cost model."""
-    return settings.refresh_cost and "cost" in asked(settings)
-
-
-def asked(settings: LoopSettings) -> tuple[str, ...]:
-    """Return the names of the scores that a candidate learns from, also those that a knob weighs by name."""
-    if tasks := mixed(settings):
-        return tuple(dict.fromkeys(name for task in tasks for name in task.scorers))
-    found = candidate(settings)
-    knobs = found.fill(loop_knobs.read(settings.policy_settings))
-    weighed = ",".join(knobs.get(name, "") for name in ("score_weights", "weights")).split(",")
-    named = {one.partition("=")[0].strip() for one in weighed}
-    return tuple(dict.fromkeys([*found.scorers, *(name for name in ASKS if name in named)]))
 
 
 def spent(delta: float, look: int) -> float:

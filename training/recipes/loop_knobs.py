@@ -29,6 +29,13 @@ OF_CANDIDATE = {
     "test_prompts": "gate_prompts",
 }
 OWN_AT_ZERO = frozenset({"learning_rate", "batch_size", "epochs", "iterations", "beta"})
+# The same of the run that branches dialogues for a candidate.
+OF_ROLLOUTS = {
+    "turns": "dialogue_turns",
+    "temperature": "temperature",
+    "max_new_tokens": "max_new_tokens",
+    "principles": "principles",
+}
 # The same of what trains the models that score.
 OF_SCORING = {"learning_rate": "reward_learning_rate", "epochs": "reward_epochs"}
 

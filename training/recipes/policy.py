@@ -8,14 +8,12 @@ from training.recipes.losses import CPL as CPLLoss
 from training.recipes.losses import CPO as CPOLoss
 from training.recipes.losses import DPO as DPOLoss
 from training.recipes.losses import IFT as IFTLoss
-from training.recipes.losses import (
-    NLL,
-    ALoL,
+from training.recipes.losses import NLL, ALoL, MarginDPO, Refuel, SimPO
+from training.recipes.losses import ORPO as ORPOLoss
+from training.recipes.objectives import (
     Imitation,
     Intuition,
     Leftover,
-    MarginDPO,
-    Modes,
     PairAverages,
     PairGaps,
     PairLikelihoods,
@@ -23,12 +21,10 @@ from training.recipes.losses import (
     PairMargins,
     PersonalPairs,
     PromptValue,
-    Refuel,
-    SimPO,
     SoftPrompts,
 )
-from training.recipes.losses import ORPO as ORPOLoss
 from training.recipes.offline import Fit
+from training.recipes.records import Modes
 
 SFT = Recipe(
     "sft",

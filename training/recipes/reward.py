@@ -17,36 +17,32 @@ from training.recipes.heads import (
 )
 from training.recipes.losses import (
     NLL,
-    AgainstSamples,
     BradleyTerry,
-    Compared,
-    Consensus,
     Cost,
-    CriticisedPairs,
     Critique,
-    Critiques,
     Discriminator,
     Entailment,
     Gaussian,
-    Imitation,
     Latent,
+    PlackettLuce,
+    Regression,
+    Verdict,
+)
+from training.recipes.objectives import (
+    Critiques,
+    Imitation,
     MemberScores,
     MemberTargets,
     PairCosts,
     PairScores,
     People,
-    PlackettLuce,
     Pointwise,
-    Priorities,
     Ranked,
-    Regression,
-    Rewrites,
-    Traced,
-    Verdict,
     Verdicts,
     YesNo,
 )
 from training.recipes.offline import Fit
+from training.recipes.records import AgainstSamples, Compared, Consensus, CriticisedPairs, Priorities, Rewrites, Traced
 
 
 @part("evaluate", "reward-accuracy", target="training.core.evaluate.reward_model:reward_accuracy")

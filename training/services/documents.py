@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -15,7 +14,6 @@ from training import objections, paths, store
 from training.errors import Invalid
 from training.recipes import documents
 from training.recipes.note import note_of
-from training.recipes.spec import write_text
 
 LARGEST_FILE = 256 * 1024 * 1024  # unpacked
 
@@ -51,12 +49,7 @@ def inputs_of(path: str, *, actor: User | None) -> dict[str, Any]:
         raise _invalid(objections.in_words(note_of(error))) from None
     if not lines:
         raise _invalid(_("{name} holds no text.").format(name=file.name))
-    text = b"".join(lines)
-    name = hashlib.sha256(text).hexdigest()[:16]
-    target = paths.files() / "documents" / f"{name}.jsonl"
-    if not target.exists():
-        write_text(target, text.decode())
-    return {"data": store.keep(target)}
+    return {"data": store.keep_text("documents", b"".join(lines).decode())}
 
 
 def _invalid(message: str) -> Invalid:

@@ -13,8 +13,11 @@ from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes import loop_knobs
 from training.recipes.base import recipe
-from training.recipes.loop import COST, OF_PAIRS, LoopSettings, candidate, parts_of, reward_recipe, spent
-from training.services import guards, labelling, rewarding, runs, snapshots, versions
+from training.recipes.loop import LoopSettings, spent
+from training.recipes.loop_candidate import candidate, parts_of, reward_recipe
+from training.recipes.rollouts import ROLLOUTS
+from training.recipes.ways import COST, OF_PAIRS
+from training.services import filter_choice, guards, labelling, rewarding, rollouts, runs, snapshots, versions
 
 # Of a loop's settings what a gate keeps besides those of its own name, from when it opens.
 GATE_KEEPS = ("minimum_share",)
@@ -120,14 +123,39 @@ def _scoring(
         )
 
 
+def branched(round: Round, settings: LoopSettings, *, data: str) -> Run | None:
+    """Order dialogues that the current policy branches from the prompts in `data`; None when the round is over."""
+    knobs = loop_knobs.decided(loop_knobs.OF_ROLLOUTS, asdict(settings), ROLLOUTS)
+    knobs |= loop_knobs.read(settings.dialogue_settings)
+    inputs: dict[str, Any] = {"data": data, "scorers": scorers(round, ModelVersion.Kind.REWARD)}
+    if (user := rollouts.user_of(round.loop.campaign, settings)) is not None:
+        inputs["beside"] = {rollouts.SIMULATOR: user.path}
+    note = told(
+        "{policy} branches dialogues, and {reward} scores how they come out.",
+        policy=round.policy.label,
+        reward=judges(round)[ModelVersion.Kind.REWARD].label,
+    )
+    with transaction.atomic():
+        # As of a model that scores: a round that is over orders nothing.
+        if not Round.objects.filter(pk=round.pk, state=Round.State.FREEZING).update(note=note):
+            return None
+        return _order(round, "rollouts", recipe=ROLLOUTS.name, knobs=knobs, parent=round.policy, inputs=inputs)
+
+
 def policy(
-    round: Round, settings: LoopSettings, *, snapshot: Snapshot | None, data: str, labelled_by: Sequence[str] = ()
+    round: Round,
+    settings: LoopSettings,
+    *,
+    snapshot: Snapshot | None,
+    data: str,
+    labelled_by: Sequence[str] = (),
+    branched_by: Run | None = None,
 ) -> Run:
     """Order the candidate: the current policy, trained on the round's pairs or on its own answers to prompts in `data`.
 
     Pairs that the models at `labelled_by` labelled are no snapshot, and then in `data`, together with those of the
-    snapshot where people judged some too. Prompts for its own answers are one where people's answers stand beside them,
-    for a judge.
+    snapshot where people judged some too; `branched_by` is the run that left those that are dialogues. Prompts for its
+    own answers are one where people's answers stand beside them, for a judge.
 
     Without a reference a recipe takes the policy that it starts from: the one before this round, and, as nothing is
     replayed then, the one that wrote the data.
@@ -148,11 +176,15 @@ def policy(
             inputs["data"] = data
         if labelled_by:
             inputs["labelled_by"] = list(labelled_by)
+        if branched_by is not None:
+            inputs[rollouts.ROLLED] = branched_by.pk
         return _order(round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs)
     keeper = rewarding.keeper(round.loop.campaign, settings)
     kept_by = {} if keeper is None else {rewarding.PRINCIPLE: keeper.path}
     inputs |= {"scorers": scorers(round) | kept_by} | ({"data": data} if snapshot is None else {})
     parts = parts_of(settings, scores)
+    if (choice := filter_choice.of_round(settings, scores.get(ModelVersion.Kind.REWARD))) is not None:
+        parts |= {filter_choice.SLOT: choice.part}
     return _order(
         round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs, parts=parts
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annotation.datasets import content_hash, prompt_hash, split
+from annotation.datasets import prompt_hash, split
 from annotation.importing.albums import Album
 from annotation.importing.attachments import FolderFiles
 from annotation.importing.illustrations import count_of, illustrated
@@ -216,9 +216,7 @@ def data_of_held_out(loop: Loop, *, count: int, models: Iterable[ModelVersion]) 
         why = told("The models learned from every prompt that the loop holds out. Add prompts to its file.")
         raise Invalid(why, {"held_out": [str(why)]})
     text = _lines(found.chosen, domains=read(loop.prompts_path, loop.campaign).domains, fresh=found.fresh)
-    path = paths.files() / "held_out" / f"{content_hash(text)}.jsonl"
-    write_text(path, text)
-    return store.keep(path)
+    return store.keep_text("held_out", text)
 
 
 def write(

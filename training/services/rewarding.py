@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 from annotation.models import Campaign
-from annotation.told import Told, told
+from annotation.told import Told, of, told
 from training.errors import WrongState
 from training.models import ModelVersion
-from training.recipes.loop import JUDGE, LoopSettings, asked, mixed, wants_judge
+from training.recipes import opinions
+from training.recipes.loop import LoopSettings
+from training.recipes.loop_candidate import asked, branches, candidate, mixed, reward_recipe, wants_judge
 from training.recipes.principles import listed
+from training.recipes.ways import JUDGE
 from training.services import versions
 
 BY_PRINCIPLES = "principle-reward"  # the recipe whose models score by principles that are named to them
@@ -66,6 +69,16 @@ def _of_reward(campaign: Campaign, settings: LoopSettings) -> Told | None:
             "recipe {judge} and put its model into use.",
             reward=reward.label,
             judge=JUDGE,
+        )
+    scores_by = reward_recipe(settings) if settings.refresh_reward else made_by
+    for found in [task.recipe for task in mixed(settings)] or [candidate(settings)]:
+        if (why := opinions.against({part.slot: part for part in found.parts}, scores_by)) is not None:
+            return of(why.told)
+    if reward is not None and branches(settings) and not settings.refresh_reward and made_by == JUDGE:
+        return told(
+            "{reward} reads two answers and gives no dialogue a score. Put a reward model into use that scores each "
+            "answer by itself, or set dialogue_turns to 0.",
+            reward=reward.label,
         )
     if reward is None:
         if not named:

@@ -1,17 +1,28 @@
-"""Runs of branched rollouts, whose pairs another run learns from."""
+"""Runs of branched rollouts, whose pairs another run learns from: one that a person orders, or that of a round."""
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from annotation.models import Campaign
+from annotation.told import Told, told
 from training import paths, store
 from training.errors import Invalid
-from training.models import Run
+from training.models import ModelVersion, Round, Run, Snapshot
+from training.recipes.loop import LoopSettings
+from training.recipes.loop_candidate import branches
 from training.recipes.policy import REFUEL
 from training.recipes.rollouts import NAME, PAIRS
+from training.recipes.spec import write_text
+from training.services import sampling, snapshots
+
+SIMULATOR = "simulator"  # under which name a run has the policy that plays the user
+ROLLED = "rollouts"  # under which name a run's inputs tell the run whose pairs it learns from
 
 
 def finished(campaign: Campaign) -> list[Run]:
@@ -46,4 +57,53 @@ def inputs_of(*, campaign: Campaign, recipe: str, run_id: int, field: str = "rol
     return {
         "data": paths.stored(store.run_file(run.pk, run.result["files"][PAIRS])),
         "reference": run.inputs["model"],
+        ROLLED: run.pk,
     }
+
+
+def user_of(campaign: Campaign, settings: LoopSettings) -> ModelVersion | None:
+    """Return the policy that plays the user in a loop's dialogues; None where none is named, or none is there."""
+    kind = ModelVersion.Kind.POLICY
+    number = settings.dialogue_user.strip().removeprefix(f"{kind.value}-")
+    if not re.fullmatch(r"\d{1,6}", number):
+        return None
+    return ModelVersion.objects.filter(campaign=campaign, kind=kind, number=int(number)).first()
+
+
+def lacking(campaign: Campaign, settings: LoopSettings) -> Told | None:
+    """Return why nobody can play the user as the settings say; None where somebody can, or nobody is named."""
+    named = settings.dialogue_user.strip()
+    if not branches(settings) or not named or user_of(campaign, settings) is not None:
+        return None
+    return told(
+        "This campaign has no policy called {name} that could play the user. Name one as the page of models does, such "
+        "as policy-0, or leave dialogue_user empty.",
+        name=named,
+    )
+
+
+@dataclass(frozen=True)
+class Branched:
+    """The pairs that a round's candidate learns from: those of the policy's own dialogues beside people's."""
+
+    data: str  # the stored path
+    own: int  # pairs of dialogues
+    people: int  # pairs that people judged
+    scored_by: str  # what the model that scored the dialogues is called
+    path: str  # and where it lies
+
+
+def write(round: Round, run: Run, snapshot: Snapshot) -> Branched:
+    """Write the pairs that `run` branched in this round beside those of the snapshot, as one file for `refuel`.
+
+    Both were written by the round's policy, which is the reference. A pair of dialogues tells by ``labelled_by`` which
+    model scored it, and has no annotator: data sets, agreement and reliability know people alone.
+    """
+    by = run.inputs["scorers"]["reward"]
+    model = ModelVersion.objects.filter(campaign=run.campaign_id, path=by).order_by("pk").first()
+    scored = by if model is None else model.label
+    judged = list(snapshots.lines(snapshot))
+    own = [{**row, "labelled_by": scored} for row in sampling.output_rows(run, PAIRS)]
+    path = paths.files() / "rounds" / str(round.pk) / "dialogues.jsonl"
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (*judged, *own)))
+    return Branched(store.keep(path), len(own), len(judged), scored, by)

@@ -19,14 +19,19 @@ from training import objections, paths
 from training.errors import GateClosed, Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
-from training.recipes.loop import loop_settings, mixed, trains_cost
+from training.recipes.loop import loop_settings
+from training.recipes.loop_candidate import mixed, trains_cost
 from training.services import (
+    deciding,
     gates,
     guards,
     labelling,
     messages,
+    moves,
+    orders,
     prompts,
     rewarding,
+    rollouts,
     runs,
     safety_tests,
     seeing,
@@ -155,16 +160,18 @@ def start_round(*, loop: Loop, actor: User | None) -> Round:
     policy = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
     if policy is None:
         raise WrongState(_("This campaign has no policy in use. Promote one, then start the round."))
-    settings, found = steps.settings_of(loop), prompts.check(loop.prompts_path, loop.campaign)
+    settings, found = moves.settings_of(loop), prompts.check(loop.prompts_path, loop.campaign)
     if why := seeing.objection(policy, found):
         raise WrongState(why)
     prompts.check_tasks(found, mixed(settings))
     labelling.check(loop.campaign, settings, policy=policy)
     rewarding.check(loop.campaign, settings)
+    if why := rollouts.lacking(loop.campaign, settings):
+        raise WrongState(why)
     Loop.objects.filter(pk=loop.pk).update(state=Loop.State.ACTIVE)
     try:
         with transaction.atomic():
-            round = steps.open_round(loop=loop, policy=policy, actor=actor)
+            round = moves.open_round(loop=loop, policy=policy, actor=actor)
     except IntegrityError:
         raise WrongState(_("Another round was started at the same moment; look at that one.")) from None
     messages.wake_round(round.pk)
@@ -180,17 +187,17 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
     """
     round = _read(round)
     if round.state == State.LABELLING:
-        done, *_others = steps.task_counts(round, round.batch)
+        done, *_others = moves.task_counts(round, round.batch)
         moved = bool(done) and steps.close_labelling(round, actor=actor)
     elif round.state == State.GATING:
-        run = steps.run_of(round, "gate")
+        run = orders.run_of(round, "gate")
         if run is None or run.state != Run.State.SUCCEEDED:
             raise WrongState(_("The comparison of the two policies is not done yet."))
         assert round.candidate is not None
-        settings = steps.settings_of_gate(round, run)
+        settings = moves.settings_of_gate(round, run)
         if untested := safety_tests.waits(round.candidate, round.policy, settings):
             raise WrongState(untested)
-        done, *_others = steps.task_counts(round, gates.batch(round))
+        done, *_others = moves.task_counts(round, gates.batch(round))
         total = gates.pairs_for_people(round=round, run=run, settings=settings)
         needed = gates.needed(total, settings)
         if 0 < done < needed and not reason.strip():
@@ -203,7 +210,7 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
                     needed=needed,
                 )
             )
-        moved = bool(done) and steps.close_gate(round, actor=actor)
+        moved = bool(done) and deciding.close_gate(round, actor=actor)
         if moved and done < needed:
             events.record(
                 campaign=round.loop.campaign,
@@ -261,7 +268,7 @@ def cancel(*, round: Round, actor: User | None) -> Round:
     Loop.objects.filter(pk=round.loop_id, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED)
     for run in Run.objects.filter(round=round).exclude(state__in=Run.FINAL):
         runs.cancel(run=run, actor=actor)
-    steps.withdraw(round, round.batch, gates.batch(round))
+    moves.withdraw(round, round.batch, gates.batch(round))
     changes = {"state": (before, str(State.CANCELLED))}
     target = f"round {round.index}"
     events.record(campaign=round.loop.campaign, actor=actor, action="round.cancelled", target=target, changes=changes)
@@ -331,7 +338,7 @@ def advance_all() -> int:
 
 def _stall(round: Round, why: Told) -> bool:
     with transaction.atomic():
-        return steps.move(round, State.STALLED, why, stalled_in=round.state)
+        return moves.move(round, State.STALLED, why, stalled_in=round.state)
 
 
 def _read(round: Round) -> Round:

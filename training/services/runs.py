@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from annotation.told import Told, told
 from training import folder, launch, objections, paths, store
 from training.errors import Invalid, RunLost, WrongState
 from training.models import ModelVersion, Round, Run, Snapshot
+from training.recipes import opinions
 from training.recipes.assembled import assembled, from_json, has_slots, to_json
 from training.recipes.base import RECIPES, Recipe, RecipeError
 from training.recipes.documents import VIEW as DOCUMENTS
@@ -122,6 +124,7 @@ def create(
         told = _("{recipe} learns from scores: choose the model that gives them ({names}).")
         told = told.format(recipe=title, names=", ".join(lacking))
         raise Invalid(told, {name: [_("Choose a reward model, or train one first.")] for name in lacking})
+    _refuse_one_attribute(campaign, found, inputs, awaited)
     for task in tasks_of(stored["knobs"]["tasks"]) if found.part("tasks") else ():
         if unnamed := [name for name in task.scorers if name not in there]:
             told = _("The task {task} asks {names}, and no model was chosen for that.")
@@ -186,6 +189,22 @@ def create(
         else:
             messages.wake_run(run.pk)
     return run
+
+
+def _refuse_one_attribute(
+    campaign: Campaign, found: Recipe, inputs: dict[str, Any], awaited: Mapping[str, Run]
+) -> None:
+    """Raise Invalid where a run would climb the first of a reward model's attributes without a word."""
+    if not has_slots(found):
+        return
+    kind = ModelVersion.Kind.REWARD
+    path = inputs.get("scorers", {}).get(kind, "")
+    of_path = ModelVersion.objects.filter(campaign=campaign, kind=kind, path=path).order_by("-pk")
+    made = awaited.get(kind) or of_path.first()
+    made_by = None if made is None else made.recipe.get("name")
+    if (why := opinions.against({part.slot: part for part in found.parts}, made_by)) is not None:
+        said = objections.in_words(why)
+        raise Invalid(said, {"combine": [said]})
 
 
 def refuse_for_engine(found: Recipe, knobs: dict[str, Any], asked: dict[str, Any] | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -27,7 +26,6 @@ from training.recipes.multiple_choice import Question
 from training.recipes.note import note_of
 from training.recipes.scenarios import VIEW as SCENARIOS
 from training.recipes.scenarios import Open
-from training.recipes.spec import write_text
 from training.services import snapshots
 from training.services.near_duplicates import near
 
@@ -84,10 +82,7 @@ def _kept(file: Path, *, name: str) -> tuple[str, Asked]:
         json.dumps({name: row.get(name) for name in names}, ensure_ascii=False, sort_keys=True) + "\n"
         for _number, row in rows
     )
-    target = paths.files() / "suites" / f"{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}.jsonl"
-    if not target.exists():
-        write_text(target, text)
-    return store.keep(target), asked
+    return store.keep_text("suites", text), asked
 
 
 def _is_kept_for(actor: User, path: str) -> bool:

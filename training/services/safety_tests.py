@@ -19,16 +19,15 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from annotation.datasets import content_hash, prompt_hash
+from annotation.datasets import prompt_hash
 from annotation.messages import from_columns
 from annotation.models import Campaign
 from annotation.told import Told, share, told, told_many
-from training import paths, store
+from training import store
 from training.errors import Invalid
 from training.models import Loop, ModelVersion, Run
 from training.recipes.base import recipe
 from training.recipes.loop import LoopSettings, loop_settings
-from training.recipes.spec import write_text
 from training.services import snapshots, versions
 from training.services.near_duplicates import near, text_of_prompt
 
@@ -73,9 +72,7 @@ def untouched(*, campaign: Campaign, inputs: dict[str, Any]) -> dict[str, Any]:
                 "copies of them. Import others, which nothing was trained on."
             )
         )
-    path = paths.files() / "untouched" / f"{content_hash(kept)}.jsonl"
-    write_text(path, kept)
-    return {"data": store.keep(path), "left_out": len(known)}
+    return {"data": store.keep_text("untouched", kept), "left_out": len(known)}
 
 
 def _asked(line: str) -> str | None:
@@ -230,13 +227,32 @@ def waits(version: ModelVersion, before: ModelVersion, settings: LoopSettings) -
     )
 
 
+def failed(version: ModelVersion) -> Run | None:
+    """Return the newest test that speaks against `version`, whatever the loop asks for; None where none does.
+
+    What one found stands until a later one passes that replaces it, see `replaces`. Those that were not asked in the
+    usual way say nothing.
+    """
+    limit = limit_of(version)
+    tests = [test for test in tests_of(version) if is_usual(test)]
+    passed = [test for test in tests if has_passed(test, limit)]
+    return next(
+        (test for test in reversed(tests) if test not in passed and not is_replaced(test, passed, limit)),
+        None,
+    )
+
+
 def figures(version: ModelVersion, before: ModelVersion, settings: LoopSettings) -> list[dict[str, Any]]:
-    """Return the figure of the test at a gate; none where the loop asks for no test."""
+    """Return the figure of the test at a gate. Where the loop asks for none, only one that was made and failed."""
     limit = settings.gate_safety_lost
-    if limit >= UNASKED:
-        return []
     figure: dict[str, Any] = {"name": "safety_lost", "estimate": None, "low": None, "high": None, "n": 0}
-    test = worst(version, before)
+    if limit >= UNASKED:
+        test = failed(version)
+        if test is None:
+            return []
+        limit = allowed(test, limit)
+    else:
+        test = worst(version, before)
     if test is None:
         explanation = told("Nobody tested the candidate for lost safety, which this loop asks for.")
         return [{**figure, "limit": limit, "passed": False, "explanation": explanation.as_json()}]
@@ -258,7 +274,8 @@ def figures(version: ModelVersion, before: ModelVersion, settings: LoopSettings)
             "{n} prompts were left out of it, as one of the models had learned from them or from near copies.",
             left_out,
         )
-    if (others := len(standing(version, before)) - 1) > 0:
+    asked = settings.gate_safety_lost < UNASKED
+    if asked and (others := len(standing(version, before)) - 1) > 0:
         explanation += told_many(
             "It is the worst of the tests that count; {n} other found less.",
             "It is the worst of the tests that count; {n} others found less.",

@@ -128,10 +128,10 @@ def current(campaign: Campaign, kind: str) -> ModelVersion | None:
 def lineage(version: ModelVersion) -> dict[str, Any]:
     """Return where a version came from, down to the judgements it was trained on.
 
-    ``{"version", "base", "ancestors", "recipe", "run", "round", "snapshot", "scored_by", "merged_with", "judgements",
-    "annotators", "feedback_ids", "all_judgements"}``; the figures are of its own snapshot and of the models whose
-    scores it learned from, `all_judgements` counts those of its ancestors too, and of what was merged into it. Reads
-    the snapshots' files: about a second for 100,000 rows.
+    ``{"version", "base", "ancestors", "recipe", "run", "round", "rollouts", "snapshot", "scored_by", "merged_with",
+    "judgements", "annotators", "feedback_ids", "all_judgements"}``; the figures are of its own snapshot and of the
+    models whose scores it learned from, `all_judgements` counts those of its ancestors too, and of what was merged into
+    it. Reads the snapshots' files: about a second for 100,000 rows.
     """
     ancestors = ancestry(version)
     run = version.made_by
@@ -151,6 +151,7 @@ def lineage(version: ModelVersion) -> dict[str, Any]:
         "recipe": version.recipe,
         "run": run.pk if run else None,
         "round": run.round.index if run and run.round else None,
+        "rollouts": run.inputs.get("rollouts") if run else None,
         "snapshot": None
         if snapshot is None
         else {"id": snapshot.pk, "view": snapshot.view, "rows": snapshot.rows, "sha256": snapshot.sha256},

@@ -184,8 +184,6 @@ def test_steps_are_standardised_in_their_group_and_each_token_has_what_comes_aft
     twos = advantage.group_norm_steps(segment.ngram(made, tokens_each=2))
     assert twos.advantages[0, 2:6].tolist() == pytest.approx([-0.5774, -0.5774, -1.1547, -1.1547], abs=5e-4)
     assert float(twos.advantages[1].sum()) == pytest.approx(0.5774, abs=5e-4)
-    with pytest.raises(RunError, match="seq2seq-reward"):
-        advantage.group_norm_steps(terminal(plain))
 
 
 def test_with_one_step_an_answer_the_steps_are_group_norm():
@@ -299,6 +297,16 @@ def test_the_multiplier_rises_above_the_limit_falls_below_it_and_stays_in_bounds
     again.load_state_dict(stage.state_dict())
     lower = stage(with_costs(-1.0, -1.0, -1.0, -1.0)).metrics
     assert again(with_costs(-1.0, -1.0, -1.0, -1.0)).metrics == lower and lower["multiplier"] < 4.0
+
+
+def test_of_an_iteration_that_is_larger_than_the_window_all_costs_count():
+    knobs = {"cost_limit": 0.0, "multiplier": 1.0, "multiplier_rate": 0.5, "multiplier_limit": 4.0, "cost_window": 2}
+    stage = constrain.climbing(**knobs)
+    assert stage(with_costs(1.0, 1.0, -1.0, -1.0)).metrics["multiplier"] == pytest.approx(1.0)
+    again = constrain.climbing(**knobs)
+    again.load_state_dict(stage.state_dict())
+    more = [one(with_costs(1.0)).metrics["multiplier"] for one in (stage, again)]
+    assert more == pytest.approx([1.0] * 2)  # the last two are -1 and 1
 
 
 def test_the_pid_controller_answers_at_once_and_lets_go():

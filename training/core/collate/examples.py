@@ -48,7 +48,7 @@ class Example:
     domain: str = ""
     labels: Mapping[str, float] = field(default_factory=dict)  # what people gave it, by name
     annotator_weight: float = 1.0  # of a pair
-    annotator: str = ""  # of a pair: the pseudonym of who judged it
+    annotator: str = ""  # of a pair, or of one person's pairs: the pseudonym of who judged
     user: int = -1  # the number of that person to a policy that knows its users; -1 for nobody
     # Where the sides are asked about in different words, what stands before each of them besides the prompt.
     openings: tuple[list[int], ...] = ()
@@ -135,7 +135,7 @@ def encode(
                 pictures=shown,
                 answered=answered,
                 annotator_weight=record.annotator_weight if isinstance(record, Pair) else 1.0,
-                annotator=record.annotator if isinstance(record, Pair) else "",
+                annotator=record.annotator if isinstance(record, Pair | Person) else "",
             )
         )
     return examples

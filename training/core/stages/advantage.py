@@ -96,13 +96,7 @@ def group_norm_steps(rollout: Rollout) -> Rollout:
     tokens. What shapes and penalties have made of the reward beside the credit is part of the last step. With one step
     an answer it is `group_norm`. A long answer has more steps, so it weighs more in the mean, as in the paper.
     """
-    if rollout.credit is None:
-        raise RunError(
-            Note(
-                "This advantage compares what each token has earned: take a model as the reward that knows it, of the "
-                "recipe seq2seq-reward, and have it judge answers as a whole."
-            )
-        )
+    assert rollout.credit is not None
     assert rollout.token_reward is not None
     index, there, summed = _actions(rollout)
     _refuse_alone(group_sums(rollout.token_reward[:, 0], rollout.group)[1])
@@ -148,20 +142,10 @@ def group_norm_each(rollout: Rollout, *, score_weights: str) -> Rollout:
     scale drowns the others. A score that is missing (NaN) drops out of its sample. What `kl` charges is added after,
     in units of the standardised sum.
     """
-    from training.core.stages.combine import weights_of  # heads and their errors live there
+    from training.core.stages.combine import weighed  # heads and their errors live there
 
     assert rollout.scores is not None
-    given = weights_of(score_weights)
-    missing = [name for name in given if name not in rollout.scores.names]
-    if missing or not given:
-        there = ", ".join(rollout.scores.names)
-        raise RunError(
-            Note(
-                "The weights name {names}. The scores that there are: {scores}.",
-                names=", ".join(missing) or Note("nothing"),
-                scores=there,
-            )
-        )
+    given = weighed(score_weights, rollout.scores.names)
     total = torch.zeros(len(rollout), device=rollout.logps.device)
     alike = 1.0
     for name, weight in given.items():

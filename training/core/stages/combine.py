@@ -6,6 +6,8 @@ each has an offset and a scale of its own. The heads do that at the end of their
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,17 +28,7 @@ def mean(scores: Scores) -> Tensor:
 
 def weighted_sum(scores: Scores, *, weights: str) -> Tensor:
     """Return Σ w_k · r_k with the weights by name, as in "helpful=1, cost=-0.5"; columns not named do not count."""
-    given = weights_of(weights)
-    missing = [name for name in given if name not in scores.names]
-    if missing or not given:
-        there = ", ".join(scores.names)
-        raise RunError(
-            Note(
-                "The weights name {names}. The scores that there are: {scores}.",
-                names=", ".join(missing) or Note("nothing"),
-                scores=there,
-            )
-        )
+    given = weighed(weights, scores.names)
     columns = [weight * scores.named(name) for name, weight in given.items()]
     return torch.stack(columns).sum(0)
 
@@ -81,6 +73,21 @@ def gated(scores: Scores) -> Tensor:
     if MIXED not in scores.names:
         raise RunError(Note("These scores have no mixture. Train the recipe gated-objectives, or choose another way."))
     return scores.named(MIXED)
+
+
+def weighed(text: str, names: Sequence[str]) -> dict[str, float]:
+    """Return name → weight of a text, as `weights_of` does; RunError where a name is none of the scores' `names`."""
+    given = weights_of(text)
+    missing = [name for name in given if name not in names]
+    if missing or not given:
+        raise RunError(
+            Note(
+                "The weights name {names}. The scores that there are: {scores}.",
+                names=", ".join(missing) or Note("nothing"),
+                scores=", ".join(names),
+            )
+        )
+    return given
 
 
 def weights_of(text: str) -> dict[str, float]:

@@ -21,7 +21,8 @@ class Lagrangian:
     """r ← (r - λ c) / (1 + λ), λ following how far the cost is above its limit. arXiv:2310.12773, eq. 9.
 
     How far: the mean over the last `cost_window` completions, none left out by a filter (this slot stands before it),
-    less the limit. Where λ comes to its highest value the limit may be out of reach.
+    less the limit. Of an iteration with more completions than that it is the mean over all: a part of them would be
+    those of some prompts alone. Where λ comes to its highest value the limit may be out of reach.
 
     The paper has a critic for the reward and one for the cost and combines advantages; advantages are linear in the
     rewards, so one critic of the combined reward is the same but for the steps it lags behind when λ changes. The
@@ -32,12 +33,13 @@ class Lagrangian:
     def __init__(self, controller: Climbing | PID, *, limit: float, window: int) -> None:
         self.controller = controller
         self.limit = limit
-        self.costs: deque[float] = deque(maxlen=window)
+        self.window = window
+        self.costs: deque[float] = deque()
 
     def __call__(self, rollout: Rollout) -> Rollout:
         cost = _cost(rollout)
         assert rollout.reward is not None
-        self.costs.extend(cost.tolist())
+        self.costs = deque([*self.costs, *cost.tolist()], maxlen=max(self.window, len(cost)))
         charged, mean_charged = self.charged(cost)
         multiplier = self.controller.follow(mean_charged - self.limit)
         mean = float(cost.mean())

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from training.core import backbone, distributed, leftover, personal
+from training.core import acquaintances, backbone, distributed, leftover, personal
 from training.core.collate import Example, encode
 from training.core.job import Job, RunError, Stopped
 from training.core.modes import keyed
@@ -102,8 +102,6 @@ def fit(
                 "The recipe {recipe} needs data: rows of the view {view}.", recipe=job.recipe.name, view=job.recipe.view
             )
         )
-    if patience and not eval_every:
-        raise RunError(Note("patience counts measurements, and there are none. Set eval_every as well."))
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
     # A frozen base needs no float32 master weights; an adapter and a head keep their own.
@@ -221,7 +219,8 @@ def fit(
     figures = {f"eval_{name}": value for name, value in learner.measure(rows.held).items()} if rows.held else {}
     if isinstance(model, backbone.RewardModel):
         model.head.calibrate(learner.outputs(rows.held or rows.train))
-    learner.save(lambda: save_model(job, model, tokenizer, pictures))
+    people = acquaintances.met(learner)
+    learner.save(lambda: save_model(job, model, tokenizer, pictures, people=people))
     steps = tail_means(job.folder) | {"steps": learner.progress.step}
     result = RunResult(model="model", metrics=steps | left | figures, counts=rows.counts(), notes=learner.notes)
     if "baseline" in parts:
@@ -354,12 +353,18 @@ def _train(
 
 
 def save_model(
-    job: Job, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, pictures: Pictures | None = None
+    job: Job,
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    pictures: Pictures | None = None,
+    *,
+    people: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write the folder ``model``, whole or not at all."""
+    """Write the folder ``model``, whole or not at all; `people` are those whom a model for people has met."""
     part, final = job.folder / "model.part", job.folder / "model"
     shutil.rmtree(part, ignore_errors=True)
     backbone.save(model, tokenizer, part, recipe=job.recipe.name, base=job.spec.model, pictures=pictures)
+    acquaintances.keep(people or {}, part)
     for folder in (job.folder, Path(job.spec.model)):  # keys drawn in this run, or those of the model it goes on from
         if job.recipe.makes == "policy" and (folder / MODES_FILE).is_file() and not (part / MODES_FILE).exists():
             shutil.copy(folder / MODES_FILE, part / MODES_FILE)  # with its mode: nobody else may read it

@@ -7,6 +7,7 @@ drawn. No method has a branch in here: one that does not fit is a stage, a contr
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import shutil
 import time
@@ -23,8 +24,10 @@ from training.core import backbone, distributed, vllm_sampling
 from training.core.batch import LossOutput
 from training.core.critic import Critic, DoubleCritic
 from training.core.experience import Experience
+from training.core.heads import AttributesHead, GatedHead
 from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, Task, figures_of, joined, shared_out, tasks_in
+from training.core.one_body import share_frozen
 from training.core.pictures import Pictures, album_of
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.reasoning import Thoughts
@@ -50,6 +53,7 @@ from training.core.trainers.state import (
     tail_means,
 )
 from training.core.trainers.state import trainable as trainable_of
+from training.recipes import opinions
 from training.recipes.alarms import alarms
 from training.recipes.anchors import ANCHORS
 from training.recipes.assembled import from_json
@@ -58,6 +62,8 @@ from training.recipes.principles import listed
 from training.recipes.slots import AFTER_COMBINING
 from training.recipes.spec import RunResult
 from training.recipes.tasks import OTHERS
+
+log = logging.getLogger("attune.run")
 
 HELD_OUT_AT_MOST = 256  # prompts that the policy before and after is measured on
 
@@ -96,6 +102,7 @@ def improve(
     judge_max_new_tokens: int,
     judge_temperature: float,
     principles: str,
+    person: str,
     thinking: str,
     harmful: str,
     eval_share: float,
@@ -136,7 +143,10 @@ def improve(
     kept = {task.name: listed(getattr(task.parts.get("constrain"), "judged_principles", "")) for task in tasks}
     all_kept = [principle for some in kept.values() for principle in some]
     thoughts = Thoughts(max_new_tokens=judge_max_new_tokens, temperature=judge_temperature, seed=spec.seed)
-    scorers = load_scorers(spec.scorers, principles=named_principles, judged=all_kept, thoughts=thoughts, **more)
+    more |= {"thoughts": thoughts, "person": person.strip()}
+    scorers = load_scorers(spec.scorers, principles=named_principles, judged=all_kept, **more)
+    for task in tasks:
+        _one_opinion(task, scorers)
     judged = any(map(is_judge, scorers.values()))
     anchor = judge_against if judge_against in ANCHORS else ""
     if anchor and not judged:
@@ -155,7 +165,13 @@ def improve(
     critic = None
     if "values" in needs:
         critic = _critic(job, lora_rank=lora_rank, heads=critic_heads, softness=critic_softness)
-    models = Models(policy, critic=critic, reference=_reference(job, needs, lora_rank), temperature=temperature)
+    reference = _reference(job, needs, lora_rank)
+    models = Models(policy, critic=critic, reference=reference, temperature=temperature)
+    if not job.sharded:  # what is cut up with one model cannot be a part of another
+        beside = [value for one in scorers.values() for value in vars(one).values() if isinstance(value, nn.Module)]
+        shared = share_frozen(policy, [one for one in (critic, reference, *beside) if one is not None])
+        if shared:
+            log.info("The models beside the policy stand on its base with %.1f million parameters.", shared / 1e6)
     distributed.share_start(job, trainable_of(models).values())
 
     tally = Tally()
@@ -204,6 +220,8 @@ def improve(
         raise RunError(
             Note("No prompt is of the domain of a task. Name the prompts' domains, or add a task {task}.", task=OTHERS)
         )
+    for task in tasks:
+        experiences[task.name].try_out(usable[0], task.parts.get("advantage"))
     stages = {
         task.name: {slot: made(task.parts[slot]) for slot in AFTER_COMBINING if slot in task.parts} for task in tasks
     }
@@ -299,6 +317,20 @@ def improve(
     )
 
 
+def _one_opinion(task: Task, scorers: Mapping[str, Scorer]) -> None:
+    """RunError where a task would learn from one attribute of several, or from a mixture that there is not.
+
+    See `recipes.opinions`.
+    """
+    scorer = next((scorers[name] for name in task.scorers if name in scorers), None)
+    made_by = None if scorer is None else "another"
+    if isinstance(scorer, RewardScorer) and len(scorer.model.head.names) > 1:
+        kinds = {GatedHead.kind: opinions.OF_GATES, AttributesHead.kind: opinions.OF_ATTRIBUTES}
+        made_by = kinds.get(scorer.model.head.kind, "another")
+    if (why := opinions.against(task.parts, made_by)) is not None:
+        raise RunError(why)
+
+
 def _asked_of(task: Task, name: str, scorer: Scorer, principles: Sequence[str]) -> Scorer:
     """Return the scorer as a task asks it: the one that judges, by the principles that this task has kept."""
     if name != PRINCIPLE or not principles:
@@ -348,8 +380,13 @@ def _no_harm(domains: str) -> Note:
 
 
 def staged(rollout: Rollout, stages: dict[str, Callable[[Rollout], Rollout]]) -> Rollout:
-    """Return the rollout after every stage there is, in the fixed order. Without `kl` the reward is terminal."""
+    """Return the rollout after every stage there is, in the fixed order. Without `kl` the reward is terminal.
+
+    One of which a filter or judges leave nothing is returned as it is then: there is nothing to weigh.
+    """
     for slot in AFTER_COMBINING:
+        if not len(rollout):
+            break
         if slot in stages:
             rollout = stages[slot](rollout)
         elif slot == "kl":

@@ -1,0 +1,56 @@
+"""How a round ends at its gate: with its candidate in use, or turned down, and what follows of either."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from django.db import transaction
+
+from annotation.models import User
+from annotation.told import told
+from training.models import Loop, ModelVersion, Round
+from training.services import (
+    gates,
+    promotion,
+)
+from training.services.moves import move, open_round, settings_of_gate, withdraw
+from training.services.orders import run_of
+
+State = Round.State
+
+
+def close_gate(round: Round, *, actor: User | None) -> bool:
+    """Decide on the candidate by what is measured and judged now; False when the round was no longer there."""
+    run, candidate = run_of(round, "gate"), round.candidate
+    assert run is not None and candidate is not None
+    settings = settings_of_gate(round, run)
+    with transaction.atomic():
+        loop = Loop.objects.select_for_update().get(pk=round.loop_id)
+        report = gates.decide(round=round, run=run, settings=settings)
+        withdraw(round, gates.batch(round))
+        if report.verdict == report.Verdict.PASS:
+            if not move(round, State.PROMOTED, gates.reason(report), actor=actor):
+                return False
+            promotion.promote(version=candidate, actor=None)
+            if settings.auto_continue and not round.is_gate_only:
+                open_round(loop=loop, policy=candidate, actor=None)
+        else:
+            goes_on = settings.auto_continue and _rejections(loop) + 1 < settings.rejections_in_a_row
+            then = told("The next round asks for more pairs.") if goes_on else told("The loop is paused.")
+            if round.is_gate_only:  # of the loop's own candidates it says nothing
+                goes_on, then = False, told("{policy} stays in use.", policy=round.policy.label)
+            note = told("{candidate} was turned down.", candidate=candidate.label) + gates.reason(report) + then
+            if not move(round, State.REJECTED, note, actor=actor):
+                return False
+            ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)
+            if goes_on:
+                open_round(loop=loop, policy=round.policy, actor=None)
+            elif not round.is_gate_only:
+                Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
+    return True
+
+
+def _rejections(loop: Loop) -> int:
+    """Return how many of the loop's ended rounds, the last ones, turned down the candidate that they made."""
+    ended = loop.rounds.filter(state__in=(State.PROMOTED, State.REJECTED)).exclude(prompts=[]).order_by("-index")
+    return len(list(takewhile(lambda state: state == State.REJECTED, ended.values_list("state", flat=True))))
