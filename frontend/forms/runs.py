@@ -326,7 +326,7 @@ class RunForm(KnobForm):
         return cleaned
 
     def forget_errors(self) -> None:
-        """Say nothing of what does not fit yet: whoever asks for another row is not done."""
+        """Say nothing of what does not fit yet: whoever adds a row or takes one away is not done."""
         self._errors = ErrorDict()
 
     def knob_values(self) -> dict[str, Any]:

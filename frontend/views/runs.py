@@ -206,7 +206,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
         form.fields["reward"].initial = request.GET["reward"]
     if recipe.view in SUITES and request.GET.get("suite"):
         form.fields["rows"].initial = request.GET["suite"]
-    asks_row = form.task_rows is not None and form.task_rows.asks_another
+    asks_row = form.task_rows is not None and form.task_rows.changes_rows
     asks_plan, placement = "plan" in request.POST, None
     if request.method == "POST" and not wrong and not asks_row and form.is_valid():
         try:
