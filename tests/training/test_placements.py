@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -11,12 +12,13 @@ from rest_framework.test import APIClient
 
 from annotation.models import Campaign, User
 from tests.factories import make_task
+from tests.training.round_world import to_the_gate
 from training.errors import Invalid, TrainingError
-from training.models import ModelVersion, Run
+from training.models import Loop, ModelVersion, Round, Run
 from training.recipes import RECIPES
 from training.recipes.engines.placement import Inventory
 from training.recipes.engines.steps import calls_of, placed
-from training.services import execution, placements, versions
+from training.services import execution, placements, rounds, versions
 
 pytestmark = pytest.mark.django_db
 KNOBS = {"prompts_per_iteration": 8, "samples_per_prompt": 4, "batch_size": 32}
@@ -163,3 +165,29 @@ def test_a_worker_looks_again_before_it_starts(
     placements.look_again(run)
     run.refresh_from_db()
     assert run.inputs["placement"]["at_start"] == at_start and says in page_of(run, lead)
+
+
+def test_a_loop_names_an_engine_for_its_candidates(
+    loop: Loop, campaign: Campaign, base: Path, annotator: User, lead: User
+):
+    """The toy core stands for the child that would ask the engine; what it is told is what is looked at."""
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [14_000, 1_000_000], "data_offsets": [0, 0]}}).encode()
+    (base / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    chosen = {"policy_recipe": "grpo", "engine": "verl", "engine_settings": {"trainer.n_gpus_per_node": 8}}
+    for wrong, field in (
+        ({"engine": "velr"}, "engine"),
+        ({"engine_settings": "trainer.nnode = 1"}, "engine_settings"),
+        ({"engine": ""}, "engine_settings"),
+        ({"policy_recipe": "dpo"}, "engine"),
+        ({"policy_recipe": "macro-ppo"}, "engine"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            rounds.configure(loop=loop, settings=chosen | wrong, actor=lead)
+        assert list(refused.value.errors) == [field], refused.value.errors
+    rounds.configure(loop=loop, settings=chosen, actor=lead)
+    round = to_the_gate(rounds.start_round(loop=loop, actor=lead), campaign, annotator)
+    assert round.state == Round.State.GATING, str(round.note)
+    learned = Run.objects.get(round=round, purpose="policy")
+    assert learned.inputs["engine"] == {"name": "verl", "settings": {"trainer.n_gpus_per_node": "8"}}
+    assert learned.inputs["placement"]["found"]["mark"] == Inventory(1, 8, 80.0).mark
+    assert "engine" not in Run.objects.get(round=round, purpose="reward").inputs
