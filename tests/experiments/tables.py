@@ -104,14 +104,15 @@ def climb(
     plain: bool = False,
     passes: int = 1,
     references: int = 0,
+    one_scorer: bool = False,
     watch: Callable[[int, Rollout], bool] | None = None,
 ) -> None:
     """Improve the models' policy by the parts' stages and update, as the on-policy loop does with a language model.
 
-    `score` gives named scores (B,) of prompts (B,) and answers (B, places). With `references`, each prompt has so many
-    answers of the reference for a shape to compare with. With `plain` it is gradient descent
-    instead of Adam, which would bring the gradient of each entry of a table to one size. Stops when `watch` of an
-    iteration and its rollout says so.
+    `score` gives named scores (B,) of prompts (B,) and answers (B, places), of a scorer each or all of `one_scorer`.
+    With `references`, each prompt has so many answers of the reference for a shape to compare with. With `plain` it is
+    gradient descent instead of Adam, which would bring the gradient of each entry of a table to one size. Stops when
+    `watch` of an iteration and its rollout says so.
     """
     by_slot = {part.slot: part for part in parts}
     check_slots(by_slot)
@@ -124,7 +125,8 @@ def climb(
     def scored(rollout: Rollout) -> tuple[Scores, Tensor]:
         given = score(rollout.tokens.input_ids[:, 0], rollout.tokens.input_ids[:, 1:])
         scores = Scores(torch.stack(list(given.values()), 1).float(), tuple(given))
-        first = scores if by_slot["combine"].reads == "all" else Scores(scores.values[:, :1], scores.names[:1])
+        whole = one_scorer or by_slot["combine"].reads == "all"
+        first = scores if whole else Scores(scores.values[:, :1], scores.names[:1])
         return scores, combine(first)
 
     known = None

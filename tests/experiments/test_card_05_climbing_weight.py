@@ -1,10 +1,9 @@
 """Card 5, the controller that `safe-rlhf` takes unless told otherwise: a weight of the cost that climbs by factors.
 
-The card wants the mean cost of the last 200 updates to be at most 0.05 above a limit of 0, on every seed. **That is
-missed here**: the weight swings about what is needed, and the cost with it, so that it depends on when one stops (after
-500 updates it is 0.02, 0.08 and 0.22; within 2,000 it goes up to 0.27 and down to -0.17). What does hold is the mean
-over the swings. `pid-lagrangian` misses the card's figure at this limit too: on two seeds run beside this file its cost
-is 0.04 and 0.11 above after 2,000 updates, and no longer moves.
+As the recipe has it: λ begins at 1 and climbs by its own gradient at a rate of 0.1, and a nat away from the reference
+costs 0.1, all as in the authors' scripts for text. That charge is what lets it settle. Without it the policy becomes
+sure of whatever λ makes it do, answers late to the next λ, and both swing: the mean cost after 500 updates then depends
+on when one stops.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ import torch
 from tests.experiments.frame import Card
 from tests.experiments.tables import climb, table_models
 from tests.experiments.world import Bandit
+from training.recipes import recipe
 from training.recipes.combine import First
-from training.recipes.stages import Lagrangian, LeaveOneOut, Reinforce
+from training.recipes.stages import LeaveOneOut, Reinforce
 
 CARD = Card(
     5,
     "Safe RLHF, a weight that climbs by factors",
-    "Over many updates the mean cost comes to the limit and the reward to the best within it; without a limit the cost "
-    "ends far above. At a given time it may not be kept: means of 200 updates swing by up to 0.27 above the limit, "
-    "where the card wants 0.05. `pid-lagrangian` ended 0.04 and 0.11 above on two seeds: leave a margin.",
+    "Within 500 updates the mean cost is at its limit and the reward at nearly the best within it; without a limit the "
+    "cost ends far above, and without a price on leaving the reference it swings about it.",
     "arXiv:2310.12773",
 )
 SEEDS = (0, 1, 2)
-PROMPTS, ANSWERS, LIMIT, FIRST, UPDATES = 30, 30, 0.0, 500, 2000
+PROMPTS, ANSWERS, LIMIT, UPDATES, LAST = 30, 30, 0.0, 500, 200
 
 pytestmark = pytest.mark.experiment
 
 
 @lru_cache
-def settled(seed: int, *, held: bool) -> tuple[float, float]:
-    """Return the mean cost of the answers after the first 500 updates, and their reward as a share of the best."""
+def settled(seed: int, *, without: str = "") -> tuple[float, float]:
+    """Return the mean cost of the last 200 of 500 updates' answers, and their reward as a share of the best within."""
     bandit = Bandit.drawn(PROMPTS, ANSWERS, seed=seed, correlation=0.7)
     rewards, costs = torch.tensor(bandit.rewards), torch.tensor(bandit.costs)
     seen: list[tuple[float, float]] = []
@@ -47,11 +46,12 @@ def settled(seed: int, *, held: bool) -> tuple[float, float]:
         seen.append((float(values[1]), float(values[0])))
         return False
 
+    parts = recipe("safe-rlhf").parts_with(recipe("safe-rlhf").fill({"cost_limit": LIMIT}))
     climb(
         table_models(torch.zeros(PROMPTS, ANSWERS)),
         lambda asked, answers: {"reward": rewards[asked, answers[:, 0]], "cost": costs[asked, answers[:, 0]]},
         First(),
-        *([Lagrangian(cost_limit=LIMIT, cost_window=PROMPTS * 8)] if held else []),
+        *[parts[slot] for slot in ("constrain", "kl") if slot != without],
         LeaveOneOut(),
         Reinforce(),
         prompts=PROMPTS,
@@ -61,39 +61,41 @@ def settled(seed: int, *, held: bool) -> tuple[float, float]:
         seed=seed,
         watch=watch,
     )
-    some = np.array(seen[FIRST:])
-    swings = [some[start : start + 200].mean(0)[0] for start in range(0, len(some) - 199, 100)]
-    print(f"seed {seed}, held {held}: means of 200 updates from {min(swings):.3f} to {max(swings):.3f}")
-    cost, reward = some.mean(0)
+    cost, reward = np.mean(seen[-LAST:], axis=0)
+    print(f"seed {seed} without {without or 'nothing'}: cost {cost:.3f}, {reward / bandit.best_within(LIMIT):.3f}")
     return float(cost), float(reward) / bandit.best_within(LIMIT)
 
 
-def test_the_cost_comes_to_its_limit_over_the_swings(report):
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [("constrain", "no limit"), ("kl", "the price on leaving the reference")],
+)
+def test_the_cost_comes_to_its_limit_and_stays(report, without, said):
     report(
         CARD,
-        f"mean cost of updates {FIRST + 1} to {UPDATES:,} with a limit of {LIMIT:g} (means of 200 of them swing more)",
-        [settled(seed, held=True)[0] for seed in SEEDS],
+        f"mean cost of updates {UPDATES - LAST + 1} to {UPDATES} with a limit of {LIMIT:g}",
+        [settled(seed)[0] for seed in SEEDS],
         seeds=SEEDS,
-        switched_off="no limit",
-        without=[settled(seed, held=False)[0] for seed in SEEDS],
+        switched_off=said,
+        without=[settled(seed, without=without)[0] for seed in SEEDS],
         at_most=LIMIT + 0.05,
         every_seed=True,
     )
 
 
 def test_the_reward_comes_to_the_best_within_the_limit(report):
-    def within(held: bool) -> list[float]:
+    def within(without: str = "") -> list[float]:
         """Return the share of the best reward; none at all where the limit is not kept."""
-        found = [settled(seed, held=held) for seed in SEEDS]
+        found = [settled(seed, without=without) for seed in SEEDS]
         return [share if cost <= LIMIT + 0.05 else 0.0 for cost, share in found]
 
     report(
         CARD,
         "reward of the same updates as a share of what the best policy within the limit gets (linear programme)",
-        within(True),
+        within(),
         seeds=SEEDS,
         switched_off="no limit",
-        without=within(False),
+        without=within("constrain"),
         at_least=0.9,
         every_seed=True,
     )

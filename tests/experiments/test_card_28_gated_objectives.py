@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 
 from tests.experiments.frame import Card
 from tests.experiments.world import learn, pairs_of, reward_on, sequences
+from training.core.backbone import RewardModel
 from training.core.batch import Labelled
 from training.core.heads import MIXED, AttributesHead, GatedHead, gated
 from training.core.losses.bradley_terry import bradley_terry
@@ -48,7 +49,8 @@ def world(seed: int) -> dict[str, np.ndarray]:
     centres = draw.normal(size=(KINDS, WIDE))
     kinds = draw.integers(0, KINDS, PAIRS + TEST)
     prompts = centres[kinds] * 2 + draw.normal(size=(PAIRS + TEST, WIDE)) * 0.5
-    return {"answers": answers, "pure": pure, "rated": rated, "kinds": kinds, "prompts": prompts}
+    found = {"answers": answers, "pure": pure, "rated": rated, "kinds": kinds, "prompts": prompts}
+    return found | {"directions": directions}
 
 
 @lru_cache
@@ -69,12 +71,10 @@ def rated(seed: int) -> AttributesHead:
     return attributes
 
 
-def freed(seed: int, reference: np.ndarray, *, limit: float = 0.03) -> GatedHead:
-    """Return a gate that has seen no pairs yet, with length taken out on the points of `reference`."""
+def freed(seed: int, reference: np.ndarray, *, limit: float = 0.03, nuisance: str = "verbosity") -> GatedHead:
+    """Return a gate that has seen no pairs yet, with length (or nothing) taken out on the points of `reference`."""
     torch.manual_seed(100 + seed)
-    head = gated(
-        WIDE, NAMES, rated(seed), gate_width=32, gate_temperature=1.0, nuisance="verbosity", debias_limit=limit
-    )
+    head = gated(WIDE, NAMES, rated(seed), gate_width=32, gate_temperature=1.0, nuisance=nuisance, debias_limit=limit)
     assert isinstance(head, GatedHead)
     rows = np.arange(len(reference))
     shown = sequences(rows, rows)
@@ -83,12 +83,17 @@ def freed(seed: int, reference: np.ndarray, *, limit: float = 0.03) -> GatedHead
     return head
 
 
-def judged(seed: int, gate: bool):
+def taught(seed: int, head: GatedHead) -> RewardModel:
+    """Return a model whose gate has learned from pairs which attribute counts for which prompt."""
+    return judged(seed, gate=True, head=head)[0]
+
+
+def judged(seed: int, gate: bool, head: GatedHead | None = None):
     """Return a trained gate (or one whose gate reads nothing of the prompt), and the pairs it has not seen."""
     made = world(seed)
     draw = np.random.default_rng(60 + seed)
     table = np.concatenate([made["answers"], made["prompts"]])
-    model = reward_on(table, freed(seed, made["answers"][:SMALL]))
+    model = reward_on(table, head or freed(seed, made["answers"][:SMALL]))
     first = RATED + 2 * np.arange(PAIRS + TEST)
     prompts = len(made["answers"]) + np.arange(PAIRS + TEST)
     told = made["pure"][first, made["kinds"]] - made["pure"][first + 1, made["kinds"]]
