@@ -263,6 +263,7 @@ class RunDetailOut(RunOut):
         child=serializers.JSONField(),
         source="inputs.placement",
         default=None,
+        allow_null=True,
         help_text="By another engine: the plan that was made for it, and under at_start the GPUs that its worker had.",
     )
     result = serializers.DictField(child=serializers.JSONField())
