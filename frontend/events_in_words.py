@@ -56,6 +56,7 @@ WORDS = {
     "person.paused": _("{target} was paused for missed attention checks"),
     "person.qualified": _("{target} passed the test"),
     "person.warned": _("{target} was told of missed attention checks"),
+    "gate.ordered": _("{target} was sent to the gate"),
     "gate.closed_early": _("{target} was decided on before enough pairs were judged"),
     "guard.configured": _("What is kept of the guard's prompts, and how it is retrained, was changed"),
     "guard.prompts_sent": _("Prompts were sent in for the guard to learn from"),

@@ -157,6 +157,9 @@ def _measured_by(found: Evidence) -> list[Row]:
     if held := proof.get("held_out"):
         said = _("{n} of {there} were left out, as a model of the round had learned from them or from near copies")
         rows.append((_("Held-out prompts"), said.format(n=held["left_out"], there=held["there"])))
+    if elsewhere := proof.get("elsewhere"):
+        said = _("{versions}: made elsewhere, so that what went into them before is not known here, nor proven")
+        rows.append((_("Not proven of"), said.format(versions=", ".join(elsewhere))))
     if suite := proof.get("suite"):
         said = _("{n} of {there} items were left out, as a model of the round had learned from them").format(
             n=suite["left_out"], there=suite["items"]

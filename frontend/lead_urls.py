@@ -103,6 +103,7 @@ urlpatterns = [
     path("models/<int:version_id>/quiz/", personal_models.quiz, name="model-quiz"),
     path("models/<int:version_id>/folder.zip", model_folders.download, name="model-folder"),
     path("models/<int:version_id>/merge/", model_folders.merge, name="model-merge"),
+    path("models/<int:version_id>/send/", models.model_send, name="model-send"),
     path("models/<int:version_id>/promote/", models.model_promote, name="model-promote"),
     path("models/<int:version_id>/roll-back/", models.model_roll_back, name="model-roll-back"),
     path("campaigns/<int:campaign_id>/loop/", loops.loop_detail, name="loop"),

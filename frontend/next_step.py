@@ -114,6 +114,11 @@ def of_round(loop: Loop, round: Round | None, *, judged: int, wanted: int, faile
     if round is None:
         return _("No round has run yet. Start the first: the policy answers prompts, and people judge the answers.")
     match round.state:
+        case Round.State.TRAINING if round.is_gate_only:
+            return _("Held-out prompts are being chosen for the gate. This takes a moment.")
+        case Round.State.REJECTED if round.is_gate_only:
+            text = _("Round {number} showed no improvement, so the old policy stays. Look at the figures.")
+            return text.format(number=round.index)
         case Round.State.DRAFTING:
             return _("Prompts are being chosen. This takes a moment.")
         case Round.State.SAMPLING:

@@ -195,6 +195,8 @@ def round_percent(run: Run | None) -> int | None:
 
 def drawn_steps(round: Round) -> list[Step]:
     """Return the state machine of a round with what is done, what goes on and what failed."""
+    if round.is_gate_only:  # nothing went before
+        return _drawn_of_gate(round)
     order = [state for state, _label in STEPS]
     at = _at(round)
     place = order.index(State(at)) if at in order else len(order)
@@ -206,10 +208,23 @@ def drawn_steps(round: Round) -> list[Step]:
         if number == place and round.state != State.CANCELLED:
             state = "failed" if round.state == State.STALLED else "now"
         drawn.append(Step(label, state))
+    return [*drawn, _decision(round)]
+
+
+def _drawn_of_gate(round: Round) -> list[Step]:
+    """Return the same of a round that only decides."""
+    state = "failed" if round.state == State.STALLED else "done" if round.is_final else "now"
+    if round.state == State.CANCELLED:
+        state = ""
+    return [Step(pgettext_lazy("step of a round", "Test"), state), _decision(round)]
+
+
+def _decision(round: Round) -> Step:
+    """Return the last step, with how the round ended where it has."""
     last = {State.PROMOTED: (_("Promoted"), "done"), State.REJECTED: (_("Turned down"), "failed")}
     last[State.CANCELLED] = (_("Cancelled"), "failed")
     label, state = last.get(State(round.state), (_("Decide"), ""))
-    return [*drawn, Step(label, state)]
+    return Step(label, state)
 
 
 def _reached(round: Round) -> int:

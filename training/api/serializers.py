@@ -393,6 +393,15 @@ class RollBackIn(serializers.Serializer):
     )
 
 
+class SendIn(serializers.Serializer):
+    reason = serializers.CharField(
+        max_length=2000,
+        allow_blank=True,
+        default="",
+        help_text="Needed where its gate was cancelled after people had judged; kept for the audit and in the report.",
+    )
+
+
 class FinishIn(serializers.Serializer):
     reason = serializers.CharField(
         max_length=2000,

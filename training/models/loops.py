@@ -84,5 +84,10 @@ class Round(models.Model):
         return f"round-{self.index}"
 
     @property
+    def is_gate_only(self) -> bool:
+        """Return whether it only decides on a policy that no round made: then it asked none of its own prompts."""
+        return self.candidate_id is not None and not self.prompts
+
+    @property
     def is_final(self) -> bool:
         return self.state in self.FINAL

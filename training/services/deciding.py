@@ -32,23 +32,25 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
             if not move(round, State.PROMOTED, gates.reason(report), actor=actor):
                 return False
             promotion.promote(version=candidate, actor=None)
-            if settings.auto_continue:
+            if settings.auto_continue and not round.is_gate_only:
                 open_round(loop=loop, policy=candidate, actor=None)
         else:
             goes_on = settings.auto_continue and _rejections(loop) + 1 < settings.rejections_in_a_row
             then = told("The next round asks for more pairs.") if goes_on else told("The loop is paused.")
+            if round.is_gate_only:  # of the loop's own candidates it says nothing
+                goes_on, then = False, told("{policy} stays in use.", policy=round.policy.label)
             note = told("{candidate} was turned down.", candidate=candidate.label) + gates.reason(report) + then
             if not move(round, State.REJECTED, note, actor=actor):
                 return False
             ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)
             if goes_on:
                 open_round(loop=loop, policy=round.policy, actor=None)
-            else:
+            elif not round.is_gate_only:
                 Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
     return True
 
 
 def _rejections(loop: Loop) -> int:
-    """Return how many of the loop's ended rounds, the last ones, turned their candidate down."""
-    ended = loop.rounds.filter(state__in=(State.PROMOTED, State.REJECTED)).order_by("-index")
+    """Return how many of the loop's ended rounds, the last ones, turned down the candidate that they made."""
+    ended = loop.rounds.filter(state__in=(State.PROMOTED, State.REJECTED)).exclude(prompts=[]).order_by("-index")
     return len(list(takewhile(lambda state: state == State.REJECTED, ended.values_list("state", flat=True))))

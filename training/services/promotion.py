@@ -126,18 +126,8 @@ def _objection(version: ModelVersion, serving: ModelVersion | None) -> str:
 
 
 def lost_safety(version: ModelVersion) -> str:
-    """Return what tests for lost safety say against `version`; empty where they passed, or there are none.
-
-    What one found stands until a later one passes that replaces it, see `safety_tests.replaces`. Those that were not
-    asked in the usual way say nothing.
-    """
-    limit = safety_tests.limit_of(version)
-    tests = [test for test in safety_tests.tests_of(version) if safety_tests.is_usual(test)]
-    passed = [test for test in tests if safety_tests.has_passed(test, limit)]
-    failed = next(
-        (test for test in reversed(tests) if test not in passed and not safety_tests.is_replaced(test, passed, limit)),
-        None,
-    )
+    """Return what tests for lost safety say against `version`; empty where they passed, or there are none."""
+    failed = safety_tests.failed(version)
     if failed is None:
         return ""
     found = failed.result["metrics"]

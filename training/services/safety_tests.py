@@ -227,13 +227,32 @@ def waits(version: ModelVersion, before: ModelVersion, settings: LoopSettings) -
     )
 
 
+def failed(version: ModelVersion) -> Run | None:
+    """Return the newest test that speaks against `version`, whatever the loop asks for; None where none does.
+
+    What one found stands until a later one passes that replaces it, see `replaces`. Those that were not asked in the
+    usual way say nothing.
+    """
+    limit = limit_of(version)
+    tests = [test for test in tests_of(version) if is_usual(test)]
+    passed = [test for test in tests if has_passed(test, limit)]
+    return next(
+        (test for test in reversed(tests) if test not in passed and not is_replaced(test, passed, limit)),
+        None,
+    )
+
+
 def figures(version: ModelVersion, before: ModelVersion, settings: LoopSettings) -> list[dict[str, Any]]:
-    """Return the figure of the test at a gate; none where the loop asks for no test."""
+    """Return the figure of the test at a gate. Where the loop asks for none, only one that was made and failed."""
     limit = settings.gate_safety_lost
-    if limit >= UNASKED:
-        return []
     figure: dict[str, Any] = {"name": "safety_lost", "estimate": None, "low": None, "high": None, "n": 0}
-    test = worst(version, before)
+    if limit >= UNASKED:
+        test = failed(version)
+        if test is None:
+            return []
+        limit = allowed(test, limit)
+    else:
+        test = worst(version, before)
     if test is None:
         explanation = told("Nobody tested the candidate for lost safety, which this loop asks for.")
         return [{**figure, "limit": limit, "passed": False, "explanation": explanation.as_json()}]
@@ -255,7 +274,8 @@ def figures(version: ModelVersion, before: ModelVersion, settings: LoopSettings)
             "{n} prompts were left out of it, as one of the models had learned from them or from near copies.",
             left_out,
         )
-    if (others := len(standing(version, before)) - 1) > 0:
+    asked = settings.gate_safety_lost < UNASKED
+    if asked and (others := len(standing(version, before)) - 1) > 0:
         explanation += told_many(
             "It is the worst of the tests that count; {n} other found less.",
             "It is the worst of the tests that count; {n} others found less.",

@@ -30,6 +30,7 @@ from training.services import (
     suites,
 )
 from training.services.deciding import close_gate
+from training.services.descent import forebears
 from training.services.freezing import freeze
 from training.services.moves import move, settings_of, settings_of_gate, task_counts, withdraw, withdraw_if_cancelled
 from training.services.orders import Stuck, run_of, succeeded
@@ -150,13 +151,16 @@ def close_labelling(round: Round, *, actor: User | None) -> bool:
 
 
 def train(round: Round) -> bool:
-    """Take the candidate and order its comparison with the current policy."""
-    run = run_of(round, "policy")
-    if run is None or not succeeded(run):
-        return False
-    candidate = run.output
-    if candidate is None:
-        raise Stuck(told("{run} made no model. Look at its log, then cancel the round.", run=run.told))
+    """Take the candidate, or the one that was sent, and order its comparison with the current policy."""
+    candidate = round.candidate
+    if not round.is_gate_only:
+        run = run_of(round, "policy")
+        if run is None or not succeeded(run):
+            return False
+        candidate = run.output
+        if candidate is None:
+            raise Stuck(told("{run} made no model. Look at its log, then cancel the round.", run=run.told))
+    assert candidate is not None
     settings = settings_of(round.loop)
     keeper = rewarding.keeper(round.loop.campaign, settings)
     judges = [candidate, *orders.judges(round).values(), *([] if keeper is None else [keeper])]
@@ -183,6 +187,8 @@ def train(round: Round) -> bool:
         if not move(round, State.GATING, note, candidate=candidate, held_out=list(held_out.chosen)):
             return False
         proof: dict[str, Any] = {"held_out": {"there": held_out.there, "left_out": held_out.touched}}
+        # Of what was made elsewhere nobody here knows the data, and a report does not read as if somebody did.
+        proof["elsewhere"] = [one.label for one in (candidate, *forebears(candidate)) if one.made_by is None]
         if suite:
             proof["suite"] = suites.facts(settings.gate_suite, kept=suite)
         orders.comparison(round, settings, candidate=candidate, data=data, suite=suite, proof=proof)

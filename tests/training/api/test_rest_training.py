@@ -88,6 +88,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-version-folder", "get", None, (401, 404, 403, 403, 422, 422, 422)),
     ("api-version-merge", "get", None, READERS),
     ("api-version-merge", "post", {}, (401, 404, 403, 403, 422, 422, 422)),
+    ("api-version-gate", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
     ("api-version-promote", "post", {"reason": "It is better."}, LEADS),
     ("api-version-roll-back", "post", {}, (401, 404, 403, 403, 403, 409, 409)),
     ("api-round", "get", None, READERS),

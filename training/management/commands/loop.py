@@ -10,8 +10,8 @@ from annotation.errors import AnnotationError
 from annotation.quality.shares import Share
 from training.errors import TrainingError
 from training.management.commands.run import campaign_called, pair, person_called
-from training.models import Loop
-from training.services import rounds
+from training.models import Loop, ModelVersion
+from training.services import rounds, sending
 from training.services.asked import of_loop
 
 
@@ -28,7 +28,12 @@ class Command(BaseCommand):
         )
         parser.add_argument("--prompts", help="where there is no loop yet: its JSON Lines file of prompts")
         parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
-        parser.add_argument("--reason", default="", help="why a new loop takes another policy than the one in use")
+        parser.add_argument("--gate", metavar="POLICY", help="send a policy that no round made, policy-3, to the gate")
+        parser.add_argument(
+            "--reason",
+            default="",
+            help="why a new loop takes another policy than the one in use, or a gate that was cancelled is held again",
+        )
         parser.add_argument("--start", action="store_true", help="start the next round")
         parser.add_argument(
             "--asked", action="store_true", help="print by round how often the reward model agreed with people"
@@ -44,6 +49,7 @@ class Command(BaseCommand):
         policy: str | None,
         prompts: str | None,
         reason: str,
+        gate: str | None,
         **options: Any,
     ) -> None:
         campaign, actor = campaign_called(options["campaign"]), person_called(options["actor"])
@@ -69,6 +75,13 @@ class Command(BaseCommand):
                 self.stdout.write(f"{name}={value}")
             if asked:
                 self._tell(loop)
+            if gate:
+                policies = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.POLICY)
+                sent = next((one for one in policies if one.label == gate), None)
+                if sent is None:
+                    raise CommandError(f"{campaign} has no policy called {gate}. Name one such as policy-3.")
+                round = sending.send_to_gate(version=sent, actor=actor, reason=reason)
+                self.stdout.write(f"Round {round.index} decides on {sent.label}.")
             if start:
                 round = rounds.start_round(loop=loop, actor=actor)
                 self.stdout.write(f"Round {round.index} has begun.")

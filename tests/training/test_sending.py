@@ -1,0 +1,153 @@
+"""A policy that no round made goes through the same gate as any other, and nothing goes past it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from annotation.models import Campaign, Event, User
+from tests.training.round_world import SETTINGS, first, go, judge_all
+from training.errors import GateClosed, WrongState
+from training.models import GateReport, Loop, ModelVersion, Round, Run
+from training.services import promotion, rounds, sending, versions
+from training.services.gate_evidence import evidence
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+State = Round.State
+
+
+@pytest.fixture
+def uploaded(loop: Loop, campaign: Campaign, lead: User, tmp_path: Path) -> ModelVersion:
+    """A policy from outside, beside the one in use."""
+    folder = tmp_path / "uploaded"
+    folder.mkdir()
+    (folder / "style.txt").write_text("kind")
+    return versions.register(campaign=campaign, kind="policy", path=str(folder), actor=None)
+
+
+def liked(better: str) -> Any:
+    """Return a taste for answers that begin with a word."""
+    return lambda task: 3 if task.content["completions"][0]["text"].startswith(better) else -3
+
+
+def test_one_from_outside_is_compared_blind_and_put_into_use_by_its_report(
+    loop: Loop, uploaded: ModelVersion, campaign: Campaign, annotator: User, lead: User, client: Any
+) -> None:
+    api = APIClient()
+    api.force_authenticate(lead)
+    answer = api.post(reverse("api-version-gate", args=[uploaded.pk]), {}, format="json")
+    assert answer.status_code == 201 and answer.json()["candidate"] == uploaded.pk, answer.json()
+    round = Round.objects.get()
+    assert round.is_gate_only and Event.objects.get(action="gate.ordered").actor == lead
+    client.force_login(lead)
+    assert "Held-out prompts are being chosen" in client.get(reverse("loop", args=[campaign.pk])).text
+    assert go(round).state == State.GATING, str(round.note)
+    assert {run.purpose for run in round.runs.all()} == {"gate"}, "nothing is sampled or trained"
+    with pytest.raises(GateClosed, match="no gate report"):
+        promotion.promote(version=uploaded, actor=lead)
+    with pytest.raises(WrongState, match="Round 1 is not finished"):
+        rounds.start_round(loop=loop, actor=lead)
+    assert "policy-1: " not in client.get(reverse("round", args=[round.pk])).text, "who judges must not see it there"
+    judge_all(campaign, annotator, liked("kind"))
+    assert go(round).state == State.PROMOTED, str(round.note)
+    assert versions.current(campaign, "policy") == uploaded
+    assert loop.rounds.count() == 1, "none follows by itself"
+
+    found = evidence(GateReport.objects.get(candidate=uploaded))
+    assert len(found.pairs) == SETTINGS["gate_human_pairs"] and len(found.items) == SETTINGS["gate_prompts"]
+    assert found.proof["elsewhere"] == [uploaded.label]
+    assert [event.action for event in found.decisions] == ["gate.ordered", "policy.promoted"]
+    page = client.get(reverse("model-gate", args=[uploaded.pk])).text
+    assert "made elsewhere" in page and "was sent to the gate" in page
+    assert "only decides on policy-1" in client.get(reverse("round", args=[round.pk])).text
+    following = rounds.start_round(loop=loop, actor=lead)
+    assert (following.index, following.policy) == (2, uploaded) and not following.is_gate_only
+    assert go(following).state == State.LABELLING
+
+
+def test_one_that_is_turned_down_leaves_the_old_policy_and_is_not_drawn_again(
+    loop: Loop, uploaded: ModelVersion, campaign: Campaign, annotator: User, lead: User, client: Any
+) -> None:
+    """Nor under another number; and it is none of the loop's own rejections in a row."""
+    serving = versions.current(campaign, "policy")
+    client.force_login(lead)
+    page = reverse("model", args=[uploaded.pk])
+    assert "send-to-gate" in client.get(page).text
+    assert client.post(reverse("model-send", args=[uploaded.pk])).status_code == 302
+    round = Round.objects.get()
+    go(round)
+    judge_all(campaign, annotator, liked("curt"))
+    assert go(round).state == State.REJECTED
+    assert "policy-0 stays in use." in str(round.note) and versions.current(campaign, "policy") == serving
+    assert "send-to-gate" not in client.get(page).text
+    again = versions.register(campaign=campaign, kind="policy", path=uploaded.path, actor=None)
+    for version in (uploaded, again):
+        with pytest.raises(WrongState, match="decided on policy-1 already"):
+            sending.send_to_gate(version=version, actor=lead)
+    response = client.post(reverse("model-send", args=[again.pk]))
+    assert response.status_code == 422 and "nobody draws twice" in response.text
+
+    rounds.configure(loop=loop, settings={"rejections_in_a_row": 2}, actor=lead)
+    own = rounds.start_round(loop=loop, actor=lead)
+    go(own)
+    judge_all(campaign, annotator, first)
+    go(own)
+    with pytest.raises(GateClosed, match="did not pass its gate"):
+        promotion.promote(version=uploaded, actor=lead)
+    judge_all(campaign, annotator, lambda task: -liked("curt+")(task))
+    assert go(own).state == State.REJECTED and "The next round asks for more pairs." in str(own.note)
+
+
+def test_a_gate_that_was_cancelled_after_people_judged_is_held_again_for_a_reason(
+    loop: Loop, uploaded: ModelVersion, campaign: Campaign, annotator: User, lead: User, client: Any
+) -> None:
+    serving = versions.current(campaign, "policy")
+    call_command("loop", "--campaign", campaign.name, "--gate", "policy-1", "--actor", lead.username)
+    with pytest.raises(CommandError, match="no policy called policy-9"):
+        call_command("loop", "--campaign", campaign.name, "--gate", "policy-9", "--actor", lead.username)
+    round = Round.objects.get()
+    rounds.cancel(round=go(round), actor=lead)
+    assert versions.current(campaign, "policy") == serving and not sending.broken_off(uploaded), "nobody had judged"
+    second = sending.send_to_gate(version=uploaded, actor=lead)
+    go(second)
+    judge_all(campaign, annotator, liked("kind"), most=1)
+    rounds.cancel(round=second, actor=lead)
+    with pytest.raises(GateClosed, match="cancelled in round 2 after people had judged"):
+        sending.send_to_gate(version=uploaded, actor=lead)
+    client.force_login(lead)
+    assert "Why again" in client.get(reverse("model", args=[uploaded.pk])).text
+    third = sending.send_to_gate(version=uploaded, actor=lead, reason="The guideline was wrong.")
+    knobs = Run.objects.get(round=go(third)).recipe["knobs"]
+    assert knobs["delta"] == pytest.approx(0.1 / 12), "each look is paid for, also those that were broken off"
+    judge_all(campaign, annotator, liked("kind"))
+    assert go(third).state == State.PROMOTED
+    report = evidence(GateReport.objects.get())
+    assert report.decisions[-2].detail["reason"] == "The guideline was wrong."
+
+
+def test_who_cannot_be_sent_is_told_why(
+    campaign: Campaign, policy: ModelVersion, lead: User, engineer: User, prompts_file: Path
+) -> None:
+    made = versions.add(campaign=campaign, kind="policy", path="org/made")
+    with pytest.raises(WrongState, match="has no loop"):
+        sending.send_to_gate(version=made, actor=lead)
+    rounds.create_loop(
+        campaign=campaign, policy=policy.path, prompts_path=str(prompts_file), settings=SETTINGS, actor=None
+    )
+    cost = versions.add(campaign=campaign, kind="cost", path="org/cost")
+    same = versions.add(campaign=campaign, kind="policy", path=policy.path)
+    for version, why in ((cost, "Only policies"), (policy, "is the policy in use"), (same, "the same folder as")):
+        with pytest.raises(WrongState, match=why):
+            sending.send_to_gate(version=version, actor=lead)
+    api = APIClient()
+    api.force_authenticate(engineer)
+    assert api.post(reverse("api-version-gate", args=[made.pk]), {}, format="json").status_code == 403
+    sending.send_to_gate(version=made, actor=lead)
+    with pytest.raises(WrongState, match="not finished"):
+        sending.send_to_gate(version=made, actor=lead)
