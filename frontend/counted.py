@@ -22,6 +22,7 @@ WORDS = {
     "refused": _("Rows left out"),
     "unread": _("Rows that could not be read"),
     "measured": _("Rows measured on"),
+    "weighed": _("Answers of which reward and worth are known"),
     "asked": _("Questions asked"),
     "learned_answers": _("Left out: answers to prompts that the model learned from"),
     "seen": _("Questions that nearly stand in what it learned from"),

@@ -244,7 +244,10 @@ WORDS = {
             (
                 "all",
                 _("all answers"),
-                _("How much of what answers are worth by the judging model their rewards tell, from 0 to 1."),
+                _(
+                    "How much of what answers are worth, by people or by the judging model, their rewards tell, from 0 "
+                    "to 1."
+                ),
             ),
             ("best", _("the best of each prompt"), ""),
             ("best_and_random", _("the best and another one"), ""),

@@ -83,6 +83,7 @@ def spec_of(run: Run) -> RunSpec:
         known=[store.fetch(path) for path in inputs.get("known", ())],
         engine=_engine(inputs.get("engine")),
         seen=inputs.get("seen"),
+        cache=str(paths.reference_cache()),
         seed=run.seed,
         trust_remote_code=settings.ATTUNE_TRUST_REMOTE_CODE,
     )

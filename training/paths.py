@@ -51,6 +51,14 @@ def run_folder(run_id: int) -> Path:
     return files() / "runs" / str(run_id)
 
 
+def reference_cache() -> Path:
+    """Return the folder of log-probabilities under frozen references, which runs share.
+
+    It is this machine's own and is not put into a bucket: whoever misses a number computes it.
+    """
+    return files() / "reference"
+
+
 def stored(path: Path | str) -> str:
     """Return `path` as rows store it: relative when it lies below the files folder or inside the package."""
     given = Path(path)

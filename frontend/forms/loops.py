@@ -6,15 +6,17 @@ import dataclasses
 from typing import Any
 
 from django import forms
+from django.forms.utils import ErrorDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from frontend.forms.knobs import KnobForm
+from frontend.forms.task_rows import TaskRows, as_rows
 from training.recipes.base import knobs_of
 from training.recipes.loop import LoopSettings
 from training.recipes.tasks import EXAMPLE
-from training.recipes.ways import TOLD
+from training.recipes.ways import ASKS, OF_TASKS, TOLD
 
 # How the settings are grouped on the page; one that is in no group comes last.
 GROUPS = (
@@ -22,6 +24,7 @@ GROUPS = (
         _("Each round"),
         (
             *("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "doubtful_share"),
+            *("doubtful_below",),
             *("overlap", "personal", "audit_share"),
         ),
     ),
@@ -31,7 +34,7 @@ GROUPS = (
     (
         _("Training"),
         (
-            *("policy_recipe", "tasks", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size"),
+            *("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size"),
             *("beta", "policy_settings", "policy_parts", "dialogue_turns", "dialogue_user", "dialogue_settings"),
         ),
     ),
@@ -61,6 +64,7 @@ GROUPS = (
 class Group:
     title: str | Promise
     fields: list[forms.BoundField]
+    tasks: TaskRows | None = None  # rows below the fields
 
 
 class LoopForm(KnobForm):
@@ -92,8 +96,13 @@ class LoopForm(KnobForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, knobs=knobs_of(LoopSettings()), **kwargs)
-        told = gettext("Like this: {example}").format(example=EXAMPLE)
-        self.fields["tasks"].help_text = f"{self.fields['tasks'].help_text} {told}"
+        told = gettext("Counts instead of the rows where there is something in it. Such as {example}")
+        self.fields["tasks"].label = _("Tasks as JSON")
+        self.fields["tasks"].help_text = told.format(example=EXAMPLE)
+        stored = as_rows(self.initial.get("tasks") or "", asks=ASKS)
+        if stored:  # as rows, which are then what counts
+            self.initial = {**self.initial, "tasks": ""}
+        self.task_rows = TaskRows(self.data if self.is_bound else None, usual=stored or [], asks=ASKS)
         for name in ("tasks", *TOLD):
             self.fields[name].widget = forms.Textarea(
                 attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false", "class": "mono", "dir": "ltr"}
@@ -103,9 +112,36 @@ class LoopForm(KnobForm):
     def groups(self) -> list[Group]:
         grouped = {name for _, names in GROUPS for name in names}
         names = [*self.knob_names, *self.advanced_names]
-        found = [Group(title, [self[n] for n in wanted if n in names]) for title, wanted in GROUPS]
-        rest = [self[name] for name in names if name not in grouped]
+        rows = {"policy_recipe": self.task_rows}
+        found = [Group(title, [self[n] for n in wanted if n in names], rows.get(wanted[0])) for title, wanted in GROUPS]
+        rest = [self[name] for name in names if name not in grouped and name != "tasks"]
         return [*found, Group(_("More"), rest)] if rest else found
+
+    @property
+    def tasks_text(self) -> forms.BoundField:
+        """Return the input in which the tasks may be written as text."""
+        return self["tasks"]
+
+    @property
+    def tasks_are_open(self) -> bool:
+        """Say whether the rows are to be seen: where tasks are learned, or somebody is at them."""
+        learned = self["policy_recipe"].value() in OF_TASKS
+        return learned or bool(self.task_rows.filled) or self.task_rows.changes_rows or bool(self["tasks"].value())
+
+    def clean(self) -> dict[str, Any]:
+        """Take the rows as the setting `tasks` where nothing was written as text, as they are wanted or not."""
+        cleaned = super().clean() or {}
+        if not str(cleaned.get("tasks") or "").strip() and self.task_rows.is_bound:
+            wanted = cleaned.get("policy_recipe") in OF_TASKS
+            if self.task_rows.fit() and (not wanted or self.task_rows.are_named()):
+                cleaned["tasks"] = self.task_rows.text
+            else:
+                self.add_error(None, gettext("A task does not fit yet; what is wrong stands beside it."))
+        return cleaned
+
+    def forget_errors(self) -> None:
+        """Say nothing of what does not fit yet: whoever adds a row or takes one away is not done."""
+        self._errors = ErrorDict()
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""

@@ -28,6 +28,7 @@ from training.recipes.scenarios import QUESTIONS, SUITES
 from training.recipes.slots import ORDER
 from training.recipes.tasks import EXAMPLE
 from training.services import placements, waiting
+from training.services.filter_choice import SLOT, Choice
 from training.services.rollouts import pairs_in
 from training.services.versions import is_reasoning
 
@@ -62,12 +63,14 @@ BESIDE = {
 class PartsForm(forms.Form):
     """One choice for each slot of a recipe on the policy's own answers, with what each part does in a line."""
 
-    def __init__(self, given: Mapping[str, Any], *, recipe: Recipe) -> None:
+    def __init__(self, given: Mapping[str, Any], *, recipe: Recipe, choice: Choice | None = None) -> None:
         super().__init__(prefix="part")  # a slot may be called as a setting is
+        self.choice = choice
+        measured = {} if choice is None else {SLOT: choice.part}
         names = {slot: self.add_prefix(slot) for slot in ORDER}
         asked = {slot: str(given[name]) for slot, name in names.items() if name in given}
         self.asked = bool(asked)
-        self.parts = {**chosen_in(recipe), **asked}
+        self.parts = {**chosen_in(recipe), **measured, **asked}
         for slot in ORDER:
             none = [("", gettext("nothing"))] if may_be_empty(slot) else []
             parts = [(name, registered.part_choice(part)) for name, part in choices(slot).items()]
@@ -323,7 +326,7 @@ class RunForm(KnobForm):
         return cleaned
 
     def forget_errors(self) -> None:
-        """Say nothing of what does not fit yet: whoever asks for another row is not done."""
+        """Say nothing of what does not fit yet: whoever adds a row or takes one away is not done."""
         self._errors = ErrorDict()
 
     def knob_values(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The tasks of a run that learns several at once, as rows to fill in; REST and commands take the same as JSON."""
+"""The tasks of a run or a loop that learns several at once, as rows to fill in; REST and commands take JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django import forms
@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from frontend import registered
-from frontend.forms.knobs import KnobField, field_of
+from frontend.forms.knobs import KnobField, field_of, shown
 from training.objections import in_words
 from training.recipes.assembled import assembled, choices
 from training.recipes.base import Knob, Recipe, RecipeError, knobs_of
@@ -33,9 +33,12 @@ JUDGES = {
 REWARDS = (("reward", _("Reward model")), ("gold", _("Second reward model")))
 
 
-def judges() -> dict[str, type]:
-    """Return the parts that say which answers pass, by name."""
-    return {name: part for name, part in choices("constrain").items() if "passes" in getattr(part, "gives", ())}
+def judges(asks: Collection[str] | None = None) -> dict[str, type]:
+    """Return the parts that say which answers pass, by name; those that ask for no other scores than `asks`."""
+    found = {name: part for name, part in choices("constrain").items() if "passes" in getattr(part, "gives", ())}
+    if asks is None:
+        return found
+    return {name: part for name, part in found.items() if set(recipe_with(OF_RULES[0], name).scorers) <= set(asks)}
 
 
 def recipe_with(optimiser: str, judged: str) -> Recipe:
@@ -69,17 +72,25 @@ class TaskRow(forms.Form):
     reward = forms.ChoiceField(label=_("Climbs"), choices=REWARDS)
     judges = forms.ChoiceField(label=_("Judges"))
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, asks: Collection[str] | None = None, **kwargs: Any) -> None:
+        """Make a row whose task may ask the scores `asks`; None: any, as the form has a field for each."""
         super().__init__(*args, **kwargs)
         for name in ("recipe", "reward", "judges"):
             self.fields[name].required = False  # a row that nobody filled in is none
-        optimisers = [(name, f"{name.removeprefix('cgpo-').upper()}: {registered.choice(name)}") for name in OF_RULES]
+        offered = judges(asks)
+        if asks is not None:
+            del self.fields["reward"]  # a loop has one reward model
+        told = gettext("{name}: {what}")
+        optimisers = [
+            (name, told.format(name=name.removeprefix("cgpo-").upper(), what=registered.choice(name)))
+            for name in OF_RULES
+        ]
         self.fields["recipe"].choices = optimisers  # type: ignore[attr-defined]
-        self.fields["judges"].choices = [(n, JUDGES.get(n) or registered.part_choice(p)) for n, p in judges().items()]  # type: ignore
+        self.fields["judges"].choices = [(n, JUDGES.get(n) or registered.part_choice(p)) for n, p in offered.items()]  # type: ignore
         self.fields["weight"] = UsualField(WEIGHT, label=_("Weight"), help_text=WEIGHS, required=False, initial=1)
         self.setting_names: list[str] = []
         for optimiser in OF_RULES:
-            for judged in judges():
+            for judged in offered:
                 for name, knob in settings_of(recipe_with(optimiser, judged)).items():
                     if name not in self.fields:
                         self.fields[name] = self._usual(name, knob)
@@ -96,7 +107,7 @@ class TaskRow(forms.Form):
     @property
     def everyday(self) -> list[forms.BoundField]:
         own = ("name", "domains", "weight", "recipe", "reward", "kl_budget", "reward_scale", "judges")
-        return [self[name] for name in own]
+        return [self[name] for name in own if name in self.fields]
 
     @property
     def others(self) -> list[forms.BoundField]:
@@ -158,7 +169,7 @@ class TaskRow(forms.Form):
         made: dict[str, Any] = {"recipe": optimiser, "weight": cleaned["weight"]}
         if named := [one.strip() for one in cleaned["domains"].split(",") if one.strip()]:
             made["domains"] = named
-        if cleaned["reward"] not in ("", "reward"):
+        if cleaned.get("reward", "") not in ("", "reward"):
             made["reward"] = cleaned["reward"]
         return made | {"parts": {"constrain": judged}, "knobs": knobs}
 
@@ -168,19 +179,74 @@ class TaskRow(forms.Form):
         return tasks_of(json.dumps({self.cleaned_data["name"]: self.as_json}))[0]
 
 
-class TaskRows:
-    """The rows of a form: those that were sent and, where another one was asked for, that."""
+def as_rows(text: str, *, asks: Collection[str] | None = None) -> list[dict[str, Any]] | None:
+    """Return the setting `tasks` as the values of as many rows; None where rows cannot say the same."""
+    try:
+        tasks = tasks_of(text)
+    except RecipeError:
+        return None
+    if len(tasks) > MOST:
+        return None
+    found = [_as_row(task, given, asks) for task, given in zip(tasks, json.loads(text).values(), strict=True)]
+    return None if None in found else [row for row in found if row is not None]
 
-    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+
+def _as_row(task: Task, given: Mapping[str, Any], asks: Collection[str] | None) -> dict[str, Any] | None:
+    parts, knobs = given.get("parts", {}), given.get("knobs", {})
+    judged = getattr(task.recipe.part("constrain"), "name", "")
+    if task.recipe.name not in OF_RULES or judged not in judges(asks) or set(parts) - {"constrain"}:
+        return None
+    if task.reward != "reward" and asks is not None:
+        return None
+    inputs = {knob.name: name for name, knob in settings_of(recipe_with(task.recipe.name, judged)).items()}
+    if set(knobs) - set(inputs) or any("," in domain for domain in task.domains):
+        return None
+    row = {"name": task.name, "domains": ", ".join(task.domains), "weight": shown(task.weight), "reward": task.reward}
+    row |= {"recipe": task.recipe.name, "judges": judged}
+    return row | {inputs[name]: shown(value) for name, value in knobs.items()}
+
+
+def _without(data: Mapping[str, Any], number: int, *, of: int) -> dict[str, Any]:
+    """Return what was sent without the row of this number; those behind it move up."""
+    kept = {name: value for name, value in data.items() if not name.startswith("task-")}
+    for row in range(of):
+        if row != number:
+            before, after = f"task-{row}-", f"task-{row - (row > number)}-"
+            kept |= {after + n.removeprefix(before): v for n, v in data.items() if n.startswith(before)}
+    return kept
+
+
+class TaskRows:
+    """The rows of a form: those that were sent or are stored, and where another one was asked for, that.
+
+    `usual` are the values of the rows of a form that nobody sent. Without a script, too, a row is added by a button
+    and taken away by its own; either keeps what was typed, and puts the cursor where one goes on.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        usual: list[dict[str, Any]] | None = None,
+        asks: Collection[str] | None = None,
+    ) -> None:
         sent = str((data or {}).get("tasks-rows", ""))
         self.is_bound = sent.isdecimal() and len(sent) < 4
         self.asks_another = bool(data and "tasks-another" in data)
         count = min(int(sent), MOST) if self.is_bound else 0
-        self.rows = [TaskRow(data, prefix=f"task-{number}") for number in range(count)]
+        removed = str((data or {}).get("tasks-remove", ""))
+        self.removes = self.is_bound and removed.isdecimal() and len(removed) < 4 and int(removed) < count
+        if self.removes and data is not None:
+            data, count = _without(data, int(removed), of=count), count - 1
+        self.rows = [TaskRow(data, prefix=f"task-{number}", asks=asks) for number in range(count)]
         if not self.is_bound:
-            self.rows = [TaskRow(prefix="task-0", initial={"name": gettext("all"), "domains": OTHERS})]
-        if self.asks_another and len(self.rows) < MOST:
-            self.rows.append(TaskRow(prefix=f"task-{len(self.rows)}"))
+            usual = [{"name": gettext("all"), "domains": OTHERS}] if usual is None else usual
+            self.rows = [TaskRow(prefix=f"task-{n}", initial=values, asks=asks) for n, values in enumerate(usual)]
+        if (self.asks_another or not self.rows) and len(self.rows) < MOST:
+            self.rows.append(TaskRow(prefix=f"task-{len(self.rows)}", asks=asks))
+        if self.changes_rows:
+            last = self.rows[min(int(removed), len(self.rows) - 1) if self.removes else -1]
+            last.fields["name"].widget.attrs["autofocus"] = True
 
     def __iter__(self) -> Any:
         return iter(self.rows)
@@ -189,29 +255,45 @@ class TaskRows:
         return len(self.rows)
 
     @property
+    def changes_rows(self) -> bool:
+        """Say whether a row was to be added or taken away, so that whoever sent the form is not done."""
+        return self.asks_another or self.removes
+
+    @property
     def may_grow(self) -> bool:
         return len(self.rows) < MOST
+
+    @property
+    def filled(self) -> list[TaskRow]:
+        return [row for row in self.rows if not row.is_blank]
+
+    def are_named(self) -> bool:
+        """Return whether a row was filled in; where none was, the first one says so."""
+        if not self.filled:
+            self.rows[0].is_valid()
+            self.rows[0].add_error("name", gettext("Name at least one task."))
+        return bool(self.filled)
 
     def is_valid(self, scorers: Mapping[str, Any], titles: Mapping[str, Any]) -> bool:
         """Return whether every row that was filled in fits; what does not is said beside it.
 
         `scorers` are the models that were chosen to score, by name, and `titles` what the form calls them.
         """
-        filled = [row for row in self.rows if not row.is_blank]
-        if not filled:
-            self.rows[0].is_valid()
-            self.rows[0].add_error("name", gettext("Name at least one task."))
-            return False
+        return self.are_named() and self.fit({name: titles[name] for name in titles if not scorers.get(name)})
+
+    def fit(self, lacking: Mapping[str, Any] | None = None) -> bool:
+        """Return whether the rows that were filled in fit; `lacking` are the scores that no model was chosen for."""
+        filled, lacks = self.filled, lacking or {}
         fitting = [row.is_valid() for row in filled]  # of every row, so that each says what is wrong with it
         if not all(fitting):
             return False
         seen: list[Task] = []
         for row in filled:
             task = row.task
-            lacking = [name for name in task.scorers if not scorers.get(name)]
-            for name in lacking:
-                told = gettext("Choose the {model} above, under the models that score.").format(model=titles[name])
-                row.add_error("reward" if name == task.reward else "judges", told)
+            for name in task.scorers:
+                if name in lacks:
+                    told = gettext("Choose the {model} above, under the models that score.").format(model=lacks[name])
+                    row.add_error("reward" if name == task.reward else "judges", told)
             if any(task.name == one.name for one in seen):
                 row.add_error("name", gettext("Another task has this name."))
             elif (shared := shared_domain([*seen, task])) is not None:
@@ -221,6 +303,6 @@ class TaskRows:
 
     @property
     def text(self) -> str:
-        """Return the rows as the setting `tasks`; only after `is_valid`."""
-        told = {row.cleaned_data["name"]: row.as_json for row in self.rows if not row.is_blank}
-        return json.dumps(told, ensure_ascii=False)
+        """Return the rows as the setting `tasks`, empty without any; only after they fit."""
+        told = {row.cleaned_data["name"]: row.as_json for row in self.filled}
+        return json.dumps(told, ensure_ascii=False) if told else ""

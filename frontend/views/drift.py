@@ -24,7 +24,15 @@ from frontend.lead_pages import campaign_page_of, sent
 from frontend.views.metrics import as_csv
 from training.errors import Invalid, TrainingError
 from training.models import GuardedPrompt, GuardWatch
-from training.services import guard_calibration, guard_drift, guard_inbox, guard_retraining, guard_settings, guards
+from training.services import (
+    guard_attention,
+    guard_calibration,
+    guard_drift,
+    guard_inbox,
+    guard_retraining,
+    guard_settings,
+    guards,
+)
 from training.services.guard_drift import Shown
 
 SHOWN = 16  # slices that a chart has room for; the table has all
@@ -33,6 +41,7 @@ REASONS = {
     GuardedPrompt.Reason.UNCERTAIN: _("The detector is not sure"),
     GuardedPrompt.Reason.MONITOR: _("A new exploit, found by the monitor"),
     GuardedPrompt.Reason.ALL: _("Every prompt is labelled"),
+    GuardedPrompt.Reason.FOCUSED: _("The guard wants a person (focused attention)"),
 }
 # Who labelled, in words.
 WHO = {"self": _("detector"), "monitor": _("monitor"), "human": _("people")}
@@ -64,6 +73,7 @@ def drift(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "inbox": guard_inbox.inbox_of(watch) if watch is not None else None,
         "asked": [{**one, "title": REASONS[one["reason"]]} for one in guard_inbox.counts(watch)],
         "finds": _finds(campaign),
+        "attended": guard_attention.newest(campaign),
     }
     return campaign_page_of(request, campaign, "guards/drift.html", context, tab="models")
 

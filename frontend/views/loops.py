@@ -31,7 +31,7 @@ from training import paths, store
 from training.errors import GateClosed, Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.permissions import round_for
-from training.services import asked, gates, moves, rounds, versions
+from training.services import asked, gates, labelling, moves, rounds, versions
 from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
 
@@ -316,7 +316,7 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     policies = _policies(campaign)
     start = {"policy": policies[0] if policies else "", "prompts_path": prompt_files[0] if prompt_files else ""}
     form = LoopForm(sent(request), initial=start)
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and not form.task_rows.changes_rows and form.is_valid():
         try:
             rounds.create_loop(
                 campaign=campaign,
@@ -342,7 +342,7 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "replaces": versions.current(campaign, ModelVersion.Kind.POLICY),
         "lead": True,
     }
-    status = 422 if form.errors else 200
+    status = _status_of(form)
     return campaign_page_of(request, campaign, "loops/new.html", context, tab="loop", status=status)
 
 
@@ -357,7 +357,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     form = LoopForm(sent(request), initial={name: shown(value) for name, value in loop.settings.items()})
     for name in ("policy", "prompts_path", "reason"):
         del form.fields[name]  # decided once: rounds would not be comparable otherwise
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and not form.task_rows.changes_rows and form.is_valid():
         try:
             rounds.configure(loop=loop, settings=form.knob_values(), actor=request.user)
         except Invalid as error:
@@ -370,8 +370,15 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
                 say(request, gettext("Its gate is open and keeps the limits it was opened with."))
             return redirect("loop", campaign.pk)
     context = {"form": form, "loop": loop, "lead": True}
-    status = 422 if form.errors else 200
+    status = _status_of(form)
     return campaign_page_of(request, campaign, "loops/edit.html", context, tab="loop", status=status)
+
+
+def _status_of(form: LoopForm) -> int:
+    """Return the status of a page with this form; of rows that are only added or taken away nothing is wrong yet."""
+    if form.task_rows.changes_rows:
+        form.forget_errors()
+    return 422 if form.errors else 200
 
 
 def _policies(campaign: Campaign) -> list[str]:
@@ -448,13 +455,12 @@ def round_detail(request: SignedInRequest, round_id: int) -> HttpResponse:
     round = round_for(request.user, round_id)
     campaign = round.loop.campaign
     report = _report(round)
+    found = list(Run.objects.filter(round=round).select_related("output").order_by("pk"))
     context = {
         "round": round,
         "steps": drawn_steps(round),
-        "runs": [
-            (run, FOR.get(run.purpose, run.purpose))
-            for run in Run.objects.filter(round=round).select_related("output").order_by("pk")
-        ],
+        "runs": [(run, FOR.get(run.purpose, run.purpose)) for run in found],
+        "divided": labelling.divided(next((run for run in found if run.purpose == "sample"), None)),
         "progress": batch_progress(campaign, round.batch),
         "gate_progress": batch_progress(campaign, gates.batch(round)),
         "report": report,

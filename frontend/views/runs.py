@@ -42,6 +42,7 @@ from training.services import (
     anchors,
     baselines,
     feeding,
+    filter_choice,
     placements,
     rollouts,
     runs,
@@ -190,7 +191,7 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     campaign_for(request.user, campaign.pk, Action.TAMPER if offer.recipe.guarded else Action.TRAIN)
     if not offer.can_start:
         return campaign_page_of(request, campaign, "runs/refused.html", {"offer": offer}, tab="runs", status=404)
-    recipe, parts, parts_form, wrong = _with_parts(request, offer.recipe)
+    recipe, parts, parts_form, wrong = _with_parts(request, campaign, offer.recipe)
     form = RunForm(
         sent(request),
         recipe=recipe,
@@ -201,9 +202,11 @@ def run_new(request: SignedInRequest, campaign: Campaign, recipe_name: str) -> H
     )
     if request.GET.get("model", "") in form.versions:
         form.start_from(request.GET["model"])
+    if "reward" in form.fields and request.GET.get("reward", "") in form.rewards:
+        form.fields["reward"].initial = request.GET["reward"]
     if recipe.view in SUITES and request.GET.get("suite"):
         form.fields["rows"].initial = request.GET["suite"]
-    asks_row = form.task_rows is not None and form.task_rows.asks_another
+    asks_row = form.task_rows is not None and form.task_rows.changes_rows
     asks_plan, placement = "plan" in request.POST, None
     if request.method == "POST" and not wrong and not asks_row and form.is_valid():
         try:
@@ -249,16 +252,26 @@ def _planned(recipe: Recipe, form: RunForm) -> Placement:
     )
 
 
-def _with_parts(request: SignedInRequest, usual: Recipe) -> tuple[Recipe, dict[str, str], PartsForm | None, str]:
+def _with_parts(
+    request: SignedInRequest, campaign: Campaign, usual: Recipe
+) -> tuple[Recipe, dict[str, str], PartsForm | None, str]:
     """Return the recipe with the parts that were asked for, these, the form to choose them by, and what is wrong."""
     if not has_slots(usual):
         return usual, {}, None, ""
     given = request.POST if request.method == "POST" else request.GET
-    form = PartsForm(given, recipe=usual)
+    form = PartsForm(given, recipe=usual, choice=filter_choice.of(usual.name, _reward(request, campaign)))
     try:
         return assembled(usual.name, form.parts), form.parts, form, ""
     except RecipeError as error:
         return usual, form.parts, form, objections.in_words(note_of(error))
+
+
+def _reward(request: SignedInRequest, campaign: Campaign) -> ModelVersion | None:
+    """Return the reward model that the form offers: the one that was asked for, else that in use, else the newest."""
+    there = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD).order_by("-number")
+    asked = request.GET.get("reward", "")
+    found = next((one for one in there if str(one.pk) == asked), None)
+    return found or next((one for one in there if one.state == ModelVersion.State.PROMOTED), there.first())
 
 
 def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training.core.evaluate.best_of import _trust, curve
+from training.core.evaluate.best_of import curve
+from training.core.filter_trust import advised
 
 
 def test_gains_are_in_standard_deviations_over_a_single_answer():
@@ -40,8 +41,7 @@ def test_a_tiny_policy_has_a_curve(do, policy, reward):
 
 def test_the_filter_whose_rewards_tell_most_is_named():
     """The reward is right about the ends of 0 to 3 and has the middle the wrong way round."""
-    scores = [{"reward": [0.0, 1.0, 2.0, 3.0], "gold": [0.0, 2.0, 1.0, 3.0]}] * 4
-    told, (said,) = _trust(scores, confidence=0.95)
+    told, (said,) = advised([([0.0, 1.0, 2.0, 3.0], [0.0, 2.0, 1.0, 3.0])] * 4, confidence=0.95)
     assert told["trust_best_and_worst"]["estimate"] == pytest.approx(1)
     assert told["trust_all"]["estimate"] == pytest.approx(0.64) and "trust_best" not in told
     assert "by the filter best-and-worst are kept: R² 1.00, of all 0.64" in str(said)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,11 @@ def courses(tmp_path_factory, policy, reward):
     }
     for name in ("killed", "alone"):
         specs[name] = make_spec(tmp_path_factory.mktemp(name), "dpo", model=policy, **knobs_of("dpo", reward))
+    cache = tmp_path_factory.mktemp("cache")
+    for name, spec in specs.items():
+        if name[0] == "dpo" or name == "killed":  # the first to go computes the reference's numbers for them all
+            specs[name] = replace(spec, cache=str(cache))
+            specs[name].write()
     runs = [f"{spec.output}/spec.json:2:{how}" for (_, how), spec in zip(COURSES, specs.values(), strict=False)]
     killed, alone = (f"{specs[name].output}/spec.json" for name in ("killed", "alone"))
     runs += [f"{killed}:2:shards-killed-5", f"{killed}:2:shards", f"{alone}:1:copies-killed-5", f"{alone}:2:shards"]
@@ -105,6 +111,15 @@ def test_two_processes_take_the_course_of_one(tmp_path, policy, reward, courses,
         torch.testing.assert_close(weights[key], value, atol=1e-4, rtol=1e-3)
     first, second = RunResult.read(one.output), RunResult.read(two.output)
     assert first is not None and second is not None and first.counts == second.counts
+
+
+def test_what_two_processes_found_of_the_reference_others_need_not_compute(courses):
+    """Only the first run has added to the cache, and both of its processes' rows are there."""
+    first = courses["dpo", "copies"]
+    (written,) = Path(first.cache).iterdir()
+    numbers = [load_file(f"{courses[key].output}/reference.safetensors")["logps"] for key in courses if key[0] == "dpo"]
+    assert torch.isfinite(numbers[0]).all() and len(load_file(written)["rows"]) == len(numbers[0])
+    assert all(torch.equal(other, numbers[0]) for other in numbers[1:]) and len(numbers) > 1
 
 
 def test_shards_that_lost_a_process_go_on_to_the_last_bit(courses):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.__main__ import compiled as compiled_for
+from training.core.engine_programs import VERL, checked
 from training.recipes import RECIPES, RecipeError
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.engines import Files, areal, compiler, verl
@@ -110,3 +112,42 @@ def test_what_may_be_set_besides_is_taken():
     other = assembled("ppo", {"segment": "ngram"})
     with pytest.raises(RecipeError, match="no counterpart of segment/ngram"):
         compiler("verl")(other, other.fill(), FILES, seed=0)
+
+
+def said(engine):
+    """Return what the real engine of the version we compile for said, as `python -m tests.engines` wrote it down."""
+    return json.loads((GOLDEN / f"{engine}_said.json").read_text())
+
+
+def test_verl_itself_read_what_is_compiled_here():
+    """Composed and validated by its own Hydra configuration: every setting has the value and the kind that we told."""
+    told = said("verl")
+    files = Files(
+        model="/run/model",
+        data="/run/verl/prompts.parquet",
+        reward="/run/verl/reward.py",
+        checkpoints="/run/verl/checkpoints",
+    )
+    now = compiled_for("verl", files)
+    assert told["version"] == verl.VERSION and now.keys() == told["settings"].keys() >= {"grpo", "ppo", "rloo"}
+    for name, settings in now.items():
+        assert told["settings"][name]["read"] == settings, "run python -m tests.engines --verl PYTHON again"
+        assert told["settings"][name]["critic"] == (name == "ppo")
+    assert told["free"] == {name: kind.__name__ for name, kind in verl.FREE.items()}
+    assert told["refused"] == "Could not override 'trainer.nnode'."
+    assert VERL.command("python", {})[:3] == ["python", "-m", told["entry"].removesuffix(".main")]
+
+
+def test_verl_itself_read_our_files_and_wrote_what_is_read_here(tmp_path):
+    """Its data set read the prompts, its reward manager asked our server, its trainer saved a policy after step 2."""
+    told = said("verl")
+    assert told["prompts"] == 3 and told["first_prompt"] == [{"role": "user", "content": "How warm must it be?"}]
+    assert told["reward"] == len("a fine answer")  # the server that was asked counts characters
+    assert set(verl.METRICS) <= {*told["figures"]["made"], *told["figures"]["in_source"]}
+    assert told["line"] == {"step": 1, "data": {"critic/rewards/mean": 0.5}}
+    for name in told["checkpoint"]["files"]:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("2")  # of the file that counts, what its trainer wrote
+    assert VERL.reached(tmp_path) == 2 and told["checkpoint"]["goes_on_from"] == "global_step_2"
+    assert checked(VERL.trained(tmp_path, 2)).is_relative_to(tmp_path / "global_step_2")

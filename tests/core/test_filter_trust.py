@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from training.core.filter_trust import trust_by_filter
+from training.core.filter_trust import by_people, trust_by_filter
 
 
 def squared(pairs: list[tuple[float, float]]) -> float:
@@ -44,3 +44,23 @@ def test_where_the_reward_guesses_in_between_the_ends_tell_most_and_where_it_nev
 
 def test_where_all_are_worth_the_same_there_is_nothing_to_tell():
     assert trust_by_filter([([1, 2], [5, 5]), ([0, 3], [5, 5])], confidence=0.9) == {}
+
+
+def test_peoples_worth_is_the_share_of_comparisons_won_and_rewards_are_about_their_prompt():
+    """a beats b twice and c once, b beats c and c beats b: 3/3, 1/4 and 1/3. Of two answers nothing is told."""
+    a, b, c = ("a", 5.0), ("b", 1.0), ("c", 3.0)
+    pairs = [("q", a, b), ("q", a, b), ("q", a, c), ("q", b, c), ("q", c, b), ("p", a, b)]
+    ((rewards, worth),) = by_people(pairs)
+    assert rewards == [2.0, -2.0, 0.0] and worth == pytest.approx([1.0, 1 / 4, 1 / 3])
+
+
+def test_prompts_whose_answers_all_score_higher_say_nothing_of_the_filters():
+    """Rewards apart by ten between the prompts, and right within each: what people compared, it tells wholly."""
+    of_prompt = [[("a", n + 2.0), ("b", n + 1.0), ("c", n + 0.0)] for n in (0.0, 10.0)]
+    pairs = [
+        (str(place), answers[i], answers[j])
+        for place, answers in enumerate(of_prompt)
+        for i in range(3)
+        for j in range(i + 1, 3)
+    ]
+    assert trust_by_filter(by_people(pairs), confidence=0.9)["all"]["estimate"] == pytest.approx(1.0)

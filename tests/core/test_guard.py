@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.core.worlds import make_spec, prompt_rows
-from training.core.chat import Speaker
+from training.core.chat import Speaker, serve
 from training.core.guard import __main__ as command
 from training.core.guard.fitting import Labelled, learned
 from training.core.guard.folder import GUARD_FILE, load_guard, save_guard
@@ -255,6 +255,13 @@ def test_what_a_client_or_a_chat_is_told_has_passed(policy, tiers, words, tmp_pa
     assert [answer.source for answer in speaker.answer(two, shown.append)] == [MODEL, MODEL]
     with pytest.raises(RunError, match="no guard"):
         Speaker(Voice(model=str(policy), guard=str(tmp_path)))
+    wants = [replace(one, messages=user(ASKED[FOCUSED])) for one in (one, two)]
+    events: list[dict] = []
+    assert serve(voice, iter([question.to_line() for question in (*wants, one)]), events.append) == 0
+    _ready, answered, refused, plain = events
+    assert answered["attended"] == refused["attended"] and answered["attended"]["tier"] == FOCUSED
+    assert answered["attended"]["risk"] > 0.9 and "answers" in answered and "error" in refused
+    assert "attended" not in plain
 
 
 def test_one_line_makes_a_guard_from_labelled_texts(tmp_path: Path, capsys):

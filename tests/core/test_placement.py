@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 
 import pytest
 
@@ -94,11 +95,23 @@ def test_it_finds_what_looking_at_every_plan_finds():
     assert planned(two, MODELS[:1], wide).seconds == pytest.approx(brute(two, MODELS[:1], wide), rel=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_walk_comes_within_two_per_cent(seed):
-    best = planned(CALLS, MODELS, SMALL).seconds
-    walked = planned(CALLS, MODELS, SMALL, seed=seed, exhaustive=0, steps=3000)
-    assert not walked.exhaustive and best <= walked.seconds * (1 + 1e-12) and walked.seconds <= 1.02 * best
+def test_on_two_nodes_the_walk_comes_within_two_per_cent_of_the_best_from_every_seed():
+    """Card 20: 2 nodes of 4 GPUs; the best of its 68,921 plans is the brute one's, and 20 walks of 3,000 steps find it.
+
+    A walk as long as the product's takes at most 2 seconds.
+    """
+    wide = Inventory(nodes=2, gpus_per_node=4, memory_gib=40.0)
+    calls = [CALLS[0], CALLS[1], Call("train", "actor", 6.0, after=("score",))]
+    best = planned(calls, MODELS, wide)
+    assert best.exhaustive and best.tried == len(layouts(wide)) ** 3
+    assert best.seconds == pytest.approx(brute(calls, MODELS, wide), rel=1e-12)
+    for seed in range(20):
+        walked = planned(calls, MODELS, wide, seed=seed, exhaustive=0, steps=3000)
+        assert not walked.exhaustive and best.seconds <= walked.seconds * (1 + 1e-12)
+        assert walked.seconds <= 1.02 * best.seconds, seed
+    began = time.process_time()
+    planned(calls, MODELS, wide, exhaustive=0)
+    assert time.process_time() - began <= 2
 
 
 def test_four_models_of_seven_billion_on_eight_gpus():

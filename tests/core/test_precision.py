@@ -21,6 +21,7 @@ ON_POLICY = {
     "max_new_tokens": 4,
     "eval_share": 0.0,
 }
+DOUBLE = {"critic_heads": "double"}
 ASKED = [{"id": f"q{n}", "prompt": [{"role": "user", "content": f"Question {n}?"}]} for n in range(4)]
 
 
@@ -29,10 +30,11 @@ def lines_of(spec) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("name", "more"), [("dpo", OFFLINE), ("dpo", {**OFFLINE, "lora_rank": 2}), ("grpo", ON_POLICY)]
+    ("name", "more"),
+    [("dpo", OFFLINE), ("dpo", {**OFFLINE, "lora_rank": 2}), ("grpo", ON_POLICY), ("ppo", ON_POLICY | DOUBLE)],
 )
 def test_bfloat16_takes_nearly_the_course_of_float32(do, policy, reward, name, more):
-    if name == "grpo":
+    if name != "dpo":
         more = {**more, "rows": ASKED, "scorers": {"reward": str(reward)}}
     told = {bf16: do(name, into=f"bf16-{bf16}", model=policy, bf16=bf16, **more)[0] for bf16 in (False, True)}
     plain, short = (lines_of(told[bf16]) for bf16 in (False, True))

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.core.worlds import make_spec, pair_rows, stands_on
-from training.core.job import RunError
 from training.core.run import main
 from training.recipes.spec import EXIT_STOPPED, RunResult
 
@@ -168,5 +167,3 @@ def test_training_ends_when_the_held_out_loss_no_longer_falls_also_after_a_crash
     (folder / "result.json").unlink()
     spec, again = do("bradley-terry", model=policy, **still)
     assert again.notes == result.notes and [line["step"] for line in lines_of(folder)] == [1, 2, 3]
-    with pytest.raises(RunError, match="Set eval_every"):
-        do("bradley-terry", into="wrong", model=policy, patience=2)

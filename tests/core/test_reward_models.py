@@ -119,6 +119,10 @@ def test_it_learns_what_people_preferred_and_says_how_well(do, policy):
     assert both.metrics["accuracy"]["estimate"] == 0.5
     strict = both.metrics["all_pairs_right"]
     assert (strict["estimate"], strict["n"]) == (0, 6) and strict["high"] > 0, "each prompt has one pair right of two"
+    assert "trust_all" not in both.metrics, "of two answers every filter keeps both"
+    worse = [{**row, "rejected": [{"role": "assistant", "content": "no"}]} for row in rows]
+    _, three = do("reward-accuracy", into="three", model=f"{spec.output}/model", rows=rows + worse)
+    assert three.counts["weighed"] == 18 and 0.5 < three.metrics["trust_all"]["estimate"] <= 1
 
 
 def test_a_policy_is_not_taken_for_a_reward_model(do, policy):

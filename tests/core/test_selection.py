@@ -21,6 +21,7 @@ from training.core.selection import (
     closeness,
     disagreement,
     doubted,
+    doubts,
     k_center,
     labelled,
     preferences,
@@ -225,6 +226,13 @@ def test_what_a_model_doubts_by_hand():
     orders = ((0.0, set()), (0.3, {"close"}), (0.5, {"close", "fair"}), (0.67, {"close", "fair", "sure"}))
     for share, wanted in orders:
         assert {one["id"] for one in doubted(rows, share=share, by=REWARD) if one["doubtful"]} == wanted
+    limits = ((0.7, {"close"}), (0.75, {"close", "fair"}), (0.9, {"close", "fair", "sure"}), (0.5, set()))
+    for below, wanted in limits:
+        found = doubted(rows, share=0.95, below=below, by=REWARD)
+        assert {one["id"] for one in found if one["doubtful"]} == wanted
+        assert doubts(found, below=below) == {"doubtful": len(wanted), "labellable": 3, "unsure": len(wanted)}
+    most = doubted(rows, share=0.3, below=0.9, by=REWARD)
+    assert doubts(most, below=0.9) == {"doubtful": 1, "labellable": 3, "unsure": 3}, "the share is the most"
     unscored = {**row("unscored", 0.0, 0.0), "completions": [{"scores": {}}, {"scores": {}}]}
     found = doubted([*rows, unscored], share=0.25, by=REWARD)
     assert [one["id"] for one in found if one["doubtful"]] == ["unscored"]

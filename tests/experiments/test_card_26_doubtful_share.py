@@ -109,7 +109,9 @@ def learn(policy, reference, chosen, rejected, optimizer) -> None:
     for _ in range(STEPS):
         optimizer.zero_grad()
         loss = partial(dpo, beta=0.1, label_smoothing=0.0)
-        pair_logratios(policy, batch, loss, annotator_weights=False).loss.mean().backward()
+        pair_logratios(
+            policy, batch, loss, annotator_weights=False, per_token=False, likelihood_weight=0.0
+        ).loss.mean().backward()
         optimizer.step()
 
 

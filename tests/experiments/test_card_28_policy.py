@@ -71,14 +71,16 @@ def reached(seed: int, *, debiased: bool) -> tuple[float, float]:
 def test_gold_rises_and_length_stays(report):
     found = {on: [reached(seed, debiased=on) for seed in SEEDS] for on in (True, False)}
     print(found)
-    named = {"seeds": SEEDS, "switched_off": "taking length out of the attributes", "every_seed": True}
+    off = "taking length out of the attributes"
     report(
         CARD,
         "gold of the policy as a share of the best answers'",
         [gold for gold, _ in found[True]],
         without=[gold for gold, _ in found[False]],
         at_least=0.9,
-        **named,
+        seeds=SEEDS,
+        switched_off=off,
+        every_seed=True,
     )
     report(
         CARD,
@@ -86,5 +88,7 @@ def test_gold_rises_and_length_stays(report):
         [length for _, length in found[True]],
         without=[length for _, length in found[False]],
         at_most=0.25,
-        **named,
+        seeds=SEEDS,
+        switched_off=off,
+        every_seed=True,
     )

@@ -54,8 +54,8 @@ class World:
         asked = (rows[:, None] * per + 2 * (KNOWN + np.arange(ASKED))).ravel()
         ids = np.concatenate([seen, seen + 1, asked, asked + 1])
         numbers = np.arange(len(rows))
-        of = [torch.tensor(np.repeat(numbers, many)) for many in (known, ASKED)]
-        return People(sequences(ids, ids), *of, torch.tensor(rows))
+        known_of, asked_of = (torch.tensor(np.repeat(numbers, many)) for many in (known, ASKED))
+        return People(sequences(ids, ids), known_of, asked_of, torch.tensor(rows))
 
 
 @lru_cache

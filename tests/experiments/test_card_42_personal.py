@@ -29,6 +29,7 @@ CARD = Card(
 SEEDS = (0, 1, 2)
 USERS, WIDE, ANSWERS, ASKED, OPENING = 20, 6, 200, 50, 0
 LOSS = partial(dpo, beta=0.5, label_smoothing=0.0)
+PLAIN = partial(pair_logratios, annotator_weights=False, per_token=False, likelihood_weight=0.0)
 
 pytestmark = pytest.mark.experiment
 
@@ -105,7 +106,7 @@ def trained(seed: int, pairs: int, *, plain: bool = False, clusters: int = 0, sh
     own = torch.zeros(USERS, clusters) if clusters else torch.zeros(USERS, 1, WIDE)
     users = UserTokens([str(n) for n in range(USERS)], shared, own, opening=[OPENING])
     users.pairs = torch.full((USERS,), float(pairs))
-    objective: Callable[..., LossOutput] = partial(pair_logratios, annotator_weights=False)
+    objective: Callable[..., LossOutput] = PLAIN
     if not plain:
         users.attach(model)
         objective = partial(personal_pairs, alpha=0.5, user_penalty=0.1, annotator_weights=False)
@@ -123,9 +124,7 @@ def rights(seed: int, pairs: int, *, plain: bool = False) -> torch.Tensor:
     world, model, _ = trained(seed, pairs, plain=plain)
     objective = partial(personal_pairs, alpha=0.5, user_penalty=0.0, annotator_weights=False)
     with torch.no_grad():
-        found = (partial(pair_logratios, annotator_weights=False) if plain else objective)(
-            model, world.batch(world.asked), LOSS
-        )
+        found = (PLAIN if plain else objective)(model, world.batch(world.asked), LOSS)
     return found.metrics["accuracy"].view(USERS, -1).mean(1)
 
 

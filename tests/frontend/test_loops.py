@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -98,6 +99,50 @@ def test_settings_can_be_changed_later(world: World) -> None:
     assert Loop.objects.get().settings["temperature"] == 0.7
     assert "lora_rank = 4\nmax_length = 64</textarea>" in client.get(at("loop-edit", world)).content.decode()
     assert client.post(at("loop-edit", world), {**sent, "temperature": "hot"}).status_code == 422
+
+
+def test_the_tasks_of_a_loop_are_rows_to_fill_in(world: World) -> None:
+    """Without a script: rows come and go by buttons that keep what was typed, and Enter still saves."""
+    make_loop(world)
+    client, page = world.client("lead"), at("loop-edit", world)
+    shown = client.get(page)
+    html = shown.content.decode()
+    posted = html.split('method="post" aria-labelledby="loop-title"')[1]
+    pressed = posted[posted.index("<button") :].split(">")[0]
+    assert "name=" not in pressed and "disabled" not in pressed, "Enter presses the first button, and saves"
+    assert 'value="audited-judges"' not in html and 'name="task-0-reward"' not in html, "a loop has no such models"
+    usual = {**as_sent(shown.context["form"]), "tasks-rows": "1", "temperature": "0.9"}
+    assert client.post(page, usual).status_code == 302 and Loop.objects.get().settings["tasks"] == ""
+    mixed = {**usual, "policy_recipe": "task-mix"}
+    unnamed = client.post(page, mixed)
+    assert unnamed.status_code == 422 and "at least one task" in unnamed.content.decode()
+    row = {"task-0-name": "sums", "task-0-domains": "algebra, proofs", "task-0-recipe": "cgpo-crraft"}
+    row |= {"task-0-kl_budget": "50", "task-0-weight": "2"}
+    more = client.post(page, {**mixed, **row, "tasks-another": "1", "temperature": "hot"})
+    rows = more.context["form"].task_rows
+    assert more.status_code == 200 and [one["name"].value() for one in rows] == ["sums", None]
+    assert more.content.decode().count("autofocus") == 1 and 'value="hot"' in more.content.decode()
+    both = {**mixed, **row, "tasks-rows": "2", "task-1-name": "talk", "task-1-domains": "*"}
+    both |= {"task-1-recipe": "cgpo-codpo", "task-1-max_words": "9", "task-1-judges": "rules"}
+    fewer = client.post(page, {**both, "tasks-remove": "0"}).context["form"]
+    kept = [(one["name"].value(), one["max_words"].value(), one["kl_budget"].value()) for one in fewer.task_rows]
+    assert kept == [("talk", "9", None)] and not fewer.errors
+    none = client.post(page, {**mixed, **row, "tasks-remove": "0"}).context["form"].task_rows
+    assert [one["name"].value() for one in none] == [None], "there is a row to go on with"
+    wrong = client.post(page, {**both, "task-1-kl_budget": "9"})
+    assert wrong.status_code == 422
+    assert "no such setting" in wrong.context["form"].task_rows.rows[1].errors["kl_budget"][0]
+    assert client.post(page, both).url == at("loop", world)
+    made = json.loads(Loop.objects.get().settings["tasks"])
+    assert made["sums"]["domains"] == ["algebra", "proofs"] and made["sums"]["knobs"]["kl_at_most"] == 50.0
+    assert made["talk"]["recipe"] == "cgpo-codpo" and made["talk"]["knobs"]["max_words"] == 9
+    again = client.get(page).context["form"]
+    assert [one["domains"].value() for one in again.task_rows] == ["algebra, proofs", "*"]
+    assert [one["weight"].value() for one in again.task_rows] == ["2", "1"] and not again["tasks"].value()
+    # What rows cannot say is shown as it is, and counts instead of rows.
+    text = '{"*": {"recipe": "grpo"}}'
+    assert client.post(page, {**both, "tasks": text}).status_code == 302
+    assert client.get(page).context["form"]["tasks"].value() == text == Loop.objects.get().settings["tasks"]
 
 
 def test_a_round_by_its_buttons(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from training.core.guard.folder import load_guard
 from training.errors import Invalid, WrongState
 from training.models import GuardedPrompt, GuardWatch, GuardWeek, ModelVersion, Run
 from training.services import (
+    guard_attention,
     guard_calibration,
     guard_drift,
     guard_inbox,
@@ -238,6 +240,42 @@ def test_people_are_asked_once_and_what_they_say_is_the_next_label(campaign, lea
     run = guard_retraining.retrain(campaign=campaign, actor=lead)
     text = (paths.files() / run.inputs["data"]).read_text()
     assert text.count('"truth": false') == 120 + tasks.filter(batch__endswith="slice-2").count()
+
+
+def test_what_wants_a_person_comes_to_people_and_their_word_is_a_label(campaign, lead, annotator, guard, inbox):
+    """Before any detector began, and once only; nothing where nothing is kept."""
+    said = {
+        "campaign": campaign,
+        "messages": user("i feel like hurting myself"),
+        "source": "chat",
+        "person": annotator,
+        "said": {"tier": "focused_attention", "risk": 0.83},
+        "answered": "Talk to somebody. [leaflet:0-17]",
+    }
+    assert not guard_attention.attend(**said)
+    watch = guard_settings.configure(campaign=campaign, settings={"keep": True}, actor=lead)
+    assert guard_attention.attend(**said) and not Task.objects.exists()
+    assert "1 prompt waits for a person and nobody is asked" in str(guard_drift.alarms(watch, [])[0])
+    watch = guard_settings.configure(campaign=campaign, settings={"inbox": inbox.pk}, actor=lead)
+    guard_retraining.look_after_all()
+    assert guard_attention.attend(**said) and not guard_drift.alarms(watch, [])
+    task = Task.objects.get(campaign=inbox)
+    assert (task.batch, task.priority) == (f"guard-{campaign.pk}-attention", 9)
+    assert task.content["messages"] == user("i feel like hurting myself")
+    shown = task.content["completions"][0]["text"]
+    assert "focused attention, risk 0.83" in shown and "Talk to somebody. [leaflet:0-17]" in shown
+    assert not guard_attention.attend(**{**said, "said": {"tier": "unsafe", "risk": 0.9}})
+    assert guard_inbox.waiting(watch) == 1
+    judge(annotator, inbox, data={"safe_1": "unsafe", "harm_1_violence": "1"})
+    guard_retraining.look_after_all()
+    kept = guard_attention.newest(campaign)[0]
+    assert (kept.jailbreak, kept.labelled_by, kept.reason, kept.person) == (True, "human", "focused", annotator)
+    assert guard_inbox.counts(watch) == [{"reason": "focused", "asked": 1, "labelled": 1}]
+    started(campaign, lead, weeks=3, inbox=inbox.pk)
+    GuardedPrompt.objects.filter(pk=kept.pk).update(at=timezone.now() - timedelta(days=7 * 7))
+    run = guard_retraining.retrain(campaign=campaign, actor=lead)
+    rows = [json.loads(line) for line in (paths.files() / run.inputs["data"]).read_text().splitlines()]
+    assert [row["truth"] for row in rows if row.get("text") == kept.text] == [True]
 
 
 def test_what_somebody_asked_goes_with_them(campaign, lead, annotator, guard, inbox):

@@ -18,10 +18,10 @@ from training import store
 from training.core.guard.fitting import Labelled, learned
 from training.core.guard.folder import load_guard, save_guard
 from training.core.guard.thresholds import Threshold
-from training.core.guard.verdicts import SAFE, UNSAFE
+from training.core.guard.verdicts import FOCUSED, SAFE, UNSAFE
 from training.core.tiny import save_tiny
-from training.models import Round, Run
-from training.services import gates, rounds
+from training.models import GuardedPrompt, Round, Run
+from training.services import gates, guard_settings, rounds
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def guard_folder(folder: Path) -> Path:
     draw = random.Random(0)
     said = ["".join(draw.choices([chr(k) for k in range(32, 127)], k=8)) for _ in range(1500)]
     answers = [Labelled(text, SAFE if n % 3 else UNSAFE) for n, text in enumerate(said)]
-    asked = [Labelled(question(n), UNSAFE if n % 9 == 0 else SAFE) for n in range(200)]
+    asked = [Labelled(question(n), SAFE if n % 9 else FOCUSED) for n in range(200)]
     line = Threshold(0.5, 0.9, 0.95, 0.9, 100, 1, {"estimate": 0.0, "low": 0.0, "high": 0.1, "n": 100})
     return save_guard(folder, prompt=(learned(asked), line), answer=(learned(answers), replace(line, value=0.7)))
 
@@ -79,6 +79,7 @@ def test_people_are_shown_what_the_logs_let_through_and_nothing_else(
     loop = rounds.create_loop(
         campaign=campaign, policy=str(base), prompts_path=str(asked), settings=settings, actor=lead
     )
+    guard_settings.configure(campaign=campaign, settings={"keep": True}, actor=lead)
     round = rounds.start_round(loop=loop, actor=lead)
     assert work(round).state == Round.State.LABELLING, (str(round.note), list(round.runs.values("error")))
     judge_all(campaign, annotator)
@@ -98,6 +99,10 @@ def test_people_are_shown_what_the_logs_let_through_and_nothing_else(
         assert sum(map(len, items.values())) == sum(
             one["allowed"] for line in log.values() for one in line["answers"] if line["shown"]
         )
+        if purpose == "sample":  # what is held out for a gate is learned by nobody
+            wants = {line["id"] for line in log.values() if line["prompt"]["tier"] == FOCUSED}
+            kept = GuardedPrompt.objects.filter(campaign=campaign, tier=FOCUSED, source="round", reason="focused")
+            assert wants and {question(int(id_[1:])) for id_ in wants} == set(kept.values_list("text", flat=True))
         assert not any(line["answers"] for line in log.values() if not line["prompt"]["allowed"])
         counts = run.result["counts"]
         assert counts["guard_answers_blocked"] > 0 and counts["guard_not_shown"] == len(log) - len(items)

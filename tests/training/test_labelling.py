@@ -129,6 +129,39 @@ def labelled_in_part(loop: Loop, campaign: Campaign, lead: User, folder: Path, *
     return rounds.start_round(loop=loop, actor=lead)
 
 
+@pytest.mark.parametrize(
+    ("below", "share", "says"),
+    [
+        (0.99, 0.95, "NN of 8 pairs have a label that is less probable than 99% by the model. All of these went to"),
+        (
+            0.99,
+            0.1,
+            "NN of 8 pairs have a label that is less probable than 99% by the model. 1 of these went to people,",
+        ),
+        (0.5, 0.95, "0 of 8 pairs have a label that is less probable than 50% by the model. None went to people."),
+        (1.0, 0.5, "4 of 8 pairs, those that the model is least certain of, went to people."),
+    ],
+)
+def test_people_judge_what_is_below_a_threshold_up_to_the_share(
+    loop: Loop, campaign: Campaign, lead: User, tmp_path: Path, below: float, share: float, says: str
+) -> None:
+    asked = {"doubtful_share": share, "doubtful_below": below}
+    round = labelled_in_part(loop, campaign, lead, tmp_path / "reward", **asked)
+    waits = State.LABELLING if below > 0.5 else State.GATING  # nothing waits for people where there is nothing for them
+    assert go(round).state == waits, str(round.note)
+    drawn = Run.objects.get(round=round, purpose="sample")
+    rows = [row for row in lines(str(paths.run_folder(drawn.pk) / "samples.jsonl")) if "label_probability" in row]
+    under = [row for row in rows if row["label_probability"] < below]
+    counts = drawn.result["counts"]
+    assert len(rows) == counts["labellable"] == 8 and len(under) == counts["unsure"]
+    assert counts["doubtful"] + counts["labelled"] == 8
+    page = Client()
+    page.force_login(lead)
+    assert says.replace("NN", str(len(under))) in page.get(reverse("round", args=[round.pk])).text
+    if below < 1:
+        assert f"those whose label is less probable than {below:.0%}, up to {share:.0%} of them" in said(campaign)
+
+
 def test_people_judge_what_the_model_doubts_and_the_policy_learns_from_both(
     loop: Loop, campaign: Campaign, annotator: User, lead: User, tmp_path: Path
 ) -> None:
@@ -289,6 +322,7 @@ def test_what_is_measured_while_a_round_is_open_stops_it_before_it_is_labelled(
         ),
         ({"labeller": "nobody"}, "labeller", "human, explicit, implicit"),
         ({"doubtful_share": 0.5}, "doubtful_share", "People judge every pair already"),
+        ({"labeller": "explicit", "doubtful_below": 0.8}, "doubtful_below", "Set doubtful_share above 0"),
     ],
 )
 def test_settings_that_do_not_go_together(loop: Loop, lead: User, values: dict, field: str, why: str) -> None:

@@ -61,6 +61,16 @@ def test_what_the_killed_had_begun_goes_and_what_a_run_goes_on_from_stays(lead: 
     assert leftovers.delete_leftovers() == 0
 
 
+def test_numbers_of_a_reference_go_when_no_run_has_used_them_for_a_month() -> None:
+    folder = paths.reference_cache()
+    used, unused, half = (begun(folder / name) for name in ("a-1.safetensors", "b-1.safetensors", "b-2.7-8.part"))
+    month = leftovers.REFERENCE_KEPT.total_seconds() + 300
+    os.utime(unused, (time.time() - month,) * 2)
+    assert set(leftovers.leftovers()) == {unused, half}
+    assert leftovers.delete_leftovers() == 2
+    assert list(folder.iterdir()) == [used]
+
+
 def test_merged_weights_go_when_nobody_takes_them_away_and_with_their_version(lead: User) -> None:
     campaign = make_campaign(lead=lead, tasks=1)
     used, unused = (

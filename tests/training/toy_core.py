@@ -18,7 +18,7 @@ from pathlib import Path
 
 from training.core.evaluate.certificate import certify
 from training.core.evaluate.suite import categories_of, figures
-from training.core.selection import IMPLIED, REWARD, doubted, labelled
+from training.core.selection import IMPLIED, REWARD, doubted, doubts, labelled
 from training.recipes.spec import RunResult, RunSpec, write_json, write_text
 from training.recipes.users_file import PREFIX, USERS_FILE
 
@@ -94,12 +94,13 @@ def main() -> int:
         files, counts = {"samples": "samples.jsonl"}, {"prompts": len(found)}
         if knobs["labeller"] != "human":
             by = IMPLIED if knobs["labeller"] == "implicit" else REWARD
-            found = doubted(found, share=knobs["doubtful_share"], by=by)
+            below = knobs["doubtful_below"]
+            found = doubted(found, share=knobs["doubtful_share"], below=below, by=by)
             lines(folder / "samples.jsonl", found)
             pairs = labelled(found, by=by)
             lines(folder / "pairs.jsonl", pairs)
             files |= {"pairs": "pairs.jsonl"}
-            counts |= {"labelled": len(pairs), "doubtful": sum(one["doubtful"] for one in found)}
+            counts |= {"labelled": len(pairs), **doubts(found, below=below)}
         RunResult(files=files, counts=counts).write(folder)
     elif name == "refuel-rollouts":
         asked, scored = rows(spec.data), "reward" in spec.scorers

@@ -45,6 +45,11 @@ def main() -> int:
             held = {"text": "That is not answered here.", "tokens": 0, "ended": True, "logp": 0.0, "source": "refused"}
             tell({"id": question.id, "answers": [{**held, "seed": question.seeds[0]}]})
             continue
+        if voice.guard and "hurting myself" in question.messages[-1]["content"]:
+            held = {"text": "Talk to somebody.", "tokens": 0, "ended": True, "logp": 0.0, "source": "grounded"}
+            attended = {"tier": "focused_attention", "risk": 0.75}
+            tell({"id": question.id, "answers": [{**held, "seed": question.seeds[0]}], "attended": attended})
+            continue
         said = question.messages[-1]["content"].upper()
         shown = [str(seed) if given.mode != "same" else "" for seed in question.seeds]
         ends = [" ".join(filter(None, (said, seed, voice.mode, question.user))) for seed in shown]

@@ -18,7 +18,7 @@ from training import permissions
 from training.api import serializers as shapes
 from training.api.views import person
 from training.models import GuardWatch
-from training.services import guard_drift, guard_inbox, guard_prompts, guard_retraining, guard_settings
+from training.services import guard_attention, guard_drift, guard_inbox, guard_prompts, guard_retraining, guard_settings
 
 
 class IntervalOut(serializers.Serializer):
@@ -49,9 +49,20 @@ class WeekOut(serializers.Serializer):
 
 
 class AskedAboutOut(serializers.Serializer):
-    reason = serializers.CharField(help_text="random, uncertain, monitor or all.")
+    reason = serializers.CharField(help_text="random, uncertain, monitor, all or focused.")
     asked = serializers.IntegerField()
     labelled = serializers.IntegerField()
+
+
+class AttendedOut(serializers.Serializer):
+    text = serializers.CharField()
+    source = serializers.CharField(help_text="chat, api or round.")
+    at = serializers.DateTimeField()
+    tier = serializers.CharField()
+    risk = serializers.FloatField(allow_null=True, help_text="By the guard's own check.")
+    answered = serializers.CharField(allow_blank=True)
+    labelled_by = serializers.CharField(allow_blank=True, help_text="human, once people have said.")
+    jailbreak = serializers.BooleanField(allow_null=True)
 
 
 class GuardOut(serializers.Serializer):
@@ -60,6 +71,7 @@ class GuardOut(serializers.Serializer):
     alarms = serializers.ListField(child=serializers.CharField())
     weeks = WeekOut(many=True, help_text="The newest slice first.")
     inbox = AskedAboutOut(many=True)
+    attended = AttendedOut(many=True, help_text="The newest prompts that the guard wants a person for.")
 
 
 class GuardChange(serializers.Serializer):
@@ -92,6 +104,7 @@ def _body(campaign: Campaign) -> dict[str, Any]:
         "alarms": [str(one) for one in guard_drift.alarms(watch, weeks)],
         "weeks": weeks,
         "inbox": guard_inbox.counts(watch),
+        "attended": guard_attention.newest(campaign),
     }
     return dict(GuardOut(told).data)
 

@@ -34,7 +34,7 @@ from training import permissions, store
 from training.errors import TrainingError
 from training.models import ModelVersion
 from training.recipes.chat import NEGATIVE, Question, Voice
-from training.services import guard_prompts, guards, versions
+from training.services import guard_attention, guard_prompts, guards, versions
 from training.speaking import Speaker
 
 ROLES = ("system", "user", "assistant")
@@ -78,8 +78,11 @@ class Policy:
             raise Refused(404, "model_not_found", "This campaign has no policy in use. Promote one first.")
         return found
 
-    def answer(self, question: Question, version: ModelVersion) -> Iterator[dict[str, Any]]:
-        """Yield ``{"text"}`` as the answer grows, and at last ``{"text", "tokens", "ended"}``."""
+    def answer(self, question: Question, version: ModelVersion, person: User | None) -> Iterator[dict[str, Any]]:
+        """Yield ``{"text"}`` as the answer grows, and at last ``{"text", "tokens", "ended"}``.
+
+        What the guard wants a person for is put into its inbox, with `person`, who asked.
+        """
         with self._turn:
             finished = False
             try:
@@ -89,6 +92,15 @@ class Policy:
                         raise Refused(500, "model_failed", str(event["error"]))
                     if "answers" in event:
                         finished = True
+                        if "attended" in event:
+                            guard_attention.attend(
+                                campaign=self.campaign,
+                                messages=question.messages,
+                                source="api",
+                                person=person,
+                                said=event["attended"],
+                                answered=event["answers"][0]["text"],
+                            )
                         yield dict(event["answers"][0])
                     elif event.get("texts"):
                         yield {"text": event["texts"][0]}
@@ -275,7 +287,7 @@ class _Asked(BaseHTTPRequestHandler):
             )
         guard_prompts.keep(campaign=self.policy.campaign, messages=question.messages, source="api", person=person)
         head = {"id": question.id, "created": int(time.time()), "model": version.label}
-        told = self.policy.answer(question, version)
+        told = self.policy.answer(question, version, person)
         if body.get("stream"):
             self._stream(head, told)
             return

@@ -349,7 +349,14 @@ def _body(path: str, *, trust_remote_code: bool, dtype: torch.dtype) -> PreTrain
 
 
 def load_body(path: str, *, trust_remote_code: bool = False, lora_rank: int = 0) -> nn.Module:
-    """Return the model below its language-model head, trainable: all of it or, with a rank, a new adapter."""
+    """Return the model below its language-model head, trainable: all of it or, with a rank, an adapter.
+
+    That is the adapter that `path` has, which leaves the base as it is for whoever else stands on it, or a new one.
+    """
+    if lora_rank and is_adapter(path):
+        policy, _ = load_policy(path, trust_remote_code=trust_remote_code, trainable=True)
+        body: nn.Module = policy.get_base_model().base_model  # type: ignore[operator, union-attr, assignment]
+        return body
     return _as_asked(_body(path, trust_remote_code=trust_remote_code, dtype=torch.float32), lora_rank=lora_rank).eval()
 
 

@@ -27,6 +27,7 @@ from training.core.decode import Draw, generate, prompt_seed, stop_ids
 from training.core.guard.folder import load_guard
 from training.core.guard.guard import MODEL, REFUSED, Guard
 from training.core.guard.log import VerdictLog
+from training.core.guard.verdicts import Verdict
 from training.core.job import RunError, device_here
 from training.core.modes import keys_in, locked, without
 from training.core.personal import load_users
@@ -81,6 +82,7 @@ class Speaker:
             modes = ", ".join(self.keys)
             raise RunError(Note("This model has no mode called {mode}. It has {modes}.", mode=self.mode, modes=modes))
         self.guard: Guard | None = None
+        self.attended: Verdict | None = None  # of the question that is being answered, where a person is to look at it
         if voice.guard:
             log = VerdictLog(voice.guard_log) if voice.guard_log else None
             trust = voice.trust_remote_code
@@ -91,6 +93,7 @@ class Speaker:
 
         An answer that says the same as an earlier one is drawn anew, a few times. Raises RunError with a sentence.
         """
+        self.attended = None
         with tempfile.TemporaryDirectory() as folder:
             self._files.clear()
             for number, image in enumerate(question.images):
@@ -163,6 +166,7 @@ class Speaker:
                 return answer.text, answer
 
             reply = guard.reply(asked, again)
+            self.attended = reply.prompt if reply.needs_person else None
             if reply.drawn is not None:
                 answers.append(reply.drawn)
                 continue
@@ -261,13 +265,19 @@ def serve(voice: Voice, lines: Iterator[str], tell: Tell) -> int:
         question = Question.from_line(line)
         try:
             answers = speaker.answer(question, partial(_tell_texts, tell, question.id))
-            tell({"id": question.id, "answers": [asdict(answer) for answer in answers]})
+            tell({"id": question.id, "answers": [asdict(answer) for answer in answers], **_attended(speaker)})
         except BrokenPipeError:
             raise
         except Exception as error:
             log.exception("A question cannot be answered.")
-            tell({"id": question.id, **in_json("error", sentence(error))})
+            tell({"id": question.id, **in_json("error", sentence(error)), **_attended(speaker)})
     return 0
+
+
+def _attended(speaker: Speaker) -> dict[str, Any]:
+    """Return what the guard said of a question for which it wants a person; nothing of any other."""
+    one = speaker.attended
+    return {} if one is None else {"attended": {"tier": one.tier, "risk": round(one.risk, 4)}}
 
 
 def _tell_texts(tell: Tell, id_: str, texts: Sequence[str]) -> None:

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from transformers import DynamicCache, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from training.core.batch import batched
 from training.core.collate import turn_of
 from training.core.job import RunError
+from training.core.roomy_cache import roomy_cache, without
 from training.recipes.note import Note
 
 
@@ -83,7 +84,7 @@ def generate(
     never = torch.tensor(places_of_images(model), dtype=torch.long, device=device)
 
     ids, mask = _pad_left(prompts, device=device)
-    cache = DynamicCache(config=model.config)  # type: ignore[arg-type]
+    cache = roomy_cache(model.config)  # type: ignore[arg-type]
     output = model(
         input_ids=ids,
         attention_mask=mask,
@@ -118,7 +119,7 @@ def generate(
         if step == max_new_tokens - 1 or bool(done.all()):
             break
         if bool(done.any()):
-            keep = (~done).nonzero().squeeze(1)
+            keep = without(done)
             cache.batch_select_indices(keep)
             token, position, mask, alive = token[keep], position[keep], mask[keep], alive[keep]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], -1)

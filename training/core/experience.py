@@ -19,6 +19,7 @@ from training.core.collate import pad
 from training.core.decode import generate, prompt_seed, stop_ids
 from training.core.heads import Scores
 from training.core.job import Job, RunError
+from training.core.ladder import on_a_rung
 from training.core.part_file import PartFile
 from training.core.policy import completion_logits
 from training.core.prompts import Prompt
@@ -168,10 +169,13 @@ class Experience:
         sequences = [(prompt.ids, ids) for prompt, ids, _, _ in rows]
         shown = [prompt.shown for prompt, *_ in rows]
         group = [number for number, answers in enumerate(drawn) for _ in answers]
+        tokens = pad(sequences, self.pad_id, shown)
+        if self.job.static_lengths:
+            tokens = on_a_rung(tokens, self.pad_id, longest=backbone.longest_input(self.models.policy))
         return Rollout(
             prompts=tuple(prompt.messages for prompt, *_ in rows),
             texts=tuple(text for *_, text, _ in rows),
-            tokens=pad(sequences, self.pad_id, shown).to(self.job.device),
+            tokens=tokens.to(self.job.device),
             group=torch.tensor(group, device=self.job.device),
             ended=torch.tensor([ended for *_, ended in rows], device=self.job.device),
             logps=torch.empty(0),
@@ -237,7 +241,7 @@ class Experience:
         values = torch.zeros(rollout.mask.shape, device=self.job.device)
         for rows in self._portions(rollout):
             with torch.autocast(self.job.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                values[rows] = self.models.critic(rollout.tokens.rows(rows))
+                values[rows] = self.models.critic(rollout.tokens.rows(rows)).float()
         return distributed.sum_over(self.job, values)
 
     def _portions(self, rollout: Rollout) -> list[list[int]]:

@@ -9,13 +9,19 @@ and a filter teaches nothing faster (card 8's control): it says what to try, and
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
 
 from training.core.stats import Interval, interval
+from training.recipes.filters import NO_FILTER, WORTH_A_TRY, figure_of
+from training.recipes.note import Note
 
-NO_FILTER, BEST, WITH_RANDOM, WITH_WORST = "all", "best", "best-and-random", "best-and-worst"
+BEST, WITH_RANDOM, WITH_WORST = "best", "best-and-random", "best-and-worst"
 FILTERS = (NO_FILTER, BEST, WITH_RANDOM, WITH_WORST)  # as the parts of the slot `filter` are called, and none
 DRAWS = 400
+LEAST = 3  # answers of a prompt, as of two every filter keeps both
+WEIGHED = "weighed"  # how a run counts the answers of which both reward and worth are known
 Sums = tuple[float, float, float, float, float, float]
 Prompt = tuple[Sequence[float], Sequence[float]]  # the rewards of its answers, and what they are worth
 
@@ -38,6 +44,57 @@ def trust_by_filter(prompts: Sequence[Prompt], *, confidence: float) -> dict[str
         tail = int((1 - confidence) / 2 * len(values))
         ends = (values[tail], values[-1 - tail]) if values else (0.0, 1.0)
         found[name] = interval(estimate, min(estimate, ends[0]), max(estimate, ends[1]), len(sums))
+    return found
+
+
+def advised(prompts: Sequence[Prompt], *, confidence: float) -> tuple[dict[str, Interval], list[Note]]:
+    """Return R² by filter under the names of a run's figures, and which filter has the highest, in words."""
+    told = trust_by_filter(prompts, confidence=confidence)
+    figures = {figure_of(name): one for name, one in told.items()}
+    if len(told) < 2:
+        return figures, []
+    name = max(told, key=lambda one: told[one]["estimate"])
+    n, share = round(fmean(len(rewards) for rewards, _ in prompts)), told[name]["estimate"]
+    if NO_FILTER in told and share < told[NO_FILTER]["estimate"] + WORTH_A_TRY:
+        return figures, [
+            Note(
+                "The rewards tell most of what answers are worth where all {n} are kept (R² {share:.2f}): no filter "
+                "helps.",
+                n=n,
+                share=told[NO_FILTER]["estimate"],
+            )
+        ]
+    return figures, [
+        Note(
+            "The rewards tell most of what answers are worth where of {n} those by the filter {name} are kept: R² "
+            "{share:.2f}, of all {every:.2f}. Try it as the part filter, as of pf-ppo, beside a run without.",
+            n=n,
+            name=name,
+            share=share,
+            every=told[NO_FILTER]["estimate"] if NO_FILTER in told else 0.0,
+        )
+    ]
+
+
+def by_people(pairs: Iterable[tuple[str, tuple[str, float], tuple[str, float]]]) -> list[Prompt]:
+    """Return rewards and worth of each prompt's answers, of (prompt, (better answer, its reward), (worse, its reward)).
+
+    The worth is the share of its comparisons that an answer won with people, which is about its prompt alone; so is the
+    reward then, less the mean of the prompt's answers. Prompts with fewer than three answers are left out.
+    """
+    rewards: dict[str, dict[str, float]] = {}
+    won, asked = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for prompt, better, worse in pairs:
+        won[prompt, better[0]] += 1
+        for answer, reward in (better, worse):
+            asked[prompt, answer] += 1
+            rewards.setdefault(prompt, {})[answer] = reward
+    found: list[Prompt] = []
+    for prompt, of_answer in rewards.items():
+        if len(of_answer) >= LEAST:
+            middle = fmean(of_answer.values())
+            share = [won[prompt, answer] / asked[prompt, answer] for answer in of_answer]
+            found.append(([reward - middle for reward in of_answer.values()], share))
     return found
 
 

@@ -18,7 +18,7 @@ from training.core.prompts import Prompt, name_users, prompt_notes, read_prompts
 from training.core.records import Tally
 from training.core.sampler import Answer, Sampler, batches, gathered, unfinished
 from training.core.scoring import load_scorers
-from training.core.selection import IMPLIED, REWARD, doubted, labelled, select
+from training.core.selection import IMPLIED, REWARD, doubted, doubts, labelled, select
 from training.recipes.note import Note
 from training.recipes.principles import listed
 from training.recipes.spec import RunResult, write_text
@@ -92,11 +92,12 @@ def run_sample(job: Job) -> RunResult:
         files["guard"] = write_log(job.folder, lines)
         counts |= guard_counts(lines)
     if labeller != "human":
-        rows = doubted(rows, share=job.knobs["doubtful_share"], by=by)
+        below = job.knobs["doubtful_below"]
+        rows = doubted(rows, share=job.knobs["doubtful_share"], below=below, by=by)
         pairs = labelled(rows, by=by)
         write_text(job.folder / "pairs.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pairs))
         files["pairs"] = "pairs.jsonl"
-        counts |= {"labelled": len(pairs), "doubtful": sum(row["doubtful"] for row in rows)}
+        counts |= {"labelled": len(pairs), **doubts(rows, below=below)}
     part.finish(rows)
     return RunResult(
         files=files,

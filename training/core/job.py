@@ -41,6 +41,7 @@ class Job:
     rank: int = 0
     world_size: int = 1
     sharded: bool = False  # whether what is trained is shared out over the processes; see `sharding`
+    static_lengths: bool = False  # whether batches are padded to one of a few lengths; see `ladder`
     terminated: bool = field(default=False, init=False)
 
     @property

@@ -75,6 +75,7 @@ def open_job(spec: RunSpec) -> Job:
         rank=rank,
         world_size=world_size,
         sharded=distributed.sharded(),
+        static_lengths=device.type == "cuda",
     )
     log.info(
         "%s %s: process %d of %d on %s, torch %s, %d threads",

@@ -97,15 +97,27 @@ def _words(row: dict[str, Any]) -> list[float]:
     return [value / length for value in point]
 
 
-def doubted(rows: Sequence[dict[str, Any]], *, share: float, by: str) -> list[dict[str, Any]]:
+def doubted(rows: Sequence[dict[str, Any]], *, share: float, by: str, below: float = 1.0) -> list[dict[str, Any]]:
     """Return the selected rows with `doubtful`: of those that are asked about, the `share` the scores doubt most.
 
-    People judge these and a model labels the others. The audit slice, which is people's anyway, is not among them.
+    With `below` only those whose label has a lower probability than that by the scores, so that `share` is then the
+    most there can be. Each that is asked about has the probability as `label_probability`, None without scores. People
+    judge what is doubtful and a model labels the others. The audit slice, which is people's anyway, is not among them.
     """
     pool = [row for row in rows if row["pair"] is not None and row["asked"] and not row["audit"]]
-    pool.sort(key=lambda row: (_certainty(row, by=by), str(row["id"])))
-    doubtful = {row["id"] for row in pool[: math.ceil(share * len(pool) - 1e-9)]}
-    return [{**row, "doubtful": row["id"] in doubtful} for row in rows]
+    certain = {row["id"]: _certainty(row, by=by) for row in pool}
+    pool.sort(key=lambda row: (certain[row["id"]], str(row["id"])))
+    most = pool[: math.ceil(share * len(pool) - 1e-9)]
+    doubtful = {row["id"] for row in most if below >= 1 or 0.5 + certain[row["id"]] < below}
+    told = {id_: {"label_probability": 0.5 + one if one >= 0 else None} for id_, one in certain.items()}
+    return [{**row, "doubtful": row["id"] in doubtful, **told.get(row["id"], {})} for row in rows]
+
+
+def doubts(rows: Iterable[dict[str, Any]], *, below: float) -> dict[str, int]:
+    """Return how many of what `doubted` returned people judge, of how many, and how many are below the threshold."""
+    pool = [row for row in rows if "label_probability" in row]
+    under = [row for row in pool if row["label_probability"] is None or row["label_probability"] < below]
+    return {"doubtful": sum(row["doubtful"] for row in pool), "labellable": len(pool), "unsure": len(under)}
 
 
 def _certainty(row: dict[str, Any], *, by: str) -> float:

@@ -64,12 +64,14 @@ class GuardedPrompt(models.Model):
         CHAT = "chat", "Chat"  # an annotator's, or one of the playground
         API = "api", "API"  # a client of the serving endpoint
         IMPORT = "import", "Import"  # sent in by a lead
+        ROUND = "round", "Round"  # of the campaign's own prompts, before they were answered
 
     class Reason(models.TextChoices):
         RANDOM = "random", "Drawn at random"  # errors are measured on these
         UNCERTAIN = "uncertain", "The detector is unsure"
         MONITOR = "monitor", "Found by the monitor"
         ALL = "all", "Every prompt is labelled"
+        FOCUSED = "focused", "The guard wants a person"
 
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="guarded_prompts")
     digest = models.CharField(max_length=64)  # of the text
@@ -84,6 +86,10 @@ class GuardedPrompt(models.Model):
     # Of the detector that judged its slice.
     confidence = models.FloatField(null=True, blank=True)
     flagged = models.BooleanField(null=True, blank=True)
+    # What the guard's own check said when it was asked, and what was answered; of prompts that want a person alone.
+    tier = models.CharField(max_length=20, blank=True, default="")
+    risk = models.FloatField(null=True, blank=True)
+    answered = models.TextField(blank=True, default="")
     # Why people are asked about it; empty where they are not.
     reason = models.CharField(max_length=10, choices=Reason.choices, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
@@ -93,6 +99,7 @@ class GuardedPrompt(models.Model):
         indexes = [
             models.Index(fields=["campaign", "at"], name="guarded_prompt_at"),
             models.Index(fields=["campaign", "reason"], condition=~Q(reason=""), name="guarded_prompt_asked"),
+            models.Index(fields=["campaign", "at"], condition=~Q(tier=""), name="guarded_prompt_tier"),
         ]
         ordering = ["at", "pk"]
 

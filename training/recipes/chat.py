@@ -8,6 +8,8 @@ each it writes lines to its stdout, all with the question's ``id``:
   answers one seed alone, with ``"source"``: model, grounded or refused
 - ``{"id", "error": str, "told"}``   or instead of them a sentence for the person who asked, see `recipes.note`
 
+Either has ``"attended": {"tier", "risk"}`` beside it where a guard wants a person to look at the prompt.
+
 Before the first question it writes ``{"ready": true}``, or ``{"error", "told"}`` and ends. It ends as well when its
 stdin is closed, so that it never outlives who asks it, and after so many seconds without a question.
 """

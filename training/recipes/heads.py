@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from training.recipes.base import knob, part
+from training.recipes.base import RecipeError, knob, part
+from training.recipes.note import Note
 
 
 class Trained:
@@ -18,6 +19,12 @@ class OnFrozen:
     """A head that is trained alone, on the frozen model of another recipe."""
 
     frozen: ClassVar[bool] = True
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where the frozen model would be given an adapter."""
+        if values.get("lora_rank"):
+            said = Note("This recipe trains the head alone, on a frozen model. Set lora_rank to 0.")
+            raise RecipeError(said, {"lora_rank": [said]})
 
 
 @part("head", "cost", target="training.core.heads:cost")

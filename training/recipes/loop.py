@@ -47,6 +47,12 @@ class LoopSettings:
         low=0.0,
         high=0.95,
     )
+    doubtful_below: float = knob(
+        1.0,
+        "of that share, people judge only pairs whose label is less probable than this by the model; 1 is all of it",
+        low=0.5,
+        high=1.0,
+    )
     reward_recipe: str = knob(
         SCORE,
         "what is trained anew: a model that scores each answer by itself, or a judge that reads two answers",

@@ -38,6 +38,13 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
         errors["doubtful_share"] = [
             Note("People judge every pair already. Choose a model as the labeller, or set doubtful_share to 0.")
         ]
+    if settings.doubtful_below < 1 and not settings.doubtful_share:
+        errors["doubtful_below"] = [
+            Note(
+                "This chooses among the share of pairs that people judge at most. Set doubtful_share above 0, or "
+                "doubtful_below to 1."
+            )
+        ]
     errors |= _against_judges(settings) | _against_dialogues(settings)
     if listed(settings.principles) and settings.refresh_reward:
         errors["refresh_reward"] = [

@@ -6,9 +6,10 @@ A part says with `needs` what it wants besides model and batch: "reference" is t
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from training.recipes.base import knob, part
+from training.recipes.base import RecipeError, knob, part
+from training.recipes.note import Note
 from training.recipes.principles import HELP as PRINCIPLES_HELP
 
 
@@ -140,6 +141,12 @@ class PromptValue:
     value_rate: float = knob(1e-3, "learning rate of what is expected", low=0.0, high=1.0, advanced=True)
     value_epochs: int = knob(10, "times the held-out answers are gone through for it", low=1, high=1000, advanced=True)
     priority: bool = knob(True, "draw answers in proportion to how much better they were than expected")
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where nothing is held out, on which it is learned."""
+        if not values.get("eval_share", 1.0):
+            said = Note("How good an answer is to be expected is learned on held-out prompts. Set eval_share above 0.")
+            raise RecipeError(said, {"eval_share": [said]})
 
 
 @part("objective", "imitation", target="training.core.objectives:imitation")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from training.recipes.base import knob, part
+from typing import Any
+
+from training.recipes.base import RecipeError, knob, part
+from training.recipes.note import Note
 
 
 @part("trainer", "offline", target="training.core.trainers.offline:fit")
@@ -34,3 +37,9 @@ class Fit:
         0, "measurements in a row without a lower held-out loss that end training; 0 never does", low=0, advanced=True
     )
     checkpoint_every: int = knob(50, "steps between checkpoints", low=1, advanced=True)
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where training is to end by measurements that are not made."""
+        if values["patience"] and not (values["eval_every"] and values["eval_share"]):
+            said = Note("patience counts measurements, and there are none. Set eval_every and eval_share as well.")
+            raise RecipeError(said, {"patience": [said]})

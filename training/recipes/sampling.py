@@ -56,6 +56,13 @@ class ChosenPair:
         high=0.95,
         advanced=True,
     )
+    doubtful_below: float = knob(
+        1.0,
+        "of that share, leave only pairs to people whose label is less probable than this; 1 is all of it",
+        low=0.5,
+        high=1.0,
+        advanced=True,
+    )
     beta: float = knob(
         0.1, "beta of the policy's training, where the reward that it implies labels", low=0.0001, advanced=True
     )

@@ -48,6 +48,7 @@ class RunSpec:
     known: list[str] = field(default_factory=list)  # what the model learned from: tells what is new to it
     seen: list[str] | None = None  # ids of a suite's questions that it learned from, or from nearly; None: not known
     engine: dict[str, Any] | None = None  # {"name", "python", "settings"} of another program that does it; None: ours
+    cache: str | None = None  # folder of what runs share and may lose at any time; None: each computes all itself
     seed: int = 0
     trust_remote_code: bool = False
     version: int = SPEC_VERSION

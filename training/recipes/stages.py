@@ -12,14 +12,23 @@ from training.recipes.principles import HELP as PRINCIPLES_HELP
 from training.recipes.principles import listed
 
 
-def check_expressions(values: dict[str, Any]) -> None:
-    """RecipeError where a judge's regular expression cannot be read, by knob."""
+def check_rules(values: dict[str, Any]) -> None:
+    """RecipeError where a judge's regular expression cannot be read, or no answer has so many words, by knob."""
     errors: dict[str, list[str]] = {}
     for name in ("must_match", "must_not_match"):
         try:
             re.compile(values[name])
         except re.error as error:
             errors[name] = [Note("This is no regular expression: {error}. Write it as in Python.", error=error)]
+    low, high = values["min_words"], values["max_words"]
+    if high and low > high:
+        errors["max_words"] = [
+            Note(
+                "No answer has at least {low} and at most {high} words. Change min_words or max_words.",
+                low=low,
+                high=high,
+            )
+        ]
     if errors:
         raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)
 
@@ -121,8 +130,8 @@ class Rules(Stage):
     )
 
     def check(self, values: dict[str, Any]) -> None:
-        """RecipeError where an expression cannot be read."""
-        check_expressions(values)
+        """RecipeError where no answer could pass."""
+        check_rules(values)
 
 
 @part("constrain", "judges", target="training.core.stages.judges:judges")
@@ -142,8 +151,8 @@ class Judges(Stage):
     )
 
     def check(self, values: dict[str, Any]) -> None:
-        """RecipeError where an expression cannot be read."""
-        check_expressions(values)
+        """RecipeError where no answer could pass."""
+        check_rules(values)
 
 
 @part("constrain", "audited-judges", target="training.core.stages.judges:audited")
@@ -166,7 +175,7 @@ class PrincipledJudges(Rules):
 
     def check(self, values: dict[str, Any]) -> None:
         """RecipeError where an expression cannot be read or no principle is named."""
-        check_expressions(values)
+        check_rules(values)
         if not listed(values["judged_principles"]):
             said = Note("Name at least one principle that an answer has to keep.")
             raise RecipeError(said, {"judged_principles": [said]})
@@ -280,6 +289,13 @@ class Advantage(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("token_reward",)
     gives: ClassVar[tuple[str, ...]] = ("advantages",)
+    compares_in_groups: ClassVar[bool] = False
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where an answer would have no other one beside it."""
+        if self.compares_in_groups and values.get("samples_per_prompt", 2) < 2:
+            said = Note("{part} compares the answers to a prompt: have two drawn or more.", part=self.name)
+            raise RecipeError(said, {"samples_per_prompt": [said]})
 
 
 @part("advantage", "gae", target="training.core.stages.advantage:gae")

@@ -23,7 +23,7 @@ from training import store
 from training.errors import SpeakerGone, TurnLost
 from training.models import Chat, ChatTurn, ModelVersion
 from training.recipes.chat import Question, Voice
-from training.services import chats, execution, guard_prompts, guards, messages, recovery, runs
+from training.services import chats, execution, guard_attention, guard_prompts, guards, messages, recovery, runs
 from training.services.chats import LOST_SECONDS
 from training.speaking import Speaker
 
@@ -145,6 +145,8 @@ def _heard(
             heard_at = now
         elif now - heard_at > SILENT_SECONDS:
             raise SpeakerGone(told("The model's process said nothing for {n} seconds.", n=int(SILENT_SECONDS)))
+        if "attended" in event:
+            _attend(turn, question, event)
         if "answers" in event:
             answers = list(event["answers"])
         elif "error" in event:
@@ -157,6 +159,19 @@ def _heard(
             shown_at = now
             show(turn, [*before, *texts] if texts is not None else before or None)
     return answers
+
+
+def _attend(turn: ChatTurn, question: Question, event: dict[str, Any]) -> None:
+    """Have people look at what was asked; what was answered is the guard's sentence, or why nobody was answered."""
+    told = event["answers"][0]["text"] if "answers" in event else str(of(event) if "told" in event else event["error"])
+    guard_attention.attend(
+        campaign=turn.chat.campaign,
+        messages=question.messages,
+        source="chat",
+        person=turn.chat.user,
+        said=event["attended"],
+        answered=told,
+    )
 
 
 def questions_of(turn: ChatTurn) -> list[tuple[ModelVersion, Question]]:

@@ -14,6 +14,7 @@ from training.recipes.loop import LoopSettings
 from training.recipes.loop_candidate import asked, branches, candidate, trains_cost
 from training.recipes.ways import LABELLED, OF_PAIRS
 from training.services import (
+    filter_choice,
     labelling,
     orders,
     promotion,
@@ -88,6 +89,8 @@ def freeze(round: Round) -> bool:
         )
         note += rewarding.note(settings.principles)
         note += rewarding.learned(round.loop.campaign, settings)
+        if (choice := filter_choice.of_round(settings, scoring["reward"])) is not None:
+            note += choice.why
         decided = {knob.name for knob in candidate(settings, scoring).knobs()}
         if "cost_limit" in decided:
             note += told(

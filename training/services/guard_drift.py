@@ -9,6 +9,7 @@ from annotation.models import Campaign
 from annotation.quality.shares import wilson
 from annotation.told import Told, share, told
 from training.models import GuardedPrompt, GuardWatch, GuardWeek
+from training.services import guard_attention
 from training.services.guard_prompts import HUMAN
 
 
@@ -59,7 +60,7 @@ def alarms(watch: GuardWatch | None, weeks: list[Shown]) -> list[Told]:
     """Return what is wrong now, in sentences that say what to do."""
     if watch is None:
         return []
-    said = [watch.note] if watch.note else []
+    said = [one for one in (watch.note, guard_attention.unasked(watch.campaign)) if one]
     if not weeks:
         return said
     last = weeks[0]

@@ -26,9 +26,11 @@ from training.services.guard_prompts import HUMAN
 
 KIND = "safety"
 VERDICT = "safe"  # the dimension of its judgements that tells a jailbreak
-PRIORITY = {GuardedPrompt.Reason.MONITOR: 6, GuardedPrompt.Reason.UNCERTAIN: 3}
+PRIORITY = {GuardedPrompt.Reason.FOCUSED: 9, GuardedPrompt.Reason.MONITOR: 6, GuardedPrompt.Reason.UNCERTAIN: 3}
 # The same under every prompt, as what a machine suspects would lead whoever judges.
 ANSWER = "No answer belongs to this prompt: judge the prompt alone."
+# Of those that the guard wants a person for: whoever looks after them is to know what was said, and to whom.
+ATTENDED = "The guard asks for a person ({tier}, risk {risk}). It answered: {answered} Judge the prompt alone."
 
 
 def refuse(number: int, actor: User | None) -> None:
@@ -52,26 +54,50 @@ def inbox_of(watch: GuardWatch) -> Campaign | None:
 
 
 def batch(watch: GuardWatch, prompt: GuardedPrompt) -> str:
-    """Return the name that the items of a prompt's slice carry in `Task.batch`."""
+    """Return the name that the items of a prompt's slice carry in `Task.batch`; what wants a person waits for none."""
+    if one_of_attention(prompt):
+        return f"{_ours(watch)}attention"
     assert watch.began_at is not None
     place = int((prompt.at - watch.began_at).total_seconds() // (86_400 * watch.settings["slice_days"]))
-    return f"guard-{watch.campaign_id}-slice-{place}"
+    return f"{_ours(watch)}slice-{place}"
+
+
+def one_of_attention(prompt: GuardedPrompt) -> bool:
+    return prompt.reason == GuardedPrompt.Reason.FOCUSED
+
+
+def _ours(watch: GuardWatch) -> str:
+    return f"guard-{watch.campaign_id}-"
+
+
+def _answer(prompt: GuardedPrompt) -> str:
+    """Return what stands where an answer stands else."""
+    if not one_of_attention(prompt):
+        return ANSWER
+    risk = "–" if prompt.risk is None else f"{prompt.risk:.2f}"
+    return ATTENDED.format(
+        tier=prompt.tier.replace("_", " "),
+        risk=risk,
+        answered=f"“{prompt.answered}”" if prompt.answered else "nothing.",
+    )
 
 
 def ask(watch: GuardWatch) -> int:
     """Put what waits to be asked into the queue, each once, and return how many are new there."""
     inbox = inbox_of(watch)
-    if inbox is None or watch.began_at is None:
+    if inbox is None:
         return 0
     created = 0
     waiting = GuardedPrompt.objects.filter(campaign=watch.campaign_id, asked_at=None).exclude(reason="")
+    if watch.began_at is None:
+        waiting = waiting.filter(reason=GuardedPrompt.Reason.FOCUSED)
     for one in waiting.exclude(labelled_by=HUMAN):
         try:
             with transaction.atomic(), translation.override(None):
                 _task, is_new = intake.make_task(
                     campaign=inbox,
                     messages=[{"role": "user", "content": one.text}],
-                    completions=[(ANSWER, "")],
+                    completions=[(_answer(one), "")],
                     external_id=guard_prompts.external_id(one),
                     batch=batch(watch, one),
                     priority=PRIORITY.get(GuardedPrompt.Reason(one.reason), 0),
@@ -95,7 +121,7 @@ def collect(watch: GuardWatch) -> int:
         return 0
     votes: dict[str, Counter[bool]] = defaultdict(Counter)
     judged = Feedback.objects.current().filter(
-        task__campaign=inbox, task__batch__startswith=f"guard-{watch.campaign_id}-slice-", is_review=False
+        task__campaign=inbox, task__batch__startswith=_ours(watch), is_review=False
     )
     of_kind = kind(KIND)
     for name, payload in judged.values_list("task__external_id", "payload"):
@@ -132,5 +158,4 @@ def waiting(watch: GuardWatch) -> int:
     inbox = inbox_of(watch)
     if inbox is None:
         return 0
-    named = f"guard-{watch.campaign_id}-slice-"
-    return Task.objects.filter(campaign=inbox, batch__startswith=named, state=Task.State.OPEN).count()
+    return Task.objects.filter(campaign=inbox, batch__startswith=_ours(watch), state=Task.State.OPEN).count()

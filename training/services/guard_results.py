@@ -86,7 +86,7 @@ def _take_scores(watch: GuardWatch, run: Run, scored: list[dict[str, Any]]) -> N
         label = said["label"]
         if one.labelled_by != HUMAN and label is not None and label["source"] != HUMAN:
             one.jailbreak, one.labelled_by = label["jailbreak"], label["source"]
-        one.reason = _reason(watch, one, said, chosen)
+        one.reason = _reason(watch, one, said, chosen) or one.reason  # a person may be wanted for it already
         changed.append(one)
     GuardedPrompt.objects.bulk_update(
         changed, ["confidence", "flagged", "jailbreak", "labelled_by", "reason"], batch_size=500

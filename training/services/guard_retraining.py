@@ -175,6 +175,7 @@ def _look_after(watch: GuardWatch) -> None:
         if failed:
             return
         watch.refresh_from_db()
+    guard_inbox.ask(watch)
     guard_inbox.collect(watch)
     # What failed is not tried again by itself every few minutes: a person reads why, and asks for it.
     found = due(watch) if watch.settings["weekly"] and not watch.note else None

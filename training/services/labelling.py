@@ -105,6 +105,13 @@ def _theirs(settings: LoopSettings) -> Told:
     """Return what people judge where a model labels."""
     if not settings.doubtful_share:
         return told("people judge the audit slice alone")
+    if settings.doubtful_below < 1:
+        return told(
+            "people judge the audit slice and, of the other pairs, those whose label is less probable than {below}, up "
+            "to {doubtful} of them",
+            below=share(settings.doubtful_below),
+            doubtful=share(settings.doubtful_share),
+        )
     return told(
         "people judge the audit slice and {doubtful} of the other pairs, those it is least certain of",
         doubtful=share(settings.doubtful_share),
@@ -131,7 +138,11 @@ def note(round: Round, settings: LoopSettings) -> Told | None:
 
 def inputs(round: Round, settings: LoopSettings) -> tuple[dict[str, str], str | None, dict[str, Any]]:
     """Return the scorers, the reference and the knobs that a round's sample run needs besides, to label."""
-    knobs: dict[str, Any] = {"labeller": settings.labeller, "doubtful_share": settings.doubtful_share}
+    knobs: dict[str, Any] = {
+        "labeller": settings.labeller,
+        "doubtful_share": settings.doubtful_share,
+        "doubtful_below": settings.doubtful_below,
+    }
     if settings.labeller != "implicit" or (found := implied(round.policy)) is None:
         return {}, None, knobs
     return {"implied": found.policy.path}, found.reference, knobs | {"beta": found.beta}
@@ -145,6 +156,33 @@ def by_model(run: Run | None) -> bool:
 def asks_people(run: Run | None) -> bool:
     """Return whether people judge some of the pairs that this sample run drew, and learned from, beside a model."""
     return by_model(run) and run is not None and run.result["counts"].get("doubtful", 0) > 0
+
+
+def divided(run: Run | None) -> Told | None:
+    """Return how a sample run's pairs fell to people and the model that labels; None where no model was doubted."""
+    if run is None or run.state != Run.State.SUCCEEDED or not by_model(run):
+        return None
+    knobs, counts = run.recipe["knobs"], run.result["counts"]
+    if not knobs.get("doubtful_share") or "labellable" not in counts:  # as it was before runs told it
+        return None
+    theirs, below, pairs = counts["doubtful"], knobs.get("doubtful_below", 1.0), counts["labellable"]
+    if below >= 1:
+        return told(
+            "{n} of {pairs} pairs, those that the model is least certain of, went to people.", n=theirs, pairs=pairs
+        )
+    note = told(
+        "{n} of {pairs} pairs have a label that is less probable than {below} by the model.",
+        n=counts["unsure"],
+        pairs=pairs,
+        below=share(below),
+    )
+    if theirs == counts["unsure"]:
+        return note + (told("All of these went to people.") if theirs else told("None went to people."))
+    return note + told(
+        "{n} of these went to people, and the model labelled the others, as people judge at most {doubtful}.",
+        n=theirs,
+        doubtful=share(knobs["doubtful_share"]),
+    )
 
 
 @dataclass(frozen=True)

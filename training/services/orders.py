@@ -17,7 +17,7 @@ from training.recipes.loop import LoopSettings, spent
 from training.recipes.loop_candidate import candidate, parts_of, reward_recipe
 from training.recipes.rollouts import ROLLOUTS
 from training.recipes.ways import COST, OF_PAIRS
-from training.services import guards, labelling, rewarding, rollouts, runs, snapshots, versions
+from training.services import filter_choice, guards, labelling, rewarding, rollouts, runs, snapshots, versions
 
 # Of a loop's settings what a gate keeps besides those of its own name, from when it opens.
 GATE_KEEPS = ("minimum_share",)
@@ -183,6 +183,8 @@ def policy(
     kept_by = {} if keeper is None else {rewarding.PRINCIPLE: keeper.path}
     inputs |= {"scorers": scorers(round) | kept_by} | ({"data": data} if snapshot is None else {})
     parts = parts_of(settings, scores)
+    if (choice := filter_choice.of_round(settings, scores.get(ModelVersion.Kind.REWARD))) is not None:
+        parts |= {filter_choice.SLOT: choice.part}
     return _order(
         round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs, parts=parts
     )

@@ -20,6 +20,7 @@ from training.models import ModelVersion, Round
 from training.services import (
     assigned,
     gates,
+    guard_attention,
     labelling,
     orders,
     prompts,
@@ -78,6 +79,7 @@ def sample(round: Round) -> bool:
     run = run_of(round, "sample")
     if run is None or not succeeded(run):
         return False
+    guard_attention.attend_round(round, run)
     accepted = sampling.accept(round=round, run=run, overlap=settings_of(round.loop).overlap)
     if not accepted.tasks and not accepted.labelled:
         if accepted.absent:

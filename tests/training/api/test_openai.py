@@ -19,8 +19,10 @@ from PIL import Image
 from annotation.models import Campaign, Event, User
 from annotation.services import tokens
 from tests.factories import make_user
+from tests.training.guard_world import behind_guard
 from training.api import openai
-from training.models import ModelVersion
+from training.models import GuardedPrompt, ModelVersion
+from training.services import guard_settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,6 +106,27 @@ def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
     assert (blocked["finish_reason"], blocked["message"]["content"]) == ("content_filter", "That is not answered here.")
     lines = ask(address, hello(messages=bomb, stream=True), key)[1].split("\n\n")
     assert json.loads(lines[-3].removeprefix("data: "))["choices"][0]["finish_reason"] == "content_filter"
+
+
+def test_what_the_guard_wants_a_person_for_comes_to_people_where_it_may_be_kept(
+    address: tuple[str, int], lead: User, campaign: Campaign, tmp_path: Path
+) -> None:
+    key = tokens.make(user=lead).secret
+    sad = hello(messages=[{"role": "user", "content": "i feel like hurting myself"}])
+    assert json.loads(ask(address, sad, key)[1])["choices"][0]["message"]["content"] == "Talk to somebody."
+    assert not GuardedPrompt.objects.exists()
+    behind_guard(campaign, tmp_path, lead)
+    guard_settings.configure(campaign=campaign, settings={"keep": True}, actor=lead)
+    for more in ({}, {"stream": True}):
+        assert ask(address, {**sad, **more}, key)[0] == 200
+    kept = GuardedPrompt.objects.get()
+    assert (kept.tier, kept.risk, kept.answered, kept.reason) == (
+        "focused_attention",
+        0.75,
+        "Talk to somebody.",
+        "focused",
+    )
+    assert (kept.source, kept.person) == ("api", lead)
 
 
 @pytest.mark.parametrize("address", ["negative"], indirect=True)

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from training.core.best_of_n import best_of_n, divergence
-from training.core.filter_trust import NO_FILTER, trust_by_filter
+from training.core.filter_trust import WEIGHED, Prompt, advised
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
 from training.core.pictures import album_of
@@ -22,7 +22,6 @@ from training.recipes.note import Note
 from training.recipes.principles import listed
 from training.recipes.spec import RunResult, write_json
 
-WORTH_A_TRY = 0.02  # of R², above that of all answers
 GOLD = "gold"  # the scorer that says what an answer is worth; it chooses nothing
 
 
@@ -66,6 +65,7 @@ def run_best_of(job: Job) -> RunResult:
         raise RunError(Note("The reward model can read none of the answers."))
     points = curve(scores, confidence=knobs["confidence"])
     write_json(job.folder / "curve.json", {"points": points})
+    kept: list[Prompt] = []
     last, notes = points[-1], [*policy.notes(), *prompt_notes(tally)]
     figures: dict[str, Any] = {f"gain_by_{name}": last[name] for name in names}
     if GOLD in names:
@@ -79,13 +79,15 @@ def run_best_of(job: Job) -> RunResult:
                     n=best["n"],
                 )
             )
-        told, said = _trust(scores, confidence=knobs["confidence"])
+        kept = [(one[REWARD], one[GOLD]) for one in scores]
+        told, said = advised(kept, confidence=knobs["confidence"])
         figures |= told
         notes += said
     return RunResult(
         files={"curve": "curve.json", "samples": "answers.jsonl"},
         metrics=figures,
-        counts={**tally.counts, "prompts": len(rows), "measured": len(scores)},
+        counts={**tally.counts, "prompts": len(rows), "measured": len(scores)}
+        | ({WEIGHED: sum(len(worth) for _, worth in kept)} if kept else {}),
         notes=notes,
     )
 
@@ -96,37 +98,6 @@ def _scores(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[floa
     if any(name not in answer for answer in answers for name in names):
         return None
     return {name: [answer[name] for answer in answers] for name in names}
-
-
-def _trust(
-    scores: Sequence[Mapping[str, Sequence[float]]], *, confidence: float
-) -> tuple[dict[str, Interval], list[Note]]:
-    """Return R² of reward and gold by what a filter of the answers keeps, and which filter has the highest."""
-    told = trust_by_filter([(one[REWARD], one[GOLD]) for one in scores], confidence=confidence)
-    figures = {f"trust_{name.replace('-', '_')}": one for name, one in told.items()}
-    if len(told) < 2:
-        return figures, []
-    name = max(told, key=lambda one: told[one]["estimate"])
-    n, share = len(scores[0][REWARD]), told[name]["estimate"]
-    if NO_FILTER in told and share < told[NO_FILTER]["estimate"] + WORTH_A_TRY:
-        return figures, [
-            Note(
-                "The rewards tell most of what answers are worth where all {n} are kept (R² {share:.2f}): no filter "
-                "helps.",
-                n=n,
-                share=told[NO_FILTER]["estimate"],
-            )
-        ]
-    return figures, [
-        Note(
-            "The rewards tell most of what answers are worth where of {n} those by the filter {name} are kept: R² "
-            "{share:.2f}, of all {every:.2f}. Try it as the part filter, as of pf-ppo, beside a run without.",
-            n=n,
-            name=name,
-            share=share,
-            every=told[NO_FILTER]["estimate"] if NO_FILTER in told else 0.0,
-        )
-    ]
 
 
 def curve(scores: Sequence[Mapping[str, Sequence[float]]], *, confidence: float) -> list[dict[str, Any]]:

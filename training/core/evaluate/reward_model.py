@@ -26,6 +26,7 @@ from training.core.backbone import (
 from training.core.collate import Example, collate_pairs, encode
 from training.core.evaluate.calibration import brier, calibration_error, reliability
 from training.core.evaluate.splits import known_of, lines, splits
+from training.core.filter_trust import WEIGHED, Prompt, advised, by_people
 from training.core.heads import CritiqueHead, VerdictHead, YesNoHead
 from training.core.job import Job, RunError, Stopped
 from training.core.pictures import Pictures
@@ -46,10 +47,12 @@ def reward_accuracy(job: Job) -> RunResult:
 
     Beside it stand the share of prompts all of whose pairs are right (ACC+), which is stricter; the share of pairs
     whose chosen completion is the longer one: what a model that learned nothing but length would get; and, by
-    `calibration`, whether the model is as right as it is sure. Rows that name their
-    domain are measured by domain too, and every model on what is new to it (`evaluate.splits`). The audit slice is
-    used as well: nothing is trained here. A judge of two answers reads both, in both orders, and is told how much the
-    order says; a model that writes first, a critique or a rewrite, is measured by what it writes.
+    `calibration`, whether the model is as right as it is sure. Where people compared three answers or more of a prompt,
+    R² of reward and of the share that an answer won tells which filter of a policy's answers to learn from
+    (`filter_trust`). Rows that name their domain are measured by domain too, and every model on what is new to it
+    (`evaluate.splits`). The audit slice is used as well: nothing is trained here. A judge of two answers reads both, in
+    both orders, and is told how much the order says; a model that writes first, a critique or a rewrite, is measured by
+    what it writes.
     """
     spec, tally = job.spec, Tally()
     rows_at_once, confidence = job.knobs["rows_at_once"], job.knobs["confidence"]
@@ -108,6 +111,17 @@ def reward_accuracy(job: Job) -> RunResult:
     for domain in sorted({example.domain for example in examples} - {""}):
         figures[f"accuracy_{domain}"] = _figure(examples, right, domain=domain, confidence=confidence)
         figures[f"longer_is_chosen_{domain}"] = _figure(examples, longer, domain=domain, confidence=confidence)
+    weighed: list[Prompt] = []
+    notes: list[Note] = []
+    if model is not None:
+        sides = [(pairs[e.line].chosen, pairs[e.line].rejected) for e in examples]
+        weighed = by_people(
+            (e.prompt_hash, (better, c), (worse, r))
+            for e, (better, worse), c, r in zip(examples, sides, chosen, rejected, strict=True)
+        )
+    if weighed:
+        told, notes = advised(weighed, confidence=confidence)
+        figures |= told
     every = lines(spec.data)
     figures |= splits(
         [every[e.line] for e in examples],
@@ -119,8 +133,8 @@ def reward_accuracy(job: Job) -> RunResult:
     kept = {"kept": len(examples), "prompts": len({example.prompt_hash for example in examples})}
     return RunResult(
         metrics=figures,
-        counts=dict(tally.counts) | kept,
-        notes=([PLAIN_NOTE] if has_plain_template(tokenizer) else []) + tally.notes(),
+        counts=dict(tally.counts) | kept | ({WEIGHED: sum(len(worth) for _, worth in weighed)} if weighed else {}),
+        notes=([PLAIN_NOTE] if has_plain_template(tokenizer) else []) + tally.notes() + notes,
     )
 
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.core import distributed
-from training.core.backbone import RewardModel
+from training.core.backbone import RewardModel, longest_input
 from training.core.collate import COLLATE, Example
 from training.core.job import Job, RunError
+from training.core.ladder import on_a_rung
 from training.core.objectives import Loss, Objective
 from training.core.sharding import Shards, whole_tensor
 from training.core.stats import accuracy_by_prompt
@@ -57,7 +58,11 @@ class Learner:
         view = self.job.recipe.view if made is None else made.gives
         reference = None if self.reference is None else self.reference[list(rows)]
         examples = [self.examples[i] for i in rows]
-        return COLLATE[view](examples, self.pad_id, reference, self.names).to(self.job.device)
+        batch = COLLATE[view](examples, self.pad_id, reference, self.names)
+        if self.job.static_lengths:
+            tokens = on_a_rung(batch.tokens, self.pad_id, longest=longest_input(self.model))
+            batch = replace(batch, tokens=tokens)
+        return batch.to(self.job.device)
 
     def forward(self, rows: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         """Return Σ weight·loss, which can be differentiated, and the sums that go into the step's numbers."""

@@ -102,8 +102,6 @@ def fit(
                 "The recipe {recipe} needs data: rows of the view {view}.", recipe=job.recipe.name, view=job.recipe.view
             )
         )
-    if patience and not eval_every:
-        raise RunError(Note("patience counts measurements, and there are none. Set eval_every as well."))
     mark = fingerprint(spec)
     trust = spec.trust_remote_code
     # A frozen base needs no float32 master weights; an adapter and a head keep their own.

@@ -7,6 +7,7 @@ drawn. No method has a branch in here: one that does not fit is a stage, a contr
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import shutil
 import time
@@ -26,6 +27,7 @@ from training.core.experience import Experience
 from training.core.heads import AttributesHead, GatedHead
 from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, Task, figures_of, joined, shared_out, tasks_in
+from training.core.one_body import share_frozen
 from training.core.pictures import Pictures, album_of
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.reasoning import Thoughts
@@ -60,6 +62,8 @@ from training.recipes.principles import listed
 from training.recipes.slots import AFTER_COMBINING
 from training.recipes.spec import RunResult
 from training.recipes.tasks import OTHERS
+
+log = logging.getLogger("attune.run")
 
 HELD_OUT_AT_MOST = 256  # prompts that the policy before and after is measured on
 
@@ -161,7 +165,13 @@ def improve(
     critic = None
     if "values" in needs:
         critic = _critic(job, lora_rank=lora_rank, heads=critic_heads, softness=critic_softness)
-    models = Models(policy, critic=critic, reference=_reference(job, needs, lora_rank), temperature=temperature)
+    reference = _reference(job, needs, lora_rank)
+    models = Models(policy, critic=critic, reference=reference, temperature=temperature)
+    if not job.sharded:  # what is cut up with one model cannot be a part of another
+        beside = [value for one in scorers.values() for value in vars(one).values() if isinstance(value, nn.Module)]
+        shared = share_frozen(policy, [one for one in (critic, reference, *beside) if one is not None])
+        if shared:
+            log.info("The models beside the policy stand on its base with %.1f million parameters.", shared / 1e6)
     distributed.share_start(job, trainable_of(models).values())
 
     tally = Tally()

@@ -63,6 +63,7 @@ def fingerprint(spec: RunSpec) -> str:
     """Return a hash of all that decides a run's course: its spec without the folder, and the bytes of its data."""
     told = asdict(spec)
     del told["output"], told["engine"]  # what another engine does has checkpoints of its own
+    del told["cache"]  # what is found there is what would be computed
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for path in (spec.data, spec.eval_data):
         digest.update(_sha256(Path(path)).encode() if path else b"-")
