@@ -1,8 +1,11 @@
 """Card 36: what the thought itself gives a judge whose verdict takes several steps.
 
 People prefer the answer with an even number of marks. A judge that has learned to keep count, mark by mark, before it
-names the better answer does so of answers that it has not seen; one that learned the same verdicts, of the same pairs
-and in as many steps, but has to name the answer at once, does not, and nor does a reward model that gives a number.
+names the better answer is right about pairs that it has not seen; one that learned the same verdicts, of the same pairs
+and in as many steps, but has to name the answer at once, guesses.
+
+This is no gain over a scalar reward model: one that learned from the same pairs for as many steps put all of 60 new
+ones right (seed 0). It has one answer to read, of which there are 64, and has met each of them.
 """
 
 from __future__ import annotations
@@ -12,18 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.experiments.frame import Card
 from tests.experiments.test_card_36_judge import asked, right_of
 from tests.experiments.world import do, lively
-from training.core.scorers import RewardScorer
 
 CARD = Card(
     36,
     "Judge that reasons (Think-RM), what the thought gives",
     "Where a verdict takes several steps, a judge that writes them down is right, and one that learned the same "
-    "verdicts without them guesses, as a scalar reward model does.",
+    "verdicts without them guesses.",
     "arXiv:2505.16265",
 )
 SEEDS = (0, 1)
@@ -91,36 +92,16 @@ def judged(folder: Path, seed: int, *, thoughts: bool) -> float:
     return found
 
 
-def scored(folder: Path, seed: int) -> float:
-    """Return how often a scalar reward model of the same pairs puts new ones right."""
-    rows, fresh = data(seed)
-    more = {"model": base(folder, seed), "rows": rows, "seed": seed}
-    spec, _ = do(folder / f"scalar {seed}", "bradley-terry", **more, **QUICK)
-    scorer = RewardScorer(f"{spec.output}/model", device=torch.device("cpu"))
-    prompts = [[{"role": "user", "content": row["prompt"]}] for row in fresh]
-    good, bad = (scorer.score(prompts, [row[side] for row in fresh]) for side in ("chosen", "rejected"))
-    found = sum(a > b for a, b in zip(good, bad, strict=True)) / len(fresh)
-    print(seed, "scalar", found, flush=True)
-    return found
-
-
 def test_the_thought_is_what_makes_the_verdict_right(report, tmp_path):
     thinking = [judged(tmp_path, seed, thoughts=True) for seed in SEEDS]
     at_once = judged(tmp_path, SEEDS[0], thoughts=False)
-    named = {"seeds": SEEDS, "at_least": 0.9, "every_seed": True}
     report(
         CARD,
         "verdicts on unseen pairs that are people's, marks counted in the thought",
         thinking,
         switched_off="the thought: the same verdicts learned, and named at once",
         without=at_once,
-        **named,
-    )
-    report(
-        CARD,
-        "the same beside a reward model that gives a number",
-        thinking,
-        switched_off="the judge: a scalar reward model of the same pairs",
-        without=scored(tmp_path, SEEDS[0]),
-        **named,
+        seeds=SEEDS,
+        at_least=0.9,
+        every_seed=True,
     )
