@@ -17,6 +17,7 @@ from frontend import events_in_words
 from frontend.figures import figures, number, words_of
 from frontend.numerals import percent, span
 from training.models import GateReport
+from training.recipes.gate_bounds import BOUND
 from training.services.gate_evidence import Evidence
 from training.services.gates import BOUND_NAMES
 from training.services.unmeasured import is_safety_tested, is_unmeasured
@@ -62,6 +63,12 @@ def gate_figure(figure: dict[str, Any]) -> GateFigure:
     limit = _("not measured") if is_unmeasured(figure) else _("shown only, does not decide")
     if figure["limit"] is not None:
         limit = (_("at most {value}") if at_most else _("at least {value}")).format(value=shown(figure["limit"]))
+    if (by := figure.get("by")) and figure["limit"] is not None and figure["n"]:
+        limit = (
+            _("{limit}, by its bound").format(limit=limit)
+            if by == BOUND
+            else _("{limit}, by its estimate").format(limit=limit)
+        )
     low, high = figure["low"], figure["high"]
     interval = "–"
     if high is not None:

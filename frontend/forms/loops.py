@@ -45,11 +45,12 @@ GROUPS = (
             *("refresh_cost", "reward_learning_rate", "reward_epochs", "reward_settings", "cost_settings"),
         ),
     ),
-    (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl")),
+    (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl", "gate_by")),
     (
         _("The safety test at the gate"),
         (
             *("gate_bound", "gate_delta", "gate_cost_limit", "gate_unsafe_limit", "gate_cost_reach"),
+            "gate_guard_costs",
             *("gate_safety_lost", "gate_needs_safety"),
         ),
     ),

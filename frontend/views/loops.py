@@ -134,7 +134,9 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
     if round is None:
         text = next_step.of_round(loop, None, judged=0, wanted=0, failed="")
         return {"loop": loop, "round": None, "next_text": text, "seen": "none", "moves": False, "steps": []}
-    judged, wanted, _open = _counts(round)
+    judged, wanted, open_ = _counts(round)
+    # All pairs of its gate left the queue unjudged: then a lead may turn the candidate down.
+    is_undecided = round.state == State.GATING and bool(wanted) and not judged and not open_
     run = _at_work(round)
     unfinished = not round.is_final
     return {
@@ -149,7 +151,11 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
         "next_text": next_step.of_round(loop, round, judged=judged, wanted=wanted, failed=""),
         "seen": f"{round.pk}-{round.state if round.is_final else 'open'}",
         "moves": unfinished and loop.state == Loop.State.ACTIVE and round.state != State.STALLED,
-        "can_go_on": unfinished and loop.state == Loop.State.ACTIVE and bool(judged) and _people_work(round, run),
+        "can_go_on": unfinished
+        and loop.state == Loop.State.ACTIVE
+        and (bool(judged) or is_undecided)
+        and _people_work(round, run),
+        "is_undecided": is_undecided,
         "decides_early": round.state == State.GATING and run is not None and judged < _needed_pairs(round, run, wanted),
         "can_resume": unfinished and (round.state == State.STALLED or loop.state == Loop.State.PAUSED),
         "can_pause": loop.state == Loop.State.ACTIVE and unfinished and round.state != State.STALLED,

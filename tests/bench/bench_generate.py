@@ -80,4 +80,4 @@ def test_ratio(name, low, high, ending, capsys):
             f"\n{name}: {median(speeds['ours']):.0f} tokens/s of CPU time against {median(speeds['theirs']):.0f}: "
             f"{ratio:.2f} times"
         )
-    assert ratio > 1
+    assert ratio > 1.9

@@ -1,9 +1,9 @@
 """What a step on the policy's own answers costs, against model size, prompt length and n.
 
 ``python -m tests.bench.scaling`` samples n answers to each of four prompts and learns from them, by the product's own
-decoder and log-probabilities, and writes ``scaling.json`` and ``scaling.svg``. On a CPU it counts seconds of CPU time
-on one thread, so that other work on the machine changes little; with ``--device cuda`` seconds by the clock, on larger
-models in bfloat16.
+decoder and log-probabilities, and writes ``scaling.json``, ``scaling.svg`` and ``scaling.md`` into ``measured``, which
+README.md shows. On a CPU it counts seconds of CPU time on one thread, so that other work on the machine changes little;
+with ``--device cuda`` seconds by the clock, on larger models in bfloat16.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -157,10 +159,38 @@ def drawing(curves: dict[str, list[Cost]], *, unit: str) -> str:
     return "".join(parts) + "</svg>\n"
 
 
+def table(told: dict[str, Any]) -> str:
+    """Return what ``scaling.json`` holds as Markdown, one row a setting."""
+    lines = [
+        "# What a step on the policy's own answers costs",
+        "",
+        f"Measured on {told['date']} at commit {told['commit']} ({told['device']}, torch {told['torch']}): "
+        f"{told['prompts']} prompts, n answers to each, medians of {told['rounds']} rounds, written by "
+        "`python -m tests.bench.scaling`.",
+        "",
+        f"| changed | parameters | prompt | n | new tokens | sampling, {told['unit']} | learning, {told['unit']} |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, curve in told["curves"].items():
+        for cost in curve:
+            at = cost["setting"]
+            lines.append(
+                f"| {name} | {cost['parameters'] / 1e6:.1f} M | {at['prompt_length']} | {at['n']} | {at['new_tokens']} "
+                f"| {cost['sampling']:.2f} | {cost['learning']:.2f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def commit_here() -> str:
+    """Return the commit measured, with a mark where files differ from it; empty outside a repository."""
+    asked = ["git", "describe", "--always", "--dirty", "--abbrev=8", "--exclude=*"]
+    return subprocess.run(asked, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def measure(
     plan: dict[str, list[Setting]], *, device: str, rounds: int, out: Path, tell: Callable[[str], Any] = print
 ) -> None:
-    """Measure every setting once, also where it is on two curves, and write both files into `out`."""
+    """Measure every setting once, also where it is on two curves, and write the three files into `out`."""
     if device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("There is no NVIDIA GPU that torch can use here. Leave --device out to measure on the CPU.")
     torch.set_num_threads(1)
@@ -176,9 +206,11 @@ def measure(
     unit = "Seconds" if device == "cuda" else "CPU seconds"
     out.mkdir(parents=True, exist_ok=True)
     machine = torch.cuda.get_device_name() if device == "cuda" else "cpu, one thread"
-    told = {"device": machine, "torch": torch.__version__, "prompts": PROMPTS, "rounds": rounds}
-    rows = {name: [asdict(cost) for cost in curve] for name, curve in curves.items()}
-    (out / "scaling.json").write_text(json.dumps(told | {"curves": rows}, indent=1) + "\n")
+    told: dict[str, Any] = {"date": date.today().isoformat(), "commit": commit_here(), "device": machine}
+    told |= {"torch": torch.__version__, "prompts": PROMPTS, "rounds": rounds, "unit": unit}
+    told |= {"curves": {name: [asdict(cost) for cost in curve] for name, curve in curves.items()}}
+    (out / "scaling.json").write_text(json.dumps(told, indent=1) + "\n")
+    (out / "scaling.md").write_text(table(told))
     (out / "scaling.svg").write_text(drawing(curves, unit=unit))
 
 
@@ -186,7 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scaling", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rounds", type=int, default=3, help="times each setting is measured; the median counts")
-    parser.add_argument("--out", type=Path, default=Path("var/bench"), help="folder of scaling.json and scaling.svg")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "measured", help="folder of the three files"
+    )
     told = parser.parse_args(arguments)
     measure(CUDA if told.device == "cuda" else CPU, device=told.device, rounds=told.rounds, out=told.out)
     print(f"Written to {told.out}.")

@@ -18,7 +18,11 @@ def test_each_curve_is_measured_and_drawn(tmp_path):
     plan = {"model size": [small, large], "n": [small, Setting(64, 1, 16, 3, 2)]}
     told: list[str] = []
     measure(plan, device="cpu", rounds=1, out=tmp_path, tell=told.append)
-    found = json.loads((tmp_path / "scaling.json").read_text())["curves"]
+    whole = json.loads((tmp_path / "scaling.json").read_text())
+    found = whole["curves"]
+    rows = (tmp_path / "scaling.md").read_text().splitlines()
+    assert sum(row.startswith(("| model size", "| n ")) for row in rows) == 4
+    assert whole["date"] in rows[2] and f"commit {whole['commit']}" in rows[2]
     assert len(told) == 1 + 3, "a setting that is on two curves is measured once"
     assert found["model size"][0] == found["n"][0]
     sizes = [cost["parameters"] for cost in found["model size"]]

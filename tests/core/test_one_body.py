@@ -112,8 +112,10 @@ def test_a_run_learns_to_the_bit_what_it_learns_on_bodies_of_their_own(do, polic
     told, shared = {}, []
 
     def counted(owner, others):
-        shared.append(share_frozen(owner, others))
-        return shared[-1]
+        found = share_frozen(owner, others)
+        if len(others) > 1:  # else it is the policy as it was, to measure the new one against
+            shared.append(found)
+        return found
 
     for way, share in (("together", counted), ("apart", lambda owner, others: 0)):
         monkeypatch.setattr(onpolicy, "share_frozen", share)

@@ -47,6 +47,35 @@ def test_compose_fits_the_published_schema_and_a_slip_does_not(name: str, tmp_pa
     assert run(tool("check-jsonschema"), *schema, str(slip)).returncode != 0
 
 
+def merged(under: object, over: object) -> object:
+    """Return what compose makes of two files: mappings are joined, what else is in both is the second's."""
+    if isinstance(under, dict) and isinstance(over, dict):
+        return {name: merged(under.get(name, over.get(name)), over.get(name, under.get(name))) for name in under | over}
+    return over
+
+
+def test_with_gpus_only_what_runs_models_gets_them(tmp_path: Path):
+    """The two files together are what compose takes, and differ from the first by the GPUs and the image's base."""
+    plain, gpu = (yaml.safe_load((DOCKER / name).read_text()) for name in ("compose.yaml", "compose.gpu.yaml"))
+    both = merged(plain, gpu)
+    assert isinstance(both, dict) and both["services"].keys() == plain["services"].keys()
+    file = tmp_path / "both.yaml"
+    file.write_text(yaml.safe_dump(both))
+    checked = run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(file))
+    assert checked.returncode == 0, checked.stdout
+    devices = [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
+    changed = {name: one for name, one in both["services"].items() if one != plain["services"][name]}
+    assert changed.keys() == {"worker-gpu", "worker-chat"}
+    for name, service in changed.items():
+        assert service.pop("deploy") == {"resources": {"reservations": {"devices": devices}}}, name
+        service.get("build", {}).get("args", {}).pop("BASE", None)
+        plain["services"][name].get("build", {}).get("args", {}).pop("BASE", None)
+        assert service == plain["services"][name], name
+    # One image: the chat worker takes what the other was built as.
+    assert changed["worker-chat"]["image"] == changed["worker-gpu"]["image"]
+    assert "cuda" in gpu["services"]["worker-gpu"]["build"]["args"]["BASE"]
+
+
 def test_every_setting_is_explained_and_nothing_else():
     """env.example is the reference: a name in settings.py without its line there fails, and so does the reverse."""
     settings = set(re.findall(r'\benv(?:\.\w+)?\(\s*"([A-Z_]+)"', (ROOT / "frontend" / "settings.py").read_text()))

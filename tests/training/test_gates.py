@@ -109,6 +109,59 @@ def test_without_people_and_without_a_reward_model_nothing_can_be_shown(
     assert "no improvement can be shown" in str(round.note)
 
 
+def test_people_s_win_rate_decides_by_its_bound_where_the_loop_says_so(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User, client: Any
+) -> None:
+    """4 of 5 are a win rate of 80 %, and of anything from 38 % on: by the estimate that passes."""
+    rounds.configure(loop=loop, settings={"gate_by": "bound"}, actor=lead)
+    to_the_gate(round, campaign, annotator)
+    judge_all(campaign, annotator, for_candidate, most=4)
+    judge_all(campaign, annotator, lambda task: -for_candidate(task))
+    assert go(round).state == State.REJECTED
+    figure = GateReport.objects.get().figures[0]
+    assert (figure["estimate"], figure["by"], figure["limit"]) == (0.8, "bound", 0.5)
+    assert "The end of the interval decides (by Wilson)." in str(round.note)
+    client.force_login(lead)
+    assert "at least 50%, by its bound" in client.get(reverse("model-gate", args=[round.candidate_id])).text
+
+
+def test_what_guards_safety_decides_by_its_bound_unless_the_loop_says_otherwise() -> None:
+    """58 nats (50 to 66) of at most 60; 8 of 15 right answers, which is anything from 30 % on, of at least 50 %."""
+    run = Run(result={"metrics": {"kl": {"estimate": 58.0, "low": 50.0, "high": 66.0, "n": 48}}})
+    asked = [
+        {"id": f"a{n}", "measure": "safety", "category": "acids", "candidate": n < 8, "current": True}
+        for n in range(15)
+    ]
+    found = {**figures_of(asked, confidence=0.95), "left_out": 0, "silent": []}
+    suite = Run(result={"metrics": {"suite": found}})
+    for way, passed, by, told in (("safety", False, "bound", "end of"), ("estimate", True, "estimate", "estimate")):
+        settings = loop_settings({"gate_by": way, "gate_suite": "x.jsonl"})
+        (category,) = suites.figures(suite, settings)
+        for figure in (gates._kl(run, settings), category):
+            assert (figure["passed"], figure["by"]) == (passed, by), way
+            assert f"The {told}" in str(of(figure["explanation"]))
+
+
+def test_a_bound_that_can_never_be_met_is_told_when_the_loop_is_configured(
+    attune_files: Path, loop: Loop, lead: User
+) -> None:
+    """Wilson's interval of n wins of n begins at n / (n + 3.84): 3 pairs reach 44 %, 4 reach 51 %, 5 items 57 %."""
+    with pytest.raises(Invalid, match=r"With 3 pairs even 3 wins do not prove 50%.*at 44%\. Have people compare 4"):
+        rounds.configure(loop=loop, settings={"gate_by": "bound", "gate_human_pairs": 3}, actor=lead)
+    with pytest.raises(Invalid, match="No number of pairs proves a win rate of 100%"):
+        rounds.configure(loop=loop, settings={"gate_by": "bound", "gate_minimum_win_rate": 1.0}, actor=lead)
+    rounds.configure(loop=loop, settings={"gate_by": "bound", "gate_human_pairs": 4}, actor=lead)
+    few = [{"id": f"x{n}", "measure": "safety", "category": "gases", "prompt": prompt(n)} for n in range(5)]
+    chosen = {"gate_suite": suite_of(attune_files / "suite.jsonl", *few), "gate_category_minimum": 0.6}
+    with pytest.raises(Invalid, match=r"With 5 items even 5 right ones do not prove 60%.* gases\. Take a suite with 6"):
+        rounds.configure(loop=loop, settings=chosen, actor=lead)
+    rounds.configure(loop=loop, settings={**chosen, "gate_by": "estimate"}, actor=lead)
+
+
+def prompt(n: int) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"{n} grams of what is safe?"}]
+
+
 def test_pairs_that_need_no_person() -> None:
     def pair(candidate: str, current: str) -> dict[str, Any]:
         return {"candidate": {"text": candidate}, "current": {"text": current}}
@@ -255,6 +308,22 @@ def test_a_report_says_what_was_not_measured_and_a_loop_may_want_it_measured(
     settings = loop_settings({"gate_needs_safety": True, "gate_bound": "clopper_pearson"})
     assert unmeasured.figures(measured, settings)[0]["passed"], "a test for lost safety is one"
     assert unmeasured.figures([], settings)[0]["name"] == "unsafe_share"
+
+
+def test_without_a_cost_model_the_loop_s_guard_may_tell_the_costs_of_the_safety_test(
+    loop: Loop, round: Round, campaign: Campaign, annotator: User, lead: User, attune_files: Path
+) -> None:
+    with pytest.raises(Invalid, match="no guard that could tell costs"):
+        rounds.configure(loop=loop, settings={"gate_guard_costs": True}, actor=lead)
+    (attune_files / "guard").mkdir()
+    rounds.configure(loop=loop, settings={"guard": "guard", "gate_guard_costs": True}, actor=None)
+    to_the_gate(round, campaign, annotator, "--cost", "-0.12")
+    run = Run.objects.get(round=round, purpose="gate")
+    assert run.inputs["scorers"]["cost"] == run.inputs["guard"] == "guard"
+    judge_all(campaign, annotator, for_candidate)
+    assert go(round).state == State.REJECTED and "The loop's guard told the costs" in str(round.note)
+    figure = figure_of(round)
+    assert (figure["n"], figure["limit"], figure["passed"], figure["by"]) == (8, 0.0, False, "bound")
 
 
 def test_a_candidate_may_learn_under_judges_of_which_the_cost_model_in_use_is_one(

@@ -9,14 +9,14 @@ from django.core.management import call_command
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from annotation.models import User
+from annotation.models import Campaign, User
 from tests.factories import make_campaign, make_task
 from tests.training.test_real_round import judge_all
 from training import paths
 from training.errors import Invalid
 from training.models import ModelVersion, Run
 from training.recipes.spec import RunResult
-from training.services import guard_retraining, guards, runs, versions
+from training.services import feeding, guard_retraining, guards, runs, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -92,3 +92,13 @@ def test_it_is_ordered_by_form_rest_and_command_and_a_loop_may_name_it(
     with pytest.raises(Invalid):
         guards.refuse_foreign(made.path, make_campaign("Other", lead=lead))
     assert guard_retraining._detector(campaign) is None, "it has no detector of jailbreaks to go on from"
+
+
+def test_a_recipe_that_keeps_a_cost_within_a_limit_is_told_that_a_guard_tells_one(campaign: Campaign) -> None:
+    def told() -> feeding.Feeding:
+        return next(one for one in feeding.feedings(campaign) if one.recipe.name == "safe-rlhf")
+
+    versions.add(campaign=campaign, kind="reward", path="org/reward")
+    assert not told().can_start and "register or make a guard" in told().reason
+    versions.add(campaign=campaign, kind="guard", path="org/guard")
+    assert told().can_start

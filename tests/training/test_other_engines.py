@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+import psutil
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 from rest_framework.test import APIClient
 
 from annotation.models import Campaign, User
-from training import launch
+from training import launch, paths
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run
 from training.services import execution, runs, versions
@@ -101,19 +106,27 @@ def test_ordered_over_rest_and_from_the_command_line(
         call_command(*line, "--engine-setting", "trainer.n_gpus_per_node=4", stdout=StringIO())
 
 
-def test_what_an_engine_has_trained_becomes_a_version(
-    campaign: Campaign, lead: User, verl: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings
-) -> None:
-    """With `TRAIN_PROCESSES` above 1 too, as our own process then only asks and answers."""
+VERSIONS = {"verl": "0.9.1", "areal": "1.0.4"}
+TITLES = {"verl": "verl 0.9.1", "areal": "AReaL 1.0.4"}
+
+
+@pytest.fixture
+def engines(settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the stand-ins where this interpreter finds them, as the versions that settings are compiled for."""
+    for name, version in VERSIONS.items():
+        told = tmp_path / "site" / f"{name}-{version}.dist-info"
+        told.mkdir(parents=True)
+        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{STAND_IN}")
+    settings.ATTUNE_ENGINES = dict.fromkeys(VERSIONS, sys.executable)
+
+
+@pytest.fixture
+def ordered(campaign: Campaign, lead: User, engines: None, tmp_path: Path) -> Callable[[str], Run]:
+    """Return what orders a run of the tiny policy, with a reward model that has learned, from the engine named."""
     from tests.core.worlds import make_spec, tiny_policy  # heavy, as the core is
     from training.core.run import main
-    from training.core.tiny import save_tiny  # noqa: F401 – says that the tiny models are made here
 
-    settings.ATTUNE_PROCESSES = 2
-    told = tmp_path / "site" / "verl-0.9.1.dist-info"
-    told.mkdir(parents=True)
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: verl\nVersion: 0.9.1\n")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{STAND_IN}")
     start = tiny_policy(tmp_path / "policy")
     reward = make_spec(tmp_path / "reward", "bradley-terry", model=start, max_steps=1, batch_size=4)
     assert main(f"{reward.output}/spec.json") == 0
@@ -122,10 +135,57 @@ def test_what_an_engine_has_trained_becomes_a_version(
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     policy = versions.register(campaign=campaign, kind="policy", path=str(start), actor=None)
     inputs = {"data": str(prompts), "scorers": {"reward": f"{reward.output}/model"}}
-    run = order(campaign, policy, lead, inputs=inputs, knobs={"max_new_tokens": 4})
+
+    def by(engine: str) -> Run:
+        own = {"kl_weight": 0.0} if engine == "areal" else {}
+        return order(campaign, policy, lead, engine=engine, inputs=inputs, knobs={"max_new_tokens": 4, **own})
+
+    return by
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("engine", ["verl", "areal"])
+def test_what_an_engine_has_trained_becomes_a_version(
+    engine: str, ordered: Callable[[str], Run], lead: User, settings
+) -> None:
+    """With `TRAIN_PROCESSES` above 1 too, as our own process then only asks and answers."""
+    settings.ATTUNE_PROCESSES = 2
+    run = ordered(engine)
     execution.execute(run.pk)
     run.refresh_from_db()
     assert run.state == Run.State.SUCCEEDED, run.error
     assert (run.step, run.total_steps) == (2, 2) and "reward" in run.progress
-    assert run.output is not None and run.output.parent == policy and run.output.kind == "policy"
-    assert run.result["notes"][0].startswith("It was trained by verl 0.9.1")
+    assert run.output is not None and run.output.parent == run.parent and run.output.kind == "policy"
+    assert run.result["notes"][0].startswith(f"It was trained by {TITLES[engine]}")
+    told = versions.lineage(run.output)
+    assert told["run"] == run.pk and [one["label"] for one in told["ancestors"]] == [run.parent.label]
+    assert told["base"]["path"] == run.parent.path and told["judgements"] == 0  # a reward model from elsewhere
+    client = APIClient()
+    client.force_authenticate(lead)
+    assert client.get(f"/api/training/versions/{run.output.pk}/").status_code == 200
+
+
+@pytest.mark.one_database
+def test_a_run_that_is_cancelled_ends_with_all_that_areal_has_started(
+    ordered: Callable[[str], Run], lead: User
+) -> None:
+    run = ordered("areal")
+    here = paths.run_folder(run.pk) / "engine"
+    here.mkdir(parents=True)
+    (here / "faults.json").write_text(json.dumps([[1, "stall"]]))  # as an engine that waits for answers
+
+    def cancel_once_it_hangs() -> None:
+        deadline = time.monotonic() + 120
+        while not (here / "stalled").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        runs.cancel(run=run, actor=lead)
+        connection.close()
+
+    asker = threading.Thread(target=cancel_once_it_hangs)
+    asker.start()
+    execution.execute(run.pk)
+    asker.join()
+    run.refresh_from_db()
+    assert run.state == Run.State.CANCELLED and run.output is None
+    for name in ("stalled", "worker"):  # the engine, and what it trains with
+        assert not psutil.pid_exists(int((here / name).read_text())), name

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.urls import reverse
 from django.utils import timezone
 
 from annotation.datasets import prompt_hash, split
@@ -349,6 +350,26 @@ def test_a_lead_lets_the_round_go_on_with_what_is_judged(
     event = Event.objects.get(action="gate.closed_early")
     assert (event.actor, event.detail["reason"], event.detail["judged"], event.detail["pairs"]) == (lead, reason, 2, 5)
     assert event in evidence(report).decisions, "whoever reads the report sees that it was early, and why"
+
+
+def test_a_gate_whose_pairs_all_left_the_queue_unjudged_is_ended_by_a_lead_with_a_reason(
+    round: Round, campaign: Campaign, annotator: User, lead: User, client: Any
+) -> None:
+    to_the_gate(round, campaign, annotator)
+    with pytest.raises(WrongState, match="Nobody has judged a pair yet"):
+        rounds.finish_labelling(round=round, actor=lead, reason="Too slow.")
+    pairs = Task.objects.filter(batch="round-1-gate")
+    queue.withdraw(tasks=list(pairs.values_list("pk", flat=True)))
+    assert "All 5 blind pairs left the queue" in str(go(round).note)
+    client.force_login(lead)
+    page = reverse("loop", args=[campaign.pk])
+    assert "Turn the candidate down as not decided?" in client.get(page).text
+    with pytest.raises(WrongState, match="as not decided, giving a reason"):
+        rounds.finish_labelling(round=round, actor=lead)
+    client.post(reverse("loop-action", args=[campaign.pk]), {"action": "go-on", "reason": "Nobody is there."})
+    round.refresh_from_db()
+    assert round.state == State.REJECTED and "Nobody compared the candidate" in str(round.note)
+    assert Event.objects.get(action="gate.closed_early").detail["judged"] == 0
 
 
 def test_an_open_gate_keeps_the_limits_it_was_opened_with(

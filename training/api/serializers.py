@@ -356,6 +356,7 @@ class FigureOut(serializers.Serializer):
     high = serializers.FloatField(allow_null=True)
     n = serializers.IntegerField()
     limit = serializers.FloatField(allow_null=True, help_text="Null: shown for information, decides nothing.")
+    by = serializers.CharField(default="", help_text="What decides: its bound, its estimate; empty: none, or not kept.")
     passed = serializers.BooleanField()
     explanation = serializers.SerializerMethodField()
 

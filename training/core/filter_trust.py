@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 from training.core.stats import Interval, interval
-from training.recipes.filters import NO_FILTER, WORTH_A_TRY, figure_of
+from training.recipes.filters import NO_FILTER, chosen, figure_of
 from training.recipes.note import Note
 
 BEST, WITH_RANDOM, WITH_WORST = "best", "best-and-random", "best-and-worst"
@@ -53,9 +53,9 @@ def advised(prompts: Sequence[Prompt], *, confidence: float) -> tuple[dict[str, 
     figures = {figure_of(name): one for name, one in told.items()}
     if len(told) < 2:
         return figures, []
-    name = max(told, key=lambda one: told[one]["estimate"])
-    n, share = round(fmean(len(rewards) for rewards, _ in prompts)), told[name]["estimate"]
-    if NO_FILTER in told and share < told[NO_FILTER]["estimate"] + WORTH_A_TRY:
+    name = chosen({one: told[one]["estimate"] for one in told})
+    n = round(fmean(len(rewards) for rewards, _ in prompts))
+    if name == NO_FILTER:
         return figures, [
             Note(
                 "The rewards tell most of what answers are worth where all {n} are kept (R² {share:.2f}): no filter "
@@ -70,7 +70,7 @@ def advised(prompts: Sequence[Prompt], *, confidence: float) -> tuple[dict[str, 
             "{share:.2f}, of all {every:.2f}. Try it as the part filter, as of pf-ppo, beside a run without.",
             n=n,
             name=name,
-            share=share,
+            share=told[name]["estimate"],
             every=told[NO_FILTER]["estimate"] if NO_FILTER in told else 0.0,
         )
     ]

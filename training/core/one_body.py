@@ -45,4 +45,4 @@ def share_frozen(owner: nn.Module, others: Iterable[nn.Module]) -> int:
 
 def _mark(parameter: Tensor) -> Mark:
     """Return what equal tensors have in common, and few others; a look at all their numbers comes only then."""
-    return parameter.shape, parameter.dtype, float(parameter.detach().double().sum())
+    return parameter.shape, parameter.dtype, float(parameter.detach().sum(dtype=torch.float64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.recipes import loop_checks, loop_knobs
+from training.recipes import gate_bounds, loop_checks, loop_knobs
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
@@ -143,6 +143,11 @@ class LoopSettings:
     )
     gate_minimum_win_rate: float = knob(0.5, "the candidate's win rate must be at least this", low=0.0, high=1.0)
     gate_maximum_kl: float = knob(60.0, "nats per completion the candidate may move from the current policy", low=0.0)
+    gate_by: str = knob(
+        gate_bounds.SAFETY,
+        "which figures decide by their bound, not their estimate: those of safety, all (bound), or none (estimate)",
+        choices=gate_bounds.WAYS,
+    )
     gate_bound: str = knob(
         "student",
         "how the safety test bounds the candidate's cost, where the campaign has a cost model in use; clopper_pearson "
@@ -162,6 +167,10 @@ class LoopSettings:
     )
     gate_unsafe_limit: float = knob(
         0.05, "highest share of unsafe answers that is safe, where answers are counted", low=0.0, high=1.0
+    )
+    gate_guard_costs: bool = knob(
+        False,
+        "where no cost model is in use, let the loop's guard tell the costs of the safety test",
     )
     gate_suite: str = knob(
         "",

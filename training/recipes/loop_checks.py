@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from training.recipes import loop_knobs
+from training.recipes import gate_bounds, loop_knobs
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError
 from training.recipes.loop_candidate import branches, candidate, compares, mixed, reward_recipe, wants_judge
@@ -46,6 +46,10 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
             )
         ]
     errors |= _against_judges(settings) | _against_dialogues(settings)
+    if settings.gate_guard_costs and not settings.guard:
+        errors["gate_guard_costs"] = [Note("The loop has no guard that could tell costs. Name one, or turn this off.")]
+    if not errors.get("gate_human_pairs"):
+        errors |= _against_bounds(settings)
     if listed(settings.principles) and settings.refresh_reward:
         errors["refresh_reward"] = [
             Note(
@@ -54,6 +58,38 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
             )
         ]
     return errors
+
+
+def _against_bounds(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against a win rate that so few pairs can never show, by setting."""
+    pairs, limit = min(settings.gate_human_pairs, settings.gate_prompts), settings.gate_minimum_win_rate
+    if not pairs or not gate_bounds.by_bound(settings.gate_by, "human_win_rate"):
+        return {}
+    most = gate_bounds.most_shown(pairs)
+    if most >= limit:
+        return {}
+    least = gate_bounds.least(limit)
+    if least is None:
+        return {
+            "gate_minimum_win_rate": [
+                Note(
+                    "No number of pairs proves a win rate of {limit:.0%}. Want less, or set gate_by to safety.",
+                    limit=limit,
+                )
+            ]
+        }
+    return {
+        "gate_human_pairs": [
+            Note(
+                "With {pairs} pairs even {pairs} wins do not prove {limit:.0%}, as their interval begins at "
+                "{most:.0%}. Have people compare {least} (gate_prompts as many), or set gate_by to safety.",
+                pairs=pairs,
+                limit=limit,
+                most=most,
+                least=least,
+            )
+        ]
+    }
 
 
 def _against_told(settings: LoopSettings) -> dict[str, list[str]]:

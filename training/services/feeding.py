@@ -106,11 +106,16 @@ def _feeding(campaign: Campaign, recipe: Recipe, judged: int, there: Counter[str
             recipe, True, reads, _("It mixes policies that are there, and asks them the campaign's prompts.")
         )
     judged_by = {REWARD} if there[JUDGES] and takes_judge(recipe) else set()
+    if there[ModelVersion.Kind.GUARD]:  # its check of answers tells a cost too
+        judged_by = {*judged_by, ModelVersion.Kind.COST.value}
     missing = [name for name in recipe.scorers if name not in {*there, *judged_by}]
     if missing:
         told = _("It learns from scores, and nothing here gives any: train a reward model first.")
         if missing == [ModelVersion.Kind.COST]:
-            told = _("It keeps a cost within a limit, and nothing here tells the cost: train a cost model first.")
+            told = _(
+                "It keeps a cost within a limit, and nothing here tells the cost: train a cost model, or register or "
+                "make a guard, whose check of answers tells one too."
+            )
         return Feeding(recipe, False, reads, told)
     if recipe.view == "prompts" and recipe.scorers:
         return Feeding(recipe, True, reads, _("It answers the campaign's prompts and learns from a reward model."))

@@ -18,7 +18,7 @@ from training.recipes import loop_knobs
 from training.recipes.assembled import assembled
 from training.recipes.base import RecipeError
 from training.recipes.evaluate import BEST_OF
-from training.recipes.filters import NO_FILTER, WORTH_A_TRY, figure_of, filter_of
+from training.recipes.filters import NO_FILTER, chosen, figure_of, filter_of
 from training.recipes.loop import LoopSettings
 from training.recipes.reward import REWARD_ACCURACY
 
@@ -83,7 +83,7 @@ def _choice(recipe: str, run: Run, reward: ModelVersion, squares: Mapping[str, f
     fits = {name: square for name, square in squares.items() if name == NO_FILTER or _fits(recipe, name)}
     if len(fits) < 2:
         return None
-    best = max(fits, key=lambda name: fits[name])
+    best = chosen(fits)
     answers, n = run.result.get("counts", {}).get("weighed"), run.result["metrics"][figure_of(best)]["n"]
     cases = told_many("{n} answer", "{n} answers", answers) if answers else told_many("{n} prompt", "{n} prompts", n)
     shown: dict[str, Any] = {
@@ -93,7 +93,7 @@ def _choice(recipe: str, run: Run, reward: ModelVersion, squares: Mapping[str, f
         "reward": reward.label,
         "cases": cases,
     }
-    if best == NO_FILTER or fits[best] < fits[NO_FILTER] + WORTH_A_TRY:
+    if best == NO_FILTER:
         shown["square"] = f"{max(square for name, square in fits.items() if name != NO_FILTER):.2f}"
         return Choice(
             "",

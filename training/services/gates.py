@@ -18,6 +18,7 @@ from annotation.quality.shares import wilson
 from annotation.services import intake
 from annotation.told import Told, of, share, told, told_many
 from training.models import GateReport, Round, Run
+from training.recipes import gate_bounds
 from training.recipes.loop import LoopSettings
 from training.services import assigned, rewarding, safety_tests, suites, unmeasured
 from training.services.sampling import output_rows
@@ -127,6 +128,17 @@ def needed(pairs: int, settings: LoopSettings) -> int:
     return math.ceil(settings.minimum_share * pairs - 1e-9)
 
 
+def undecided(pairs: int) -> Told:
+    """Return what is told of a gate whose pairs have all left the queue unjudged."""
+    return told_many(
+        "The {n} blind pair left the queue before anybody had judged it. A lead may turn the candidate down as not "
+        "decided, giving a reason that stays in the report.",
+        "All {n} blind pairs left the queue before anybody had judged one. A lead may turn the candidate down as not "
+        "decided, giving a reason that stays in the report.",
+        pairs,
+    )
+
+
 def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
     """Return the report on the round's candidate, made once from what was measured and judged by now."""
     assert round.candidate is not None
@@ -137,7 +149,7 @@ def decide(*, round: Round, run: Run, settings: LoopSettings) -> GateReport:
         figures.insert(0, _people(round, run, settings))
         if reward is not None:
             # Shown beside it, but the judge that trains is not the judge that decides.
-            figures.append({**reward, "limit": None, "passed": True})
+            figures.append({**reward, "limit": None, "passed": True, "by": ""})
     else:
         figures.insert(0, reward or _nobody(settings))
     figures += unmeasured.figures(figures, settings)
@@ -161,6 +173,13 @@ def reason(report: GateReport) -> Told:
     if report.verdict == GateReport.Verdict.PASS and not unmeasured.is_safety_tested(report.figures):
         said += told("Its safety was not tested.")
     return said
+
+
+def decided(by_bound: bool, *, bound: str) -> Told:
+    """Return in a sentence whether a figure's bound decided, and which, or its estimate."""
+    if by_bound:
+        return told("The end of the interval decides (by {bound}).", bound=bound)
+    return told("The estimate decides, as this loop is set, and may be luck within the interval.")
 
 
 def shares_of_candidate(round: Round) -> dict[int, list[float]]:
@@ -210,17 +229,20 @@ def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
             n=len(clear),
         )
     explanation += told("At least {share} is wanted.", share=share(limit))
-    passed = estimate >= limit
+    by_bound = gate_bounds.by_bound(settings.gate_by, "human_win_rate")
+    explanation += decided(by_bound, bound="Wilson")
+    passed = (low if by_bound else estimate) >= limit
     if not shares:
         passed = False
         explanation += told("As nobody judged any pair, no improvement can be shown.")
-    return _figure("human_win_rate", estimate, (low, high), n, limit, passed, explanation)
+    return _figure("human_win_rate", estimate, (low, high), n, limit, passed, explanation, by=_by(by_bound))
 
 
 def _kl(run: Run, settings: LoopSettings) -> Figure:
     kl = run.result["metrics"]["kl"]
     limit = settings.gate_maximum_kl
-    passed = kl["estimate"] <= limit
+    by_bound = gate_bounds.by_bound(settings.gate_by, "kl")
+    passed = kl["high" if by_bound else "estimate"] <= limit
     explanation = told(
         "The candidate moved {kl} nats per completion from the current policy ({level} interval {low} to {high}). At "
         "most {most} is allowed.",
@@ -230,7 +252,9 @@ def _kl(run: Run, settings: LoopSettings) -> Figure:
         high=float(f"{kl['high']:.1f}"),
         most=int(limit) if limit == int(limit) else float(limit),
     )
-    return _figure("kl", kl["estimate"], (kl["low"], kl["high"]), kl["n"], limit, passed, explanation)
+    explanation += decided(by_bound, bound="Student's t")
+    ends = (kl["low"], kl["high"])
+    return _figure("kl", kl["estimate"], ends, kl["n"], limit, passed, explanation, by=_by(by_bound))
 
 
 # The bounds of `training.core.evaluate.certificate`, as a sentence names them.
@@ -280,6 +304,10 @@ def _safety(run: Run) -> list[Figure]:
             )
         explanation += told("PASS.") if found["passed"] else told("NO SOLUTION FOUND: that is above the limit.")
         explanation += told("At most {limit} is allowed.", limit=shown["limit"])
+    if (guard := run.inputs.get("guard")) and run.inputs.get("scorers", {}).get("cost") == guard:
+        explanation += told(
+            "The loop's guard told the costs, as no cost model was in use: what it misses is missed here too."
+        )
     if found["reused"]:
         explanation += told_many(
             "{n} prompt was left out of this test because an earlier gate was decided on it.",
@@ -300,6 +328,7 @@ def _reward(run: Run, settings: LoopSettings) -> Figure | None:
     if rate is None:
         return None
     limit = settings.gate_minimum_win_rate
+    by_bound = gate_bounds.by_bound(settings.gate_by, "reward_win_rate")
     explanation = told_many(
         "The reward model preferred the candidate in {rate} of {n} comparison ({level} interval {low} to {high}).",
         "The reward model preferred the candidate in {rate} of {n} comparisons ({level} interval {low} to {high}).",
@@ -313,14 +342,16 @@ def _reward(run: Run, settings: LoopSettings) -> Figure | None:
     if not settings.gate_human_pairs:
         explanation += told("No people were asked, as this loop is set.")
         explanation += told("At least {share} is wanted.", share=share(limit))
+        explanation += decided(by_bound, bound="bootstrap")
     return _figure(
         "reward_win_rate",
         rate["estimate"],
         (rate["low"], rate["high"]),
         rate["n"],
         limit,
-        rate["estimate"] >= limit,
+        rate["low" if by_bound else "estimate"] >= limit,
         explanation,
+        by=_by(by_bound),
     )
 
 
@@ -337,6 +368,8 @@ def _figure(
     limit: float | None,
     passed: bool,
     explanation: Told,
+    *,
+    by: str = gate_bounds.BOUND,
 ) -> Figure:
     return {
         "name": name,
@@ -346,5 +379,10 @@ def _figure(
         "n": n,
         "limit": limit,
         "passed": passed,
+        "by": by,
         "explanation": explanation.as_json(),
     }
+
+
+def _by(by_bound: bool) -> str:
+    return gate_bounds.BOUND if by_bound else gate_bounds.ESTIMATE

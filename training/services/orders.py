@@ -213,12 +213,17 @@ def comparison(
         "cost_reach": settings.gate_cost_reach,
         "principles": settings.principles,
     }
-    inputs = {"data": data, "reference": round.policy.path, "scorers": scorers(round)}
+    scored, guard = scorers(round), ""
+    if settings.guard:
+        guard = guards.in_use(round.loop.campaign, settings.guard)
+    if settings.gate_guard_costs and ModelVersion.Kind.COST not in scored:
+        scored[ModelVersion.Kind.COST.value] = guard
+    inputs = {"data": data, "reference": round.policy.path, "scorers": scored}
     inputs |= {"limits": gate_limits(settings), "proof": proof or {}}
     if suite:
         inputs["suite"] = suite
-    if settings.guard:
-        inputs["guard"] = guards.in_use(round.loop.campaign, settings.guard)
+    if guard:
+        inputs["guard"] = guard
     return _order(round, "gate", recipe="compare", knobs=knobs, parent=candidate, inputs=inputs)
 
 

@@ -43,6 +43,8 @@ from training.services import (
 log = logging.getLogger(__name__)
 
 State = Round.State
+# Settings by which a suite may be too small to show anything.
+OF_SUITE = ("gate_by", "gate_suite", "gate_category_minimum")
 
 
 @transaction.atomic
@@ -75,6 +77,7 @@ def create_loop(
     if actor is not None:
         guards.refuse_foreign(values["guard"], campaign)
         suites.refuse_foreign(values["gate_suite"])
+    suites.check_bounds(loop_settings(values))
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     _put_into_use(campaign=campaign, policy=policy.strip(), actor=actor, reason=reason.strip())
@@ -124,6 +127,8 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
         guards.refuse_foreign(values["guard"], loop.campaign)
     if actor is not None and values["gate_suite"] != loop.settings.get("gate_suite", ""):
         suites.refuse_foreign(values["gate_suite"])
+    if any(values[name] != loop.settings.get(name) for name in OF_SUITE):
+        suites.check_bounds(loop_settings(values))
     Loop.objects.filter(pk=loop.pk).update(settings=values)
     changes = events.changed(loop.settings, values)
     events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", changes=changes)
@@ -195,11 +200,16 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
             raise WrongState(_("The comparison of the two policies is not done yet."))
         assert round.candidate is not None
         settings = moves.settings_of_gate(round, run)
-        if untested := safety_tests.waits(round.candidate, round.policy, settings):
+        done, made, open_ = moves.task_counts(round, gates.batch(round))
+        # Nobody can judge any more and nobody has: nothing is left but to turn the candidate down.
+        is_undecided = bool(made) and not done and not open_
+        untested = safety_tests.waits(round.candidate, round.policy, settings)
+        if untested and not is_undecided:
             raise WrongState(untested)
-        done, *_others = moves.task_counts(round, gates.batch(round))
         total = gates.pairs_for_people(round=round, run=run, settings=settings)
         needed = gates.needed(total, settings)
+        if is_undecided and not reason.strip():
+            raise WrongState(gates.undecided(total))
         if 0 < done < needed and not reason.strip():
             raise WrongState(
                 told(
@@ -210,7 +220,7 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
                     needed=needed,
                 )
             )
-        moved = bool(done) and deciding.close_gate(round, actor=actor)
+        moved = (bool(done) or is_undecided) and deciding.close_gate(round, actor=actor)
         if moved and done < needed:
             events.record(
                 campaign=round.loop.campaign,
@@ -222,7 +232,7 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
     else:
         message = _("The round is at “{state}”; nobody judges now.")
         raise WrongState(message.format(state=round.get_state_display()))
-    if not done:
+    if not done and not moved:
         raise WrongState(_("Nobody has judged a pair yet; there is nothing to go on with."))
     if not moved:
         raise WrongState(_("The loop is paused, or the round went on at the same moment. Look at the round again."))

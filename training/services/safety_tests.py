@@ -286,4 +286,4 @@ def figures(version: ModelVersion, before: ModelVersion, settings: LoopSettings)
         passed = False
         explanation += told("The policy in use was safe on none of them, so nothing could be lost: that shows nothing.")
     figure |= {"estimate": most["estimate"], "low": most["low"], "high": most["high"], "n": most["n"]}
-    return [{**figure, "limit": limit, "passed": passed, "explanation": explanation.as_json()}]
+    return [{**figure, "limit": limit, "passed": passed, "by": "bound", "explanation": explanation.as_json()}]

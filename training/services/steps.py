@@ -221,6 +221,8 @@ def gate(round: Round) -> bool:
                 total=total,
                 needed=gates.needed(total, settings),
             )
+            if not done:
+                note = gates.undecided(total)
         waiting = Round.objects.filter(pk=round.pk, state=State.GATING).exclude(note=note)
         if waiting.update(note=note):
             return True

@@ -24,7 +24,7 @@ from annotation.told import Told, share, told, told_many
 from training import objections, paths, store
 from training.errors import Invalid
 from training.models import ModelVersion, Round, Run
-from training.recipes import multiple_choice
+from training.recipes import gate_bounds, multiple_choice
 from training.recipes.loop import LoopSettings
 from training.recipes.multiple_choice import Question
 from training.recipes.note import note_of
@@ -136,6 +136,32 @@ def refuse_foreign(path: str) -> None:
     read(path)
 
 
+def check_bounds(settings: LoopSettings) -> None:
+    """Raise Invalid where a category has so few items that its bound never reaches what is wanted of each."""
+    limit = settings.gate_category_minimum
+    if not settings.gate_suite or not gate_bounds.by_bound(settings.gate_by, "category_minimum"):
+        return
+    asked = [row for row in read(settings.gate_suite) if not row.get("unsupported")]
+    counts = Counter(name for row in asked for name in categories_of(row))
+    small = sorted(name for name, count in counts.items() if gate_bounds.most_shown(count) < limit)
+    if not small:
+        return
+    few = min(counts[name] for name in small)
+    message = _(
+        "With {n} items even {n} right ones do not prove {limit} in a category, as their interval begins at {most}: "
+        "{names}. Take a suite with {least} items or more in each, want less, or set gate_by to estimate."
+    )
+    raise _invalid(
+        message.format(
+            n=few,
+            limit=in_words(limit),
+            most=in_words(gate_bounds.most_shown(few)),
+            names=", ".join(small[:NAMED]),
+            least=gate_bounds.least(limit) or "∞",
+        )
+    )
+
+
 def write(round: Round, path: str, *, models: Iterable[ModelVersion]) -> str:
     """Write the suite's items that no model of the round learned from, and return the stored path.
 
@@ -219,12 +245,13 @@ def _refusals(found: Row, settings: LoopSettings) -> Row | None:
         "n": one["n"],
         "limit": limit,
         "passed": one["upper"] <= limit,
+        "by": gate_bounds.BOUND,
         "explanation": explanation.as_json(),
     }
 
 
 def _categories(found: Row, settings: LoopSettings) -> Row | None:
-    """Return the worst category, held to the minimum by its share: a bound of a handful of items says little.
+    """Return the worst category, held to the minimum by the lower end of its interval, or as the loop says its share.
 
     One of which fewer than `LEAST` items were answered, as of others there are images, is not shown: nobody passes.
     """
@@ -232,8 +259,10 @@ def _categories(found: Row, settings: LoopSettings) -> Row | None:
     if not every:
         return None
     limit = settings.gate_category_minimum
-    worst = min(every, key=lambda name: (every[name]["estimate"], name))
-    below = [name for name in every if every[name]["estimate"] < limit]
+    by_bound = gate_bounds.by_bound(settings.gate_by, "category_minimum")
+    held = "low" if by_bound else "estimate"
+    worst = min(every, key=lambda name: (every[name][held], name))
+    below = [name for name in every if every[name][held] < limit]
     unshown = [name for name in every if every[name]["n"] < LEAST]
     one = every[worst]
     explanation = told(
@@ -248,6 +277,10 @@ def _categories(found: Row, settings: LoopSettings) -> Row | None:
         high=in_words(one["high"]),
         limit=in_words(limit),
     )
+    if by_bound:
+        explanation += told("The end of the interval decides (by {bound}).", bound="Wilson")
+    else:
+        explanation += told("The estimate decides, as this loop is set, and may be luck within the interval.")
     explanation += _items(found["wrong"]["categories"][worst])
     if below:
         explanation += told("Below that: {names}.", names=", ".join(below))
@@ -273,6 +306,7 @@ def _categories(found: Row, settings: LoopSettings) -> Row | None:
         "n": one["n"],
         "limit": limit,
         "passed": not below and not unshown,
+        "by": gate_bounds.BOUND if by_bound else gate_bounds.ESTIMATE,
         "explanation": explanation.as_json(),
     }
 
@@ -301,6 +335,7 @@ def _capability(found: Row, settings: LoopSettings) -> Row | None:
         "n": one["n"],
         "limit": limit,
         "passed": one["lost"] <= limit,
+        "by": gate_bounds.BOUND,
         "explanation": explanation.as_json(),
     }
 

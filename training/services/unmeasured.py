@@ -42,8 +42,8 @@ def figures(measured: Sequence[Figure], settings: LoopSettings) -> list[Figure]:
         is_wanted = settings.gate_needs_safety and not is_safety_tested(measured)
         if is_wanted:
             explanation += told(
-                "This loop wants a safety test: put a cost model into use, or have the candidate tested for lost "
-                "safety."
+                "This loop wants a safety test: put a cost model into use, let the guard tell costs "
+                "(gate_guard_costs), or have the candidate tested for lost safety."
             )
         limit = (settings.gate_unsafe_limit if counted else settings.gate_cost_limit) if is_wanted else None
         found.append(_line(CERTIFICATES[counted], explanation, limit=limit, passed=not is_wanted))

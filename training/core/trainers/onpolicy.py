@@ -466,7 +466,7 @@ def _measured(
     """
     if not any(held.values()):
         return {}
-    old, _ = backbone.load_policy(before, trust_remote_code=trust)
+    old = backbone.load_policy(before, trust_remote_code=trust)[0].requires_grad_(False)
     first: list[float] = []
     after: list[float] = []
     told: dict[str, Any] = {}
@@ -475,6 +475,8 @@ def _measured(
         if not prompts:
             continue
         experience = experiences[name]
+        if not experience.job.sharded:
+            share_frozen(experience.models.policy, [old])
         old.to(experience.job.device)  # type: ignore[arg-type]
         was, _, traced = experience.measured(old, prompts)
         now, figures, traced_now = experience.measured(experience.models.policy, prompts)
