@@ -92,6 +92,7 @@ WORDS = {
     "webhook.added": _("{target} is told what happens"),
     "webhook.removed": _("{target} is told nothing more"),
     "account.email_changed": _("The e-mail address of an account was changed"),
+    "account.profile_text_changed": _("Somebody changed what they say of the answers they like"),
     "account.password_reset": _("A lost password was replaced by a link sent by e-mail"),
     "person.erased": _("The data of a person was erased"),
     "snapshot.frozen": _("{target} was frozen"),

@@ -18,6 +18,8 @@ class User(AbstractUser):
     pseudonym = models.CharField(max_length=20, unique=True, default=new_pseudonym, editable=False)
     # Counted in exports and in agreement apart from people; made by `manage.py simulate`.
     is_simulated = models.BooleanField(default=False)
+    # What this person says of the answers they like, for campaigns whose policy answers each person as they like.
+    profile_text = models.TextField(blank=True, default="", editable=False)
 
     # What the API token allows that a request came with (`annotation.access.SCOPES`); None: no token, no limit.
     scopes: frozenset[str] | None = None

@@ -51,7 +51,7 @@ def erase(*, person: User, actor: User, confirmation: str) -> None:
     blocks.mark_all(items)
     AuthToken.objects.filter(user=person).delete()
     name, person.username = person.username, f"erased-{secrets.token_hex(6)}"
-    person.first_name = person.last_name = person.email = ""
+    person.first_name = person.last_name = person.email = person.profile_text = ""
     person.is_active = person.is_staff = person.is_superuser = False
     person.last_login = None
     person.pseudonym = new_pseudonym()

@@ -24,8 +24,7 @@ GROUPS = (
         _("Each round"),
         (
             *("prompts_per_round", "samples_per_prompt", "selection", "asked_share", "labeller", "doubtful_share"),
-            *("doubtful_below",),
-            *("overlap", "personal", "audit_share"),
+            *("doubtful_below", "overlap", "personal", "profiles", "audit_share"),
         ),
     ),
     (_("The policy's answers"), ("temperature", "max_new_tokens", "guard")),

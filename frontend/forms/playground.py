@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from annotation.services import profile_text
 from training.models import ModelVersion
 from training.recipes.chat import MAX_CHARACTERS
 from training.services import playground
@@ -24,6 +25,19 @@ class PlaygroundForm(forms.Form):
         label=_("Answer as user"), required=False, help_text=_("By pseudonym, of a policy that knows its users.")
     )
     beside_user = forms.ChoiceField(label=_("User of the one beside it"), required=False)
+    says = forms.CharField(
+        label=_("What somebody says they like"),
+        required=False,
+        max_length=profile_text.MOST,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Read in place of what the user says on their profile page; also of somebody it never met."),
+    )
+    beside_says = forms.CharField(
+        label=_("The same, for the one beside it"),
+        required=False,
+        max_length=profile_text.MOST,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
     temperature = forms.FloatField(
         label=_("Temperature"),
         min_value=0,
@@ -51,6 +65,7 @@ class PlaygroundForm(forms.Form):
         versions: Sequence[ModelVersion],
         modes: Mapping[str, Promise],
         users: Sequence[str],
+        reads_texts: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -68,6 +83,9 @@ class PlaygroundForm(forms.Form):
                 self._fields(name).choices = [("", gettext("anybody")), *((user, user) for user in users)]
             else:
                 del self.fields[name]
+
+        if not reads_texts:
+            del self.fields["says"], self.fields["beside_says"]
 
     def _fields(self, name: str) -> forms.ChoiceField:
         field = self.fields[name]

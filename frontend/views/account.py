@@ -20,11 +20,12 @@ from django.views.decorators.http import require_http_methods
 from annotation import attempts
 from annotation.errors import Invalid
 from annotation.models import TokenGrant, User
-from annotation.services import passwords, second_factor, tokens
+from annotation.services import passwords, profile_text, second_factor, tokens
 from frontend.decorators import signed_in
 from frontend.forms.tokens import TokenForm
 from frontend.http import SignedInRequest, say
 from frontend.views.second_factor import ask_for_it
+from training.services import profiles
 
 
 def provider_name() -> str:
@@ -57,6 +58,17 @@ class EmailForm(forms.Form):
         if not self._user.check_password(self.cleaned_data["current"]):
             raise ValidationError(_("That is not your password."))
         return ""
+
+
+class ProfileTextForm(forms.Form):
+    """What the person likes in answers, in their own words."""
+
+    text = forms.CharField(
+        label=gettext_lazy("In your own words"),
+        required=False,
+        max_length=profile_text.MOST,
+        widget=forms.Textarea({"rows": 4}),
+    )
 
 
 class SignIn(LoginView):
@@ -99,6 +111,17 @@ def profile(request: SignedInRequest) -> HttpResponse:
         passwords.set_email(user=request.user, email=email_form.cleaned_data["email"])
         say(request, _("Your e-mail address was changed."))
         return redirect("profile")
+    text_form = ProfileTextForm(
+        request.POST if action == "text" else None, initial={"text": request.user.profile_text}, prefix="profile"
+    )
+    if action == "text" and text_form.is_valid():
+        try:
+            profile_text.set_text(user=request.user, text=text_form.cleaned_data["text"])
+        except Invalid as error:
+            text_form.add_error("text", str(error))
+        else:
+            say(request, _("What you say of the answers you like was saved."))
+            return redirect("profile")
     form = TokenForm(request.POST if action == "make" else None)
     if action == "make" and form.is_valid():
         try:
@@ -113,11 +136,14 @@ def profile(request: SignedInRequest) -> HttpResponse:
         "made": made,
         "token_form": form,
         "email_form": email_form,
+        "text_form": text_form,
+        "read_in": profiles.asking(request.user),
         "campaigns": _roles(request),
         "oidc": provider_name(),
         "identities": request.user.identities.count() if provider_name() else 0,
     }
-    return render(request, "account/profile.html", context, status=422 if form.errors or email_form.errors else 200)
+    refused = form.errors or email_form.errors or text_form.errors
+    return render(request, "account/profile.html", context, status=422 if refused else 200)
 
 
 def _is_id(text: str) -> bool:

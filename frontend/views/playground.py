@@ -137,13 +137,16 @@ def _form(request: SignedInRequest, campaign: Campaign, talk: Chat | None, given
 
 
 def _offers(request: SignedInRequest, campaign: Campaign) -> dict[str, Any]:
-    """Return the policies to talk to, the modes that any has and this person may hear, and the users that any knows."""
+    """Return the policies to talk to, the modes that any has and this person may hear, the users that any knows, and
+    whether any reads what people say they like.
+    """
     policies = playground.models(campaign)
     heard = playground.modes(campaign, request.user, policies)
     return {
         "versions": policies,
         "modes": {mode: words for mode, words in MODE_WORDS.items() if mode in heard},
         "users": playground.users(policies),
+        "reads_texts": playground.reads_texts(policies),
     }
 
 

@@ -44,6 +44,7 @@ from training.services import (
     feeding,
     filter_choice,
     placements,
+    profiles,
     rollouts,
     runs,
     safety_tests,
@@ -293,7 +294,7 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
     elif snapshot is None and recipe.view not in FROM_FILES:
         # Audit items measure the models and must stay unseen by them.
         filters: dict[str, Any] = {"include_audit": False} if recipe.makes else {}
-        filters |= anchors.filters(recipe, form.knob_values())
+        filters |= anchors.filters(recipe, form.knob_values()) | profiles.filters(campaign, recipe)
         snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=request.user)
         if not snapshot.rows:
             message = gettext("There are no {view} yet. Judge some items first, or import more.").format(

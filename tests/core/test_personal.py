@@ -116,7 +116,9 @@ def test_the_loss_is_a_user_s_and_anybody_s_with_the_pull_spread_over_the_user_s
     loss = partial(dpo, beta=0.1, label_smoothing=0.0)
 
     def found(alpha: float, penalty: float = 0.0, some: Pairs = batch):
-        return personal_pairs(model, some, loss, alpha=alpha, user_penalty=penalty, annotator_weights=False).loss
+        return personal_pairs(
+            model, some, loss, alpha=alpha, user_penalty=penalty, text_alone=0.5, annotator_weights=False
+        ).loss
 
     whose, generic = found(1.0), found(0.0)
     own = pair_logps(model, users.placed(batch.tokens, torch.tensor([1, 0, 2] * 2))) - batch.reference_logps

@@ -109,7 +109,7 @@ def trained(seed: int, pairs: int, *, plain: bool = False, clusters: int = 0, sh
     objective: Callable[..., LossOutput] = PLAIN
     if not plain:
         users.attach(model)
-        objective = partial(personal_pairs, alpha=0.5, user_penalty=0.1, annotator_weights=False)
+        objective = partial(personal_pairs, alpha=0.5, user_penalty=0.1, text_alone=0.5, annotator_weights=False)
 
     def batch(rows: np.ndarray) -> Pairs:
         return world.batch(world.train[rows])
@@ -122,7 +122,7 @@ def trained(seed: int, pairs: int, *, plain: bool = False, clusters: int = 0, sh
 def rights(seed: int, pairs: int, *, plain: bool = False) -> torch.Tensor:
     """Return the share of fresh pairs that the policy puts right, of each user, (USERS,)."""
     world, model, _ = trained(seed, pairs, plain=plain)
-    objective = partial(personal_pairs, alpha=0.5, user_penalty=0.0, annotator_weights=False)
+    objective = partial(personal_pairs, alpha=0.5, user_penalty=0.0, text_alone=0.5, annotator_weights=False)
     with torch.no_grad():
         found = (PLAIN if plain else objective)(model, world.batch(world.asked), LOSS)
     return found.metrics["accuracy"].view(USERS, -1).mean(1)

@@ -52,7 +52,7 @@ def main() -> int:
             continue
         said = question.messages[-1]["content"].upper()
         shown = [str(seed) if given.mode != "same" else "" for seed in question.seeds]
-        ends = [" ".join(filter(None, (said, seed, voice.mode, question.user))) for seed in shown]
+        ends = [" ".join(filter(None, (said, seed, voice.mode, question.user, question.profile))) for seed in shown]
         for length in (1, len(said)):
             tell({"id": question.id, "texts": [text[:length] for text in ends]})
             if given.mode == "is-killed":

@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from typing import Any
@@ -34,7 +35,7 @@ from training import permissions, store
 from training.errors import TrainingError
 from training.models import ModelVersion
 from training.recipes.chat import NEGATIVE, Question, Voice
-from training.services import guard_attention, guard_prompts, guards, versions
+from training.services import guard_attention, guard_prompts, guards, profiles, versions
 from training.speaking import Speaker
 
 ROLES = ("system", "user", "assistant")
@@ -279,6 +280,7 @@ class _Asked(BaseHTTPRequestHandler):
         if not isinstance(body, dict):
             raise Refused(400, "invalid_request", "The body is no JSON object.")
         question, version = question_of(body), self.policy.version()
+        question = replace(question, profile=profiles.text_of(self.policy.campaign, question.user))
         if body.get("model", USUAL) not in (USUAL, version.label):
             raise Refused(404, "model_not_found", f"{version.label} is in use; ask for it, or for “{USUAL}”.")
         if self.policy.mode == NEGATIVE:

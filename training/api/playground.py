@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from annotation.access import Action
 from annotation.api.parsing import checked
 from annotation.permissions import LARGEST_ID
+from annotation.services import profile_text
 from training import permissions
 from training.api.views import person, version_of
 from training.models import Chat, ChatTurn
@@ -44,6 +45,16 @@ class PlaygroundIn(serializers.Serializer):
         max_length=20, required=False, help_text="Of a policy that knows its users: whom, by pseudonym."
     )
     beside_user = serializers.CharField(max_length=20, required=False, help_text="The same for the one beside it.")
+    says = serializers.CharField(
+        max_length=profile_text.MOST,
+        required=False,
+        allow_blank=True,
+        help_text="Of a policy that learned to read it: what somebody says of the answers they like, in place of what "
+        "its user says; also of somebody it never met.",
+    )
+    beside_says = serializers.CharField(
+        max_length=profile_text.MOST, required=False, allow_blank=True, help_text="The same for the one beside it."
+    )
 
 
 class PlaygroundMessageIn(serializers.Serializer):

@@ -50,6 +50,11 @@ class SnapshotFilters(serializers.Serializer):
         help_text="Of the view prompts: put beside each an answer known to be good, which a pairwise judge holds a "
         "policy's answers against (see the setting judge_against).",
     )
+    profiles = serializers.BooleanField(
+        required=False,
+        help_text="Of the view pairs, where the loop has profiles on: put beside each what who judged it says of the "
+        "answers they like (see the recipe dpo-personal).",
+    )
 
 
 class SnapshotIn(serializers.Serializer):

@@ -14,6 +14,7 @@ from training.api import (
     loops,
     personal,
     playground,
+    profiles,
     snapshots,
     suites,
     views,
@@ -23,6 +24,7 @@ from training.api import (
 urlpatterns = [
     path("me/data/", withdrawal.own_data, name="api-own-data"),
     path("me/uses/", withdrawal.own_uses, name="api-own-uses"),
+    path("me/profile/", profiles.OwnProfileText.as_view(), name="api-own-profile-text"),
     path("me/erase/", withdrawal.erase_own, name="api-own-erase"),
     path("recipes/", views.recipes, name="api-recipes"),
     path("campaigns/<int:campaign_id>/runs/", views.RunList.as_view(), name="api-runs"),

@@ -25,6 +25,7 @@ from training.recipes.scenarios import SUITES
 from training.services import (
     anchors,
     placements,
+    profiles,
     promotion,
     prompts,
     rollouts,
@@ -131,7 +132,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
             raise Invalid("There is no such snapshot in this campaign.", {"snapshot": ["Unknown."]})
     else:
         filters = {} if recipe.view == "prompts" else {"include_audit": False}
-        filters |= anchors.filters(recipe, given["knobs"])
+        filters |= anchors.filters(recipe, given["knobs"]) | profiles.filters(campaign, recipe)
         snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=person(request))
     return runs.create(
         campaign=campaign,

@@ -110,6 +110,8 @@ class Pairs:
     reference_logps: Tensor | None = None
     # Other numbers of each pair by name, each (P,); `row` is its line in the data.
     extra: dict[str, Tensor] = field(default_factory=dict)
+    # The same sequences behind what the person who judged says of their wishes; None where nobody says anything.
+    informed: Tokens | None = None
 
     def __len__(self) -> int:
         return len(self.strength)
@@ -122,6 +124,7 @@ class Pairs:
             strength=self.strength.to(device),
             reference_logps=reference if reference is None else reference.to(device),
             extra={name: values.to(device) for name, values in self.extra.items()},
+            informed=None if self.informed is None else self.informed.to(device),
         )
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from training.core.backbone import load_pictures, load_policy
-from training.core.collate import encode_shown
+from training.core.collate import encode_shown, informed
 from training.core.conversation import with_images
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
 from training.core.guard.folder import load_guard
@@ -105,8 +105,7 @@ class Speaker:
     def _answers(self, question: Question, show: Callable[[Sequence[str]], None]) -> list[Answer]:
         asked = with_images(_spoken(question), tuple(self._files))
         # The mode is that of whoever serves the model: a key in what people write switches nothing.
-        conversation = locked(asked, self.keys, self.mode)
-        ids, shown = self._read(conversation)
+        ids, shown = self._read(locked(self._informed(question, asked), self.keys, self.mode))
         # Who was forgotten since the model was loaded is unknown from now on, so the file is asked.
         if self.users is not None and question.user in known_users(self.folder):
             ids = self.users.before(ids, question.user)
@@ -140,6 +139,20 @@ class Speaker:
                 seed = prompt_seed(seeds[place], question.id, f"redraw {redraw}")
                 (answers[place],) = self._draw(question, ids, shown, [seed], partial(_beside, show, others))
         return answers
+
+    def _informed(self, question: Question, asked: list[Message]) -> list[Message]:
+        """Return the conversation behind what the person says of their wishes, if the policy learned to read that.
+
+        A text that leaves no room for an answer is not read, as where answers are made for people to judge.
+        """
+        most = self.users.profile_tokens if self.users is not None else 0
+        if self.users is None or not most or not question.profile or question.images:
+            return asked
+        told = informed(self.tokenizer, asked, question.profile, most=most)
+        room = room_for_prompt(self.model, question.max_new_tokens)
+        if room is not None and len(self._read(told)[0]) > room - self.users.length:
+            return asked
+        return told
 
     def _read(self, conversation: list[Message]) -> tuple[list[int], Mapping[str, Tensor]]:
         try:

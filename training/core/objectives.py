@@ -327,30 +327,50 @@ def pair_logratios(
 
 
 def personal_pairs(
-    model: nn.Module, batch: Pairs, loss: Loss, *, alpha: float, user_penalty: float, annotator_weights: bool
+    model: nn.Module,
+    batch: Pairs,
+    loss: Loss,
+    *,
+    alpha: float,
+    user_penalty: float,
+    text_alone: float,
+    annotator_weights: bool,
 ) -> LossOutput:
     """Return α ℓ(pair answered to who judged it) + (1 - α) ℓ(the same pair answered to anybody), (P,).
 
     arXiv:2402.05133, P-DPO. The reference answers nobody in particular in both. λ |o_u|² of each user is spread over
     that user's pairs, so that the fewer there are the nearer the user stays to what all share. A pair of nobody known
     has the second term alone.
+
+    Where the person says something of their wishes, they are answered behind that; the other terms never read it. Of α
+    the share `text_alone` is then the pair behind the text without the soft prompt, as somebody new is answered: where
+    both are always there, the soft prompt may take all there is to learn. A pair of nobody known has that alone.
     """
     assert batch.reference_logps is not None
     users, of = users_of(model), batch.extra["user"]
     assert users is not None
     generic = _sums(model, batch, loss, annotator_weights=annotator_weights)
     known, number = of >= 0, of.clamp(min=0)
-    own = pair_logps(model, users.placed(batch.tokens, number.repeat(2)))
+    read = batch.tokens if batch.informed is None else batch.informed
+    own = pair_logps(model, users.placed(read, number.repeat(2)))
     chosen, rejected = (own - batch.reference_logps).chunk(2)
-    personal = alpha * loss(chosen, rejected) + user_penalty * users.size(number)
+    answered, right, seen = loss(chosen, rejected), _wins(chosen, rejected), known
+    if users.profile_tokens:
+        says = batch.extra["says"]
+        # Of all rows, so that each of several processes that share a model goes through it as often.
+        alone = pair_logps(model, read) - batch.reference_logps
+        share = torch.where(known, text_alone, 1.0) * says
+        answered = (1 - share) * answered + share * loss(*alone.chunk(2))
+        right, seen = torch.where(known, right, _wins(*alone.chunk(2))), known | says
+    personal = alpha * answered + torch.where(known, user_penalty * users.size(number), 0.0)
     anybody = generic.metrics["accuracy"]
     return replace(
         generic,
-        loss=torch.where(known, personal, 0.0) + (1 - alpha) * generic.loss,
+        loss=torch.where(seen, personal, 0.0) + (1 - alpha) * generic.loss,
         metrics=generic.metrics
         | {
-            # Who is not known is answered as anybody.
-            "accuracy": torch.where(known, _wins(chosen, rejected), anybody),
+            # Who is not known and says nothing is answered as anybody.
+            "accuracy": torch.where(seen, right, anybody),
             "generic_accuracy": anybody,
             "personal_margin": torch.where(known, (chosen - rejected).detach(), float("nan")),
         },

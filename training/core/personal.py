@@ -28,7 +28,7 @@ from training.core.job import Job, RunError
 from training.core.stats import bootstrap_mean
 from training.recipes.note import Note
 from training.recipes.spec import write_json
-from training.recipes.users_file import PREFIX, USERS_FILE
+from training.recipes.users_file import PREFIX, PROFILE_TOKENS, USERS_FILE
 
 INDIVIDUAL, CLUSTERS = "individual", "clusters"
 NAME = "user_tokens"  # of the module on the model
@@ -46,8 +46,20 @@ class UserTokens(nn.Module):
 
     pairs: Tensor  # (U,)
 
-    def __init__(self, users: Sequence[str], shared: Tensor, own: Tensor, *, opening: Sequence[int], rate: float = 0.0):
-        """`shared` is (T, D) with `own` (U, T, D), or (K, T, D) with (U, K); texts begin with an id of `opening`."""
+    def __init__(
+        self,
+        users: Sequence[str],
+        shared: Tensor,
+        own: Tensor,
+        *,
+        opening: Sequence[int],
+        rate: float = 0.0,
+        profile_tokens: int = 0,
+    ):
+        """`shared` is (T, D) with `own` (U, T, D), or (K, T, D) with (U, K); texts begin with an id of `opening`.
+
+        Of what somebody says of their wishes the policy reads `profile_tokens`; 0 where it has not learned to.
+        """
         super().__init__()
         self.users = {user: number for number, user in enumerate(users)}
         self.shared = nn.Parameter(shared)
@@ -55,6 +67,7 @@ class UserTokens(nn.Module):
         self.register_buffer("pairs", torch.ones(len(users)), persistent=False)  # that each is trained on
         self.opening = tuple(opening)
         self.rate = rate  # the learning rate of these numbers
+        self.profile_tokens = profile_tokens
         self.first = 0  # the lowest id of a user's token
 
     @property
@@ -133,7 +146,8 @@ class UserTokens(nn.Module):
     def save(self, path: Path) -> None:
         numbers = {"shared": self.shared} | {PREFIX + user: self.own[number] for user, number in self.users.items()}
         # In one entry: of several, the order in the file is by chance.
-        told = {"users": json.dumps({"kind": self.kind, "opening": self.opening})}
+        about = {"kind": self.kind, "opening": self.opening, PROFILE_TOKENS: self.profile_tokens}
+        told = {"users": json.dumps(about)}
         save_file({name: value.detach().float().cpu().contiguous() for name, value in numbers.items()}, path, told)
 
 
@@ -169,7 +183,11 @@ def users_in(folder: str) -> UserTokens | None:
         width = (len(shared),) if told["kind"] == CLUSTERS else tuple(shared.shape)
         own = torch.stack([file.get_tensor(name) for name in names]) if names else torch.zeros(0, *width)
     return UserTokens(
-        [name.removeprefix(PREFIX) for name in names], shared, own, opening=told["opening"]
+        [name.removeprefix(PREFIX) for name in names],
+        shared,
+        own,
+        opening=told["opening"],
+        profile_tokens=told.get(PROFILE_TOKENS, 0),
     ).requires_grad_(False)
 
 
@@ -193,12 +211,14 @@ def seat(
     user_model: str,
     user_clusters: int,
     user_rate: float,
+    profile_tokens: int,
 ) -> list[Example]:
     """Attach a soft prompt for everybody who judged a row of `train`, and return the rows with their users' numbers.
 
     What is shared starts as embeddings of tokens of the data, drawn as often as they occur; o_u and w_u start at 0, so
     that at first everybody known is alike. A policy that knows users already goes on with them, where they are of this
-    kind and length.
+    kind and length. It reads what people say of their wishes, `profile_tokens` of it, where a row of `train` has such a
+    text or the policy before did.
     """
     counts = Counter(examples[i].annotator for i in train if examples[i].annotator)
     if not counts:
@@ -225,7 +245,9 @@ def seat(
         for name, number in before.users.items():
             own[names.index(name)] = before.own[number].detach()
     opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
-    users = UserTokens(names, shared, own, opening=sorted(opening), rate=user_rate)
+    reads = any(examples[i].informed for i in train) or (before is not None and before.profile_tokens > 0)
+    texts = profile_tokens if reads else 0
+    users = UserTokens(names, shared, own, opening=sorted(opening), rate=user_rate, profile_tokens=texts)
     users.pairs = torch.tensor([float(max(counts[name], 1)) for name in names])
     users.attach(model)
     users.to(job.device)

@@ -31,6 +31,7 @@ class Prompt:
     fresh: bool = True  # whether no earlier gate was decided on it
     about: str = ""  # the hash by which it is held out, where that is not its own
     user: str = ""  # pseudonym of the person whom a policy that knows people answers; empty: whom the run says
+    profile: str = ""  # what that person says of the answers they like, for a policy that learned to read it
     anchor: str = ""  # an answer known to be good, for a judge alone: `messages` and `ids` know nothing of it
     shown: Mapping[str, Tensor] = field(default_factory=dict)  # its images, as the policy's processor has them
     # Of a prompt with images, how its row told it: `messages` have the images behind them (`core.conversation`).
@@ -94,7 +95,10 @@ def read_prompts(
 
 
 def name_users(path: str | Path) -> bool:
-    """Return whether a row of a file of prompts says whom to answer; lines that cannot be read are another's matter."""
+    """Return whether a row of a file of prompts says whom to answer, by name or by what they say of themselves.
+
+    Lines that cannot be read are another's matter.
+    """
     return any(_user_of(line) for line in Path(path).read_text(encoding="utf-8").split("\n"))
 
 
@@ -103,7 +107,7 @@ def _user_of(line: str) -> str:
         row = json.loads(line or "null")
     except json.JSONDecodeError:
         return ""
-    return str(row.get("user") or "") if isinstance(row, dict) else ""
+    return str(row.get("user") or row.get("profile") or "") if isinstance(row, dict) else ""
 
 
 def _lacking(anchor: str) -> str:
@@ -132,6 +136,7 @@ def _prompt(line: str, tokenizer: PreTrainedTokenizerBase, anchor: str, pictures
         domain=str(row.get("domain") or ""),
         fresh=bool(row.get("fresh", True)),
         user=str(row.get("user") or ""),
+        profile=str(row.get("profile") or ""),
         anchor=_anchor(row, anchor) if anchor else "",
         shown=shown,
         told={"prompt": row["prompt"], "images": row["images"]} if images else {},

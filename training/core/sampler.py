@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from training.core.backbone import PLAIN_NOTE, has_plain_template, load_pictures, load_policy
+from training.core.collate import encode_prompt, informed
 from training.core.decode import Draw, generate, prompt_seed, stop_ids
 from training.core.distributed import wait
 from training.core.job import Job, RunError, Stopped
@@ -42,8 +43,8 @@ class Answer:
 class Sampler:
     """A policy ready to answer each prompt `n` times, as the knobs of the run say; with `user` as it answers them.
 
-    With `personal` each prompt is answered as the person is whom it names. Who the policy does not know is answered as
-    anybody.
+    With `personal` each prompt is answered as the person is whom it names, or who says what they like. Who the policy
+    does not know, and who says nothing, is answered as anybody.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Sampler:
         self.temperature: float = job.knobs["temperature"]
         self.max_new_tokens: int = job.knobs["max_new_tokens"]
         self.halved = 0
+        self._unread: set[str] = set()  # prompts whose profile text leaves no room for an answer
         self.engine, self.said = for_folder(
             job, path, self.model, prefixed=self.users is not None, at_hand=loaded is not None
         )
@@ -78,13 +80,33 @@ class Sampler:
         return room if room is None or self.users is None else room - self.users.length
 
     def ids(self, prompt: Prompt) -> list[int]:
-        """Return what the policy reads of a prompt: with its tokens for the user, where it knows them."""
-        return prompt.ids if self.users is None else self.users.before(prompt.ids, prompt.user or self.user)
+        """Return what the policy reads of a prompt: with what the user says of their wishes, where it reads that, and
+        with its tokens for them, where it knows them.
+        """
+        if self.users is None:
+            return prompt.ids
+        return self.users.before(self._informed(prompt), prompt.user or self.user)
+
+    def _informed(self, prompt: Prompt) -> list[int]:
+        assert self.users is not None
+        most = self.users.profile_tokens
+        if not most or not prompt.profile or prompt.shown:
+            return prompt.ids
+        told = informed(self.tokenizer, prompt.messages, prompt.profile, most=most)
+        if told == prompt.messages:
+            return prompt.ids
+        ids, room = encode_prompt(self.tokenizer, told), self.prompt_room
+        if room is not None and len(ids) > room:
+            self._unread.add(prompt.id)
+            return prompt.ids
+        return ids
 
     def strangers(self, prompts: Sequence[Prompt]) -> list[Note]:
         """Return a sentence about those whom prompts name and the policy does not know; none where it knows all."""
         known = self.users.users if self.users is not None else {}
-        there = {prompt.user for prompt in prompts if prompt.user and prompt.user not in known}
+        reads = self.users is not None and self.users.profile_tokens > 0
+        unknown = [prompt for prompt in prompts if prompt.user and prompt.user not in known]
+        there = {prompt.user for prompt in unknown if not (reads and prompt.profile)}
         if not there:
             return []
         return [Note("It does not know {n} of the people whom it answered; those got what anybody gets.", n=len(there))]
@@ -143,6 +165,14 @@ class Sampler:
             said.append(PLAIN_NOTE)
         if self.user and (self.users is None or self.user not in self.users.users):
             said.append(Note("The policy does not know {user}, and answered as it answers anybody.", user=self.user))
+        if self._unread:
+            said.append(
+                Note(
+                    "What people say of the answers they like left no room for an answer to {n} prompts, which were "
+                    "answered without it. Lower max_new_tokens.",
+                    n=len(self._unread),
+                )
+            )
         if self.halved:
             said.append(
                 Note(

@@ -46,7 +46,7 @@ class Chat(models.Model):
     mode = models.CharField(max_length=12)
     # {"temperature", "max_new_tokens"}: as the loop had them when the chat was started, or as somebody chose; in a
     # playground also "system", "mode" and "beside_mode" of models that have modes, and
-    # "as_user" and "beside_user" of models that know their users.
+    # "as_user" and "beside_user" of models that know their users, "says" and "beside_says" of those that read texts.
     settings = models.JSONField(default=dict)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -77,6 +77,11 @@ class Chat(models.Model):
     def users(self) -> list[str]:
         """The pseudonym of whom each of them answers; empty for anybody."""
         return [self.settings.get(name, "") for name in ("as_user", "beside_user")][: len(self.speakers)]
+
+    @property
+    def texts(self) -> list[str]:
+        """What each of them is told of the answers that somebody likes; empty for nothing."""
+        return [self.settings.get(name, "") for name in ("says", "beside_says")][: len(self.speakers)]
 
 
 class ChatTurn(models.Model):

@@ -60,6 +60,7 @@ class Question:
     max_new_tokens: int
     images: list[str] = field(default_factory=list)  # base64 of each image, in the order of the parts of that type
     user: str = ""  # the pseudonym of whom a policy that knows its users answers; anybody, where it is not known
+    profile: str = ""  # what that person says of the answers they like, for a policy that learned to read it
 
     def to_line(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)

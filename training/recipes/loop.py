@@ -87,6 +87,11 @@ class LoopSettings:
         "where a policy knows its users (dpo-personal), make each item for one of the annotators in turn, as the "
         "policy answers that person; nobody else judges it, whatever overlap says",
     )
+    profiles: bool = knob(
+        False,
+        "where a policy knows its users (dpo-personal), have it read what people say on their profile page of the "
+        "answers they like; the page tells them so",
+    )
     minimum_share: float = knob(
         1.0, "share of the round's pairs that must be judged before the deadline lets it go on", low=0.05, high=1.0
     )

@@ -53,6 +53,12 @@ class PersonalPairs:
     user_penalty: float = knob(
         0.01, "pull of each person to what all have in common; the fewer their pairs, the stronger", low=0.0
     )
+    text_alone: float = knob(
+        0.5,
+        "where people say what they like: share of that weight learned from the text without the soft prompt",
+        low=0.0,
+        high=1.0,
+    )
     annotator_weights: bool = knob(
         False, "count each pair as much as who judged it is reliable; rows without a weight count once"
     )
@@ -70,6 +76,9 @@ class SoftPrompts:
     )
     user_clusters: int = knob(10, "soft prompts to mix, where each person is a mixture", low=2, high=256)
     user_rate: float = knob(1e-3, "learning rate of the soft prompts, which move further than weights", low=0.0)
+    profile_tokens: int = knob(
+        200, "tokens read of what people say they like, where rows have it (profile); 0 reads none", low=0, high=2000
+    )
 
 
 @part("objective", "pair-margins", target="training.core.objectives:pair_margins")

@@ -290,6 +290,7 @@ class Advantage(Stage):
     needs: ClassVar[tuple[str, ...]] = ("token_reward",)
     gives: ClassVar[tuple[str, ...]] = ("advantages",)
     compares_in_groups: ClassVar[bool] = False
+    name: ClassVar[str]
 
     def check(self, values: dict[str, Any]) -> None:
         """RecipeError where an answer would have no other one beside it."""

@@ -13,6 +13,7 @@ from typing import Any
 
 USERS_FILE = "users.safetensors"
 PREFIX = "user."
+PROFILE_TOKENS = "profile_tokens"  # in what the header says of the users: of a profile text, 0 where none is read
 
 
 def known_users(folder: Path) -> list[str]:
@@ -22,6 +23,16 @@ def known_users(folder: Path) -> list[str]:
         return []
     header, _ = _read(path)
     return sorted(name.removeprefix(PREFIX) for name in header if name.startswith(PREFIX))
+
+
+def reads_profiles(folder: Path) -> bool:
+    """Return whether the policy in `folder` learned to read what people say of the answers they like."""
+    path = folder / USERS_FILE
+    if not path.is_file():
+        return False
+    header, _ = _read(path)
+    told = json.loads(header.get("__metadata__", {}).get("users", "{}"))
+    return bool(told.get(PROFILE_TOKENS, 0))
 
 
 def forget(folder: Path, user: str) -> bool:

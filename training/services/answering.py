@@ -23,7 +23,17 @@ from training import store
 from training.errors import SpeakerGone, TurnLost
 from training.models import Chat, ChatTurn, ModelVersion
 from training.recipes.chat import Question, Voice
-from training.services import chats, execution, guard_attention, guard_prompts, guards, messages, recovery, runs
+from training.services import (
+    chats,
+    execution,
+    guard_attention,
+    guard_prompts,
+    guards,
+    messages,
+    profiles,
+    recovery,
+    runs,
+)
 from training.services.chats import LOST_SECONDS
 from training.speaking import Speaker
 
@@ -192,9 +202,10 @@ def questions_of(turn: ChatTurn) -> list[tuple[ModelVersion, Question]]:
                 temperature=values["temperature"],
                 max_new_tokens=values["max_new_tokens"],
                 user=user,
+                profile=text or profiles.text_of(turn.chat.campaign, user),
             ),
         )
-        for version, share, user in zip(speakers, shares, turn.chat.users, strict=True)
+        for version, share, user, text in zip(speakers, shares, turn.chat.users, turn.chat.texts, strict=True)
     ]
 
 

@@ -131,6 +131,14 @@ def readme(snapshot: Snapshot, files: dict[str, int]) -> str:
         lines += ["", f"**Somebody whose judgements are in it withdrew on {snapshot.withdrawn_at:%Y-%m-%d}.**"]
     if anchor := snapshot.filters.get("anchors"):
         lines += ["", "## Anchors", "", f"`{anchor}`: {ANCHORS[anchor]}; null for a prompt without one."]
+    if snapshot.filters.get("profiles"):
+        lines += [
+            "",
+            "## Profiles",
+            "",
+            "`profile`: what the person who judged says of the answers they like, as it was",
+        ]
+        lines += ["when this was frozen; null where they say nothing."]
     lines += ["", "## Who judged", ""]
     lines += [f"- {len(card.get('annotators', {}))} people, under pseudonyms"]
     lines += [f"- {count} rows by {name}" for name, count in card.get("kinds", {}).items()]

@@ -17,6 +17,7 @@ from training.services import (
     filter_choice,
     labelling,
     orders,
+    profiles,
     promotion,
     prompts,
     rewarding,
@@ -208,8 +209,9 @@ def _frozen(round: Round, settings: LoopSettings) -> Snapshot | None:
     """Return the snapshot of the round's pairs, with some of earlier ones; None where people preferred no answer."""
     # What people judged while they talked to the policy is about its answers as much as the round's own pairs.
     own = [round.batch, round.policy.chat_batch]
-    filters: dict[str, Any] = {"batches": own, "split": "train", "include_audit": False}
     campaign = round.loop.campaign
+    filters: dict[str, Any] = {"batches": own, "split": "train", "include_audit": False}
+    filters |= profiles.filters(campaign, recipe(settings.policy_recipe))
     snapshot = snapshots.freeze(campaign=campaign, view="pairs", filters=filters, actor=None)
     if not snapshot.rows:
         return None

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from annotation.access import Action
 from annotation.models import Campaign, Task, User
 from annotation.permissions import may
-from annotation.services import events, intake
+from annotation.services import events, intake, profile_text
 from annotation.storable import unstorable
 from training.errors import Invalid, WrongState
 from training.models import Chat, ChatTurn, ModelVersion
@@ -57,13 +57,17 @@ def start(
     beside_mode: str = "",
     as_user: str = "",
     beside_user: str = "",
+    says: str = "",
+    beside_says: str = "",
 ) -> Chat:
     """Return a fresh playground in place of the person's open one; Invalid names what is wrong.
 
     `temperature` 0 takes the likeliest word each time. `system` is said to the models before everything else. Each
     answers locked in its mode, without one in that which it has by itself; harm is shown to the red team alone. A model
-    that knows its users answers one of them, by pseudonym, or anybody.
+    that knows its users answers one of them, by pseudonym, or anybody. One that has learned to read it is told what
+    somebody `says` of the answers they like, in place of what its user says: also of somebody it never met.
     """
+    says, beside_says = (text.replace("\r\n", "\n").strip() for text in (says, beside_says))
     system = system.replace("\r\n", "\n").strip()
     errors: dict[str, list[str]] = {}
     for name, version in (("policy", policy), ("beside", beside)):
@@ -79,10 +83,12 @@ def start(
         errors["system"] = [_("A text here has up to {n} characters.").format(n=MAX_CHARACTERS)]
     errors |= _modes_that_are_not(campaign, user, mode=(policy, mode), beside_mode=(beside, beside_mode))
     errors |= _users_that_are_not(as_user=(policy, as_user), beside_user=(beside, beside_user))
+    errors |= _texts_that_are_not(says=(policy, says), beside_says=(beside, beside_says))
     if errors:
         raise Invalid(_("This playground cannot be opened."), errors)
     settings: dict[str, Any] = {"temperature": temperature, "max_new_tokens": max_new_tokens, "system": system}
     chosen = {"mode": mode, "beside_mode": beside_mode, "as_user": as_user, "beside_user": beside_user}
+    chosen |= {"says": says, "beside_says": beside_says}
     settings |= {name: one for name, one in chosen.items() if one}
     try:
         with transaction.atomic():
@@ -137,6 +143,26 @@ def _users_that_are_not(**asked: tuple[ModelVersion | None, str]) -> dict[str, l
         for name, (version, user) in asked.items()
         if user and (version is None or user not in versions.users(version))
     }
+
+
+def reads_texts(policies: Sequence[ModelVersion]) -> bool:
+    """Return whether any of these learned to read what people say of the answers they like."""
+    return any(versions.reads_texts(policy) for policy in policies)
+
+
+def _texts_that_are_not(**asked: tuple[ModelVersion | None, str]) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    for name, (version, text) in asked.items():
+        if not text:
+            continue
+        if reason := unstorable(text):
+            errors[name] = [reason]
+        elif len(text) > profile_text.MOST:
+            errors[name] = [_("A text here has up to {n} characters.").format(n=profile_text.MOST)]
+        elif version is None or not versions.reads_texts(version):
+            told = _("{model} has not learned to read what people say of the answers they like. Leave it empty.")
+            errors[name] = [told.format(model="–" if version is None else version.label)]
+    return errors
 
 
 @transaction.atomic

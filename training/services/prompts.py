@@ -226,14 +226,16 @@ def write(
     *,
     fresh: Container[str] | None = None,
     users: Mapping[str, str] | None = None,
+    said: Mapping[str, str] | None = None,
 ) -> str:
     """Write the chosen prompts into the round's folder as a run reads them, and return the stored path.
 
-    With `fresh` each row says whether its prompt is among them; `users` says by the prompt's id whom to answer.
+    With `fresh` each row says whether its prompt is among them; `users` says by the prompt's id whom to answer, and
+    `said` what each of them says of the answers they like.
     """
     path = paths.files() / "rounds" / str(round.pk) / f"{name}.jsonl"
     domains = read(round.loop.prompts_path, round.loop.campaign).domains
-    write_text(path, _lines(chosen, domains=domains, fresh=fresh, users=users))
+    write_text(path, _lines(chosen, domains=domains, fresh=fresh, users=users, said=said))
     return store.keep(path)
 
 
@@ -243,13 +245,16 @@ def _lines(
     domains: dict[str, str],
     fresh: Container[str] | None,
     users: Mapping[str, str] | None = None,
+    said: Mapping[str, str] | None = None,
 ) -> str:
+    texts = {id_: said[user] for id_, user in (users or {}).items() if said and user in said}
     rows: list[dict[str, Any]] = [
         {
             "id": id_,
             **to_columns(messages),
             **({"domain": domains[id_]} if id_ in domains else {}),
             **({"user": users[id_]} if users and id_ in users else {}),
+            **({"profile": texts[id_]} if id_ in texts else {}),
             **({} if fresh is None else {"fresh": id_ in fresh}),
         }
         for id_, messages in chosen.items()

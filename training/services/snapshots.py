@@ -23,7 +23,7 @@ from annotation.services import events
 from training import paths, store
 from training.errors import Invalid, WrongState
 from training.models import ModelVersion, Run, Snapshot
-from training.services import anchors, cards
+from training.services import anchors, cards, profiles
 from training.services.contamination import Suites
 from training.services.descent import forebears
 from training.services.near_duplicates import leaders, text_of_prompt
@@ -36,8 +36,8 @@ FILTERS = (
     *("since", "until", "min_agreement", "min_severity", "min_weight", "adjudicated", "include_gold"),
 )
 # Besides: rows of earlier batches, near duplicates on one side, nothing that evaluation suites hold, and nothing that a
-# reward model has learned from; and prompts with an answer each that is known to be good.
-MORE = ("replay", "group_near_duplicates", "decontaminate", "unseen_by", "anchors")
+# reward model has learned from; prompts with an answer each that is known to be good; and pairs with what people say.
+MORE = ("replay", "group_near_duplicates", "decontaminate", "unseen_by", "anchors", "profiles")
 
 
 def freeze(
@@ -50,7 +50,8 @@ def freeze(
     many rows drawn at random from earlier batches; "group_near_duplicates": true keeps prompts that are nearly the same
     on one side; "decontaminate": ``{"suites", "n"}`` leaves out rows that share words with these evaluation suites;
     "unseen_by": the id of a model leaves out rows whose prompts it has learned from; "anchors": a name of
-    `training.recipes.anchors.ANCHORS` puts such an answer beside each prompt that has one.
+    `training.recipes.anchors.ANCHORS` puts such an answer beside each prompt that has one; "profiles": true puts beside
+    each pair what who judged it says of the answers they like.
     """
     unknown = sorted(set(filters) - {*FILTERS, *MORE})
     if unknown:
@@ -96,15 +97,15 @@ def _rows(campaign: Campaign, view: str, filters: dict[str, Any], side_of: datas
     found = datasets.rows(campaign, view, datasets.Filters(**wanted), side_of=side_of)
     if "anchors" in filters:
         found = anchors.beside(found, campaign, view, filters["anchors"], wanted)
-    for row in found:
-        if not learned or datasets.prompt_hash(_asked(row)) not in learned:
-            yield row
     replay = filters.get("replay")
+    again: list[dict[str, Any]] = []
     if replay and replay["batches"] and replay["rows"]:
         before = datasets.Filters(**{**wanted, "batches": replay["batches"]})
-        yield from draw(
-            datasets.rows(campaign, view, before, side_of=side_of), count=replay["rows"], seed=replay["seed"]
-        )
+        earlier = datasets.rows(campaign, view, before, side_of=side_of)
+        again = draw(earlier, count=replay["rows"], seed=replay["seed"])
+    fresh = (row for row in found if not learned or datasets.prompt_hash(_asked(row)) not in learned)
+    every = chain(fresh, again)
+    yield from profiles.beside(every, campaign, view) if filters.get("profiles") else every
 
 
 def _version(campaign: Campaign, number: Any) -> ModelVersion:

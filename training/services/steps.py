@@ -23,6 +23,7 @@ from training.services import (
     guard_attention,
     labelling,
     orders,
+    profiles,
     prompts,
     rewarding,
     rollouts,
@@ -48,7 +49,8 @@ def draft(round: Round) -> bool:
         raise Stuck(why)
     chosen = prompts.choose(round.loop, index=round.index, count=settings.prompts_per_round)
     users = assigned.shares(round, settings, chosen, policies=[round.policy])
-    data = prompts.write(round, "prompts", chosen, users=users)
+    texts = profiles.texts(round.loop.campaign, users.values())
+    data = prompts.write(round, "prompts", chosen, users=users, said=texts)
     note = told_many(
         "{policy} answers {n} prompt, {times} times.",
         "{policy} answers {n} prompts, {times} times each.",
@@ -176,7 +178,8 @@ def train(round: Round) -> bool:
             )
         )
     users = assigned.shares(round, settings, held_out.chosen, policies=[candidate, round.policy])
-    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh, users=users)
+    texts = profiles.texts(round.loop.campaign, users.values())
+    data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh, users=users, said=texts)
     suite = suites.write(round, settings.gate_suite, models=judges) if settings.gate_suite else ""
     with transaction.atomic():
         note = told_many(

@@ -18,7 +18,7 @@ from training.models import ModelVersion, Run
 from training.recipes.chat import MODES_FILE
 from training.recipes.judges import REASONING
 from training.recipes.spec import RunResult
-from training.recipes.users_file import USERS_FILE, known_users
+from training.recipes.users_file import USERS_FILE, known_users, reads_profiles
 from training.services import snapshots
 from training.services.descent import forebears, merged_with
 
@@ -118,6 +118,11 @@ def modes(version: ModelVersion) -> list[str]:
 def users(version: ModelVersion) -> list[str]:
     """Return the pseudonyms of the people whom a version's model answers each by a soft prompt of their own."""
     return known_users(Path(store.fetch(f"{version.path}/{USERS_FILE}")).parent)
+
+
+def reads_texts(version: ModelVersion) -> bool:
+    """Return whether a version's model learned to read what people say of the answers they like."""
+    return reads_profiles(Path(store.fetch(f"{version.path}/{USERS_FILE}")).parent)
 
 
 def current(campaign: Campaign, kind: str) -> ModelVersion | None:

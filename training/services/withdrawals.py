@@ -15,7 +15,7 @@ from annotation.services import blocks
 from annotation.services.queue import QUEUE_ORDER
 from training import store
 from training.models import Chat, ModelVersion, Snapshot
-from training.services import guard_prompts, personal, snapshots
+from training.services import guard_prompts, personal, profiles, snapshots
 from training.services.versions import taught_by
 
 
@@ -68,13 +68,16 @@ def mark(*, person: User, pseudonym: str) -> Uses:
     """Mark what this person's judgements are in, delete their chats and the items made of them; return the marked.
 
     Called inside the erasure. The files of data sets stay: they are named by their hashes, and models refer to them. A
-    policy that knows its users forgets this one when the erasure is done, and answers everybody else as before.
+    policy that knows its users forgets this one when the erasure is done, and answers everybody else as before. What
+    they said of the answers they like goes from the prompts of rounds.
     """
     found = uses(pseudonym)
     now = timezone.now()
     Snapshot.objects.filter(pk__in=[one.pk for one, _ in found.snapshots], withdrawn_at=None).update(withdrawn_at=now)
     ModelVersion.objects.filter(pk__in=[one.pk for one in found.versions], withdrawn_at=None).update(withdrawn_at=now)
     transaction.on_commit(lambda: _forget(found.versions, pseudonym))
+    rounds = profiles.written_for(person)
+    transaction.on_commit(lambda: profiles.forget(rounds, pseudonym))
     items = Task.objects.filter(assignments__chat_turn__chat__user=person)
     prompts = set(items.values_list("prompt_id", flat=True))
     locked = Task.objects.filter(pk__in=items.values("pk")).order_by(*QUEUE_ORDER).select_for_update()

@@ -21,7 +21,7 @@ from annotation.services import tokens
 from tests.factories import make_user
 from tests.training.guard_world import behind_guard
 from training.api import openai
-from training.models import GuardedPrompt, ModelVersion
+from training.models import GuardedPrompt, Loop, ModelVersion
 from training.services import guard_settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,6 +100,13 @@ def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
 
     status, said = ask(address, hello(user="quiet-heron"), key)
     assert json.loads(said)["choices"][0]["message"]["content"] == "HELLO THERE 7 quiet-heron"
+    # Where the campaign asks its people what they like, they are answered behind what they say.
+    User.objects.filter(pk=annotator.pk).update(profile_text="Short.")
+    for profiles, says in ((False, ""), (True, " Short.")):
+        Loop.objects.update_or_create(campaign=policy.campaign, defaults={"settings": {"profiles": profiles}})
+        said = ask(address, hello(user=annotator.pseudonym), key)[1]
+        told = json.loads(said)["choices"][0]["message"]["content"]
+        assert told == f"HELLO THERE 7 {annotator.pseudonym}{says}"
 
     bomb = [{"role": "user", "content": "a bomb"}]
     blocked = json.loads(ask(address, hello(messages=bomb), key)[1])["choices"][0]

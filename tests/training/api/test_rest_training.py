@@ -28,6 +28,8 @@ LEADS = (401, 404, 403, 403, 403, 200, 200)
 MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-own-data", "get", None, EVERYBODY),
     ("api-own-uses", "get", None, EVERYBODY),
+    ("api-own-profile-text", "get", None, EVERYBODY),
+    ("api-own-profile-text", "put", {"text": "Short."}, EVERYBODY),
     ("api-own-erase", "post", {"confirmation": "nobody"}, (401, *[422] * 6)),
     ("api-recipes", "get", None, EVERYBODY),
     ("api-runs", "get", None, READERS),

@@ -23,6 +23,7 @@ from training.core.collate.examples import (
     encode,
     identity_of,
 )
+from training.core.collate.profile import informed, quoted
 from training.core.collate.turns import (
     PROBE,
     Turn,
@@ -54,6 +55,8 @@ __all__ = [
     "encode_prompt",
     "encode_shown",
     "identity_of",
+    "informed",
     "pad",
+    "quoted",
     "turn_of",
 ]

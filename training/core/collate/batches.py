@@ -46,8 +46,18 @@ def collate_pairs(
             "row": torch.tensor([example.line for example in examples]),
             "user": torch.tensor([example.user for example in examples]),
             "annotator_weight": torch.tensor([one.annotator_weight for one in examples], dtype=torch.float32),
+            "says": torch.tensor([bool(one.informed) for one in examples]),
         },
+        informed=_informed(examples, pad_id),
     )
+
+
+def _informed(examples: Sequence[Example], pad_id: int) -> Tokens | None:
+    """Return the pairs behind what people say of their wishes, those of whom nothing is known as they are."""
+    if not any(example.informed for example in examples):
+        return None
+    both = [(example.informed or example.prompt, example.completions) for example in examples]
+    return pad([(prompt, completions[side]) for side in (0, 1) for prompt, completions in both], pad_id)
 
 
 def collate_demonstrations(

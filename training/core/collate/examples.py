@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from training.core.collate.profile import informed, quoted
 from training.core.collate.turns import encode_completion, encode_prompt, turn_of
 from training.core.judging import question
 from training.core.pictures import Pictures
@@ -50,6 +51,8 @@ class Example:
     annotator_weight: float = 1.0  # of a pair
     annotator: str = ""  # of a pair, or of one person's pairs: the pseudonym of who judged
     user: int = -1  # the number of that person to a policy that knows its users; -1 for nobody
+    # The prompt behind what that person says of their wishes; empty where they say nothing.
+    informed: list[int] = field(default_factory=list)
     # Where the sides are asked about in different words, what stands before each of them besides the prompt.
     openings: tuple[list[int], ...] = ()
     pictures: Mapping[str, Tensor] = field(default_factory=dict)  # the prompt's images, as a processor has them
@@ -73,7 +76,8 @@ class Example:
     @property
     def length(self) -> int:
         """The longest sequence, which decides what the example costs in a padded batch."""
-        return max(len(before) + len(completion) for before, completion in self.sequences)
+        longest = max(len(before) + len(completion) for before, completion in self.sequences)
+        return longest + max(len(self.informed) - len(self.prompt), 0)
 
 
 def encode(
@@ -83,12 +87,14 @@ def encode(
     *,
     max_length: int,
     pictures: Pictures | None = None,
+    profile_tokens: int = 0,
 ) -> list[Example]:
     """Return the records as ids; prompts that are too long lose their beginning, rows that cannot fit are refused.
 
     Both completions of a pair keep the same prompt, however long each is: else the pair would compare contexts too.
     Prompts with images need the model's processor, `pictures`; one that is too long is refused, as half an image is
-    none. Where an answer has images, it is read as part of what is shown, and only the end of the turn is its own.
+    none. Where an answer has images, it is read as part of what is shown, and only the end of the turn is its own. Of
+    what a person says of their wishes `profile_tokens` are read; where that does not fit, the row is read without.
     """
     opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
     examples: list[Example] = []
@@ -122,6 +128,9 @@ def encode(
         if len(prompt) > room:
             prompt = kept + prompt[len(prompt) - room + len(kept) :]
             tally.counts["truncated"] += 1
+        before_it: list[int] = []
+        if profile_tokens and isinstance(record, Pair) and record.profile and not shown and not answered:
+            before_it = _informed(record, tokenizer, tally, room=room, most=profile_tokens)
         examples.append(
             Example(
                 line=line,
@@ -136,9 +145,24 @@ def encode(
                 answered=answered,
                 annotator_weight=record.annotator_weight if isinstance(record, Pair) else 1.0,
                 annotator=record.annotator if isinstance(record, Pair | Person) else "",
+                informed=before_it,
             )
         )
     return examples
+
+
+def _informed(record: Pair, tokenizer: PreTrainedTokenizerBase, tally: Tally, *, room: int, most: int) -> list[int]:
+    """Return a pair's prompt behind what its person says of their wishes; nothing where that leaves no room."""
+    told = quoted(tokenizer, record.profile, most=most)
+    if not told.text:
+        return []
+    ids = encode_prompt(tokenizer, informed(tokenizer, record.prompt, told.text, most=most))
+    if len(ids) > room:
+        tally.counts["profile_left_out"] += 1
+        return []
+    tally.counts["with_profile"] += 1
+    tally.counts["profile_cut"] += told.is_cut
+    return ids
 
 
 def _passages(

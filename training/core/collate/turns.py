@@ -35,13 +35,13 @@ def turn_of(tokenizer: PreTrainedTokenizerBase) -> Turn:
 @lru_cache(maxsize=16)
 def _turn_of(tokenizer: PreTrainedTokenizerBase, template: str) -> Turn:
     question = [{"role": "user", "content": "?"}]
-    opened = _render(tokenizer, question, opened=True)
-    whole = _render(tokenizer, [*question, {"role": "assistant", "content": PROBE}], opened=False)
+    opened = rendered(tokenizer, question, opened=True)
+    whole = rendered(tokenizer, [*question, {"role": "assistant", "content": PROBE}], opened=False)
     if PROBE not in whole:  # a template of a model that reads images knows parts alone
         shown, told = ([{"type": "text", "text": text}] for text in ("?", PROBE))
         parts: list[Message] = [{"role": "user", "content": shown}]  # type: ignore[dict-item]
-        opened = _render(tokenizer, parts, opened=True)
-        whole = _render(tokenizer, [*parts, {"role": "assistant", "content": told}], opened=False)  # type: ignore[dict-item]
+        opened = rendered(tokenizer, parts, opened=True)
+        whole = rendered(tokenizer, [*parts, {"role": "assistant", "content": told}], opened=False)  # type: ignore[dict-item]
     before, found, after = whole.rpartition(PROBE)
     if not found:
         raise TrainingError(
@@ -65,7 +65,8 @@ def _turn_of(tokenizer: PreTrainedTokenizerBase, template: str) -> Turn:
     return Turn(head=head, end_id=int(end_id), end_text=str(tokenizer.convert_ids_to_tokens(int(end_id))))
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], *, opened: bool) -> str:
+def rendered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], *, opened: bool) -> str:
+    """Return a conversation as the chat template writes it; Refused where the template does not take it."""
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=opened))
     except Exception as error:  # the template is a program of the model's author, which may raise anything
@@ -76,7 +77,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -
     """Return the ids of a conversation up to where the assistant speaks; Refused where it has images."""
     if any(message["role"] == SHOWN for message in messages):
         raise Refused("images")
-    return list(tokenizer(_render(tokenizer, messages, opened=True), add_special_tokens=False)["input_ids"])
+    return list(tokenizer(rendered(tokenizer, messages, opened=True), add_special_tokens=False)["input_ids"])
 
 
 def encode_shown(

@@ -29,6 +29,7 @@ class Pair:
     chosen_images: tuple[str, ...] = ()  # of the answers, as `images` of the prompt
     rejected_images: tuple[str, ...] = ()
     annotator: str = ""  # the pseudonym of who judged it; empty where nobody says
+    profile: str = ""  # what that person says of the answers they like; empty where nothing is to be read
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,17 @@ def parse_pair(row: dict[str, Any]) -> Pair:
         chosen_images=shown[0],
         rejected_images=shown[1],
         annotator=str(row.get("annotator") or ""),
+        profile=_text(row.get("profile")),
     )
+
+
+def _text(value: Any) -> str:
+    """Return a text that a row may have; empty where it has none."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Refused("malformed")
+    return value
 
 
 def _traces(value: Any) -> tuple[tuple[str, bool], ...]:

@@ -71,6 +71,21 @@ class Tally:
                     n=self.counts["truncated"],
                 )
             )
+        if self.counts["profile_cut"]:
+            said.append(
+                Note(
+                    "Of {n} rows what the person says of their wishes was cut to profile_tokens.",
+                    n=self.counts["profile_cut"],
+                )
+            )
+        if self.counts["profile_left_out"]:
+            said.append(
+                Note(
+                    "{n} rows were learned from without what the person says of their wishes, which did not fit into "
+                    "max_length beside the prompt.",
+                    n=self.counts["profile_left_out"],
+                )
+            )
         return said
 
 

@@ -289,7 +289,8 @@ def prepare(
         records = with_margins(job, records, tally, source="data", principles=parts["objective"].principles)
     if getattr(parts.get("objective"), "annotator_weights", False):
         records = weighted(records, tally)
-    examples = encode(records, tokenizer, tally, max_length=max_length, pictures=pictures)
+    texts = parts["users"].profile_tokens if "users" in parts else 0
+    examples = encode(records, tokenizer, tally, max_length=max_length, pictures=pictures, profile_tokens=texts)
     if spec.eval_data:
         apart = Tally()
         measured = read(spec.eval_data, view, apart, audit=True, images=pictures is not None)
@@ -298,7 +299,7 @@ def prepare(
             measured = keyed(job, measured) if getattr(chosen, "keyed", False) else measured
         if asks:
             measured = with_margins(job, measured, apart, source="eval_data", principles=parts["objective"].principles)
-        others = encode(measured, tokenizer, apart, max_length=max_length, pictures=pictures)
+        others = encode(measured, tokenizer, apart, max_length=max_length, pictures=pictures, profile_tokens=texts)
         tally.counts.update({f"eval_{name}": count for name, count in apart.counts.items()})
         seen = {example.prompt_hash for example in others}
         train = [i for i, example in enumerate(examples) if example.prompt_hash not in seen]
