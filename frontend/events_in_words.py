@@ -59,6 +59,7 @@ WORDS = {
     "gate.ordered": _("{target} was sent to the gate"),
     "gate.closed_early": _("{target} was decided on before enough pairs were judged"),
     "guard.configured": _("What is kept of the guard's prompts, and how it is retrained, was changed"),
+    "guard.edited": _("{target} was made of another guard, with other tiers or lines"),
     "guard.prompts_sent": _("Prompts were sent in for the guard to learn from"),
     "guard.promoted": _("{target} was promoted"),
     "guard.retrained": _("{target} was started, to retrain the guard"),
