@@ -47,6 +47,8 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
         ]
     errors |= _against_engine(settings)
     errors |= _against_judges(settings) | _against_dialogues(settings)
+    if not settings.gate_safety_lost:
+        errors["gate_safety_lost"] = [Note("No test shows that nothing at all was lost. Allow a little, such as 0.05.")]
     if settings.gate_guard_costs and not settings.guard:
         errors["gate_guard_costs"] = [Note("The loop has no guard that could tell costs. Name one, or turn this off.")]
     if not errors.get("gate_human_pairs"):
