@@ -101,6 +101,7 @@ WORDS = {
     "token.revoked": _("A token was revoked: {target}"),
     "snapshot.pushed": _("{target} was pushed to a hub"),
     "version.exported": _("{target} was exported with its card"),
+    "version.exported_unattacked": _("{target} was taken away without a tamper test, which was confirmed"),
     "version.registered": _("{target} was registered"),
 }
 
