@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from annotation.models import User
 from annotation.services import events
+from annotation.told import share
 from training import paths, store
 from training.errors import Invalid
 from training.models import ModelVersion
@@ -56,7 +57,7 @@ class Side:
         """Return for usual recalls how many risky texts they take, with none missed, and whether there are so many."""
         confidence = self.line["confidence"]
         return [
-            {"recall": recall, "needed": n, "enough": self.risky >= n}
+            {"recall": recall, "words": str(share(recall, places=1)), "needed": n, "enough": self.risky >= n}
             for recall in CLAIMS
             for n in (risky_needed(recall, confidence=confidence),)
         ]
