@@ -43,7 +43,11 @@ def guard_version(request: SignedInRequest, version_id: int) -> HttpResponse:
     if request.method == "POST":
         try:
             made = guard_versions.edit(
-                version=version, actor=request.user, tiers=_tiers(request), lines=_lines(request)
+                version=version,
+                actor=request.user,
+                tiers=_tiers(request),
+                lines=_lines(request),
+                documents=_documents(request),
             )
         except Invalid as error:
             errors = [text for texts in error.errors.values() for text in texts] or [str(error)]
@@ -57,6 +61,8 @@ def guard_version(request: SignedInRequest, version_id: int) -> HttpResponse:
         "guard": found,
         "tiers": [(name, TIERS[name], one) for name, one in found.tiers.items()] if found else [],
         "answers": ANSWERS,
+        "documents": _documents(request) if errors else found.documents if found else [],
+        "documents_number": len(found.documents) if found else 0,
         "sides": [_side(side, request.POST.get(f"{side.name}_line", "")) for side in found.sides] if found else [],
         "latency": [{**one, "title": SIDES[one["side"]]} for one in guard_latency.of_campaign(version.campaign_id)],
         "errors": errors,
@@ -96,6 +102,20 @@ def _tiers(request: SignedInRequest) -> dict[str, Any]:
         tier: {"answer": request.POST.get(f"{tier}_answer", ""), "person": bool(request.POST.get(f"{tier}_person"))}
         for tier in TIERS
     }
+
+
+def _documents(request: SignedInRequest) -> list[dict[str, str]] | None:
+    """Return the documents that are to be quoted from now on; None where the form has none, which leaves them."""
+    if "documents" not in request.POST:
+        return None
+    sent = (request.POST.getlist(f"document_{name}") for name in ("id", "text", "version"))
+    gone = set(request.POST.getlist("document_gone"))
+    rows = [
+        {"id": name, "text": text, "version": version}
+        for place, (name, text, version) in enumerate(zip(*sent, strict=False))
+        if str(place) not in gone
+    ]
+    return [row for row in rows if any(value.strip() for value in row.values())]
 
 
 def _lines(request: SignedInRequest) -> dict[str, float]:

@@ -162,3 +162,45 @@ def test_the_page_and_rest_show_it_and_change_it(campaign, lead, engineer, versi
     assert again.status_code == 201 and again.json()["label"] == "guard-2"
     assert rest.post(address, {"lines": {"prompt": 7}}, format="json").status_code == 422
     assert rest.get(reverse("api-version-guard", args=[made.pk + 100])).status_code == 404
+
+
+def test_documents_are_changed_in_a_new_version_and_quoted(campaign, lead, version, client):
+    """By REST and by page, each with its hash in the event; the version that was changed is as it was."""
+    rest = APIClient()
+    rest.force_authenticate(lead)
+    sad = {"focused_attention": {"answer": "documents", "person": True}}
+    leaflet = {"id": "leaflet", "text": "If any3 sad1 sad2 sad3 sad4 help is near. Call the number.", "version": "2"}
+    address = reverse("api-version-guard", args=[version.pk])
+    assert rest.get(address).json()["documents"] == [] and rest.get(address).json()["documents_sha256"] == ""
+    made = rest.post(address, {"documents": [leaflet], "tiers": sad}, format="json").json()
+    first = ModelVersion.objects.get(campaign=campaign, kind="guard", number=1)
+    assert made["label"] == "guard-1" and first.recipe["knobs"]["documents"] == 1
+    told = rest.get(reverse("api-version-guard", args=[first.pk])).json()
+    assert told["documents"] == [leaflet] and told["documents_sha256"] == first.recipe["knobs"]["documents_sha256"]
+    guard = load_guard(paths.resolve(first.path))
+    assert guard.knowledge.answer("any3 sad1 sad2 sad3 sad4").startswith("If any3 sad1 sad2 sad3 sad4 help is near.")
+    for wrong, says in (
+        ([{**leaflet, "id": "a:b"}], "without colons"),
+        ([leaflet, leaflet], "Two documents are called leaflet"),
+        ([{"id": "b", "text": " "}], "text"),
+    ):
+        refused = rest.post(address, {"documents": wrong}, format="json")
+        assert refused.status_code in (400, 422) and says in str(refused.json())
+    client.force_login(lead)
+    page = reverse("model-guard", args=[first.pk])
+    assert "If any3 sad1" in client.get(page).content.decode()
+    found = guard_versions.shown(first)
+    form = {f"{tier}_answer": one["answer"] for tier, one in found.tiers.items()}
+    form |= {f"{tier}_person": "1" for tier, one in found.tiers.items() if one["person"]}
+    columns = {"id": ["leaflet", "new"], "version": ["2", ""], "text": [leaflet["text"], "Dogs bark."]}
+    form |= {"documents": "1", **{f"document_{name}": values for name, values in columns.items()}}
+    assert client.post(page, {**form, "document_gone": "0"}).status_code == 302
+    second = ModelVersion.objects.get(campaign=campaign, kind="guard", number=2)
+    assert guard_versions.shown(second).documents == [{"id": "new", "text": "Dogs bark.", "version": ""}]
+    assert guard_versions.shown(first) == found and second.parent == first
+    changes = Event.objects.get(action="guard.edited", target="guard-2").changes
+    assert {name for name, *_ in changes} == {"document leaflet", "document new"}
+    assert client.post(page, {**form, "document_gone": "1"}).status_code == 422  # as it was: nothing differs
+    gone = client.post(page, {**form, "document_gone": ["0", "1"]})
+    assert gone.status_code == 302
+    assert load_guard(paths.resolve(ModelVersion.objects.get(kind="guard", number=3).path)).knowledge is None

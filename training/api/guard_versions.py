@@ -19,7 +19,7 @@ from training.api.guards import IntervalOut
 from training.api.views import person
 from training.models import ModelVersion
 from training.recipes.tiers import ANSWERS
-from training.services import guard_latency, guard_versions
+from training.services import guard_documents, guard_latency, guard_versions
 
 
 class PointOut(serializers.Serializer):
@@ -54,10 +54,17 @@ class LatencyOut(serializers.Serializer):
     p95 = serializers.FloatField()
 
 
+class DocumentShape(serializers.Serializer):
+    id = serializers.CharField(max_length=120, help_text="By which it is cited: without colons and brackets.")
+    text = serializers.CharField(max_length=guard_documents.LONGEST)
+    version = serializers.CharField(max_length=120, allow_blank=True, required=False, default="")
+
+
 class GuardVersionOut(serializers.Serializer):
     tiers = serializers.JSONField(help_text="By tier: answer (refuse or documents) and person.")
     sides = SideOut(many=True)
-    knowledge = serializers.BooleanField()
+    documents = DocumentShape(many=True, help_text="What safe answers quote.")
+    documents_sha256 = serializers.CharField(source="digest", allow_blank=True, help_text="Empty without documents.")
     regenerations = serializers.IntegerField()
     latency = LatencyOut(many=True)
 
@@ -72,6 +79,7 @@ class GuardEdit(serializers.Serializer):
     lines = serializers.DictField(
         child=serializers.FloatField(), required=False, help_text="A threshold by side, prompt or answer."
     )
+    documents = DocumentShape(many=True, required=False, help_text="All of them: one that is left out is removed.")
 
 
 class GuardVersion(APIView):
@@ -82,19 +90,27 @@ class GuardVersion(APIView):
         found = guard_versions.shown(version) if version.kind == ModelVersion.Kind.GUARD else None
         if found is None:
             raise NotFound("This version is no guard that can be read.")
-        told: dict[str, Any] = {**vars(found), "latency": guard_latency.of_campaign(version.campaign_id)}
+        told: dict[str, Any] = {
+            **vars(found),
+            "digest": found.digest,
+            "latency": guard_latency.of_campaign(version.campaign_id),
+        }
         return Response(GuardVersionOut(told).data)
 
     @extend_schema(
         operation_id="versions_guard_edit", request=GuardEdit, responses={201: shapes.VersionOut}, tags=["training"]
     )
     def post(self, request: Request, version_id: int) -> Response:
-        """Make a new version with other tiers or lines; the one it is made of stays as it is, and in use if it was."""
+        """Make a new version with other tiers, lines or documents; the one it is made of stays as it is."""
         version = permissions.version_for(request.user, version_id, Action.STEER)
         if version.kind != ModelVersion.Kind.GUARD:
             raise NotFound("This version is no guard.")
         change = checked(GuardEdit, request.data)
         made = guard_versions.edit(
-            version=version, actor=person(request), tiers=change.get("tiers"), lines=change.get("lines")
+            version=version,
+            actor=person(request),
+            tiers=change.get("tiers"),
+            lines=change.get("lines"),
+            documents=change.get("documents"),
         )
         return Response(shapes.VersionOut(made).data, status=status.HTTP_201_CREATED)

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from annotation.services import events
 from training import paths, store
 from training.errors import Invalid
 from training.models import ModelVersion
-from training.recipes.spec import write_json
+from training.recipes.spec import write_json, write_text
 from training.recipes.tiers import CURVE_FILE, EDITED, MEASURED_FILE, risky_needed, tiers_of
-from training.services import guards, versions
+from training.services import guard_documents, guards, versions
 
 GUARD_FILE = "guard.json"
 SIDES = ("prompt", "answer")
@@ -66,8 +66,16 @@ class Side:
 class Shown:
     tiers: dict[str, dict[str, Any]]
     sides: list[Side]
-    knowledge: bool
+    documents: list[dict[str, str]]  # that safe answers quote
     regenerations: int
+
+    @property
+    def knowledge(self) -> bool:
+        return bool(self.documents)
+
+    @property
+    def digest(self) -> str:
+        return guard_documents.digest(self.documents)
 
 
 def shown(version: ModelVersion) -> Shown | None:
@@ -89,7 +97,7 @@ def shown(version: ModelVersion) -> Shown | None:
         return Shown(
             tiers=tiers_of(told.get("tiers")),
             sides=sides,
-            knowledge=bool(told.get("knowledge")),
+            documents=guard_documents.read(folder / Path(told["knowledge"]).name) if told.get("knowledge") else [],
             regenerations=int(told["regenerations"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -107,6 +115,7 @@ def edit(
     actor: User | None,
     tiers: Mapping[str, Any] | None = None,
     lines: Mapping[str, float] | None = None,
+    documents: Iterable[Mapping[str, Any]] | None = None,
 ) -> ModelVersion:
     """Return a new version that does as told, `version` being its parent; Invalid says what does not fit.
 
@@ -126,11 +135,12 @@ def edit(
         message = _("A guard has no side called {name}.").format(name=", ".join(sorted(unknown)))
         raise Invalid(message, {"lines": [message]})
     drawn = {name: point for name, point in points.items() if point is not None}
-    if after == before.tiers and not drawn:
+    quoted = before.documents if documents is None else guard_documents.checked(documents)
+    if after == before.tiers and not drawn and quoted == before.documents:
         message = _("Nothing differs from {version}, so there is nothing to save.").format(version=version.label)
         raise Invalid(message)
     folder = paths.files() / "guards" / "versions" / f"{version.campaign_id}-{uuid.uuid4().hex[:12]}"
-    _write(Path(store.fetch(version.path)), folder, after, drawn)
+    _write(Path(store.fetch(version.path)), folder, after, drawn, quoted)
     made = versions.add(
         campaign=version.campaign,
         kind=ModelVersion.Kind.GUARD,
@@ -138,7 +148,8 @@ def edit(
         parent=version,
         metrics=_metrics(before, drawn) or version.metrics,
     )
-    made.recipe = {"name": EDITED, "version": 1, "knobs": {}, "guard": guards.base_of(version)}
+    knobs = {"documents": len(quoted), "documents_sha256": guard_documents.digest(quoted)}
+    made.recipe = {"name": EDITED, "version": 1, "knobs": knobs, "guard": guards.base_of(version)}
     made.save(update_fields=["recipe"])
     changes = {tier: (_words(before.tiers[tier]), _words(one)) for tier, one in after.items()}
     changes |= {
@@ -146,6 +157,7 @@ def edit(
         for side in before.sides
         if side.name in drawn
     }
+    changes |= guard_documents.differences(before.documents, quoted)
     events.record(
         campaign=version.campaign,
         actor=actor,
@@ -172,7 +184,13 @@ def _point(side: Side, value: float | None) -> dict[str, Any] | None:
     return None if found["value"] == side.line["value"] else found
 
 
-def _write(source: Path, folder: Path, tiers: Mapping[str, Any], drawn: Mapping[str, dict[str, Any]]) -> None:
+def _write(
+    source: Path,
+    folder: Path,
+    tiers: Mapping[str, Any],
+    drawn: Mapping[str, dict[str, Any]],
+    documents: list[dict[str, str]],
+) -> None:
     shutil.copytree(source, folder, copy_function=_link)
     told = json.loads((source / GUARD_FILE).read_text(encoding="utf-8"))
     told["tiers"] = tiers
@@ -183,7 +201,14 @@ def _write(source: Path, folder: Path, tiers: Mapping[str, Any], drawn: Mapping[
             "recall": point["recall_bound"],
             "false_refusals": point["false_refusals"],
         }
-    (folder / GUARD_FILE).unlink()  # it may be a link to the one it was made from
+    # What is written anew may be a link to what it was made from, which stays as it is.
+    for name in (GUARD_FILE, guard_documents.FILE):
+        (folder / name).unlink(missing_ok=True)
+    if documents:
+        told["knowledge"] = guard_documents.FILE
+        write_text(folder / guard_documents.FILE, guard_documents.written(documents))
+    else:
+        told.pop("knowledge", None)
     write_json(folder / GUARD_FILE, told)
 
 
