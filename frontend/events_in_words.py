@@ -59,6 +59,7 @@ WORDS = {
     "gate.ordered": _("{target} was sent to the gate"),
     "gate.closed_early": _("{target} was decided on before enough pairs were judged"),
     "guard.configured": _("What is kept of the guard's prompts, and how it is retrained, was changed"),
+    "guard.edited": _("{target} was made of another guard, with other tiers, lines or documents"),
     "guard.prompts_sent": _("Prompts were sent in for the guard to learn from"),
     "guard.promoted": _("{target} was promoted"),
     "guard.retrained": _("{target} was started, to retrain the guard"),
@@ -100,6 +101,7 @@ WORDS = {
     "token.revoked": _("A token was revoked: {target}"),
     "snapshot.pushed": _("{target} was pushed to a hub"),
     "version.exported": _("{target} was exported with its card"),
+    "version.exported_unattacked": _("{target} was taken away without a tamper test, which was confirmed"),
     "version.registered": _("{target} was registered"),
 }
 

@@ -23,7 +23,7 @@ from annotation import by_policy, sums
 from annotation.models import Campaign
 from annotation.operations import queue
 from training.models import Run
-from training.services import fresh_pairs
+from training.services import fresh_pairs, guard_latency
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -91,10 +91,34 @@ class _Standing:
                 family.add_metric([str(campaign)], getattr(of_it, name) or 0)
             yield family
         yield from _of_policies(known)
+        yield from _of_guards(known)
         family = GaugeMetricFamily("attune_runs", "Runs by kind and state.", labels=["kind", "state"])
         for kind, state, count in Run.objects.order_by().values_list("kind", "state").annotate(n=Count("id")):
             family.add_metric([kind, state], count)
         yield family
+
+
+def _of_guards(known: dict[Campaign, sums.Sums]) -> Iterator[Any]:
+    """Yield how long guards took, and what they held back, of the newest verdicts in this machine's logs. No SQL."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    took = GaugeMetricFamily(
+        "attune_guard_milliseconds",
+        "Time of a guard's check of one text, of the newest verdicts.",
+        labels=["campaign", "side", "quantile"],
+    )
+    read = GaugeMetricFamily(
+        "attune_guard_verdicts", "The newest verdicts, by what came of them.", labels=["campaign", "side", "outcome"]
+    )
+    for campaign in known:
+        for one in guard_latency.of_campaign(campaign.pk):
+            where = [str(campaign.pk), one["side"]]
+            took.add_metric([*where, "0.5"], one["median"])
+            took.add_metric([*where, "0.95"], one["p95"])
+            read.add_metric([*where, "passed"], one["n"] - one["held"])
+            read.add_metric([*where, "held"], one["held"] - one["failed"])
+            read.add_metric([*where, "failed"], one["failed"])
+    yield from (took, read)
 
 
 def _of_policies(known: dict[Campaign, sums.Sums]) -> Iterator[Any]:

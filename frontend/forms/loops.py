@@ -35,6 +35,7 @@ GROUPS = (
         (
             *("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size"),
             *("beta", "policy_settings", "policy_parts", "dialogue_turns", "dialogue_user", "dialogue_settings"),
+            *("engine", "engine_settings"),
         ),
     ),
     (

@@ -21,11 +21,15 @@ from training.services import model_folders
 @signed_in
 @require_GET
 def download(request: SignedInRequest, version_id: int) -> HttpResponseBase:
-    """Return the model with its card as a ZIP archive; ``?merged=1`` with its adapter in its weights."""
+    """Return the model with its card as a ZIP archive; ``?merged=1`` with its adapter in its weights.
+
+    A policy that nobody attacked only with ``?confirmed=1``.
+    """
     version = version_for(request.user, version_id, Action.EXPORT)
     merged = request.GET.get("merged") == "1"
+    confirmed = request.GET.get("confirmed") == "1"
     try:
-        return archive_of(version, merged=merged, actor=request.user)
+        return archive_of(version, merged=merged, actor=request.user, confirmed=confirmed)
     except TrainingError as error:
         complain(request, error)
         return redirect("model", version.pk)

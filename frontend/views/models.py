@@ -109,6 +109,7 @@ def _detail_page(
         "modes": [(mode, MODE_WORDS[mode], mode == POSITIVE) for mode in modes if mode in MODE_WORDS],
         "users": personal.answered(version),
         "takes_away": may(request.user, version.campaign, Action.EXPORT) and model_folders.is_here(version),
+        "is_unattacked": model_folders.is_unattacked(version),
         "can_be_merged": model_folders.can_be_merged(version),
         "merging": model_folders.merging(version),
         "children": version.children.order_by("number"),

@@ -289,6 +289,17 @@ def _starting_points(campaign: Campaign, recipe: Recipe) -> list[ModelVersion]:
 def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: RunForm, parts: dict[str, str]) -> Run:
     snapshot = form.snapshot
     inputs, rolled = form.inputs, form.rollouts
+    model = form.parent.path if form.parent else inputs.get("model", "")
+    if (engine := inputs.get("engine")) is not None and model:
+        planned = placements.record(
+            recipe=recipe,
+            knobs=recipe.fill(form.knob_values()),
+            engine=engine,
+            model=model,
+            gpu_memory_gib=form.cleaned_data["gpu_memory"],
+            billions=form.cleaned_data["billions"],
+        )
+        inputs |= {"placement": planned} if planned is not None else {}
     if rolled is not None:
         inputs |= rollouts.inputs_of(campaign=campaign, recipe=recipe.name, run_id=rolled.pk)
     elif snapshot is None and recipe.view not in FROM_FILES:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.engines.__main__ import compiled as compiled_for
-from training.core.engine_programs import VERL, checked
+from training.core.engine_programs import AREAL, VERL, checked
 from training.recipes import RECIPES, RecipeError
 from training.recipes.assembled import assembled, has_slots
 from training.recipes.engines import Files, areal, compiler, verl
@@ -151,3 +152,49 @@ def test_verl_itself_read_our_files_and_wrote_what_is_read_here(tmp_path):
         file.write_text("2")  # of the file that counts, what its trainer wrote
     assert VERL.reached(tmp_path) == 2 and told["checkpoint"]["goes_on_from"] == "global_step_2"
     assert checked(VERL.trained(tmp_path, 2)).is_relative_to(tmp_path / "global_step_2")
+
+
+def test_areal_itself_read_what_is_compiled_here():
+    """By its own schema and the grammar of its allocations; what each setting is there is what we told."""
+    told = said("areal")
+    files = Files(
+        model="/run/model",
+        data="/run/areal/prompts.jsonl",
+        reward="/run/areal/reward.py",
+        checkpoints="/run/areal/checkpoints",
+    )
+    now = compiled_for("areal", files)
+    assert told["version"] == areal.VERSION and now.keys() == told["settings"].keys() == {"grpo"}
+    assert told["settings"]["grpo"]["read"] == now["grpo"], "run python -m tests.engines --areal PYTHON again"
+    assert told["refused"].startswith("ConfigKeyError: Key 'total_train_stepz' not in 'GRPOConfig'")
+    for text, parts in told["allocations"].items():
+        backends = areal.allocated(text)
+        ours = [backends["rollout.backend"], backends["actor.backend"]]
+        assert [areal_in_full(one) for one in ours] == parts
+    words = {name.removesuffix("/avg").rsplit("/", 1)[1] for name in areal.METRICS}
+    assert set(told["words_in_source"]) == words and set(areal.METRICS) <= set(told["figures"])
+
+
+def areal_in_full(text):
+    """Return "fsdp:d8" as "fsdp:d8p1t1"."""
+    backend, sizes = text.split(":")
+    found = {
+        axis: next((part[1:] for part in re.findall(r"[dpt]\d+", sizes) if part[0] == axis), "1") for axis in "dpt"
+    }
+    return f"{backend}:" + "".join(f"{axis}{size}" for axis, size in found.items())
+
+
+def test_areal_itself_asked_for_our_reward_and_writes_where_it_is_read(tmp_path):
+    """Its workflow asked our server with an answer's tokens; its saver's and recovery's places are those read here."""
+    told = said("areal")
+    assert told["reward"] == {"rewards": [len("a fine answer")]}  # a token each, and the server counts them
+    assert told["trainer"][:2] == ["config", "train_dataset"] and {"workflow", "workflow_kwargs"} <= set(told["train"])
+    assert told["commit"] == ["epoch", "step", "global_step", "data"]
+    begin = "/run/areal/checkpoints/"
+    saved, info = (tmp_path / told[name].removeprefix(begin) for name in ("saved", "recovers_from"))
+    for folder in (saved, info):
+        folder.mkdir(parents=True)
+    (saved / "config.json").write_text("{}")
+    (saved / "model.safetensors").touch()
+    (info / "step_info.json").write_text(json.dumps(told["step_info"]))
+    assert AREAL.reached(tmp_path) == 2 and checked(AREAL.trained(tmp_path, 2)) == saved

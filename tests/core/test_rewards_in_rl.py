@@ -22,7 +22,7 @@ from training.core.rollout import Rollout
 from training.core.run import KINDS, open_job
 from training.core.scoring import scorer_of
 from training.recipes.assembled import to_json
-from training.recipes.users_file import known_users
+from training.recipes.users_file import forget, known_users
 
 CPU = torch.device("cpu")
 CPU = torch.device("cpu")
@@ -146,4 +146,7 @@ def test_a_person_whom_nobody_knows_is_refused_before_anything_is_drawn(climb, p
         climb(model, "first", "a", person="person 9")
     with pytest.raises(RunError, match="scores for nobody in particular"):
         climb(reward, "first", "b", person="person 3")
+    assert forget(model, "person 3") and "person 4" in known_users(model)
+    with pytest.raises(RunError, match="met nobody called person 3"):
+        climb(model, "first", "c", person="person 3")
     assert climb.drawn() == 0

@@ -20,7 +20,7 @@ from training.core.reward_server import rewards
 from training.core.tiny import save_tiny
 from training.recipes import RECIPES, RecipeError
 from training.recipes.assembled import has_slots
-from training.recipes.engines import Files, compiler, verl
+from training.recipes.engines import Files, areal, compiler, verl
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "core" / "golden"
@@ -50,13 +50,28 @@ def compiled(engine: str, files: Files) -> dict[str, dict[str, Any]]:
     return found
 
 
-def asked_of_verl(here: Path, files: Files) -> dict[str, Any]:
+def asked_of_verl(files: Files) -> dict[str, Any]:
     recipes = compiled("verl", files)
     return {
         "recipes": {name: {"arguments": verl.arguments(told), "told": sorted(told)} for name, told in recipes.items()},
         "metrics": sorted(verl.METRICS),
         "free": {name: FREE_VALUES[kind] for name, kind in verl.FREE.items()},
     }
+
+
+def asked_of_areal(files: Files) -> dict[str, Any]:
+    recipes = compiled("areal", files)
+    return {
+        "recipes": {name: {"tree": areal.nested(told), "told": sorted(told)} for name, told in recipes.items()},
+        "allocations": ["sglang[rollout]:d4t2+fsdp[actor]:d8", "vllm[rollout]:d2t2|megatron[actor]:d1p2t2"],
+        "backends": ["sglang:d4t2", "fsdp:d8", "vllm:d2t2", "megatron:d1p2t2"],
+        "words": sorted(
+            {name.split("/")[-2] if name.endswith("/avg") else name.split("/")[-1] for name in areal.METRICS}
+        ),
+    }
+
+
+ASKED = {"verl": asked_of_verl, "areal": asked_of_areal}
 
 
 def ask(engine: Program, python: str, folder: Path) -> dict[str, Any]:
@@ -73,10 +88,10 @@ def ask(engine: Program, python: str, folder: Path) -> dict[str, Any]:
     prompts = [Prompt(id=f"q{n}", messages=messages, ids=[1]) for n in range(3)]
     settings = compiled(engine.name, files)
     engine.write(here, prompts, settings["grpo"])
-    (here / "asked.json").write_text(json.dumps(asked_of_verl(here, files)))
+    (here / "asked.json").write_text(json.dumps(ASKED[engine.name](files)))
     environment = {**os.environ, "VERL_FILE_LOGGER_PATH": str(here / "figures.jsonl"), "HF_HUB_OFFLINE": "1"}
     environment.pop("PYTHONPATH", None)
-    with rewards(Lengths(), here / "address.json", written=lambda _: ""):
+    with rewards(Lengths(), here / "address.json", written=lambda ids: "x" * len(ids)):
         told = subprocess.run(
             [python, str(HERE / f"{engine.name}_says.py"), "asked.json"],
             cwd=here,

@@ -19,19 +19,20 @@ from training.core.policy import logps
 CARD = Card(
     30,
     "REFUEL by branched rollouts",
-    "A policy that mostly does not know what to do with what it is told, so that asking back earns it less than "
-    "answering at once, learns to do both from dialogues that it branches itself, scored by a learned reward model at "
-    "their end. Their last turns alone do not teach it to ask back, and DPO on each turn by what that turn earns "
-    "teaches it not to.",
+    "A policy that hardly ever knows what to do with what it is told, so that asking back earns it less than answering "
+    "at once, learns to do both from dialogues that it branches itself, scored by a learned reward model at their end. "
+    "Their last turns alone do not teach it to ask back, and first turns credited with how the first policy would have "
+    "gone on teach it not to.",
     "arXiv:2410.04612",
 )
 SEEDS = (0, 1, 2)
-ROUNDS, DIALOGUES, EPOCHS = 6, 64, 15
-PROMPTS = [f"{word} tool" for word in ("the", "old", "one", "and", "with", "near")]
+ROUNDS, DIALOGUES, EPOCHS = 7, 64, 15  # of each of eight prompts, so 512 a round
+PROMPTS = [f"{word} tool" for word in ("the", "old", "one", "and", "with", "near", "very", "some")]
 ANSWER, ASK, TOLD = "bread", "near", "old"  # what the first turn says, and what the user says to either
 WORDS = [*KINDS["colour"], "cat", "dog"]
 RIGHT = WORDS[0]
 EVERY = [*WORDS, *KINDS["food"], *KINDS["tool"], *PLAIN]  # what may be said at all, in a word
+ASKS, KNOWS = 0.27, 0.05  # how often it asks back at the start, and then says the right word: the card's logits
 ANSWERED = 0.4  # what answering at once earns; asking back earns 1 if the right one of eight words follows
 QUICK = {"eval_share": 0.0, "learning_rate": 1e-3, "batch_size": 64, "micro_batch": 64}
 
@@ -58,14 +59,14 @@ def worth(before: list[dict[str, str]], said: str) -> float:
 
 
 def start(folder: Path, seed: int) -> tuple[Path, Path]:
-    """Return a policy that asks back half of the time and then is right one time in four, and the reward model."""
+    """Return a policy that asks back and then is right as often as `ASKS` and `KNOWS` say, and the reward model."""
     draw = random.Random(seed)
     base = lively(folder / "base", seed=seed)
     shown: list[dict[str, Any]] = []
     for _ in range(600):
         asked = draw.choice(PROMPTS)
-        shown.append({"prompt": dialogue(asked), "completion": ASK if draw.random() < 0.5 else ANSWER})
-        word = RIGHT if draw.random() < 0.25 else draw.choice(WORDS[1:])
+        shown.append({"prompt": dialogue(asked), "completion": ASK if draw.random() < ASKS else ANSWER})
+        word = RIGHT if draw.random() < KNOWS else draw.choice(WORDS[1:])
         shown.append({"prompt": dialogue(asked, draw.choice((ASK, ANSWER)), TOLD), "completion": word})
     policy, _ = do(folder / "sft", "sft", model=base, rows=shown, epochs=12, seed=seed, **QUICK)
     rated = [
@@ -100,6 +101,23 @@ def pairs(folder: Path, policy: Path, reward: Path, seed: int, *, turns: int) ->
     return [json.loads(line) for line in (Path(spec.output) / "pairs.jsonl").read_text().splitlines()]
 
 
+def gone_on(folder: Path, rows: list[dict[str, Any]], first: Path, reward: Path, seed: int) -> list[dict[str, Any]]:
+    """Return pairs of first turns as they would come out if the policy `first` went on behind both."""
+    sides = [[*row["prompt"], *row[side], *dialogue(TOLD)] for row in rows for side in ("chosen", "rejected")]
+    asked = [{"id": str(n), "prompt": messages} for n, messages in enumerate(sides)]
+    more = {"samples_per_prompt": 2, "selection": "random", "max_new_tokens": 4, "rows_at_once": 2 * len(sides)}
+    spec, _ = do(folder, "sample", model=first, scorers={"reward": str(reward)}, rows=asked, seed=seed, **more)
+    drawn = [json.loads(line) for line in (Path(spec.output) / "samples.jsonl").read_text().splitlines()]
+    came_out = {row["id"]: row["completions"][0]["scores"]["reward"] for row in drawn}
+    found = []
+    for n, row in enumerate(rows):
+        gap = came_out[str(2 * n)] - came_out[str(2 * n + 1)]
+        turned = gap < 0
+        sides = {"chosen": row["rejected"], "rejected": row["chosen"]} if turned else {}
+        found += [{**row, **sides, "strength": abs(gap)}] if gap else []
+    return found
+
+
 def earned(folder: Path) -> float:
     """Return what the policy earns on average, exactly; whatever else it may say earns nothing."""
     model, tokenizer = load_policy(str(folder))
@@ -112,40 +130,46 @@ def earned(folder: Path) -> float:
     return float((ANSWERED * answers + asks * chances[2 * len(PROMPTS) :]).mean())
 
 
-def learned(folder: Path, seed: int, way: str) -> tuple[float, float]:
-    """Return what the policy earns at the start and after all rounds, each on dialogues of its own."""
-    policy, reward = start(folder, seed)
-    begun = earned(policy)
+def learned(folder: Path, first: Path, reward: Path, seed: int, way: str) -> float:
+    """Return what the policy earns after all rounds, each on dialogues of its own."""
+    policy = first
     for number in range(ROUNDS):
         own = folder / f"{number}"
         found = pairs(own / "pairs", policy, reward, 100 * seed + number, turns=2)
-        more: dict[str, Any] = {"eta": 3.0}
         if way != "refuel":
+            firsts = [row for row in found if row["turn"] == 1]
             found = [row for row in found if row["turn"] == 2]
-        if way == "dpo":
-            found += pairs(own / "singles", policy, reward, 100 * seed + number, turns=1)
-            more = {"beta": 0.1}
-        more |= {"model": policy, "reference": str(policy), "epochs": EPOCHS, "seed": seed}
-        spec, _ = do(own / "learned", "dpo" if way == "dpo" else "refuel", rows=found, **more, **QUICK)
+        if way == "reference":
+            found += gone_on(own / "gone-on", firsts, first, reward, 100 * seed + number)
+        more: dict[str, Any] = {"eta": 3.0, "model": policy, "reference": str(policy), "epochs": EPOCHS, "seed": seed}
+        spec, _ = do(own / "learned", "refuel", rows=found, **more, **QUICK)
         policy = Path(spec.output) / "model"
         print(way, seed, number, len(found), earned(policy), flush=True)
-    return begun, earned(policy)
+    return earned(policy)
 
 
 def test_branching_its_own_dialogues_a_policy_learns_to_ask_back(report, tmp_path):
-    found = [learned(tmp_path / f"{seed}", seed, "refuel") for seed in SEEDS]
-    assert all(begun < ANSWERED for begun, _ in found), "at the start it does worse than answering at once"
-    for switched_off, way in (
-        ("the first turn: the last turns of the same dialogues alone", "last"),
-        ("the outcome: DPO on each turn by what that turn earns", "dpo"),
+    """By the card 0.93 after twelve rounds of 512, here seven; at most 0.6 by the last turns alone, and at most 0.5 by
+    the first policy's continuations (0.55 and 0.40 there).
+
+    Both by one seed, as each is as long as the whole way.
+    """
+    begun = {seed: start(tmp_path / f"start-{seed}", seed) for seed in SEEDS}
+    assert all(earned(policy) < ANSWERED for policy, _ in begun.values()), "at first it does worse than answering"
+    found = [learned(tmp_path / f"{seed}", *begun[seed], seed, "refuel") for seed in SEEDS]
+    for switched_off, way, at_most in (
+        ("the first turn: the last turns of the same dialogues alone", "last", 0.6),
+        ("its own continuations: the first policy's", "reference", 0.5),
     ):
+        without = learned(tmp_path / way, *begun[SEEDS[0]], SEEDS[0], way)
+        assert without <= at_most, f"{way}: {without}"
         report(
             CARD,
             "what the policy earns (1 at most, 0.4 for answering at once)",
-            [end for _, end in found],
+            found,
             seeds=SEEDS,
             switched_off=switched_off,
-            without=learned(tmp_path / way, SEEDS[0], way)[1],
+            without=without,
             at_least=0.85,
             every_seed=True,
         )

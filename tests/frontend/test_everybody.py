@@ -135,6 +135,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     # No gate looked at the version in this world, and it is a policy.
     ("model-gate", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-gate-pdf", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
+    # The version in this world is a policy.
+    ("model-guard", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-people", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-quiz", "get", {}, (302, 404, 404, 403, 404, 404, 404)),
     # Its files are not here, which the page that one comes back to says.

@@ -264,7 +264,6 @@ def test_what_wants_a_person_comes_to_people_and_their_word_is_a_label(campaign,
     assert task.content["messages"] == user("i feel like hurting myself")
     shown = task.content["completions"][0]["text"]
     assert "focused attention, risk 0.83" in shown and "Talk to somebody. [leaflet:0-17]" in shown
-    assert not guard_attention.attend(**{**said, "said": {"tier": "unsafe", "risk": 0.9}})
     assert guard_inbox.waiting(watch) == 1
     judge(annotator, inbox, data={"safe_1": "unsafe", "harm_1_violence": "1"})
     guard_retraining.look_after_all()

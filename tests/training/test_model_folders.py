@@ -13,6 +13,7 @@ import torch
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
+from rest_framework.test import APIClient
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from annotation.models import Campaign, Event, User
@@ -20,7 +21,7 @@ from tests.factories import judge, make_task
 from training import paths
 from training.core.backbone import load_policy, save, start_policy
 from training.core.tiny import save_tiny
-from training.models import GateReport, ModelVersion
+from training.models import GateReport, ModelVersion, Run
 from training.recipes import recipe
 from training.services import model_folders, snapshots, versions
 
@@ -58,7 +59,7 @@ def trained(campaign: Campaign, annotator: User, lead: User, attune_files: Path)
 
 def exported(*arguments: str) -> str:
     out = io.StringIO()
-    call_command("export_model", *arguments, "--campaign", "Shape it", "--actor", "lead", stdout=out)
+    call_command("export_model", *arguments, "--campaign", "Shape it", "--actor", "lead", "--unattacked", stdout=out)
     return out.getvalue()
 
 
@@ -122,13 +123,13 @@ def test_a_model_is_downloaded_as_it_is_and_merged_once_a_worker_has(
     names = {}
     for merged in ("0", "1"):
         if merged == "1":
-            early = client.get(folder, {"merged": "1"}, follow=True)
+            early = client.get(folder, {"merged": "1", "confirmed": "1"}, follow=True)
             assert "not merged yet" in early.content.decode()
             told = client.post(reverse("model-merge", args=[trained.pk]), follow=True).content.decode()
             assert "A worker merges its weights" in told
             model_folders.merge(trained.pk)
             assert "Download it merged" in client.get(page).content.decode()
-        got = client.get(folder, {"merged": merged})
+        got = client.get(folder, {"merged": merged, "confirmed": "1"})
         with zipfile.ZipFile(io.BytesIO(got.getvalue())) as archive:
             assert archive.testzip() is None
             names[merged] = set(archive.namelist())
@@ -154,3 +155,26 @@ def test_why_a_merge_failed_is_kept_and_it_may_be_asked_again(trained: ModelVers
     assert state == "failed" and why
     model_folders.order_merge(version=trained)
     assert model_folders.merging(trained)[0] == "asked"
+
+
+@pytest.mark.django_db
+def test_a_policy_that_nobody_attacked_is_taken_away_only_by_who_confirms_that(
+    client: Client, trained: ModelVersion, lead: User, tmp_path: Path
+):
+    with pytest.raises(CommandError, match="was never attacked"):
+        call_command("export_model", "policy-1", "--into", str(tmp_path / "out"), "--campaign", "Shape it")
+    client.force_login(lead)
+    page, folder = (reverse(name, args=[trained.pk]) for name in ("model", "model-folder"))
+    assert 'name="confirmed" value="1" required' in client.get(page).text
+    assert "was never attacked" in client.get(folder, follow=True).text
+    api = APIClient()
+    api.force_authenticate(lead)
+    rest = reverse("api-version-folder", args=[trained.pk])
+    assert api.get(rest).status_code == 409 and not Event.objects.filter(action__startswith="version.exported")
+    assert api.get(rest, {"confirmed": "true"}).status_code == 200
+    event = Event.objects.get(action="version.exported_unattacked")
+    assert (event.actor, event.target) == (lead, "policy-1")
+    run = Run.objects.create(campaign=trained.campaign, kind="fit", recipe={"name": "tamper-test"}, state="succeeded")
+    Run.objects.filter(pk=run.pk).update(parent=trained)
+    assert 'name="confirmed"' not in client.get(page).text and client.get(folder).status_code == 200
+    assert Event.objects.filter(action="version.exported").count() == 2

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from annotation.models import Campaign, User
-from training.errors import Invalid
-from training.models import ModelVersion
+from tests.factories import make_task
+from tests.training.round_world import to_the_gate
+from training.errors import Invalid, TrainingError
+from training.models import Loop, ModelVersion, Round, Run
 from training.recipes import RECIPES
 from training.recipes.engines.placement import Inventory
 from training.recipes.engines.steps import calls_of, placed
-from training.services import placements, versions
+from training.services import execution, placements, rounds, versions
 
 pytestmark = pytest.mark.django_db
 KNOBS = {"prompts_per_iteration": 8, "samples_per_prompt": 4, "batch_size": 32}
@@ -96,3 +100,94 @@ def test_a_size_that_nobody_knows_is_asked_for(campaign: Campaign):
     ]
     told = placements.plan(recipe=grpo, knobs=grpo.fill(KNOBS), engine=engine, model="org/model", billions=0.5)
     assert told.inventory.gpus == 1 and told.is_naive and told.faster == 1
+
+
+def ordered(campaign: Campaign, lead: User, big: ModelVersion, **more: object) -> Run:
+    reward = versions.register(campaign=campaign, kind="reward", path=big.path, actor=None)
+    make_task(campaign)
+    client = APIClient()
+    client.force_authenticate(lead)
+    body = {"recipe": "ppo", "knobs": KNOBS, "parent": big.pk, "reward": reward.pk, "engine": "verl", **more}
+    made = client.post(f"/api/training/campaigns/{campaign.pk}/runs/", body, format="json")
+    assert made.status_code == 201, made.json()
+    run = Run.objects.get(pk=made.json()["id"])
+    assert made.json()["placement"] == run.inputs.get("placement")
+    return run
+
+
+def page_of(run: Run, lead: User) -> str:
+    client = Client()
+    client.force_login(lead)
+    return " ".join(client.get(f"/runs/{run.pk}/").text.split())
+
+
+def test_a_run_keeps_the_plan_that_was_made_for_it(campaign: Campaign, lead: User, big: ModelVersion):
+    run = ordered(campaign, lead, big, engine_settings={"trainer.n_gpus_per_node": 8})
+    kept = run.inputs["placement"]
+    assert kept["found"]["mark"] == Inventory(1, 8, 80.0).mark and not kept["naive_fits"] and not kept["followed"]
+    html = page_of(run, lead)
+    assert "The settings of its engine are not those of this plan." in html and "mark " + kept["found"]["mark"] in html
+    again = ordered(campaign, lead, big, engine_settings=kept["settings"], gpu_memory_gib=80)
+    assert again.inputs["placement"]["followed"] and "The run follows this plan." in page_of(again, lead)
+    other = ordered(campaign, lead, big, engine_settings={"trainer.n_gpus_per_node": 8}, gpu_memory_gib=141)
+    assert other.inputs["placement"]["found"]["mark"] != kept["found"]["mark"], "another kind of GPU"
+    assert "placement" not in ordered(campaign, lead, big).inputs, "on one GPU it fits nowhere, and no plan is kept"
+
+
+@pytest.mark.parametrize(
+    ("memories", "at_start", "says"),
+    [
+        ("81559\n" * 8, {"told": True, "gpus": 8, "memory_gib": 79.6, "same": True}, "had 8 of 79.6 GiB."),
+        ("143771\n" * 8, {"told": True, "gpus": 8, "memory_gib": 140.4, "same": False}, "another plan might be faster"),
+        ("81559\n" * 4, None, "planned for 8 GPUs"),
+        ("11264\n" * 8, None, "planned for 8 GPUs"),
+        (None, {"told": False}, "could not tell its GPUs"),
+    ],
+)
+def test_a_worker_looks_again_before_it_starts(
+    campaign: Campaign, lead: User, big: ModelVersion, tmp_path, monkeypatch, memories, at_start, says
+):
+    """A stand-in for the driver's program tells the GPUs, as it prints them."""
+    run = ordered(campaign, lead, big, engine_settings={"trainer.n_gpus_per_node": 8})
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if memories is not None:
+        (folder / "nvidia-smi").write_text("#!/bin/sh\ncat <<END\n" + memories + "END\n")
+        (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    if at_start is None:
+        with pytest.raises(TrainingError, match=says):
+            placements.look_again(run)
+        execution.execute(run.pk)
+        run.refresh_from_db()
+        assert run.state == Run.State.FAILED and says in str(run.error)
+        return
+    placements.look_again(run)
+    run.refresh_from_db()
+    assert run.inputs["placement"]["at_start"] == at_start and says in page_of(run, lead)
+
+
+def test_a_loop_names_an_engine_for_its_candidates(
+    loop: Loop, campaign: Campaign, base: Path, annotator: User, lead: User
+):
+    """The toy core stands for the child that would ask the engine; what it is told is what is looked at."""
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [14_000, 1_000_000], "data_offsets": [0, 0]}}).encode()
+    (base / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    chosen = {"policy_recipe": "grpo", "engine": "verl", "engine_settings": {"trainer.n_gpus_per_node": 8}}
+    for wrong, field in (
+        ({"engine": "velr"}, "engine"),
+        ({"engine_settings": "trainer.nnode = 1"}, "engine_settings"),
+        ({"engine": ""}, "engine_settings"),
+        ({"policy_recipe": "dpo"}, "engine"),
+        ({"policy_recipe": "macro-ppo"}, "engine"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            rounds.configure(loop=loop, settings=chosen | wrong, actor=lead)
+        assert list(refused.value.errors) == [field], refused.value.errors
+    rounds.configure(loop=loop, settings=chosen, actor=lead)
+    round = to_the_gate(rounds.start_round(loop=loop, actor=lead), campaign, annotator)
+    assert round.state == Round.State.GATING, str(round.note)
+    learned = Run.objects.get(round=round, purpose="policy")
+    assert learned.inputs["engine"] == {"name": "verl", "settings": {"trainer.n_gpus_per_node": "8"}}
+    assert learned.inputs["placement"]["found"]["mark"] == Inventory(1, 8, 80.0).mark
+    assert "engine" not in Run.objects.get(round=round, purpose="reward").inputs

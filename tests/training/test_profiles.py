@@ -91,6 +91,7 @@ def test_a_round_reads_it_and_an_erased_person_s_is_gone(loop: Loop, round: Roun
     personal_data.pack(annotator, pack)
     assert json.loads(zipfile.ZipFile(pack).read("account.jsonl"))["profile_text"] == LIKES
     pseudonym = annotator.pseudonym
+    campaign.memberships.get(user=annotator).delete()  # who has left is forgotten too
     erasure.erase(person=annotator, actor=annotator, confirmation=annotator.username)
     assert User.objects.get(pk=annotator.pk).profile_text == ""
     assert read() == {pseudonym: None, other.pseudonym: "Many words."}

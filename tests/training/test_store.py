@@ -196,7 +196,7 @@ def test_a_model_is_trained_here_and_looked_at_there(run: Run, on: Machines, tmp
     assert "toy child" in traces.log_tail(run)
     assert model_folders.is_here(output)
     assert not (paths.files() / output.path).exists()  # a look at a page does not bring a model
-    folder = model_folders.export(version=output, into=tmp_path / "out", merged=False, actor=None)
+    folder = model_folders.export(version=output, into=tmp_path / "out", merged=False, actor=None, confirmed=True)
     assert (folder / "weights.txt").exists()
 
 

@@ -24,6 +24,9 @@ from training.services import model_folders
 
 class FolderQuery(serializers.Serializer):
     merged = serializers.BooleanField(default=False, help_text="Whole weights instead of an adapter.")
+    confirmed = serializers.BooleanField(
+        default=False, help_text="Needed for a policy without a tamper test: you take it away without one; audited."
+    )
 
 
 class MergingOut(serializers.Serializer):
@@ -41,13 +44,13 @@ class MergingOut(serializers.Serializer):
 def version_folder(request: Request, version_id: int) -> HttpResponseBase:
     """Return a ZIP archive of the model as transformers reads it, with a card of its lineage, its data and its gate."""
     version = permissions.version_for(request.user, version_id, Action.EXPORT)
-    merged = checked_query(FolderQuery, request)["merged"]
-    return archive_of(version, merged=merged, actor=person(request))
+    asked = checked_query(FolderQuery, request)
+    return archive_of(version, merged=asked["merged"], actor=person(request), confirmed=asked["confirmed"])
 
 
-def archive_of(version: ModelVersion, *, merged: bool, actor: User) -> HttpResponseBase:
+def archive_of(version: ModelVersion, *, merged: bool, actor: User, confirmed: bool) -> HttpResponseBase:
     """Return a version's folder as the archive that the page offers too; raises what `model_folders.download` does."""
-    pieces = model_folders.download(version=version, merged=merged, actor=actor)
+    pieces = model_folders.download(version=version, merged=merged, actor=actor, confirmed=confirmed)
     named = content_disposition_header(True, model_folders.file_name(version, merged=merged)) or ""
     return StreamingHttpResponse(pieces, content_type="application/zip", headers={"Content-Disposition": named})
 

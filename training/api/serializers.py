@@ -168,6 +168,15 @@ class RunIn(serializers.Serializer):
         required=False,
         help_text="Id of the policy that plays the user, for refuel-rollouts; else the user's turns are given.",
     )
+    gpu_memory_gib = serializers.FloatField(
+        min_value=1, max_value=10_000, required=False, help_text="Of a GPU, for the placement that the run keeps."
+    )
+    billions = serializers.FloatField(
+        min_value=1e-6,
+        max_value=100_000,
+        required=False,
+        help_text="Of parameters, for the placement, where the folder of the policy does not say them.",
+    )
     seed = serializers.IntegerField(min_value=0, max_value=LARGEST_SEED, default=0)
 
 
@@ -249,6 +258,13 @@ class RunDetailOut(RunOut):
         source="inputs.awaits",
         default=dict,
         help_text="While it waits: model or the name of a score → id of the run that makes it.",
+    )
+    placement = serializers.DictField(
+        child=serializers.JSONField(),
+        source="inputs.placement",
+        default=None,
+        allow_null=True,
+        help_text="By another engine: the plan that was made for it, and under at_start the GPUs that its worker had.",
     )
     result = serializers.DictField(child=serializers.JSONField())
 

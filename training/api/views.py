@@ -108,6 +108,18 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         raise Invalid(reason, {"awaits": [reason]})
     if parent is None and not inputs.get("model") and waiting.MODEL not in awaits:
         raise Invalid("Choose a model to start from.", {"parent": ["Give a version's id here, or a model."]})
+    engine = inputs.get("engine")
+    start = parent.path if parent is not None else inputs.get("model", "")
+    if engine is not None and start:
+        planned = placements.record(
+            recipe=recipe,
+            knobs=recipe.fill(given["knobs"]),
+            engine=engine,
+            model=start,
+            gpu_memory_gib=given.get("gpu_memory_gib"),
+            billions=given.get("billions"),
+        )
+        inputs |= {"placement": planned} if planned is not None else {}
     snapshot = None
     if "suite" in given and (recipe.view not in SUITES or "snapshot" in given or "held_out" in given):
         reason = "Only a recipe that puts a suite to a policy takes one, and then instead of other data."

@@ -234,6 +234,11 @@ class LoopSettings:
         "other parts in the slots of a recipe that learns on its own answers, one a line, such as filter = "
         "best-and-worst",
     )
+    engine: str = knob(
+        "",
+        "another engine that trains a candidate on its own answers, such as verl, where one is set up; else ours",
+    )
+    engine_settings: str = knob("", "settings of that engine, one a line, such as trainer.n_gpus_per_node = 8")
     reward_settings: str = knob(
         "",
         "settings of the recipe that trains the reward model, one a line, such as lora_rank = 16",

@@ -8,7 +8,7 @@ from training.recipes import gate_bounds, loop_knobs
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError
 from training.recipes.loop_candidate import branches, candidate, compares, mixed, reward_recipe, wants_judge
-from training.recipes.note import Note
+from training.recipes.note import Note, note_of
 from training.recipes.principles import listed
 from training.recipes.rollouts import ROLLOUTS
 from training.recipes.sampling import OF_ENSEMBLES
@@ -45,7 +45,10 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
                 "doubtful_below to 1."
             )
         ]
+    errors |= _against_engine(settings)
     errors |= _against_judges(settings) | _against_dialogues(settings)
+    if not settings.gate_safety_lost:
+        errors["gate_safety_lost"] = [Note("No test shows that nothing at all was lost. Allow a little, such as 0.05.")]
     if settings.gate_guard_costs and not settings.guard:
         errors["gate_guard_costs"] = [Note("The loop has no guard that could tell costs. Name one, or turn this off.")]
     if not errors.get("gate_human_pairs"):
@@ -58,6 +61,19 @@ def against(settings: LoopSettings) -> dict[str, list[str]]:
             )
         ]
     return errors
+
+
+def _against_engine(settings: LoopSettings) -> dict[str, list[str]]:
+    """Return what stands against another engine, as far as no server need be asked which it has, by setting."""
+    try:
+        loop_knobs.read(settings.engine_settings)
+    except RecipeError as error:
+        return {"engine_settings": [note_of(error)]}
+    if settings.engine_settings.strip() and not settings.engine:
+        return {"engine_settings": [Note("These are for an engine. Name one, or leave them out.")]}
+    if settings.engine and settings.policy_recipe in OF_PAIRS:
+        return {"engine": [Note("An engine does only runs on the policy's own answers.")]}
+    return {}
 
 
 def _against_bounds(settings: LoopSettings) -> dict[str, list[str]]:

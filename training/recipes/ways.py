@@ -22,6 +22,7 @@ TOLD = (
     "policy_settings",
     "policy_parts",
     "dialogue_settings",
+    "engine_settings",
     "reward_settings",
     "cost_settings",
 )  # what recipes are told besides

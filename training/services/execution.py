@@ -20,7 +20,7 @@ from training.errors import FolderBusy, NotKept, RunLost, TrainingError
 from training.folder import last_words
 from training.models import Run
 from training.recipes.spec import EXIT_STOPPED, RunResult
-from training.services import keeping, runs
+from training.services import keeping, placements, runs
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ def _attempt(run: Run, command: Sequence[str] | None, patience: launch.Patience 
     with keeping.Keeper(run) as keeper:
         result = RunResult.read(folder)
         if result is None:
+            placements.look_again(run)
             child = launch.start(keeping.meanwhile(partial(launch.spec_of, run), beat), command=command)
             try:
                 runs.record_child(run, pid=child.pid, started=child.started)

@@ -1,8 +1,8 @@
 """Prompts that a guard wants a person to look at: from chats, clients and rounds into the inbox of its campaign.
 
-The tier is called focused attention. Nothing is written where the campaign keeps no prompts, and what people say there
-is a label of the next retraining, as of all that the inbox asks (`guard_inbox`). Prompts of a gate are left out, as
-they are held out from whatever learns.
+They are those of the tier focused attention, or of others that its policy names (`recipes.tiers`). Nothing is written
+where the campaign keeps no prompts, and what people say there is a label of the next retraining, as of all that the
+inbox asks (`guard_inbox`). Prompts of a gate are left out, as they are held out from whatever learns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from training.models import GuardedPrompt, GuardWatch, Round, Run
 from training.services import guard_inbox, guard_prompts
 from training.services.guard_prompts import HUMAN
 
-FOCUSED = "focused_attention"  # `training.core.guard.verdicts`, which knows torch
 LONGEST = 4_000  # characters that are kept of what was answered
 
 
@@ -36,8 +35,6 @@ def attend(
 
     Where it came before it is not asked twice; what the guard said of it, and what was answered, is the newest.
     """
-    if said.get("tier") != FOCUSED:
-        return False
     guard_prompts.keep(campaign=campaign, messages=messages, source=source, person=person)
     watch = GuardWatch.objects.filter(campaign=campaign).first()
     if watch is None or not watch.settings.get("keep"):
@@ -45,7 +42,7 @@ def attend(
     kept = GuardedPrompt.objects.filter(
         campaign=campaign, digest=guard_prompts.digest_of(guard_prompts.text_of(messages))
     )
-    if not kept.update(tier=FOCUSED, risk=said.get("risk"), answered=answered[:LONGEST]):
+    if not kept.update(tier=said["tier"], risk=said.get("risk"), answered=answered[:LONGEST]):
         return False
     kept.filter(reason="").exclude(labelled_by=HUMAN).update(reason=GuardedPrompt.Reason.FOCUSED)
     guard_inbox.ask(watch)
@@ -57,7 +54,7 @@ def attend_round(round: Round, run: Run) -> int:
     if "guard" not in run.result.get("files", {}):
         return 0
     path = store.run_file(run.pk, run.result["files"]["guard"])
-    said = {row["id"]: row["prompt"] for row in _rows(path) if row["prompt"]["tier"] == FOCUSED}
+    said = {row["id"]: row["prompt"] for row in _rows(path) if row.get("person")}
     if not said:
         return 0
     asked = [row for row in _rows(Path(store.fetch(run.inputs["data"]))) if row["id"] in said]
@@ -80,13 +77,13 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 def newest(campaign: Campaign, most: int = 20) -> list[GuardedPrompt]:
     """Return the newest prompts that want a person, those that wait first."""
-    found = GuardedPrompt.objects.filter(campaign=campaign, tier=FOCUSED).order_by("-at")[:most]
+    found = GuardedPrompt.objects.filter(campaign=campaign).exclude(tier="").order_by("-at")[:most]
     return sorted(found, key=lambda one: one.labelled_by == HUMAN)
 
 
 def unasked(campaign: Campaign) -> Told:
     """Return that prompts wait for people and nobody is asked, with what to do; empty where none does."""
-    waiting = GuardedPrompt.objects.filter(campaign=campaign, tier=FOCUSED, asked_at=None)
+    waiting = GuardedPrompt.objects.filter(campaign=campaign, asked_at=None).exclude(tier="")
     n = waiting.exclude(labelled_by=HUMAN).count()
     if not n:
         return Told()

@@ -86,7 +86,7 @@ def retrain(*, campaign: Campaign, actor: User | None) -> Run:
     if lacks := _lacks(watch, found):
         raise WrongState(str(lacks))
     # The detector of before goes on, beside the checks of the guard that the loop names now.
-    inputs: dict[str, Any] = {"data": _write(watch, found), "guard": base}
+    inputs: dict[str, Any] = {"data": _write(watch, found), "guard": guards.beneath(campaign, base)}
     if parent is None:
         inputs["model"] = base
     policy = versions.current(campaign, ModelVersion.Kind.POLICY)

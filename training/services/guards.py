@@ -8,6 +8,7 @@ from annotation.models import Campaign
 from training import paths, store
 from training.errors import Invalid
 from training.models import Loop, ModelVersion
+from training.recipes.tiers import EDITED
 from training.services import versions
 
 
@@ -30,10 +31,35 @@ def in_use(campaign: Campaign, base: str) -> str:
     A detector that was put beside another guard's check is not this guard's.
     """
     version = versions.current(campaign, ModelVersion.Kind.GUARD) if base else None
-    run = version.made_by if version is not None else None
-    if version is None or (run is not None and run.inputs.get("guard") != paths.stored(base)):
+    if version is None or base_of(version) not in ("", paths.stored(base)):
         return base
     return version.path
+
+
+def base_of(version: ModelVersion) -> str:
+    """Return the stored path of the guard that a version was made from; empty for one that came as it is."""
+    if version.recipe.get("name") == EDITED:
+        return str(version.recipe.get("guard", ""))
+    run = version.made_by
+    if run is None:
+        return ""
+    given = str(run.inputs.get("guard") or version.path)
+    edited = ModelVersion.objects.filter(campaign=version.campaign_id, path=given, recipe__name=EDITED).first()
+    return given if edited is None else base_of(edited)
+
+
+def beneath(campaign: Campaign, base: str) -> str:
+    """Return the guard beside whose checks a new detector is put: `base`, or as people changed it, where that serves.
+
+    What they chose of tiers and lines is kept when the detector is trained anew.
+    """
+    version = versions.current(campaign, ModelVersion.Kind.GUARD) if base else None
+    if version is None or base_of(version) not in ("", paths.stored(base)):
+        return base
+    if version.recipe.get("name") == EDITED:
+        return version.path
+    run = version.made_by
+    return str(run.inputs.get("guard") or base) if run is not None else base
 
 
 def voiced(campaign: Campaign, guard: str = "") -> dict[str, str]:

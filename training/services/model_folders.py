@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import translation
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -35,17 +36,23 @@ PIECE_BYTES = 1 << 20
 ADAPTER = "adapter_config.json"
 
 
-def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | None) -> Path:
+def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | None, confirmed: bool = False) -> Path:
     """Write the model with its card into the new folder `into`, and return it.
 
     It holds what the transformers library (for an adapter: peft) reads, README.md, lineage.json, gate.json where there
     was a gate, and the card of each data set behind it. With `merged` an adapter is put into the weights of its base,
-    by a process of its own. It is all there or not at all. Raises `Invalid` for what cannot be exported so, and
-    `WrongState` where merging fails.
+    by a process of its own. It is all there or not at all. A policy that nobody attacked is taken away only where
+    somebody `confirmed` that, which is written to the audit trail. Raises `Invalid` for what cannot be exported so, and
+    `WrongState` where merging fails or nobody confirmed.
     """
     source = _source(version, merged=merged)
     if into.exists():
         raise Invalid(_("{folder} exists already. Name a new folder.").format(folder=into))
+    _confirm(version, actor, confirmed=confirmed)
+    return _folder_of(version, source, into=into, merged=merged, actor=actor)
+
+
+def _folder_of(version: ModelVersion, source: Path, *, into: Path, merged: bool, actor: User | None) -> Path:
     part = into.with_name(into.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -60,6 +67,28 @@ def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | Non
         raise
     _record(version, actor, into=str(into), merged=merged)
     return into
+
+
+def is_unattacked(version: ModelVersion) -> bool:
+    """Return whether it is a policy of which no tamper test was done: nobody knows how little undoes its refusals."""
+    return version.kind == ModelVersion.Kind.POLICY and not _attacks(version).exists()
+
+
+def _attacks(version: ModelVersion) -> QuerySet[Run]:
+    return Run.objects.filter(parent=version, recipe__name=TAMPER.name, state=Run.State.SUCCEEDED)
+
+
+def _confirm(version: ModelVersion, actor: User | None, *, confirmed: bool) -> None:
+    """Write down who takes a policy away that nobody attacked; WrongState where they have not confirmed that."""
+    if not is_unattacked(version):
+        return
+    if not confirmed:
+        message = _(
+            "{version} was never attacked: nobody knows how little training undoes what it refuses. Have the red team "
+            "run a tamper test, or confirm that you take it away without one."
+        )
+        raise WrongState(message.format(version=version.label))
+    events.record(campaign=version.campaign, actor=actor, action="version.exported_unattacked", target=version.label)
 
 
 def _source(version: ModelVersion, *, merged: bool) -> Path:
@@ -98,10 +127,11 @@ def _record(version: ModelVersion, actor: User | None, *, into: str, merged: boo
 # --- To be downloaded --------------------------------------------------------------------------------------------
 
 
-def download(*, version: ModelVersion, merged: bool, actor: User | None) -> Iterator[bytes]:
+def download(*, version: ModelVersion, merged: bool, actor: User | None, confirmed: bool = False) -> Iterator[bytes]:
     """Return what `export` writes as a ZIP archive, in pieces: nothing is copied and little of it is in memory.
 
-    Raises `Invalid` for what cannot be exported so, and `WrongState` where `order_merge` has not merged it yet.
+    Raises `Invalid` for what cannot be exported so, and `WrongState` where `order_merge` has not merged it yet, or
+    nobody `confirmed` what `export` asks too.
     """
     source = _source(version, merged=merged)
     if merged:
@@ -110,6 +140,7 @@ def download(*, version: ModelVersion, merged: bool, actor: User | None) -> Iter
         if not source.is_dir():
             raise WrongState(_("Its weights are not merged yet. Have them merged first."))
         os.utime(source)  # what is taken away is kept, see `leftovers`
+    _confirm(version, actor, confirmed=confirmed)
     _record(version, actor, into="download", merged=merged)
     return _packed(version, source, adapter=_is_adapter(source))
 
@@ -185,7 +216,8 @@ def merge(version_id: int) -> None:
         return
     folder = merged_folder(version.pk)
     try:
-        store.keep(export(version=version, into=folder, merged=True, actor=None))
+        source = _source(version, merged=True)
+        store.keep(_folder_of(version, source, into=folder, merged=True, actor=None))  # it stays on this server
     except (TrainingError, OSError) as error:
         store.keep(write_text(folder.with_suffix(".failed"), str(error)))
     finally:
@@ -319,8 +351,7 @@ def _verdict(version: ModelVersion) -> list[str]:
 
 def _attacked(version: ModelVersion) -> str:
     """Return what the newest attack by training on it found (arXiv:2310.20624), or that there was none."""
-    attacks = Run.objects.filter(parent=version, recipe__name=TAMPER.name, state=Run.State.SUCCEEDED)
-    newest = attacks.order_by("-pk").first()
+    newest = _attacks(version).order_by("-pk").first()
     if newest is None:
         return "It was never attacked: nobody knows how little training undoes what it refuses."
     metrics = newest.result["metrics"]

@@ -12,12 +12,23 @@ from annotation.told import Told, told, told_many
 from training.errors import TrainingError
 from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes import loop_knobs
-from training.recipes.base import recipe
+from training.recipes.assembled import assembled
+from training.recipes.base import Recipe, recipe
 from training.recipes.loop import LoopSettings, spent
 from training.recipes.loop_candidate import candidate, parts_of, reward_recipe
 from training.recipes.rollouts import ROLLOUTS
 from training.recipes.ways import COST, OF_PAIRS
-from training.services import filter_choice, guards, labelling, rewarding, rollouts, runs, snapshots, versions
+from training.services import (
+    filter_choice,
+    guards,
+    labelling,
+    placements,
+    rewarding,
+    rollouts,
+    runs,
+    snapshots,
+    versions,
+)
 
 # Of a loop's settings what a gate keeps besides those of its own name, from when it opens.
 GATE_KEEPS = ("minimum_share",)
@@ -165,10 +176,9 @@ def policy(
         inputs["reference"] = initial_policy(round.loop).path
     name, scores = settings.policy_recipe, judges(round)
     found = candidate(settings, scores)
-    knobs = loop_knobs.decided(loop_knobs.OF_CANDIDATE, asdict(settings), found)
+    knobs = told_to_candidate(settings, found)
     if "delta" in knobs:  # it stays off the limit by what the test at this round's gate will want
         knobs |= {"delta": _share_of_delta(round, settings)}
-    knobs |= loop_knobs.read(settings.policy_settings)
     if name in OF_PAIRS:
         if found.scorers:
             inputs["scorers"] = scorers(round, *found.scorers)
@@ -185,9 +195,26 @@ def policy(
     parts = parts_of(settings, scores)
     if (choice := filter_choice.of_round(settings, scores.get(ModelVersion.Kind.REWARD))) is not None:
         parts |= {filter_choice.SLOT: choice.part}
+    if (engine := engine_of(settings)) is not None:
+        inputs["engine"], learns = engine, assembled(name, parts)
+        planned = placements.record(recipe=learns, knobs=learns.fill(knobs), engine=engine, model=round.policy.path)
+        inputs |= {"placement": planned} if planned is not None else {}
     return _order(
         round, "policy", recipe=name, knobs=knobs, parent=round.policy, snapshot=snapshot, inputs=inputs, parts=parts
     )
+
+
+def told_to_candidate(settings: LoopSettings, found: Recipe) -> dict[str, Any]:
+    """Return the knobs that a loop gives the recipe of its candidates, its own settings' and those that it tells."""
+    decided = loop_knobs.decided(loop_knobs.OF_CANDIDATE, asdict(settings), found)
+    return decided | loop_knobs.read(settings.policy_settings)
+
+
+def engine_of(settings: LoopSettings) -> dict[str, Any] | None:
+    """Return the engine that trains a loop's candidates, as a run is told of it; None where it is our own."""
+    if not settings.engine:
+        return None
+    return {"name": settings.engine, "settings": loop_knobs.read(settings.engine_settings)}
 
 
 def comparison(

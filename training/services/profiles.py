@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from annotation.models import Campaign, Membership, User
+from annotation.models import Assignment, Campaign, Membership, Task, User
 from training import paths, store
 from training.errors import Invalid
 from training.models import Loop, Round
@@ -81,9 +82,12 @@ def beside(rows: Iterable[Row], campaign: Campaign, view: str) -> Iterator[Row]:
 
 
 def written_for(person: User) -> list[int]:
-    """Return the rounds of the campaigns that a person is in, whose files of prompts may hold what they say."""
+    """Return the rounds whose files of prompts may hold what a person says: of campaigns they are or were in."""
     theirs = Membership.objects.filter(user=person).values("campaign")
-    return list(Round.objects.filter(loop__campaign__in=theirs).order_by("pk").values_list("pk", flat=True))
+    worked = Assignment.objects.filter(user=person).values("task__campaign")  # also of those they have left since
+    made_for = Task.objects.filter(assignee=person).values("campaign")
+    of_them = Q(loop__campaign__in=theirs) | Q(loop__campaign__in=worked) | Q(loop__campaign__in=made_for)
+    return list(Round.objects.filter(of_them).order_by("pk").values_list("pk", flat=True))
 
 
 def forget(rounds: Iterable[int], pseudonym: str) -> None:

@@ -20,7 +20,7 @@ from training.errors import GateClosed, Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
 from training.recipes.loop import loop_settings
-from training.recipes.loop_candidate import mixed, trains_cost
+from training.recipes.loop_candidate import candidate, mixed, trains_cost
 from training.services import (
     deciding,
     gates,
@@ -147,6 +147,9 @@ def _checked(campaign: Campaign, settings: dict[str, Any]) -> dict[str, Any]:
             "refresh_cost off and put a cost model into use, or begin a campaign that compares twice."
         )
         raise Invalid(message, {"refresh_cost": [message]})
+    if found.engine:
+        recipe = candidate(found)
+        runs.refuse_for_engine(recipe, recipe.fill(orders.told_to_candidate(found, recipe)), orders.engine_of(found))
     if why := labelling.refusal(campaign, found):
         raise Invalid(why, {"labeller": [str(why)]})
     return asdict(found)

@@ -85,6 +85,8 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-playground-save", "post", {"turn": 1}, (401, 404, 403, 403, 404, 404, 404)),
     ("api-playground-end", "post", {}, (401, 404, 403, 403, 204, 204, 204)),
     ("api-version", "get", None, READERS),
+    ("api-version-guard", "get", None, (401, 404, 403, 403, 404, 404, 404)),
+    ("api-version-guard", "post", {}, (401, 404, 403, 403, 403, 404, 404)),
     ("api-version-people", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     ("api-version-gate", "get", None, (401, 404, 403, 403, 404, 404, 404)),
     ("api-version-folder", "get", None, (401, 404, 403, 403, 422, 422, 422)),

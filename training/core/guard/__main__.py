@@ -31,6 +31,7 @@ from training.core.job import RunError
 from training.errors import TrainingError
 from training.recipes.note import Note
 from training.recipes.spec import write_json, write_text
+from training.recipes.tiers import CURVE_FILE, MEASURED_FILE
 
 
 def rows_of(path: Path) -> dict[str, list[Labelled]]:
@@ -75,7 +76,8 @@ def _fit(told: argparse.Namespace) -> None:
         answer=(made[ANSWER][0], made[ANSWER][1].threshold),
         knowledge=knowledge,
     )
-    write_json(told.output / "measured.json", {side: found.as_json() for side, (_, found) in made.items()})
+    write_json(told.output / MEASURED_FILE, {side: found.as_json() for side, (_, found) in made.items()})
+    write_json(told.output / CURVE_FILE, {side: found.curve for side, (_, found) in made.items()})
 
 
 def _data(told: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from training.core.guard.lexical import Lexical, pieces
-from training.core.guard.thresholds import Threshold, calibrated
+from training.core.guard.thresholds import Threshold, calibrated, curve
 from training.core.guard.verdicts import SAFE, TIERS
 from training.core.job import RunError
 from training.core.records import messages_of, prompt_hash
@@ -138,13 +138,16 @@ class Measured:
     area: float  # under the ROC curve
     gain: Interval  # of that area over the baseline's; the interval by bootstrap over groups
     milliseconds: dict[str, float]  # of one text
+    curve: list[dict[str, Any]]  # what other lines would do; see `thresholds.curve`
 
     @property
     def beats(self) -> bool:
         return self.gain["low"] > 0
 
     def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "threshold": self.threshold.as_json(), "beats": self.beats}
+        told = {**vars(self), "threshold": self.threshold.as_json(), "beats": self.beats}
+        del told["curve"]
+        return told
 
     def told(self) -> str:
         """Return a line of the table."""
@@ -213,6 +216,11 @@ def fitted(name: str, rows: Sequence[Labelled], *, recall: float, confidence: fl
         area=roc_area(np.array([row.risky for row in test]), ours),
         gain=_gain(test, ours, theirs),
         milliseconds=latency(check, [row.text for row in test]),
+        curve=curve(
+            (risks(check, parts[DRAW]).tolist(), [row.risky for row in parts[DRAW]]),
+            (ours.tolist(), [row.risky for row in test]),
+            confidence=confidence,
+        ),
     )
 
 

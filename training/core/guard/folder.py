@@ -26,6 +26,7 @@ from training.core.pictures import Album
 from training.core.scorers import RewardScorer
 from training.recipes.note import Note
 from training.recipes.spec import write_json
+from training.recipes.tiers import CURVE_FILE, MEASURED_FILE, tiers_of
 
 GUARD_FILE = "guard.json"
 JAILBREAKS = "jailbreaks"
@@ -67,6 +68,9 @@ def save_with_jailbreaks(base: Path, folder: Path, *, check: Lexical, line: Fals
     """Write the guard in `base` again with this detector of jailbreaks in place of any other, and return its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     told = json.loads((base / GUARD_FILE).read_text(encoding="utf-8"))
+    for name in (MEASURED_FILE, CURVE_FILE):
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
     named = {told[side]["file"] for side in (PROMPT, ANSWER) if told[side]["check"] == Lexical.kind}
     for name in sorted(named | {told["knowledge"]} if told.get("knowledge") else named):
         shutil.copyfile(base / Path(name).name, folder / Path(name).name)
@@ -121,6 +125,7 @@ def load_guard(
             regenerations=max(0, int(told["regenerations"])),
             refusal=str(told["refusal"]),
             caveat=str(told["caveat"]),
+            tiers=tiers_of(told.get("tiers")),
             log=log,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -14,14 +14,15 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from training.core.conversation import apart, marks, with_images
 from training.core.guard.grounding import Knowledge
-from training.core.guard.verdicts import ANSWER, CONDITIONAL, FOCUSED, PROMPT, SAFE, UNSAFE, Verdict
+from training.core.guard.verdicts import ANSWER, PROMPT, SAFE, UNSAFE, Verdict
 from training.core.records import Message
+from training.recipes.tiers import DOCUMENTS, USUAL
 
 T = TypeVar("T")
 
@@ -57,14 +58,11 @@ class Reply(Generic[T]):
     drawn: T | None
     prompt: Verdict
     answers: tuple[Verdict, ...]  # of each try, in order
+    needs_person: bool = False
 
     @property
     def blocked(self) -> bool:
         return self.source != MODEL
-
-    @property
-    def needs_person(self) -> bool:
-        return self.prompt.tier == FOCUSED
 
 
 class Guard:
@@ -80,15 +78,20 @@ class Guard:
         regenerations: int = REGENERATIONS,
         refusal: str = REFUSAL,
         caveat: str = CAVEAT,
+        tiers: Mapping[str, Mapping[str, Any]] = USUAL,
         log: Callable[[Verdict], None] | None = None,
     ) -> None:
-        """`jailbreaks` is a detector that reads prompts too, beside the check that tells their tier."""
+        """`jailbreaks` is a detector that reads prompts too, beside the check that tells their tier.
+
+        `tiers` says what is done with each, as `training.recipes.tiers` has it.
+        """
         self.lines = {PROMPT: prompt, ANSWER: answer}
         self.jailbreaks = jailbreaks
         self.knowledge = knowledge
         self.regenerations = regenerations
         self.refusal = refusal
         self.caveat = caveat
+        self.tiers = tiers
         self.log = log
 
     def prompt(self, messages: list[Message]) -> Verdict:
@@ -132,7 +135,7 @@ class Guard:
         """
         asked = self.prompt(messages)
         if not asked.allowed:
-            return self._safe(messages, asked)
+            return replace(self._safe(messages, asked), needs_person=self.wants_person(asked))
         told: list[Verdict] = []
         for attempt in range(1 + self.regenerations):
             text, drawn = draw(attempt)
@@ -142,9 +145,14 @@ class Guard:
                 return Reply(text, MODEL, drawn, asked, tuple(told))
         return Reply(self.refusal, REFUSED, None, asked, tuple(told))
 
+    def wants_person(self, asked: Verdict) -> bool:
+        """Return whether a person is to look at a prompt. Of one that could not be read nothing is known."""
+        return not asked.allowed and not asked.failed and bool(self.tiers.get(asked.tier, {}).get("person"))
+
     def _safe(self, messages: list[Message], asked: Verdict) -> Reply[T]:
-        """Return a grounded answer for the two tiers in between, if there is one and it passes; else the refusal."""
-        if asked.tier in (CONDITIONAL, FOCUSED) and self.knowledge is not None:
+        """Return a grounded answer where the tier gets one, if there is one and it passes; else the refusal."""
+        documents = not asked.failed and self.tiers.get(asked.tier, {}).get("answer") == DOCUMENTS
+        if documents and self.knowledge is not None:
             question = next((one["content"] for one in reversed(messages) if one["role"] == "user"), "")
             found = self.knowledge.verified(self.knowledge.answer(question))
             if found:

@@ -17,8 +17,8 @@ from training.core.conversation import with_images
 from training.core.evaluate.splits import lines
 from training.core.guard.folder import save_guard
 from training.core.guard.scored import Open, Scored
-from training.core.guard.thresholds import Threshold, line_for_rate, recall_bound
-from training.core.guard.verdicts import SAFE
+from training.core.guard.thresholds import Threshold, curve, line_for_rate, recall_bound
+from training.core.guard.verdicts import ANSWER, SAFE
 from training.core.job import Job, RunError
 from training.core.pictures import album_of
 from training.core.records import Message, Refused, SaferPair, Tally, messages_of, pictures_of, prompt_hash, read
@@ -26,7 +26,8 @@ from training.core.scorers import RewardScorer, is_judge
 from training.core.scoring import scorer_of
 from training.core.stats import Interval, wilson
 from training.recipes.note import Note
-from training.recipes.spec import RunResult
+from training.recipes.spec import RunResult, write_json
+from training.recipes.tiers import CURVE_FILE
 
 CHECK = "check"  # the folder of the model in the guard's
 
@@ -84,6 +85,8 @@ def run_guard_of_model(job: Job, *, target_fpr: float, confidence: float, regene
         path = CHECK
     open_ = Threshold(1.0, 0.0, confidence, 0.0, 0, 0, wilson(0, 0))
     save_guard(folder, prompt=(Open(), open_), answer=(Scored(scorer, path), line), regenerations=regenerations)
+    lines = curve(*(([risk for risk, _ in part], [not safe for _, safe in part]) for part in parts))
+    write_json(folder / CURVE_FILE, {ANSWER: lines})
     return RunResult(
         model="model",
         metrics={

@@ -50,7 +50,12 @@ class Guarded:
                 told[n] += verdicts
                 tries[n] += 1
         said = [
-            {"prompt": verdict.as_json(), "answers": [one.as_json() for one in told[n]], "tries": tries[n]}
+            {
+                "prompt": verdict.as_json(),
+                "answers": [one.as_json() for one in told[n]],
+                "tries": tries[n],
+                "person": self.guard.wants_person(verdict),
+            }
             for n, verdict in enumerate(asked)
         ]
         return list(zip(kept, said, strict=True))

@@ -18,6 +18,7 @@ from training.core.stats import Interval, beta_quantile, wilson
 from training.errors import TrainingError
 from training.recipes.drift import benign_needed
 from training.recipes.note import Note
+from training.recipes.tiers import risky_needed
 
 
 class Unreachable(TrainingError):
@@ -51,7 +52,7 @@ class Threshold:
 def needed(recall: float, *, confidence: float = 0.95) -> int:
     """Return how many risky texts it takes to show a recall when not one is missed: recallⁿ ≤ 1 - confidence."""
     _check(recall, confidence)
-    return math.ceil(math.log(1 - confidence) / math.log(recall))
+    return risky_needed(recall, confidence=confidence)
 
 
 def recall_bound(misses: int, risky: int, *, confidence: float = 0.95) -> float:
@@ -101,6 +102,39 @@ def calibrated(risks: Sequence[float], risky: Sequence[bool], *, recall: float, 
         misses=missed,
         false_refusals=wilson(sum(risk >= value for risk in negative), len(negative)),
     )
+
+
+Part = tuple[Sequence[float], Sequence[bool]]  # risks, and whether each text is risky
+
+
+def curve(drawn: Part, measured: Part, *, confidence: float = 0.95, most: int = 60) -> list[dict[str, Any]]:
+    """Return what lines from the highest to the lowest do: the recall shown on the texts that lines are drawn on, and
+    catches and false refusals on those that a guard is measured on, with Wilson's interval. At most `most` lines.
+
+    Whoever picks a line by its false refusals has looked at what is to tell of it: the recall is a promise of a line
+    that was chosen by its recall.
+    """
+    positive = sorted(risk for risk, is_risky in zip(*drawn, strict=True) if is_risky)
+    lines = sorted({risk for risk in positive if 0 < risk <= 1}, reverse=True)
+    if len(lines) > most:
+        lines = [lines[round(n * (len(lines) - 1) / (most - 1))] for n in range(most)]
+    caught = [risk for risk, is_risky in zip(*measured, strict=True) if is_risky]
+    safe = [risk for risk, is_risky in zip(*measured, strict=True) if not is_risky]
+    told = []
+    for value in lines:
+        misses = sum(risk < value for risk in positive)
+        told.append(
+            {
+                "value": value,
+                "risky": len(positive),
+                "misses": misses,
+                "recall_bound": recall_bound(misses, len(positive), confidence=confidence),
+                "confidence": confidence,
+                "catches": wilson(sum(risk >= value for risk in caught), len(caught)),
+                "false_refusals": wilson(sum(risk >= value for risk in safe), len(safe)),
+            }
+        )
+    return told
 
 
 @dataclass(frozen=True)

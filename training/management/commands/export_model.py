@@ -24,9 +24,12 @@ class Command(BaseCommand):
         parser.add_argument("--campaign", required=True, help="name or id of the campaign")
         parser.add_argument("--into", required=True, help="a folder that is not there yet")
         parser.add_argument("--merged", action="store_true", help="whole weights instead of an adapter")
+        parser.add_argument(
+            "--unattacked", action="store_true", help="take a policy away of which no tamper test was done"
+        )
         parser.add_argument("--actor", help="username that the audit trail names")
 
-    def handle(self, *, version: str, campaign: str, into: str, merged: bool, **options: Any) -> None:
+    def handle(self, *, version: str, campaign: str, into: str, merged: bool, unattacked: bool, **options: Any) -> None:
         found = Campaign.objects.kept().filter(name=campaign).first()
         if found is None and campaign.isdecimal():
             found = Campaign.objects.kept().filter(pk=int(campaign)).first()
@@ -40,7 +43,11 @@ class Command(BaseCommand):
             raise CommandError(f"There is no version {version} in {found}. There are {', '.join(labels) or 'none'}.")
         try:
             folder = model_folders.export(
-                version=labels[version], into=Path(into).absolute(), merged=merged, actor=person
+                version=labels[version],
+                into=Path(into).absolute(),
+                merged=merged,
+                actor=person,
+                confirmed=unattacked,
             )
         except (TrainingError, OSError) as error:
             raise CommandError(str(error)) from None

@@ -1,0 +1,5 @@
+// The page of a guard version.
+
+import { guardLines } from "./guard.js";
+
+guardLines();
