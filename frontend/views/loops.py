@@ -148,7 +148,9 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
         "run": run,
         "run_percent": round_percent(run),
         "run_eta": run.progress.get("eta_seconds") if run is not None and run.state == Run.State.RUNNING else None,
-        "next_text": next_step.of_round(loop, round, judged=judged, wanted=wanted, failed=""),
+        "next_text": str(round.note)
+        if is_undecided
+        else next_step.of_round(loop, round, judged=judged, wanted=wanted, failed=""),
         "seen": f"{round.pk}-{round.state if round.is_final else 'open'}",
         "moves": unfinished and loop.state == Loop.State.ACTIVE and round.state != State.STALLED,
         "can_go_on": unfinished

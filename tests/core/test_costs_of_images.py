@@ -12,10 +12,13 @@ from PIL import Image
 from tests.core.seeing import FAMILIES, save_seeing
 from tests.core.test_every_recipe import Crash
 from tests.core.test_resume import weights
+from tests.core.worlds import make_spec
 from training.core.backbone import load_pictures, load_policy, save, start_reward
 from training.core.conversation import with_images
+from training.core.job import Stopped
 from training.core.pictures import Album
 from training.core.records import IMAGE
+from training.core.run import KINDS, open_job
 from training.core.scoring import scorer_of
 from training.core.trainers.learner import Learner
 
@@ -53,12 +56,14 @@ def safer_pairs(*, shown: bool = True) -> list[dict]:
     return rows
 
 
-@pytest.fixture
-def costing(do, seeing, tmp_path):
+@pytest.fixture(scope="module")
+def costing(seeing, tmp_path_factory) -> tuple[Path, dict[str, str]]:
     """A cost model that has learned which pictures have nothing safe to be said about them, and the pictures' files."""
-    files = pictures(tmp_path / "files")
+    folder = tmp_path_factory.mktemp("costing")
+    files = pictures(folder / "files")
     quick = {"epochs": 30, "batch_size": 16, "micro_batch": 16, "learning_rate": 1e-2, "eval_share": 0.0}
-    spec, _ = do("cost-model", into="cost", model=seeing, rows=safer_pairs(), images=files, **quick)
+    spec = make_spec(folder / "run", "cost-model", model=seeing, rows=safer_pairs(), images=files, **quick)
+    KINDS["fit"](open_job(spec))
     return Path(spec.output) / "model", files
 
 
@@ -105,7 +110,10 @@ def test_a_policy_is_held_to_costs_of_answers_to_images(do, seeing, costing, tmp
     again, _ = do("safe-rlhf", into="broken", **more)
     assert weights(Path(again.output)) == weights(Path(whole.output)) != {}
     assert numbers(again.output) == lines
-    single, _ = do("safe-rlhf", into="single", **{**more, "micro_batch": 1})
+    single = make_spec(tmp_path / "single", "safe-rlhf", **{**more, "micro_batch": 1})
+    (Path(single.output) / "STOP").touch()
+    with pytest.raises(Stopped):
+        KINDS["fit"](open_job(single))
     assert numbers(single.output)[0] == pytest.approx(lines[0], rel=1e-3, abs=1e-4)
 
 

@@ -172,7 +172,7 @@ def test_areal_itself_read_what_is_compiled_here():
         ours = [backends["rollout.backend"], backends["actor.backend"]]
         assert [areal_in_full(one) for one in ours] == parts
     words = {name.removesuffix("/avg").rsplit("/", 1)[1] for name in areal.METRICS}
-    assert set(told["words_in_source"]) == words
+    assert set(told["words_in_source"]) == words and set(areal.METRICS) <= set(told["figures"])
 
 
 def areal_in_full(text):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path.cwd()))  # as a script that lies here has it
 
+import torch
 from areal import PPOTrainer
 from areal.api import ModelResponse
 from areal.api.alloc_mode import ModelAllocation, _AllocationMode
@@ -24,6 +25,7 @@ from areal.api.cli_args import GRPOConfig, load_expr_config
 from areal.api.io_struct import StepInfo
 from areal.engine import fsdp_engine
 from areal.trainer.ppo import actor
+from areal.utils import stats_tracker
 from areal.utils.recover import RecoverHandler
 from areal.utils.saver import Saver
 from areal.utils.stats_logger import StatsLogger
@@ -84,6 +86,20 @@ def rewarded(config, row):
     return {name: value.tolist() for name, value in found.items() if name == "rewards"}
 
 
+def figures():
+    """Return the names under which its tracker gives out what its actor tells it, as that does."""
+    two = torch.ones(2)
+    with stats_tracker.scope("ppo_actor"):
+        stats_tracker.denominator(n_seqs=two.bool())
+        stats_tracker.stat(task_reward=two, denominator="n_seqs")
+        with stats_tracker.scope("update"):
+            stats_tracker.denominator(n_valid_tokens=two.bool())
+            of_tokens = dict.fromkeys(("entropy", "actor_loss", "clip_ratio", "approx_kl"), two)
+            stats_tracker.stat(**of_tokens, denominator="n_valid_tokens")
+            stats_tracker.scalar(lr=1.0, grad_norm=1.0)
+    return sorted(stats_tracker.export_all())
+
+
 def main():
     asked = json.loads(Path(sys.argv[1]).read_text())
     row = json.loads(Path("prompts.jsonl").read_text().splitlines()[0])
@@ -107,6 +123,7 @@ def main():
         "saved": Saver.get_model_save_path(*trial, epoch=0, step=1, globalstep=1),
         "recovers_from": RecoverHandler.recover_info_path(*trial),
         "step_info": dataclasses.asdict(StepInfo(epoch=0, epoch_step=1, global_step=1, steps_per_epoch=2)),
+        "figures": figures(),
         "words_in_source": sorted(word for word in asked["words"] if f"{word}=" in source or f'"{word}"' in source),
     }
     print(json.dumps(told))

@@ -363,7 +363,9 @@ def test_a_gate_whose_pairs_all_left_the_queue_unjudged_is_ended_by_a_lead_with_
     assert "All 5 blind pairs left the queue" in str(go(round).note)
     client.force_login(lead)
     page = reverse("loop", args=[campaign.pk])
-    assert "Turn the candidate down as not decided?" in client.get(page).text
+    html = client.get(page).text
+    assert "Turn the candidate down as not decided?" in html
+    assert "everybody's queue" not in html and "Compare blind" not in html, "nothing is there to compare"
     with pytest.raises(WrongState, match="as not decided, giving a reason"):
         rounds.finish_labelling(round=round, actor=lead)
     client.post(reverse("loop-action", args=[campaign.pk]), {"action": "go-on", "reason": "Nobody is there."})

@@ -22,7 +22,7 @@ from training.recipes.tiers import ANSWERS
 from training.services import guard_documents, guard_latency, guard_versions
 
 
-class PointOut(serializers.Serializer):
+class GuardPointOut(serializers.Serializer):
     value = serializers.FloatField(help_text="Texts of at least this risk are held back.")
     risky = serializers.IntegerField(help_text="Texts that the recall is shown on.")
     misses = serializers.IntegerField()
@@ -43,7 +43,7 @@ class SideOut(serializers.Serializer):
     check = serializers.CharField()
     line = serializers.JSONField(help_text="As it stands.")
     measured = serializers.JSONField(help_text="Of the line as the guard was made; null where it was not.")
-    curve = PointOut(many=True)
+    curve = GuardPointOut(many=True)
     claims = ClaimOut(many=True)
 
 

@@ -56,7 +56,9 @@ class AskedAboutOut(serializers.Serializer):
 
 class AttendedOut(serializers.Serializer):
     text = serializers.CharField()
-    source = serializers.CharField(help_text="chat, api or round.")
+    source = serializers.CharField(  # type: ignore[assignment]
+        help_text="chat, api or round."
+    )
     at = serializers.DateTimeField()
     tier = serializers.CharField()
     risk = serializers.FloatField(allow_null=True, help_text="By the guard's own check.")

@@ -152,7 +152,9 @@ def edit(
     knobs = {"documents": len(quoted), "documents_sha256": guard_documents.digest(quoted)}
     made.recipe = {"name": EDITED, "version": 1, "knobs": knobs, "guard": guards.base_of(version)}
     made.save(update_fields=["recipe"])
-    changes = {tier: (_words(before.tiers[tier]), _words(one)) for tier, one in after.items()}
+    changes: dict[str, tuple[Any, Any]] = {
+        tier: (_words(before.tiers[tier]), _words(one)) for tier, one in after.items()
+    }
     changes |= {
         f"{side.name} line": (side.line["value"], drawn[side.name]["value"])
         for side in before.sides
