@@ -26,9 +26,6 @@ LIMIT_SECONDS = 600
 # Whole rounds with workers of their own: some 35 processes, each of which reads torch and a model first.
 # Or five ways of some forty runs each: three minutes alone, and many times that on a machine that others use too.
 LIMITS = {"test_card_26_demo_rounds": 1800, "test_card_30_rollouts": 1800}
-# Measured at commits that rebases have since replaced: whether their code was that of what stands in history now can no
-# longer be seen. A list to be made shorter by measuring anew, never longer.
-LOST = frozenset(("42_personal",))
 OPENING = """# What the experiments found
 
 Written by `python -m tests.experiments`; nothing here is typed by hand. Each line is a claim of a paper, checked on a
@@ -90,8 +87,6 @@ def rendered(results: list[dict[str, Any]]) -> str:
     """Return the table."""
     rows = []
     for result in results:
-        lost = Path(result["file"]).stem.removeprefix("test_card_") in LOST
-        commit = f"{result['commit']}{' (lost in a rebase)' if lost else ''}"
         for line in result["lines"]:
             value = line["value"]
             shown = f"{value['estimate']:.3g} ({value['low']:.3g} to {value['high']:.3g})"
@@ -99,7 +94,7 @@ def rendered(results: list[dict[str, Any]]) -> str:
                 f"| {line['card']} | {line['method']} ({line['source']}) | {line['figure']} | {shown} | "
                 f"{line['bound']}{'' if line['passed'] else ' **missed**'} | "
                 f"{line['value_switched_off']:.3g} ({line['switched_off']}) | {len(line['seeds'])} | "
-                f"{line['seconds']:.0f} | {commit} |\n"
+                f"{line['seconds']:.0f} | {result['commit']} |\n"
             )
     claims = {(line["card"], line["method"]): line["claim"] for result in results for line in result["lines"]}
     said = "".join(f"- **{card}, {method}**: {claim}\n" for (card, method), claim in sorted(claims.items()))
