@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
-from tests.core.worlds import document_rows, make_spec
+from tests.core.worlds import document_rows, make_spec, pair_rows
 from training.core.batch import Tokens
 from training.core.ladder import ladder, on_a_rung, rung
 from training.core.run import KINDS, open_job
+from training.core.tiny import tiny_tokenizer
 from training.core.trainers.learner import Learner
 from training.core.trainers.onpolicy import RolloutLearner
 
@@ -83,3 +85,28 @@ def test_an_epoch_has_no_more_shapes_than_the_ladder_and_the_same_results(tmp_pa
             assert one.get(figure, 0) == pytest.approx(other.get(figure, 0), abs=1e-4)
     for key, value in found["free"][1].items():
         torch.testing.assert_close(found["static"][1][key], value, atol=2e-5, rtol=1e-3)
+
+
+def test_padding_leaves_room_for_the_tokens_of_users(tmp_path):
+    """They come in front of rows that are padded already, and a table of positions has no place behind its last."""
+    tokenizer, windows = tiny_tokenizer(), [[["global", "local"], 1]]
+    config = GPTNeoConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_layers=2,
+        num_heads=2,
+        attention_types=windows,
+        window_size=16,
+        max_position_embeddings=96,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    for one in (GPTNeoForCausalLM(config), tokenizer):
+        one.save_pretrained(tmp_path / "policy")
+    rows = [{**row, "rejected": [{"role": "assistant", "content": "no " * 25}]} for row in pair_rows(8)]
+    knobs = {"max_steps": 1, "batch_size": 4, "micro_batch": 2, "user_tokens": 3, "max_length": 96}
+    losses = []
+    for static in (False, True):
+        spec = make_spec(tmp_path / str(static), "dpo-personal", model=tmp_path / "policy", rows=rows, **knobs)
+        losses.append(KINDS["fit"](replace(open_job(spec), static_lengths=static)).metrics["loss"])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)

@@ -22,6 +22,7 @@ from training.core.collate import COLLATE, Example
 from training.core.job import Job, RunError
 from training.core.ladder import on_a_rung
 from training.core.objectives import Loss, Objective
+from training.core.personal import users_of
 from training.core.sharding import Shards, whole_tensor
 from training.core.stats import accuracy_by_prompt
 from training.core.trainers.state import Progress, save_checkpoint, trainable
@@ -60,7 +61,9 @@ class Learner:
         examples = [self.examples[i] for i in rows]
         batch = COLLATE[view](examples, self.pad_id, reference, self.names)
         if self.job.static_lengths:
-            tokens = on_a_rung(batch.tokens, self.pad_id, longest=longest_input(self.model))
+            users = users_of(self.model)  # whose tokens come in front later
+            longest = longest_input(self.model) - (0 if users is None else users.length)
+            tokens = on_a_rung(batch.tokens, self.pad_id, longest=longest)
             batch = replace(batch, tokens=tokens)
         return batch.to(self.job.device)
 
