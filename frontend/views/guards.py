@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import Http404, HttpResponse
@@ -21,7 +22,7 @@ from training.models import ModelVersion
 from training.permissions import version_for
 from training.recipes.tiers import DOCUMENTS, REFUSE
 from training.services import guard_latency, guard_versions
-from training.services.guard_versions import Side
+from training.services.guard_versions import Shown, Side
 
 TIERS = {
     "unsafe": _("Unsafe"),
@@ -59,7 +60,7 @@ def guard_version(request: SignedInRequest, version_id: int) -> HttpResponse:
     context = {
         "version": version,
         "guard": found,
-        "tiers": [(name, TIERS[name], one) for name, one in found.tiers.items()] if found else [],
+        "tiers": [(name, TIERS[name], one) for name, one in _shown_tiers(request, found, refused=bool(errors))],
         "answers": ANSWERS,
         "documents": _documents(request) if errors else found.documents if found else [],
         "documents_number": len(found.documents) if found else 0,
@@ -95,6 +96,15 @@ def _side(side: Side, given: str) -> dict[str, Any]:
         "given": given or f"{side.line['value']:.6g}",
         "data": {"name": side.name, "points": side.curve},
     }
+
+
+def _shown_tiers(
+    request: SignedInRequest, found: Shown | None, *, refused: bool
+) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Return what the page chooses for each tier: what was sent where that was refused, else as the version has it."""
+    if found is None:
+        return ()
+    return (_tiers(request) if refused else found.tiers).items()
 
 
 def _tiers(request: SignedInRequest) -> dict[str, Any]:

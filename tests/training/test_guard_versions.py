@@ -142,6 +142,11 @@ def test_the_page_and_rest_show_it_and_change_it(campaign, lead, engineer, versi
     assert nothing.status_code == 422 and "Nothing differs" in nothing.content.decode()
     wrong = client.post(page, {**form, **before, **same, "prompt_line": "high"})
     assert wrong.status_code == 422 and "is a number from 0 to 1" in wrong.content.decode()
+    # What was chosen stays chosen on the page that says what is wrong elsewhere.
+    chosen = {**form, "unsafe_answer": "documents", "unsafe_person": "1", "prompt_line": "high"}
+    html = client.post(page, {**chosen, **before}).content.decode()
+    row = html.split('name="unsafe_answer"')[1].split("</tr>")[0]
+    assert 'value="documents" selected' in row and " checked" in row
     lowest = found.sides[0].curve[-1]["value"]
     assert client.post(page, {**form, **before, **same, "prompt_line": str(lowest)}).status_code == 302
     made = ModelVersion.objects.get(kind="guard", number=1)
@@ -151,6 +156,7 @@ def test_the_page_and_rest_show_it_and_change_it(campaign, lead, engineer, versi
     address = reverse("api-version-guard", args=[made.pk])
     told = rest.get(address).json()
     assert told["sides"][0]["line"]["value"] == lowest and told["latency"][0]["n"] == 20
+    assert (told["latency"][0]["held"], told["latency"][0]["failed"]) == (20, 0)
     change = {"tiers": {"unsafe": {"answer": "refuse", "person": True}}}
     assert rest.post(address, change, format="json").status_code == 403
     client.force_login(engineer)

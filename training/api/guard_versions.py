@@ -52,6 +52,8 @@ class LatencyOut(serializers.Serializer):
     n = serializers.IntegerField(help_text="Verdicts, the newest of this server's log.")
     median = serializers.FloatField(help_text="Milliseconds.")
     p95 = serializers.FloatField()
+    held = serializers.IntegerField(help_text="Of them, texts that were held back.")
+    failed = serializers.IntegerField(help_text="Of them, texts that could not be read.")
 
 
 class DocumentShape(serializers.Serializer):
