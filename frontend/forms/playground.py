@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotation.services import profile_text
+from frontend.forms.texts import LinesField
 from training.models import ModelVersion
 from training.recipes.chat import MAX_CHARACTERS
 from training.services import playground
@@ -25,14 +26,14 @@ class PlaygroundForm(forms.Form):
         label=_("Answer as user"), required=False, help_text=_("By pseudonym, of a policy that knows its users.")
     )
     beside_user = forms.ChoiceField(label=_("User of the one beside it"), required=False)
-    says = forms.CharField(
+    says = LinesField(
         label=_("What somebody says they like"),
         required=False,
         max_length=profile_text.MOST,
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("Read in place of what the user says on their profile page; also of somebody it never met."),
     )
-    beside_says = forms.CharField(
+    beside_says = LinesField(
         label=_("The same, for the one beside it"),
         required=False,
         max_length=profile_text.MOST,

@@ -22,6 +22,7 @@ from annotation.errors import Invalid
 from annotation.models import TokenGrant, User
 from annotation.services import passwords, profile_text, second_factor, tokens
 from frontend.decorators import signed_in
+from frontend.forms.texts import LinesField
 from frontend.forms.tokens import TokenForm
 from frontend.http import SignedInRequest, say
 from frontend.views.second_factor import ask_for_it
@@ -63,7 +64,7 @@ class EmailForm(forms.Form):
 class ProfileTextForm(forms.Form):
     """What the person likes in answers, in their own words."""
 
-    text = forms.CharField(
+    text = LinesField(
         label=gettext_lazy("In your own words"),
         required=False,
         max_length=profile_text.MOST,

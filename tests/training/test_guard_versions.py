@@ -198,6 +198,10 @@ def test_documents_are_changed_in_a_new_version_and_quoted(campaign, lead, versi
     found = guard_versions.shown(first)
     form = {f"{tier}_answer": one["answer"] for tier, one in found.tiers.items()}
     form |= {f"{tier}_person": "1" for tier, one in found.tiers.items() if one["person"]}
+    odd = {"document_id": "odd", "document_text": "Said.", "document_version": "2\x00"}
+    assert "The document odd needs a text" in client.post(page, {**form, "documents": "1", **odd}).content.decode()
+    many = {"documents": "1", **{f"document_{name}": ["-"] * 500 for name in ("id", "text", "version")}}
+    assert "Two documents are called" in client.post(page, {**form, **many}).content.decode()  # not: too many fields
     columns = {"id": ["leaflet", "new"], "version": ["2", ""], "text": [leaflet["text"], "Dogs bark."]}
     form |= {"documents": "1", **{f"document_{name}": values for name, values in columns.items()}}
     assert client.post(page, {**form, "document_gone": "0"}).status_code == 302

@@ -137,6 +137,10 @@ def test_the_page_says_who_reads_it_and_takes_it_away(loop: Loop, campaign: Camp
     assert f"Read now in: {campaign.name}." in html and "No jokes." in html
     refused = client.post("/profile/", {"action": "text", "profile-text": "x" * 1001})
     assert refused.status_code == 422 and User.objects.get(pk=annotator.pk).profile_text == LIKES
+    longest = "\n".join(["Short lines."] * 77)  # 1000 characters as a browser counts them, and it sends more
+    sent = {"action": "text", "profile-text": longest.replace("\n", "\r\n")}
+    assert len(longest) == 1000 and client.post("/profile/", sent).status_code == 302
+    assert User.objects.get(pk=annotator.pk).profile_text == longest
     assert client.post("/profile/", {"action": "text", "profile-text": " "}).status_code == 302
     assert User.objects.get(pk=annotator.pk).profile_text == ""
 

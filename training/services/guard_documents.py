@@ -32,7 +32,7 @@ def checked(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
         name, message = row["id"], ""
         if not name or len(name) > 120 or any(mark in name for mark in "[]:\n") or unstorable(name):
             message = _("A document needs a name of up to 120 characters, without colons and brackets: {name}.")
-        elif not row["text"] or len(row["text"]) > LONGEST or unstorable(row["text"]) or len(row["version"]) > 120:
+        elif not row["text"] or len(row["text"]) > LONGEST or unstorable(row["text"]) or _misfit(row["version"]):
             message = _("The document {name} needs a text of up to 100,000 characters.")
         elif name in found:
             message = _("Two documents are called {name}. Give each its own name.")
@@ -43,6 +43,10 @@ def checked(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
             raise Invalid(message, {"documents": [message]})
         found[name] = row
     return list(found.values())
+
+
+def _misfit(version: str) -> bool:
+    return len(version) > 120 or bool(unstorable(version))
 
 
 def written(documents: Iterable[Mapping[str, str]]) -> str:

@@ -22,7 +22,7 @@ from annotation.models import User
 from annotation.services import events
 from annotation.told import share
 from training import paths, store
-from training.errors import Invalid
+from training.errors import Invalid, TrainingError
 from training.models import ModelVersion
 from training.recipes.spec import write_json, write_text
 from training.recipes.tiers import CURVE_FILE, EDITED, MEASURED_FILE, risky_needed, tiers_of
@@ -101,7 +101,7 @@ def shown(version: ModelVersion) -> Shown | None:
             documents=guard_documents.read(folder / Path(told["knowledge"]).name) if told.get("knowledge") else [],
             regenerations=int(told["regenerations"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, TrainingError):
         return None
 
 
