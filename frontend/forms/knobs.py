@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.utils import ErrorDict
 from django.utils.translation import gettext
 
 from frontend import numerals, registered
@@ -99,6 +100,10 @@ class KnobForm(forms.Form):
     def advanced_is_open(self) -> bool:
         """Say whether a folded setting has an error, which must not stay hidden."""
         return any(name in self.errors for name in self.advanced_names)
+
+    def forget_errors(self) -> None:
+        """Say nothing of what does not fit yet: whoever adds a row or takes one away is not done."""
+        self._errors = ErrorDict()
 
     def knob_values(self) -> dict[str, Any]:
         """Return the checked value of every knob; only after `is_valid`."""

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 from django import forms
-from django.forms.utils import ErrorDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -139,10 +138,6 @@ class LoopForm(KnobForm):
             else:
                 self.add_error(None, gettext("A task does not fit yet; what is wrong stands beside it."))
         return cleaned
-
-    def forget_errors(self) -> None:
-        """Say nothing of what does not fit yet: whoever adds a row or takes one away is not done."""
-        self._errors = ErrorDict()
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.forms.utils import ErrorDict
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
@@ -324,10 +323,6 @@ class RunForm(KnobForm):
             else:
                 self.add_error(None, gettext("A task does not fit yet; what is wrong stands beside it."))
         return cleaned
-
-    def forget_errors(self) -> None:
-        """Say nothing of what does not fit yet: whoever adds a row or takes one away is not done."""
-        self._errors = ErrorDict()
 
     def knob_values(self) -> dict[str, Any]:
         told = super().knob_values()

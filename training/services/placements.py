@@ -72,25 +72,10 @@ def kept(found: Placement, *, engine: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def record(
-    *,
-    recipe: Recipe,
-    knobs: Mapping[str, Any],
-    engine: Mapping[str, Any],
-    model: str,
-    gpu_memory_gib: float | None = None,
-    billions: float | None = None,
-) -> dict[str, Any] | None:
-    """Return the plan that a run by this engine keeps; None where none can be made, which is no reason against it."""
+def record(*, engine: Mapping[str, Any], **asked: Any) -> dict[str, Any] | None:
+    """Return the `plan` that a run by this engine keeps; None where none can be made, which is no reason against it."""
     try:
-        found = plan(
-            recipe=recipe,
-            knobs=knobs,
-            engine=engine,
-            model=model,
-            gpu_memory_gib=gpu_memory_gib,
-            billions=billions,
-        )
+        found = plan(engine=engine, **asked)
     except Invalid:
         return None
     return kept(found, engine=engine)
