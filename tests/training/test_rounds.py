@@ -374,6 +374,19 @@ def test_a_gate_whose_pairs_all_left_the_queue_unjudged_is_ended_by_a_lead_with_
     assert Event.objects.get(action="gate.closed_early").detail["judged"] == 0
 
 
+def test_pairs_that_left_the_queue_half_judged_put_no_candidate_into_use(
+    round: Round, campaign: Campaign, annotator: User, lead: User, loop: Loop
+) -> None:
+    to_the_gate(round, campaign, annotator)
+    pairs = Task.objects.filter(batch="round-1-gate")
+    pairs.update(wanted=2, seats=2)
+    judge_all(campaign, annotator, for_candidate, most=1)
+    queue.withdraw(tasks=list(pairs.values_list("pk", flat=True)))
+    assert "before one had all its judgements" in str(go(round).note)
+    ended = rounds.finish_labelling(round=round, actor=lead, reason="Nobody is there.")
+    assert ended.state == State.REJECTED and "As no pair had all its judgements" in str(ended.note)
+
+
 def test_an_open_gate_keeps_the_limits_it_was_opened_with(
     round: Round, campaign: Campaign, annotator: User, lead: User, loop: Loop
 ) -> None:

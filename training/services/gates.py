@@ -128,12 +128,19 @@ def needed(pairs: int, settings: LoopSettings) -> int:
     return math.ceil(settings.minimum_share * pairs - 1e-9)
 
 
+def is_judged(round: Round) -> bool:
+    """Return whether any pair of the gate has all its judgements: what some said of pairs they share decides nothing."""
+    return Task.objects.filter(
+        campaign_id=round.loop.campaign_id, batch=batch(round), state=Task.State.COMPLETE
+    ).exists()
+
+
 def undecided(pairs: int) -> Told:
-    """Return what is told of a gate whose pairs have all left the queue unjudged."""
+    """Return what is told of a gate whose pairs have all left the queue, none with all its judgements."""
     return told_many(
-        "The {n} blind pair left the queue before anybody had judged it. A lead may turn the candidate down as not "
+        "The {n} blind pair left the queue before it had all its judgements. A lead may turn the candidate down as not "
         "decided, giving a reason that stays in the report.",
-        "All {n} blind pairs left the queue before anybody had judged one. A lead may turn the candidate down as not "
+        "All {n} blind pairs left the queue before one had all its judgements. A lead may turn the candidate down as not "
         "decided, giving a reason that stays in the report.",
         pairs,
     )
@@ -235,6 +242,9 @@ def _people(round: Round, run: Run, settings: LoopSettings) -> Figure:
     if not shares:
         passed = False
         explanation += told("As nobody judged any pair, no improvement can be shown.")
+    elif not is_judged(round):
+        passed = False
+        explanation += told("As no pair had all its judgements, no improvement can be shown.")
     return _figure("human_win_rate", estimate, (low, high), n, limit, passed, explanation, by=_by(by_bound))
 
 
