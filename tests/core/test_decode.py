@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, Lfm2Config, Lfm2ForCausalLM
 
 from training.core.decode import completion_logps, generate, prompt_seed, stop_ids
+from training.core.job import RunError
 from training.core.tiny import tiny_llama, tiny_tokenizer
 
 STOP = frozenset({1})
@@ -111,3 +112,18 @@ def test_stop_ids_come_from_config_tokenizer_and_template():
     # A template whose turns end with another token than the tokenizer's eos, as in Phi and Llama 3.
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}\n<|user|>{% endfor %}"
     assert stop_ids(model, tokenizer) == {end, user, 77}
+
+
+def test_a_model_with_a_state_that_answers_cannot_share_is_refused_in_words():
+    config = Lfm2Config(
+        vocab_size=20,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        layer_types=["conv", "full_attention"],
+    )
+    model = Lfm2ForCausalLM(config)
+    with pytest.raises(RunError, match="linear attention"):
+        generate(model, [[5, 6]], n=2, temperature=1.0, max_new_tokens=2, stop=frozenset({1}), seeds=[1])

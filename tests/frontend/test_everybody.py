@@ -143,7 +143,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("model-folder", "get", {}, READERS_POST),
     ("model-merge", "post", {}, READERS_POST),
     # One that is in use is not sent, which the page tells.
-    ("model-send", "post", {}, LEADS_POST),
+    ("model-send", "post", {}, (302, 404, 403, 403, 403, 422, 422)),  # it is in use, which no gate decides on
     ("model-promote", "post", {}, LEADS_POST),
     ("model-roll-back", "post", {}, LEADS_POST),
     ("loop", "get", {}, READERS),

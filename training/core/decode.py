@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from training.core.batch import batched
 from training.core.collate import turn_of
@@ -85,6 +86,13 @@ def generate(
 
     ids, mask = _pad_left(prompts, device=device)
     cache = roomy_cache(model.config)  # type: ignore[arg-type]
+    if any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers):
+        raise RunError(
+            Note(
+                "This model has layers of linear attention, whose state several answers to a prompt cannot share here. "
+                "Choose a model of which every layer attends to all that was read."
+            )
+        )
     output = model(
         input_ids=ids,
         attention_mask=mask,

@@ -125,6 +125,8 @@ class Experience:
                 here = [name]
             else:
                 found, _ = self.reading.columns(name, scorer, [prompt.messages] * 2, ["yes", "no"])
+                if all(row is None for row in found.values):  # of a prompt that it cannot read nothing is known
+                    return
                 here = columns_of(name, found.names)
                 unsure |= any(row is not None for row in found.spread)
             self.columns[name] = set(here)
