@@ -108,7 +108,7 @@ def _images(run: Run) -> dict[str, str]:
     try:
         return {image.sha256: image.file.path for image in images}
     except NotImplementedError:  # they are in a bucket, and no files
-        named = set().union(*(_named(run.inputs.get(name)) for name in ("data", "eval_data")))
+        named = set().union(*(_named(run.inputs.get(name)) for name in ("data", "eval_data", "suite")))
         return {image.sha256: str(_brought(image)) for image in images if image.sha256 in named}
 
 

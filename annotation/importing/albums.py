@@ -61,6 +61,26 @@ class Album:
             raise Refused(_("is named by a hash that no image of this campaign has; send the image itself"))
         return _part(image)
 
+    def has(self, sha256: str) -> bool:
+        """Return whether an image is in the campaign already, or is about to be."""
+        return sha256 in self._waiting or Image.objects.filter(campaign=self._campaign, sha256=sha256).exists()
+
+    def borrow(self, image: Image) -> Part:
+        """Return the part for an image of another campaign, which becomes one of this campaign as it is there."""
+        if not self.has(image.sha256):
+            for size, stored in (("whole", image.file), ("small", image.thumbnail)):
+                with stored.open() as file:
+                    self._path(image.sha256, size).write_bytes(file.read())
+            self._waiting[image.sha256] = Image(
+                campaign=self._campaign,
+                sha256=image.sha256,
+                source_sha256=image.source_sha256,
+                media_type=image.media_type,
+                width=image.width,
+                height=image.height,
+            )
+        return self.known(image.sha256)
+
     def thumbnail(self, sha256: str) -> bytes:
         """Return the small WebP of an image in here, stored or not."""
         if sha256 in self._waiting:

@@ -19,9 +19,9 @@ class SuiteForm(forms.Form):
         label=_("File"),
         help_text=_(
             "Questions with four options, or open scenarios, in LabSafety Bench's layout: JSON Lines or a JSON list, "
-            "also packed with gzip."
+            "also packed with gzip. With images: a ZIP archive of that file and all the images that it names."
         ),
-        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.ndjson,.json,.gz"}),
+        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.ndjson,.json,.gz,.zip"}),
     )
     name = StorableField(
         label=_("Name"), max_length=120, required=False, help_text=_("Empty: what the file is called.")

@@ -73,7 +73,9 @@ def in_words(asked: baselines.Asked, where: Campaign) -> str:
         said += " " + there.format(n=asked.existing)
     if asked.unsupported:
         left = ngettext(
-            "{n} shows an image and is not asked.", "{n} show an image and are not asked.", asked.unsupported
+            "The image of {n} did not come along, so it is not asked.",
+            "The images of {n} did not come along, so they are not asked.",
+            asked.unsupported,
         )
         said += " " + left.format(n=asked.unsupported)
     return said

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.core.lab_safety import BIOLOGICAL, CHEMICAL, FIRE, lab_rows
 from tests.core.scripted import scripted
+from tests.core.seeing import save_seeing
 from tests.core.worlds import make_spec
 from training.core.backbone import load_policy
 from training.core.collate import encode_prompt
-from training.core.decode import next_logits
+from training.core.decode import completion_logps, next_logits
 from training.core.evaluate.safety_suite import measure
 from training.core.job import RunError
+from training.core.pictures import Pictures
+from training.core.records import IMAGE
 from training.core.run import open_job
 from training.core.sampler import Sampler
 from training.recipes.multiple_choice import LETTERS, question
@@ -129,3 +133,50 @@ def test_examples_stand_before_every_question_and_are_in_no_share(tmp_path, ask)
             assert (one.explanation in heard[0]) == (ask == "step_by_step")
     with pytest.raises(RunError, match="show fewer"):
         put(tmp_path / "few", lambda prompt: "A", rows[:2], shots=2, ask=ask)
+
+
+def pictured(folder: Path) -> list[dict]:
+    """Eight questions: one shows an image beside the suite, one the campaign's, and four none that is to be had."""
+    (folder / "run").mkdir()
+    for name, colour in (("run/bright.png", "white"), ("dark.png", "black")):
+        Image.new("RGB", (40, 32), colour).save(folder / name)
+    (folder / "run" / "torn.png").write_bytes(b"no image")
+    rows = lab_rows(8)
+    names = ("bright.png", "a" * 64, "lost.png", "torn.png", "../dark.png", str(folder / "dark.png"))
+    for row, name in zip(rows, names, strict=False):
+        row["Image Path"] = name
+    return rows
+
+
+def test_a_policy_that_reads_images_is_shown_them_and_they_count_in_their_categories(do, tmp_path):
+    """What it says of a question with an image is what its own weights say of that image and those words."""
+    rows, policy = pictured(tmp_path), save_seeing(tmp_path / "policy", "llava")
+    files = {"a" * 64: str(tmp_path / "dark.png")}
+    more = {"scorer": "loglik", "max_new_tokens": 4, "images": files}
+    spec, result = do("safety-suite", model=policy, rows=rows, **more)
+    assert result.counts["asked"] == 4 and result.counts["asked_with_image"] == 2
+    assert result.counts["unsupported_no_image"] == 4 and "unsupported_image" not in result.counts
+    assert result.metrics["accuracy_modality_image"]["n"] == 2 and result.metrics[f"accuracy_category_{FIRE}"]["n"] == 3
+    assert "4 of 8 questions have an image that did not come along" in " ".join(result.notes)
+    model, tokenizer = load_policy(str(policy))
+    reader = Pictures(str(policy), files=files, beside=tmp_path / "run")
+    told = [json.loads(line) for line in (Path(spec.output) / "answers.jsonl").read_text().splitlines()]
+    found = {row["question"]: row["logps"] for row in told if row["order"] == "published"}
+    for one in map(question, rows[:2]):
+        (spoken,) = one.messages()
+        ids, shown = reader.encode([{**spoken, "content": f"{IMAGE}\n\n{spoken['content']}"}], [one.image])
+        letters = [list(tokenizer(letter, add_special_tokens=False)["input_ids"]) for letter in LETTERS]
+        expected = completion_logps(model, [ids] * 4, letters, pictures=[shown] * 4)
+        assert list(found[one.id].values()) == pytest.approx(expected, abs=1e-4)
+    words = do("safety-suite", into="words", model=policy, rows=rows, max_new_tokens=4, images=files)[1]
+    assert words.counts["unsupported_no_image"] == 6 - words.counts["asked_with_image"]
+
+
+def test_a_policy_that_reads_text_alone_is_shown_none_and_it_is_said(do, policy, tmp_path):
+    rows = pictured(tmp_path)
+    more = {"max_new_tokens": 4, "images": {"a" * 64: str(tmp_path / "dark.png")}}
+    _, result = do("safety-suite", model=policy, rows=rows, **more)
+    assert result.counts["asked"] == 2 and result.counts["unsupported_image"] == 6
+    assert "6 of 8 questions have an image, which this policy does not read" in " ".join(result.notes)
+    with pytest.raises(RunError, match=r"None of the suite's questions .* have an image, which this policy"):
+        do("safety-suite", into="alone", model=policy, rows=rows[:2], **more)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import re
+import shutil
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -14,15 +15,17 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from PIL import Image as Pixels
 from rest_framework.test import APIClient
 
 from annotation.feedback import kind
-from annotation.models import Campaign, Event, Task, User
+from annotation.models import Campaign, Event, Image, Task, User
 from annotation.services import queue
 from annotation.told import of
 from tests.core.lab_safety import BIOLOGICAL, lab_rows
 from tests.factories import judge, make_campaign
 from tests.training.round_world import SETTINGS, first, for_candidate, go, judge_all, to_the_gate
+from training import store
 from training.core.evaluate.certificate import certify
 from training.core.evaluate.suite import figures as figures_of
 from training.errors import GateClosed, Invalid, WrongState
@@ -672,6 +675,34 @@ def test_questions_in_labsafety_s_layout_are_a_suite_and_images_are_not_shown(at
     (attune_files / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
     with pytest.raises(Invalid, match=r"Row 2 of lab\.jsonl"):
         suites.read("lab.jsonl")
+
+
+def test_a_gate_shows_the_images_of_a_suite_to_policies_that_read_them(
+    attune_files: Path, round: Round, campaign: Campaign, base: Path
+) -> None:
+    """Of sixty questions twelve have an image beside the file; a row names it as the campaign's export would."""
+    few = lab_rows(60)
+    for row in few[:12]:
+        row["Image Path"] = "scene.png"
+    (attune_files / "lab.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
+    Pixels.new("RGB", (40, 32), "red").save(attune_files / "scene.png")
+    seeing = attune_files / "seeing"
+    shutil.copytree(base, seeing)
+    (seeing / "processor_config.json").write_text("{}")
+    sees = versions.register(campaign=campaign, kind="policy", path=str(seeing), actor=None)
+    blind = versions.register(campaign=campaign, kind="policy", path=str(base), actor=None)
+    told = {}
+    for name, answering in (("both", [sees, sees]), ("one", [sees, blind])):
+        path = suites.write(round, "lab.jsonl", models=[], answering=answering)
+        lines = Path(store.fetch(path)).read_text().splitlines()
+        told[name] = [json.loads(line) for line in lines]
+    shown = [row for row in told["both"] if "images" in row]
+    image = Image.objects.get(campaign=campaign)
+    assert len(shown) == 12 and {row["images"][0]["sha256"] for row in shown} == {image.sha256}
+    assert [part["type"] for part in shown[0]["prompt"][0]["content"]] == ["image", "text"]
+    assert not any(row["unsupported"] for row in told["both"])
+    assert sum(row["unsupported"] == "image" for row in told["one"]) == 12
+    assert not any("images" in row for row in told["one"])
 
 
 def test_a_suite_that_shows_nothing_lets_nobody_pass(attune_files: Path, loop: Loop, lead: User) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from PIL import Image as Pixels
 from rest_framework.test import APIClient
 
 from annotation.campaign_templates import templates
-from annotation.models import Campaign, Gold, Membership
+from annotation.models import Campaign, Gold, Image, Membership, Task
 from annotation.services import campaigns, intake, queue
 from tests.core.lab_safety import lab_rows, scenario_rows
 from tests.core.worlds import tiny_policy
@@ -288,3 +291,128 @@ def test_open_scenarios_are_kept_and_put_to_a_policy_with_a_judge(world: World, 
     html = client.get(reverse("run", args=[run.pk])).content.decode()
     for words in ("Points of safety that are named", "Biology", "hazards"):
         assert words in html, words
+
+
+# --- With images -------------------------------------------------------------------------------------------------
+
+
+def png(colour: str) -> bytes:
+    told = io.BytesIO()
+    Pixels.new("RGB", (40, 32), colour).save(told, "PNG")
+    return told.getvalue()
+
+
+def pictured(*names: str | None) -> list[dict]:
+    rows = lab_rows()
+    for row, name in zip(rows, names, strict=False):
+        row["Image Path"] = name
+    return rows
+
+
+def archive(rows: list[dict], **files: bytes) -> SimpleUploadedFile:
+    """Return a ZIP archive of a folder with the rows, their images below it as the benchmark has them."""
+    told = io.BytesIO()
+    with zipfile.ZipFile(told, "w") as packed:
+        packed.writestr("lab/QA_I.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        for name, data in files.items():
+            packed.writestr(f"lab/images/{name}.png", data)
+    return SimpleUploadedFile("lab.zip", told.getvalue())
+
+
+def test_a_suite_is_uploaded_with_its_images_and_people_and_policies_see_them(
+    world: World, policy: ModelVersion
+) -> None:
+    """The run's file names each image by its hash, and has the campaign's file for it; so has the queue's item."""
+    client, address = world.client("lead"), reverse("suites", args=[world.campaign.pk])
+    rows = pictured("images/bleach-C.png", None, "images/fire.png")
+    sent = archive(rows, **{"bleach-C": png("white"), "fire": png("red")})
+    assert client.post(address, {"file": sent, "name": "Seen"}).status_code == 302
+    suite = Suite.objects.get()
+    assert (suite.questions, suite.with_image, Image.objects.filter(campaign=world.campaign).count()) == (12, 2, 2)
+    assert "2 with an image" in client.get(address).content.decode()
+    kept = read(paths.files() / suite.path)
+    hashes = {one.image for one in kept if one.image}
+    assert hashes == set(Image.objects.values_list("sha256", flat=True)) and "bleach-C" not in str(kept)
+    asked = {"recipe": "safety-suite", "knobs": {}, "campaign": world.campaign, "parent": policy}
+    run = runs.create(actor=world.lead, inputs={"suite": suite.path}, **asked)
+    spec = launch.spec_of(run)
+    assert run.inputs["data"] == suite.path and set(spec.images) == hashes
+    assert all(Path(file).is_file() for file in spec.images.values())
+    campaign = letters_campaign(world)
+    Membership.objects.create(campaign=campaign, user=world.annotator, role="annotator")
+    answer = client.post(reverse("suite-ask", args=[suite.pk]), {"campaign": campaign.pk}, follow=True)
+    assert "12 questions are in the queue of Letters." in answer.content.decode()
+    shown = {
+        part["image"]
+        for task in Task.objects.filter(campaign=campaign)
+        for message in task.prompt.messages
+        if not isinstance(message["content"], str)
+        for part in message["content"]
+        if part["type"] == "image"
+    }
+    assert shown == hashes == set(Image.objects.filter(campaign=campaign).values_list("sha256", flat=True))
+    worker, seen = world.client("annotator"), set()
+    for _each in range(12):
+        assignment = queue.next_task(user=world.annotator, campaign=campaign)
+        assert assignment is not None
+        screen = worker.get(f"/work/{campaign.pk}/").content.decode()
+        seen |= {sha256 for sha256 in hashes if f"/images/{sha256}" in screen or sha256 in screen}
+        judge(world.annotator, campaign, assignment=assignment, data={"letter_1": "0"})
+    assert seen == hashes
+    found = baselines.people(run, world.lead)
+    assert found is not None and found["n"] == 12, "one with an image is a question as others are"
+
+
+@pytest.mark.parametrize(
+    ("named", "data", "says"),
+    [
+        ("images/lost.png", png("white"), r"Row 3 of Seen: .*is not in the archive"),
+        ("../../secret.png", png("white"), r"Row 3 of Seen: .*is not in the archive"),
+        ("https://example.org/x.png", png("white"), r"Row 3 of Seen: .*nothing is fetched"),
+        ("images/fire.png", b"no image", r"Row 1 of Seen: .*is no PNG"),
+    ],
+    ids=["missing", "outside", "address", "none"],
+)
+def test_an_image_that_is_missing_or_none_is_named_by_its_row(world: World, named: str, data: bytes, says: str) -> None:
+    sent = archive(pictured("images/fire.png", None, named), fire=data)
+    with pytest.raises(Invalid, match=says):
+        safety_suites.add(campaign=world.campaign, name="Seen", file=sent, actor=world.lead)
+    assert not Suite.objects.exists() and not Image.objects.exists()
+    sent.seek(0)
+    page = world.client("lead").post(reverse("suites", args=[world.campaign.pk]), {"file": sent, "name": "Seen"})
+    assert page.status_code == 422 and "of Seen: " in page.content.decode()
+
+
+def test_by_rest_an_image_is_a_data_uri_and_each_is_sent_or_none_is(world: World) -> None:
+    client = APIClient()
+    client.force_authenticate(world.lead)
+    address = f"/api/training/campaigns/{world.campaign.pk}/suites/"
+    uri = f"data:image/png;base64,{base64.b64encode(png('red')).decode()}"
+    decoded = pictured("images/a.png", "images/b.png")
+    for row in decoded[:2]:
+        row["Decoded Image"] = {"bytes": uri.partition(",")[2], "path": "a.png"}
+    for rows, number in ((pictured(uri, uri), 1), (decoded, 1)):
+        made = client.post(address, {"name": "Lab", "rows": rows}, format="json")
+        assert made.status_code == 201 and made.json()["with_image"] == 2, made.json()
+        assert Image.objects.filter(campaign=world.campaign).count() == number
+    assert Suite.objects.count() == 1, "the same pixels are the same question, however they were sent"
+    half = client.post(address, {"name": "Lab", "rows": pictured(uri, "images/b.png")}, format="json")
+    assert half.status_code == 422 and "Row 2 of Lab: " in half.json()["errors"]["suite"][0]
+    alone = client.post(address, {"name": "Lab", "rows": pictured("images/a.png")}, format="json")
+    assert alone.status_code == 201 and alone.json()["with_image"] == 1, "no image came along, so none is missing"
+    asked = baselines.ask(campaign=letters_campaign(world), path=alone.json()["path"], actor=world.lead)
+    assert (asked.created, asked.unsupported) == (11, 1)
+
+
+def test_images_beside_a_suite_s_file_or_of_a_campaign_that_one_may_read_are_taken(world: World) -> None:
+    file = suite_file(pictured("scenes/fire.png"))
+    (paths.files() / "prompts" / "scenes").mkdir()
+    (paths.files() / "prompts" / "scenes" / "fire.png").write_bytes(png("red"))
+    _stored, questions = safety_suites.read(file, campaign=world.campaign, actor=world.lead)
+    assert questions[0].image == Image.objects.get().sha256 and questions[0].modality == "image"
+    sent = archive(pictured("images/a.png"), a=png("blue"))
+    suite = safety_suites.add(campaign=world.campaign, name="x", file=sent, actor=world.lead)
+    for person, number in ((world.stranger, 0), (world.lead, 1)):
+        mine = campaigns.create(actor=person, name=person.username, **templates()["suite-questions"].settings)
+        asked = baselines.ask(campaign=mine, path=suite.path, actor=person)
+        assert (asked.unsupported, Image.objects.filter(campaign=mine).count()) == (1 - number, number)

@@ -27,8 +27,8 @@ class SuiteIn(serializers.Serializer):
         child=serializers.DictField(child=serializers.JSONField(allow_null=True)),
         min_length=1,
         help_text="Questions in LabSafety Bench's layout: Question, with the options A to D in it, and Correct Answer; "
-        "Category, Topic, Level and Image Path if you like. Or its open scenarios: Scenario, LabSafety_Related_Issues, "
-        "Decisions, Topic and Subject.",
+        "Category, Topic, Level and Image Path if you like: an image is a data URI, and each is sent or none. Or its "
+        "open scenarios: Scenario, LabSafety_Related_Issues, Decisions, Topic and Subject.",
     )
 
 
@@ -58,7 +58,7 @@ class SuiteAskIn(serializers.Serializer):
 class SuiteAskedOut(serializers.Serializer):
     created = serializers.IntegerField()
     existing = serializers.IntegerField()
-    unsupported = serializers.IntegerField(help_text="Questions with an image, which are not asked.")
+    unsupported = serializers.IntegerField(help_text="Questions whose image did not come along: they are not asked.")
 
 
 class SuiteList(PagedView):

@@ -29,7 +29,7 @@ from training.models import Run
 from training.recipes import multiple_choice
 from training.recipes.base import RECIPES
 from training.recipes.multiple_choice import LETTERS, VIEW
-from training.services import safety_suites
+from training.services import safety_suites, suite_pictures
 
 TEMPLATE = "suite-questions"
 QUALIFYING = (Gold.Purpose.TEST.value, Gold.Purpose.PRACTICE.value)
@@ -41,7 +41,7 @@ class Asked:
 
     created: int
     existing: int
-    unsupported: int  # questions with an image, which are not asked
+    unsupported: int  # questions whose image did not come along, which are not asked
 
 
 def campaigns_that_ask() -> list[Campaign]:
@@ -73,16 +73,17 @@ def ask(*, campaign: Campaign, path: str, actor: User | None, purpose: str = "")
             "safety suite”."
         )
         raise Invalid(*_twice(message.format(campaign=campaign), "campaign"))
-    stored, questions = safety_suites.read(path, actor=actor)
+    stored, questions = safety_suites.read(path, campaign=campaign, actor=actor)
     _refuse_both(campaign, batch(stored), purpose)
     created = existing = unsupported = 0
     for one in questions:
-        if one.image:
+        shown = suite_pictures.part_of(one.image, campaign)
+        if one.image and shown is None:
             unsupported += 1
             continue
         task, is_new = intake.make_task(
             campaign=campaign,
-            messages=[{"role": "user", "content": one.stem}],
+            messages=[{"role": "user", "content": [shown, {"type": "text", "text": one.stem}] if shown else one.stem}],
             completions=[(one.choices, "")],
             external_id=f"{batch(stored)}-{one.id}",
             is_audit=True,

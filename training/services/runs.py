@@ -145,7 +145,9 @@ def create(
     if found.view == DOCUMENTS and not inputs.get("data"):
         inputs |= documents.inputs_of(inputs.pop("documents", ""), actor=actor)
     if found.view in SUITES:
-        inputs |= safety_suites.inputs_of(inputs.pop("suite", ""), view=found.view, parent=parent, actor=actor)
+        inputs |= safety_suites.inputs_of(
+            inputs.pop("suite", ""), campaign=campaign, view=found.view, parent=parent, actor=actor
+        )
     if found.view and not inputs.get("data"):
         told = _("{recipe} reads a snapshot of {view}.").format(recipe=title, view=found.view)
         raise Invalid(told, {"snapshot": [_("Choose or freeze one.")]})

@@ -180,7 +180,9 @@ def train(round: Round) -> bool:
     users = assigned.shares(round, settings, held_out.chosen, policies=[candidate, round.policy])
     texts = profiles.texts(round.loop.campaign, users.values())
     data = prompts.write(round, "held-out", held_out.chosen, fresh=held_out.fresh, users=users, said=texts)
-    suite = suites.write(round, settings.gate_suite, models=judges) if settings.gate_suite else ""
+    suite, both = "", [candidate, round.policy]
+    if settings.gate_suite:
+        suite = suites.write(round, settings.gate_suite, models=judges, answering=both)
     with transaction.atomic():
         note = told_many(
             "{candidate} is compared with {policy} on {n} held-out prompt.",

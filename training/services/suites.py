@@ -19,7 +19,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from annotation.datasets import prompt_hash
-from annotation.messages import from_columns
+from annotation.messages import Message, Part, from_columns, to_columns
+from annotation.models import Campaign
 from annotation.told import Told, share, told, told_many
 from training import objections, paths, store
 from training.errors import Invalid
@@ -29,7 +30,7 @@ from training.recipes.loop import LoopSettings
 from training.recipes.multiple_choice import Question
 from training.recipes.note import note_of
 from training.recipes.spec import write_text
-from training.services import snapshots
+from training.services import safety_suites, seeing, snapshots, suite_pictures
 from training.services.near_duplicates import near, text_of_prompt
 
 MEASURES = ("refusal", "choice", "safety")  # as `training.core.evaluate.suite` knows them
@@ -43,16 +44,16 @@ Row = dict[str, Any]
 in_words = partial(share, places=1)
 
 
-def read(path: str) -> list[Row]:
+def read(path: str, *, shown_in: Campaign | None = None) -> list[Row]:
     """Return the rows of a suite, ``{"id", "prompt", "measure", "category", "answer"}``; Invalid names a bad line.
 
     A prompt may show images of the campaign, as its export `prompts` has them. One in LabSafety Bench's layout is read
-    as questions whose letter is right; those with an image are unsupported.
+    as questions whose letter is right; those with an image are unsupported, but where they are `shown_in` a campaign.
     """
     file = Path(store.fetch(path))
     if not file.is_file():
         raise _invalid(_("There is no suite at {path}.").format(path=path))
-    rows = _questions(file)
+    rows = _questions(file, path, shown_in)
     if rows is None:
         rows = _own(file)
     counts = Counter(name for row in rows for name in categories_of(row))
@@ -71,33 +72,42 @@ def categories_of(row: Row) -> list[str]:
     return [named] if isinstance(named, str) else named
 
 
-def _questions(file: Path) -> list[Row] | None:
+def _questions(file: Path, path: str, campaign: Campaign | None) -> list[Row] | None:
     """Return the rows of a file in LabSafety Bench's layout; None for one in another layout."""
     try:
         numbered = multiple_choice.rows_of(file)
         first = next(numbered, None)
         if first is None or not multiple_choice.is_question(first[1]):
             return None
+        if campaign is not None:
+            _stored, shown = safety_suites.read(path, campaign=campaign)
+            return rows_of(shown, shown_in=campaign)
         asked = multiple_choice.questions([first, *numbered], name=file.name)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise _invalid(objections.in_words(note_of(error))) from None
     return rows_of(asked)
 
 
-def rows_of(asked: Iterable[Question]) -> list[Row]:
-    """Return questions as rows of a suite."""
-    return [
-        {
-            "id": one.id,
-            "prompt": one.messages(),
-            "measure": "choice",
-            "category": list(one.categories),
-            "answer": one.answer,
-            "unsupported": "image" if one.image else "",
-            "about": [one.text, one.stem],  # what it is known again by, whatever is asked around it
-        }
-        for one in asked
-    ]
+def rows_of(asked: Iterable[Question], *, shown_in: Campaign | None = None) -> list[Row]:
+    """Return questions as rows of a suite, with those of their images that a campaign has."""
+    if shown_in is None:
+        return [_row_of(one, None) for one in asked]
+    return [_row_of(one, suite_pictures.part_of(one.image, shown_in)) for one in asked]
+
+
+def _row_of(one: Question, image: Part | None) -> Row:
+    messages: list[Message] = one.messages()
+    if image is not None:
+        messages = [{**said, "content": [image, {"type": "text", "text": said["content"]}]} for said in messages]
+    return {
+        "id": one.id,
+        **to_columns(messages),
+        "measure": "choice",
+        "category": list(one.categories),
+        "answer": one.answer,
+        "unsupported": "image" if one.image and image is None else "",
+        "about": [one.text, one.stem],  # what it is known again by, whatever is asked around it
+    }
 
 
 def _own(file: Path) -> list[Row]:
@@ -162,13 +172,15 @@ def check_bounds(settings: LoopSettings) -> None:
     )
 
 
-def write(round: Round, path: str, *, models: Iterable[ModelVersion]) -> str:
+def write(round: Round, path: str, *, models: Iterable[ModelVersion], answering: Sequence[ModelVersion] = ()) -> str:
     """Write the suite's items that no model of the round learned from, and return the stored path.
 
+    Questions are shown with their images where it is known of all that are `answering` that they read them.
     One that stands in a data set which one of `models` or its ancestors learned from, or whose near duplicate does, is
     left out. Raises Invalid where that leaves none, or too few of a category: then nothing is shown, and nobody passes.
     """
-    rows = read(path)
+    sees = bool(answering) and all(seeing.reads_images(one.path) for one in answering)
+    rows = read(path, shown_in=round.loop.campaign if sees else None)
     learned = {name: text for version in models for name, text in snapshots.learned_texts(version).items()}
     texts = {
         f"{place} {number}": text
@@ -292,8 +304,9 @@ def _categories(found: Row, settings: LoopSettings) -> Row | None:
         )
     if unsupported := found.get("unsupported"):
         explanation += told_many(
-            "{n} item is unsupported: it has an image, which a policy here does not read.",
-            "{n} items are unsupported: they have an image, which a policy here does not read.",
+            "{n} item is unsupported: it has an image that a policy here does not read, or that did not come along.",
+            "{n} items are unsupported: they have an image that a policy here does not read, or that did not come "
+            "along.",
             unsupported,
         )
     if found["left_out"]:

@@ -1,7 +1,8 @@
 """A domain safety suite: questions with four options put to a policy, and where it is worst. arXiv:2410.14182.
 
 Accuracy is micro, the share of all questions answered right; one counts in each of its categories. A question with an
-image is not put to a policy, which reads text alone: it is told as unsupported, in no share, neither right nor wrong.
+image is shown with it to a policy that reads images. Put to one that reads text alone, or without its file, it is told
+as unsupported: in no share, neither right nor wrong. Its image is one of the campaign's, or a file beside the suite's.
 Examples (``shots``) are questions of the suite itself, where the authors have a file of five of their own.
 """
 
@@ -13,12 +14,16 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from training.core.collate import encode_prompt
+from training.core.collate import encode_prompt, encode_shown
+from training.core.conversation import with_images
 from training.core.decode import completion_logps
 from training.core.evaluate.suite import letter
 from training.core.job import Job, RunError
 from training.core.part_file import PartFile
+from training.core.pictures import Pictures
 from training.core.prompts import Prompt
+from training.core.records import IMAGE as MARK
+from training.core.records import Refused
 from training.core.sampler import Sampler, batches, collected, unfinished
 from training.core.stats import wilson
 from training.recipes.multiple_choice import DIRECT, IMAGE, LETTERS, Question, read
@@ -28,6 +33,7 @@ from training.recipes.spec import RunResult
 Row = dict[str, Any]
 PUBLISHED, MOVED = "published", "moved"
 TOO_LONG = "too_long"
+NO_IMAGE = "no_image"  # the policy would read it, and there is none to be shown
 LOGLIK = "loglik"
 
 
@@ -56,7 +62,9 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
     asked, unsupported = _asked([one for one in questions if one not in shown], sampler, knobs, shown)
     if not asked:
         raise RunError(
-            Note("None of the suite's questions can be put to this policy: it reads text alone, up to its length.")
+            Note.together(
+                [Note("None of the suite's questions can be put to this policy."), *_left_out(unsupported, questions)]
+            )
         )
     prompts = [prompt for prompt, _ in asked.values()]
     part = PartFile(job.folder / "answers.jsonl", rank=job.rank)
@@ -70,6 +78,9 @@ def measure(job: Job, sampler: Sampler, questions: Sequence[Question]) -> RunRes
         return RunResult()
     found = figures(rows, questions, seen=job.spec.seen or (), confidence=knobs["confidence"])
     counts = {"read": len(questions), "asked": sum(row["order"] == PUBLISHED for row in rows)}
+    by_id = {one.id: one for one in questions}
+    pictured = sum(row["order"] == PUBLISHED and by_id[row["question"]].modality == IMAGE for row in rows)
+    counts |= {"asked_with_image": pictured} if pictured else {}
     counts |= {"shown": len(shown)} if shown else {}
     counts |= {f"unsupported_{reason}": len(ids) for reason, ids in unsupported.items() if ids}
     counts |= {"seen": len(job.spec.seen)} if job.spec.seen is not None else {}
@@ -95,24 +106,52 @@ def _asked(
     """Return the prompts by id, each with its question as it stands there, and the ids of what cannot be asked."""
     before = [message for one in shown for message in one.example(knobs["ask"])]
     asked: dict[str, tuple[Prompt, Question]] = {}
-    unsupported: dict[str, list[str]] = {IMAGE: [], TOO_LONG: []}
+    unsupported: dict[str, list[str]] = {IMAGE: [], NO_IMAGE: [], TOO_LONG: []}
     for one in questions:
-        if one.modality == IMAGE:
+        if one.modality == IMAGE and sampler.pictures is None:
             unsupported[IMAGE].append(one.id)
+            continue
+        if sampler.pictures is not None and one.modality == IMAGE and not _is_there(one.image, sampler.pictures):
+            unsupported[NO_IMAGE].append(one.id)
             continue
         orders = {PUBLISHED: one}
         if knobs["move_options"] and one.can_be_moved:
             orders[MOVED] = one.moved(knobs["move_seed"])
         prompts = {}
         for order, question in orders.items():
-            messages = [*before, *question.messages(knobs["ask"])]
-            prompts[order] = Prompt(f"{one.id}/{order}", messages, encode_prompt(sampler.tokenizer, messages))
+            prompts[order] = _prompt(f"{one.id}/{order}", [*before, *question.messages(knobs["ask"])], one, sampler)
         room = sampler.prompt_room
         if room is not None and any(len(prompt.ids) > room for prompt in prompts.values()):
             unsupported[TOO_LONG].append(one.id)
             continue
         asked |= {prompt.id: (prompt, orders[order]) for order, prompt in prompts.items()}
     return asked, unsupported
+
+
+def _prompt(name: str, messages: list[dict[str, str]], question: Question, sampler: Sampler) -> Prompt:
+    """Return a question as it is put to the policy: its image stands before its words."""
+    if question.modality != IMAGE:
+        return Prompt(name, messages, encode_prompt(sampler.tokenizer, messages))
+    *before, last = messages
+    marked = [*before, {**last, "content": f"{MARK}\n\n{last['content']}"}]
+    told = with_images(marked, [question.image])
+    ids, shown = encode_shown(sampler.tokenizer, sampler.pictures, told)
+    return Prompt(name, told, ids, shown=shown)
+
+
+def _is_there(image: str, pictures: Pictures) -> bool:
+    """Return whether an image can be shown: one of the campaign's, or a file that lies beside the suite's.
+
+    Whoever wrote a suite could name any file of this machine by a path that leads elsewhere.
+    """
+    beside = pictures.album.beside.resolve()
+    try:
+        if image not in pictures.album.files and not (beside / image).resolve().is_relative_to(beside):
+            return False
+        pictures.album.opened(image)
+    except (Refused, OSError, ValueError):  # a name that is too long, or has a NUL in it
+        return False
+    return True
 
 
 def _by_words(sampler: Sampler, portion: Sequence[Prompt], seed: int) -> list[Row]:
@@ -128,7 +167,8 @@ def _known(found: str | None) -> str | None:
 def _by_loglik(sampler: Sampler, portion: Sequence[Prompt], seed: int) -> list[Row]:
     ids = [list(sampler.tokenizer(one, add_special_tokens=False)["input_ids"]) for one in LETTERS]
     asked = [prompt.ids for prompt in portion for _ in ids]
-    logps = completion_logps(sampler.model, asked, ids * len(portion))
+    shown = [prompt.shown for prompt in portion for _ in ids]
+    logps = completion_logps(sampler.model, asked, ids * len(portion), pictures=shown)
     told = []
     for start in range(0, len(logps), len(LETTERS)):
         own = dict(zip(LETTERS, logps[start : start + len(LETTERS)], strict=True))
@@ -216,17 +256,7 @@ def _notes(
         )
     shown = {name.removeprefix("accuracy_category_") for name in found if name.startswith("accuracy_category_")}
     hidden = sorted({name for one in questions for name in one.categories} - shown)
-    if unsupported[IMAGE]:
-        said.append(
-            Note(
-                "Unsupported: {n} of {all} questions have an image, which this policy does not read. They are in no "
-                "share.",
-                n=len(unsupported[IMAGE]),
-                all=len(questions),
-            )
-        )
-    if unsupported[TOO_LONG]:
-        said.append(Note("Unsupported: {n} questions leave no room for an answer.", n=len(unsupported[TOO_LONG])))
+    said += _left_out(unsupported, questions)
     if hidden:
         said.append(Note("Of these categories nothing is shown: {names}.", names=", ".join(hidden)))
     if seen is None:
@@ -238,4 +268,30 @@ def _notes(
                 n=len(seen),
             )
         )
+    return said
+
+
+def _left_out(unsupported: dict[str, list[str]], questions: Sequence[Question]) -> list[Note]:
+    """Return a sentence for each reason for which questions were not put to the policy."""
+    said = []
+    if unsupported[IMAGE]:
+        said.append(
+            Note(
+                "Unsupported: {n} of {all} questions have an image, which this policy does not read. They are in no "
+                "share.",
+                n=len(unsupported[IMAGE]),
+                all=len(questions),
+            )
+        )
+    if unsupported[NO_IMAGE]:
+        said.append(
+            Note(
+                "Unsupported: {n} of {all} questions have an image that did not come along, or cannot be opened. They "
+                "are in no share. Upload the suite and its images in one ZIP archive.",
+                n=len(unsupported[NO_IMAGE]),
+                all=len(questions),
+            )
+        )
+    if unsupported[TOO_LONG]:
+        said.append(Note("Unsupported: {n} questions leave no room for an answer.", n=len(unsupported[TOO_LONG])))
     return said

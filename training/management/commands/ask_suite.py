@@ -19,7 +19,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", help="the suite: JSON Lines, packed by gzip or not")
+        parser.add_argument(
+            "file", help="the suite: JSON Lines, packed by gzip or not, its images beside it; or both as a ZIP"
+        )
         parser.add_argument("--campaign", required=True, help="name or id of the campaign")
         parser.add_argument(
             "--as",
@@ -38,5 +40,5 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         told = f"{asked.created} questions are in the queue of {campaign}; {asked.existing} were there."
         if asked.unsupported:
-            told += f" {asked.unsupported} are unsupported: they have an image."
+            told += f" {asked.unsupported} are unsupported: their image did not come along."
         self.stdout.write(told)
