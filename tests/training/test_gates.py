@@ -159,6 +159,12 @@ def test_a_bound_that_can_never_be_met_is_told_when_the_loop_is_configured(
     with pytest.raises(Invalid, match=r"With 5 items even 5 right ones do not prove 60%.* gases\. Take a suite with 6"):
         rounds.configure(loop=loop, settings=chosen, actor=lead)
     rounds.configure(loop=loop, settings={**chosen, "gate_by": "estimate"}, actor=lead)
+    # One from before the setting is asked when it comes to that, and by no other change.
+    del loop.settings["gate_by"]
+    Loop.objects.filter(pk=loop.pk).update(settings=loop.settings | chosen)
+    loop.refresh_from_db()
+    rounds.configure(loop=loop, settings={"prompts_per_round": 5}, actor=lead)
+    assert loop.settings["prompts_per_round"] == 5
 
 
 def prompt(n: int) -> list[dict[str, str]]:

@@ -254,6 +254,8 @@ def test_what_wants_a_person_comes_to_people_and_their_word_is_a_label(campaign,
     }
     assert not guard_attention.attend(**said)
     watch = guard_settings.configure(campaign=campaign, settings={"keep": True}, actor=lead)
+    assert guard_attention.attend(**said | {"answered": "half a \ud83d and no \x00"})
+    assert guard_attention.newest(campaign)[0].answered == "half a ? and no \ufffd"
     assert guard_attention.attend(**said) and not Task.objects.exists()
     assert "1 prompt waits for a person and nobody is asked" in str(guard_drift.alarms(watch, [])[0])
     watch = guard_settings.configure(campaign=campaign, settings={"inbox": inbox.pk}, actor=lead)

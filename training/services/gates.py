@@ -129,7 +129,7 @@ def needed(pairs: int, settings: LoopSettings) -> int:
 
 
 def is_judged(round: Round) -> bool:
-    """Return whether any pair of the gate has all its judgements: what some said of pairs they share decides nothing."""
+    """Return whether any pair of the gate has all its judgements: half a pair decides nothing."""
     return Task.objects.filter(
         campaign_id=round.loop.campaign_id, batch=batch(round), state=Task.State.COMPLETE
     ).exists()
@@ -140,8 +140,8 @@ def undecided(pairs: int) -> Told:
     return told_many(
         "The {n} blind pair left the queue before it had all its judgements. A lead may turn the candidate down as not "
         "decided, giving a reason that stays in the report.",
-        "All {n} blind pairs left the queue before one had all its judgements. A lead may turn the candidate down as not "
-        "decided, giving a reason that stays in the report.",
+        "All {n} blind pairs left the queue before one had all its judgements. A lead may turn the candidate down as "
+        "not decided, giving a reason that stays in the report.",
         pairs,
     )
 

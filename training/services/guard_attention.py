@@ -42,7 +42,9 @@ def attend(
     kept = GuardedPrompt.objects.filter(
         campaign=campaign, digest=guard_prompts.digest_of(guard_prompts.text_of(messages))
     )
-    if not kept.update(tier=said["tier"], risk=said.get("risk"), answered=answered[:LONGEST]):
+    # Of a model or a guard's documents, which nobody has asked whether a database can hold them.
+    storable = answered[:LONGEST].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if not kept.update(tier=said["tier"], risk=said.get("risk"), answered=storable):
         return False
     kept.filter(reason="").exclude(labelled_by=HUMAN).update(reason=GuardedPrompt.Reason.FOCUSED)
     guard_inbox.ask(watch)

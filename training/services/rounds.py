@@ -19,7 +19,7 @@ from training import objections, paths
 from training.errors import GateClosed, Invalid, TrainingError, WrongState
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import RecipeError
-from training.recipes.loop import loop_settings
+from training.recipes.loop import LoopSettings, loop_settings
 from training.recipes.loop_candidate import candidate, mixed, trains_cost
 from training.services import (
     deciding,
@@ -127,7 +127,9 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
         guards.refuse_foreign(values["guard"], loop.campaign)
     if actor is not None and values["gate_suite"] != loop.settings.get("gate_suite", ""):
         suites.refuse_foreign(values["gate_suite"])
-    if any(values[name] != loop.settings.get(name) for name in OF_SUITE):
+    # A loop from before one of them was a setting has it by default, and is not asked anew by another change.
+    before = {**asdict(LoopSettings()), **loop.settings}
+    if any(values[name] != before[name] for name in OF_SUITE):
         suites.check_bounds(loop_settings(values))
     Loop.objects.filter(pk=loop.pk).update(settings=values)
     changes = events.changed(loop.settings, values)
