@@ -30,6 +30,16 @@ def committed_texts() -> dict[str, str]:
     return {name: (ROOT / name).read_text(errors="replace") for name in names if (ROOT / name).is_file()}
 
 
+TOP = {
+    *(".ci", ".gitignore", "annotation", "attune", "CHANGELOG.md", "constraints.txt", "docker", "frontend", "LICENSE"),
+    *("manage.py", "pyproject.toml", "README.md", "SECURITY.md", "tests", "training"),
+}
+
+
+def test_nothing_else_lies_at_the_top():
+    assert {name.partition("/")[0] for name in committed_texts()} == TOP, "a log, a note or a package of its own?"
+
+
 def findings(pattern: re.Pattern[str], texts: dict[str, str]) -> list[str]:
     return [
         f"{name}:{text[: match.start()].count(chr(10)) + 1}: {match.group()}"
