@@ -15,7 +15,7 @@ from training.core import modes
 from training.core.backbone import load_policy, load_reward
 from training.core.job import RunError
 from training.core.trainers.learner import Learner
-from training.recipes import RECIPES
+from training.recipes import RECIPES, RecipeError
 from training.recipes.assembled import has_slots
 
 SMALL = {
@@ -110,7 +110,7 @@ def test_a_run_that_broke_off_goes_on_to_the_same_weights(alike, policy, reward,
 def test_two_steps_change_the_model_and_nothing_else(do, policy, reward, name, lora_rank):
     needed, start = stands_on(name), what_it_starts_from(do, policy, reward, name)
     if needed and lora_rank:
-        with pytest.raises(RunError, match="Set lora_rank to 0"):
+        with pytest.raises(RecipeError, match="Set lora_rank to 0"):
             do(name, lora_rank=lora_rank, **start, **SMALL["fit"])
         return
     before = bytes_of(start["model"])

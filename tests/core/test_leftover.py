@@ -19,6 +19,7 @@ from training.core.leftover import advantage_bars, weight_bars
 from training.core.losses.a_lol import a_lol
 from training.core.objectives import leftover
 from training.core.policy import logps
+from training.recipes.base import RecipeError
 
 
 def test_answers_that_were_not_better_than_expected_are_thrown_away_and_told(do, policy):
@@ -74,7 +75,7 @@ def test_what_was_no_better_than_expected_is_measured_and_has_no_loss(policy):
 
 
 def test_what_cannot_be_done_is_said(do, policy):
-    with pytest.raises(RunError, match="Set eval_share above 0"):
+    with pytest.raises(RecipeError, match="Set eval_share above 0"):
         do("a-lol", model=policy, eval_share=0.0, **SMALL["fit"])
     rows = [{**row, "reward": 3.0} for row in outcome_rows(8)]
     with pytest.raises(RunError, match="Set reward_as to sigmoid"):
