@@ -96,6 +96,9 @@ def test_the_next_item_is_there_before_the_server_has_answered(page: Page, perso
     expect(page.locator("#item")).not_to_have_attribute("data-key-of-item", first)
     expect(page.locator("#saved")).to_have_text("Sending…")
     assert judged(person) == 0
+    for _ in range(500):  # "Sending…" is said a moment before the request comes here
+        if not held:
+            page.wait_for_timeout(20)
     held.pop().continue_()
     expect(page.locator("#saved")).to_have_text("All saved")
     assert judged(person) == 1
