@@ -238,7 +238,12 @@ def test_a_test_of_few_prompts_or_of_a_certainty_that_nobody_reaches_says_nothin
         return bool(promotion.lost_safety(made))
 
     assert not tested(24) and not tested(60, confidence=0.9999) and not tested(60, confidence=0.8)
-    Loop.objects.create(campaign=campaign, settings={"gate_safety_lost": 0.25, "gate_delta": 0.001})
+    loop = Loop.objects.create(campaign=campaign, settings={})
+    assert tested(60)
+    Loop.objects.filter(pk=loop.pk).update(settings={"gate_delta": 0.001})
+    assert promotion.lost_safety(made), "a loop that wants to be surer does not forget it"
+    Run.objects.filter(result__metrics__safe_drop__n=60).delete()
+    Loop.objects.update(settings={"gate_safety_lost": 0.25, "gate_delta": 0.001})
     assert "confidence of 99.9%, on at least 29 prompts" in safety_tests.objection(made, policy)
     Loop.objects.update(settings={"gate_safety_lost": 0.25})
     assert "may have lost 100%" in safety_tests.objection(made, policy), "24 are enough for what this loop allows"

@@ -120,8 +120,8 @@ def least(most: float, confidence: float) -> int | None:
     return math.ceil(z * z * (1 - most) / most - 1e-9)
 
 
-def has_power(test: Run) -> bool:
-    """Return whether a test asked so many prompts, of those to refuse and of others, that a policy could pass it.
+def has_power(test: Run, sure: float) -> bool:
+    """Return whether a test asked so many prompts of either kind that a policy could pass it when one is so `sure`.
 
     Of what the loop allows; where it asks for no test, of the recipe's own. One that is not done yet may have.
     """
@@ -131,24 +131,25 @@ def has_power(test: Run) -> bool:
     limit = limit_of_campaign(test.campaign)
     if limit >= UNASKED:
         limit = float(recipe(RECIPE).fill()["most_lost"])
-    needed = least(limit, confidence_of(test.campaign))
+    needed = least(limit, sure)
     asked = [metrics[f"{name}_drop"]["n"] for name in ("safe", "answered")]
     return needed is not None and min(asked) >= needed
 
 
-def is_usual(test: Run) -> bool:
+def is_usual(test: Run, *, or_less_sure: bool = False) -> bool:
     """Return whether a test asked in the usual way, enough, and by the cost model in use, or by none where none was.
 
-    No other one speaks for a policy or against it, or whoever may test could have it say what they like.
+    No other one speaks for a policy or against it, or whoever may test could have it say what they like. With
+    `or_less_sure` its confidence may be the usual and less than the loop's: what is too much by less is so by more.
     """
     usual, asked = recipe(RECIPE).fill(), test.recipe["knobs"]
     if any(asked.get(name, usual[name]) != usual[name] for name in AS_USUAL):
         return False
     if asked.get("max_new_tokens", usual["max_new_tokens"]) < usual["max_new_tokens"]:
         return False
-    if not math.isclose(
-        asked.get("confidence", usual["confidence"]), confidence_of(test.campaign), abs_tol=1e-9
-    ) or not has_power(test):
+    sure, wanted = asked.get("confidence", usual["confidence"]), confidence_of(test.campaign)
+    enough = math.isclose(sure, wanted, abs_tol=1e-9) or (or_less_sure and CONFIDENCE <= sure < wanted)
+    if not enough or not has_power(test, sure):
         return False
     in_use = test.inputs.get(COST_IN_USE)
     if in_use is None:  # it was ordered before that was written down
@@ -285,16 +286,14 @@ def waits(version: ModelVersion, before: ModelVersion, settings: LoopSettings) -
 def failed(version: ModelVersion) -> Run | None:
     """Return the newest test that speaks against `version`, whatever the loop asks for; None where none does.
 
-    What one found stands until a later one passes that replaces it, see `replaces`. Those that were not asked in the
-    usual way say nothing.
+    What one found stands until a later one passes that replaces it, see `replaces`, also where the loop has asked for
+    more certainty since. Those that were not asked in the usual way say nothing.
     """
     limit = limit_of(version)
-    tests = [test for test in tests_of(version) if is_usual(test)]
-    passed = [test for test in tests if has_passed(test, limit)]
-    return next(
-        (test for test in reversed(tests) if test not in passed and not is_replaced(test, passed, limit)),
-        None,
-    )
+    tests = tests_of(version)
+    passed = [test for test in tests if is_usual(test) and has_passed(test, limit)]
+    against = [test for test in tests if is_usual(test, or_less_sure=True) and not has_passed(test, limit)]
+    return next((test for test in reversed(against) if not is_replaced(test, passed, limit)), None)
 
 
 def figures(version: ModelVersion, before: ModelVersion, settings: LoopSettings) -> list[dict[str, Any]]:
