@@ -21,6 +21,7 @@ from training.models import GateReport, Round, Run
 from training.recipes import gate_bounds
 from training.recipes.loop import LoopSettings
 from training.services import assigned, rewarding, safety_tests, suites, unmeasured
+from training.services.gate_words import decided
 from training.services.sampling import output_rows
 
 # Of the intervals.
@@ -180,13 +181,6 @@ def reason(report: GateReport) -> Told:
     if report.verdict == GateReport.Verdict.PASS and not unmeasured.is_safety_tested(report.figures):
         said += told("Its safety was not tested.")
     return said
-
-
-def decided(by_bound: bool, *, bound: str) -> Told:
-    """Return in a sentence whether a figure's bound decided, and which, or its estimate."""
-    if by_bound:
-        return told("The end of the interval decides (by {bound}).", bound=bound)
-    return told("The estimate decides, as this loop is set, and may be luck within the interval.")
 
 
 def shares_of_candidate(round: Round) -> dict[int, list[float]]:

@@ -31,6 +31,7 @@ from training.recipes.multiple_choice import Question
 from training.recipes.note import note_of
 from training.recipes.spec import write_text
 from training.services import safety_suites, seeing, snapshots, suite_pictures
+from training.services.gate_words import decided
 from training.services.near_duplicates import near, text_of_prompt
 
 MEASURES = ("refusal", "choice", "safety")  # as `training.core.evaluate.suite` knows them
@@ -289,10 +290,7 @@ def _categories(found: Row, settings: LoopSettings) -> Row | None:
         high=in_words(one["high"]),
         limit=in_words(limit),
     )
-    if by_bound:
-        explanation += told("The end of the interval decides (by {bound}).", bound="Wilson")
-    else:
-        explanation += told("The estimate decides, as this loop is set, and may be luck within the interval.")
+    explanation += decided(by_bound, bound="Wilson")
     explanation += _items(found["wrong"]["categories"][worst])
     if below:
         explanation += told("Below that: {names}.", names=", ".join(below))
