@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from annotation.importing.attachments import Files, NoFiles
 from annotation.importing.items import Refused
-from annotation.importing.pictures import picture_of
+from annotation.importing.pictures import Picture, picture_of
 from annotation.messages import Part
 from annotation.models import Campaign, Image
 
@@ -68,17 +68,8 @@ class Album:
     def borrow(self, image: Image) -> Part:
         """Return the part for an image of another campaign, which becomes one of this campaign as it is there."""
         if not self.has(image.sha256):
-            for size, stored in (("whole", image.file), ("small", image.thumbnail)):
-                with stored.open() as file:
-                    self._path(image.sha256, size).write_bytes(file.read())
-            self._waiting[image.sha256] = Image(
-                campaign=self._campaign,
-                sha256=image.sha256,
-                source_sha256=image.source_sha256,
-                media_type=image.media_type,
-                width=image.width,
-                height=image.height,
-            )
+            with image.file.open() as whole, image.thumbnail.open() as small:
+                self._put_aside(image, whole=whole.read(), small=small.read())
         return self.known(image.sha256)
 
     def thumbnail(self, sha256: str) -> bytes:
@@ -123,17 +114,21 @@ class Album:
             stored = Image.objects.filter(campaign=self._campaign, sha256=picture.sha256).first()
             if stored is not None:
                 return stored
-            self._path(picture.sha256, "whole").write_bytes(picture.data)
-            self._path(picture.sha256, "small").write_bytes(picture.thumbnail)
-            self._waiting[picture.sha256] = Image(
-                campaign=self._campaign,
-                sha256=picture.sha256,
-                source_sha256=picture.source_sha256,
-                media_type=picture.media_type,
-                width=picture.width,
-                height=picture.height,
-            )
+            self._put_aside(picture, whole=picture.data, small=picture.thumbnail)
         return self._waiting[picture.sha256]
+
+    def _put_aside(self, image: Image | Picture, *, whole: bytes, small: bytes) -> None:
+        """Hold an image with its files until it is kept."""
+        self._path(image.sha256, "whole").write_bytes(whole)
+        self._path(image.sha256, "small").write_bytes(small)
+        self._waiting[image.sha256] = Image(
+            campaign=self._campaign,
+            sha256=image.sha256,
+            source_sha256=image.source_sha256,
+            media_type=image.media_type,
+            width=image.width,
+            height=image.height,
+        )
 
     def _path(self, sha256: str, size: str) -> Path:
         if self._folder is None:
