@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
 from pathlib import Path
 
 import pytest
@@ -12,9 +10,8 @@ from rest_framework.test import APIClient
 
 from annotation.models import Campaign, Event, User
 from frontend import metrics
-from tests.training.guard_world import started
+from tests.training.guard_world import fitted_guard, started
 from training import paths
-from training.core.guard import __main__ as command
 from training.core.guard.folder import load_guard
 from training.core.guard.log import VerdictLog
 from training.core.guard.thresholds import recall_bound
@@ -25,24 +22,9 @@ from training.services import guard_latency, guard_retraining, guard_versions, g
 pytestmark = pytest.mark.django_db
 
 
-def rows() -> list[dict[str, str]]:
-    """Return texts of which some are hard: what is risky has an odd word, and what is safe has one too now and then."""
-    draw, found = random.Random(0), []
-    for n in range(400):
-        tier = ("safe", "unsafe", "safe", "focused_attention")[n % 4]
-        said = draw.choices([f"any{k}" for k in range(40)], k=5)
-        if tier != "safe" or draw.random() < 0.15:
-            said.append(f"{'odd' if n % 4 == 1 else 'sad'}{draw.randrange(8)}")
-        found += [{"side": side, "text": f"{' '.join(said)} {n}", "tier": tier} for side in ("prompt", "answer")]
-    return found
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("guard")
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
-    assert command.main(["fit", str(folder / "rows.jsonl"), "--output", str(folder / "made"), "--recall", "0.8"]) == 0
-    return folder / "made"
+    return fitted_guard(tmp_path_factory.mktemp("guard"))
 
 
 @pytest.fixture
