@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.http import Http404, HttpResponse
@@ -13,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from annotation.access import Action
 from annotation.permissions import may
+from annotation.told import share
 from frontend import charts
 from frontend.decorators import signed_in
 from frontend.http import SignedInRequest, say
@@ -20,7 +22,7 @@ from frontend.lead_pages import campaign_page_of
 from training.errors import Invalid
 from training.models import ModelVersion
 from training.permissions import version_for
-from training.recipes.tiers import DOCUMENTS, REFUSE
+from training.recipes.tiers import DOCUMENTS, MOST_REFUSED, REFUSE
 from training.services import guard_latency, guard_versions
 from training.services.guard_versions import Shown, Side
 
@@ -64,7 +66,8 @@ def guard_version(request: SignedInRequest, version_id: int) -> HttpResponse:
         "answers": ANSWERS,
         "documents": _documents(request) if errors else found.documents if found else [],
         "documents_number": len(found.documents) if found else 0,
-        "sides": [_side(side, request.POST.get(f"{side.name}_line", "")) for side in found.sides] if found else [],
+        "sides": [_side(request, side) for side in found.sides] if found else [],
+        "most_refused": str(share(MOST_REFUSED)),
         "latency": [{**one, "title": SIDES[one["side"]]} for one in guard_latency.of_campaign(version.campaign_id)],
         "errors": errors,
         "may_edit": may(request.user, version.campaign, Action.STEER),
@@ -74,8 +77,17 @@ def guard_version(request: SignedInRequest, version_id: int) -> HttpResponse:
     )
 
 
-def _side(side: Side, given: str) -> dict[str, Any]:
-    """Return one side as the page shows it: some of its lines in a table, all of them in a chart and for the script."""
+def _side(request: SignedInRequest, side: Side) -> dict[str, Any]:
+    """Return one side as the page shows it: some of its lines in a table, all of them in a chart and for the script.
+
+    A recall that is asked for in the address fills the field with its line.
+    """
+    wanted = request.GET.get(f"{side.name}_recall", "").strip()
+    asked = _recall(wanted)
+    drawn = asked and side.asked(asked)
+    given = request.POST.get(f"{side.name}_line", "")
+    if drawn and drawn.point and drawn.point["value"] != side.line["value"]:
+        given = repr(drawn.point["value"])
     step = max(1, len(side.curve) // 12)
     rows = [one for place, one in enumerate(side.curve) if place % step == 0 or one is side.point]
     points = [(one["value"], one) for one in reversed(side.curve)]
@@ -94,8 +106,43 @@ def _side(side: Side, given: str) -> dict[str, Any]:
         "rows": rows,
         "chart": chart,
         "given": given or f"{side.line['value']:.6g}",
+        "wanted": wanted,
+        "asked": drawn,
+        "asked_line": _line(drawn.point) if drawn else None,
+        "asked_recall": guard_versions.floored(drawn.recall) if drawn else "",
+        "largest": guard_versions.floored(side.largest),
+        "refuses": _in_words(side.refuses),
+        "gentle": _line(side.gentle),
         "data": {"name": side.name, "points": side.curve},
     }
+
+
+def _line(point: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a known line shows and refuses, in words, and its recall as the address has it; None for none."""
+    if point is None:
+        return None
+    recall = point["recall_bound"]
+    return {
+        "value": point["value"],
+        "recall": guard_versions.floored(recall),
+        "percent": f"{math.floor(10_000 * 100 * recall) / 10_000:.4f}",
+        "refuses": _in_words(point["false_refusals"]),
+    }
+
+
+def _in_words(told: Mapping[str, Any]) -> str:
+    """Return a share with a place, as 4.6 and 5.4 per cent are on two sides of what is said to be many."""
+    low, high, estimate = (str(share(told[name], places=1)) for name in ("low", "high", "estimate"))
+    return gettext("{share} ({low} to {high}, of {n})").format(share=estimate, low=low, high=high, n=told["n"])
+
+
+def _recall(wanted: str) -> float | None:
+    """Return a share out of a percentage as somebody wrote it; None for what is none between 0 and 100."""
+    try:
+        found = float(wanted.rstrip("% ").replace(",", ".")) / 100
+    except ValueError:
+        return None
+    return found if 0 < found < 1 else None
 
 
 def _shown_tiers(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.experiments.__main__ import HERE, ROOT, TABLE, files, rendered, stored
+from tests.experiments.__main__ import HERE, LIMIT_SECONDS, LIMITS, ROOT, TABLE, files, measured, rendered, stored
 from tests.experiments.frame import Card, Report
 from tests.experiments.world import Annotator, Bandit, gold
 
@@ -31,6 +33,13 @@ def test_each_experiment_has_its_marker_its_ablation_and_its_results():
         assert result["passed"] and all(line["passed"] for line in result["lines"]), path.name
 
 
+def test_each_experiment_keeps_to_its_cpu_seconds_where_they_were_counted():
+    assert set(LIMITS) <= {path.stem for path in files([])}
+    took = {Path(one["file"]).stem: one["cpu_seconds"] for one in stored() if "cpu_seconds" in one}
+    over = {name: seconds for name, seconds in took.items() if seconds > LIMITS.get(name, LIMIT_SECONDS)}
+    assert not over, "Make these cheaper."
+
+
 def test_each_result_names_a_commit_that_history_has():
     def git(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -48,6 +57,33 @@ def test_each_result_names_a_commit_that_history_has():
 def test_the_table_is_what_was_measured():
     assert {one["file"] for one in stored()} <= {path.name for path in HERE.glob("test_card_*.py")}
     assert TABLE.read_text() == rendered(stored()), "Run `python -m tests.experiments --render`."
+
+
+def test_a_cost_is_cpu_time_on_one_thread_with_what_was_started():
+    """Half a second of work in a process of the process, and half a second of sleep, which costs nothing."""
+    work = "import time; [None for _ in iter(lambda: time.process_time() < 0.5, False)]"
+    command = "import os, subprocess, sys, time; time.sleep(0.5); subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    command += "; print(os.environ['OMP_NUM_THREADS'], os.environ['LINES']); sys.exit(3)"
+    cost = measured([sys.executable, "-c", command, work], {"LINES": "here", "OMP_NUM_THREADS": "8"})
+    assert (cost.code, cost.output) == (3, "1 here\n")
+    assert 0.5 <= cost.cpu_seconds <= cost.seconds - 0.4
+
+
+def test_what_hangs_is_stopped_with_what_it_started():
+    command = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    cost = measured([sys.executable, "-c", command], {}, hangs=0.5)
+    assert cost.code < 0 and "Stopped after" in cost.output and cost.seconds < 30
+
+
+def test_the_table_shows_cpu_seconds_where_they_were_counted(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATTUNE_EXPERIMENT_LINES", str(tmp_path / "lines"))
+    Report()(CARD, "share", [0.4, 0.8], without=0.1, seeds=[0, 1], switched_off="it", at_least=0.5)
+    line = json.loads((tmp_path / "lines").read_text()) | {"seconds": 70}
+    assert 0 <= line["cpu_seconds"] < 5
+    shown = rendered([{"commit": "abc", "lines": [line | {"cpu_seconds": 33.3}]}])
+    assert "| 2 | 33 | abc |" in shown
+    del line["cpu_seconds"]
+    assert "| 2 | 70 | abc |" in rendered([{"commit": "abc", "lines": [line]}])
 
 
 def test_a_figure_below_its_bound_is_refused_and_one_that_needs_no_method_too(monkeypatch):

@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 
 from annotation.models import Campaign, User
 from tests.browser.looks import SCREENS
-from tests.factories import PASSWORD, make_user
+from tests.browser.waiting import wait_for_the_item_ahead
+from tests.factories import PASSWORD, make_campaign, make_task, make_user
 from training.services import presence
 
 # The driver runs an event loop in this thread, and Django would refuse the tests' own queries because of it.
@@ -124,3 +125,24 @@ def work(open_context: Callable[..., BrowserContext], sign_in: Callable[..., Pag
         return page
 
     return open_work
+
+
+@pytest.fixture
+def campaign(person: User) -> Campaign:
+    return make_campaign("Helpfulness", annotators=[person], tasks=12)
+
+
+@pytest.fixture
+def page(open_context: Callable[..., BrowserContext], sign_in: Callable[..., Page], person: User, campaign) -> Page:
+    """Return the work screen with its first item, and the next one fetched."""
+    page = sign_in(open_context(), person, path=f"/work/{campaign.pk}/")
+    wait_for_the_item_ahead(page, person)
+    return page
+
+
+@pytest.fixture
+def long_pair(person: User) -> Campaign:
+    campaign = make_campaign("Long answers", annotators=[person])
+    one = "\n\n".join(f"Paragraph {number} says **this** and that." for number in range(40))
+    make_task(campaign, completions=(one, one.replace("that", "something else")))
+    return campaign

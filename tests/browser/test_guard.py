@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from tests.browser.looks import COLOURS, everywhere
 from tests.factories import make_campaign
-from tests.training.test_guard_versions import rows
-from training.core.guard import __main__ as command
+from tests.training.guard_world import fitted_guard
 from training.models import ModelVersion
 from training.services import guard_versions, versions
 
 
 def test_a_line_is_moved_by_its_slider_and_saved(open_context, sign_in, person, tmp_path) -> None:
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
-    made = ["fit", str(tmp_path / "rows.jsonl"), "--output", str(tmp_path / "made"), "--recall", "0.8"]
-    assert command.main(made) == 0
     campaign = make_campaign("Guarded", lead=person)
-    version = versions.register(campaign=campaign, kind="guard", path=str(tmp_path / "made"), actor=None)
+    version = versions.register(campaign=campaign, kind="guard", path=str(fitted_guard(tmp_path)), actor=None)
     page = sign_in(open_context(), person, path=reverse("model-guard", args=[version.pk]))
-    assert everywhere(page, "guard", again=COLOURS) == []
     curve = guard_versions.shown(version).sides[0].curve
     side = page.locator("[data-guard-side=prompt]")
     said = side.get_by_role("status")

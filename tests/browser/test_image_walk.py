@@ -13,7 +13,7 @@ from annotation.services import campaigns
 from annotation.services.intake import import_lines
 from tests.annotation.pictures import data_uri, picture, zipped
 from tests.browser.looks import everywhere
-from tests.browser.test_work import eventually
+from tests.browser.waiting import eventually
 from tests.factories import make_campaign
 
 

@@ -12,7 +12,7 @@ from annotation.models import Campaign, Feedback, Membership, User
 from annotation.services.intake import import_lines
 from tests.annotation.pictures import data_uri, picture
 from tests.browser.looks import SCREENS, everywhere
-from tests.browser.test_work import eventually
+from tests.browser.waiting import eventually
 from tests.factories import make_campaign
 
 WIDE = picture("steelblue", size=(900, 500))

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from annotation.models import Campaign, Feedback, User
 from tests.browser.looks import everywhere
-from tests.browser.test_work import eventually
+from tests.browser.waiting import eventually
 from tests.factories import make_campaign, make_task
 
 ANSWER = (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.models import Assignment, User
-from tests.browser.test_work import eventually, shown_key, wait_for_the_item_ahead
+from tests.browser.waiting import eventually, shown_key, wait_for_the_item_ahead
 from tests.factories import make_campaign
 
 

@@ -24,6 +24,7 @@ from tests.frontend.lead_world import (
     to_end,
     to_labelling,
 )
+from tests.training.guard_world import guard_in_use
 from training.models import ModelVersion, Snapshot
 
 
@@ -35,6 +36,7 @@ def world(transactional_db) -> World:
     loop = make_loop(made)
     to_end(made, to_labelling(made, loop), candidate_wins=True)
     to_labelling(made, loop)
+    guard_in_use(made.campaign, made.lead)
     finish_run(start_run(made))
     set_running(start_run(made))
     return made
@@ -56,8 +58,12 @@ def pages_of(world: World) -> list[str]:
         "event_id": 1,
         "token": "unknown",
     }
+    others = {"model-guard": {"version_id": ModelVersion.objects.filter(kind="guard").last().pk}}
     found = [
-        reverse(pattern.name, kwargs={key: known[key] for key in pattern.pattern.converters})
+        reverse(
+            pattern.name,
+            kwargs={key: {**known, **others.get(pattern.name, {})}[key] for key in pattern.pattern.converters},
+        )
         for pattern in lead_pages
         if getattr(pattern, "name", None)
     ]
@@ -77,6 +83,7 @@ def test_pages_are_accessible(
     found: list[str] = []
     paths = pages_of(world)
     assert len(paths) > 30 and f"/campaigns/{world.campaign.pk}/quality/" in paths
+    assert any(path.endswith("/guard/") and path.startswith("/models/") for path in paths)
     for path in paths:
         page.goto(path)
         unfold(page)

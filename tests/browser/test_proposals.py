@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from annotation.models import Assignment, Campaign, Feedback, Proposal, User
 from tests.browser.looks import everywhere
 from tests.browser.test_kinds import ANSWER, press, stored
-from tests.browser.test_work import eventually
+from tests.browser.waiting import eventually
 from tests.factories import make_campaign, make_task
 
 CRITIQUE = (

@@ -12,7 +12,7 @@ from annotation.models import Campaign, Feedback, Membership, User
 from annotation.services.intake import import_lines
 from tests.annotation.pictures import data_uri, picture
 from tests.browser.looks import everywhere
-from tests.browser.test_work import eventually
+from tests.browser.waiting import eventually
 from tests.factories import make_campaign
 
 LABELS = ["Invented: an answer says it is here", "Misread: it is something else", "Left out"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import BrowserContext, Page, expect
 
 from annotation.models import Feedback, User
-from tests.browser.test_work import eventually
+from tests.browser.waiting import eventually
 from tests.factories import make_campaign, make_task
 
 

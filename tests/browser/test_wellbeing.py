@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from annotation.models import Assignment, User
 from annotation.services import campaigns, members, queue
 from tests.browser.looks import everywhere
-from tests.browser.test_work import eventually
+from tests.browser.waiting import eventually
 from tests.factories import make_campaign, make_user
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,11 +275,23 @@ def test_one_line_makes_a_guard_from_labelled_texts(tmp_path: Path, capsys):
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert command.main(["fit", str(data), "--output", str(tmp_path / "guard"), "--recall", "0.9"]) == 0
-    assert "100.0%" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "100.0%" in told and "refuses" not in told
+    assert re.match(
+        r"prompt: the line is drawn on \d+ risky texts, which show a recall of 9\d\.\d% at most with 95%", told
+    )
+    assert "90.0% takes 29, none of them missed." in told
     made = load_guard(tmp_path / "guard")
     assert not made.prompt(user(ASKED[UNSAFE])).allowed and made.prompt(user(ASKED[SAFE])).allowed
     assert command.main(["fit", str(data), "--output", str(tmp_path / "x"), "--recall", "0.993"]) == 1
     assert "takes 427 at least" in capsys.readouterr().err and not (tmp_path / "x").exists()
+    # The words of some safe texts are those of risky ones, so that no line spares them.
+    rows += [
+        {**row, "text": ASKED[UNSAFE].format(n=k), "tier": SAFE} for k, row in enumerate(rows) if row["tier"] == SAFE
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert command.main(["fit", str(data), "--output", str(tmp_path / "many"), "--recall", "0.9"]) == 0
+    assert "of safe texts, more than 5%. No line that was measured refuses fewer." in capsys.readouterr().out
     data.write_text('{"side": "prompt", "text": "x", "tier": "fine"}\n')
     assert command.main(["fit", str(data), "--output", str(tmp_path / "x")]) == 1
     assert "Line 1 of rows.jsonl" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from training.core.guard.lexical import Lexical, pieces
 from training.core.guard.thresholds import Unreachable, allowed_misses, calibrated, needed, recall_bound
 from training.core.guard.verdicts import SAFE, UNSAFE
 from training.errors import TrainingError
+from training.recipes.tiers import largest_recall, line_for, refusing_few
 
 TEXT = "Acetone boils at 56.1 degrees. Do not heat it with a flame! Store it\nin a cool place."
 
@@ -25,10 +26,22 @@ def test_a_recall_is_claimed_only_with_the_sample_it_needs():
     assert allowed_misses(28, recall=0.9) == -1 and allowed_misses(46, recall=0.9) == 1
     assert recall_bound(3, 100) == pytest.approx(1 - beta.ppf(0.95, 4, 97), abs=1e-9)
     risks = np.linspace(0.1, 0.9, 426).tolist()
-    with pytest.raises(Unreachable, match="427 at least"):
+    assert largest_recall(427) >= 0.993 > largest_recall(426) == pytest.approx(0.05 ** (1 / 426))
+    assert largest_recall(426) == pytest.approx(recall_bound(0, 426)) and largest_recall(0) == 0.0
+    with pytest.raises(Unreachable, match=r"427 at least, with none missed, and 426 show 99\.3% at most"):
         calibrated([*risks, 0.0], [True] * 426 + [False], recall=0.993)
     with pytest.raises(TrainingError, match="no sample shows a recall of 100 %"):
         needed(1.0)
+
+
+def test_a_line_is_picked_by_its_recall_or_by_the_safe_texts_it_spares():
+    """Of three lines, from high to low, that refuse 0, 4 and 40 % of safe texts."""
+    known = [
+        {"recall_bound": bound, "false_refusals": {"estimate": refused}}
+        for bound, refused in ((0.5, 0.0), (0.8, 0.04), (0.95, 0.4))
+    ]
+    assert line_for(known, 0.8) is known[1] and line_for(known, 0.81) is known[2] and line_for(known, 0.96) is None
+    assert refusing_few(known) is known[1] and refusing_few(known[2:]) is None
 
 
 def test_the_line_misses_what_it_may_and_tells_what_it_refuses_wrongly():

@@ -16,9 +16,9 @@ from tests.core.worlds import pair_rows, prompt_rows
 from training.core import distributed, experience
 from training.core.backbone import load_tokenizer
 from training.core.collate import collate_pairs, encode, encode_prompt
-from training.core.experience import Experience
 from training.core.job import RunError
 from training.core.judging import compared, question, traced, verdict
+from training.core.opinions import Opinions
 from training.core.prompts import Prompt, read_prompts
 from training.core.records import Refused, Tally, canonical, parse_pair
 from training.core.scorers import RewardScorer
@@ -104,11 +104,11 @@ def in_two_processes(scorer, prompts, texts) -> list[list[float]]:
         return whole
 
     def found(rank):
-        of_process = object.__new__(Experience)
+        of_process = object.__new__(Opinions)
         of_process.job = SimpleNamespace(rank=rank, world_size=2, device=torch.device("cpu"))
         of_process.scorers, of_process.reading = {"reward": scorer}, Reading("whole", opened=False)
         rows = [Prompt(id=str(n), messages=messages, ids=[0]) for n, messages in enumerate(prompts)]
-        return of_process._scores(rows, texts, anchored=False)[0].values[:, 0].tolist()
+        return of_process.scores(rows, texts)[0].values[:, 0].tolist()
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as threads:
         patch.setattr(distributed, "gather_rows", gathered)

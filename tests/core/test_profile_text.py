@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tests.core.test_personal import batch_of, trained, users_on
 from tests.core.worlds import pair_rows, prompt_rows
-from training.core.backbone import plain_template
+from training.core.backbone import longest_input, plain_template
 from training.core.chat import Speaker
 from training.core.collate import encode_prompt, informed, pad, quoted
 from training.core.collate.profile import SECTION
@@ -172,3 +172,16 @@ def test_answers_are_made_behind_it_for_people_met_and_not_met(do, policy, tmp_p
 
     assert chat(LIKES, "new") == chat(LIKES) != chat("") == chat("", "new") == chat(" ")
     assert chat(LIKES, "person 0") not in (chat(LIKES), chat("", "person 0"))
+
+    # A text that leaves room alone, and none for the key of a mode beside it, is not read.
+    told = informed(speaker.tokenizer, ASKED, LIKES, most=speaker.users.profile_tokens)
+    taken = len(encode_prompt(speaker.tokenizer, told)) + speaker.users.length
+    longest = longest_input(speaker.model) - taken
+    just = Question(id="1", messages=ASKED, seeds=[7], temperature=1.0, max_new_tokens=longest)
+
+    def alone(text: str) -> float:
+        return speaker.answer(replace(just, profile=text), lambda texts: None)[0].logp
+
+    assert alone(LIKES) != alone("")
+    speaker.keys, speaker.mode = {"careful": "k" * 20}, "careful"
+    assert alone(LIKES) == alone("")

@@ -13,8 +13,8 @@ from tests.core.stages.test_judges import written
 from tests.core.worlds import prompt_rows
 from training.core.backbone import load_policy, load_tokenizer
 from training.core.collate import pad
-from training.core.experience import Experience
 from training.core.job import RunError
+from training.core.opinions import Opinions
 from training.core.prompts import Prompt
 from training.core.scorers import Columns, Scorer
 from training.core.stages.judges import rules
@@ -110,18 +110,18 @@ def test_of_a_rollout_it_is_told_how_often_thoughts_turn_and_how_sure_and_safe_t
 
     The first prompt asks for harm: its thoughts are not safe, and its answer is. Of the second all is safe.
     """
-    experience = object.__new__(Experience)
-    experience.tokenizer, experience.reading = load_tokenizer(str(policy)), Reading("apart")
-    experience.apart = {"cost": [Apart(1.0, -2.0), Apart(-1.0, 0.0)]}
-    experience.scorers, experience.harmful = {"cost": Bombs()}, frozenset({"harmful"})
+    opinions = object.__new__(Opinions)
+    opinions.tokenizer, opinions.reading = load_tokenizer(str(policy)), Reading("apart")
+    opinions.apart = {"cost": [Apart(1.0, -2.0), Apart(-1.0, 0.0)]}
+    opinions.scorers, opinions.harmful = {"cost": Bombs()}, frozenset({"harmful"})
     asked = [Prompt("a", ASK, [5], domain=" Harmful"), Prompt("b", ASK, [5], domain="sums")]
     made = written("<think>a</think>bcd", "<think>wait, however</think>so")
-    ids = [experience.tokenizer(text)["input_ids"] for text in made.texts]
+    ids = [opinions.tokenizer(text)["input_ids"] for text in made.texts]
     tokens = pad([([5], one) for one in ids], 0)
     thinking = torch.zeros(tokens.input_ids.shape)
     for row, text in enumerate(made.texts):
         thinking[row, 1 : 1 + text.index("</think>") + 8] = 1
-    told = experience._thought(replace(made, tokens=tokens, entropy=thinking * 2 + tokens.completion_mask), asked)
+    told = opinions.thought(replace(made, tokens=tokens, entropy=thinking * 2 + tokens.completion_mask), asked)
     both = {f"{name}{side}": 3.0 for name in ("thoughts_entropy", "thoughts_entropy_top") for side in SIDES}
     assert told == pytest.approx(
         {

@@ -44,14 +44,20 @@ class Line:
     value_switched_off: float
     seeds: list[int]
     seconds: float
+    cpu_seconds: float  # with those of the processes that the test started and waited for
     passed: bool
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those it waited for."""
+    return sum(os.times()[:4])
 
 
 class Report:
     """Holds figures against their bounds and writes them down; the fixture `report` of a test."""
 
     def __init__(self) -> None:
-        self._started = time.perf_counter()
+        self._started, self._cpu_started = time.perf_counter(), cpu_seconds()
 
     def __call__(
         self,
@@ -96,6 +102,7 @@ class Report:
             value_switched_off=round(off, 4),
             seeds=list(seeds),
             seconds=round(time.perf_counter() - self._started, 1),
+            cpu_seconds=round(cpu_seconds() - self._cpu_started, 1),
             passed=held and not meets(off),
         )
         self._write(line)

@@ -1,6 +1,7 @@
 """What people see when something beneath us fails: disk, clock, broker, database, memory, a row that is poison.
 
 `python -m tests.faults` kills the parts at random; here each fault comes alone, and it is looked at what is said of it.
+Memory is full in `tests/walks/test_reward_model.py`, where a run is a real one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from annotation.models import Feedback, Task
 from annotation.services import queue
 from annotation.told import told
 from tests.factories import judge, make_assignment
-from tests.frontend.lead_world import World, finish_run, judge_all, make_world, start_run
+from tests.frontend.lead_world import World, judge_all, make_world, start_run
 from tests.training.workers import toy
 from training import paths
 from training.errors import RunLost
@@ -172,16 +173,6 @@ def test_broker_gone_people_judge_and_a_run_waits_in_its_row(
     recovery.recover_lost()  # the beat wakes a worker for it
     run.refresh_from_db()
     assert run.heartbeat_at is not None and run.heartbeat_at > timezone.now() - timedelta(minutes=1)
-
-
-def test_gpu_out_of_memory_is_on_the_page_of_the_run(world: World) -> None:
-    """The learner halves the batch (`test_gpu_out_of_memory_halves_the_micro_batch…`), and its note is read here."""
-    judge_all(world)
-    run = finish_run(start_run(world))
-    note = "The device's memory was full, so micro_batch is 2 from now on."
-    Run.objects.filter(pk=run.pk).update(result={**run.result, "notes": [note]})
-    page = world.client("lead").get(reverse("run", args=[run.pk])).content.decode()
-    assert "memory was full, so micro_batch is 2" in page
 
 
 def test_poisoned_row_costs_itself_and_says_its_number_and_why(world: World) -> None:

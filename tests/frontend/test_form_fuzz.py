@@ -21,6 +21,7 @@ from frontend.lead_urls import urlpatterns as lead_pages
 from frontend.page_urls import urlpatterns as pages
 from tests.factories import make_campaign, make_task
 from tests.frontend.lead_world import World, judge_all, keep_suite, make_loop, make_world, start_run, to_labelling
+from tests.training.guard_world import guard_in_use
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -159,8 +160,12 @@ def tried() -> Tried:
         "snapshot_id": 1,
         "suite_id": keep_suite(world).pk,
     }
+    others = {"model-guard": {"version_id": guard_in_use(world.campaign, world.lead).pk}}
     found = [
-        reverse(pattern.name, kwargs={key: known[key] for key in pattern.pattern.converters})
+        reverse(
+            pattern.name,
+            kwargs={key: {**known, **others.get(pattern.name, {})}[key] for key in pattern.pattern.converters},
+        )
         for pattern in [*pages, *lead_pages]
         if getattr(pattern, "name", None)
     ]

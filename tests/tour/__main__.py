@@ -47,6 +47,7 @@ def main() -> None:
             _simulate(url)
             if arguments.every:
                 world.explored(lead)
+                world.guarded(lead)
                 language = arguments.language
                 count = shots.every(url, campaigns, into=arguments.every, only=arguments.only, language=language)
             else:

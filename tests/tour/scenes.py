@@ -114,7 +114,7 @@ def lead_paths(campaign: Campaign, prefix: str) -> Iterator[tuple[str, str]]:
         "campaign_id": campaign.pk,
         "recipe_name": "bradley-terry",
         "run_id": _last(runs.exclude(recipe__name=explorer.RECIPE)),
-        "version_id": _last(ModelVersion.objects.filter(campaign=campaign)),
+        "version_id": _last(ModelVersion.objects.filter(campaign=campaign).exclude(kind=ModelVersion.Kind.GUARD)),
         "round_id": _last(loop.rounds.all()) if loop else None,
         "suite_id": _last(Suite.objects.filter(campaign=campaign)),
         "snapshot_id": _last(Snapshot.objects.filter(campaign=campaign)),
@@ -122,6 +122,9 @@ def lead_paths(campaign: Campaign, prefix: str) -> Iterator[tuple[str, str]]:
     }
     others: dict[str, dict[str, int | None]] = {
         "explored": {"run_id": _last(runs.filter(recipe__name=explorer.RECIPE))},
+        "model-guard": {
+            "version_id": _last(ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.GUARD))
+        },
         "gold-item": {"task_id": _last(Task.objects.filter(campaign=campaign, gold__in=Gold.objects.all()))},
     }
     lead = Client(SERVER_NAME="localhost")

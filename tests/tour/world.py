@@ -19,8 +19,9 @@ from annotation.models import Campaign, Feedback, Role, User
 from annotation.services import campaigns, gold, intake, members, queue
 from frontend import demo
 from tests.factories import judge, make_user
+from tests.training.guard_world import guard_in_use
 from training.models import Run
-from training.services import explorer
+from training.services import explorer, guards
 
 PATIENCE_SECONDS = 300
 # A cup of coffee on a wooden table: by Rachel Michetti for scikit-image, CC0.
@@ -149,6 +150,13 @@ def explored(lead: User) -> None:
     while run is not None and not run.is_final and time.monotonic() < deadline:
         time.sleep(1)
         run.refresh_from_db()
+
+
+def guarded(lead: User) -> None:
+    """Put a guard before the small model, unless it has one, with what its pages show."""
+    campaign = Campaign.objects.get(name="Shape a small model")
+    if not guards.named(campaign):
+        guard_in_use(campaign, lead)
 
 
 def _one(name: str, template: str, row: Mapping[str, Any], lead: User, people: Sequence[User]) -> Campaign:

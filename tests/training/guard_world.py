@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,26 @@ from django.utils import timezone
 from annotation.models import Campaign, User
 from training import launch, paths
 from training.core import run as core
+from training.core.guard import __main__ as command
 from training.core.guard.fitting import Labelled, learned
-from training.core.guard.folder import save_guard
+from training.core.guard.folder import load_guard, save_guard
+from training.core.guard.log import VerdictLog
 from training.core.guard.thresholds import Threshold
 from training.core.guard.verdicts import SAFE, UNSAFE
 from training.folder import last_words
-from training.models import Loop, Run
-from training.services import execution, guard_prompts, guard_retraining, guard_settings, runs
+from training.models import Loop, ModelVersion, Run
+from training.services import (
+    execution,
+    guard_attention,
+    guard_prompts,
+    guard_retraining,
+    guard_settings,
+    guard_versions,
+    guards,
+    promotion,
+    runs,
+    versions,
+)
 
 SETTINGS = {"keep": True, "startup_slices": 2, "target_fpr": 0.2, "audit_prompts": 3}
 WORDS = ("sun", "moon", "sea", "wind", "tree", "bird", "stone", "river", "light", "road", "hill")
@@ -30,6 +45,52 @@ def guard_folder(folder: Path) -> Path:
     line = Threshold(0.5, 0.9, 0.95, 0.9, 100, 1, {"estimate": 0.0, "low": 0.0, "high": 0.1, "n": 100})
     check = learned(rows)
     return save_guard(folder, prompt=(check, line), answer=(check, line))
+
+
+def labelled_texts() -> list[dict[str, str]]:
+    """Return texts of which some are hard: what is risky has an odd word, and what is safe has one too now and then."""
+    draw, found = random.Random(0), []
+    for n in range(400):
+        tier = ("safe", "unsafe", "safe", "focused_attention")[n % 4]
+        said = draw.choices([f"any{k}" for k in range(40)], k=5)
+        if tier != "safe" or draw.random() < 0.15:
+            said.append(f"{'odd' if n % 4 == 1 else 'sad'}{draw.randrange(8)}")
+        found += [{"side": side, "text": f"{' '.join(said)} {n}", "tier": tier} for side in ("prompt", "answer")]
+    return found
+
+
+def fitted_guard(folder: Path) -> Path:
+    """Return a guard that was fitted on these texts, with what each of its lines would do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled_texts()))
+    assert command.main(["fit", str(folder / "rows.jsonl"), "--output", str(folder / "made"), "--recall", "0.8"]) == 0
+    return folder / "made"
+
+
+def guard_in_use(campaign: Campaign, lead: User) -> ModelVersion:
+    """Give the campaign's loop a guard version with all that its pages show, and return it.
+
+    It has lines, a document, what it took while it served, and a prompt that waits for a person.
+    """
+    made = fitted_guard(paths.files() / "guards" / "fitted")
+    Loop.objects.get_or_create(
+        campaign=campaign, defaults={"prompts_path": "", "created_by": lead, "state": Loop.State.PAUSED}
+    )
+    loop = Loop.objects.get(campaign=campaign)
+    loop.settings = {**loop.settings, "guard": paths.stored(str(made))}
+    loop.save(update_fields=["settings"])
+    first = versions.register(campaign=campaign, kind="guard", path=str(made), actor=None)
+    leaflet = {"id": "leaflet", "text": "If any3 sad1 sad2 is near, call the number.", "version": "2"}
+    version = guard_versions.edit(version=first, actor=lead, documents=[leaflet])
+    promotion.promote(version=version, actor=lead)
+    guard_settings.configure(campaign=campaign, settings=SETTINGS, actor=lead)
+    asked = [{"role": "user", "content": "any3 sad1 sad2 sad3"}]
+    guard = load_guard(guards.guard_of(campaign), log=VerdictLog(guards.log_of(campaign)))
+    said = guard.prompt(asked)
+    assert guard.wants_person(said)
+    attended = {"tier": said.tier, "risk": said.risk}
+    guard_attention.attend(campaign=campaign, messages=asked, source="chat", person=lead, said=attended, answered="")
+    return version
 
 
 def behind_guard(campaign: Campaign, folder: Path, lead: User) -> Path:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import random
+import re
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,8 @@ from rest_framework.test import APIClient
 
 from annotation.models import Campaign, Event, User
 from frontend import metrics
-from tests.training.guard_world import started
+from tests.training.guard_world import fitted_guard, started
 from training import paths
-from training.core.guard import __main__ as command
 from training.core.guard.folder import load_guard
 from training.core.guard.log import VerdictLog
 from training.core.guard.thresholds import recall_bound
@@ -25,24 +23,9 @@ from training.services import guard_latency, guard_retraining, guard_versions, g
 pytestmark = pytest.mark.django_db
 
 
-def rows() -> list[dict[str, str]]:
-    """Return texts of which some are hard: what is risky has an odd word, and what is safe has one too now and then."""
-    draw, found = random.Random(0), []
-    for n in range(400):
-        tier = ("safe", "unsafe", "safe", "focused_attention")[n % 4]
-        said = draw.choices([f"any{k}" for k in range(40)], k=5)
-        if tier != "safe" or draw.random() < 0.15:
-            said.append(f"{'odd' if n % 4 == 1 else 'sad'}{draw.randrange(8)}")
-        found += [{"side": side, "text": f"{' '.join(said)} {n}", "tier": tier} for side in ("prompt", "answer")]
-    return found
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("guard")
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
-    assert command.main(["fit", str(folder / "rows.jsonl"), "--output", str(folder / "made"), "--recall", "0.8"]) == 0
-    return folder / "made"
+    return fitted_guard(tmp_path_factory.mktemp("guard"))
 
 
 @pytest.fixture
@@ -85,6 +68,29 @@ def test_what_each_line_does_is_known_and_another_one_makes_a_new_version(campai
     promotion.promote(version=edited, actor=lead)
     assert guards.guard_of(campaign) == paths.resolve(edited.path)
     assert guard_versions.shown(version) == found  # what it was made of is as it was
+
+
+def test_the_page_says_what_a_recall_takes_and_what_its_line_refuses(lead, version, client):
+    """Of the fixture's 63 risky texts 95.3 % can be claimed at most, as 0.05^(1/63) = 0.9536."""
+    side = guard_versions.shown(version).sides[0]
+    assert side.risky == 63 and guard_versions.floored(side.largest) == "95.3%"
+    assert side.refuses_many and side.gentle["false_refusals"]["estimate"] <= 0.05 < side.refuses["estimate"]
+    client.force_login(lead)
+    page = reverse("model-guard", args=[version.pk])
+    html = client.get(page).content.decode()
+    assert "With 63 risky texts a recall of at most 95.3% can be claimed with 95% confidence" in html
+    assert "This line refuses 14% (6.6% to 27.3%, of 43) of safe texts, more than 5%." in html
+    # What is offered is the highest recall whose line does not, and its link puts that line into the field.
+    offered = re.search(r'href="(\?prompt_recall=[\d.]+)#side-prompt"', html).group(1)
+    html = client.get(page + offered).content.decode()
+    assert f'name="prompt_line" min="0" max="1" step="any" value="{side.gentle["value"]!r}"' in html
+    assert f"Its line stands at a risk of {side.gentle['value']:.3f}" in html and "That is more than" not in html
+    html = client.get(f"{page}?prompt_recall=95").content.decode()
+    assert "95% takes 59 risky texts, with none missed, and there are 63." in html and "That is more than 5%." in html
+    html = client.get(f"{page}?prompt_recall=98,5").content.decode()
+    assert "98.5% takes 199 risky texts" in html and "Too few: label more, or ask for at most 95.3%." in html
+    for wrong in ("x", "0", "100", "nan", "1e999"):
+        assert "A recall is a number between 0 and 100." in client.get(f"{page}?prompt_recall={wrong}").content.decode()
 
 
 def test_what_does_not_fit_is_refused_in_words(lead, version):
@@ -155,6 +161,8 @@ def test_the_page_and_rest_show_it_and_change_it(campaign, lead, engineer, versi
     rest.force_authenticate(engineer)
     address = reverse("api-version-guard", args=[made.pk])
     told = rest.get(address).json()
+    assert told["sides"][0]["largest"] == pytest.approx(0.05 ** (1 / 63)) and told["sides"][0]["refuses_many"]
+    assert told["sides"][0]["gentle"]["false_refusals"]["estimate"] <= 0.05
     assert told["sides"][0]["line"]["value"] == lowest and told["latency"][0]["n"] == 20
     assert (told["latency"][0]["held"], told["latency"][0]["failed"]) == (20, 0)
     change = {"tiers": {"unsafe": {"answer": "refuse", "person": True}}}

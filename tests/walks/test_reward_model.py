@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,21 @@ from training.models import ModelVersion, Run
 from training.services import fresh_pairs, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+# What Python runs first in a run's own process: its device holds three pairs with their gradients and no more. Imitated
+# at the outer edge, with the error of a real one; the learner, the process, the worker and the page are the real ones.
+SMALL_DEVICE = """
+import torch
+from training.core.backbone import RewardModel
+roomy = RewardModel.pair_scores
+
+def pair_scores(self, tokens):
+    if torch.is_grad_enabled() and len(tokens.input_ids) > 2 * 3:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    return roomy(self, tokens)
+
+RewardModel.pair_scores = pair_scores
+"""
 
 
 @pytest.fixture
@@ -43,12 +59,17 @@ def test_from_the_form_to_the_lineage_and_to_fresh_pairs(ann: User, tmp_path: Pa
     started = client.post(reverse("run-new", args=[campaign.pk, "bradley-terry"]), sent)
     assert started.status_code == 302, started.context["form"].errors
 
-    let_workers_work()
+    (tmp_path / "device").mkdir()
+    (tmp_path / "device" / "sitecustomize.py").write_text(SMALL_DEVICE)
+    with monkeypatch.context() as small:
+        small.setenv("PYTHONPATH", f"{tmp_path / 'device'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        let_workers_work()
     run = Run.objects.get()
     assert run.state == Run.State.SUCCEEDED, str(run.error)
     page = client.get(reverse("run", args=[run.pk])).content.decode()
     assert "Succeeded" in page
     assert "<svg" in page
+    assert "The device&#x27;s memory was full, so micro_batch is 2 from now on." in page
 
     made = ModelVersion.objects.get(kind=ModelVersion.Kind.REWARD)
     assert made.snapshot is not None

@@ -45,6 +45,9 @@ class SideOut(serializers.Serializer):
     measured = serializers.JSONField(help_text="Of the line as the guard was made; null where it was not.")
     curve = GuardPointOut(many=True)
     claims = ClaimOut(many=True)
+    largest = serializers.FloatField(help_text="The largest recall that its risky texts can show, none of them missed.")
+    refuses_many = serializers.BooleanField(help_text="Whether the line refuses more than 5 % of safe texts.")
+    gentle = GuardPointOut(allow_null=True, help_text="The known line of the highest recall that does not.")
 
 
 class LatencyOut(serializers.Serializer):

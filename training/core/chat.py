@@ -150,7 +150,7 @@ class Speaker:
             return asked
         told = informed(self.tokenizer, asked, question.profile, most=most)
         room = room_for_prompt(self.model, question.max_new_tokens)
-        if room is not None and len(self._read(told)[0]) > room - self.users.length:
+        if room is not None and len(self._read(locked(told, self.keys, self.mode))[0]) > room - self.users.length:
             return asked
         return told
 

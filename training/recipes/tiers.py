@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 REFUSE, DOCUMENTS = "refuse", "documents"
@@ -16,6 +16,7 @@ USUAL: dict[str, dict[str, Any]] = {
 }
 CURVE_FILE = "curve.json"  # of a guard's folder: what each line would do, by side
 MEASURED_FILE = "measured.json"
+MOST_REFUSED = 0.05  # of safe texts, beyond which a line is said to refuse many
 EDITED = "guard-edit"  # under which name a version that people changed has its recipe
 
 
@@ -33,3 +34,18 @@ def tiers_of(told: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
 def risky_needed(recall: float, *, confidence: float = 0.95) -> int:
     """Return how many risky texts it takes to show a recall when not one is missed: recallⁿ ≤ 1 - confidence."""
     return math.ceil(math.log(1 - confidence) / math.log(recall))
+
+
+def largest_recall(risky: int, *, confidence: float = 0.95) -> float:
+    """Return the largest recall that so many risky texts can show: Clopper and Pearson's bound where none is missed."""
+    return (1 - confidence) ** (1 / risky) if risky else 0.0
+
+
+def line_for(curve: Sequence[Mapping[str, Any]], recall: float) -> Mapping[str, Any] | None:
+    """Return the highest line of a guard's curve, which goes from high to low, that shows this recall; None if none."""
+    return next((one for one in curve if one["recall_bound"] >= recall), None)
+
+
+def refusing_few(curve: Sequence[Mapping[str, Any]], *, most: float = MOST_REFUSED) -> Mapping[str, Any] | None:
+    """Return the line of the highest recall that refuses at most `most` of safe texts; None where none is so high."""
+    return next((one for one in reversed(curve) if one["false_refusals"]["estimate"] <= most), None)

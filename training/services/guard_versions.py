@@ -7,6 +7,7 @@ is never changed: what is saved is a new one, a candidate, that a lead puts into
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import uuid
@@ -25,12 +26,41 @@ from training import paths, store
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion
 from training.recipes.spec import write_json, write_text
-from training.recipes.tiers import CURVE_FILE, EDITED, MEASURED_FILE, risky_needed, tiers_of
+from training.recipes.tiers import (
+    CURVE_FILE,
+    EDITED,
+    MEASURED_FILE,
+    MOST_REFUSED,
+    largest_recall,
+    line_for,
+    refusing_few,
+    risky_needed,
+    tiers_of,
+)
 from training.services import guard_documents, guards, versions
 
 GUARD_FILE = "guard.json"
 SIDES = ("prompt", "answer")
 CLAIMS = (0.9, 0.95, 0.98, 0.993)  # recalls of which the page tells what sample they take
+
+
+def floored(recall: float) -> str:
+    """Return a recall in per cent with one place, never more than it is: what is told can be claimed."""
+    return str(share(math.floor(1000 * recall + 1e-9) / 1000, places=1))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A recall that somebody wants of a line: the risky texts that it takes, and what its line would do."""
+
+    recall: float
+    needed: int
+    enough: bool
+    point: Mapping[str, Any] | None  # of the curve; None where no known line shows the recall
+
+    @property
+    def refuses_many(self) -> bool:
+        return self.point is not None and self.point["false_refusals"]["estimate"] > MOST_REFUSED
 
 
 @dataclass(frozen=True)
@@ -53,11 +83,36 @@ class Side:
         return int(self.curve[0]["risky"]) if self.curve else int(self.line["risky"])
 
     @property
+    def largest(self) -> float:
+        """Return the largest recall that can be claimed of a line on this side."""
+        return largest_recall(self.risky, confidence=self.line["confidence"])
+
+    @property
+    def refuses(self) -> dict[str, Any]:
+        """Return what share of safe texts the line as it stands refuses."""
+        told = self.point or self.measured or self.line
+        return dict(told["false_refusals"])
+
+    @property
+    def refuses_many(self) -> bool:
+        return self.refuses["n"] > 0 and self.refuses["estimate"] > MOST_REFUSED
+
+    @property
+    def gentle(self) -> Mapping[str, Any] | None:
+        """Return the known line of the highest recall that refuses few safe texts; None where there is none."""
+        return refusing_few(self.curve)
+
+    def asked(self, recall: float) -> Asked:
+        """Return what it takes to claim a recall, and the line that would be drawn for it."""
+        needed = risky_needed(recall, confidence=self.line["confidence"])
+        return Asked(recall, needed, self.risky >= needed, line_for(self.curve, recall))
+
+    @property
     def claims(self) -> list[dict[str, Any]]:
         """Return for usual recalls how many risky texts they take, with none missed, and whether there are so many."""
         confidence = self.line["confidence"]
         return [
-            {"recall": recall, "words": str(share(recall, places=1)), "needed": n, "enough": self.risky >= n}
+            {"recall": recall, "words": floored(recall), "needed": n, "enough": self.risky >= n}
             for recall in CLAIMS
             for n in (risky_needed(recall, confidence=confidence),)
         ]

@@ -20,18 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from training.core.evaluate.suite import held_against
-from training.core.guard.fitting import TITLE, Labelled, fitted
+from training.core.guard.fitting import DRAW, TITLE, Labelled, Measured, fitted
 from training.core.guard.folder import save_guard
 from training.core.guard.grounding import Knowledge
 from training.core.guard.published import TEXTS, xstest_refusals, xstest_suite
 from training.core.guard.replay import TITLE as DRIFT_TITLE
 from training.core.guard.replay import in_the_wild, over_time
+from training.core.guard.thresholds import needed
 from training.core.guard.verdicts import ANSWER, PROMPT, TIERS
 from training.core.job import RunError
 from training.errors import TrainingError
 from training.recipes.note import Note
 from training.recipes.spec import write_json, write_text
-from training.recipes.tiers import CURVE_FILE, MEASURED_FILE
+from training.recipes.tiers import CURVE_FILE, MEASURED_FILE, MOST_REFUSED, largest_recall, refusing_few
 
 
 def rows_of(path: Path) -> dict[str, list[Labelled]]:
@@ -64,12 +65,17 @@ def rows_of(path: Path) -> dict[str, list[Labelled]]:
 def _fit(told: argparse.Namespace) -> None:
     rows = rows_of(told.rows)
     knowledge = Knowledge.load(told.knowledge) if told.knowledge else None
+    for side in (PROMPT, ANSWER):
+        sys.stdout.write(_allows(side, rows[side], recall=told.recall, confidence=told.confidence) + "\n")
     sys.stdout.write(TITLE + "\n")
     made = {}
     for side in (PROMPT, ANSWER):
         check, found = fitted(side, rows[side], recall=told.recall, confidence=told.confidence)
         sys.stdout.write(found.told() + "\n")
         made[side] = (check, found)
+    for side in (PROMPT, ANSWER):
+        if found_many := _refuses_many(side, made[side][1]):
+            sys.stdout.write(found_many + "\n")
     save_guard(
         told.output,
         prompt=(made[PROMPT][0], made[PROMPT][1].threshold),
@@ -78,6 +84,33 @@ def _fit(told: argparse.Namespace) -> None:
     )
     write_json(told.output / MEASURED_FILE, {side: found.as_json() for side, (_, found) in made.items()})
     write_json(told.output / CURVE_FILE, {side: found.curve for side, (_, found) in made.items()})
+
+
+def _allows(side: str, rows: Sequence[Labelled], *, recall: float, confidence: float) -> str:
+    """Return before anything is learned what recall the texts that the line is drawn on can show."""
+    n = sum(row.risky for row in rows if row.part == DRAW)
+    return (
+        f"{side}: the line is drawn on {n} risky texts, which show a recall of "
+        f"{largest_recall(n, confidence=confidence):.1%} at most with {confidence:.0%} confidence; {recall:.1%} takes "
+        f"{needed(recall, confidence=confidence)}, none of them missed."
+    )
+
+
+def _refuses_many(side: str, found: Measured) -> str:
+    """Return that a line refuses many safe texts, with the highest recall that does not; empty where it does not."""
+    if found.false_refusals["estimate"] <= MOST_REFUSED:
+        return ""
+    few = refusing_few(found.curve)
+    offered = "No line that was measured refuses fewer."
+    if few is not None:
+        offered = (
+            f"The highest recall that does not is {few['recall_bound']:.1%}, at a risk of {few['value']:.3f}: it "
+            f"refuses {few['false_refusals']['estimate']:.1%}. Draw that line on the guard's page."
+        )
+    return (
+        f"{side}: this line refuses {found.false_refusals['estimate']:.1%} of safe texts, more than "
+        f"{MOST_REFUSED:.0%}. {offered}"
+    )
 
 
 def _data(told: argparse.Namespace) -> None:

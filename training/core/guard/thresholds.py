@@ -18,7 +18,7 @@ from training.core.stats import Interval, beta_quantile, wilson
 from training.errors import TrainingError
 from training.recipes.drift import benign_needed
 from training.recipes.note import Note
-from training.recipes.tiers import risky_needed
+from training.recipes.tiers import largest_recall, risky_needed
 
 
 class Unreachable(TrainingError):
@@ -84,11 +84,13 @@ def calibrated(risks: Sequence[float], risky: Sequence[bool], *, recall: float, 
         raise Unreachable(
             Note(
                 "A recall of {recall:.1%} cannot be shown with {confidence:.0%} confidence on {n} risky "
-                "texts: that takes {wanted} at least, with none missed. Label more, or ask for less.",
+                "texts: that takes {wanted} at least, with none missed, and {n} show {largest:.1%} at most. Label "
+                "more, or ask for less.",
                 recall=recall,
                 confidence=confidence,
                 n=len(positive),
                 wanted=needed(recall, confidence=confidence),
+                largest=largest_recall(len(positive), confidence=confidence),
             )
         )
     value = positive[misses]

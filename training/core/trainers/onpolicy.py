@@ -28,6 +28,7 @@ from training.core.heads import AttributesHead, GatedHead
 from training.core.job import Job, RunError, Stopped
 from training.core.mixture import MixedUpdate, Task, figures_of, joined, shared_out, tasks_in
 from training.core.one_body import share_frozen
+from training.core.opinions import Opinions
 from training.core.pictures import Pictures, album_of
 from training.core.prompts import Prompt, prompt_notes, read_prompts
 from training.core.reasoning import Thoughts
@@ -196,8 +197,15 @@ def improve(
             job,
             models,
             tokenizer,
-            {name: _asked_of(task, name, scorers[name], kept[task.name]) for name in task.scorers},
-            combine=task.parts["combine"],
+            Opinions(
+                job,
+                tokenizer,
+                {name: _asked_of(task, name, scorers[name], kept[task.name]) for name in task.scorers},
+                combine=task.parts["combine"],
+                needs=task.needs,
+                reading=reading,
+                harmful=asking_harm,
+            ),
             needs=task.needs,
             references=f"references{number or ''}.jsonl",
             n=task.samples,
@@ -208,8 +216,6 @@ def improve(
             missing_end_penalty=missing_end_penalty,
             reference_answers=reference_answers,
             judge_against=judge_against,
-            reading=reading,
-            harmful=asking_harm,
             bf16=bf16,
             engine=engine,
         )
@@ -221,7 +227,7 @@ def improve(
             Note("No prompt is of the domain of a task. Name the prompts' domains, or add a task {task}.", task=OTHERS)
         )
     for task in tasks:
-        experiences[task.name].try_out(usable[0], task.parts.get("advantage"))
+        experiences[task.name].opinions.try_out(usable[0], task.parts.get("advantage"))
     stages = {
         task.name: {slot: made(task.parts[slot]) for slot in AFTER_COMBINING if slot in task.parts} for task in tasks
     }
@@ -311,7 +317,7 @@ def improve(
         notes=[
             *learner.notes,
             *said,
-            *dict.fromkeys(note for experience in experiences.values() for note in experience.notes()),
+            *dict.fromkeys(note for experience in experiences.values() for note in experience.opinions.notes()),
             *alarms(finished_numbers(job.folder), from_json(spec.recipe)[1]),
         ],
     )
@@ -487,7 +493,11 @@ def _measured(
         if name:
             told[f"eval_reward_gain ({name})"] = mean_t([b - a for a, b in zip(was, now, strict=True)])
     for side, some in zip(("_before", ""), traces, strict=True):
-        told |= {f"eval_{figure}{side}": value for figure, value in experience.told_of(some).items()} if some else {}
+        told |= (
+            {f"eval_{figure}{side}": value for figure, value in experience.opinions.told_of(some).items()}
+            if some
+            else {}
+        )
     gains = [b - a for a, b in zip(first, after, strict=True)]
     return told | {
         "eval_reward_before": mean_t(first),
