@@ -63,6 +63,7 @@ FOR = {
     "rollouts": _("Branch dialogues"),
     "policy": pgettext_lazy("step of a round", "Train"),
     "gate": pgettext_lazy("step of a round", "Test"),
+    "": _("Ordered anew since"),
 }
 
 
