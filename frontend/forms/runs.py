@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -125,13 +125,15 @@ class RunForm(KnobForm):
         self.policies = {str(v.pk): v for v in policies}
         for name in (*recipe.beside, *recipe.may_stand_beside):
             self.fields[name] = self._policy(name, optional=name in recipe.may_stand_beside)
-        kinds = waiting.starts_from(recipe)
-        versions = [v for v in versions if v.kind in kinds]
+        versions = [v for v in versions if waiting.may_start(recipe, v)]
         self.versions = {str(version.pk): version for version in versions}
         self.snapshots = {str(snapshot.pk): snapshot for snapshot in snapshots}
         models = [(key, f"{v.label} ({v.get_state_display()})") for key, v in self.versions.items()]
         model: forms.ChoiceField = self.fields["model"]  # type: ignore[assignment]
-        model.choices = [*models, *self._to_come(*kinds), (OTHER, gettext("another model"))]
+        to_come = self._to_come(run for run in self.going.values() if waiting.may_follow(recipe, run))
+        model.choices = [*models, *to_come, (OTHER, gettext("another model"))]
+        if waiting.needed_below(recipe):
+            model.help_text = waiting.objection_below(recipe)
         promoted = next((k for k, v in self.versions.items() if v.state == ModelVersion.State.PROMOTED), None)
         self.start_from(promoted or (models[0][0] if models else OTHER))
         frozen = [
@@ -289,7 +291,7 @@ class RunForm(KnobForm):
             choices=[
                 *([("", gettext("none"))] if optional else []),
                 *((key, f"{v.label} ({v.get_state_display()})") for key, v in offered.items()),
-                *(to_come := self._to_come(wanted)),
+                *(to_come := self._to_come(run for run in self.going.values() if waiting.makes(run) == wanted)),
             ],
             required=not optional,
         )
@@ -297,13 +299,12 @@ class RunForm(KnobForm):
         field.initial = next(iter(first), None)
         return field
 
-    def _to_come(self, *kinds: str) -> list[tuple[str, str]]:
-        """Return as choices what runs of these kinds that are not done yet will make."""
+    def _to_come(self, going: Iterable[Run]) -> list[tuple[str, str]]:
+        """Return as choices what these runs that are not done yet will make."""
         told = gettext("what run {number} makes: {recipe} ({state})")
         return [
-            (key, told.format(number=run.pk, recipe=waiting.title_of(run), state=run.get_state_display()))
-            for key, run in self.going.items()
-            if waiting.makes(run) in kinds
+            (f"run-{run.pk}", told.format(number=run.pk, recipe=waiting.title_of(run), state=run.get_state_display()))
+            for run in going
         ]
 
     @property

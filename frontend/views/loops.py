@@ -63,6 +63,7 @@ FOR = {
     "rollouts": _("Branch dialogues"),
     "policy": pgettext_lazy("step of a round", "Train"),
     "gate": pgettext_lazy("step of a round", "Test"),
+    "": _("Ordered anew since"),
 }
 
 
@@ -374,7 +375,9 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         except TrainingError as error:
             form.add_error(None, str(error))
         else:
-            say(request, gettext("Saved. The round under way goes by it from its next step on."))
+            under_way = loop.rounds.exclude(state__in=Round.FINAL).exists()
+            going = gettext("Saved. The round under way goes by it from its next step on.")
+            say(request, going if under_way else gettext("Saved. The next round goes by it."))
             if loop.rounds.filter(state=State.GATING).exists():
                 say(request, gettext("Its gate is open and keeps the limits it was opened with."))
             return redirect("loop", campaign.pk)

@@ -95,7 +95,9 @@ def test_settings_can_be_changed_later(world: World) -> None:
     sent = {**settings_of(client, at("loop-edit", world)), "temperature": "0.7"}
     sent |= {"policy_settings": "lora_rank = 4\r\nmax_length = 64"}
     assert "policy" not in sent
-    assert client.post(at("loop-edit", world), sent).url == at("loop", world)
+    saved = client.post(at("loop-edit", world), sent, follow=True)
+    assert saved.redirect_chain == [(at("loop", world), 302)]
+    assert "Saved. The next round goes by it." in saved.content.decode()  # no round is under way
     assert Loop.objects.get().settings["temperature"] == 0.7
     assert "lora_rank = 4\nmax_length = 64</textarea>" in client.get(at("loop-edit", world)).content.decode()
     assert client.post(at("loop-edit", world), {**sent, "temperature": "hot"}).status_code == 422
