@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django import forms
@@ -12,22 +12,19 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from frontend import registered
 from frontend.forms.knobs import KnobForm
 from frontend.forms.task_rows import TaskRows
 from training.models import ModelVersion, Run, Snapshot
 from training.objections import in_words
-from training.recipes.assembled import choices, chosen_in, has_slots, may_be_empty
+from training.recipes.assembled import has_slots
 from training.recipes.base import Recipe
 from training.recipes.documents import FROM_FILES
 from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.engines import lacking
 from training.recipes.judges import REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
-from training.recipes.slots import ORDER
 from training.recipes.tasks import EXAMPLE
 from training.services import placements, waiting
-from training.services.filter_choice import SLOT, Choice
 from training.services.rollouts import pairs_in
 from training.services.versions import is_reasoning
 
@@ -57,29 +54,6 @@ BESIDE = {
         _("A second policy that is measured beside it, such as the one it was before it learned from a reward."),
     ),
 }
-
-
-class PartsForm(forms.Form):
-    """One choice for each slot of a recipe on the policy's own answers, with what each part does in a line."""
-
-    def __init__(self, given: Mapping[str, Any], *, recipe: Recipe, choice: Choice | None = None) -> None:
-        super().__init__(prefix="part")  # a slot may be called as a setting is
-        self.choice = choice
-        measured = {} if choice is None else {SLOT: choice.part}
-        names = {slot: self.add_prefix(slot) for slot in ORDER}
-        asked = {slot: str(given[name]) for slot, name in names.items() if name in given}
-        self.asked = bool(asked)
-        self.parts = {**chosen_in(recipe), **measured, **asked}
-        for slot in ORDER:
-            none = [("", gettext("nothing"))] if may_be_empty(slot) else []
-            parts = [(name, registered.part_choice(part)) for name, part in choices(slot).items()]
-            self.fields[slot] = forms.ChoiceField(
-                label=registered.slot(slot),
-                choices=[*none, *parts],
-                initial=self.parts[slot],
-                help_text=registered.slot_help(slot),
-                required=not none,
-            )
 
 
 class RunForm(KnobForm):

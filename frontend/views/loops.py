@@ -326,7 +326,7 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     policies = _policies(campaign)
     start = {"policy": policies[0] if policies else "", "prompts_path": prompt_files[0] if prompt_files else ""}
     form = LoopForm(sent(request), initial=start)
-    if request.method == "POST" and not form.task_rows.changes_rows and form.is_valid():
+    if request.method == "POST" and not form.is_looked_at and form.is_valid():
         try:
             rounds.create_loop(
                 campaign=campaign,
@@ -367,7 +367,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     form = LoopForm(sent(request), initial={name: shown(value) for name, value in loop.settings.items()})
     for name in ("policy", "prompts_path", "reason"):
         del form.fields[name]  # decided once: rounds would not be comparable otherwise
-    if request.method == "POST" and not form.task_rows.changes_rows and form.is_valid():
+    if request.method == "POST" and not form.is_looked_at and form.is_valid():
         try:
             rounds.configure(loop=loop, settings=form.knob_values(), actor=request.user)
         except Invalid as error:
@@ -387,8 +387,8 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 
 
 def _status_of(form: LoopForm) -> int:
-    """Return the status of a page with this form; of rows that are only added or taken away nothing is wrong yet."""
-    if form.task_rows.changes_rows:
+    """Return the status of a page with this form; whoever only adds or looks has done nothing wrong yet."""
+    if form.is_looked_at:
         form.forget_errors()
     return 422 if form.errors else 200
 
