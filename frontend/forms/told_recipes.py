@@ -55,7 +55,7 @@ class ToldRecipes:
             "policy_settings": (self._candidate(found), loop_knobs.OF_CANDIDATE),
             "dialogue_settings": (ROLLOUTS, loop_knobs.OF_ROLLOUTS),
             "reward_settings": (
-                RECIPES[scores] if scores in (SCORE, JUDGE, "reward-ensemble") else None,
+                RECIPES[scores] if scores in (SCORE, JUDGE, ENSEMBLE) else None,
                 loop_knobs.OF_SCORING,
             ),
             "cost_settings": (RECIPES[COST], loop_knobs.OF_SCORING),
