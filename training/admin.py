@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from annotation.admin import ReadOnlyAdmin
-from training.models import Chat, ChatTurn, GateReport, Loop, ModelVersion, Round, Run, Sample, Snapshot
+from training.models import Chat, ChatTurn, GateOrder, GateReport, Loop, ModelVersion, Round, Run, Sample, Snapshot
 
 
 @admin.register(Run)
@@ -50,6 +50,12 @@ class RoundAdmin(ReadOnlyAdmin):
 class SampleAdmin(ReadOnlyAdmin):
     list_display = ("id", "version", "round", "completion", "logp")
     list_select_related = ("version", "round__loop__campaign", "completion")
+
+
+@admin.register(GateOrder)
+class GateOrderAdmin(ReadOnlyAdmin):
+    list_display = ("candidate", "loop", "created_by", "created_at")
+    list_select_related = ("candidate", "loop__campaign", "created_by")
 
 
 @admin.register(GateReport)

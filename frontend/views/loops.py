@@ -31,7 +31,7 @@ from training import paths, store
 from training.errors import GateClosed, Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run
 from training.permissions import round_for
-from training.services import asked, gates, labelling, moves, rounds, versions
+from training.services import asked, gate_orders, gates, labelling, moves, rounds, versions
 from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
 
@@ -131,7 +131,7 @@ def _rounds(loop: Loop) -> list[Round]:
 
 def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
     """Return what the present round's card shows."""
-    if round is None:
+    if round is None:  # so nobody waits for its end
         text = next_step.of_round(loop, None, judged=0, wanted=0, failed="")
         return {"loop": loop, "round": None, "next_text": text, "seen": "none", "moves": False, "steps": []}
     judged, wanted, open_ = _counts(round)
@@ -162,6 +162,7 @@ def _status(loop: Loop, round: Round | None) -> dict[str, Any]:
         "can_resume": unfinished and (round.state == State.STALLED or loop.state == Loop.State.PAUSED),
         "can_pause": loop.state == Loop.State.ACTIVE and unfinished and round.state != State.STALLED,
         "can_cancel": unfinished,
+        "orders": gate_orders.waiting(loop) if unfinished else [],
         "can_start": round.is_final and loop.state != Loop.State.STOPPED,
     }
 
@@ -404,29 +405,43 @@ def _prompt_files() -> list[str]:
     return [*found[:MOST_FILES], *([paths.stored(shipped)] if shipped.exists() else [])]
 
 
-# What a lead can do with a loop or its round, and what is said afterwards.
-ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any, str], object], str | Promise]] = {
+# What a lead can do with a loop or its round, by what was sent with it, and what is said afterwards.
+ACTIONS: dict[str, tuple[Callable[[Loop, Round | None, Any, dict[str, str]], object], str | Promise]] = {
     "start": (
-        lambda loop, round, actor, reason: rounds.start_round(loop=loop, actor=actor),
+        lambda loop, round, actor, sent: rounds.start_round(loop=loop, actor=actor),
         _("The round has begun. The policy writes answers; people get them in a moment."),
     ),
     "go-on": (
-        lambda loop, round, actor, reason: rounds.finish_labelling(round=_needed(round), actor=actor, reason=reason),
+        lambda loop, round, actor, sent: rounds.finish_labelling(
+            round=_needed(round), actor=actor, reason=sent["reason"]
+        ),
         _("The round goes on with what is judged. What nobody had judged was taken out of the queue."),
     ),
     "pause": (
-        lambda loop, round, actor, reason: rounds.pause(loop=loop, actor=actor),
+        lambda loop, round, actor, sent: rounds.pause(loop=loop, actor=actor),
         _("The loop is paused. Work under way finishes, people may go on judging, and no step begins."),
     ),
     "resume": (
-        lambda loop, round, actor, reason: rounds.resume(round=_needed(round), actor=actor),
+        lambda loop, round, actor, sent: rounds.resume(round=_needed(round), actor=actor),
         _("The round goes on where it stood."),
     ),
     "cancel": (
-        lambda loop, round, actor, reason: rounds.cancel(round=_needed(round), actor=actor),
+        lambda loop, round, actor, sent: rounds.cancel(round=_needed(round), actor=actor),
         _("The round is cancelled. Judgements are kept, and the policy in use stays in use."),
     ),
+    "withdraw": (
+        lambda loop, round, actor, sent: gate_orders.withdraw(version=_sent(loop, sent["version"]), actor=actor),
+        _("It waits for the gate no longer. It can be sent again at any time."),
+    ),
 }
+
+
+def _sent(loop: Loop, number: str) -> ModelVersion:
+    """Return the version of this number that waits for the loop's gate."""
+    for order in gate_orders.waiting(loop):
+        if str(order.candidate_id) == number:
+            return order.candidate
+    raise Invalid(gettext("That policy does not wait for this loop's gate; it may have begun."))
 
 
 def _needed(round: Round | None) -> Round:
@@ -438,7 +453,7 @@ def _needed(round: Round | None) -> Round:
 @campaign_page(Action.STEER)
 @require_POST
 def loop_action(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Start, go on with, pause, resume or cancel the loop's present round, and go back to the loop."""
+    """Start, go on with, pause, resume or cancel the loop's present round, or withdraw what waits for its gate."""
     loop = Loop.objects.filter(campaign=campaign).first()
     action = ACTIONS.get(request.POST.get("action", ""))
     if loop is None or action is None:
@@ -446,9 +461,9 @@ def loop_action(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         return redirect("loop", campaign.pk)
     loop.campaign = campaign
     do, sentence = action
-    reason = request.POST.get("reason", "").replace("\x00", "")[:2000]
+    given = {name: request.POST.get(name, "").replace("\x00", "")[:2000] for name in ("reason", "version")}
     try:
-        do(loop, loop.rounds.order_by("-index").first(), request.user, reason)
+        do(loop, loop.rounds.order_by("-index").first(), request.user, given)
     except (TrainingError, AnnotationError) as error:
         complain(request, error)
     else:

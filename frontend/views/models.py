@@ -22,7 +22,7 @@ from frontend.gate_words import gate_figure, verdict
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of
 from training.errors import GateClosed, TrainingError
-from training.models import GateReport, ModelVersion, Run
+from training.models import GateOrder, GateReport, ModelVersion, Round, Run
 from training.permissions import version_for
 from training.recipes import RECIPES
 from training.recipes.audits import PRINCIPLE_AUDIT
@@ -30,7 +30,17 @@ from training.recipes.base import Recipe
 from training.recipes.chat import MODES, POSITIVE
 from training.recipes.evaluate import MODE_REPORT
 from training.recipes.reward import PRINCIPLE
-from training.services import feeding, guards, model_folders, personal, promotion, sending, snapshots, versions
+from training.services import (
+    feeding,
+    gate_orders,
+    guards,
+    model_folders,
+    personal,
+    promotion,
+    sending,
+    snapshots,
+    versions,
+)
 
 # What is told of each version in the list: the first of its figures, in this order of importance.
 HEADLINES = 2
@@ -114,7 +124,8 @@ def _detail_page(
         "merging": model_folders.merging(version),
         "children": version.children.order_by("number"),
         "needs_reason": _needs_reason(version, report, serving),
-        "unsent": sending.objection(version) if sent_by else "",
+        "unsent": gate_orders.objection(version) if sent_by else "",
+        "open_round": _open_round(version) if sent_by else None,
         "can_be_sent": sent_by,
         "broken_off": sending.broken_off(version) if sent_by else [],
         "error": error,
@@ -122,6 +133,10 @@ def _detail_page(
         **_behind(version),
     }
     return campaign_page_of(request, version.campaign, "models/detail.html", context, tab="models", status=status)
+
+
+def _open_round(version: ModelVersion) -> Round | None:
+    return Round.objects.filter(loop__campaign=version.campaign_id).exclude(state__in=Round.FINAL).first()
 
 
 def _measures(version: ModelVersion, modes: list[str]) -> list[Recipe]:
@@ -213,10 +228,12 @@ def model_send(request: SignedInRequest, version_id: int) -> HttpResponse:
     version = version_for(request.user, version_id, Action.STEER)
     reason = _reason(request)
     try:
-        sending.send_to_gate(version=version, actor=request.user, reason=reason)
+        sent = gate_orders.send(version=version, actor=request.user, reason=reason)
     except (TrainingError, AnnotationError) as error:
         return _detail_page(request, version, error=str(error), reason=reason, status=422)
     text = _("{version} is compared with the policy in use. People get the blind pairs in a moment.")
+    if isinstance(sent, GateOrder):
+        text = _("{version} waits for its gate, which begins when the round that is open has ended.")
     say(request, text.format(version=version.label))
     return redirect("loop", version.campaign_id)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.experiments.__main__ import HERE, ROOT, TABLE, files, measured, rendered, stored
+from tests.experiments.__main__ import HERE, LIMIT_SECONDS, LIMITS, ROOT, TABLE, files, measured, rendered, stored
 from tests.experiments.frame import Card, Report
 from tests.experiments.world import Annotator, Bandit, gold
 
@@ -31,6 +31,13 @@ def test_each_experiment_has_its_marker_its_ablation_and_its_results():
         assert "report(" in text and "without=" in text and "switched_off=" in text
         result = results[path.name]
         assert result["passed"] and all(line["passed"] for line in result["lines"]), path.name
+
+
+def test_each_experiment_keeps_to_its_cpu_seconds_where_they_were_counted():
+    assert set(LIMITS) <= {path.stem for path in files([])}
+    took = {Path(one["file"]).stem: one["cpu_seconds"] for one in stored() if "cpu_seconds" in one}
+    over = {name: seconds for name, seconds in took.items() if seconds > LIMITS.get(name, LIMIT_SECONDS)}
+    assert not over, "Make these cheaper."
 
 
 def test_each_result_names_a_commit_that_history_has():

@@ -11,7 +11,7 @@ from statistics import fmean
 import pytest
 import torch
 
-from tests.core.worlds import make_spec, people_rows, stands_on
+from tests.core.worlds import make_spec, people_rows, stands_on, write_lines
 from training.core.backbone import load_policy
 from training.core.experience import Experience
 from training.core.job import RunError
@@ -128,8 +128,10 @@ def test_of_several_attributes_none_is_climbed_without_a_word(climb, policy, rew
 def test_a_policy_is_paid_as_the_person_would_who_is_named(climb, policy, reward, tmp_path):
     """What is known of somebody is what their choices tell; of nobody, what strangers want on average."""
     rows = people_rows(8)
-    model = trained(tmp_path / "people", "latent-user", policy, reward, rows=rows)
-    assert known_users(model) == sorted(row["annotator"] for row in rows)
+    newcomer = people_rows(1, seed=3)[0] | {"annotator": "a newcomer"}
+    apart = write_lines(tmp_path / "apart.jsonl", [newcomer])
+    model = trained(tmp_path / "people", "latent-user", policy, reward, rows=rows, eval_data=str(apart))
+    assert known_users(model) == ["a newcomer", *sorted(row["annotator"] for row in rows)]
     _, made, rollouts = climb(model, "first", person="person 3")
     scorer = PersonalScorer(str(model), device=CPU)
     (context,) = [parse_person(row).context for row in rows if row["annotator"] == "person 3"]

@@ -1,23 +1,27 @@
 """Card 39 inside reinforcement learning: who is known by eight choices gets a policy that gives what this person wants.
 
-Two groups want the opposite. For a newcomer of each a policy learns from the reward model's scores for that person, of
-whom it has read eight choices and nothing else; the other policy learns from what the same model says of somebody
-unknown, which is the mean over everybody it can imagine.
+Two groups want the opposite: words of colours and not of animals, or the other way round. All runs are the product's.
+A reward model for people learns from many of both groups, on a plain one that knows words but nobody. It reads eight
+choices of each newcomer without learning from them, and a tiny Llama learns by its scores for that person (`person` of
+a run). The other policy learns from what the same model says of somebody unknown, the mean over everybody it imagines.
+
+Rewards are the chance of being preferred to the start's answers (the paper's scaling, which is that of card 34). By the
+raw score one policy in six found words run together, which no pair had and the model paid for as if they were colours.
 """
 
 from __future__ import annotations
 
+import random
 from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
+from tests.core.worlds import write_lines
 from tests.experiments.frame import Card
-from tests.experiments.tables import climb, table_models
-from tests.experiments.test_card_39_latent_users import KNOWN, NEWCOMERS, WIDE, trained
-from training.core.heads import on_sphere
-from training.recipes import recipe
+from tests.experiments.world import KINDS, PLAIN, Annotator, fitted, lively, sampled
 
 CARD = Card(
     39,
@@ -27,63 +31,105 @@ CARD = Card(
     "arXiv:2408.10075",
 )
 SEEDS = (0, 1, 2)
-PROMPTS, ANSWERS, UPDATES, PEOPLE = 40, 20, 150, 3  # newcomers of each group
+GROUPS = ("colour", "animal")
+PEOPLE, KNOWN, ASKED = 200, 8, 4
+NEWCOMERS = 2  # of each group
 
 pytestmark = pytest.mark.experiment
 
 
+def asked(draw: random.Random, *among: str) -> str:
+    words = [draw.choice(PLAIN) for _ in range(3)] + list(among)
+    draw.shuffle(words)
+    return " ".join(words)
+
+
+def said(draw: random.Random, share: float) -> str:
+    """Return an answer of which about that share of the words are of colours and the others of animals."""
+    count = draw.randint(3, 5)
+    return " ".join(draw.choice(KINDS[GROUPS[draw.random() >= share]]) for _ in range(count))
+
+
+def worth(text: str, group: str) -> float:
+    """Return the share of an answer's words that somebody of a group wants."""
+    words = text.split()
+    return sum(word in KINDS[group] for word in words) / max(len(words), 1)
+
+
+def pair(draw: random.Random, prompt: str, group: str, judge: Annotator) -> dict[str, Any]:
+    while True:
+        one, other = (said(draw, draw.random()) for _ in range(2))
+        if gap := worth(one, group) - worth(other, group):
+            break
+    chosen, rejected = (one, other) if judge.prefers_first(gap) else (other, one)
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected, "strength": 1.0}
+
+
+def person(draw: random.Random, name: str, group: str, judge: Annotator) -> dict[str, Any]:
+    pairs = [pair(draw, f"{asked(draw)} {number}", group, judge) for number in range(KNOWN + ASKED)]
+    return {"annotator": name, "context": pairs[:KNOWN], "target": pairs[KNOWN:]}
+
+
 @lru_cache
-def served(seed: int, *, known: bool) -> float:
-    """Return what the policies give to the group that is served worse, of the best that it could be given."""
-    world, model = trained(seed)
-    points = np.random.default_rng(700 + seed).normal(size=(PROMPTS, ANSWERS, WIDE))
-    states = torch.tensor(points, dtype=torch.float32).view(-1, WIDE)
-    shares = []
-    for sign in (-1.0, 1.0):
-        of_group = [person for person in NEWCOMERS if world.sign[person] == sign][:PEOPLE]
-        gold = points @ world.want * sign
-        for person in of_group:
-            batch = world.batch(np.array([person]))
-            with torch.no_grad():
-                (read,) = model.states(batch.tokens.input_ids, batch.tokens.attention_mask)
-                chosen, rejected = read[: 2 * KNOWN].chunk(2)
-                mean, _ = model.head.posterior(chosen, rejected, batch.known_of, 1)
-                model.head.person = on_sphere(mean[0]) if known else None
-                scores = model.head(states).view(PROMPTS, ANSWERS)
-                model.head.person = None
-            shares.append(earned(scores, gold, seed))
-    halves = np.array(shares).reshape(2, PEOPLE).mean(1)
-    print(seed, known, halves, flush=True)
-    return float(halves.min())
+def made(seed: int) -> tuple[Path, Path]:
+    """Return the policy that is to learn and the reward model for people."""
+    root, draw, judge = Path(mkdtemp()), random.Random(f"world {seed}"), Annotator(seed=seed)
+    base = lively(root / "base", seed=seed)
+    # As a prompt asks, so that both kinds are known and neither is preferred.
+    plain = [pair(draw, asked(draw, group), group, judge) for group in GROUPS * 1200]
+    knows = {"rows": plain, "epochs": 3, "learning_rate": 2e-3, "seed": seed}
+    words = fitted(root / "words", "bradley-terry", model=base, batch=32, **knows)
+    many = [person(draw, f"known {number}", GROUPS[number % 2], judge) for number in range(PEOPLE)]
+    new = [person(draw, newcomer(group, n), group, judge) for group in GROUPS for n in range(NEWCOMERS)]
+    newcomers = write_lines(root / "newcomers.jsonl", new)
+    learns = {"rows": many, "epochs": 10, "learning_rate": 3e-3, "latent_size": 4, "seed": seed}
+    people = fitted(root / "people", "latent-user", model=words, batch=10, eval_data=str(newcomers), **learns)
+    rows = [{"prompt": asked(draw), "completion": said(draw, 0.5)} for _ in range(1000)]
+    start = fitted(root / "start", "sft", model=base, batch=32, rows=rows, epochs=2, learning_rate=3e-3, seed=seed)
+    return start, people
 
 
-def earned(scores: torch.Tensor, gold: np.ndarray, seed: int) -> float:
-    """Return the gold of a policy that climbed the scores, as a share of the best answers'."""
-    models = table_models(torch.zeros(PROMPTS, ANSWERS))
-    parts = recipe("rloo").parts_with(recipe("rloo").fill({}))
-    parts.pop("trainer")
-    climb(
-        models,
-        lambda asked, answers: {"reward": scores[asked, answers[:, 0]]},
-        *parts.values(),
-        prompts=PROMPTS,
-        n=8,
-        iterations=UPDATES,
-        rate=0.05,
-        seed=seed,
-    )
-    policy = models.policy.probabilities[:, 0].double().numpy()
-    return float((policy * gold).sum(1).mean() / gold.max(1).mean())
+def newcomer(group: str, number: int) -> str:
+    return f"new, {group}, {number}"
+
+
+def gold(policy: Path, group: str) -> float:
+    """Return what answers to fresh prompts are worth to somebody of a group."""
+    draw = random.Random("fresh")
+    told = sampled(policy, [asked(draw) for _ in range(200)], longest=8)
+    return sum(worth(text, group) for text in told) / len(told)
+
+
+def improved(seed: int, who: str) -> Path:
+    """Return what a policy becomes that is rewarded as this person would; as somebody unknown where it is nobody."""
+    start, people = made(seed)
+    draw = random.Random(f"asked {seed}")
+    rows = [{"id": str(number), "prompt": asked(draw)} for number in range(320)]
+    knobs = {"iterations": 30, "prompts_per_iteration": 16, "samples_per_prompt": 4, "max_new_tokens": 8}
+    knobs |= {"learning_rate": 2e-3, "missing_end_penalty": 1.0, "kl": 0.02, "person": who, "seed": seed}
+    more: dict[str, Any] = {"parts": {"shape": "preference"}, "scorers": {"reward": str(people)}}
+    return fitted(Path(mkdtemp()), "rloo", model=start, batch=64, rows=rows, **more, **knobs)
 
 
 def test_each_of_two_groups_gets_what_it_wants(report):
+    before, found, without = [], [], []
+    for seed in SEEDS:
+        before.append([gold(made(seed)[0], group) for group in GROUPS])
+        served = [gold(improved(seed, newcomer(group, n)), group) for group in GROUPS for n in range(NEWCOMERS)]
+        for_all = improved(seed, "")
+        mean = [gold(for_all, group) for group in GROUPS]
+        print(seed, before[-1], served, mean, flush=True)
+        found.append(min(served))
+        without.append(min(mean))
+    assert max(map(max, before)) <= 0.6, "nothing is learned where it is known before"
+    assert max(without) <= 0.5
     report(
         CARD,
-        "gold of newcomers' policies as a share of the best, the group that is served worse",
-        [served(seed, known=True) for seed in SEEDS],
+        f"share of words that newcomers want in the answers of their policies, of {2 * NEWCOMERS} the one served worst",
+        found,
         seeds=SEEDS,
-        switched_off="knowing the person: the mean over everybody",
-        without=[served(seed, known=False) for seed in SEEDS],
+        switched_off="knowing the person: the mean over everybody, the group served worse",
+        without=without,
         at_least=0.8,
         every_seed=True,
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,13 +22,17 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from tests.core.worlds import make_spec
-from training.core.backbone import RewardModel
+from training.core.backbone import RewardModel, load_policy
 from training.core.batch import LossOutput, Pairs, Tokens
+from training.core.collate import encode_prompt
+from training.core.decode import generate, prompt_seed, stop_ids
 from training.core.heads import Head
 from training.core.principles import QUESTION
 from training.core.run import KINDS as RUN_KINDS
 from training.core.run import open_job
+from training.core.sampler import text_of
 from training.core.tiny import save_tiny
+from training.recipes.assembled import assembled, to_json
 from training.recipes.spec import RunResult, RunSpec
 
 KINDS = {
@@ -124,12 +128,41 @@ def lively(folder: Path, *, texts: Sequence[str] = (), seed: int = 0) -> Path:
     return folder
 
 
-def do(folder: Path, name: str, **more: Any) -> tuple[RunSpec, RunResult]:
-    """Do a run of a recipe in this process, as the worker's child would, and return its spec and result."""
+def sampled(folder: Path, prompts: Sequence[str], *, longest: int, seed: int = 0) -> list[str]:
+    """Return an answer to each prompt, drawn from the policy in a folder at temperature 1."""
+    model, tokenizer = load_policy(str(folder))
+    drawn = generate(
+        model,
+        [encode_prompt(tokenizer, [{"role": "user", "content": one}]) for one in prompts],
+        n=1,
+        temperature=1.0,
+        max_new_tokens=longest,
+        stop=stop_ids(model, tokenizer),
+        seeds=[prompt_seed(seed, str(number)) for number in range(len(prompts))],
+    )
+    return [text_of(tokenizer, one.ids[: len(one.ids) - one.ended]) for (one,) in drawn]
+
+
+def do(folder: Path, name: str, *, parts: Mapping[str, str] | None = None, **more: Any) -> tuple[RunSpec, RunResult]:
+    """Do a run of a recipe in this process, as the worker's child would, and return its spec and result.
+
+    `parts` are others than the recipe's own (slot → name).
+    """
+    chosen = {k.name for k in assembled(name, parts).knobs()} & {*more} if parts else set()
+    given = {knob: more.pop(knob) for knob in chosen}
     spec = make_spec(folder, name, **more)
+    if parts:
+        spec = replace(spec, recipe=to_json(name, given, parts))
+        spec.write()
     result = RUN_KINDS[spec.kind](open_job(spec))
     result.write(spec.output)
     return spec, result
+
+
+def fitted(folder: Path, name: str, *, batch: int, **more: Any) -> Path:
+    """Do a run of a recipe, which holds nothing out unless it is told to, and return the model that it leaves."""
+    do(folder, name, batch_size=batch, micro_batch=batch, checkpoint_every=2000, **{"eval_share": 0.0, **more})
+    return folder / "model"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from annotation.models import Campaign, Completion, User
 from tests.factories import make_task, make_user
-from training.models import Chat, ChatTurn, GateReport, Loop, ModelVersion, Round, Run, Sample, Snapshot
+from training.models import Chat, ChatTurn, GateOrder, GateReport, Loop, ModelVersion, Round, Run, Sample, Snapshot
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +31,7 @@ def rows(campaign: Campaign, annotator: User) -> None:
     round = Round.objects.create(loop=loop, index=1, policy=serving, candidate=candidate)
     Run.objects.create(campaign=campaign, kind="evaluate", recipe={"name": "compare", "knobs": {}}, round=round)
     Snapshot.objects.create(campaign=campaign, view="pairs", rows=1, sha256="0" * 64, path="seen.jsonl")
+    GateOrder.objects.create(loop=loop, candidate=candidate)
     GateReport.objects.create(candidate=candidate, parent=serving, verdict=GateReport.Verdict.FAIL)
     Sample.objects.create(completion=Completion.objects.all()[0], version=serving, round=round)
     chat = Chat.objects.create(campaign=campaign, user=annotator, policy=serving, mode="positive")

@@ -11,10 +11,10 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from annotation.models import Campaign, Event, User
-from tests.training.round_world import SETTINGS, first, go, judge_all
+from tests.training.round_world import SETTINGS, first, for_candidate, go, judge_all
 from training.errors import GateClosed, WrongState
-from training.models import GateReport, Loop, ModelVersion, Round, Run
-from training.services import promotion, rounds, sending, versions
+from training.models import GateOrder, GateReport, Loop, ModelVersion, Round, Run
+from training.services import gate_orders, promotion, rounds, sending, versions
 from training.services.gate_evidence import evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,9 +25,13 @@ State = Round.State
 @pytest.fixture
 def uploaded(loop: Loop, campaign: Campaign, lead: User, tmp_path: Path) -> ModelVersion:
     """A policy from outside, beside the one in use."""
-    folder = tmp_path / "uploaded"
+    return beside(campaign, tmp_path / "uploaded", "kind")
+
+
+def beside(campaign: Campaign, folder: Path, style: str) -> ModelVersion:
+    """Register a policy of a style."""
     folder.mkdir()
-    (folder / "style.txt").write_text("kind")
+    (folder / "style.txt").write_text(style)
     return versions.register(campaign=campaign, kind="policy", path=str(folder), actor=None)
 
 
@@ -148,6 +152,79 @@ def test_who_cannot_be_sent_is_told_why(
     api = APIClient()
     api.force_authenticate(engineer)
     assert api.post(reverse("api-version-gate", args=[made.pk]), {}, format="json").status_code == 403
-    sending.send_to_gate(version=made, actor=lead)
-    with pytest.raises(WrongState, match="not finished"):
-        sending.send_to_gate(version=made, actor=lead)
+    gate_orders.send(version=made, actor=lead)
+    with pytest.raises(WrongState, match="Round 1 is not finished, and decides on"):
+        gate_orders.send(version=made, actor=lead)
+
+
+def test_what_is_sent_while_a_round_is_open_waits_in_turn_and_goes_before_the_next_one(
+    loop: Loop, uploaded: ModelVersion, campaign: Campaign, annotator: User, lead: User, client: Any, tmp_path: Path
+) -> None:
+    own = go(rounds.start_round(loop=loop, actor=lead))
+    later = beside(campaign, tmp_path / "later", "curt")
+    third = beside(campaign, tmp_path / "third", "calm")
+    api = APIClient()
+    api.force_authenticate(lead)
+    answer = api.post(reverse("api-version-gate", args=[uploaded.pk]), {}, format="json")
+    assert answer.status_code == 202 and answer.json()["version"] == uploaded.pk, answer.json()
+    client.force_login(lead)
+    page = client.get(reverse("model", args=[later.pk])).text
+    assert "It waits until round 1 has ended" in page
+    client.post(reverse("model-send", args=[later.pk]))
+    call_command("loop", "--campaign", campaign.name, "--gate", third.label, "--actor", lead.username)
+    waiting = api.get(reverse("api-loop", args=[campaign.pk])).json()["waiting"]
+    assert [one["version"] for one in waiting] == [uploaded.pk, later.pk, third.pk]
+    assert waiting[0]["ordered_by"] == lead.pseudonym
+    with pytest.raises(WrongState, match="policy-1 waits for its gate already"):
+        gate_orders.send(version=versions.add(campaign=campaign, kind="policy", path=uploaded.path), actor=lead)
+    page = client.get(reverse("loop", args=[campaign.pk])).text
+    assert page.index("Withdraw policy-1") < page.index("Withdraw policy-2") < page.index("Withdraw policy-3")
+    client.post(reverse("loop-action", args=[campaign.pk]), {"action": "withdraw", "version": third.pk})
+    assert (
+        "does not wait"
+        in client.post(
+            reverse("loop-action", args=[campaign.pk]), {"action": "withdraw", "version": third.pk}, follow=True
+        ).text
+    )
+    assert api.delete(reverse("api-version-gate", args=[third.pk])).status_code == 409
+    assert GateOrder.objects.count() == 2 and Event.objects.get(action="gate.withdrawn").actor == lead
+
+    judge_all(campaign, annotator, first)
+    go(own)
+    assert gate_orders.objection(own.candidate) == "Round 1 is not finished, and decides on policy-5."
+    judge_all(campaign, annotator, for_candidate)
+    assert go(own).state == State.PROMOTED
+    second = loop.rounds.get(index=2)
+    assert (second.candidate, second.policy) == (uploaded, own.candidate), "held against the one in use by then"
+    assert Event.objects.filter(action="gate.ordered").get().actor == lead
+    go(second)
+    judge_all(campaign, annotator, liked("kind"))
+    assert go(second).state == State.PROMOTED
+    round = loop.rounds.get(index=3)
+    assert (round.candidate, round.policy) == (later, uploaded)
+    go(round)
+    judge_all(campaign, annotator, liked("kind"))
+    assert go(round).state == State.REJECTED and not GateOrder.objects.exists()
+    following = loop.rounds.get(index=4)
+    assert not following.is_gate_only and following.policy == uploaded, "the loop's own rounds go on after them"
+
+
+def test_what_waits_comes_after_a_cancelled_round_too_and_is_dropped_where_no_gate_can_decide_on_it(
+    loop: Loop, uploaded: ModelVersion, campaign: Campaign, lead: User, tmp_path: Path
+) -> None:
+    own = go(rounds.start_round(loop=loop, actor=lead))
+    later = beside(campaign, tmp_path / "later", "curt")
+    for version in (uploaded, later):
+        gate_orders.send(version=version, actor=lead)
+    promotion.promote(version=uploaded, actor=lead, reason="It is urgent.")
+    rounds.cancel(round=own, actor=lead)
+    own.refresh_from_db()
+    assert "Next policy-2 is compared" in str(own.note)
+    assert "policy-1 is the policy in use" in Event.objects.get(action="gate.dropped").detail["note"]
+    round = loop.rounds.get(index=2)
+    loop.refresh_from_db()
+    assert (round.candidate, round.policy, loop.state) == (later, uploaded, Loop.State.ACTIVE)
+    assert go(round).state == State.GATING
+    rounds.cancel(round=round, actor=lead)
+    loop.refresh_from_db()
+    assert loop.state == Loop.State.PAUSED and loop.rounds.count() == 2, "nothing waits any more"

@@ -15,8 +15,8 @@ from training import permissions
 from training.api import serializers as shapes
 from training.api.loops import round_json
 from training.api.views import person
-from training.models import GateReport
-from training.services import sending
+from training.models import GateOrder, GateReport
+from training.services import gate_orders
 from training.services.gate_evidence import evidence
 
 
@@ -90,12 +90,24 @@ class VersionGate(APIView):
     @extend_schema(
         operation_id="versions_send_to_gate",
         request=shapes.SendIn,
-        responses={201: shapes.RoundDetailOut},
+        responses={201: shapes.RoundDetailOut, 202: shapes.GateOrderOut},
         tags=["training"],
     )
     def post(self, request: Request, version_id: int) -> Response:
-        """Send a policy that no round made to the gate: the round that decides on it, and on nothing else, begins."""
+        """Send a policy that no round made to the gate: the round that decides on it, and on nothing else, begins.
+
+        While another round is open it waits for its turn (202), which `DELETE` takes back.
+        """
         version = permissions.version_for(request.user, version_id, Action.STEER)
         reason = checked(shapes.SendIn, request.data)["reason"]
-        round = sending.send_to_gate(version=version, actor=person(request), reason=reason)
-        return Response(round_json(round), status=status.HTTP_201_CREATED)
+        sent = gate_orders.send(version=version, actor=person(request), reason=reason)
+        if isinstance(sent, GateOrder):
+            return Response(shapes.GateOrderOut(sent).data, status=status.HTTP_202_ACCEPTED)
+        return Response(round_json(sent), status=status.HTTP_201_CREATED)
+
+    @extend_schema(operation_id="versions_withdraw_from_gate", responses={204: None}, tags=["training"])
+    def delete(self, request: Request, version_id: int) -> Response:
+        """Take back a version that waits for the gate, whose round has not begun."""
+        version = permissions.version_for(request.user, version_id, Action.STEER)
+        gate_orders.withdraw(version=version, actor=person(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)

@@ -444,6 +444,15 @@ class LoopChange(serializers.Serializer):
     settings = serializers.DictField(child=serializers.JSONField(), default=dict)
 
 
+class GateOrderOut(serializers.Serializer):
+    version = serializers.IntegerField(source="candidate_id", help_text="The policy that waits for the gate.")
+    reason = serializers.CharField()
+    ordered_by = serializers.CharField(
+        source="created_by.pseudonym", default=None, allow_null=True, help_text="A pseudonym."
+    )
+    created_at = serializers.DateTimeField()
+
+
 class LoopOut(serializers.Serializer):
     id = serializers.IntegerField()
     campaign = serializers.IntegerField(source="campaign_id")
@@ -451,6 +460,11 @@ class LoopOut(serializers.Serializer):
     settings = serializers.DictField(child=serializers.JSONField())
     prompts_path = serializers.CharField()
     created_at = serializers.DateTimeField()
+    waiting = GateOrderOut(
+        many=True,
+        source="gate_orders",
+        help_text="Policies that wait for the gate until the round that is open ends, first come first.",
+    )
 
 
 class RoundOut(serializers.Serializer):

@@ -58,6 +58,8 @@ class Round(models.Model):
     )
     prompts = models.JSONField(default=list)  # the drafted prompts, by id
     held_out = models.JSONField(default=list)  # those that the gate was decided on, by id
+    # Whether the loop's next own round follows this one, a gate that came between two of them.
+    goes_on = models.BooleanField(default=False)
     # Why the round is where it is, in a sentence for the lead.
     note = ToldField(blank=True)
     labelling_started_at = models.DateTimeField(null=True, blank=True)
@@ -91,3 +93,19 @@ class Round(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state in self.FINAL
+
+
+class GateOrder(models.Model):
+    """A policy that waits for its turn at a loop's gate; the row goes when its round begins, and the events stay."""
+
+    loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="gate_orders")
+    candidate = models.OneToOneField("training.ModelVersion", on_delete=models.CASCADE, related_name="gate_order")
+    reason = models.CharField(max_length=2000, blank=True)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.candidate} waits for its gate"

@@ -9,11 +9,8 @@ from django.db import transaction
 from annotation.models import User
 from annotation.told import told
 from training.models import Loop, ModelVersion, Round
-from training.services import (
-    gates,
-    promotion,
-)
-from training.services.moves import move, open_round, settings_of_gate, withdraw
+from training.services import gate_orders, gates, promotion
+from training.services.moves import move, settings_of_gate, withdraw
 from training.services.orders import run_of
 
 State = Round.State
@@ -32,20 +29,22 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
             if not move(round, State.PROMOTED, gates.reason(report), actor=actor):
                 return False
             promotion.promote(version=candidate, actor=None)
-            if settings.auto_continue and not round.is_gate_only:
-                open_round(loop=loop, policy=candidate, actor=None)
+            goes_on = settings.auto_continue and (round.goes_on or not round.is_gate_only)
+            gate_orders.go_on(loop=loop, policy=candidate, own=goes_on)
         else:
             goes_on = settings.auto_continue and _rejections(loop) + 1 < settings.rejections_in_a_row
-            then = told("The next round asks for more pairs.") if goes_on else told("The loop is paused.")
+            then = told("The next round asks for more pairs.")
+            if not goes_on:
+                then = gate_orders.then(gate_orders.following(loop))
             if round.is_gate_only:  # of the loop's own candidates it says nothing
-                goes_on, then = False, told("{policy} stays in use.", policy=round.policy.label)
+                goes_on = settings.auto_continue and round.goes_on
+                then = told("{policy} stays in use.", policy=round.policy.label)
             note = told("{candidate} was turned down.", candidate=candidate.label) + gates.reason(report) + then
             if not move(round, State.REJECTED, note, actor=actor):
                 return False
             ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)
-            if goes_on:
-                open_round(loop=loop, policy=round.policy, actor=None)
-            elif not round.is_gate_only:
+            followed = gate_orders.go_on(loop=loop, policy=round.policy, own=goes_on)
+            if not followed and not round.is_gate_only:
                 Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
     return True
 

@@ -23,6 +23,7 @@ from training.recipes.loop import LoopSettings, loop_settings
 from training.recipes.loop_candidate import candidate, mixed, trains_cost
 from training.services import (
     deciding,
+    gate_orders,
     gates,
     guards,
     labelling,
@@ -270,23 +271,30 @@ def resume(*, round: Round, actor: User | None) -> Round:
 def cancel(*, round: Round, actor: User | None) -> Round:
     """Return the round, ended: its runs are stopped, its open tasks withdrawn, the loop paused.
 
-    The policy in use stays in use, judgements are kept, and a candidate stays a candidate.
+    The policy in use stays in use, judgements are kept, and a candidate stays a candidate. The loop is not paused where
+    another policy waits for its gate, which begins.
     """
+    loop = Loop.objects.select_for_update().select_related("campaign").get(pk=round.loop_id)
     round = _read(round)
     before = round.state
     changed = Round.objects.filter(pk=round.pk).exclude(state__in=Round.FINAL).update(state=State.CANCELLED)
     if not changed:
         raise WrongState(_("The round has ended already; there is nothing to cancel."))
     round = _read(round)
-    note = told("Cancelled. {policy} stays in use; the loop is paused.", policy=round.policy.label)
+    order = gate_orders.following(loop)
+    note = told("Cancelled.") + told("{policy} stays in use.", policy=round.policy.label) + gate_orders.then(order)
     Round.objects.filter(pk=round.pk).update(note=note, finished_at=timezone.now())
-    Loop.objects.filter(pk=round.loop_id, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED)
+    if order is None:
+        Loop.objects.filter(pk=loop.pk, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED)
     for run in Run.objects.filter(round=round).exclude(state__in=Run.FINAL):
         runs.cancel(run=run, actor=actor)
     moves.withdraw(round, round.batch, gates.batch(round))
     changes = {"state": (before, str(State.CANCELLED))}
     target = f"round {round.index}"
     events.record(campaign=round.loop.campaign, actor=actor, action="round.cancelled", target=target, changes=changes)
+    serving = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
+    if order is not None and serving is not None:
+        gate_orders.go_on(loop=loop, policy=serving, own=False)
     return _read(round)
 
 

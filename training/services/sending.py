@@ -2,7 +2,7 @@
 
 It goes through the gate of the campaign's loop, with its prompts, limits and people, as a round that has nothing before
 its gate. A loop has one round at a time, so such a gate and a candidate of the loop's own never compare themselves with
-a policy that the other one replaces meanwhile.
+a policy that the other one replaces meanwhile; what is sent while one is open waits (`training.services.gate_orders`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.services import gates, messages, prompts, seeing, versions
 
 
 def objection(version: ModelVersion) -> str:
-    """Return why a version cannot be sent to the gate, or an empty string. Few statements, and no file is read."""
+    """Return why no gate can decide on a version, or an empty string. Few statements, and no file is read."""
     policy = versions.current(version.campaign, ModelVersion.Kind.POLICY)
     loop = Loop.objects.filter(campaign=version.campaign_id).first()
     if version.kind != ModelVersion.Kind.POLICY:
@@ -46,14 +46,24 @@ def objection(version: ModelVersion) -> str:
         return _("A gate has decided on {version} already, and nobody draws twice.").format(
             version=report.candidate.label
         )
-    unfinished = loop.rounds.exclude(state__in=Round.FINAL).first()
-    if unfinished is not None:
-        text = _(
-            "Round {number} is not finished, and a loop has one candidate at a time. Wait for its end, with "
-            "auto_continue off so that no other one follows, or cancel it."
-        )
-        return text.format(number=unfinished.index)
     return ""
+
+
+def is_busy(loop: Loop) -> bool:
+    """Return whether a round of the loop is open, for whose end another gate waits."""
+    return loop.rounds.exclude(state__in=Round.FINAL).exists()
+
+
+def check(*, loop: Loop, version: ModelVersion, reason: str) -> None:
+    """Raise GateClosed where a gate takes a `reason` to be held again, and WrongState where no prompt can be shown."""
+    if (earlier := broken_off(version)) and not reason.strip():
+        text = _(
+            "The gate of {version} was cancelled in round {number} after people had judged. It may be sent again for a "
+            "reason, which stays in its report."
+        )
+        raise GateClosed(text.format(version=version.label, number=earlier[-1]))
+    if blind := seeing.objection(version, prompts.check(loop.prompts_path, loop.campaign)):
+        raise WrongState(blind)
 
 
 def broken_off(version: ModelVersion) -> list[int]:
@@ -70,7 +80,7 @@ def broken_off(version: ModelVersion) -> list[int]:
 
 @transaction.atomic
 def send_to_gate(*, version: ModelVersion, actor: User | None, reason: str = "") -> Round:
-    """Return the round that decides on `version`, a policy that no round made; WrongState where it cannot be sent.
+    """Return the round that decides on `version`, a policy that no round made; WrongState where it cannot be sent now.
 
     What is open goes on as in any round, and a candidate that passes is put into use. One whose gate was cancelled
     after people had judged may have been cancelled for how it went: sending it again takes a `reason`, else GateClosed.
@@ -81,29 +91,36 @@ def send_to_gate(*, version: ModelVersion, actor: User | None, reason: str = "")
         raise WrongState(why)
     policy = versions.current(version.campaign, ModelVersion.Kind.POLICY)
     assert found is not None and policy is not None
-    if (earlier := broken_off(version)) and not reason.strip():
-        text = _(
-            "The gate of {version} was cancelled in round {number} after people had judged. It may be sent again for a "
-            "reason, which stays in its report."
-        )
-        raise GateClosed(text.format(version=version.label, number=earlier[-1]))
-    if blind := seeing.objection(version, prompts.check(found.prompts_path, found.campaign)):
-        raise WrongState(blind)
+    check(loop=found, version=version, reason=reason)
     Loop.objects.filter(pk=found.pk).update(state=Loop.State.ACTIVE)
     try:
         with transaction.atomic():
-            round = _open(loop=found, policy=policy, candidate=version, actor=actor, reason=reason.strip())
+            return open_gate(loop=found, policy=policy, candidate=version, actor=actor, reason=reason.strip())
     except IntegrityError:
         raise WrongState(_("Another round was started at the same moment; look at that one.")) from None
-    messages.wake_round(round.pk)
-    return round
 
 
-def _open(*, loop: Loop, policy: ModelVersion, candidate: ModelVersion, actor: User | None, reason: str) -> Round:
-    """Return a round that begins where its candidate is there, to be held against `policy`."""
+def open_gate(
+    *,
+    loop: Loop,
+    policy: ModelVersion,
+    candidate: ModelVersion,
+    actor: User | None,
+    reason: str,
+    goes_on: bool = False,
+) -> Round:
+    """Return a round that begins where its candidate is there, to be held against `policy`.
+
+    With `goes_on` the loop's next own round follows it, as it came between. Call inside a transaction that locks it.
+    """
     last = loop.rounds.order_by("-index").values_list("index", flat=True).first()
     round = Round.objects.create(
-        loop=loop, index=(last or 0) + 1, policy=policy, candidate=candidate, state=Round.State.TRAINING
+        loop=loop,
+        index=(last or 0) + 1,
+        policy=policy,
+        candidate=candidate,
+        state=Round.State.TRAINING,
+        goes_on=goes_on,
     )
     events.record(
         campaign=loop.campaign,
@@ -112,4 +129,5 @@ def _open(*, loop: Loop, policy: ModelVersion, candidate: ModelVersion, actor: U
         target=candidate.label,
         detail={"round": round.index, "policy": policy.label, "reason": reason},
     )
+    messages.wake_round(round.pk)
     return round

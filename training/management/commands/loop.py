@@ -7,11 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.errors import AnnotationError
+from annotation.models import Campaign
 from annotation.quality.shares import Share
 from training.errors import TrainingError
 from training.management.commands.run import campaign_called, pair, person_called
-from training.models import Loop, ModelVersion
-from training.services import rounds, sending
+from training.models import Loop, ModelVersion, Round
+from training.services import gate_orders, rounds
 from training.services.asked import of_loop
 
 
@@ -28,7 +29,12 @@ class Command(BaseCommand):
         )
         parser.add_argument("--prompts", help="where there is no loop yet: its JSON Lines file of prompts")
         parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
-        parser.add_argument("--gate", metavar="POLICY", help="send a policy that no round made, policy-3, to the gate")
+        parser.add_argument(
+            "--gate",
+            metavar="POLICY",
+            help="send a policy that no round made, policy-3, to the gate, where it waits while a round is open",
+        )
+        parser.add_argument("--withdraw", metavar="POLICY", help="take back a policy that waits for the gate")
         parser.add_argument(
             "--reason",
             default="",
@@ -50,6 +56,7 @@ class Command(BaseCommand):
         prompts: str | None,
         reason: str,
         gate: str | None,
+        withdraw: str | None,
         **options: Any,
     ) -> None:
         campaign, actor = campaign_called(options["campaign"]), person_called(options["actor"])
@@ -76,12 +83,15 @@ class Command(BaseCommand):
             if asked:
                 self._tell(loop)
             if gate:
-                policies = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.POLICY)
-                sent = next((one for one in policies if one.label == gate), None)
-                if sent is None:
-                    raise CommandError(f"{campaign} has no policy called {gate}. Name one such as policy-3.")
-                round = sending.send_to_gate(version=sent, actor=actor, reason=reason)
-                self.stdout.write(f"Round {round.index} decides on {sent.label}.")
+                sent = gate_orders.send(version=policy_called(gate, campaign), actor=actor, reason=reason)
+                if isinstance(sent, Round):
+                    self.stdout.write(f"Round {sent.index} decides on {gate}.")
+            if withdraw:
+                gate_orders.withdraw(version=policy_called(withdraw, campaign), actor=actor)
+            for order in gate_orders.waiting(loop):
+                self.stdout.write(
+                    f"{order.candidate.label} waits for the gate since {order.created_at:%Y-%m-%d %H:%M}."
+                )
             if start:
                 round = rounds.start_round(loop=loop, actor=actor)
                 self.stdout.write(f"Round {round.index} has begun.")
@@ -94,6 +104,15 @@ class Command(BaseCommand):
                 f"Round {one.round.index}, {one.labels} labels before: agreed with people on {shown(one.chosen)} "
                 f"chosen by {one.rule or 'no rule'}, and on {shown(one.audit)} of the audit slice."
             )
+
+
+def policy_called(label: str, campaign: Campaign) -> ModelVersion:
+    """Return the policy with this label; CommandError where there is none."""
+    policies = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.POLICY)
+    found = next((one for one in policies if one.label == label), None)
+    if found is None:
+        raise CommandError(f"{campaign} has no policy called {label}. Name one such as policy-3.")
+    return found
 
 
 def shown(of: Share) -> str:

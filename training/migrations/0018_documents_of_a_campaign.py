@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('annotation', '0032_profile_text'),
-        ('training', '0016_prompts_that_want_a_person'),
+        ('training', '0017_gates_that_wait'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
