@@ -22,7 +22,7 @@ from frontend.gate_words import gate_figure, verdict
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of
 from training.errors import GateClosed, TrainingError
-from training.models import GateOrder, GateReport, ModelVersion, Round, Run
+from training.models import GateOrder, GateReport, ModelVersion, Run
 from training.permissions import version_for
 from training.recipes import RECIPES
 from training.recipes.audits import PRINCIPLE_AUDIT
@@ -35,6 +35,7 @@ from training.services import (
     gate_orders,
     guards,
     model_folders,
+    moves,
     personal,
     promotion,
     sending,
@@ -125,7 +126,7 @@ def _detail_page(
         "children": version.children.order_by("number"),
         "needs_reason": _needs_reason(version, report, serving),
         "unsent": gate_orders.objection(version) if sent_by else "",
-        "open_round": _open_round(version) if sent_by else None,
+        "open_round": moves.unfinished(version.campaign_id).first() if sent_by else None,
         "can_be_sent": sent_by,
         "broken_off": sending.broken_off(version) if sent_by else [],
         "error": error,
@@ -133,10 +134,6 @@ def _detail_page(
         **_behind(version),
     }
     return campaign_page_of(request, version.campaign, "models/detail.html", context, tab="models", status=status)
-
-
-def _open_round(version: ModelVersion) -> Round | None:
-    return Round.objects.filter(loop__campaign=version.campaign_id).exclude(state__in=Round.FINAL).first()
 
 
 def _measures(version: ModelVersion, modes: list[str]) -> list[Recipe]:

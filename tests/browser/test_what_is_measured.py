@@ -16,6 +16,16 @@ def measured(person: User, number: int) -> Feedback:
     return Feedback.objects.filter(user=person).order_by("id")[number - 1]
 
 
+def how_far_read(page: Page, person: User) -> list[float]:
+    """Judge the first item, and return which share of each answer was read, in the order in which they stood."""
+    page.wait_for_timeout(200)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    feedback = measured(person, 1)
+    assert feedback.behaviour is not None
+    return [feedback.behaviour["read"][position] for position in feedback.shown_order]
+
+
 def test_active_seconds_of_one_item_are_not_counted_for_the_next(page: Page, person: User) -> None:
     page.wait_for_timeout(1500)
     page.keyboard.press("2")
@@ -81,12 +91,7 @@ def test_how_far_each_answer_was_read_is_measured(
         page.locator("[data-answer='0'] [data-scroll]").evaluate("column => column.scrollTo(0, column.scrollHeight)")
     else:
         page.evaluate("document.querySelector('[data-answer=\"1\"]').scrollIntoView({block: 'end'})")
-    page.wait_for_timeout(200)
-    page.keyboard.press("2")
-    page.keyboard.press("Enter")
-    feedback = measured(person, 1)
-    assert feedback.behaviour is not None
-    first, second = (feedback.behaviour["read"][position] for position in feedback.shown_order)
+    first, second = how_far_read(page, person)
     assert first == 1
     if screen == "desk":
         assert 0.1 < second < 0.6
@@ -98,11 +103,6 @@ def test_on_a_phone_an_answer_that_was_never_reached_is_unread(
     open_context, sign_in, person: User, long_pair: Campaign
 ) -> None:
     page = sign_in(open_context(viewport=SCREENS["phone"]), person, path=f"/work/{long_pair.pk}/")
-    page.wait_for_timeout(200)
-    page.keyboard.press("2")
-    page.keyboard.press("Enter")
-    feedback = measured(person, 1)
-    assert feedback.behaviour is not None
-    first, second = (feedback.behaviour["read"][position] for position in feedback.shown_order)
+    first, second = how_far_read(page, person)
     assert 0 < first < 0.5
     assert second == 0

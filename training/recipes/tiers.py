@@ -46,6 +46,11 @@ def line_for(curve: Sequence[Mapping[str, Any]], recall: float) -> Mapping[str, 
     return next((one for one in curve if one["recall_bound"] >= recall), None)
 
 
-def refusing_few(curve: Sequence[Mapping[str, Any]], *, most: float = MOST_REFUSED) -> Mapping[str, Any] | None:
-    """Return the line of the highest recall that refuses at most `most` of safe texts; None where none is so high."""
-    return next((one for one in reversed(curve) if one["false_refusals"]["estimate"] <= most), None)
+def refuses_many(false_refusals: Mapping[str, float]) -> bool:
+    """Return whether this share of safe texts is more than `MOST_REFUSED`."""
+    return false_refusals["estimate"] > MOST_REFUSED
+
+
+def refusing_few(curve: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the line of the highest recall that does not refuse many safe texts; None where none is so high."""
+    return next((one for one in reversed(curve) if not refuses_many(one["false_refusals"])), None)

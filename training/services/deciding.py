@@ -30,12 +30,11 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
                 return False
             promotion.promote(version=candidate, actor=None)
             goes_on = settings.auto_continue and (round.goes_on or not round.is_gate_only)
-            gate_orders.go_on(loop=loop, policy=candidate, own=goes_on)
+            gate_orders.go_on(loop=loop, policy=candidate, order=gate_orders.following(loop), own=goes_on)
         else:
             goes_on = settings.auto_continue and _rejections(loop) + 1 < settings.rejections_in_a_row
-            then = told("The next round asks for more pairs.")
-            if not goes_on:
-                then = gate_orders.then(gate_orders.following(loop))
+            order = gate_orders.following(loop)
+            then = told("The next round asks for more pairs.") if goes_on else gate_orders.then(order)
             if round.is_gate_only:  # of the loop's own candidates it says nothing
                 goes_on = settings.auto_continue and round.goes_on
                 then = told("{policy} stays in use.", policy=round.policy.label)
@@ -43,8 +42,8 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
             if not move(round, State.REJECTED, note, actor=actor):
                 return False
             ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)
-            followed = gate_orders.go_on(loop=loop, policy=round.policy, own=goes_on)
-            if not followed and not round.is_gate_only:
+            gate_orders.go_on(loop=loop, policy=round.policy, order=order, own=goes_on)
+            if order is None and not goes_on and not round.is_gate_only:
                 Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
     return True
 

@@ -27,7 +27,7 @@ def send(*, version: ModelVersion, actor: User | None, reason: str = "") -> Roun
     Refuses what `sending.send_to_gate` refuses, and who waits already or is what the open round decides on.
     """
     loop = Loop.objects.select_for_update().select_related("campaign").filter(campaign=version.campaign_id).first()
-    if loop is None or not sending.is_busy(loop):
+    if loop is None or not moves.unfinished(version.campaign_id).exists():
         return sending.send_to_gate(version=version, actor=actor, reason=reason)
     if why := objection(version):
         raise WrongState(why)
@@ -50,8 +50,8 @@ def objection(version: ModelVersion) -> str:
     of_same = GateOrder.objects.filter(loop__campaign=version.campaign_id, candidate__path=version.path)
     if (order := of_same.select_related("candidate").first()) is not None:
         return _("{version} waits for its gate already.").format(version=order.candidate.label)
-    unfinished = Round.objects.filter(loop__campaign=version.campaign_id).exclude(state__in=Round.FINAL)
-    deciding = unfinished.filter(candidate__path=version.path).select_related("candidate").first()
+    same = moves.unfinished(version.campaign_id).filter(candidate__path=version.path)
+    deciding = same.select_related("candidate").first()
     if deciding is not None:
         text = _("Round {number} is not finished, and decides on {version}.")
         return text.format(number=deciding.index, version=deciding.candidate and deciding.candidate.label)
@@ -111,13 +111,12 @@ def then(order: GateOrder | None) -> Told:
     return told("Next {candidate} is compared, which was sent to the gate.", candidate=order.candidate.label)
 
 
-def go_on(*, loop: Loop, policy: ModelVersion, own: bool) -> bool:
-    """Open what follows a round that has ended; return whether anything did.
+def go_on(*, loop: Loop, policy: ModelVersion, order: GateOrder | None, own: bool) -> None:
+    """Open what follows a round that has ended, if anything does.
 
-    That is the gate of whoever has waited longest, and then, where the loop goes on by itself (`own`), its next round.
-    Call inside a transaction that locks the loop.
+    That is the gate of the order whose turn it is (`following`), and then, where the loop goes on by itself (`own`),
+    its next round. Call inside a transaction that locks the loop.
     """
-    order = following(loop)
     if order is not None:
         sending.open_gate(
             loop=loop,
@@ -130,4 +129,3 @@ def go_on(*, loop: Loop, policy: ModelVersion, own: bool) -> bool:
         order.delete()
     elif own:
         moves.open_round(loop=loop, policy=policy, actor=None)
-    return own or order is not None

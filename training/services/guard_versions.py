@@ -30,9 +30,9 @@ from training.recipes.tiers import (
     CURVE_FILE,
     EDITED,
     MEASURED_FILE,
-    MOST_REFUSED,
     largest_recall,
     line_for,
+    refuses_many,
     refusing_few,
     risky_needed,
     tiers_of,
@@ -60,7 +60,7 @@ class Asked:
 
     @property
     def refuses_many(self) -> bool:
-        return self.point is not None and self.point["false_refusals"]["estimate"] > MOST_REFUSED
+        return self.point is not None and refuses_many(self.point["false_refusals"])
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Side:
 
     @property
     def refuses_many(self) -> bool:
-        return self.refuses["n"] > 0 and self.refuses["estimate"] > MOST_REFUSED
+        return self.refuses["n"] > 0 and refuses_many(self.refuses)
 
     @property
     def gentle(self) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from annotation.models import Task, User
@@ -56,6 +56,11 @@ def move(round: Round, to: State, note: Told, *, actor: User | None = None, **va
             detail={"note": note.as_json()},
         )
     return bool(changed)
+
+
+def unfinished(campaign_id: int) -> QuerySet[Round]:
+    """Return the round of a campaign's loop that has not ended, of which there is one at most."""
+    return Round.objects.filter(loop__campaign=campaign_id).exclude(state__in=Round.FINAL)
 
 
 def open_round(*, loop: Loop, policy: ModelVersion, actor: User | None) -> Round:

@@ -162,7 +162,7 @@ def _checked(campaign: Campaign, settings: dict[str, Any]) -> dict[str, Any]:
 def start_round(*, loop: Loop, actor: User | None) -> Round:
     """Return the loop's next round, under way; WrongState while another one is."""
     loop = Loop.objects.select_for_update().select_related("campaign").get(pk=loop.pk)
-    unfinished = loop.rounds.exclude(state__in=Round.FINAL).first()
+    unfinished = moves.unfinished(loop.campaign_id).first()
     if unfinished is not None:
         told = _("Round {number} is not finished; resume or cancel it before you start another.")
         raise WrongState(told.format(number=unfinished.index))
@@ -294,7 +294,7 @@ def cancel(*, round: Round, actor: User | None) -> Round:
     events.record(campaign=round.loop.campaign, actor=actor, action="round.cancelled", target=target, changes=changes)
     serving = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
     if order is not None and serving is not None:
-        gate_orders.go_on(loop=loop, policy=serving, own=False)
+        gate_orders.go_on(loop=loop, policy=serving, order=order, own=False)
     return _read(round)
 
 

@@ -49,11 +49,6 @@ def objection(version: ModelVersion) -> str:
     return ""
 
 
-def is_busy(loop: Loop) -> bool:
-    """Return whether a round of the loop is open, for whose end another gate waits."""
-    return loop.rounds.exclude(state__in=Round.FINAL).exists()
-
-
 def check(*, loop: Loop, version: ModelVersion, reason: str) -> None:
     """Raise GateClosed where a gate takes a `reason` to be held again, and WrongState where no prompt can be shown."""
     if (earlier := broken_off(version)) and not reason.strip():

@@ -32,7 +32,7 @@ from training.core.job import RunError
 from training.errors import TrainingError
 from training.recipes.note import Note
 from training.recipes.spec import write_json, write_text
-from training.recipes.tiers import CURVE_FILE, MEASURED_FILE, MOST_REFUSED, largest_recall, refusing_few
+from training.recipes.tiers import CURVE_FILE, MEASURED_FILE, MOST_REFUSED, largest_recall, refuses_many, refusing_few
 
 
 def rows_of(path: Path) -> dict[str, list[Labelled]]:
@@ -98,7 +98,7 @@ def _allows(side: str, rows: Sequence[Labelled], *, recall: float, confidence: f
 
 def _refuses_many(side: str, found: Measured) -> str:
     """Return that a line refuses many safe texts, with the highest recall that does not; empty where it does not."""
-    if found.false_refusals["estimate"] <= MOST_REFUSED:
+    if not refuses_many(found.false_refusals):
         return ""
     few = refusing_few(found.curve)
     offered = "No line that was measured refuses fewer."
