@@ -14,12 +14,15 @@ from django.views.decorators.http import require_http_methods
 from annotation.access import Action
 from annotation.models import Campaign
 from annotation.permissions import campaign_for, may
+from annotation.storable import unstorable
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, say
 from frontend.lead_pages import campaign_page_of
 from training.errors import Invalid
 from training.models import KnowledgeDocument
 from training.services import knowledge
+
+MOST_VERSIONS = 20  # on the page; REST has them all
 
 
 @campaign_page(Action.READ)
@@ -37,10 +40,14 @@ def documents(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         except Invalid as error:
             errors = [text for texts in error.errors.values() for text in texts] or [str(error)]
     name = request.POST.get("document", request.GET.get("document", "")).strip()
-    versions = list(knowledge.history(campaign, name)) if name else []
+    known = name and not unstorable(name)
+    versions = list(knowledge.history(campaign, name)[:MOST_VERSIONS]) if known else []
     if name and not versions and not errors:
         raise Http404(gettext("There is no document called {name}.").format(name=name))
     newest = versions[0] if versions else None
+    owners = {str(one.pk): one.username for one in knowledge.owners(campaign)}
+    # Who has left the campaign owns it until somebody else does, and is not replaced by the first of the list.
+    kept = newest.owner if newest is not None and newest.owner is not None else request.user
     sent = {field: request.POST.get(field, "") for field in ("text", "note", "owner")} if errors else {}
     context = {
         "documents": knowledge.documents(campaign).defer("text"),
@@ -52,8 +59,10 @@ def documents(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "seen": newest.number if newest is not None and not newest.removed else 0,
         "text": sent.get("text", newest.text if newest is not None else ""),
         "note": sent.get("note", ""),
-        "owner": sent.get("owner", str(newest.owner_id or "") if newest is not None else str(request.user.pk)),
-        "owners": [(str(one.pk), one.username) for one in knowledge.owners(campaign)],
+        "owner": sent.get("owner", str(kept.pk)),
+        "owners": list({**owners, str(kept.pk): kept.username}.items()),
+        "removed": knowledge.removed(campaign),
+        "older": newest.number - len(versions) if newest is not None else 0,
         "errors": errors,
         "may_edit": may(request.user, campaign, Action.STEER),
     }

@@ -196,6 +196,7 @@ def test_documents_are_changed_in_a_new_version_and_quoted(campaign, lead, versi
     for wrong, says in (
         ([{**leaflet, "id": "a:b"}], "without colons"),
         ([leaflet, leaflet], "Two documents are called leaflet"),
+        ([leaflet, {"id": "leaflet v2", "text": "Call."}], "Two documents are called leaflet v2"),  # so cited, both
         ([{"id": "b", "text": " "}], "text"),
     ):
         refused = rest.post(address, {"documents": wrong}, format="json")

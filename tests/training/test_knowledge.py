@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from annotation.models import Campaign, Event, User
+from annotation.models import Campaign, Event, Membership, User
 from tests.training.guard_world import behind_guard
 from training import paths
 from training.core.guard.folder import load_guard
@@ -140,7 +140,9 @@ def test_the_page_and_rest_show_and_change_them(guarded, lead, engineer, client)
     assert client.post(page, {**form, "text": "Call.", "seen": "1", "note": "Short"}).status_code == 302
     html = client.get(f"{page}?document=leaflet").content.decode()
     assert "leaflet v1" in html and "leaflet v2" in html and LEAFLET in html and "Short" in html
-    assert client.get(f"{page}?document=nothing").status_code == 404
+    assert [client.get(f"{page}?document={one}").status_code for one in ("nothing", "%00")] == [404, 404]
+    odd = client.post(page, {**form, "document": "a\x00"})
+    assert odd.status_code == 422 and "NUL character" in odd.content.decode()
     assert client.post(page, {"action": "use"}).status_code == 302
     assert "It answers from these documents." in client.get(page).content.decode()
     rest = APIClient()
@@ -156,6 +158,7 @@ def test_the_page_and_rest_show_and_change_them(guarded, lead, engineer, client)
         "documents": [{"name": "leaflet", "removed": True}, {"name": "hours", "text": "Nine to five."}],
         "use": True,
     }
+    assert rest.get(f"{address}?history=true&document=nothing").json()["documents"] == []
     assert rest.patch(address, change, format="json").status_code == 403
     client.force_login(engineer)
     assert client.post(page, form).status_code == 403
@@ -166,6 +169,18 @@ def test_the_page_and_rest_show_and_change_them(guarded, lead, engineer, client)
     assert guard_versions.shown(ModelVersion.objects.get(campaign=guarded, kind="guard", number=2)).documents == [
         {"id": "hours", "text": "Nine to five.", "version": "1"}
     ]
+    # What was removed is found again; who left the campaign still owns what was theirs.
+    client.force_login(lead)
+    assert 'href="?document=leaflet">leaflet</a>' in client.get(page).content.decode()
+    Membership.objects.filter(campaign=guarded, user=engineer).delete()
+    knowledge.write(campaign=guarded, actor=lead, name="many", text="0", owner=lead)
+    KnowledgeDocument.objects.filter(campaign=guarded, name="many").update(owner=engineer)
+    for n in range(1, 22):
+        knowledge.write(campaign=guarded, actor=lead, name="many", text=str(n))
+    html = client.get(f"{page}?document=many").content.decode()
+    assert f'<option value="{engineer.pk}" selected>' in html and "2 older versions are told over REST." in html
+    assert KnowledgeDocument.objects.filter(name="many", owner=engineer).count() == 22
+    knowledge.remove(campaign=guarded, actor=lead, name="many")
     # One that does not fit, and nothing is changed.
     before = KnowledgeDocument.objects.count()
     wrong = {"documents": [{"name": "hours", "text": "Ten to four."}, {"name": "a:b", "text": "x"}]}

@@ -5,19 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.access import Action
-from annotation.api.parsing import checked
+from annotation.api.parsing import checked, checked_query
 from annotation.models import Campaign
 from training import permissions
 from training.api.views import person
 from training.errors import Invalid
 from training.services import guard_documents, knowledge
+
+
+class KnowledgeQuery(serializers.Serializer):
+    history = serializers.BooleanField(
+        required=False, default=False, help_text="Every version there was, the newest first."
+    )
+    document = serializers.CharField(
+        required=False, default="", max_length=120, help_text="Of one document alone, by its name."
+    )
 
 
 class KnowledgeDocumentOut(serializers.Serializer):
@@ -62,23 +71,25 @@ class KnowledgeIn(serializers.Serializer):
     )
 
 
-def _body(campaign: Campaign, *, history: bool) -> dict[str, Any]:
+def _body(campaign: Campaign, *, history: bool = False, name: str = "") -> dict[str, Any]:
     now = knowledge.standing(campaign)
     rows = knowledge.history(campaign) if history else knowledge.documents(campaign)
+    rows = rows.filter(name=name) if name else rows
     return dict(KnowledgeOut({"documents": rows, "guard": now if now.guarded else None}).data)
 
 
 class Knowledge(APIView):
     @extend_schema(
         operation_id="knowledge_read",
-        parameters=[OpenApiParameter("history", bool, description="Every version there was, the newest first.")],
+        parameters=[KnowledgeQuery],
         responses=KnowledgeOut,
         tags=["training"],
     )
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the documents as they are now, and whether the guard in use answers from them."""
         campaign = permissions.training_of(request.user, campaign_id)
-        return Response(_body(campaign, history=request.query_params.get("history") in ("true", "1")))
+        asked = checked_query(KnowledgeQuery, request)
+        return Response(_body(campaign, history=asked["history"], name=asked["document"]))
 
     @extend_schema(operation_id="knowledge_change", request=KnowledgeIn, responses=KnowledgeOut, tags=["training"])
     def patch(self, request: Request, campaign_id: int) -> Response:
@@ -103,4 +114,4 @@ class Knowledge(APIView):
                 knowledge.write(**known, text=one["text"], owner=owner)
             if change["use"]:
                 knowledge.put_to_use(campaign=campaign, actor=actor)
-        return Response(_body(campaign, history=False))
+        return Response(_body(campaign))

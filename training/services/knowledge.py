@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from annotation.models import Campaign, Membership, Role, User
 from annotation.services import events
 from annotation.storable import unstorable
-from training import paths
 from training.errors import Invalid
 from training.models import KnowledgeDocument, ModelVersion
 from training.services import guard_documents, guard_versions, guards, promotion, versions
@@ -48,6 +47,11 @@ def _newest(campaign: Campaign) -> QuerySet[KnowledgeDocument]:
     later = KnowledgeDocument.objects.filter(campaign=campaign, name=OuterRef("name")).order_by("-number")
     found = KnowledgeDocument.objects.filter(campaign=campaign, number=Subquery(later.values("number")[:1]))
     return found.select_related("owner", "changed_by").order_by("name")
+
+
+def removed(campaign: Campaign) -> list[str]:
+    """Return the names of documents that were removed, and whose versions are still here."""
+    return list(_newest(campaign).filter(removed=True).values_list("name", flat=True))
 
 
 def history(campaign: Campaign, name: str = "") -> QuerySet[KnowledgeDocument]:
@@ -180,17 +184,25 @@ def put_to_use(*, campaign: Campaign, actor: User) -> ModelVersion:
         raise _invalid(_("The guard in use answers from these documents already."))
     version = now.version
     if version is None:
-        path = guards.named(campaign)
-        version = versions.add(campaign=campaign, kind=ModelVersion.Kind.GUARD, path=paths.stored(path))
-        events.record(
-            campaign=campaign, actor=actor, action="version.registered", target=version.label, detail={"path": path}
-        )
+        version = _registered(campaign, guards.named(campaign), actor)
     made = guard_versions.edit(version=version, actor=actor, documents=as_quoted(documents(campaign)))
     return promotion.promote(version=made, actor=actor)
 
 
+def _registered(campaign: Campaign, path: str, actor: User) -> ModelVersion:
+    """Return the version that is the loop's own folder, a new one where nobody registered it."""
+    known = ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.GUARD, path=path).order_by("number")
+    if (found := known.first()) is not None:
+        return found
+    made = versions.add(campaign=campaign, kind=ModelVersion.Kind.GUARD, path=path)
+    events.record(campaign=campaign, actor=actor, action="version.registered", target=made.label, detail={"path": path})
+    return made
+
+
 def _lock(campaign: Campaign, name: str, seen: int | None) -> KnowledgeDocument | None:
     """Return the newest version of a document, one writer at a time; Invalid where it is not the one that was seen."""
+    if reason := unstorable(name):
+        raise _invalid(reason)
     Campaign.objects.select_for_update().get(pk=campaign.pk)
     found = KnowledgeDocument.objects.filter(campaign=campaign, name=name).order_by("-number").first()
     there = 0 if found is None or found.removed else found.number

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from training.core.guard.lexical import plain
 from training.errors import TrainingError
+from training.recipes import citations
+from training.recipes.citations import CITATION
 from training.recipes.note import Note
 
 # A point inside 3.5 ends nothing, nor does a line: what follows “do not” may stand on the next one.
 SENTENCE = re.compile(r"\S.*?(?:[.!?]+(?=\s|\Z)|(?=\n\s*\n)|\Z)", re.DOTALL)
-CITATION = re.compile(r"\s*\[([^\[\]:]+):(\d+)-(\d+)\]")
-MARKS = re.compile(r"[][:\s]+")  # what would end a citation
 K1, B = 1.2, 0.75  # of BM25, as Robertson and Zaragoza (2009) recommend
 # Words that a question has whatever it is about.
 EMPTY = frozenset(
@@ -49,8 +49,8 @@ class Document:
 
     @property
     def cited(self) -> str:
-        """Return what stands in citations: the id, and the version where it has one, such as “leaflet v3”."""
-        return f"{self.id} v{MARKS.sub('-', self.version)}" if self.version else self.id
+        """Return what it is called in citations."""
+        return citations.cited(self.id, self.version)
 
 
 @dataclass(frozen=True)
