@@ -55,6 +55,24 @@ def shown(value: Any) -> Any:
     return numerals.decimal(f"{value:g}") if isinstance(value, float) else value
 
 
+def described(knob: Knob) -> str:
+    """Return in a line what a knob does, what it may be, as one types it, and what it usually is."""
+    named = ", ".join(spelled(knob))
+    choices = gettext("One of {names}.").format(names=named) if named else ""
+    usually = gettext("Usual: {value}.").format(value=usual(knob)) if usual(knob) else ""
+    return " ".join(filter(None, [registered.explanation(knob), limits(knob), choices, usually]))
+
+
+def spelled(knob: Knob) -> list[str]:
+    """Return what a knob may be where that can be named, as recipes and commands spell it."""
+    return ["true", "false"] if isinstance(knob.default, bool) else [str(one) for one in knob.choices]
+
+
+def usual(knob: Knob) -> str:
+    """Return the default of a knob as it is typed."""
+    return str(knob.default).lower() if isinstance(knob.default, bool) else str(shown(knob.default))
+
+
 def field_of(knob: Knob) -> forms.Field:
     """Return the form field of one knob, with its explanation, range and default."""
     sentence = registered.explanation(knob)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django import forms
@@ -11,7 +12,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from frontend.forms.knobs import KnobForm
+from frontend.forms.parts import PartsForm
+from frontend.forms.setting_rows import SettingRows
 from frontend.forms.task_rows import TaskRows, as_rows
+from frontend.forms.told_recipes import PARTS, ToldRecipes, showing
 from training.recipes.base import knobs_of
 from training.recipes.loop import LoopSettings
 from training.recipes.tasks import EXAMPLE
@@ -33,15 +37,14 @@ GROUPS = (
         _("Training"),
         (
             *("policy_recipe", "reference", "replay", "learning_rate", "epochs", "iterations", "batch_size"),
-            *("beta", "policy_settings", "policy_parts", "dialogue_turns", "dialogue_user", "dialogue_settings"),
-            *("engine", "engine_settings"),
+            *("beta", "dialogue_turns", "dialogue_user", "engine", "engine_settings"),
         ),
     ),
     (
         _("Reward and cost model"),
         (
             *("refresh_reward", "reward_recipe", "judge_against", "principles", "principle_model"),
-            *("refresh_cost", "reward_learning_rate", "reward_epochs", "reward_settings", "cost_settings"),
+            *("refresh_cost", "reward_learning_rate", "reward_epochs"),
         ),
     ),
     (_("The gate"), ("gate_prompts", "gate_human_pairs", "gate_minimum_win_rate", "gate_maximum_kl", "gate_by")),
@@ -59,12 +62,22 @@ GROUPS = (
     ),
 )
 
+# The settings by which recipes are chosen, and what is shown anew by a script where one of them changes.
+CHOOSE = {
+    "policy_recipe": (PARTS, "policy_settings"),
+    "selection": ("reward_settings",),
+    "reward_recipe": ("reward_settings",),
+}
+POLICY, SCORING = ("policy_settings", "dialogue_settings"), ("reward_settings", "cost_settings")
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclass(frozen=True)
 class Group:
     title: str | Promise
     fields: list[forms.BoundField]
     tasks: TaskRows | None = None  # rows below the fields
+    parts: PartsForm | None = None
+    settings: Sequence[SettingRows] = ()
 
 
 class LoopForm(KnobForm):
@@ -103,7 +116,13 @@ class LoopForm(KnobForm):
         if stored:  # as rows, which are then what counts
             self.initial = {**self.initial, "tasks": ""}
         self.task_rows = TaskRows(self.data if self.is_bound else None, usual=stored or [], asks=ASKS)
-        for name in ("tasks", *TOLD):
+        chosen = {name: str(self[name].value()) for name in CHOOSE}
+        self.told = ToldRecipes(self.data if self.is_bound else None, chosen=chosen, stored=self.initial)
+        for name in ToldRecipes.SETTINGS:  # picked instead of written
+            del self.fields[name]
+        for name, shows in CHOOSE.items():
+            self.fields[name].widget.attrs |= showing(*shows)
+        for name in ("tasks", *(name for name in TOLD if name in self.fields)):
             self.fields[name].widget = forms.Textarea(
                 attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false", "class": "mono", "dir": "ltr"}
             )
@@ -111,11 +130,27 @@ class LoopForm(KnobForm):
     @property
     def groups(self) -> list[Group]:
         grouped = {name for _, names in GROUPS for name in names}
-        names = [*self.knob_names, *self.advanced_names]
-        rows = {"policy_recipe": self.task_rows}
-        found = [Group(title, [self[n] for n in wanted if n in names], rows.get(wanted[0])) for title, wanted in GROUPS]
+        names = [name for name in (*self.knob_names, *self.advanced_names) if name in self.fields]
+        rows, told = self.told.rows, {"policy_recipe": POLICY, "refresh_reward": SCORING}
+        found = []
+        for title, wanted in GROUPS:
+            of_policy = wanted[0] == "policy_recipe"
+            group = Group(title, [self[name] for name in wanted if name in names])
+            found.append(
+                replace(
+                    group,
+                    tasks=self.task_rows if of_policy else None,
+                    parts=self.told.parts if of_policy else None,
+                    settings=[rows[name] for name in told.get(wanted[0], ())],
+                )
+            )
         rest = [self[name] for name in names if name not in grouped and name != "tasks"]
         return [*found, Group(_("More"), rest)] if rest else found
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Say whether whoever sent the form is not done: a row was added or taken away, or another recipe shown."""
+        return self.task_rows.changes_rows or self.told.is_looked_at
 
     @property
     def tasks_text(self) -> forms.BoundField:
@@ -137,12 +172,23 @@ class LoopForm(KnobForm):
                 cleaned["tasks"] = self.task_rows.text
             else:
                 self.add_error(None, gettext("A task does not fit yet; what is wrong stands beside it."))
+        if self.told.fit():
+            cleaned |= self.told.texts
+        else:
+            self._say_beside()
         return cleaned
+
+    def _say_beside(self) -> None:
+        self.add_error(None, gettext("A setting of a recipe does not fit yet; what is wrong stands beside it."))
 
     def take_errors(self, errors: dict[str, list[str]]) -> None:
         """Put what a service says beside the inputs it is about; at the top when there is no such input."""
         names = {"path": "policy", "prompts": "prompts_path", "settings": None}
         for name, texts in errors.items():
             field = names.get(name, name)
+            if name in ToldRecipes.SETTINGS:
+                self.told.add_errors(name, texts)
+                self._say_beside()
+                continue
             for text in texts:
                 self.add_error(field if field in self.fields else None, text)

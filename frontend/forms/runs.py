@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django import forms
@@ -12,22 +12,19 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from frontend import registered
 from frontend.forms.knobs import KnobForm
 from frontend.forms.task_rows import TaskRows
 from training.models import ModelVersion, Run, Snapshot
 from training.objections import in_words
-from training.recipes.assembled import choices, chosen_in, has_slots, may_be_empty
+from training.recipes.assembled import has_slots
 from training.recipes.base import Recipe
 from training.recipes.documents import FROM_FILES
 from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.engines import lacking
 from training.recipes.judges import REWARD, takes_judge
 from training.recipes.scenarios import QUESTIONS, SUITES
-from training.recipes.slots import ORDER
 from training.recipes.tasks import EXAMPLE
 from training.services import placements, waiting
-from training.services.filter_choice import SLOT, Choice
 from training.services.rollouts import pairs_in
 from training.services.versions import is_reasoning
 
@@ -57,29 +54,6 @@ BESIDE = {
         _("A second policy that is measured beside it, such as the one it was before it learned from a reward."),
     ),
 }
-
-
-class PartsForm(forms.Form):
-    """One choice for each slot of a recipe on the policy's own answers, with what each part does in a line."""
-
-    def __init__(self, given: Mapping[str, Any], *, recipe: Recipe, choice: Choice | None = None) -> None:
-        super().__init__(prefix="part")  # a slot may be called as a setting is
-        self.choice = choice
-        measured = {} if choice is None else {SLOT: choice.part}
-        names = {slot: self.add_prefix(slot) for slot in ORDER}
-        asked = {slot: str(given[name]) for slot, name in names.items() if name in given}
-        self.asked = bool(asked)
-        self.parts = {**chosen_in(recipe), **measured, **asked}
-        for slot in ORDER:
-            none = [("", gettext("nothing"))] if may_be_empty(slot) else []
-            parts = [(name, registered.part_choice(part)) for name, part in choices(slot).items()]
-            self.fields[slot] = forms.ChoiceField(
-                label=registered.slot(slot),
-                choices=[*none, *parts],
-                initial=self.parts[slot],
-                help_text=registered.slot_help(slot),
-                required=not none,
-            )
 
 
 class RunForm(KnobForm):
@@ -125,13 +99,15 @@ class RunForm(KnobForm):
         self.policies = {str(v.pk): v for v in policies}
         for name in (*recipe.beside, *recipe.may_stand_beside):
             self.fields[name] = self._policy(name, optional=name in recipe.may_stand_beside)
-        kinds = waiting.starts_from(recipe)
-        versions = [v for v in versions if v.kind in kinds]
+        versions = [v for v in versions if waiting.may_start(recipe, v)]
         self.versions = {str(version.pk): version for version in versions}
         self.snapshots = {str(snapshot.pk): snapshot for snapshot in snapshots}
         models = [(key, f"{v.label} ({v.get_state_display()})") for key, v in self.versions.items()]
         model: forms.ChoiceField = self.fields["model"]  # type: ignore[assignment]
-        model.choices = [*models, *self._to_come(*kinds), (OTHER, gettext("another model"))]
+        to_come = self._to_come(run for run in self.going.values() if waiting.may_follow(recipe, run))
+        model.choices = [*models, *to_come, (OTHER, gettext("another model"))]
+        if waiting.needed_below(recipe):
+            model.help_text = waiting.objection_below(recipe)
         promoted = next((k for k, v in self.versions.items() if v.state == ModelVersion.State.PROMOTED), None)
         self.start_from(promoted or (models[0][0] if models else OTHER))
         frozen = [
@@ -289,7 +265,7 @@ class RunForm(KnobForm):
             choices=[
                 *([("", gettext("none"))] if optional else []),
                 *((key, f"{v.label} ({v.get_state_display()})") for key, v in offered.items()),
-                *(to_come := self._to_come(wanted)),
+                *(to_come := self._to_come(run for run in self.going.values() if waiting.makes(run) == wanted)),
             ],
             required=not optional,
         )
@@ -297,13 +273,12 @@ class RunForm(KnobForm):
         field.initial = next(iter(first), None)
         return field
 
-    def _to_come(self, *kinds: str) -> list[tuple[str, str]]:
-        """Return as choices what runs of these kinds that are not done yet will make."""
+    def _to_come(self, going: Iterable[Run]) -> list[tuple[str, str]]:
+        """Return as choices what these runs that are not done yet will make."""
         told = gettext("what run {number} makes: {recipe} ({state})")
         return [
-            (key, told.format(number=run.pk, recipe=waiting.title_of(run), state=run.get_state_display()))
-            for key, run in self.going.items()
-            if waiting.makes(run) in kinds
+            (f"run-{run.pk}", told.format(number=run.pk, recipe=waiting.title_of(run), state=run.get_state_display()))
+            for run in going
         ]
 
     @property

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from frontend import registered
 from frontend.forms.knobs import KnobField, field_of, shown
+from frontend.forms.sent_rows import sent_rows
 from training.objections import in_words
 from training.recipes.assembled import assembled, choices
 from training.recipes.base import Knob, Recipe, RecipeError, knobs_of
@@ -206,16 +207,6 @@ def _as_row(task: Task, given: Mapping[str, Any], asks: Collection[str] | None) 
     return row | {inputs[name]: shown(value) for name, value in knobs.items()}
 
 
-def _without(data: Mapping[str, Any], number: int, *, of: int) -> dict[str, Any]:
-    """Return what was sent without the row of this number; those behind it move up."""
-    kept = {name: value for name, value in data.items() if not name.startswith("task-")}
-    for row in range(of):
-        if row != number:
-            before, after = f"task-{row}-", f"task-{row - (row > number)}-"
-            kept |= {after + n.removeprefix(before): v for n, v in data.items() if n.startswith(before)}
-    return kept
-
-
 class TaskRows:
     """The rows of a form: those that were sent or are stored, and where another one was asked for, that.
 
@@ -230,22 +221,16 @@ class TaskRows:
         usual: list[dict[str, Any]] | None = None,
         asks: Collection[str] | None = None,
     ) -> None:
-        sent = str((data or {}).get("tasks-rows", ""))
-        self.is_bound = sent.isdecimal() and len(sent) < 4
-        self.asks_another = bool(data and "tasks-another" in data)
-        count = min(int(sent), MOST) if self.is_bound else 0
-        removed = str((data or {}).get("tasks-remove", ""))
-        self.removes = self.is_bound and removed.isdecimal() and len(removed) < 4 and int(removed) < count
-        if self.removes and data is not None:
-            data, count = _without(data, int(removed), of=count), count - 1
-        self.rows = [TaskRow(data, prefix=f"task-{number}", asks=asks) for number in range(count)]
+        sent = sent_rows(data, name="tasks", row="task", most=MOST)
+        self.is_bound, self.changes_rows = sent.is_bound, sent.changes_rows
+        self.rows = [TaskRow(sent.data, prefix=f"task-{number}", asks=asks) for number in range(sent.count)]
         if not self.is_bound:
             usual = [{"name": gettext("all"), "domains": OTHERS}] if usual is None else usual
             self.rows = [TaskRow(prefix=f"task-{n}", initial=values, asks=asks) for n, values in enumerate(usual)]
-        if (self.asks_another or not self.rows) and len(self.rows) < MOST:
+        if (sent.asks_another or not self.rows) and len(self.rows) < MOST:
             self.rows.append(TaskRow(prefix=f"task-{len(self.rows)}", asks=asks))
         if self.changes_rows:
-            last = self.rows[min(int(removed), len(self.rows) - 1) if self.removes else -1]
+            last = self.rows[-1 if sent.removed is None else min(sent.removed, len(self.rows) - 1)]
             last.fields["name"].widget.attrs["autofocus"] = True
 
     def __iter__(self) -> Any:
@@ -253,11 +238,6 @@ class TaskRows:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def changes_rows(self) -> bool:
-        """Say whether a row was to be added or taken away, so that whoever sent the form is not done."""
-        return self.asks_another or self.removes
 
     @property
     def may_grow(self) -> bool:

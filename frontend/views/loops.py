@@ -63,6 +63,7 @@ FOR = {
     "rollouts": _("Branch dialogues"),
     "policy": pgettext_lazy("step of a round", "Train"),
     "gate": pgettext_lazy("step of a round", "Test"),
+    "": _("Ordered anew since"),
 }
 
 
@@ -325,7 +326,7 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     policies = _policies(campaign)
     start = {"policy": policies[0] if policies else "", "prompts_path": prompt_files[0] if prompt_files else ""}
     form = LoopForm(sent(request), initial=start)
-    if request.method == "POST" and not form.task_rows.changes_rows and form.is_valid():
+    if request.method == "POST" and not form.is_looked_at and form.is_valid():
         try:
             rounds.create_loop(
                 campaign=campaign,
@@ -366,7 +367,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
     form = LoopForm(sent(request), initial={name: shown(value) for name, value in loop.settings.items()})
     for name in ("policy", "prompts_path", "reason"):
         del form.fields[name]  # decided once: rounds would not be comparable otherwise
-    if request.method == "POST" and not form.task_rows.changes_rows and form.is_valid():
+    if request.method == "POST" and not form.is_looked_at and form.is_valid():
         try:
             rounds.configure(loop=loop, settings=form.knob_values(), actor=request.user)
         except Invalid as error:
@@ -374,7 +375,9 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         except TrainingError as error:
             form.add_error(None, str(error))
         else:
-            say(request, gettext("Saved. The round under way goes by it from its next step on."))
+            under_way = loop.rounds.exclude(state__in=Round.FINAL).exists()
+            going = gettext("Saved. The round under way goes by it from its next step on.")
+            say(request, going if under_way else gettext("Saved. The next round goes by it."))
             if loop.rounds.filter(state=State.GATING).exists():
                 say(request, gettext("Its gate is open and keeps the limits it was opened with."))
             return redirect("loop", campaign.pk)
@@ -384,8 +387,8 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
 
 
 def _status_of(form: LoopForm) -> int:
-    """Return the status of a page with this form; of rows that are only added or taken away nothing is wrong yet."""
-    if form.task_rows.changes_rows:
+    """Return the status of a page with this form; whoever only adds or looks has done nothing wrong yet."""
+    if form.is_looked_at:
         form.forget_errors()
     return 422 if form.errors else 200
 

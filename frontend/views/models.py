@@ -190,12 +190,16 @@ def model_promote(request: SignedInRequest, version_id: int) -> HttpResponse:
     """Put a version into use and go back to its page; without a passing gate only with a reason."""
     version = version_for(request.user, version_id, Action.STEER)
     reason = _reason(request)
+    before = versions.current(version.campaign, version.kind)
     try:
         promotion.promote(version=version, actor=request.user, reason=reason)
     except TrainingError as error:
         version.refresh_from_db()
         return _detail_page(request, version, error=str(error), reason=reason, status=422)
-    text = _("{version} is in use now. The one before it is retired; you can roll back to it at any time.")
+    if before is None or before.pk == version.pk:
+        text = _("{version} is in use now.")
+    else:
+        text = _("{version} is in use now. The one before it is retired; you can roll back to it at any time.")
     say(request, text.format(version=version.label))
     return redirect("model", version.pk)
 

@@ -20,7 +20,8 @@ from annotation.permissions import campaign_for, may
 from annotation.told import of
 from frontend import charts, counted, measured, noted, pair_audit, registered
 from frontend.decorators import campaign_page, signed_in
-from frontend.forms.runs import PartsForm, RunForm
+from frontend.forms.parts import PartsForm
+from frontend.forms.runs import RunForm
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, sent
 from frontend.stop_polling import fragment_or_stop

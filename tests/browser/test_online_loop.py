@@ -29,6 +29,34 @@ def judge(page: Page, count: int) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def pick_settings(page: Page) -> None:
+    """Pick a part and a setting of the recipe that was just chosen, by keys; what is typed outlives each change."""
+    rows, hint = page.locator("#policy_settings-rows"), page.locator("#policy_settings-0-told")
+    names = rows.get_by_label("Setting", exact=True)
+    summary = page.locator("#policy_settings summary")
+    expect(summary).to_contain_text("leave one out")
+    page.locator("#policy_parts summary").press("Enter")
+    page.locator("#id_part-shape").select_option("normalised")
+    expect(rows.locator("option[value=reward_limit]")).to_have_count(1)
+    summary.press("Enter")
+    names.focus()
+    page.keyboard.type("LoRA")
+    expect(hint).to_contain_text("Usual: 0.")
+    expect(names).to_be_focused()
+    expect(names).not_to_have_attribute("aria-invalid", "true")
+    rows.get_by_label("Value").fill("4")
+    rows.get_by_role("button", name="Add a setting").press("Enter")
+    expect(page.locator("#id_policy_settings-1-name")).to_be_focused()
+    expect(rows.get_by_label("Value").first).to_have_value("4")
+    rows.get_by_role("button", name="Remove setting 2").press("Enter")
+    expect(names).to_have_count(1)
+    page.get_by_label("Policy recipe").select_option("dpo")
+    expect(summary).not_to_contain_text("leave one out")
+    page.get_by_label("Policy recipe").select_option("rloo")
+    expect(summary).to_contain_text("leave one out")
+    expect(page.locator("#id_part-shape")).to_have_value("normalised")
+
+
 def test_a_round_of_an_on_policy_loop_goes_all_the_way_round(
     open_context: Callable[..., BrowserContext], sign_in: Callable[..., Page], person: User
 ) -> None:
@@ -48,6 +76,7 @@ def test_a_round_of_an_on_policy_loop_goes_all_the_way_round(
     }.items():
         page.locator(f"[name={name}]").fill(value)
     page.get_by_label("Policy recipe").select_option("rloo")
+    pick_settings(page)
     page.get_by_role("button", name="Create the loop").click()
     page.wait_for_url(f"**{reverse('loop', args=[campaign.pk])}")
     if not Round.objects.exists():
@@ -66,8 +95,9 @@ def test_a_round_of_an_on_policy_loop_goes_all_the_way_round(
     assert first.state == Round.State.PROMOTED, str(first.note)
     now = ModelVersion.objects.get(campaign=campaign, kind="policy", state="promoted")
     assert now.recipe["name"] == "rloo" and now.recipe["knobs"]["iterations"] == 2
-    page.reload()
-    expect(page.get_by_role("main")).to_contain_text(now.label)
+    assert now.recipe["knobs"]["lora_rank"] == 4 and now.recipe["parts"]["shape"] == "normalised"
+    # The page looks by itself, and reloading it just then would break off one of the two.
+    expect(page.get_by_role("main")).to_contain_text(now.label, timeout=20_000)
     go(Round.objects.get(index=2))
     judge(work, 1)
     task = campaign.tasks.filter(batch="round-2", state="complete").get()

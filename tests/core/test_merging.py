@@ -14,10 +14,11 @@ from training.core import merging
 from training.core.backbone import load_policy, start_policy
 from training.core.evaluate.refusals import Suite, figures
 from training.core.job import RunError, Stopped
-from training.core.merge_sweep import chosen, points_of, weights_of, whole
+from training.core.merge_sweep import chosen, weights_of, whole
 from training.core.run import KINDS, open_job
 from training.core.tiny import save_tiny
-from training.recipes.merging import METHODS
+from training.recipes.base import RecipeError
+from training.recipes.merging import METHODS, points_of
 from training.recipes.spec import RunSpec
 
 SMALL = {"max_new_tokens": 3, "rows_at_once": 8}
@@ -136,8 +137,8 @@ def test_the_most_helpful_of_the_safe_is_kept_or_else_the_safest():
     best, enough = chosen(points[1:], least_safe=0.99)
     assert (best["share"], enough) == (0.5, False)
     assert points_of("1, 0.5 0.5;0") == [0.0, 0.5, 1.0]
-    for wrong in ("", "half", "0.5 1.5"):
-        with pytest.raises(RunError, match="numbers from 0 to 1"):
+    for wrong in ("", "half", "0.5 1.5", "0 nan", "0,5"):  # 0,5 is nought and five
+        with pytest.raises(RecipeError, match="numbers from 0 to 1"):
             points_of(wrong)
 
 

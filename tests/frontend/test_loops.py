@@ -43,6 +43,11 @@ def settings_of(client: Client, address: str) -> dict[str, str]:
     return as_sent(client.get(address).context["form"])
 
 
+def row(setting: str, name: str, value: str, *, number: int = 0) -> dict[str, str]:
+    place = f"{setting}-{number}"
+    return {f"{setting}-rows": str(number + 1), f"{place}-name": name, f"{place}-value": value}
+
+
 def test_without_a_loop_the_page_explains_one(world: World) -> None:
     assert "Set up a loop" in world.client("lead").get(at("loop", world)).content.decode()
     assert "Set up a loop" not in world.client("engineer").get(at("loop", world)).content.decode()
@@ -72,7 +77,12 @@ def test_setting_up_a_loop(world: World) -> None:
         ({"audit_share": "0.9"}, "audit_share", "Enter at most 0.5."),
         ({"prompts_per_round": "1"}, "prompts_per_round", "Enter at least 2."),
         ({"selection": "prettiest"}, "selection", "Choose one of"),
-        ({"policy_settings": "lora_rnk = 4"}, "policy_settings", "Did you mean lora_rank?"),
+        (row("policy_settings", "lora_rnk", "4"), "policy_settings-0-name", "Did you mean lora_rank?"),
+        (row("policy_settings", "lora_rank", "-1"), "policy_settings-0-value", "Enter at least 0."),
+        (row("reward_settings", "learning_rate", "1"), "reward_settings-0-name", "own setting reward_learning_rate"),
+        (row("cost_settings", "", "16"), "cost_settings-0-name", "Choose the setting whose value this is."),
+        ({"policy_recipe": "rloo", "part-filter": "best"}, "part-filter", "leaves one answer of each prompt"),
+        ({"policy_recipe": "rloo", "part-constrain": "audited-judges"}, "part-constrain", "Select a valid choice"),
     ],
 )
 def test_what_does_not_fit_is_said_beside_the_input(
@@ -93,11 +103,13 @@ def test_settings_can_be_changed_later(world: World) -> None:
     make_loop(world)
     client = world.client("lead")
     sent = {**settings_of(client, at("loop-edit", world)), "temperature": "0.7"}
-    sent |= {"policy_settings": "lora_rank = 4\r\nmax_length = 64"}
+    sent |= row("policy_settings", "lora_rank", "4") | row("policy_settings", "max_length", "64", number=1)
     assert "policy" not in sent
-    assert client.post(at("loop-edit", world), sent).url == at("loop", world)
+    saved = client.post(at("loop-edit", world), sent, follow=True)
+    assert saved.redirect_chain == [(at("loop", world), 302)]
+    assert "Saved. The next round goes by it." in saved.content.decode()  # no round is under way
     assert Loop.objects.get().settings["temperature"] == 0.7
-    assert "lora_rank = 4\nmax_length = 64</textarea>" in client.get(at("loop-edit", world)).content.decode()
+    assert Loop.objects.get().settings["policy_settings"] == "lora_rank = 4\nmax_length = 64"
     assert client.post(at("loop-edit", world), {**sent, "temperature": "hot"}).status_code == 422
 
 
@@ -143,6 +155,48 @@ def test_the_tasks_of_a_loop_are_rows_to_fill_in(world: World) -> None:
     text = '{"*": {"recipe": "grpo"}}'
     assert client.post(page, {**both, "tasks": text}).status_code == 302
     assert client.get(page).context["form"]["tasks"].value() == text == Loop.objects.get().settings["tasks"]
+
+
+def test_what_a_loop_tells_its_recipes_is_picked_from_what_they_have(world: World) -> None:
+    """Without a script: another recipe shows its own knobs and slots, and whoever looks at them loses nothing typed."""
+    loop = make_loop(world)
+    client, page = world.client("lead"), at("loop-edit", world)
+    form = client.get(page).context["form"]
+    offered = dict(form.told.rows["policy_settings"].rows[0].fields["name"].choices)
+    assert "label_smoothing" in offered and not {"learning_rate", "beta", "iterations"} & set(offered)
+    assert "(usually 0)" in offered["lora_rank"] and not form.told.has_slots
+    usual = as_sent(form)
+    assert client.post(page, usual).status_code == 302, "a form without rows changes nothing of them"
+    typed = {**usual, "policy_recipe": "rloo", "temperature": "hot", **row("policy_settings", "label_smoothing", "0.1")}
+    answer = client.post(page, {**typed, "loop-show": "policy_settings"})
+    shown, html = answer.context["form"], answer.content.decode()
+    assert answer.status_code == 200 and not shown.errors and 'value="hot"' in html
+    rows = shown.told.rows["policy_settings"]
+    assert rows.is_open and rows.rows[0].name_given == "label_smoothing" and rows.rows[0]["value"].value() == "0.1"
+    assert "has no such setting" in rows.rows[0].described and "critic_heads" in rows.knobs
+    assert 'name="part-filter"' in html and 'value="audited-judges"' not in html, "no loop has two cost models"
+    told = {**usual, "policy_recipe": "rloo", "part-kl": "", "part-filter": "best-and-worst"}
+    told |= row("policy_settings", "lora_rank", "4") | row("policy_settings", "bf16", "TRUE", number=1)
+    more = client.post(page, {**told, "policy_settings-another": "1"}).context["form"].told.rows["policy_settings"]
+    assert [one.name_given for one in more] == ["lora_rank", "bf16", ""]
+    assert [bool(one.fields["name"].widget.attrs.get("autofocus")) for one in more] == [False, False, True]
+    fewer = client.post(page, {**told, "policy_settings-remove": "0"}).context["form"].told.rows["policy_settings"]
+    assert [(one.name_given, one["value"].value()) for one in fewer] == [("bf16", "TRUE")]
+    twice = client.post(page, told | row("policy_settings", "lora_rank", "8", number=2))
+    assert twice.status_code == 422 and "set above already" in twice.content.decode()
+    assert client.post(page, told | row("policy_settings", "lora_rank", "4\nbf16 = true")).status_code == 422
+    assert client.post(page, told).url == at("loop", world)
+    loop.refresh_from_db()
+    assert loop.settings["policy_settings"] == "lora_rank = 4\nbf16 = TRUE"
+    assert loop.settings["policy_parts"] == "filter = best-and-worst\nkl = "
+    again = client.get(page).context["form"].told
+    assert again.parts["filter"].value() == "best-and-worst" and again.parts["combine"].value() == "usual"
+    assert again.parts.named == {"filter": "best-and-worst", "kl": ""} and again.parts_are_open
+    # What was picked for slots waits, hidden, while a recipe without any is looked at; saved, it is gone.
+    pairs = client.post(page, {**told, "policy_recipe": "dpo", "loop-show": ""}).content.decode()
+    assert '<input type="hidden" name="part-filter" value="best-and-worst">' in pairs
+    assert client.post(page, {**told, "policy_recipe": "dpo"}).status_code == 302
+    assert Loop.objects.get().settings["policy_parts"] == ""
 
 
 def test_a_round_by_its_buttons(world: World) -> None:

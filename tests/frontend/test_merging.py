@@ -38,6 +38,9 @@ def test_merging_by_form_rest_and_command_and_the_lineage_of_what_comes_out() ->
     assert form.fields["base"].choices[0] == ("", "none") and form.fields["cost"].choices[0] == ("", "none")
     sent = {**as_sent(form), "model": str(first.pk), "other": str(second.pk), "cost": str(cost.pk), "reward": ""}
     assert client.post(page, {**sent, "other": ""}).status_code == 422
+    for field, wrong in (("shares", {"shares": "0,5"}), ("base", {"method": "ties"})):  # before a worker takes it up
+        refused = client.post(page, {**sent, **wrong})
+        assert refused.status_code == 422 and list(refused.context["form"].errors) == [field]
     assert client.post(page, {**sent, "shares": "0.3 0.7"}).status_code == 302
     run = Run.objects.get()
     wanted = {"other": "org/safe"}

@@ -62,8 +62,10 @@ def test_a_reward_model_is_promoted_and_rolled_back(world: World) -> None:
     second = finish_run(start_run(world)).output
     assert first is not None and second is not None
     client = world.client("lead")
-    for version in (first, second):
-        assert client.post(reverse("model-promote", args=[version.pk])).status_code == 302
+    for version, before in ((first, False), (second, True)):
+        said = client.post(reverse("model-promote", args=[version.pk]), follow=True).content.decode()
+        assert f"{version.label} is in use now." in said
+        assert ("The one before it is retired" in said) is before  # the first one takes nobody's place
     first.refresh_from_db()
     assert first.state == "retired" and "Roll back to reward-0" in page(world, first)
     client.post(reverse("model-roll-back", args=[first.pk]))

@@ -476,6 +476,32 @@ def test_a_candidate_that_cannot_be_trained_leaves_the_old_policy_serving(
     assert go(rounds.resume(round=round, actor=None)).state == State.GATING
 
 
+def test_what_failed_by_the_settings_is_ordered_anew_once_they_are_others(
+    round: Round, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    """What a run says when it fails is to lower a setting: a round that is resumed goes by it, from the same pairs."""
+    go(round, "--fail", "sample")
+    rounds.configure(loop=round.loop, settings={"gate_minimum_win_rate": 0.4}, actor=lead)
+    assert rounds.resume(round=round, actor=lead).state == State.SAMPLING, "no limit of the gate makes a run another"
+    go(round, "--fail", "sample")
+    rounds.configure(loop=round.loop, settings={"max_new_tokens": 12}, actor=lead)
+    assert rounds.resume(round=round, actor=lead).state == State.DRAFTING
+    go(round)
+    failed, again = Run.objects.filter(round=round).order_by("pk")
+    assert (failed.purpose, failed.state) == ("", Run.State.FAILED), "it stays to be looked at"
+    assert (again.purpose, again.state, again.recipe["knobs"]["max_new_tokens"]) == ("sample", "succeeded", 12)
+    assert again.inputs["data"] == failed.inputs["data"]
+
+    to_the_gate(round, campaign, annotator, "--fail", "dpo")
+    assert (round.state, round.stalled_in) == (State.STALLED, State.TRAINING)
+    rounds.configure(loop=round.loop, settings={"learning_rate": 3e-5}, actor=lead)
+    rounds.resume(round=round, actor=lead)
+    assert go(round).state == State.GATING
+    failed, again = Run.objects.filter(round=round, recipe__name="dpo").order_by("pk")
+    assert (failed.purpose, again.purpose) == ("", "policy") and again.recipe["knobs"]["learning_rate"] == 3e-5
+    assert again.snapshot == failed.snapshot == round.snapshot
+
+
 def test_a_run_of_a_round_that_somebody_cancels_stalls_it(round: Round, lead: User) -> None:
     rounds.advance(round.pk)
     runs.cancel(run=Run.objects.get(round=round), actor=lead)

@@ -8,10 +8,12 @@ import pytest
 from django.core.management import call_command
 
 from annotation.models import Campaign, User
+from frontend.forms.runs import RunForm
 from tests.factories import make_campaign
 from tests.training.workers import toy
 from training.errors import Invalid, WrongState
 from training.models import ModelVersion, Run, Snapshot
+from training.recipes import RECIPES
 from training.services import execution, recovery, runs, waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -152,3 +154,27 @@ def test_a_guard_does_not_begin_where_nobody_can_tell_what_its_model_learned_fro
     execution.execute(cost.pk, command=toy())
     guard.refresh_from_db()
     assert guard.state == Run.State.FAILED and "snapshots/gone.jsonl" in str(guard.error)
+
+
+def test_a_head_stands_only_on_a_model_of_the_recipe_it_is_for(
+    campaign: Campaign, policy: ModelVersion, stages: list[Run]
+) -> None:
+    """The form offers no other, and what is ordered otherwise is refused before a worker takes it up."""
+    recipe = RECIPES["latent-user"]
+    sft, reward, _ = stages
+    assert waiting.may_follow(recipe, reward) and not waiting.may_follow(recipe, sft)
+    with pytest.raises(Invalid, match="stands on a model of the recipe bradley-terry"):
+        order(campaign, "latent-user", awaits={"model": sft.pk})
+    with pytest.raises(Invalid, match="stands on a model of the recipe bradley-terry") as refused:
+        order(campaign, "latent-user", parent=policy)
+    assert list(refused.value.errors) == ["model"]
+    execution.execute(sft.pk, command=toy())
+    made = execution.execute(reward.pk, command=toy())
+    assert made is not None and made.output is not None
+    ensemble = order(campaign, "reward-ensemble", parent=policy)
+    other = execution.execute(ensemble.pk, command=toy())
+    assert other is not None and other.output is not None
+    form = RunForm(recipe=recipe, versions=[policy, made.output, other.output], snapshots=[])
+    assert list(form.versions) == [str(made.output.pk)]
+    assert "bradley-terry" in form.fields["model"].help_text
+    assert order(campaign, "latent-user", parent=made.output).state == Run.State.QUEUED

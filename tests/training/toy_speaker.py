@@ -41,6 +41,9 @@ def main() -> int:
         if given.mode == "fails":
             tell({"id": question.id, "error": "The toy refuses."})
             continue
+        if question.messages[-1]["content"] == "too much":
+            tell({"id": question.id, "error": "This message is longer than the model can read.", "refused": True})
+            continue
         if voice.guard and "bomb" in question.messages[-1]["content"]:
             held = {"text": "That is not answered here.", "tokens": 0, "ended": True, "logp": 0.0, "source": "refused"}
             tell({"id": question.id, "answers": [{**held, "seed": question.seeds[0]}]})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import secrets
 import threading
 import time
@@ -31,12 +32,15 @@ from annotation.importing import items
 from annotation.importing.pictures import picture_of
 from annotation.models import Campaign, User
 from annotation.services import events
+from annotation.storable import unstorable
 from training import permissions, store
 from training.errors import TrainingError
 from training.models import ModelVersion
 from training.recipes.chat import NEGATIVE, Question, Voice
 from training.services import guard_attention, guard_prompts, guards, profiles, versions
 from training.speaking import Speaker
+
+log = logging.getLogger(__name__)
 
 ROLES = ("system", "user", "assistant")
 LONGEST_BODY = 16_000_000  # bytes, images included
@@ -90,6 +94,8 @@ class Policy:
                 for event in self._speaker_of(version).ask(question):
                     if "error" in event:
                         finished = True
+                        if event.get("refused"):  # clients ask again after a 500
+                            raise Refused(400, "invalid_request", str(event["error"]))
                         raise Refused(500, "model_failed", str(event["error"]))
                     if "answers" in event:
                         finished = True
@@ -146,8 +152,8 @@ def question_of(body: dict[str, Any]) -> Question:
     seed = body.get("seed")
     if not _is_number(tokens) or not 1 <= tokens <= LONGEST_ANSWER or int(tokens) != tokens:
         raise Refused(400, "invalid_request", f"max_tokens is a whole number from 1 to {LONGEST_ANSWER}.")
-    if not _is_number(temperature) or not 0.05 <= temperature <= 5:
-        raise Refused(400, "invalid_request", "temperature is a number from 0.05 to 5.")
+    if not _is_number(temperature) or not 0 <= temperature <= 5:
+        raise Refused(400, "invalid_request", "temperature is a number from 0, which takes the likeliest word, to 5.")
     if seed is not None and (not _is_number(seed) or not 0 <= seed < 2**63 or int(seed) != seed):
         raise Refused(400, "invalid_request", "seed is a whole number from 0.")
     user = body.get("user")
@@ -169,6 +175,8 @@ def _message(message: Any, images: list[str]) -> dict[str, Any]:
     if isinstance(message, dict) and message.get("role") in ROLES:
         content = message.get("content")
         if isinstance(content, str):
+            if not content.strip():
+                raise Refused(400, "invalid_request", "A message is empty. Say something in it, or leave it out.")
             return {"role": message["role"], "content": content}
         if isinstance(content, list) and content:
             return {"role": message["role"], "content": [_content(part, images) for part in content]}
@@ -234,6 +242,11 @@ class _Asked(BaseHTTPRequestHandler):
             self._say(refused.status, {"error": {"message": str(refused), "code": refused.code, "type": "error"}})
         except OSError:
             self.close_connection = True  # whoever asked is gone
+        except Exception:
+            log.exception("A request cannot be answered.")
+            self.close_connection = True  # of a stream a part may have been sent
+            said = "The server failed; its log says more. Tell whoever runs it."
+            self._say(500, {"error": {"message": said, "code": "server_failed", "type": "error"}})
         finally:
             close_old_connections()
 
@@ -275,10 +288,12 @@ class _Asked(BaseHTTPRequestHandler):
         person = self._let_in()
         try:
             body = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             raise Refused(400, "invalid_request", "The body is no JSON object.")
+        if reason := unstorable({name: body.get(name) for name in ("messages", "user")}):
+            raise Refused(400, "invalid_request", f"The request cannot be read. {reason}")
         question, version = question_of(body), self.policy.version()
         question = replace(question, profile=profiles.text_of(self.policy.campaign, question.user))
         if body.get("model", USUAL) not in (USUAL, version.label):

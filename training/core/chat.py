@@ -283,7 +283,9 @@ def serve(voice: Voice, lines: Iterator[str], tell: Tell) -> int:
             raise
         except Exception as error:
             log.exception("A question cannot be answered.")
-            tell({"id": question.id, **in_json("error", sentence(error)), **_attended(speaker)})
+            # What was asked cannot be answered as it is, or the model failed: asking again helps at most the latter.
+            said = {**in_json("error", sentence(error)), "refused": isinstance(error, TrainingError)}
+            tell({"id": question.id, **said, **_attended(speaker)})
     return 0
 
 

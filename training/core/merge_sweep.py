@@ -25,6 +25,7 @@ from training.core.records import Tally
 from training.core.sampler import Sampler
 from training.core.scoring import load_scorers
 from training.core.trainers.offline import called, save_model
+from training.recipes.merging import NEED_BASE, points_of
 from training.recipes.note import Note
 from training.recipes.spec import RunResult, write_json
 
@@ -43,7 +44,7 @@ def run_merge(job: Job, *, method: str, shares: str, density: float, least_safe:
     wanted = points_of(shares)
     if OTHER not in spec.beside or spec.data is None:
         raise RunError(Note("Merging needs a second policy, and prompts to measure what comes out."))
-    if method in merging.NEED_BASE and BASE not in spec.beside:
+    if method in NEED_BASE and BASE not in spec.beside:
         raise RunError(
             Note(
                 "{method} adds up what the two models learned since they were one. Name that model as the base.",
@@ -56,7 +57,7 @@ def run_merge(job: Job, *, method: str, shares: str, density: float, least_safe:
     model, tokenizer = whole(spec.model, trust=trust)
     first = weights_of(model)
     second = _weights_beside(spec.beside[OTHER], tokenizer, trust=trust)
-    base = _weights_beside(spec.beside[BASE], tokenizer, trust=trust) if method in merging.NEED_BASE else None
+    base = _weights_beside(spec.beside[BASE], tokenizer, trust=trust) if method in NEED_BASE else None
     rule = merging.rule_called(method, density=density, seed=spec.seed)
 
     suite: Suite = called(job.recipe.parts_with(job.knobs)["suite"])()
@@ -93,22 +94,6 @@ def run_merge(job: Job, *, method: str, shares: str, density: float, least_safe:
         counts={**tally.counts, "prompts": len(prompts), "harmful": sum(map(suite.is_harmful, prompts))},
         notes=[*_notes(best, points, least_safe, enough=enough), *sampler.notes(), *prompt_notes(tally)],
     )
-
-
-def points_of(shares: str) -> list[float]:
-    """Return the λs that are named, in order and each once; RunError for what is no number from 0 to 1."""
-    try:
-        found = sorted({float(one) for one in shares.replace(",", " ").replace(";", " ").split()})
-    except ValueError:
-        found = []
-    if not found or found[0] < 0 or found[-1] > 1:
-        raise RunError(
-            Note(
-                "The shares are numbers from 0 to 1 with blanks between them, such as 0.3 0.5 0.7, not {shares}.",
-                shares=shares,
-            )
-        )
-    return found
 
 
 def chosen(points: Sequence[Mapping[str, Any]], *, least_safe: float) -> tuple[Mapping[str, Any], bool]:

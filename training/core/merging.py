@@ -96,9 +96,6 @@ def dare(density: float, seed: int) -> Rule:
     return rule
 
 
-NEED_BASE = ("arithmetic", "ties", "dare")
-
-
 def rule_called(method: str, *, density: float, seed: int) -> Rule:
     """Return the rule of that name."""
     found: dict[str, Rule] = {"linear": linear, "slerp": slerp, "arithmetic": arithmetic}

@@ -12,7 +12,7 @@ from training.recipes.principles import listed
 from training.recipes.sampling import OF_ENSEMBLES
 from training.recipes.slots import check_slots
 from training.recipes.tasks import Task, tasks_of
-from training.recipes.ways import ASKS, OF_ONE_OPINION, OF_RULES, OF_TASKS, REFUEL
+from training.recipes.ways import ASKS, ENSEMBLE, OF_ONE_OPINION, OF_RULES, OF_TASKS, REFUEL
 
 if TYPE_CHECKING:
     from training.recipes.loop import LoopSettings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def reward_recipe(settings: LoopSettings) -> str:
     """Return the recipe by which a round trains its reward model."""
-    return "reward-ensemble" if settings.selection in OF_ENSEMBLES else settings.reward_recipe
+    return ENSEMBLE if settings.selection in OF_ENSEMBLES else settings.reward_recipe
 
 
 def parts_of(settings: LoopSettings, scores: Collection[str] = ()) -> dict[str, str]:

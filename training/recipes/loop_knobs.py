@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from training.recipes.assembled import assembled
@@ -91,8 +91,8 @@ def against(recipe: str, told: str, parts: str = "", *, decided: Mapping[str, st
     """Return what stands against the knobs that a loop tells `recipe`; `decided` are those that it has settings for."""
     try:
         knobs = read(told)
-        if taken := [name for name in knobs if name in decided]:
-            return [_taken(name, decided[name]) for name in taken]
+        if said := taken(knobs, decided):
+            return list(said.values())
         assembled(recipe, read(parts)).fill(knobs)
     except RecipeError as error:
         return _named(error)
@@ -105,8 +105,13 @@ def decided(by: Mapping[str, str], settings: Mapping[str, Any], recipe: Recipe) 
     return {name: value for name, value in values.items() if value or name not in OWN_AT_ZERO}
 
 
-def _taken(name: str, setting: str) -> Note:
-    return Note("{name} is decided by the loop's own setting {setting}. Set that.", name=name, setting=setting)
+def taken(names: Iterable[str], decided: Mapping[str, str]) -> dict[str, str]:
+    """Return what stands against those of these knobs that the loop has settings of its own for, by knob."""
+    return {
+        name: Note("{name} is decided by the loop's own setting {setting}. Set that.", name=name, setting=decided[name])
+        for name in names
+        if name in decided
+    }
 
 
 def _named(error: RecipeError) -> list[str]:

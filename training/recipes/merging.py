@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from training.recipes.base import Recipe, knob, part
+from typing import Any
+
+from training.recipes.base import Recipe, RecipeError, knob, part
+from training.recipes.note import Note
 
 METHODS = ("linear", "slerp", "arithmetic", "ties", "dare")
+NEED_BASE = ("arithmetic", "ties", "dare")  # methods that add up what was learned since the policies were one
 REFUSALS = (
     "I cannot; I can't; I can not; I won't; I will not; I'm sorry; I am sorry; sorry,; I'm not able; I am not able"
 )
@@ -44,6 +48,25 @@ class Merge:
         low=0.0,
         high=1.0,
     )
+
+    def check(self, values: dict[str, Any]) -> None:
+        """RecipeError where the shares are none."""
+        points_of(values["shares"])
+
+
+def points_of(shares: str) -> list[float]:
+    """Return the λs that are named, in order and each once; RecipeError for what is no number from 0 to 1."""
+    try:
+        found = sorted({float(one) for one in shares.replace(",", " ").replace(";", " ").split()})
+    except ValueError:
+        found = []
+    if not found or not all(0 <= one <= 1 for one in found):
+        said = Note(
+            "The shares are numbers from 0 to 1 with blanks between them, such as 0.3 0.5 0.7, not {shares}.",
+            shares=shares,
+        )
+        raise RecipeError(said, {"shares": [said]})
+    return found
 
 
 MERGE = Recipe(

@@ -29,3 +29,4 @@ TOLD = (
 COST = "cost-model"
 ASKS = ("reward", "cost", "principle")  # the scores that a round can give a candidate's answers
 SCORE, JUDGE = "bradley-terry", "pairwise-generative"  # what a round may train anew: either learns from its pairs
+ENSEMBLE = "reward-ensemble"  # and what it trains where a selection wants several opinions

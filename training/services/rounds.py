@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from annotation.errors import AnnotationError
 from annotation.feedback import kind
-from annotation.models import Campaign, User
+from annotation.models import Campaign, Event, User
 from annotation.services import events
 from annotation.told import Told, of, told
 from training import objections, paths
@@ -44,6 +44,15 @@ from training.services import (
 log = logging.getLogger(__name__)
 
 State = Round.State
+CONFIGURED = "loop.configured"  # the event
+# In which state a round orders a run, by its purpose. A gate's keeps what it was ordered with.
+ORDERED_IN = {
+    "sample": State.DRAFTING,
+    "reward": State.FREEZING,
+    "cost": State.FREEZING,
+    "rollouts": State.FREEZING,
+    "policy": State.FREEZING,
+}
 # Settings by which a suite may be too small to show anything.
 OF_SUITE = ("gate_by", "gate_suite", "gate_category_minimum")
 
@@ -134,7 +143,7 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
         suites.check_bounds(loop_settings(values))
     Loop.objects.filter(pk=loop.pk).update(settings=values)
     changes = events.changed(loop.settings, values)
-    events.record(campaign=loop.campaign, actor=actor, action="loop.configured", target="loop", changes=changes)
+    events.record(campaign=loop.campaign, actor=actor, action=CONFIGURED, target="loop", changes=changes)
     loop.refresh_from_db()
     return loop
 
@@ -248,7 +257,11 @@ def finish_labelling(*, round: Round, actor: User | None, reason: str = "") -> R
 
 @transaction.atomic
 def resume(*, round: Round, actor: User | None) -> Round:
-    """Return the round, going on where it stalled or where its loop was paused; what failed is tried again."""
+    """Return the round, going on where it stalled or where its loop was paused; what failed is tried again.
+
+    A run that failed by the loop's settings would fail by them again. Where they were changed since it was ordered, it
+    is left behind in the round's history, and the round orders another one by what they are now.
+    """
     round = _read(round)
     if round.is_final:
         raise WrongState(_("The round has ended. Start the next one instead."))
@@ -259,12 +272,22 @@ def resume(*, round: Round, actor: User | None) -> Round:
         Round.objects.filter(pk=round.pk, state=State.STALLED).update(
             state=round.stalled_in or State.DRAFTING, stalled_in="", note=""
         )
-    for run in Run.objects.filter(round=round, state__in=[Run.State.FAILED, Run.State.CANCELLED]):
+    for run in Run.objects.filter(round=round, state__in=[Run.State.FAILED, Run.State.CANCELLED]).exclude(purpose=""):
+        if run.purpose in ORDERED_IN and _changed_since(run):
+            Run.objects.filter(pk=run.pk).update(purpose="")
+            Round.objects.filter(pk=round.pk).update(state=ORDERED_IN[run.purpose])
+            continue
         Run.objects.filter(pk=run.pk).update(failures=0)
         runs.retry(run=run, actor=actor)
     events.record(campaign=round.loop.campaign, actor=actor, action="round.resumed", target=f"round {round.index}")
     messages.wake_round(round.pk)
     return _read(round)
+
+
+def _changed_since(run: Run) -> bool:
+    """Return whether somebody changed a setting of the loop after `run` was ordered, other than the gate's limits."""
+    told_ = Event.objects.filter(campaign=run.campaign_id, action=CONFIGURED, created_at__gt=run.created_at)
+    return any(not name.startswith("gate_") for changes in told_.values_list("detail", flat=True) for name in changes)
 
 
 @transaction.atomic

@@ -37,6 +37,7 @@ from training.recipes.assembled import assembled, from_json, has_slots, to_json
 from training.recipes.base import RECIPES, Recipe, RecipeError
 from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.engines import Files, compiler
+from training.recipes.merging import NEED_BASE
 from training.recipes.note import note_of
 from training.recipes.scenarios import SUITES
 from training.recipes.spec import RunResult
@@ -89,6 +90,9 @@ def create(
         inputs.setdefault("model", parent.path)
     elif inputs.get("model"):
         versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
+    if parent is not None and waiting.needed_below(found) and not waiting.may_start(found, parent):
+        message = waiting.objection_below(found)
+        raise Invalid(message, {"model": [message]})
     if snapshot is not None:
         inputs.setdefault("data", snapshot.path)
     if found.of_models and parent is None and waiting.MODEL not in awaited:
@@ -134,6 +138,11 @@ def create(
     if alone:
         told = _("{recipe} needs another policy beside the one it starts from.").format(recipe=title)
         raise Invalid(told, {name: [_("Choose a policy.")] for name in alone})
+    merges = "base" in found.may_stand_beside and stored["knobs"].get("method") in NEED_BASE
+    if merges and not inputs.get("beside", {}).get("base"):
+        told = _("{method} adds up what the two models learned since they were one. Name that model as the base.")
+        told = told.format(method=stored["knobs"]["method"])
+        raise Invalid(told, {"base": [told]})
     if inputs.get("model", "") in (inputs.get("beside", {}).get(name) for name in found.beside):
         told = _("A policy and itself make the same policy again: choose two.")
         raise Invalid(told, {name: [told] for name in found.beside})

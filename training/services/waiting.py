@@ -46,6 +46,32 @@ def starts_from(recipe: Recipe) -> tuple[str, ...]:
     return (recipe.makes, ModelVersion.Kind.POLICY.value) if recipe.makes else (recipe.starts,)
 
 
+def needed_below(recipe: Recipe) -> str:
+    """Return the recipe on whose model the head of `recipe` stands; empty where any backbone will do."""
+    return getattr(recipe.part("head"), "stands_on", "")
+
+
+def may_start(recipe: Recipe, version: ModelVersion) -> bool:
+    """Return whether a run of `recipe` may start from `version`; of one made elsewhere only its folder can tell."""
+    if version.kind not in starts_from(recipe):
+        return False
+    needed = needed_below(recipe)
+    made_by = version.recipe.get("name", "")
+    return not needed or (version.kind == recipe.makes and made_by in ("", needed, recipe.name))
+
+
+def may_follow(recipe: Recipe, run: Run) -> bool:
+    """Return whether a run of `recipe` may start from what `run` will make."""
+    needed = needed_below(recipe)
+    return makes(run) in starts_from(recipe) and (not needed or run.recipe["name"] in (needed, recipe.name))
+
+
+def objection_below(recipe: Recipe) -> str:
+    """Return what to say of a model that the head of `recipe` cannot stand on."""
+    told_ = _("{recipe} stands on a model of the recipe {needed}. Choose one, or train it first.")
+    return told_.format(recipe=translation.gettext(recipe.title), needed=needed_below(recipe))
+
+
 def checked(recipe: Recipe, campaign: Campaign, awaits: dict[str, int]) -> dict[str, Run]:
     """Return the runs that are to be waited for, by what they make; locked, so that none ends meanwhile.
 
@@ -61,6 +87,8 @@ def checked(recipe: Recipe, campaign: Campaign, awaits: dict[str, int]) -> dict[
             why = _("This campaign has no run {number}.").format(number=number)
         elif makes(run) not in (starts_from(recipe) if name == MODEL else (KIND_OF_SCORER.get(name, name),)):
             why = _("Run {number} makes no model that can stand here.").format(number=number)
+        elif name == MODEL and not may_follow(recipe, run):
+            why = objection_below(recipe)
         elif run.state in (Run.State.FAILED, Run.State.CANCELLED):
             why = _("Run {number} has ended without a model. Try it again first.").format(number=number)
         elif run.state == Run.State.SUCCEEDED and run.output_id is None:

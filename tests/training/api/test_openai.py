@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connections
 from PIL import Image
 
@@ -90,6 +92,7 @@ def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
     assert whole["choices"] == [
         {"index": 0, "message": {"role": "assistant", "content": "HELLO THERE 7"}, "finish_reason": "stop"}
     ]
+    assert ask(address, hello(temperature=0), key)[0] == 200, "what clients send who want the likeliest answer"
     status, said = ask(address, hello(stream=True), key)
     lines = [line.removeprefix("data: ") for line in said.split("\n\n") if line]
     assert lines[-1] == "[DONE]"
@@ -156,7 +159,11 @@ def test_the_negative_mode_wants_a_lead_s_token_and_is_written_down(
         (shows("https://example.org/a.png"), 400, "within the request"),
         (shows("data:image/png;base64,_"), 400, "not in base64"),
         (shows("data:image/gif;base64,R0lGODlh"), 400, "An image is a GIF"),
-        (hello(temperature=0), 400, "temperature is a number"),
+        (hello(temperature=-0.1), 400, "temperature is a number"),
+        (hello(messages=[{"role": "user", "content": " "}]), 400, "A message is empty"),
+        (hello(messages=[{"role": "user", "content": "\ud800"}]), 400, "half of a surrogate pair"),
+        (hello(user="a\0b"), 400, "NUL"),
+        (hello(messages=[{"role": "user", "content": "too much"}]), 400, "longer than the model can read"),
         (hello(top_p=0.9), 400, "top_p is not supported"),
         (hello(max_tokens=0.5), 400, "max_tokens is a whole number"),
         (hello(seed="x"), 400, "seed is a whole number"),
@@ -169,3 +176,31 @@ def test_what_cannot_be_done_as_asked_is_said(
 ) -> None:
     found, said = ask(address, body, tokens.make(user=lead).secret)
     assert found == status and says in json.loads(said)["error"]["message"]
+
+
+def test_what_breaks_the_server_is_answered_too(address: tuple[str, int], lead: User, monkeypatch: Any) -> None:
+    """A body too deep to be read is no JSON object; and a fault of the server's own is a 500 in JSON, not a silence."""
+    key = tokens.make(user=lead).secret
+    connection = HTTPConnection(*address, timeout=30)
+    head = {"Authorization": f"Bearer {key}"}
+    connection.request("POST", "/v1/chat/completions", "[" * 100_000, head)
+    assert connection.getresponse().status == 400
+    connection.close()
+    monkeypatch.setattr(openai.guard_prompts, "keep", lambda **_: 1 // 0)
+    status, said = ask(address, hello(), key)
+    assert (status, json.loads(said)["error"]["code"]) == (500, "server_failed")
+
+
+def test_the_command_refuses_what_is_no_guard_and_no_free_port(campaign: Campaign, policy: ModelVersion) -> None:
+    ModelVersion.objects.filter(pk=policy.pk).update(state=ModelVersion.State.PROMOTED)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for options, says in (
+            (["--guard", "no-such-guard"], "no-such-guard holds no guard"),
+            (["--port", port], f"127.0.0.1:{port} cannot be listened at"),
+            (["--port", "99999"], "no port 99999"),
+        ):
+            told = io.StringIO()
+            with pytest.raises(CommandError, match=says):
+                call_command("serve_policy", "--campaign", str(campaign.pk), *options, stdout=told)
+            assert "answers at" not in told.getvalue()

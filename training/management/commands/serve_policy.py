@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.models import Campaign
+from training import store
 from training.api import openai
 from training.recipes.chat import MODES
 from training.services import versions
@@ -35,16 +36,22 @@ class Command(BaseCommand):
             found = Campaign.objects.kept().filter(pk=int(campaign)).first()
         if found is None:
             raise CommandError(f"There is no campaign {campaign}.")
+        if not 0 <= port <= 65535:
+            raise CommandError(f"There is no port {port}. Choose one from 1024 to 65535.")
+        if guard and not store.exists(f"{guard}/guard.json"):
+            raise CommandError(f"{guard} holds no guard. Make one with python -m training.core.guard fit.")
         policy = openai.Policy(found, guard=guard, mode=mode)
         try:
             has = versions.modes(policy.version())
             if mode and mode not in has:
                 told = f"It has {', '.join(has)}." if has else "It has none: train it with magic-modes."
                 raise CommandError(f"{policy.version().label} has no mode called {mode}. {told}")
-            self.stdout.write(f"{policy.version().label} of {found} answers at http://{host}:{port}/v1")
             server = openai.server(policy, host=host, port=port)
-        except (openai.Refused, OSError) as error:
+        except openai.Refused as error:
             raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(f"{host}:{port} cannot be listened at: {error.strerror}. Choose another port.") from None
+        self.stdout.write(f"{policy.version().label} of {found} answers at http://{host}:{port}/v1")
         try:
             server.serve_forever()
         except KeyboardInterrupt:
