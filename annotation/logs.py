@@ -84,6 +84,15 @@ def _message(record: logging.LogRecord) -> str:
     return _ROW.sub("(the row's values are left out)", said)
 
 
+class Expected(logging.Filter):
+    """Take the traceback from what Django logs of a request that somebody may not make: its code is not at fault."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "django.request" and record.__dict__.get("status_code", 500) < 500:
+            record.exc_info = record.exc_text = None
+        return True
+
+
 class _Line(logging.Formatter):
     def formatException(self, ei: object) -> str:
         return _ROW.sub("(the row's values are left out)", super().formatException(ei))  # type: ignore[arg-type]

@@ -465,6 +465,9 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"()": "annotation.logs.Plain"}, "json": {"()": "annotation.logs.Lines"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": _log_format}},
+    "filters": {"expected": {"()": "annotation.logs.Expected"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": _log_format, "filters": ["expected"]},
+    },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

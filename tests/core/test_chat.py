@@ -41,6 +41,7 @@ def test_answers_depend_on_their_seeds_alone_and_grow(speaker: chat.Speaker, mon
     assert [answer.seed for answer in answers] == [1, 2]
     assert answers[0].text != answers[1].text
     assert all(0 < answer.tokens <= 12 for answer in answers)
+    assert {answer.asked for answer in answers} == {len(encode_prompt(speaker.tokenizer, HELLO))}
     assert len(shown) >= 2 and all(len(texts) == 2 for texts in shown)
     for place, answer in enumerate(answers):
         for texts in shown:

@@ -18,6 +18,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.core import mail
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
+from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from kombu import Connection
@@ -43,6 +44,7 @@ class Log:
         self.stream = io.StringIO()
         self.handler = logging.StreamHandler(self.stream)
         self.handler.setFormatter(formatter)
+        self.handler.addFilter(logs.Expected())
 
     @property
     def text(self) -> str:
@@ -78,6 +80,22 @@ def test_a_request_has_a_name_that_its_answer_and_its_lines_carry(log: Log) -> N
         assert given != unfit and len(given) == 32
         assert log.lines("django.request")[-1]["request"] == given
     assert logs.current_request() == "", "the thread goes on to another request"
+
+
+@pytest.mark.django_db
+def test_a_page_that_somebody_may_not_see_is_a_line_without_a_traceback(log: Log) -> None:
+    person = make_user("mina")
+    campaign = make_campaign("Kind answers", lead=make_user("lena"), annotators=[person])
+    client = Client()
+    client.force_login(person)
+    assert client.get(reverse("loop", args=[campaign.pk])).status_code == 403
+    (line,) = log.lines("django.request")
+    assert line["level"] == "WARNING" and "exception" not in line
+    client.raise_request_exception = False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("frontend.views.home.render", None)
+        assert client.get("/").status_code == 500
+    assert "TypeError" in log.lines("django.request")[-1]["exception"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from training.recipes.chat import Question, Voice
 
+UNASKED = {"tokens": 0, "ended": True, "logp": 0.0, "asked": 0}  # of what a guard gives in place of an answer
+
 
 def tell(event: dict) -> None:
     sys.stdout.write(json.dumps(event) + "\n")
@@ -45,11 +47,11 @@ def main() -> int:
             tell({"id": question.id, "error": "This message is longer than the model can read.", "refused": True})
             continue
         if voice.guard and "bomb" in question.messages[-1]["content"]:
-            held = {"text": "That is not answered here.", "tokens": 0, "ended": True, "logp": 0.0, "source": "refused"}
+            held = {"text": "That is not answered here.", **UNASKED, "source": "refused"}
             tell({"id": question.id, "answers": [{**held, "seed": question.seeds[0]}]})
             continue
         if voice.guard and "hurting myself" in question.messages[-1]["content"]:
-            held = {"text": "Talk to somebody.", "tokens": 0, "ended": True, "logp": 0.0, "source": "grounded"}
+            held = {"text": "Talk to somebody.", **UNASKED, "source": "grounded"}
             attended = {"tier": "focused_attention", "risk": 0.75}
             tell({"id": question.id, "answers": [{**held, "seed": question.seeds[0]}], "attended": attended})
             continue
@@ -62,7 +64,7 @@ def main() -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(given.pause)
         answers = [
-            {"text": text, "tokens": 3, "ended": True, "logp": -1.5, "seed": seed}
+            {"text": text, "tokens": 3, "ended": True, "logp": -1.5, "seed": seed, "asked": 5}
             for text, seed in zip(ends, question.seeds, strict=True)
         ]
         tell({"id": question.id, "answers": answers})

@@ -84,7 +84,7 @@ class Policy:
         return found
 
     def answer(self, question: Question, version: ModelVersion, person: User | None) -> Iterator[dict[str, Any]]:
-        """Yield ``{"text"}`` as the answer grows, and at last ``{"text", "tokens", "ended"}``.
+        """Yield ``{"text"}`` as the answer grows, and at last ``{"text", "tokens", "ended", "asked"}``.
 
         What the guard wants a person for is put into its inbox, with `person`, who asked.
         """
@@ -306,15 +306,15 @@ class _Asked(BaseHTTPRequestHandler):
         head = {"id": question.id, "created": int(time.time()), "model": version.label}
         told = self.policy.answer(question, version, person)
         if body.get("stream"):
-            self._stream(head, told)
+            options = body.get("stream_options")
+            self._stream(head, told, counted=isinstance(options, dict) and options.get("include_usage") is True)
             return
         last = list(told)[-1]
         choice = {"index": 0, "message": {"role": "assistant", "content": last["text"]}}
         choice["finish_reason"] = _ended(last)
-        usage = {"completion_tokens": last["tokens"]}
-        self._say(200, {**head, "object": "chat.completion", "choices": [choice], "usage": usage})
+        self._say(200, {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(last)})
 
-    def _stream(self, head: dict[str, Any], told: Iterator[dict[str, Any]]) -> None:
+    def _stream(self, head: dict[str, Any], told: Iterator[dict[str, Any]], *, counted: bool) -> None:
         """Send what is new of the answer as server-sent events, as it grows."""
         first = next(told)  # an error before the first word is still one with a status
         self.send_response(200)
@@ -334,6 +334,8 @@ class _Asked(BaseHTTPRequestHandler):
                     sent = text
             end = _part({}, _ended(last))
             self._event({**head, "object": "chat.completion.chunk", "choices": [end]})
+            if counted:
+                self._event({**head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(last)})
         except Refused as refused:
             self._event({"error": {"message": str(refused), "code": refused.code, "type": "error"}})
         self.wfile.write(b"data: [DONE]\n\n")
@@ -357,6 +359,12 @@ def _ended(last: dict[str, Any]) -> str:
     if last.get("source", "model") != "model":  # a guard held the policy's own answer back
         return "content_filter"
     return "stop" if last.get("ended") else "length"
+
+
+def _usage(answer: dict[str, Any]) -> dict[str, int]:
+    """Return how many tokens were read and written."""
+    asked, written = answer["asked"], answer["tokens"]
+    return {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
 
 
 def _part(delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:

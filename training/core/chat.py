@@ -59,6 +59,7 @@ class Answer:
     logp: float
     seed: int
     source: str = MODEL  # or what else a guard gave in its place
+    asked: int = 0  # tokens of what it answers, as the model read them; 0 where the model was not asked
 
 
 class Speaker:
@@ -234,11 +235,12 @@ class Speaker:
             watch=watch,
             pictures=[pictures] * len(seeds),
         )
-        return [self._answer(draw, seed) for (draw,), seed in zip(draws, seeds, strict=True)]
+        return [self._answer(draw, seed, len(ids)) for (draw,), seed in zip(draws, seeds, strict=True)]
 
-    def _answer(self, draw: Draw, seed: int) -> Answer:
+    def _answer(self, draw: Draw, seed: int, asked: int) -> Answer:
         text = without(text_of(self.tokenizer, draw.ids[:-1] if draw.ended else draw.ids), self.keys)
-        return Answer(text=text, tokens=len(draw.ids), ended=draw.ended, logp=round(draw.logp, 4), seed=seed)
+        logp = round(draw.logp, 4)
+        return Answer(text=text, tokens=len(draw.ids), ended=draw.ended, logp=logp, seed=seed, asked=asked)
 
 
 def _spoken(question: Question) -> list[Message]:

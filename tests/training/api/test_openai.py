@@ -92,6 +92,11 @@ def test_it_speaks_openai_s_language_with_a_token_whole_and_in_a_stream(
     assert whole["choices"] == [
         {"index": 0, "message": {"role": "assistant", "content": "HELLO THERE 7"}, "finish_reason": "stop"}
     ]
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    assert whole["usage"] == usage
+    told = ask(address, hello(stream=True, stream_options={"include_usage": True}), key)[1].split("\n\n")
+    counted = json.loads(told[-3].removeprefix("data: "))
+    assert counted["choices"] == [] and counted["usage"] == usage
     assert ask(address, hello(temperature=0), key)[0] == 200, "what clients send who want the likeliest answer"
     status, said = ask(address, hello(stream=True), key)
     lines = [line.removeprefix("data: ") for line in said.split("\n\n") if line]
