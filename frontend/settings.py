@@ -244,7 +244,6 @@ ATTUNE_IMAGES_ACCEL = env.str("IMAGES_ACCEL", default="")
 ATTUNE_IMAGES_ORIGIN = env.str("IMAGES_ORIGIN", default="")
 WHITENOISE_USE_FINDERS = DEBUG
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("UPLOAD_MAX_BYTES", default=200 * 1024 * 1024)
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 4000  # the documents of a guard are 500 at most, of four fields each
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Security ----------------------------------------------------------------------------------------------------

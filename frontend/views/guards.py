@@ -50,7 +50,6 @@ def guard_version(request: SignedInRequest, version_id: int) -> HttpResponse:
                 actor=request.user,
                 tiers=_tiers(request),
                 lines=_lines(request),
-                documents=_documents(request),
             )
         except Invalid as error:
             errors = [text for texts in error.errors.values() for text in texts] or [str(error)]
@@ -64,8 +63,6 @@ def guard_version(request: SignedInRequest, version_id: int) -> HttpResponse:
         "guard": found,
         "tiers": [(name, TIERS[name], one) for name, one in _shown_tiers(request, found, refused=bool(errors))],
         "answers": ANSWERS,
-        "documents": _documents(request) if errors else found.documents if found else [],
-        "documents_number": len(found.documents) if found else 0,
         "sides": [_side(request, side) for side in found.sides] if found else [],
         "most_refused": str(share(MOST_REFUSED)),
         "latency": [{**one, "title": SIDES[one["side"]]} for one in guard_latency.of_campaign(version.campaign_id)],
@@ -159,20 +156,6 @@ def _tiers(request: SignedInRequest) -> dict[str, Any]:
         tier: {"answer": request.POST.get(f"{tier}_answer", ""), "person": bool(request.POST.get(f"{tier}_person"))}
         for tier in TIERS
     }
-
-
-def _documents(request: SignedInRequest) -> list[dict[str, str]] | None:
-    """Return the documents that are to be quoted from now on; None where the form has none, which leaves them."""
-    if "documents" not in request.POST:
-        return None
-    sent = (request.POST.getlist(f"document_{name}") for name in ("id", "text", "version"))
-    gone = set(request.POST.getlist("document_gone"))
-    rows = [
-        {"id": name, "text": text, "version": version}
-        for place, (name, text, version) in enumerate(zip(*sent, strict=False))
-        if str(place) not in gone
-    ]
-    return [row for row in rows if any(value.strip() for value in row.values())]
 
 
 def _lines(request: SignedInRequest) -> dict[str, float]:

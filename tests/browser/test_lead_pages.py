@@ -67,6 +67,7 @@ def pages_of(world: World) -> list[str]:
         for pattern in lead_pages
         if getattr(pattern, "name", None)
     ]
+    found.append(f"{reverse('knowledge', args=[world.campaign.pk])}?document=leaflet")
     asked = world.client("lead")
     answers = {path: asked.get(path) for path in found}
     shown = {path: answer for path, answer in answers.items() if answer.status_code == 200 and not answer.streaming}
@@ -84,6 +85,7 @@ def test_pages_are_accessible(
     paths = pages_of(world)
     assert len(paths) > 30 and f"/campaigns/{world.campaign.pk}/quality/" in paths
     assert any(path.endswith("/guard/") and path.startswith("/models/") for path in paths)
+    assert any(path.endswith("?document=leaflet") for path in paths)
     for path in paths:
         page.goto(path)
         unfold(page)

@@ -135,6 +135,9 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     # No gate looked at the version in this world, and it is a policy.
     ("model-gate", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-gate-pdf", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
+    ("knowledge", "get", {}, READERS),
+    # The lead has written it before the administrator does.
+    ("knowledge", "post", {"document": "a", "text": "Be kind.", "seen": "0"}, (302, 404, 403, 403, 403, 302, 422)),
     # The version in this world is a policy.
     ("model-guard", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-people", "get", {}, (302, 404, 403, 403, 404, 404, 404)),

@@ -169,6 +169,7 @@ def tried() -> Tried:
         for pattern in [*pages, *lead_pages]
         if getattr(pattern, "name", None)
     ]
+    found.append(f"{reverse('knowledge', args=[world.campaign.pk])}?document=leaflet")
     work = [f"/work/{campaign_with_work(world, kind).pk}/" for kind in sorted(KINDS)]
     found += [f"/campaigns/new/?kind={kind}" for kind in sorted(KINDS)]
     paths = {"lead": found, "annotator": [*work, f"{work[0]}wellbeing/"]}

@@ -14,7 +14,7 @@ from annotation.models import Campaign, Gold, Task, User
 from annotation.services import invitations
 from frontend.lead_urls import urlpatterns as lead_pages
 from tests.tour import acts
-from training.models import ModelVersion, Run, Snapshot, Suite
+from training.models import KnowledgeDocument, ModelVersion, Run, Snapshot, Suite
 from training.services import explorer
 
 NOBODY = ""
@@ -139,6 +139,8 @@ def lead_paths(campaign: Campaign, prefix: str) -> Iterator[tuple[str, str]]:
         answer = lead.get(path)
         if answer.status_code == 200 and not answer.streaming and b"<html" in answer.content:
             yield f"{prefix}-{name}", path
+    if document := KnowledgeDocument.objects.filter(campaign=campaign).first():
+        yield f"{prefix}-document", f"{reverse('knowledge', args=[campaign.pk])}?document={document.name}"
     reward = _last(ModelVersion.objects.filter(campaign=campaign, kind=ModelVersion.Kind.REWARD))
     if reward is not None:
         yield f"{prefix}-reward-model", reverse("model", kwargs={"version_id": reward})

@@ -27,8 +27,8 @@ from training.services import (
     guard_prompts,
     guard_retraining,
     guard_settings,
-    guard_versions,
     guards,
+    knowledge,
     promotion,
     runs,
     versions,
@@ -80,9 +80,11 @@ def guard_in_use(campaign: Campaign, lead: User) -> ModelVersion:
     loop.settings = {**loop.settings, "guard": paths.stored(str(made))}
     loop.save(update_fields=["settings"])
     first = versions.register(campaign=campaign, kind="guard", path=str(made), actor=None)
-    leaflet = {"id": "leaflet", "text": "If any3 sad1 sad2 is near, call the number.", "version": "2"}
-    version = guard_versions.edit(version=first, actor=lead, documents=[leaflet])
-    promotion.promote(version=version, actor=lead)
+    promotion.promote(version=first, actor=lead)
+    for text in ("Call us.", "If any3 sad1 sad2 is near, call the number."):
+        knowledge.write(campaign=campaign, actor=lead, name="leaflet", text=text, note="As the number is new")
+    version = knowledge.put_to_use(campaign=campaign, actor=lead)
+    knowledge.write(campaign=campaign, actor=lead, name="opening hours", text="We are there from nine to five.")
     guard_settings.configure(campaign=campaign, settings=SETTINGS, actor=lead)
     asked = [{"role": "user", "content": "any3 sad1 sad2 sad3"}]
     guard = load_guard(guards.guard_of(campaign), log=VerdictLog(guards.log_of(campaign)))

@@ -163,6 +163,10 @@ def test_a_policy_that_nobody_attacked_is_taken_away_only_by_who_confirms_that(
 ):
     with pytest.raises(CommandError, match="was never attacked"):
         call_command("export_model", "policy-1", "--into", str(tmp_path / "out"), "--campaign", "Shape it")
+    (tmp_path / "full").touch()
+    with pytest.raises(OSError):
+        model_folders.export(version=trained, into=tmp_path / "full" / "out", merged=False, actor=lead, confirmed=True)
+    assert not Event.objects.filter(action__startswith="version.exported"), "it did not get there"
     client.force_login(lead)
     page, folder = (reverse(name, args=[trained.pk]) for name in ("model", "model-folder"))
     assert 'name="confirmed" value="1" required' in client.get(page).text

@@ -4,7 +4,7 @@ from training.models.chats import Chat, ChatTurn
 from training.models.datasets import Snapshot
 from training.models.files import StoredFile
 from training.models.gates import GateReport
-from training.models.guarding import GuardedPrompt, GuardWatch, GuardWeek
+from training.models.guarding import GuardedPrompt, GuardWatch, GuardWeek, KnowledgeDocument
 from training.models.loops import GateOrder, Loop, Round
 from training.models.runs import Run
 from training.models.samples import Sample
@@ -20,6 +20,7 @@ __all__ = [
     "GuardWatch",
     "GuardWeek",
     "GuardedPrompt",
+    "KnowledgeDocument",
     "Loop",
     "ModelVersion",
     "Presence",

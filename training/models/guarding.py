@@ -105,3 +105,26 @@ class GuardedPrompt(models.Model):
 
     def __str__(self) -> str:
         return f"guarded prompt {self.pk}"
+
+
+class KnowledgeDocument(models.Model):
+    """A version of a document that the guard's safe answers quote. Rows are only ever added; the newest one counts."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="knowledge")
+    name = models.CharField(max_length=120)  # by which it is cited
+    number = models.PositiveIntegerField()  # of the version, from 1
+    text = models.TextField(blank=True)  # empty where the document was removed
+    removed = models.BooleanField(default=False)
+    owner = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    changed_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    note = models.CharField(max_length=200, blank=True)  # why it was changed
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["campaign", "name", "number"], name="knowledge_version_once"),
+        ]
+        ordering = ["name", "-number"]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.number}"

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from annotation.storable import unstorable
 from training.errors import Invalid
+from training.recipes import citations
 
 FILE = "knowledge.jsonl"
 MOST = 500  # documents of a guard
@@ -27,6 +28,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def checked(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return documents that a guard can cite; Invalid says what is wrong with the first that it cannot."""
     found: dict[str, dict[str, str]] = {}
+    cited: set[str] = set()
     for one in documents:
         row = {name: str(one.get(name, "")).replace("\r\n", "\n").strip() for name in ("id", "text", "version")}
         name, message = row["id"], ""
@@ -34,7 +36,7 @@ def checked(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
             message = _("A document needs a name of up to 120 characters, without colons and brackets: {name}.")
         elif not row["text"] or len(row["text"]) > LONGEST or unstorable(row["text"]) or _misfit(row["version"]):
             message = _("The document {name} needs a text of up to 100,000 characters.")
-        elif name in found:
+        elif name in found or citations.cited(name, row["version"]) in cited:  # “a v2” may be version 2 of “a”
             message = _("Two documents are called {name}. Give each its own name.")
         elif len(found) == MOST:
             message = _("A guard has up to 500 documents; {name} is one too many.")
@@ -42,6 +44,7 @@ def checked(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
             message = message.format(name=name or "–")
             raise Invalid(message, {"documents": [message]})
         found[name] = row
+        cited.add(citations.cited(name, row["version"]))
     return list(found.values())
 
 

@@ -136,8 +136,13 @@ class Shown:
 
 def shown(version: ModelVersion) -> Shown | None:
     """Return what a guard version does; None where its folder is no guard, or is gone."""
+    return shown_at(version.path)
+
+
+def shown_at(path: str) -> Shown | None:
+    """Return what the guard in a folder does; None where that is no guard, or is gone."""
     try:
-        folder = Path(store.fetch(version.path))
+        folder = Path(store.fetch(path))
         told = json.loads((folder / GUARD_FILE).read_text(encoding="utf-8"))
         curves, measured = _read(folder / CURVE_FILE), _read(folder / MEASURED_FILE)
         sides = [

@@ -42,17 +42,19 @@ def export(*, version: ModelVersion, into: Path, merged: bool, actor: User | Non
     It holds what the transformers library (for an adapter: peft) reads, README.md, lineage.json, gate.json where there
     was a gate, and the card of each data set behind it. With `merged` an adapter is put into the weights of its base,
     by a process of its own. It is all there or not at all. A policy that nobody attacked is taken away only where
-    somebody `confirmed` that, which is written to the audit trail. Raises `Invalid` for what cannot be exported so, and
-    `WrongState` where merging fails or nobody confirmed.
+    somebody `confirmed` that, which is written to the audit trail once the folder is there. Raises `Invalid` for what
+    cannot be exported so, and `WrongState` where merging fails or nobody confirmed.
     """
     source = _source(version, merged=merged)
     if into.exists():
         raise Invalid(_("{folder} exists already. Name a new folder.").format(folder=into))
-    _confirm(version, actor, confirmed=confirmed)
-    return _folder_of(version, source, into=into, merged=merged, actor=actor)
+    unattacked = _confirmed(version, confirmed=confirmed)
+    _make_folder(version, source, into=into, merged=merged)
+    _record(version, actor, into=str(into), merged=merged, unattacked=unattacked)
+    return into
 
 
-def _folder_of(version: ModelVersion, source: Path, *, into: Path, merged: bool, actor: User | None) -> Path:
+def _make_folder(version: ModelVersion, source: Path, *, into: Path, merged: bool) -> None:
     part = into.with_name(into.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -65,8 +67,6 @@ def _folder_of(version: ModelVersion, source: Path, *, into: Path, merged: bool,
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    _record(version, actor, into=str(into), merged=merged)
-    return into
 
 
 def is_unattacked(version: ModelVersion) -> bool:
@@ -78,17 +78,16 @@ def _attacks(version: ModelVersion) -> QuerySet[Run]:
     return Run.objects.filter(parent=version, recipe__name=TAMPER.name, state=Run.State.SUCCEEDED)
 
 
-def _confirm(version: ModelVersion, actor: User | None, *, confirmed: bool) -> None:
-    """Write down who takes a policy away that nobody attacked; WrongState where they have not confirmed that."""
-    if not is_unattacked(version):
-        return
-    if not confirmed:
+def _confirmed(version: ModelVersion, *, confirmed: bool) -> bool:
+    """Return whether nobody attacked a policy that is taken away; WrongState where who does has not confirmed that."""
+    unattacked = is_unattacked(version)
+    if unattacked and not confirmed:
         message = _(
             "{version} was never attacked: nobody knows how little training undoes what it refuses. Have the red team "
             "run a tamper test, or confirm that you take it away without one."
         )
         raise WrongState(message.format(version=version.label))
-    events.record(campaign=version.campaign, actor=actor, action="version.exported_unattacked", target=version.label)
+    return unattacked
 
 
 def _source(version: ModelVersion, *, merged: bool) -> Path:
@@ -117,11 +116,11 @@ def can_be_merged(version: ModelVersion) -> bool:
     return version.kind == ModelVersion.Kind.POLICY and store.exists(f"{version.path}/{ADAPTER}")
 
 
-def _record(version: ModelVersion, actor: User | None, *, into: str, merged: bool) -> None:
+def _record(version: ModelVersion, actor: User | None, *, into: str, merged: bool, unattacked: bool) -> None:
+    """Write down who took a model away, and that they did so without a tamper test where they confirmed it."""
     detail = {"into": into, "merged": merged}
-    events.record(
-        campaign=version.campaign, actor=actor, action="version.exported", target=version.label, detail=detail
-    )
+    for action in ("version.exported_unattacked",) * unattacked + ("version.exported",):
+        events.record(campaign=version.campaign, actor=actor, action=action, target=version.label, detail=detail)
 
 
 # --- To be downloaded --------------------------------------------------------------------------------------------
@@ -140,8 +139,9 @@ def download(*, version: ModelVersion, merged: bool, actor: User | None, confirm
         if not source.is_dir():
             raise WrongState(_("Its weights are not merged yet. Have them merged first."))
         os.utime(source)  # what is taken away is kept, see `leftovers`
-    _confirm(version, actor, confirmed=confirmed)
-    _record(version, actor, into="download", merged=merged)
+    unattacked = _confirmed(version, confirmed=confirmed)
+    # Before the first byte: whoever breaks off at the last one has the model.
+    _record(version, actor, into="download", merged=merged, unattacked=unattacked)
     return _packed(version, source, adapter=_is_adapter(source))
 
 
@@ -217,7 +217,9 @@ def merge(version_id: int) -> None:
     folder = merged_folder(version.pk)
     try:
         source = _source(version, merged=True)
-        store.keep(_folder_of(version, source, into=folder, merged=True, actor=None))  # it stays on this server
+        _make_folder(version, source, into=folder, merged=True)
+        _record(version, None, into=str(folder), merged=True, unattacked=False)  # it stays on this server
+        store.keep(folder)
     except (TrainingError, OSError) as error:
         store.keep(write_text(folder.with_suffix(".failed"), str(error)))
     finally:

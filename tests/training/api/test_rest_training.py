@@ -56,6 +56,14 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-suite-ask", "post", {"campaign": "@campaign"}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-reward-figures", "get", None, READERS),
     ("api-mismatch", "get", None, READERS),
+    ("api-knowledge", "get", None, READERS),
+    # The lead has written it before the administrator does, for whom nothing differs then.
+    (
+        "api-knowledge",
+        "patch",
+        {"documents": [{"name": "a", "text": "Be kind."}]},
+        (401, 404, 403, 403, 403, 200, 422),
+    ),
     ("api-guard", "get", None, READERS),
     ("api-guard", "patch", {"settings": {"keep": True}}, LEADS),
     ("api-guard-retrain", "post", {}, (401, 404, 403, 403, 403, 409, 409)),

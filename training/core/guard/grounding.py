@@ -19,11 +19,12 @@ from pathlib import Path
 
 from training.core.guard.lexical import plain
 from training.errors import TrainingError
+from training.recipes import citations
+from training.recipes.citations import CITATION
 from training.recipes.note import Note
 
 # A point inside 3.5 ends nothing, nor does a line: what follows “do not” may stand on the next one.
 SENTENCE = re.compile(r"\S.*?(?:[.!?]+(?=\s|\Z)|(?=\n\s*\n)|\Z)", re.DOTALL)
-CITATION = re.compile(r"\s*\[([^\[\]:]+):(\d+)-(\d+)\]")
 K1, B = 1.2, 0.75  # of BM25, as Robertson and Zaragoza (2009) recommend
 # Words that a question has whatever it is about.
 EMPTY = frozenset(
@@ -46,12 +47,17 @@ class Document:
     text: str
     version: str = ""
 
+    @property
+    def cited(self) -> str:
+        """Return what it is called in citations."""
+        return citations.cited(self.id, self.version)
+
 
 @dataclass(frozen=True)
 class Passage:
     """A sentence of a document: `text` is what stands there from `start` to `end`, in characters."""
 
-    document: str
+    document: str  # as it is cited
     start: int
     end: int
     text: str
@@ -149,7 +155,7 @@ class Knowledge:
                     Note("Document {id} needs a text, and an id without colons and brackets.", id=repr(document.id))
                 )
             documents.append(document)
-        if len({document.id for document in documents}) != len(documents):
+        if min(len({one.id for one in documents}), len({one.cited for one in documents})) != len(documents):
             raise TrainingError(Note("Two documents of {file} have one id. Give each its own.", file=path.name))
         return cls(documents)
 
@@ -163,7 +169,7 @@ def _passages(document: Document) -> Iterable[Passage]:
         text = match.group().strip()
         if words(text):
             start = match.start() + match.group().index(text)
-            yield Passage(document.id, start, start + len(text), text)
+            yield Passage(document.cited, start, start + len(text), text)
 
 
 def _cited(text: str) -> list[tuple[str, Sequence[tuple[str, int, int]]]]:
