@@ -62,6 +62,7 @@ WORDS = {
     "gate.withdrawn": _("{target} was withdrawn from the gate before its turn"),
     "gate.dropped": _("{target} no longer waits for the gate, which cannot decide on it"),
     "gate.ordered": _("{target} was sent to the gate"),
+    "gate.stale": _("The gate of {target} closed undecided, as another policy was put into use meanwhile"),
     "gate.closed_early": _("{target} was decided on before enough pairs were judged"),
     "guard.configured": _("What is kept of the guard's prompts, and how it is retrained, was changed"),
     "guard.edited": _("{target} was made of another guard, with other tiers, lines or documents"),

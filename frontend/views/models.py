@@ -22,7 +22,7 @@ from frontend.gate_words import gate_figure, verdict
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of
 from training.errors import GateClosed, TrainingError
-from training.models import GateOrder, GateReport, ModelVersion, Run
+from training.models import GateOrder, GateReport, ModelVersion, Round, Run
 from training.permissions import version_for
 from training.recipes import RECIPES
 from training.recipes.audits import PRINCIPLE_AUDIT
@@ -31,6 +31,7 @@ from training.recipes.chat import MODES, POSITIVE
 from training.recipes.evaluate import MODE_REPORT
 from training.recipes.reward import PRINCIPLE
 from training.services import (
+    ending,
     feeding,
     gate_orders,
     guards,
@@ -126,6 +127,7 @@ def _detail_page(
         "children": version.children.order_by("number"),
         "needs_reason": _needs_reason(version, report, serving),
         "unsent": gate_orders.objection(version) if sent_by else "",
+        "gate_at_stake": _gate_at_stake(version),
         "open_round": moves.unfinished(version.campaign_id).first() if sent_by else None,
         "can_be_sent": sent_by,
         "broken_off": sending.broken_off(version) if sent_by else [],
@@ -134,6 +136,12 @@ def _detail_page(
         **_behind(version),
     }
     return campaign_page_of(request, version.campaign, "models/detail.html", context, tab="models", status=status)
+
+
+def _gate_at_stake(version: ModelVersion) -> Round | None:
+    """Return the round whose gate closes undecided when this version is put into use."""
+    may_be = version.kind == ModelVersion.Kind.POLICY and version.state != ModelVersion.State.PROMOTED
+    return ending.at_gate(version.campaign) if may_be else None
 
 
 def _measures(version: ModelVersion, modes: list[str]) -> list[Recipe]:

@@ -34,7 +34,7 @@ WIDE, POOL, MEMBERS, BATCH, GOAL = 20, 1500, 8, 20, 0.85
 ROUND = 500  # of the pool's pairs that a round draws, of which the rule then asks about a batch
 MOST = 1400  # labels after which a rule is given up
 TIMES, OF_RANDOM = 8, 16  # loops a seed; by random pairs, which take little time and many labels, more of them
-VOCABULARY = [f"word{number}" for number in range(400)]
+VOCABULARY = np.array([f"word{number}" for number in range(400)])
 
 
 def fitted(gaps: np.ndarray, wins: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -228,3 +228,46 @@ def test_what_waits_comes_after_a_cancelled_round_too_and_is_dropped_where_no_ga
     rounds.cancel(round=round, actor=lead)
     loop.refresh_from_db()
     assert loop.state == Loop.State.PAUSED and loop.rounds.count() == 2, "nothing waits any more"
+
+
+def test_a_gate_closes_undecided_when_another_policy_is_put_into_use_over_it(
+    loop: Loop, uploaded: ModelVersion, campaign: Campaign, annotator: User, lead: User, client: Any, tmp_path: Path
+) -> None:
+    serving = versions.current(campaign, "policy")
+    assert serving is not None
+    other = beside(campaign, tmp_path / "other", "curt")
+    round = go(sending.send_to_gate(version=uploaded, actor=lead))
+    judge_all(campaign, annotator, liked("kind"), most=1)
+    client.force_login(lead)
+    warning = "compares policy-1 with policy-0. Put this one into use"
+    assert warning in client.get(reverse("model", args=[other.pk])).text
+    client.post(reverse("model-promote", args=[other.pk]), {"reason": "The old one is broken."})
+    round.refresh_from_db()
+    loop.refresh_from_db()
+    assert (round.state, loop.state) == (State.CANCELLED, Loop.State.PAUSED)
+    assert "policy-2 was put into use while policy-1 was compared with policy-0" in str(round.note)
+    stale = Event.objects.get(action="gate.stale")
+    assert (stale.actor, stale.detail["in use"]) == (lead, "policy-2")
+    assert judge_all(campaign, annotator, liked("kind")) == 0, "what it asked has left the queue"
+    assert not GateReport.objects.exists() and warning not in client.get(reverse("model", args=[serving.pk])).text
+
+    again = go(sending.send_to_gate(version=uploaded, actor=lead, reason="Beside the new one."))
+    assert again.policy == other
+    gate_orders.send(version=beside(campaign, tmp_path / "third", "calm"), actor=lead)
+    promotion.roll_back(version=serving, actor=lead)
+    following = loop.rounds.get(index=3)
+    assert (following.policy, Round.objects.get(pk=again.pk).state) == (serving, State.CANCELLED)
+    promotion.promote(version=uploaded, actor=lead, reason="It is urgent.")
+    assert go(following).policy == uploaded, "its gate had not opened yet, and is held beside the one in use"
+    promotion.promote(version=following.candidate, actor=lead, reason="So is this.")
+    assert "Send" not in str(Round.objects.get(pk=following.pk).note)
+    assert Event.objects.filter(action="gate.stale").count() == 3
+
+
+def test_a_round_ends_where_its_candidate_is_in_use_before_its_gate_opens(
+    loop: Loop, uploaded: ModelVersion, lead: User
+) -> None:
+    round = sending.send_to_gate(version=uploaded, actor=lead)
+    promotion.promote(version=uploaded, actor=lead, reason="It is urgent.")
+    assert go(round).state == State.CANCELLED and not round.runs.exists()
+    assert "nothing is left to decide" in str(round.note)

@@ -117,7 +117,12 @@ def evidence(report: GateReport) -> Evidence:
     except OSError:
         lineage = None
     decided = ("promoted", "promoted_over_the_gate", "rolled_back", "rolled_back_over_the_gate")
-    actions = ["gate.ordered", "gate.closed_early", *(f"{report.candidate.kind}.{what}" for what in decided)]
+    actions = [
+        "gate.ordered",
+        "gate.stale",
+        "gate.closed_early",
+        *(f"{report.candidate.kind}.{what}" for what in decided),
+    ]
     decisions = Event.objects.filter(
         campaign=report.candidate.campaign_id, action__in=actions, target=report.candidate.label
     ).select_related("actor")

@@ -12,13 +12,15 @@ from annotation.models import Campaign, User
 from annotation.permissions import may
 from annotation.services import events
 from training.errors import GateClosed, WrongState
-from training.models import GateReport, ModelVersion
-from training.services import safety_tests
+from training.models import GateReport, Loop, ModelVersion
+from training.services import ending, safety_tests
 
 
 @transaction.atomic
 def promote(*, version: ModelVersion, actor: User | None, reason: str = "") -> ModelVersion:
     """Return `version`, now the one in use; the one before it is retired in the same transaction.
+
+    A gate that is open and compares with that one closes undecided, see `ending.close_stale`.
 
     A policy needs a stored report that it passed the gate against the policy in use. Without one a lead may promote
     it by giving a `reason`, which is written to the audit trail; else GateClosed. `actor` None is the loop itself.
@@ -45,6 +47,8 @@ def promote(*, version: ModelVersion, actor: User | None, reason: str = "") -> M
         },
         changes={"in use": (serving.label if serving else None, version.label)},
     )
+    if version.kind == ModelVersion.Kind.POLICY:
+        ending.close_stale(campaign=version.campaign, serving=version, actor=actor)
     return version
 
 
@@ -77,11 +81,18 @@ def roll_back(*, version: ModelVersion, actor: User | None, reason: str = "") ->
         detail={"reason": reason.strip(), "objection": in_english} if objection else {},
         changes={"in use": (serving.label if serving else None, version.label)},
     )
+    if version.kind == ModelVersion.Kind.POLICY:
+        ending.close_stale(campaign=version.campaign, serving=version, actor=actor)
     return version
 
 
 def _lock(version: ModelVersion) -> ModelVersion:
-    """Return the version as it is now. The campaign's row is locked: one promotion at a time."""
+    """Return the version as it is now. The campaign's row is locked: one promotion at a time.
+
+    A policy's loop is locked before it, in the order in which a gate that closes takes them, see `ending.close_stale`.
+    """
+    if version.kind == ModelVersion.Kind.POLICY:
+        Loop.objects.select_for_update().filter(campaign=version.campaign_id).first()
     Campaign.objects.select_for_update().get(pk=version.campaign_id)
     return ModelVersion.objects.select_related("campaign").get(pk=version.pk)
 

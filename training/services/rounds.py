@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from annotation.errors import AnnotationError
@@ -23,7 +23,7 @@ from training.recipes.loop import LoopSettings, loop_settings
 from training.recipes.loop_candidate import candidate, mixed, trains_cost
 from training.services import (
     deciding,
-    gate_orders,
+    ending,
     gates,
     guards,
     labelling,
@@ -299,25 +299,12 @@ def cancel(*, round: Round, actor: User | None) -> Round:
     """
     loop = Loop.objects.select_for_update().select_related("campaign").get(pk=round.loop_id)
     round = _read(round)
-    before = round.state
-    changed = Round.objects.filter(pk=round.pk).exclude(state__in=Round.FINAL).update(state=State.CANCELLED)
-    if not changed:
-        raise WrongState(_("The round has ended already; there is nothing to cancel."))
-    round = _read(round)
-    order = gate_orders.following(loop)
-    note = told("Cancelled.") + told("{policy} stays in use.", policy=round.policy.label) + gate_orders.then(order)
-    Round.objects.filter(pk=round.pk).update(note=note, finished_at=timezone.now())
-    if order is None:
-        Loop.objects.filter(pk=loop.pk, state=Loop.State.ACTIVE).update(state=Loop.State.PAUSED)
-    for run in Run.objects.filter(round=round).exclude(state__in=Run.FINAL):
-        runs.cancel(run=run, actor=actor)
-    moves.withdraw(round, round.batch, gates.batch(round))
-    changes = {"state": (before, str(State.CANCELLED))}
-    target = f"round {round.index}"
-    events.record(campaign=round.loop.campaign, actor=actor, action="round.cancelled", target=target, changes=changes)
     serving = versions.current(loop.campaign, ModelVersion.Kind.POLICY)
-    if order is not None and serving is not None:
-        gate_orders.go_on(loop=loop, policy=serving, order=order, own=False)
+    why = told("Cancelled.")
+    if serving is not None:
+        why += told("{policy} stays in use.", policy=serving.label)
+    if not ending.break_off(round=round, loop=loop, actor=actor, why=why):
+        raise WrongState(_("The round has ended already; there is nothing to cancel."))
     return _read(round)
 
 

@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from annotation.models import User
 from annotation.told import share, told, told_many
-from training.models import ModelVersion, Round
+from training.models import Loop, ModelVersion, Round
 from training.services import (
     assigned,
+    ending,
     gates,
     guard_attention,
     labelling,
@@ -30,6 +31,7 @@ from training.services import (
     safety_tests,
     sampling,
     suites,
+    versions,
 )
 from training.services.deciding import close_gate
 from training.services.descent import forebears
@@ -167,6 +169,11 @@ def train(round: Round) -> bool:
     assert candidate is not None
     settings = settings_of(round.loop)
     keeper = rewarding.keeper(round.loop.campaign, settings)
+    # Another policy may have been put into use since the round began, and the gate is held against that one.
+    serving = versions.current(round.loop.campaign, ModelVersion.Kind.POLICY)
+    round.policy = serving or round.policy
+    if round.policy == candidate:
+        return ending.close_needless(round, candidate)
     judges = [candidate, *orders.judges(round).values(), *([] if keeper is None else [keeper])]
     held_out = prompts.choose_held_out(round.loop, index=round.index, count=settings.gate_prompts, models=judges)
     if len(held_out.chosen) < prompts.LEAST_HELD_OUT:
@@ -184,6 +191,9 @@ def train(round: Round) -> bool:
     if settings.gate_suite:
         suite = suites.write(round, settings.gate_suite, models=judges, answering=both)
     with transaction.atomic():
+        Loop.objects.select_for_update().get(pk=round.loop_id)
+        if versions.current(round.loop.campaign, ModelVersion.Kind.POLICY) != serving:
+            return True  # one was put into use just now: this step is done again, beside that one
         note = told_many(
             "{candidate} is compared with {policy} on {n} held-out prompt.",
             "{candidate} is compared with {policy} on {n} held-out prompts.",
@@ -191,7 +201,9 @@ def train(round: Round) -> bool:
             candidate=candidate.label,
             policy=round.policy.label,
         )
-        if not move(round, State.GATING, note, candidate=candidate, held_out=list(held_out.chosen)):
+        if not move(
+            round, State.GATING, note, candidate=candidate, policy=round.policy, held_out=list(held_out.chosen)
+        ):
             return False
         proof: dict[str, Any] = {"held_out": {"there": held_out.there, "left_out": held_out.touched}}
         # Of what was made elsewhere nobody here knows the data, and a report does not read as if somebody did.
