@@ -29,7 +29,7 @@ from frontend.views.models import MODE_WORDS
 from training.errors import Invalid, TrainingError
 from training.models import Chat, ChatTurn
 from training.recipes.chat import MAX_CHARACTERS, MAX_TURNS
-from training.services import chats, playground
+from training.services import chats, knowledge, playground
 
 State = ChatTurn.State
 engineer_page = campaign_page(Action.TRAIN)
@@ -203,6 +203,8 @@ def _row(talk: Chat, turn: ChatTurn) -> dict[str, Any]:
     """Return a turn with who answered what, also where nobody did yet."""
     texts = [answer["text"] for answer in turn.answers]
     texts += [""] * (len(talk.speakers) - len(texts))
+    guards = [playground.is_guards(answer) for answer in turn.answers]
+    guards += [False] * (len(texts) - len(guards))
     return {
         "turn": turn,
         "answers": [
@@ -215,7 +217,8 @@ def _row(talk: Chat, turn: ChatTurn) -> dict[str, Any]:
                 "tokens": turn.answers[place].get("tokens") if place < len(turn.answers) else None,
                 "is_cut_off": turn.state in (State.ANSWERED, State.CHOSEN)
                 and not turn.answers[place].get("ended", True),
-                "is_guards": place < len(turn.answers) and playground.is_guards(turn.answers[place]),
+                "is_guards": guards[place],
+                "quotations": knowledge.quotations(talk.campaign, text) if guards[place] else [],
                 "went_on": turn.chosen == place and talk.beside is not None,
             }
             for place, (version, text) in enumerate(zip(talk.speakers, texts, strict=True))

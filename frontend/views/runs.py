@@ -350,7 +350,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "knobs": run.recipe.get("knobs", {}),
         "parts": [(registered.slot(slot), name) for slot, name in run.recipe.get("parts", {}).items()],
         "recipe": RECIPES.get(run.recipe.get("name", "")),
-        "uncounted": run.recipe.get("name") == safety_tests.RECIPE and not safety_tests.is_usual(run),
+        "uncounted": run.recipe.get("name") == safety_tests.RECIPE and not safety_tests.counts(run),
         "weighable": run.state == Run.State.SUCCEEDED and "samples" in run.result.get("files", {}),
     }
     return campaign_page_of(request, run.campaign, "runs/detail.html", context, tab="runs")

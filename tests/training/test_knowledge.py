@@ -106,6 +106,23 @@ def test_one_step_has_the_guard_in_use_answer_from_them_with_its_lines_as_they_a
     ]
 
 
+def test_what_an_answer_quotes_is_found_in_the_version_it_cites(campaign, lead):
+    for text in (LEAFLET, "Call."):
+        knowledge.write(campaign=campaign, actor=lead, name="leaflet", text=text)
+    answer = Knowledge([Document("leaflet", LEAFLET, "1")]).answer("bombs in the sea")
+    (found,) = knowledge.quotations(campaign, answer)
+    assert (str(found.document), found.document.text[found.start : found.end]) == ("leaflet v1", LEAFLET[:41])
+    for other in (
+        "I cannot help with that.",
+        answer.replace("v1", "v2"),  # where no such sentence stands
+        answer.replace("v1", "v3"),
+        answer.replace("0-41", f"0-{'9' * 5000}"),
+        Knowledge([Document("leaflet", "Bombs in the sea are safe.", "1")]).answer("bombs in the sea"),
+    ):
+        assert "[leaflet" in other or "cannot" in other
+        assert knowledge.quotations(campaign, other) == []
+
+
 def test_documents_that_a_guard_brought_are_taken_over(guarded, lead):
     version = ModelVersion(campaign=guarded, kind="guard", number=0, path=guards.named(guarded))
     version.save()

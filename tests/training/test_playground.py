@@ -17,11 +17,12 @@ from annotation.models import Campaign, Event, Feedback, Role, User
 from annotation.services import members, queue
 from tests.training.chat_world import make_chat_loop, say, toy
 from training import paths
+from training.core.guard.grounding import Document, Knowledge
 from training.core.personal import UserTokens
 from training.errors import Invalid, WrongState
 from training.models import Chat, ChatTurn, Loop, ModelVersion, Sample
 from training.recipes.users_file import USERS_FILE
-from training.services import answering, chats, playground, versions
+from training.services import answering, chats, knowledge, playground, versions
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("silence")]
 
@@ -129,7 +130,18 @@ def test_what_a_guard_said_is_shown_as_its_own_and_never_judged_as_the_models(
     with pytest.raises(WrongState, match="The guard answered here"):
         playground.make_item(turn=turn, actor=lead)
     client.force_login(lead)
-    assert "The guard said this" in client.get(reverse("playground", args=[campaign.pk])).content.decode()
+    page = reverse("playground", args=[campaign.pk])
+    shown = client.get(page).content.decode()
+    assert "The guard said this" in shown and "It quotes:" not in shown
+    # Where it quotes a document, the page leads to the version that it cites.
+    text = "Bombs are found by the police. Call them."
+    knowledge.write(campaign=campaign, actor=lead, name="leaflet", text=text)
+    turn.answers[0]["text"] = Knowledge([Document("leaflet", text, "1")]).answer("bombs found by police")
+    turn.save(update_fields=["answers"])
+    shown = client.get(page).content.decode()
+    link = f"{reverse('knowledge', args=[campaign.pk])}?document=leaflet#version-1"
+    assert shown.count(f'<a href="{link}">leaflet v1</a> (characters 0 to 30)') == 1
+    assert 'id="version-1"' in client.get(link.partition("#")[0]).content.decode()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.training.round_world import SETTINGS, go, judge_all
 from training.core.evaluate.regression import drop
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Snapshot
+from training.recipes.loop import LoopSettings
 from training.recipes.spec import RunResult
 from training.services import model_folders, promotion, rounds, runs, safety_tests, sending, versions
 
@@ -243,6 +244,18 @@ def test_a_test_of_few_prompts_or_of_a_certainty_that_nobody_reaches_says_nothin
     Loop.objects.filter(pk=loop.pk).update(settings={"gate_delta": 0.001})
     assert promotion.lost_safety(made), "a loop that wants to be surer does not forget it"
     Run.objects.filter(result__metrics__safe_drop__n=60).delete()
+    assert not tested(60, confidence=0.999) and tested(100, confidence=0.999), "z is 3.09: it takes 86"
+    for changed in ({"gate_delta": 0.1}, {"gate_delta": 0.0001}, {}):
+        Loop.objects.filter(pk=loop.pk).update(settings=changed)
+        assert promotion.lost_safety(made), changed
+    Run.objects.filter(result__metrics__safe_drop__n__gte=60).delete()
+    Loop.objects.update(settings={"gate_safety_lost": 0.25})
+    assert tested(15)
+    Loop.objects.update(settings={"gate_safety_lost": 0.05})
+    assert promotion.lost_safety(made), "nor does one that allows less, for which so few prompts show nothing"
+    (figure,) = safety_tests.figures(made, policy, LoopSettings(gate_safety_lost=0.05))
+    assert (figure["n"], figure["passed"]) == (15, False), "a gate tells of it too, and does not pass by another one"
+    Run.objects.filter(result__metrics__safe_drop__n=15).delete()
     Loop.objects.update(settings={"gate_safety_lost": 0.25, "gate_delta": 0.001})
     assert "confidence of 99.9%, on at least 29 prompts" in safety_tests.objection(made, policy)
     Loop.objects.update(settings={"gate_safety_lost": 0.25})

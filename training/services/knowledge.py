@@ -19,9 +19,21 @@ from annotation.services import events
 from annotation.storable import unstorable
 from training.errors import Invalid
 from training.models import KnowledgeDocument, ModelVersion
+from training.recipes import citations
+from training.recipes.citations import CITATION
 from training.services import guard_documents, guard_versions, guards, promotion, versions
 
 LONGEST_NOTE = 200
+LONGEST_MARK = 200  # of a citation; what is longer is none, and no number either that Python would read
+
+
+@dataclass(frozen=True)
+class Quotation:
+    """A sentence that an answer quotes: which version of which document, and where in its text."""
+
+    document: KnowledgeDocument
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,26 @@ def history(campaign: Campaign, name: str = "") -> QuerySet[KnowledgeDocument]:
     """Return every version there was, of one document or of all, the newest of each first."""
     found = KnowledgeDocument.objects.filter(campaign=campaign).select_related("owner", "changed_by")
     return (found.filter(name=name) if name else found).order_by("name", "-number")
+
+
+def quotations(campaign: Campaign, text: str) -> list[Quotation]:
+    """Return what an answer cites of the campaign's documents, each place once, in the order of the answer.
+
+    Left out is what does not stand there: a guard that was made elsewhere may call another text by the same name.
+    """
+    marks = [mark.groups() for mark in CITATION.finditer(text) if len(mark.group()) < LONGEST_MARK]
+    cited = dict.fromkeys((name, int(start), int(end)) for name, start, end in marks)
+    names = {name.rpartition(" v")[0] for name, *_ in cited}
+    if not names:
+        return []
+    known = KnowledgeDocument.objects.filter(campaign=campaign, name__in=names, removed=False).defer("text")
+    ids = {citations.cited(one.name, str(one.number)): one.pk for one in known}
+    rows = KnowledgeDocument.objects.in_bulk([ids[name] for name, *_ in cited if name in ids])
+    return [
+        Quotation(row, start, end)
+        for name, start, end in cited
+        if (row := rows.get(ids.get(name, 0))) is not None and start < end and row.text[start:end] in text
+    ]
 
 
 def as_quoted(rows: Iterable[KnowledgeDocument]) -> list[dict[str, str]]:

@@ -163,6 +163,7 @@ def create(
     if recipe == safety_tests.RECIPE:
         inputs |= safety_tests.untouched(campaign=campaign, inputs=inputs)
         inputs[safety_tests.COST_IN_USE] = safety_tests.cost_in_use(campaign)
+        inputs[safety_tests.TERMS] = safety_tests.terms_of(campaign)
     if snapshot is not None and snapshot.view != found.view:
         message = _("{recipe} reads {view}; snapshot {number} holds {other}.")
         message = message.format(recipe=title, view=found.view, number=snapshot.pk, other=snapshot.view)
