@@ -14,6 +14,7 @@ from training.recipes.base import Recipe
 from training.recipes.slots import ORDER
 from training.services.filter_choice import SLOT, Choice
 
+PREFIX = "part"  # a slot may be called as a setting is
 USUAL = "usual"  # a loop leaves the slot as it is; no part is called so
 
 
@@ -33,13 +34,12 @@ class PartsForm(forms.Form):
         named: Mapping[str, str] | None = None,
         asks: Collection[str] = (),
     ) -> None:
-        prefix, of_loop = "part", named is not None  # a slot may be called as a setting is
-        asked = {slot: str(given[f"{prefix}-{slot}"]) for slot in ORDER if f"{prefix}-{slot}" in given}
+        of_loop, asked = named is not None, asked_in(given)
         measured = {} if choice is None else {SLOT: choice.part}
         before = {**dict.fromkeys(ORDER, USUAL), **(named or {})} if of_loop else {**chosen_in(recipe), **measured}
         self.parts = {**before, **asked}
-        sent = {f"{prefix}-{slot}": part for slot, part in self.parts.items()} if of_loop else None
-        super().__init__(sent, prefix=prefix, use_required_attribute=False)
+        sent = {f"{PREFIX}-{slot}": part for slot, part in self.parts.items()} if of_loop else None
+        super().__init__(sent, prefix=PREFIX, use_required_attribute=False)
         self.recipe, self.choice, self.asked = recipe, choice, bool(asked)
         for slot in ORDER:
             usual = chosen_in(recipe)[slot] or gettext("nothing")
@@ -64,6 +64,11 @@ class PartsForm(forms.Form):
     def text(self) -> str:
         """Return them as a loop's setting has them."""
         return "\n".join(f"{slot} = {part}" for slot, part in self.named.items())
+
+
+def asked_in(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return slot → part of what a form or an address asks for."""
+    return {slot: str(given[f"{PREFIX}-{slot}"]) for slot in ORDER if f"{PREFIX}-{slot}" in given}
 
 
 def _scores(part: type) -> Collection[str]:

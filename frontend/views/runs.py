@@ -20,7 +20,7 @@ from annotation.permissions import campaign_for, may
 from annotation.told import of
 from frontend import charts, counted, measured, noted, pair_audit, registered
 from frontend.decorators import campaign_page, signed_in
-from frontend.forms.parts import PartsForm
+from frontend.forms.parts import PartsForm, asked_in
 from frontend.forms.runs import RunForm
 from frontend.http import SignedInRequest, complain, say
 from frontend.lead_pages import campaign_page_of, sent
@@ -261,7 +261,8 @@ def _with_parts(
     if not has_slots(usual):
         return usual, {}, None, ""
     given = request.POST if request.method == "POST" else request.GET
-    form = PartsForm(given, recipe=usual, choice=filter_choice.of(usual.name, _reward(request, campaign)))
+    choice = filter_choice.of(usual.name, _reward(request, campaign), parts=asked_in(given))
+    form = PartsForm(given, recipe=usual, choice=choice)
     try:
         return assembled(usual.name, form.parts), form.parts, form, ""
     except RecipeError as error:

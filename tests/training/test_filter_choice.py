@@ -13,6 +13,7 @@ from annotation.models import Campaign, User
 from tests.training.round_world import first, go, judge_all
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.assembled import to_json
+from training.recipes.loop import LoopSettings
 from training.services import filter_choice, rounds, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,6 +55,13 @@ def test_the_newest_report_of_the_model_chooses(reward: ModelVersion, tmp_path: 
     assert chosen is not None and chosen.part == "best-and-worst"
     assert "R² of reward-0: 0.61 against 0.43 of all answers" in str(chosen.why) and "240 answers" in str(chosen.why)
     assert filter_choice.of("ppo", reward) is None, "which filters nothing"
+    measured(reward, all=0.43, best=0.7, best_and_random=0.5)
+    best, beside = filter_choice.of("pf-ppo", reward), {"advantage": "leave-one-out", "update": "clipped"}
+    assert best is not None and best.part == "best"
+    other = filter_choice.of("pf-ppo", reward, parts={**beside, "filter": "best"})
+    assert other is not None and other.part == "best-and-random", "one answer has no other to be held against"
+    by_loop = LoopSettings(policy_recipe="pf-ppo", policy_parts="advantage = leave-one-out\nupdate = clipped")
+    assert filter_choice.of_round(by_loop, reward) == other
     measured(reward, recipe="best-of-n", all=0.43, best_and_random=0.55, best_and_worst=0.5)
     by_gold = filter_choice.of("pf-ppo", reward)
     assert by_gold is not None and by_gold.part == "best-and-random"

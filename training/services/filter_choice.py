@@ -35,11 +35,14 @@ class Choice:
     why: Told
 
 
-def of(recipe: str, reward: ModelVersion | None, *, alike: bool = False) -> Choice | None:
+def of(
+    recipe: str, reward: ModelVersion | None, *, parts: Mapping[str, str] | None = None, alike: bool = False
+) -> Choice | None:
     """Return the filter with the highest R² by the newest report on `reward`; None without one, or for other recipes.
 
-    With `alike`, where there is none, by the newest on a reward model of the campaign that the same recipe made: each
-    round of a loop trains a new one, which nobody has measured yet.
+    Only filters that go together with the other `parts` that were asked for are held against each other. With `alike`,
+    where there is none, by the newest on a reward model of the campaign that the same recipe made: each round of a loop
+    trains a new one, which nobody has measured yet.
     """
     if recipe not in CHOOSES or reward is None:
         return None
@@ -48,14 +51,14 @@ def of(recipe: str, reward: ModelVersion | None, *, alike: bool = False) -> Choi
         made = ModelVersion.objects.filter(campaign=reward.campaign_id, kind=reward.kind)
         name = reward.recipe.get("name")
         found = _newest([one for one in made if name and one.recipe.get("name") == name])
-    return None if found is None else _choice(recipe, *found)
+    others = {slot: part for slot, part in (parts or {}).items() if slot != SLOT}
+    return None if found is None else _choice(recipe, others, *found)
 
 
 def of_round(settings: LoopSettings, reward: ModelVersion | None) -> Choice | None:
     """Return the filter of a round's candidate; None where the settings name one, or no report speaks for one."""
-    if SLOT in loop_knobs.read(settings.policy_parts):
-        return None
-    return of(settings.policy_recipe, reward, alike=True)
+    named = loop_knobs.read(settings.policy_parts)
+    return None if SLOT in named else of(settings.policy_recipe, reward, parts=named, alike=True)
 
 
 def _newest(rewards: list[ModelVersion]) -> tuple[Run, ModelVersion, dict[str, float]] | None:
@@ -79,8 +82,10 @@ def _squares(metrics: Mapping[str, Any]) -> dict[str, float]:
     return found if NO_FILTER in found and len(found) > 1 else {}
 
 
-def _choice(recipe: str, run: Run, reward: ModelVersion, squares: Mapping[str, float]) -> Choice | None:
-    fits = {name: square for name, square in squares.items() if name == NO_FILTER or _fits(recipe, name)}
+def _choice(
+    recipe: str, others: Mapping[str, str], run: Run, reward: ModelVersion, squares: Mapping[str, float]
+) -> Choice | None:
+    fits = {name: square for name, square in squares.items() if name == NO_FILTER or _fits(recipe, others, name)}
     if len(fits) < 2:
         return None
     best = chosen(fits)
@@ -115,9 +120,9 @@ def _choice(recipe: str, run: Run, reward: ModelVersion, squares: Mapping[str, f
     )
 
 
-def _fits(recipe: str, part: str) -> bool:
+def _fits(recipe: str, others: Mapping[str, str], part: str) -> bool:
     try:
-        assembled(recipe, {SLOT: part})
+        assembled(recipe, {**others, SLOT: part})
     except RecipeError:
         return False
     return True
