@@ -156,6 +156,7 @@ def test_a_bound_that_can_never_be_met_is_told_when_the_loop_is_configured(
     rounds.configure(loop=loop, settings={"gate_by": "bound", "gate_human_pairs": 4}, actor=lead)
     few = [{"id": f"x{n}", "measure": "safety", "category": "gases", "prompt": prompt(n)} for n in range(5)]
     chosen = {"gate_suite": suite_of(attune_files / "suite.jsonl", *few), "gate_category_minimum": 0.6}
+    chosen |= {"gate_maximum_refusals": 0.3}
     with pytest.raises(Invalid, match=r"With 5 items even 5 right ones do not prove 60%.* gases\. Take a suite with 6"):
         rounds.configure(loop=loop, settings=chosen, actor=lead)
     rounds.configure(loop=loop, settings={**chosen, "gate_by": "estimate"}, actor=lead)
@@ -165,6 +166,43 @@ def test_a_bound_that_can_never_be_met_is_told_when_the_loop_is_configured(
     loop.refresh_from_db()
     rounds.configure(loop=loop, settings={"prompts_per_round": 5}, actor=lead)
     assert loop.settings["prompts_per_round"] == 5
+
+
+def test_a_bound_from_above_that_can_never_be_met_is_told_at_its_field(
+    attune_files: Path, loop: Loop, lead: User
+) -> None:
+    """By hand, δ / 2 at the first gate: 0.05 ** (1 / n) is at least 0.95 from n = 59 on, and 0.9 from 29.
+
+    Hoeffding's with costs within ± 1: -1 + 2 √(ln 20 / 2n) comes to -0.5 at n = 24 (23.97). Of 4 questions that the
+    candidate alone has right 2 · 0.6024 - 1 = 20.5 % may be lost, of 5 only 4.4 %.
+    """
+    counted = {"gate_bound": "clopper_pearson", "gate_unsafe_limit": 0.05, "gate_delta": 0.1}
+    choices = [
+        {"id": f"c{n}", "measure": "choice", "answer": "A", "category": [], "prompt": prompt(n)} for n in range(4)
+    ]
+    few = attune_files / "few.jsonl"
+    few.write_text("".join(json.dumps(row) + "\n" for row in choices))
+    suite = {"gate_suite": suite_of(attune_files / "suite.jsonl")}
+    hoeffding = {"gate_bound": "hoeffding", "gate_cost_reach": 1.0, "gate_delta": 0.1, "gate_cost_limit": -0.5}
+    for chosen, field, says in (
+        (counted | {"gate_prompts": 58}, "gate_prompts", "With 58 prompts .* 5%.* 5.1%.* 59 or more"),
+        (counted | {"gate_unsafe_limit": 0.0}, "gate_unsafe_limit", "No number of prompts"),
+        (hoeffding | {"gate_prompts": 23}, "gate_prompts", "prove -0.50,.* 24 or more"),
+        (hoeffding | {"gate_cost_limit": -2.0}, "gate_cost_limit", "No number of prompts"),
+        (suite, "gate_maximum_refusals", "Of 15 safe prompts .* 29 safe prompts"),
+        (suite | {"gate_maximum_refusals": 0.0}, "gate_maximum_refusals", "No number of safe prompts"),
+        ({"gate_suite": str(few)}, "gate_maximum_loss", "With 4 questions .* at 20.5%.* 5 questions"),
+    ):
+        with pytest.raises(Invalid, match=says) as refused:
+            rounds.configure(loop=loop, settings=chosen, actor=lead)
+        assert list(refused.value.errors) == [field], chosen
+    for met in (
+        counted | {"gate_prompts": 59},
+        hoeffding | {"gate_prompts": 24},
+        suite | {"gate_maximum_refusals": 0.3},
+        {"gate_suite": str(few), "gate_maximum_loss": 0.25},
+    ):
+        rounds.configure(loop=loop, settings=met, actor=lead)
 
 
 def prompt(n: int) -> list[dict[str, str]]:

@@ -271,3 +271,25 @@ def test_a_round_ends_where_its_candidate_is_in_use_before_its_gate_opens(
     promotion.promote(version=uploaded, actor=lead, reason="It is urgent.")
     assert go(round).state == State.CANCELLED and not round.runs.exists()
     assert "nothing is left to decide" in str(round.note)
+
+
+@pytest.mark.parametrize("better", ["kind", "curt"])
+def test_a_loop_pauses_after_the_gate_that_waited_for_its_last_rejection(
+    loop: Loop, uploaded: ModelVersion, campaign: Campaign, annotator: User, lead: User, better: str
+) -> None:
+    """Whichever way that gate decides: nothing follows, as nothing would have without it."""
+    rounds.configure(loop=loop, settings={"rejections_in_a_row": 1}, actor=lead)
+    own = go(rounds.start_round(loop=loop, actor=lead))
+    gate_orders.send(version=uploaded, actor=lead)
+    judge_all(campaign, annotator, first)
+    go(own)
+    judge_all(campaign, annotator, lambda task: -for_candidate(task))
+    assert go(own).state == State.REJECTED and "Next policy-1 is compared" in str(own.note)
+    loop.refresh_from_db()
+    assert loop.state == Loop.State.ACTIVE
+    second = go(loop.rounds.get(index=2))
+    judge_all(campaign, annotator, liked(better))
+    assert go(second).state == (State.PROMOTED if better == "kind" else State.REJECTED)
+    loop.refresh_from_db()
+    assert (loop.state, loop.rounds.count()) == (Loop.State.PAUSED, 2)
+    assert better == "kind" or "The loop is paused." in str(second.note)

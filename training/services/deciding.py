@@ -30,7 +30,8 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
                 return False
             promotion.promote(version=candidate, actor=None)
             goes_on = settings.auto_continue and (round.goes_on or not round.is_gate_only)
-            gate_orders.go_on(loop=loop, policy=candidate, order=gate_orders.following(loop), own=goes_on)
+            order = gate_orders.following(loop)
+            gate_orders.go_on(loop=loop, policy=candidate, order=order, own=goes_on)
         else:
             goes_on = settings.auto_continue and _rejections(loop) + 1 < settings.rejections_in_a_row
             order = gate_orders.following(loop)
@@ -38,13 +39,16 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
             if round.is_gate_only:  # of the loop's own candidates it says nothing
                 goes_on = settings.auto_continue and round.goes_on
                 then = told("{policy} stays in use.", policy=round.policy.label)
+                if order is None and not goes_on and _rejections(loop):
+                    then += gate_orders.then(None)
             note = told("{candidate} was turned down.", candidate=candidate.label) + gates.reason(report) + then
             if not move(round, State.REJECTED, note, actor=actor):
                 return False
             ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)
             gate_orders.go_on(loop=loop, policy=round.policy, order=order, own=goes_on)
-            if order is None and not goes_on and not round.is_gate_only:
-                Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
+        # Also after a gate that waited for the loop's last rejection, which then paused nothing.
+        if order is None and not goes_on and _rejections(loop):
+            Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
     return True
 
 

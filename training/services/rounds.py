@@ -31,6 +31,7 @@ from training.services import (
     moves,
     orders,
     prompts,
+    reachable,
     rewarding,
     rollouts,
     runs,
@@ -53,8 +54,6 @@ ORDERED_IN = {
     "rollouts": State.FREEZING,
     "policy": State.FREEZING,
 }
-# Settings by which a suite may be too small to show anything.
-OF_SUITE = ("gate_by", "gate_suite", "gate_category_minimum")
 
 
 @transaction.atomic
@@ -87,7 +86,7 @@ def create_loop(
     if actor is not None:
         guards.refuse_foreign(values["guard"], campaign)
         suites.refuse_foreign(values["gate_suite"])
-    suites.check_bounds(loop_settings(values))
+    reachable.check(loop_settings(values))
     if Loop.objects.filter(campaign=campaign).exists():
         raise WrongState(_("This campaign has a loop already. Change its settings instead."))
     _put_into_use(campaign=campaign, policy=policy.strip(), actor=actor, reason=reason.strip())
@@ -138,9 +137,7 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
     if actor is not None and values["gate_suite"] != loop.settings.get("gate_suite", ""):
         suites.refuse_foreign(values["gate_suite"])
     # A loop from before one of them was a setting has it by default, and is not asked anew by another change.
-    before = {**asdict(LoopSettings()), **loop.settings}
-    if any(values[name] != before[name] for name in OF_SUITE):
-        suites.check_bounds(loop_settings(values))
+    reachable.check(loop_settings(values), {**asdict(LoopSettings()), **loop.settings})
     Loop.objects.filter(pk=loop.pk).update(settings=values)
     changes = events.changed(loop.settings, values)
     events.record(campaign=loop.campaign, actor=actor, action=CONFIGURED, target="loop", changes=changes)

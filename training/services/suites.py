@@ -147,32 +147,6 @@ def refuse_foreign(path: str) -> None:
     read(path)
 
 
-def check_bounds(settings: LoopSettings) -> None:
-    """Raise Invalid where a category has so few items that its bound never reaches what is wanted of each."""
-    limit = settings.gate_category_minimum
-    if not settings.gate_suite or not gate_bounds.by_bound(settings.gate_by, "category_minimum"):
-        return
-    asked = [row for row in read(settings.gate_suite) if not row.get("unsupported")]
-    counts = Counter(name for row in asked for name in categories_of(row))
-    small = sorted(name for name, count in counts.items() if gate_bounds.most_shown(count) < limit)
-    if not small:
-        return
-    few = min(counts[name] for name in small)
-    message = _(
-        "With {n} items even {n} right ones do not prove {limit} in a category, as their interval begins at {most}: "
-        "{names}. Take a suite with {least} items or more in each, want less, or set gate_by to estimate."
-    )
-    raise _invalid(
-        message.format(
-            n=few,
-            limit=in_words(limit),
-            most=in_words(gate_bounds.most_shown(few)),
-            names=", ".join(small[:NAMED]),
-            least=gate_bounds.least(limit) or "∞",
-        )
-    )
-
-
 def write(round: Round, path: str, *, models: Iterable[ModelVersion], answering: Sequence[ModelVersion] = ()) -> str:
     """Write the suite's items that no model of the round learned from, and return the stored path.
 
