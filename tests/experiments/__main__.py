@@ -30,8 +30,7 @@ RESULTS = HERE / "results"
 TABLE = HERE / "RESULTS.md"
 LIMIT_SECONDS = 180  # of CPU time
 # Whole rounds with workers of their own: some 35 processes, each of which reads torch and a model first.
-# Or five ways of some forty runs each.
-LIMITS = {"test_card_26_demo_rounds": 900, "test_card_30_rollouts": 900}
+LIMITS = {"test_card_26_demo_rounds": 900}
 HANGS_SECONDS = 3600  # of wall time, after which an experiment is stopped: many times its limit, for a busy machine
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 OPENING = """# What the experiments found
