@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from annotation.models import Campaign, Event, User
 from tests.training.round_world import SETTINGS, first, for_candidate, go, judge_all
 from training.errors import GateClosed, WrongState
 from training.models import GateOrder, GateReport, Loop, ModelVersion, Round, Run
-from training.services import gate_orders, promotion, rounds, sending, versions
+from training.services import gate_orders, promotion, rounds, sending, versions, weights
 from training.services.gate_evidence import evidence
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -293,3 +294,44 @@ def test_a_loop_pauses_after_the_gate_that_waited_for_its_last_rejection(
     loop.refresh_from_db()
     assert (loop.state, loop.rounds.count()) == (Loop.State.PAUSED, 2)
     assert better == "kind" or "The loop is paused." in str(second.note)
+
+
+def test_a_copy_in_another_folder_is_the_same_candidate(
+    loop: Loop, campaign: Campaign, annotator: User, lead: User, tmp_path: Path
+) -> None:
+    """Its header says something else and its tensors lie in two files; one that differs in a byte is another one."""
+    first_ = weighing(campaign, tmp_path / "one", {"a": b"1234", "b": b"5678"})
+    round = go(sending.send_to_gate(version=first_, actor=lead))
+    judge_all(campaign, annotator, liked("curt"))
+    assert go(round).state == State.REJECTED
+    copy = weighing(campaign, tmp_path / "copy", {"b": b"5678"}, {"a": b"1234"}, note="a copy")
+    second = go(sending.send_to_gate(version=copy, actor=lead))
+    assert second.state == State.CANCELLED and not second.runs.exists()
+    assert "policy-2 has the very weights of policy-1" in str(second.note)
+    copy.refresh_from_db()
+    with pytest.raises(WrongState, match="decided on policy-1 already"):
+        sending.send_to_gate(version=copy, actor=lead)
+    other = weighing(campaign, tmp_path / "other", {"a": b"1234", "b": b"5679"})
+    third = go(sending.send_to_gate(version=other, actor=lead))
+    assert third.state == State.GATING
+    other.refresh_from_db()
+    first_.refresh_from_db()
+    assert first_.weights == copy.weights
+    assert other.weights not in ("", copy.weights)
+    assert not weights.fingerprint(tmp_path), "no tensors"
+    assert not weights.of(versions.add(campaign=campaign, kind="policy", path="org/model"))
+    (tmp_path / "one" / "0.safetensors").write_bytes(b"no such file")
+    assert weights.fingerprint(tmp_path / "one") == ""
+
+
+def weighing(campaign: Campaign, folder: Path, *files: dict[str, bytes], note: str = "") -> ModelVersion:
+    """Register a policy with a file of safetensors for each of `files`, tensors by name."""
+    version = beside(campaign, folder, "kind")
+    for number, tensors in enumerate(files):
+        header: dict[str, Any] = {"__metadata__": {"note": note}}
+        for place, name in enumerate(tensors):
+            header[name] = {"dtype": "U8", "shape": [4], "data_offsets": [4 * place, 4 * place + 4]}
+        told = json.dumps(header).encode()
+        file = folder / f"{number}.safetensors"
+        file.write_bytes(len(told).to_bytes(8, "little") + told + b"".join(tensors.values()))
+    return version

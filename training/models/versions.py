@@ -40,6 +40,8 @@ class ModelVersion(models.Model):
     )
     # A folder below settings.ATTUNE_FILES, an absolute folder, or a hub name.
     path = models.CharField(max_length=400)
+    # The hash of its tensors where a gate has asked for it; it tells a copy in another folder from another model.
+    weights = models.CharField(max_length=64, blank=True, default="")
     recipe = models.JSONField(default=dict, blank=True)
     metrics = models.JSONField(default=dict, blank=True)
     # When somebody whose judgements it learned from had their data erased.

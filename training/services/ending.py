@@ -72,11 +72,8 @@ def close_stale(*, campaign: Campaign, serving: ModelVersion, actor: User | None
     break_off(round=round, loop=loop, actor=actor, why=why)
 
 
-def close_needless(round: Round, candidate: ModelVersion) -> bool:
-    """End a round whose candidate was put into use before its gate opened; False where it has ended already."""
+def close_needless(round: Round, why: Told) -> bool:
+    """End a round before its gate opens, as there is nothing to decide; False where it has ended already."""
     with transaction.atomic():
         loop = Loop.objects.select_for_update().select_related("campaign").get(pk=round.loop_id)
-        why = told(
-            "{candidate} was put into use before its gate opened; nothing is left to decide.", candidate=candidate.label
-        )
         return break_off(round=round, loop=loop, actor=None, why=why)

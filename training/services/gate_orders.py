@@ -17,7 +17,7 @@ from annotation.services import events
 from annotation.told import Told, told
 from training.errors import TrainingError, WrongState
 from training.models import GateOrder, Loop, ModelVersion, Round
-from training.services import moves, sending
+from training.services import moves, sending, weights
 
 
 @transaction.atomic
@@ -47,10 +47,10 @@ def objection(version: ModelVersion) -> str:
     """Return why a version can neither go to the gate nor wait for it, or an empty string."""
     if why := sending.objection(version):
         return why
-    of_same = GateOrder.objects.filter(loop__campaign=version.campaign_id, candidate__path=version.path)
+    of_same = GateOrder.objects.filter(weights.same(version, "candidate__"), loop__campaign=version.campaign_id)
     if (order := of_same.select_related("candidate").first()) is not None:
         return _("{version} waits for its gate already.").format(version=order.candidate.label)
-    same = moves.unfinished(version.campaign_id).filter(candidate__path=version.path)
+    same = moves.unfinished(version.campaign_id).filter(weights.same(version, "candidate__"))
     deciding = same.select_related("candidate").first()
     if deciding is not None:
         text = _("Round {number} is not finished, and decides on {version}.")

@@ -14,7 +14,7 @@ from annotation.models import Feedback, User
 from annotation.services import events
 from training.errors import GateClosed, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round
-from training.services import gates, messages, prompts, seeing, versions
+from training.services import gates, messages, prompts, seeing, versions, weights
 
 
 def objection(version: ModelVersion) -> str:
@@ -37,11 +37,11 @@ def objection(version: ModelVersion) -> str:
     if policy is None:
         return _("There is no policy in use to compare it with.")
     # Who registers a folder anew does not draw anew.
-    if policy.path == version.path:
-        return _("{version} is the same folder as {policy}, which is in use.").format(
+    if policy.path == version.path or (version.weights and version.weights == policy.weights):
+        return _("{version} is the same folder as {policy}, which is in use, or a copy of it.").format(
             version=version.label, policy=policy.label
         )
-    of_same = GateReport.objects.filter(candidate__campaign=version.campaign_id, candidate__path=version.path)
+    of_same = GateReport.objects.filter(weights.same(version, "candidate__"), candidate__campaign=version.campaign_id)
     if (report := of_same.select_related("candidate").first()) is not None:
         return _("A gate has decided on {version} already, and nobody draws twice.").format(
             version=report.candidate.label
@@ -65,7 +65,7 @@ def broken_off(version: ModelVersion) -> list[int]:
     """Return the numbers of the rounds in which a gate on this version was cancelled after somebody had judged."""
     found = []
     earlier = Round.objects.filter(
-        loop__campaign=version.campaign_id, candidate__path=version.path, state=Round.State.CANCELLED
+        weights.same(version, "candidate__"), loop__campaign=version.campaign_id, state=Round.State.CANCELLED
     )
     for round in earlier.select_related("loop"):
         if Feedback.objects.filter(task__campaign=version.campaign_id, task__batch=gates.batch(round)).exists():

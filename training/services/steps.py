@@ -32,6 +32,7 @@ from training.services import (
     sampling,
     suites,
     versions,
+    weights,
 )
 from training.services.deciding import close_gate
 from training.services.descent import forebears
@@ -172,8 +173,21 @@ def train(round: Round) -> bool:
     # Another policy may have been put into use since the round began, and the gate is held against that one.
     serving = versions.current(round.loop.campaign, ModelVersion.Kind.POLICY)
     round.policy = serving or round.policy
+    named = {"candidate": candidate.label}
     if round.policy == candidate:
-        return ending.close_needless(round, candidate)
+        return ending.close_needless(
+            round, told("{candidate} was put into use before its gate opened; nothing is left to decide.", **named)
+        )
+    weights.of(candidate)  # by which a copy of it is known again
+    if round.is_gate_only and (known := weights.known_before(candidate, round.policy)) is not None:
+        return ending.close_needless(
+            round,
+            told(
+                "{candidate} has the very weights of {known}, on which is decided already: nobody draws twice.",
+                known=known.label,
+                **named,
+            ),
+        )
     judges = [candidate, *orders.judges(round).values(), *([] if keeper is None else [keeper])]
     held_out = prompts.choose_held_out(round.loop, index=round.index, count=settings.gate_prompts, models=judges)
     if len(held_out.chosen) < prompts.LEAST_HELD_OUT:
