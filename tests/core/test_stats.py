@@ -36,6 +36,17 @@ def test_mean_t_by_hand():
     assert mean_t([1.5])["low"] == mean_t([1.5])["high"] == 1.5
 
 
+def test_an_interval_ends_where_its_values_do():
+    """1, 0.9, 0.2: mean 0.7, s = 0.43589, half 1.08281, so t alone would say -0.38281 to 1.78281 of a share."""
+    shares = [1.0, 0.9, 0.2]
+    free, kept = mean_t(shares), mean_t(shares, within=(0.0, 1.0))
+    assert free["low"] == pytest.approx(-0.38281, abs=1e-4) and free["high"] == pytest.approx(1.78281, abs=1e-4)
+    assert (kept["estimate"], kept["low"], kept["high"]) == (free["estimate"], 0.0, 1.0)
+    assert mean_t([0.4, 0.5, 0.6], within=(0.0, 1.0)) == mean_t([0.4, 0.5, 0.6])
+    past = mean_t([1 + 1e-12] * 3, within=(0.0, 1.0))
+    assert past["low"] <= past["estimate"] <= past["high"]
+
+
 def test_bootstrap_repeats_itself_and_covers_the_mean():
     values = [0.0] * 50 + [1.0] * 50
     found = bootstrap_mean(values, seed=3)

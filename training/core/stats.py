@@ -91,13 +91,21 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
     return front * total / a
 
 
-def mean_t(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """Return the mean with Student's t interval; without a width when there is only one value."""
+def mean_t(
+    values: Sequence[float], *, confidence: float = 0.95, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
+    """Return the mean with Student's t interval; without a width when there is only one value.
+
+    `within` are the bounds of what the values can be: a mean cannot lie beyond them, so no end of the interval does,
+    which of few values t alone would let happen.
+    """
     mean = fmean(values)
     if len(values) < 2:
         return interval(mean, mean, mean, len(values))
     half = t_quantile(0.5 + confidence / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
-    return interval(mean, mean - half, mean + half, len(values))
+    least, most = within
+    # Rounding may put the mean itself past a bound by its last bit; the ends stay on their sides of it.
+    return interval(mean, min(max(mean - half, least), mean), max(min(mean + half, most), mean), len(values))
 
 
 def ratio_t(sums: Sequence[float], counts: Sequence[float], *, confidence: float = 0.95) -> Interval:

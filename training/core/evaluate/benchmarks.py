@@ -164,7 +164,7 @@ def _matrix(grids: list[list[list[float]]], domains: dict[str, list[int]], *, co
     }
     for level, cells in levels.items():
         by_prompt = [fmean(grid[i][j] > 0 for i, j in cells) for grid in grids]
-        figures[level] = mean_t(by_prompt, confidence=confidence)
+        figures[level] = mean_t(by_prompt, confidence=confidence, within=(0.0, 1.0))
     pooled: dict[str, list[float]] = defaultdict(list)
     for domain, indices in domains.items():
         # Refusing and answering weigh alike within safety, whatever their numbers.

@@ -18,6 +18,7 @@ from training.recipes.note import Note
 from training.recipes.spec import RunResult
 
 LEAST = 2  # prompts, below which a mode is no cluster
+BOUNDS = (-1.0, 1.0)  # of a silhouette
 ROOM = 64  # tokens that a key and its turn take at most
 
 
@@ -27,7 +28,7 @@ def mode_report(job: Job) -> RunResult:
     SAM = (1/n) Σ (b - a) / max(a, b), the mean silhouette of first-token logits grouped by mode: a is the mean distance
     of a prompt's logits to the others of its mode, b to those of the nearest other mode. arXiv:2508.14904, section 3.3;
     the distance is 1 - cosine, which the paper does not say plainly. Near 1 the key decides how an answer begins, near
-    0 it does not matter. The interval is Student's t over the prompts.
+    0 it does not matter. The interval is Student's t over the prompts, as far as a margin goes, -1 to 1.
     """
     spec, knobs, tally = job.spec, job.knobs, Tally()
     keys = keys_in(spec.model)
@@ -52,6 +53,6 @@ def mode_report(job: Job) -> RunResult:
         labels += [mode for mode, _ in some]
         job.progress(step=start + len(some), total_steps=len(asked))
     each = silhouette_samples(np.concatenate(rows), labels, metric="cosine").reshape(len(keys), len(prompts))
-    metrics = {"safety_alignment_margin": mean_t(each.mean(0).tolist())}
-    metrics |= {f"margin_{mode}": mean_t(values.tolist()) for mode, values in zip(keys, each, strict=True)}
+    metrics = {"safety_alignment_margin": mean_t(each.mean(0).tolist(), within=BOUNDS)}
+    metrics |= {f"margin_{mode}": mean_t(values.tolist(), within=BOUNDS) for mode, values in zip(keys, each, strict=True)}
     return RunResult(metrics=metrics, counts={"prompts": len(prompts)}, notes=tally.notes())

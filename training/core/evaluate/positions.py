@@ -7,6 +7,7 @@ arXiv:2310.06147, section 3). The loss on demonstrations never shows that: it is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -92,11 +93,15 @@ def error_by_position(job: Job) -> RunResult:
                 )
             )
         found = _measured(job, policy, asked, scorer, begun=(done, len(paths)))
-        for name, by_bound in ((f"told{suffix}", found.told), (f"surprise{suffix}", found.surprise)):
+        # Whom a scorer prefers is a rate; a surprise in nats has no most.
+        for name, by_bound, within in (
+            (f"told{suffix}", found.told, (0.0, 1.0)),
+            (f"surprise{suffix}", found.surprise, (0.0, math.inf)),
+        ):
             for bound, values in by_bound.items():
                 if known := [value for value in values if value is not None]:
                     point = points.setdefault(bound, {"position": bound})
-                    point[name] = mean_t(known, confidence=knobs["confidence"])
+                    point[name] = mean_t(known, confidence=knobs["confidence"], within=within)
         growth |= _growth(found.told, suffix, confidence=knobs["confidence"])
         notes += [note for note in policy.notes() if note not in notes]
         measured = max(measured, len(asked))
@@ -211,8 +216,9 @@ def _growth(told: dict[int, list[float | None]], suffix: str, *, confidence: flo
     ]
     if not both:
         return {}
+    first_ones, last_ones = zip(*both, strict=True)
     return {
-        f"told_first{suffix}": mean_t([begin for begin, _ in both], confidence=confidence),
-        f"told_last{suffix}": mean_t([end for _, end in both], confidence=confidence),
-        f"told_growth{suffix}": mean_t([end - begin for begin, end in both], confidence=confidence),
+        f"told_first{suffix}": mean_t(first_ones, confidence=confidence, within=(0.0, 1.0)),
+        f"told_last{suffix}": mean_t(last_ones, confidence=confidence, within=(0.0, 1.0)),
+        f"told_growth{suffix}": mean_t([e - b for b, e in both], confidence=confidence, within=(-1.0, 1.0)),
     }

@@ -107,7 +107,7 @@ def reward_accuracy(job: Job) -> RunResult:
         "reliability": reliability(gaps),
     }
     if orders:
-        figures["order_effect"] = mean_t(orders, confidence=confidence)
+        figures["order_effect"] = mean_t(orders, confidence=confidence, within=(0.0, 1.0))
     for domain in sorted({example.domain for example in examples} - {""}):
         figures[f"accuracy_{domain}"] = _figure(examples, right, domain=domain, confidence=confidence)
         figures[f"longer_is_chosen_{domain}"] = _figure(examples, longer, domain=domain, confidence=confidence)

@@ -125,8 +125,7 @@ def figures(rows: Iterable[Row], by_id: dict[str, Open], *, confidence: float = 
         by_scenario: dict[str, list[bool]] = defaultdict(list)
         for row in those:
             by_scenario[by_id[row["id"]].scenario] += row["named"]
-        told = mean_t([fmean(named) for named in by_scenario.values()], confidence=confidence)
-        return {**told, "low": max(0.0, told["low"]), "high": min(1.0, told["high"])}
+        return mean_t([fmean(named) for named in by_scenario.values()], confidence=confidence, within=(0.0, 1.0))
 
     found: dict[str, Any] = {
         "coverage_suite": share(rows),
