@@ -78,10 +78,8 @@ def make_task(
     """
     needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
     item = Item(external_id, messages, list(completions), wanted, priority, is_audit, batch, "", meta or {}, needs, of)
-    item = replace(item, opening=opening)
     try:
-        item = as_judged(item, scope_of(campaign.options))
-        check(item, kind(campaign.kind), campaign.options)
+        item = _judgeable(campaign, replace(item, opening=opening))
     except Refused as refused:
         told = _("The item {id!r} cannot be judged. {refused}")
         raise Invalid(told.format(id=external_id, refused=refused)) from None
@@ -91,6 +89,25 @@ def make_task(
             Task.objects.filter(campaign=campaign, external_id=external_id).update(assignee=assignee)
         task = Task.objects.get(campaign=campaign, external_id=external_id)
     return task, bool(created)
+
+
+def objection(
+    *, campaign: Campaign, messages: list[Message], completions: Sequence[tuple[Content, str]], external_id: str
+) -> str:
+    """Return why `make_task` would refuse such an item, or nothing. No SQL."""
+    item = Item(external_id, messages, list(completions), None, 0, False, "", "", {})
+    try:
+        _judgeable(campaign, item)
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def _judgeable(campaign: Campaign, item: Item) -> Item:
+    """Return the item as people of this campaign judge it; raises `Refused`."""
+    judged = as_judged(item, scope_of(campaign.options))
+    check(judged, kind(campaign.kind), campaign.options)
+    return judged
 
 
 def import_lines(*, campaign: Campaign, lines: Iterable[str | bytes], actor: User | None) -> ImportReport:

@@ -180,6 +180,7 @@ def _talk_context(
     turns = list(talk.turns.order_by("number"))
     last = turns[-1] if turns else None
     saved = playground.saved(talk, turns)
+    objections = playground.objections(talk, turns)
     return {
         "campaign": campaign,
         "talk": talk,
@@ -187,7 +188,14 @@ def _talk_context(
             (one, MODE_WORDS.get(mode, "") or user)
             for one, mode, user in zip(talk.speakers, talk.modes, talk.users, strict=True)
         ],
-        "rows": [{**_row(talk, turn), "saved": playground.external_id(turn) in saved} for turn in turns],
+        "rows": [
+            {
+                **_row(talk, turn),
+                "saved": playground.external_id(turn) in saved,
+                "objection": objections.get(turn.number, ""),
+            }
+            for turn in turns
+        ],
         "last": last,
         "waits_long": last is not None and chats.waits_long(last),
         "is_full": len(turns) >= MAX_TURNS and last is not None and last.state != State.FAILED,

@@ -117,6 +117,9 @@ def test_a_turn_becomes_an_item_once_with_its_samples(
     alone.chat = Chat.objects.get(pk=alone.chat_id)
     with pytest.raises(Exception, match="cannot be judged"):
         playground.make_item(turn=alone, actor=lead)
+    # The page says so beforehand.
+    assert playground.objections(alone.chat, [alone]) == {1: "It has 1 completion; this campaign compares 2."}
+    assert playground.objections(chat, [turn]) == {1: ""}
 
 
 def test_what_a_guard_said_is_shown_as_its_own_and_never_judged_as_the_models(
@@ -133,6 +136,8 @@ def test_what_a_guard_said_is_shown_as_its_own_and_never_judged_as_the_models(
     page = reverse("playground", args=[campaign.pk])
     shown = client.get(page).content.decode()
     assert "The guard said this" in shown and "It quotes:" not in shown
+    assert "People cannot be asked to judge this turn. The guard answered here" in shown
+    assert "Have people judge this turn" not in shown
     # Where it quotes a document, the page leads to the version that it cites.
     text = "Bombs are found by the police. Call them."
     knowledge.write(campaign=campaign, actor=lead, name="leaflet", text=text)
@@ -179,6 +184,7 @@ def test_the_page_from_the_form_to_an_item(
     assert there.status_code == 286 and there.headers["HX-Retarget"] == "#talk"
     shown = client.get(page).content.decode()
     assert one.label in shown and other.label in shown and "<b>there</b>" not in shown
+    assert "Have people judge this turn" in shown and "cannot be asked" not in shown
     for _ in range(2):
         client.post(reverse("playground-save", args=[campaign.pk]), {"turn": "1"})
     assert campaign.tasks.filter(external_id__startswith="playground-").count() == 1

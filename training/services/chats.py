@@ -231,9 +231,18 @@ def check_key(client_key: str) -> None:
 def conversation(turn: ChatTurn) -> list[dict[str, Any]]:
     """Return what was said up to this turn's message: the branches that were chosen, and nothing of the others."""
     turns = ChatTurn.objects.filter(chat=turn.chat_id, number__lt=turn.number).order_by("number")
-    system = turn.chat.settings.get("system")
-    opening = [{"role": "system", "content": system}] if system else []
-    return [*opening, *transcript(turns), {"role": "user", "content": turn.message}]
+    return [*instructed(turn.chat), *transcript(turns), question(turn)]
+
+
+def instructed(chat: Chat) -> list[dict[str, Any]]:
+    """Return what is said to the models before everything else, as messages."""
+    system = chat.settings.get("system")
+    return [{"role": "system", "content": system}] if system else []
+
+
+def question(turn: ChatTurn) -> dict[str, Any]:
+    """Return what the person said in this turn, as a message."""
+    return {"role": "user", "content": turn.message}
 
 
 def waits_long(turn: ChatTurn) -> bool:
@@ -245,7 +254,7 @@ def transcript(turns: Iterable[ChatTurn]) -> list[dict[str, Any]]:
     """Return these turns as messages: what the person said and, where a branch was chosen, what was answered."""
     said: list[dict[str, Any]] = []
     for turn in turns:
-        said.append({"role": "user", "content": turn.message})
+        said.append(question(turn))
         if turn.chosen is not None:
             said.append({"role": "assistant", "content": turn.answers[turn.chosen]["text"]})
     return said

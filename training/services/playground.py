@@ -208,15 +208,15 @@ def make_item(*, turn: ChatTurn, actor: User) -> Task:
     """
     if turn.state not in (State.ANSWERED, State.CHOSEN):
         raise WrongState(_("Only a turn that was answered can become an item."))
-    if any(is_guards(answer) for answer in turn.answers):
-        raise WrongState(_("The guard answered here in a model's place, so there is nothing of that model to judge."))
+    if _guard_answered(turn):
+        raise WrongState(_by_guard())
     chat = turn.chat
     said = chats.conversation(turn)
     labels = [version.label for version in chat.speakers]
     task, is_new = intake.make_task(
         campaign=chat.campaign,
         messages=said,
-        completions=[(answer["text"], label) for answer, label in zip(turn.answers, labels, strict=True)],
+        completions=_completions(chat, turn),
         external_id=external_id(turn),
         meta={
             "source": "playground",
@@ -234,6 +234,40 @@ def make_item(*, turn: ChatTurn, actor: User) -> Task:
         detail = {"policies": labels}
         events.record(campaign=chat.campaign, actor=actor, action="playground.saved", target=str(task), detail=detail)
     return task
+
+
+def objections(chat: Chat, turns: Sequence[ChatTurn]) -> dict[int, str]:
+    """Return of each answered turn, by number, why people cannot be asked to judge it; empty where they can. No SQL.
+
+    `turns` are all of the playground in their order.
+    """
+    found: dict[int, str] = {}
+    for place, turn in enumerate(turns):
+        if turn.state not in (State.ANSWERED, State.CHOSEN):
+            continue
+        found[turn.number] = (
+            _by_guard()
+            if _guard_answered(turn)
+            else intake.objection(
+                campaign=chat.campaign,
+                messages=[*chats.instructed(chat), *chats.transcript(turns[:place]), chats.question(turn)],
+                completions=_completions(chat, turn),
+                external_id=external_id(turn),
+            )
+        )
+    return found
+
+
+def _completions(chat: Chat, turn: ChatTurn) -> list[tuple[str, str]]:
+    return [(answer["text"], version.label) for answer, version in zip(turn.answers, chat.speakers, strict=True)]
+
+
+def _guard_answered(turn: ChatTurn) -> bool:
+    return any(is_guards(answer) for answer in turn.answers)
+
+
+def _by_guard() -> str:
+    return _("The guard answered here in a model's place, so there is nothing of that model to judge.")
 
 
 def is_guards(answer: dict[str, Any]) -> bool:
