@@ -54,5 +54,6 @@ def mode_report(job: Job) -> RunResult:
         job.progress(step=start + len(some), total_steps=len(asked))
     each = silhouette_samples(np.concatenate(rows), labels, metric="cosine").reshape(len(keys), len(prompts))
     metrics = {"safety_alignment_margin": mean_t(each.mean(0).tolist(), within=BOUNDS)}
-    metrics |= {f"margin_{mode}": mean_t(values.tolist(), within=BOUNDS) for mode, values in zip(keys, each, strict=True)}
+    means = (mean_t(values.tolist(), within=BOUNDS) for values in each)
+    metrics |= {f"margin_{mode}": mean for mode, mean in zip(keys, means, strict=True)}
     return RunResult(metrics=metrics, counts={"prompts": len(prompts)}, notes=tally.notes())
