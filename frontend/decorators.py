@@ -7,7 +7,8 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.translation import gettext as _
@@ -15,7 +16,8 @@ from django.utils.translation import gettext as _
 from annotation.access import Action
 from annotation.models import Role
 from annotation.permissions import campaign_for
-from frontend.http import wants_fragment
+from frontend import unsent
+from frontend.http import came_from, wants_fragment
 
 View = Callable[..., HttpResponseBase]
 
@@ -34,7 +36,10 @@ def signed_in(view: View) -> View:
             response = HttpResponse(_("You have been signed out. Sign in again to go on."), status=401)
             response.headers["Cache-Control"] = "no-store"
             return response
-        back = request.get_full_path() if request.method == "GET" else request.path
+        if texts := unsent.typed(request):
+            return unsent.signed_out(request, texts)
+        # What takes a POST alone is no address to come back to.
+        back = request.get_full_path() if request.method == "GET" else came_from(request) or request.path
         return redirect_to_login(back, resolve_url("login"))
 
     return guarded
@@ -43,14 +48,20 @@ def signed_in(view: View) -> View:
 def campaign_page(*needs: Action | Role) -> Callable[[View], View]:
     """Return a decorator: sign in, then exchange `campaign_id` of the address for a `campaign` through the gate.
 
-    Strangers get 404; members who may do none of `needs` (any role will do when none is given) get 403.
+    Strangers get 404; members who may do none of `needs` (any role will do when none is given) get 403. Whoever typed
+    something there, or where something else is gone by now, gets it back with the same status.
     """
 
     def decorate(view: View) -> View:
         @signed_in
         @wraps(view)
         def guarded(request: HttpRequest, campaign_id: int, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            return view(request, campaign_for(request.user, campaign_id, *needs), *args, **kwargs)
+            try:
+                return view(request, campaign_for(request.user, campaign_id, *needs), *args, **kwargs)
+            except (Http404, PermissionDenied) as error:
+                if not (texts := unsent.typed(request)):
+                    raise
+                return unsent.refused(request, texts, str(error), status=404 if isinstance(error, Http404) else 403)
 
         return guarded
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
+from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.middleware import HtmxDetails
 
 from annotation.models import User
@@ -39,6 +41,14 @@ def page(
 def wants_fragment(request: HttpRequest) -> bool:
     """Return whether a script, htmx or ours, sent this request and will swap the answer into its page."""
     return bool(request.htmx) and not request.htmx.history_restore_request  # type: ignore[attr-defined]
+
+
+def came_from(request: HttpRequest) -> str:
+    """Return the path of our page on which this request began; nothing where the browser does not tell."""
+    page = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure()):
+        return ""
+    return urlsplit(page)._replace(scheme="", netloc="", fragment="").geturl()
 
 
 def say(request: HttpRequest, text: str | Promise, *, level: int = messages.SUCCESS) -> None:

@@ -57,7 +57,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("work-guideline", "get", {}, WORKERS),
     ("chat", "get", {}, WORKERS),
     ("chat-answers", "get", {}, (302, 404, 286, 403, 403, 286, 286)),
-    ("chat-say", "post", {"message": "Hello.", "client_key": "k"}, (302, 404, 302, 403, 403, 302, 302)),
+    # Signed out, one gets back what one typed.
+    ("chat-say", "post", {"message": "Hello.", "client_key": "k"}, (401, 404, 302, 403, 403, 302, 302)),
     ("chat-choose", "post", {"turn": "1", "client_key": "k"}, (302, 404, 404, 403, 403, 404, 404)),
     ("chat-end", "post", {}, (302, 404, 302, 403, 403, 302, 302)),
     ("campaigns", "get", {}, (302, 404, 403, 403, 200, 200, 200)),
@@ -124,7 +125,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("playground", "get", {}, READERS),
     ("playground-start", "post", {}, (302, 404, 403, 403, 422, 422, 422)),
     # Nobody in this world has one open.
-    ("playground-say", "post", {"message": "Hi"}, (302, 404, 403, 403, 404, 404, 404)),
+    ("playground-say", "post", {"message": "Hi"}, (401, 404, 403, 403, 404, 404, 404)),
     ("playground-answers", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("playground-save", "post", {"turn": "1"}, (302, 404, 403, 403, 404, 404, 404)),
     ("playground-leave", "post", {}, READERS_POST),
@@ -137,7 +138,7 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("model-gate-pdf", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("knowledge", "get", {}, READERS),
     # The lead has written it before the administrator does.
-    ("knowledge", "post", {"document": "a", "text": "Be kind.", "seen": "0"}, (302, 404, 403, 403, 403, 302, 422)),
+    ("knowledge", "post", {"document": "a", "text": "Be kind.", "seen": "0"}, (401, 404, 403, 403, 403, 302, 422)),
     # The version in this world is a policy.
     ("model-guard", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("model-people", "get", {}, (302, 404, 403, 403, 404, 404, 404)),
