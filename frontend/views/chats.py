@@ -13,6 +13,7 @@ from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -22,6 +23,7 @@ from annotation.errors import AnnotationError
 from annotation.feedback import kind
 from annotation.feedback.pairwise import RED_TEAM
 from annotation.models import Campaign
+from annotation.permissions import may
 from frontend.decorators import campaign_page
 from frontend.http import SignedInRequest, complain, page, wants_fragment
 from frontend.stop_polling import STOP_POLLING
@@ -31,7 +33,8 @@ from frontend.wording import WORDS
 from training.errors import TrainingError
 from training.models import Chat, ChatTurn
 from training.recipes.chat import MAX_CHARACTERS, MAX_TURNS
-from training.services import chats
+from training.services import chats, knowledge
+from training.services.knowledge import Quotation
 
 State = ChatTurn.State
 
@@ -204,7 +207,9 @@ def _screen(
     context = {
         **campaign_context(campaign),
         "chat": talk,
-        "said": shown_turns(campaign, chats.transcript(turns)),
+        "said": _said(campaign, turns),
+        # Lazy: asked only where something is quoted.
+        "may_read": SimpleLazyObject(lambda: may(request.user, campaign, Action.READ)),
         "said_keys": " ".join(turn.client_key for turn in turns),
         "objection": objection,
         "is_red_team": (talk.mode if talk else campaign.options.get("mode")) == RED_TEAM,
@@ -233,6 +238,20 @@ def _objection(request: SignedInRequest, campaign: Campaign) -> str:
     return ""
 
 
+def _said(campaign: Campaign, turns: list[ChatTurn]) -> list[dict[str, Any]]:
+    """Return what was said so far, with what chosen answers quote of the campaign's documents."""
+    said = shown_turns(campaign, chats.transcript(turns))
+    answers = (turn.answers[turn.chosen] for turn in turns if turn.chosen is not None)
+    for message, answer in zip((one for one in said if one["role"] == "assistant"), answers, strict=True):
+        message["quotations"] = _quotations(campaign, answer)
+    return said
+
+
+def _quotations(campaign: Campaign, answer: dict[str, Any]) -> list[Quotation]:
+    """Return what an answer quotes where a guard gave it; a model's own marks are no citations."""
+    return knowledge.quotations(campaign, answer["text"]) if chats.is_guards(answer) else []
+
+
 def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
     """Return what the templates need of the turn that is not chosen yet."""
     texts = turn.answers or [{"text": ""}] * len(turn.shown_order)
@@ -250,6 +269,7 @@ def _shown_turn(campaign: Campaign, turn: ChatTurn) -> dict[str, Any]:
             {
                 "letter": ascii_uppercase[place],
                 "text": "" if covered else texts[position]["text"],
+                "quotations": [] if turn.is_under_way else _quotations(campaign, texts[position]),
                 "is_cut_off": turn.state == State.ANSWERED and not texts[position].get("ended", True),
             }
             for place, position in enumerate(turn.shown_order)

@@ -211,7 +211,7 @@ def _row(talk: Chat, turn: ChatTurn) -> dict[str, Any]:
     """Return a turn with who answered what, also where nobody did yet."""
     texts = [answer["text"] for answer in turn.answers]
     texts += [""] * (len(talk.speakers) - len(texts))
-    guards = [playground.is_guards(answer) for answer in turn.answers]
+    guards = [chats.is_guards(answer) for answer in turn.answers]
     guards += [False] * (len(texts) - len(guards))
     return {
         "turn": turn,

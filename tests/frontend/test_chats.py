@@ -13,8 +13,9 @@ from annotation.models import Campaign, Feedback, User
 from annotation.services import campaigns, members
 from tests.factories import make_campaign, make_user
 from tests.training.chat_world import answered, choose, make_chat_loop, say, talk
+from training.core.guard.grounding import Document, Knowledge
 from training.models import Chat, ChatTurn
-from training.services import answering
+from training.services import answering, knowledge
 
 pytestmark = pytest.mark.django_db
 
@@ -226,3 +227,37 @@ def test_twenty_turns_are_the_most(
     monkeypatch.setattr("frontend.views.chats.MAX_TURNS", 1)
     choose(answered(say(campaign, annotator)))
     assert "as many turns as one may have" in html_of(browser, campaign)
+
+
+def test_what_a_guard_quotes_is_a_link_for_who_may_open_the_documents_and_shown_in_place_for_others(
+    browser: Client, campaign: Campaign, annotator: User, lead: User
+) -> None:
+    text = "Bombs <b> are found by the police. Call them."
+    knowledge.write(campaign=campaign, actor=lead, name="leaflet", text=text)
+    quoted = Knowledge([Document("leaflet", text, "1")]).answer("bombs found by police")
+    link = f"{reverse('knowledge', args=[campaign.pk])}?document=leaflet#version-1"
+    shown = "Quoted from leaflet v1, characters 0 to 34</summary>"
+    passage = "Bombs &lt;b&gt; are found by the police.</blockquote>"
+
+    def pages() -> tuple[str, str]:
+        """What the annotator and the lead see of their own chats."""
+        mine = html_of(browser, campaign)
+        other = Client()
+        other.force_login(lead)
+        return mine, html_of(other, campaign)
+
+    for person in (annotator, lead):
+        turn = answered(say(campaign, person), quoted, "I cannot help with that.")
+        turn.answers[0]["source"] = "grounded"
+        turn.save(update_fields=["answers"])
+    mine, theirs = pages()
+    assert mine.count(shown) == mine.count(passage) == 1 and link not in mine
+    assert theirs.count(link) == 1 and shown not in theirs
+    for turn in ChatTurn.objects.all():
+        choose(turn, "1" if turn.shown_order[0] == 0 else "7")
+    mine, theirs = pages()
+    assert (mine.count(shown), mine.count(passage), theirs.count(link)) == (1, 1, 1), "and where the chat has gone on"
+    # The same words from a model are no citation.
+    ChatTurn.objects.update(answers=[{"text": quoted}, {"text": "No."}])
+    mine, theirs = pages()
+    assert shown not in mine and link not in theirs

@@ -245,6 +245,11 @@ def question(turn: ChatTurn) -> dict[str, Any]:
     return {"role": "user", "content": turn.message}
 
 
+def is_guards(answer: Mapping[str, Any]) -> bool:
+    """Return whether a guard gave this answer, after it had held back what was asked or all that the model said."""
+    return bool(answer.get("source", "model") != "model")
+
+
 def waits_long(turn: ChatTurn) -> bool:
     """Return whether a turn has waited for a worker longer than one that is there needs to take it up."""
     return bool(turn.state == State.WAITING and timezone.now() - turn.asked_at > SUSPICIOUS)

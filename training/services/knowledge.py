@@ -35,6 +35,10 @@ class Quotation:
     start: int
     end: int
 
+    @property
+    def passage(self) -> str:
+        return self.document.text[self.start : self.end]
+
 
 @dataclass(frozen=True)
 class Standing:

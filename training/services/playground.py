@@ -263,16 +263,11 @@ def _completions(chat: Chat, turn: ChatTurn) -> list[tuple[str, str]]:
 
 
 def _guard_answered(turn: ChatTurn) -> bool:
-    return any(is_guards(answer) for answer in turn.answers)
+    return any(chats.is_guards(answer) for answer in turn.answers)
 
 
 def _by_guard() -> str:
     return _("The guard answered here in a model's place, so there is nothing of that model to judge.")
-
-
-def is_guards(answer: dict[str, Any]) -> bool:
-    """Return whether a guard gave this answer, after it had held back what was asked or all that the model said."""
-    return bool(answer.get("source", "model") != "model")
 
 
 def external_id(turn: ChatTurn) -> str:
