@@ -52,7 +52,7 @@ WORDS = {
     "guard_not_shown": _("Prompts with too few answers left"),
     "guard_failed": _("Texts the guard could not judge"),
     "refused_malformed": _("Left out: without the columns of their view"),
-    "refused_several_turns": _("Left out: about several turns at once"),
+    "refused_several_turns": _("Left out: whole dialogues, of which refuel alone learns"),
     "refused_empty": _("Left out: prompt or answer empty"),
     "refused_identical": _("Left out: an answer compared with itself"),
     "refused_too_long": _("Left out: answer too long"),

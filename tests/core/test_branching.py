@@ -120,7 +120,11 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_rows(rollouts, policy, rewar
 
 def test_refuel_learns_from_the_rows_beside_those_that_people_judged(do, rollouts, policy):
     spec, _ = rollouts(rows=dialogues(16), turns=2)
-    rows = [*({**row, "strength": 1 / 3} for row in pair_rows(4)), *rows_of(spec)]
+    scored = rows_of(spec)
+    # As people judge the same dialogues: whole, of which the turn where they part is learned.
+    whole = [{**row, **{side: row[side] + row[f"{side}_rest"] for side in ("chosen", "rejected")}} for row in scored]
+    assert any(len(row["chosen"]) > 1 for row in whole)
+    rows = [*({**row, "strength": 1 / 3} for row in pair_rows(4)), *scored, *({**row, "strength": 1} for row in whole)]
     more = {"model": policy, "reference": str(policy), "max_steps": 2, "batch_size": 4, "learning_rate": 1e-3}
     trained, result = do("refuel", into="trained", rows=rows, **more)
     assert result.counts["trained_on"] + result.counts["held_out"] == len(rows)

@@ -8,7 +8,17 @@ import random
 import pytest
 
 from annotation import datasets
-from training.core.records import Refused, Tally, canonical, held_out, messages_of, parse_lines, parse_pair, prompt_hash
+from training.core.records import (
+    Pair,
+    Refused,
+    Tally,
+    canonical,
+    held_out,
+    messages_of,
+    parse_lines,
+    parse_pair,
+    prompt_hash,
+)
 
 GOOD = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
 
@@ -60,6 +70,18 @@ def test_a_row_that_cannot_be_learned_from_is_refused_with_a_reason_and_the_good
     with pytest.raises(Refused, match=reason):
         parse_pair(row)
     assert parse_pair(GOOD).prompt == [{"role": "user", "content": "Why?"}]
+
+
+def test_of_two_whole_dialogues_the_turn_where_they_part_is_learned_by_who_asks_for_it():
+    later = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "The yeast eats."}]
+    one, other = ([{"role": "assistant", "content": text}] for text in ("An hour.", "A day."))
+    row = json.dumps({"prompt": "How long?", "chosen": [*one, *later], "rejected": [*other, *later], "strength": 0.5})
+    same = json.dumps({"prompt": "How long?", "chosen": [*one, *later], "rejected": one})
+    tally = Tally()
+    ((_, record),) = parse_lines([row, same], "pairs", tally, parted=True)
+    assert isinstance(record, Pair) and (record.chosen, record.rejected) == ("An hour.", "A day.")
+    assert record.strength == 0.5 and tally.counts["refused_identical"] == 1
+    assert not parse_lines([row], "pairs", tally) and tally.counts["refused_several_turns"] == 1
 
 
 def test_counts_add_up_and_notes_name_the_lines():

@@ -1,7 +1,8 @@
 """Parts: what is learned from a row (objective), with what two objectives ask besides: users and a baseline.
 
 A part says with `needs` what it wants besides model and batch: "reference" is the frozen policy's log-probabilities,
-"reward_margins" how much better a reward model finds each pair's chosen answer.
+"reward_margins" how much better a reward model finds each pair's chosen answer, "parted_dialogues" that of a pair of
+whole dialogues the turn where they part is learned.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class PairMargins:
 class PairGaps:
     """Log-ratios against the policy that wrote both, and how clearly one was preferred. arXiv:2410.04612."""
 
-    needs: ClassVar[tuple[str, ...]] = ("reference",)
+    needs: ClassVar[tuple[str, ...]] = ("reference", "parted_dialogues")
     annotator_weights: bool = knob(
         False, "count each pair as much as who judged it is reliable; rows without a weight count once"
     )

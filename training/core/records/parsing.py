@@ -59,6 +59,16 @@ def parse_pair(row: dict[str, Any]) -> Pair:
     )
 
 
+def where_they_part(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the view `pairs` with two whole dialogues cut to the turn where they part; others as they are.
+
+    What people said is how the dialogues compare. REFUEL (arXiv:2410.04612, eq. 2) learns the parting turn by it: the
+    turns after that are in the comparison alone.
+    """
+    cut = {side: row[side][:1] for side in ("chosen", "rejected") if isinstance(row.get(side), list)}
+    return {**row, **cut}
+
+
 def _text(value: Any) -> str:
     """Return a text that a row may have; empty where it has none."""
     if value is None:

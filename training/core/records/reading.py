@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from training.core.records.kinds import SATISFIED, Pair, Record, answers_images, images_of
-from training.core.records.parsing import PARSERS
+from training.core.records.parsing import PARSERS, where_they_part
 from training.core.records.refusals import Refused, Tally
 
 
@@ -36,19 +36,26 @@ def label_names(path: str | Path, view: str, *, images: bool = False) -> tuple[s
 
 
 def read(
-    path: str | Path, view: str, tally: Tally, *, audit: bool = False, images: bool = False
+    path: str | Path, view: str, tally: Tally, *, audit: bool = False, images: bool = False, parted: bool = False
 ) -> list[tuple[int, Record]]:
     """Return (line number, record) of every usable row of the file; the others are counted in `tally`.
 
     Rows of the audit slice are kept only when `audit` says so: for evaluation, never for training. Rows with images
-    are kept only for who can show them to a model.
+    are kept only for who can show them to a model, and pairs of whole dialogues, cut to the turn where they part, for
+    who learns that turn by how the dialogues came out (`parted`).
     """
     with Path(path).open(encoding="utf-8") as file:
-        return parse_lines(file, view, tally, audit=audit, images=images)
+        return parse_lines(file, view, tally, audit=audit, images=images, parted=parted)
 
 
 def parse_lines(
-    lines: Iterable[str], view: str, tally: Tally, *, audit: bool = False, images: bool = False
+    lines: Iterable[str],
+    view: str,
+    tally: Tally,
+    *,
+    audit: bool = False,
+    images: bool = False,
+    parted: bool = False,
 ) -> list[tuple[int, Record]]:
     """Return what `read` does, of lines at hand."""
     parse = PARSERS[view]
@@ -61,7 +68,7 @@ def parse_lines(
             row = json.loads(line)
             if not isinstance(row, dict):
                 raise Refused("malformed")
-            record = parse(row)
+            record = parse(where_they_part(row) if parted else row)
             if record.audit and not audit:
                 raise Refused("audit")
             if (images_of(record) or answers_images(record)) and not images:

@@ -14,7 +14,9 @@ class Refused(Exception):
 
 REASONS = {
     "malformed": Note("do not have the columns of their view"),
-    "several_turns": Note("are about several turns at once; only single answers can be learned from"),
+    "several_turns": Note(
+        "are whole dialogues; refuel alone learns from these, by the turn where the two of a pair part"
+    ),
     "empty": Note("have an empty prompt or completion"),
     "identical": Note("compare a completion with itself"),
     "too_long": Note("have a completion that does not fit into max_length"),

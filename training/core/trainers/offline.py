@@ -278,13 +278,15 @@ def prepare(
     """Return the rows of the run as token ids, with the prompts to measure on apart from those to train on."""
     spec, view, tally = job.spec, job.recipe.view, Tally()
     assert spec.data is not None
-    records = read(spec.data, view, tally, images=pictures is not None)
     parts = job.recipe.parts_with(job.knobs)
+    wanted = getattr(parts.get("objective"), "needs", ())
+    parted = "parted_dialogues" in wanted
+    records = read(spec.data, view, tally, images=pictures is not None, parted=parted)
     if (chosen := parts.get("records")) is not None:
         records = called(chosen)(records, tally)
     if getattr(chosen, "keyed", False):
         records = keyed(job, records)
-    asks = "reward_margins" in getattr(parts.get("objective"), "needs", ())
+    asks = "reward_margins" in wanted
     if asks:
         records = with_margins(job, records, tally, source="data", principles=parts["objective"].principles)
     if getattr(parts.get("objective"), "annotator_weights", False):
@@ -293,7 +295,7 @@ def prepare(
     examples = encode(records, tokenizer, tally, max_length=max_length, pictures=pictures, profile_tokens=texts)
     if spec.eval_data:
         apart = Tally()
-        measured = read(spec.eval_data, view, apart, audit=True, images=pictures is not None)
+        measured = read(spec.eval_data, view, apart, audit=True, images=pictures is not None, parted=parted)
         if chosen is not None and chosen.gives != view:  # what only leaves rows out has no say in what is measured
             measured = called(chosen)(measured, apart)
             measured = keyed(job, measured) if getattr(chosen, "keyed", False) else measured
