@@ -122,21 +122,28 @@ def _mistyped(field: fields.Field, value: Any) -> Any:
 
 
 def _not_of_its_type(field: fields.Field, value: Any) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(field, fields.BooleanField):
-        return "" if isinstance(value, bool) else "This must be true or false."
-    if isinstance(field, fields.IntegerField):
-        # A float that is one counts, as in JSON Schema; a long integer is no float at all.
-        is_whole = is_number and (isinstance(value, int) or value.is_integer())
-        return "" if is_whole else "This must be a whole number, without quotes."
-    if isinstance(field, fields.FloatField):
-        return "" if is_number else "This must be a number, without quotes."
+    kinds = ((fields.BooleanField, bool), (fields.IntegerField, int), (fields.FloatField, float))
+    kind = next((kind for of, kind in kinds if isinstance(field, of)), None)
+    if kind is not None:
+        return not_of_kind(kind, value)
     is_text = isinstance(field, fields.CharField | fields.UUIDField) or (
         isinstance(field, fields.ChoiceField) and all(isinstance(one, str) for one in field.choices)
     )
-    if is_text and not isinstance(field, fields.MultipleChoiceField) and not isinstance(value, str):
-        return "This must be a text, in quotes."
-    return ""
+    return not_of_kind(str, value) if is_text and not isinstance(field, fields.MultipleChoiceField) else ""
+
+
+def not_of_kind(kind: type, value: Any) -> str:
+    """Return what is said of a JSON value that is no `kind` (bool, int, float or str); nothing where it is one."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is bool:
+        return "" if isinstance(value, bool) else "This must be true or false."
+    if kind is int:
+        # A float that is one counts, as in JSON Schema; a long integer is no float at all.
+        is_whole = is_number and (isinstance(value, int) or value.is_integer())
+        return "" if is_whole else "This must be a whole number, without quotes."
+    if kind is float:
+        return "" if is_number else "This must be a number, without quotes."
+    return "" if isinstance(value, str) else "This must be a text, in quotes."
 
 
 @cache

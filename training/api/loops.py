@@ -16,6 +16,7 @@ from annotation.api.pagination import PagedView
 from annotation.api.parsing import checked
 from training import permissions
 from training.api import serializers as shapes
+from training.api import typed
 from training.api.views import person, report_json
 from training.models import Loop, Round, Run
 from training.services import asked, gates, moves, rounds
@@ -33,7 +34,9 @@ class LoopDetail(APIView):
     def post(self, request: Request, campaign_id: int) -> Response:
         """Give the campaign a loop; it is paused until a round is started."""
         campaign = permissions.training_of(request.user, campaign_id, Action.STEER)
-        loop = rounds.create_loop(campaign=campaign, actor=person(request), **checked(shapes.LoopIn, request.data))
+        given = checked(shapes.LoopIn, request.data)
+        typed.refuse_mistyped_settings(given["settings"], {})
+        loop = rounds.create_loop(campaign=campaign, actor=person(request), **given)
         return Response(shapes.LoopOut(loop).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(operation_id="loop_change", request=shapes.LoopChange, responses=shapes.LoopOut, tags=["training"])
@@ -41,6 +44,7 @@ class LoopDetail(APIView):
         """Change the settings given and leave the rest."""
         loop = permissions.loop_for(request.user, campaign_id, Action.STEER)
         change = checked(shapes.LoopChange, request.data)
+        typed.refuse_mistyped_settings(change["settings"], loop.settings)
         loop = rounds.configure(loop=loop, settings=change["settings"], actor=person(request))
         return Response(shapes.LoopOut(loop).data)
 

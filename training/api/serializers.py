@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotation.permissions import LARGEST_ID
 from annotation.told import of
+from training.api import typed
 from training.models import Loop, ModelVersion, Round, Run
 from training.recipes.base import Knob, Recipe
 from training.services import what_if
@@ -45,8 +47,7 @@ def recipe_json(recipe: Recipe) -> dict[str, Any]:
 
 
 def knob_json(knob: Knob) -> dict[str, Any]:
-    kinds = {bool: "boolean", int: "integer", float: "number"}
-    return dataclasses.asdict(knob) | {"type": kinds.get(type(knob.default), "string"), "choices": list(knob.choices)}
+    return dataclasses.asdict(knob) | {"type": typed.KINDS[type(knob.default)], "choices": list(knob.choices)}
 
 
 class RunIn(serializers.Serializer):
@@ -61,7 +62,8 @@ class RunIn(serializers.Serializer):
     parts = serializers.DictField(
         child=serializers.CharField(allow_blank=True, max_length=60),
         default=dict,
-        help_text="Other parts in the slots of a recipe on the policy's own answers: slot → part, empty for none.",
+        help_text="Other parts in the slots of a recipe on the policy's own answers: slot → part, empty for none. Where "
+        "pf-ppo is given no filter, it gets the one with the highest R² by the newest report on the reward model.",
     )
     parent = serializers.IntegerField(  # type: ignore[assignment]
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the model version to start from."
@@ -428,10 +430,25 @@ class FinishIn(serializers.Serializer):
     )
 
 
+@extend_schema_field(typed.settings_schema(sent=True))
+class LoopSettingsIn(serializers.DictField):
+    """Settings of a loop, of which those that are left out stay as they are."""
+
+    child = serializers.JSONField()
+
+
+@extend_schema_field(typed.settings_schema(sent=False))
+class LoopSettingsOut(serializers.DictField):
+    """All settings of a loop, what it tells its recipes as objects of typed values."""
+
+    def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
+        return typed.settings_out(value)
+
+
 class LoopIn(serializers.Serializer):
     policy = serializers.CharField(max_length=400, help_text="The first policy: a folder or a hub name.")
     prompts_path = serializers.CharField(max_length=400, help_text='JSON Lines of {"id", "prompt": messages}.')
-    settings = serializers.DictField(child=serializers.JSONField(), default=dict)
+    settings = LoopSettingsIn(default=dict)
     reason = serializers.CharField(
         max_length=2000,
         allow_blank=True,
@@ -441,7 +458,7 @@ class LoopIn(serializers.Serializer):
 
 
 class LoopChange(serializers.Serializer):
-    settings = serializers.DictField(child=serializers.JSONField(), default=dict)
+    settings = LoopSettingsIn(default=dict)
 
 
 class GateOrderOut(serializers.Serializer):
@@ -457,7 +474,7 @@ class LoopOut(serializers.Serializer):
     id = serializers.IntegerField()
     campaign = serializers.IntegerField(source="campaign_id")
     state = serializers.ChoiceField(choices=Loop.State.choices)
-    settings = serializers.DictField(child=serializers.JSONField())
+    settings = LoopSettingsOut()
     prompts_path = serializers.CharField()
     created_at = serializers.DateTimeField()
     waiting = GateOrderOut(

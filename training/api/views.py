@@ -16,6 +16,7 @@ from annotation.api.parsing import checked, checked_query
 from annotation.models import Campaign, User
 from training import objections, permissions
 from training.api import serializers as shapes
+from training.api import typed
 from training.errors import Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Run, Snapshot
 from training.recipes.assembled import assembled
@@ -75,6 +76,7 @@ class RunList(PagedView):
 def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> Run:
     try:
         recipe = assembled(given["recipe"], given["parts"])
+        typed.refuse_mistyped_knobs(recipe, given["knobs"])
         recipe.fill(given["knobs"])
     except RecipeError as error:
         raise objections.invalid(error, field="recipe") from None
@@ -94,6 +96,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     if beside:
         inputs["beside"] = beside
     if "engine" in given:
+        typed.refuse_mistyped_engine(given["engine"], given.get("engine_settings", {}))
         inputs["engine"] = {"name": given["engine"], "settings": given.get("engine_settings", {})}
     elif "engine_settings" in given:
         raise Invalid("These are settings of an engine.", {"engine_settings": ["Name the engine as well."]})
@@ -168,9 +171,11 @@ def run_placement(request: Request, campaign_id: int) -> Response:
     """Return where an engine's calls are best placed on its GPUs, beside the naive placement; nothing is ordered."""
     campaign = permissions.training_of(request.user, campaign_id, Action.TRAIN)
     given = checked(shapes.PlacementIn, request.data)
+    typed.refuse_mistyped_engine(given["engine"], given["engine_settings"])
     parent = version_of(campaign, given, "parent")
     try:
         recipe = assembled(given["recipe"], given["parts"])
+        typed.refuse_mistyped_knobs(recipe, given["knobs"])
         knobs = recipe.fill(given["knobs"])
     except RecipeError as error:
         raise objections.invalid(error, field="recipe") from None

@@ -8,7 +8,7 @@ from training.recipes import gate_bounds, loop_checks, loop_knobs
 from training.recipes.anchors import ANCHORS
 from training.recipes.base import RecipeError, fill, knob, knobs_of, part
 from training.recipes.evaluate import BOUNDS
-from training.recipes.note import Note
+from training.recipes.note import Note, note_of
 from training.recipes.sampling import LABELLERS, RULES
 from training.recipes.ways import JUDGE, SCORE, TOLD, WAYS
 
@@ -261,7 +261,12 @@ class LoopSettings:
 
 def loop_settings(values: dict[str, Any] | None = None) -> LoopSettings:
     """Return the settings, `values` checked and the rest by default; RecipeError names every one that does not fit."""
-    given = {name: loop_knobs.lines(value) if name in TOLD else value for name, value in (values or {}).items()}
+    given = dict(values or {})
+    for name in TOLD:
+        try:
+            given |= {name: loop_knobs.lines(given[name])} if name in given else {}
+        except RecipeError as error:
+            raise RecipeError(note_of(error), {name: [note_of(error)]}) from None
     settings = LoopSettings(**fill("A loop", knobs_of(LoopSettings()), given))
     if errors := loop_checks.against(settings):
         raise RecipeError(Note.together(text for texts in errors.values() for text in texts), errors)

@@ -41,7 +41,10 @@ OF_SCORING = {"learning_rate": "reward_learning_rate", "epochs": "reward_epochs"
 
 
 def lines(value: Any) -> Any:
-    """Return an object of names and values, or the JSON of one, as lines; a text with one kind of line end."""
+    """Return an object of names and values, or the JSON of one, as lines; a text with one kind of line end.
+
+    RecipeError names a value of the object that is no line, as a part of it would be read as another setting.
+    """
     given = value
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:
@@ -49,6 +52,9 @@ def lines(value: Any) -> Any:
         except (ValueError, RecursionError):
             return value  # as lines it is refused, and quoted
     if isinstance(given, Mapping):
+        for name, one in given.items():
+            if "=" in name or len(f"{name} = {one}".splitlines()) > 1:
+                raise RecipeError(Note("Write {name} and its value on one line, without = in the name.", name=name))
         return "\n".join(f"{name} = {one}" for name, one in given.items())
     return "\n".join(given.splitlines()) if isinstance(given, str) else given
 

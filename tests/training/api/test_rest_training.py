@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.factories import judge, make_campaign, make_task, make_user
 from tests.training.workers import toy
 from training.api.urls import urlpatterns
 from training.models import Chat, GateReport, Loop, ModelVersion, Round, Run, Snapshot, Suite
+from training.recipes.loop import loop_settings
 from training.services import chats, execution, rounds, runs, snapshots, versions
 
 pytestmark = pytest.mark.django_db
@@ -314,6 +316,71 @@ def test_the_gate_over_rest(clients: dict[str, APIClient], campaign: Campaign, c
     assert back["state"] == "promoted"
 
 
+@pytest.mark.parametrize(
+    ("given", "status", "at", "says"),
+    [
+        ({"temperature": "1"}, 400, "temperature", "must be a number, without quotes"),
+        ({"gate_needs_safety": "yes"}, 400, "gate_needs_safety", "must be true or false"),
+        ({"guard": 5}, 400, "guard", "must be a text"),
+        ({"cost_settings": 5}, 400, "cost_settings", "must be an object of settings and values"),
+        ({"policy_settings": {"lora_rank": "4", "bf16": 1}}, 422, "policy_settings", "lora_rank: This must be a whole"),
+        ({"policy_settings": {"label_smoothing": True}}, 422, "policy_settings", "label_smoothing: This must be a num"),
+        ({"policy_settings": {"lora_rnk": 4}}, 422, "policy_settings", "Did you mean lora_rank?"),
+        ({"policy_settings": {"user_name": "a\nlora_rank = 4"}}, 422, "policy_settings", "on one line"),
+        (
+            {"policy_recipe": "cgpo-crpg", "policy_settings": {"must_match": 7}},
+            422,
+            "policy_settings",
+            "must be a text",
+        ),
+        ({"policy_recipe": "rloo", "policy_parts": {"filter": 1}}, 422, "policy_parts", "filter: This must be a text"),
+        (
+            {"engine": "verl", "engine_settings": {"actor_rollout_ref.rollout.gpu_memory_utilization": True}},
+            422,
+            "engine_settings",
+            "utilization: This must be a number",
+        ),
+        ({"reward_settings": {"lora_rank": None}}, 422, "reward_settings", "lora_rank: This must be a whole number"),
+    ],
+)
+def test_a_setting_of_a_loop_has_its_type_over_rest(
+    given: dict[str, Any], status: int, at: str, says: str, clients: dict[str, APIClient], campaign: Campaign
+) -> None:
+    before = Loop.objects.create(campaign=campaign, settings=asdict(loop_settings()), prompts_path="x").settings
+    answer = clients["lead"].patch(address("api-loop", campaign=campaign.pk), {"settings": given}, format="json")
+    assert (answer.status_code, list(answer.json()["errors"])) == (status, [at]), answer.json()
+    assert says in " ".join(answer.json()["errors"][at])
+    assert Loop.objects.get().settings == before
+
+
+def test_what_a_loop_tells_its_recipes_is_taken_as_text_or_object_and_given_with_types(
+    clients: dict[str, APIClient], campaign: Campaign
+) -> None:
+    Loop.objects.create(campaign=campaign, settings={"policy_recipe": "rloo"}, prompts_path="x")  # of long ago
+    path = address("api-loop", campaign=campaign.pk)
+    assert clients["lead"].get(path).json()["settings"]["policy_settings"] == {}
+    as_text = {
+        "policy_settings": "lora_rank = 4\nbf16 = TRUE\nweight_decay = 0",
+        "policy_parts": "advantage = group-norm\nkl =",
+    }
+    told = clients["lead"].patch(path, {"settings": as_text}, format="json").json()["settings"]
+    assert told["policy_settings"] == {"lora_rank": 4, "bf16": True, "weight_decay": 0.0}
+    assert type(told["policy_settings"]["weight_decay"]) is float and told["policy_parts"]["kl"] == ""
+    again = clients["lead"].patch(path, {"settings": told}, format="json")
+    assert again.status_code == 200 and again.json()["settings"] == told
+
+
+def test_a_knob_of_a_run_has_its_type_over_rest(clients: dict[str, APIClient], campaign: Campaign) -> None:
+    path = address("api-runs", campaign=campaign.pk)
+    body = {"recipe": "dpo", "model": "org/base", "knobs": {"beta": True, "lora_rank": "8", "bf16": "true"}}
+    answer = clients["engineer"].post(path, body, format="json")
+    assert answer.status_code == 422 and set(answer.json()["errors"]) == {"beta", "lora_rank", "bf16"}
+    body = {"recipe": "grpo", "model": "org/base", "engine": "verl", "engine_settings": {"trainer.nnodes": "2"}}
+    answer = clients["engineer"].post(path, body, format="json")
+    said = ["trainer.nnodes: This must be a whole number, without quotes."]
+    assert answer.status_code == 422 and answer.json()["errors"] == {"engine_settings": said}
+
+
 def test_a_loop_and_a_round_over_rest(clients: dict[str, APIClient], campaign: Campaign, tmp_path: Path) -> None:
     prompts = tmp_path / "some.jsonl"
     rows = [{"id": n, "prompt": [{"role": "user", "content": f"Question {n}?"}]} for n in range(80)]
@@ -330,7 +397,7 @@ def test_a_loop_and_a_round_over_rest(clients: dict[str, APIClient], campaign: C
     wrong = clients["lead"].patch(path, {"settings": {"policy_settings": {"lora_rank": -1}}}, format="json")
     assert wrong.json()["errors"] == {"policy_settings": ["lora_rank: Enter at least 0."]}
     told = clients["lead"].patch(path, {"settings": {"policy_settings": {"lora_rank": 4, "bf16": True}}}, format="json")
-    assert told.json()["settings"]["policy_settings"] == "lora_rank = 4\nbf16 = True"
+    assert told.json()["settings"]["policy_settings"] == {"lora_rank": 4, "bf16": True}
 
     started = clients["lead"].post(address("api-rounds", campaign=campaign.pk)).json()
     rounds.advance_far(started["id"])

@@ -43,6 +43,14 @@ def compiler(name: str) -> Compile:
     return found[name]
 
 
+def free(name: str) -> Mapping[str, type]:
+    """Return which settings of the engine `name` a person may set, and of which kind; none of one that there is not."""
+    from training.recipes.engines import areal, verl
+
+    found: dict[str, Mapping[str, type]] = {"verl": verl.FREE, "areal": areal.FREE}
+    return found.get(name, {})
+
+
 def lacking(name: str, recipe: Recipe) -> str:
     """Return why the engine `name` cannot do a recipe, whatever its settings; empty where it can."""
     from training.recipes.engines import areal, verl
@@ -109,7 +117,9 @@ def _as(value: Any, kind: type) -> Any:
         if str(value).lower() not in ("true", "false"):
             raise ValueError
         return str(value).lower() == "true"
-    if kind is int and (isinstance(value, bool) or float(value) != int(float(value)) or float(value) < 1):
+    if isinstance(value, bool | dict | list | None):  # float(True) would be 1.0
+        raise ValueError
+    if kind is int and (float(value) != int(float(value)) or float(value) < 1):
         raise ValueError
     if kind is str and "${" in str(value):  # their settings' files would put something of the environment there
         raise ValueError
