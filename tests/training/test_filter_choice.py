@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from annotation.models import Campaign, User
 from tests.training.round_world import first, go, judge_all
-from training.models import Loop, ModelVersion, Round, Run
+from training.models import Loop, ModelVersion, Round, Run, Snapshot
 from training.recipes.assembled import to_json
 from training.recipes.loop import LoopSettings
-from training.services import filter_choice, rounds, versions
+from training.services import filter_choice, rounds, snapshots, versions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -94,6 +95,26 @@ def test_the_form_has_it_chosen_and_says_why(
     assert other.context["parts"]["filter"] == "" and "is chosen by R²" not in other.content.decode()
 
 
+def test_rest_takes_it_where_no_filter_is_named_and_says_why(
+    reward: ModelVersion, policy: ModelVersion, prompts_file: Path, lead: User
+) -> None:
+    client = APIClient()
+    client.force_authenticate(lead)
+    snapshot = snapshots.freeze(campaign=reward.campaign, view="prompts", filters={}, actor=lead)
+    Snapshot.objects.filter(pk=snapshot.pk).update(rows=1)
+    address = reverse("api-runs", args=[reward.campaign_id])
+    body = {"recipe": "pf-ppo", "parent": policy.pk, "reward": reward.pk, "snapshot": snapshot.pk}
+    usual = client.post(address, body, format="json").json()
+    assert "parts" not in usual["recipe"] and usual["filter_choice"] is None
+    report = measured(reward, all=0.43, best_and_random=0.5, best_and_worst=0.61)
+    run = client.post(address, body, format="json").json()
+    assert run["recipe"]["parts"]["filter"] == "best-and-worst"
+    assert (run["filter_choice"]["part"], run["filter_choice"]["run"]) == ("best-and-worst", report.pk)
+    assert "is chosen by R² of reward-0: 0.61 against 0.43" in run["filter_choice"]["why"]
+    named = client.post(address, {**body, "parts": {"filter": "best-and-random"}}, format="json").json()
+    assert "parts" not in named["recipe"] and named["filter_choice"] is None
+
+
 @pytest.mark.parametrize(("named", "filtered"), [("", "best-and-worst"), ("filter = best-and-random", None)])
 def test_a_loop_takes_it_unless_its_settings_name_one(
     named: str,
@@ -116,3 +137,4 @@ def test_a_loop_takes_it_unless_its_settings_name_one(
     # What a recipe has usually is not stored as chosen.
     assert learned.recipe.get("parts", {}).get("filter") == filtered
     assert ("is chosen by R²" in str(round.note)) == (filtered is not None)
+    assert learned.inputs.get("filter_choice", {}).get("part") == filtered

@@ -62,8 +62,8 @@ class RunIn(serializers.Serializer):
     parts = serializers.DictField(
         child=serializers.CharField(allow_blank=True, max_length=60),
         default=dict,
-        help_text="Other parts in the slots of a recipe on the policy's own answers: slot → part, empty for none. Where "
-        "pf-ppo is given no filter, it gets the one with the highest R² by the newest report on the reward model.",
+        help_text="Other parts in the slots of a recipe on the policy's own answers: slot → part, empty for none. "
+        "Where pf-ppo is given no filter, it gets the one with the highest R² by the newest report on the reward model.",
     )
     parent = serializers.IntegerField(  # type: ignore[assignment]
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the model version to start from."
@@ -254,6 +254,15 @@ class RunOut(serializers.Serializer):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
+class FilterChoiceOut(serializers.Serializer):
+    part = serializers.CharField(help_text="Empty where all answers are kept.")
+    run = serializers.IntegerField(help_text="Id of the report that tells R² by filter.")
+    why = serializers.SerializerMethodField()
+
+    def get_why(self, choice: dict[str, Any]) -> str:
+        return str(of(choice["why"]))
+
+
 class RunDetailOut(RunOut):
     awaits = serializers.DictField(
         child=serializers.IntegerField(),
@@ -267,6 +276,12 @@ class RunDetailOut(RunOut):
         default=None,
         allow_null=True,
         help_text="By another engine: the plan that was made for it, and under at_start the GPUs that its worker had.",
+    )
+    filter_choice = FilterChoiceOut(
+        source="inputs.filter_choice",
+        default=None,
+        allow_null=True,
+        help_text="Of pf-ppo where nobody named a filter: the one with the highest R² of the reward model, and why.",
     )
     result = serializers.DictField(child=serializers.JSONField())
 

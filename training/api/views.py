@@ -25,6 +25,7 @@ from training.recipes.documents import VIEW as DOCUMENTS
 from training.recipes.scenarios import SUITES
 from training.services import (
     anchors,
+    filter_choice,
     placements,
     profiles,
     promotion,
@@ -87,6 +88,12 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         inputs["model"] = given["model"].strip()
     if "reference" in given:
         inputs["reference"] = version_of(campaign, given, "reference").path
+    parts = given["parts"]
+    if "reward" in given and filter_choice.SLOT not in parts:  # as the form has it chosen
+        choice = filter_choice.of(recipe.name, version_of(campaign, given, "reward"), parts=parts)
+        if choice is not None:
+            parts, inputs = {**parts, filter_choice.SLOT: choice.part}, {**inputs, **choice.as_input()}
+            recipe = assembled(recipe.name, parts)
     names = ("reward", "cost", "gold", "audit", "principle")
     scorers = {name: version_of(campaign, given, name).path for name in names if name in given}
     if scorers:
@@ -158,7 +165,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         snapshot=snapshot,
         inputs=inputs,
         seed=given["seed"],
-        parts=given["parts"],
+        parts=parts,
         awaits=awaits,
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from annotation.told import Told, told, told_many
+from annotation.told import Told, stored, told, told_many
 from training.models import ModelVersion, Run
 from training.recipes import loop_knobs
 from training.recipes.assembled import assembled
@@ -24,6 +24,7 @@ from training.recipes.reward import REWARD_ACCURACY
 
 CHOOSES = ("pf-ppo",)  # the recipes whose filter is chosen by it
 SLOT = "filter"
+INPUT = "filter_choice"  # by which name a run keeps it among its inputs
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Choice:
     part: str
     run: Run
     why: Told
+
+    def as_input(self) -> dict[str, Any]:
+        """Return what a run is told of it, as nobody named its filter."""
+        return {INPUT: {"part": self.part, "run": self.run.pk, "why": stored(self.why)}}
 
 
 def of(

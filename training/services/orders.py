@@ -194,7 +194,7 @@ def policy(
     inputs |= {"scorers": scorers(round) | kept_by} | ({"data": data} if snapshot is None else {})
     parts = parts_of(settings, scores)
     if (choice := filter_choice.of_round(settings, scores.get(ModelVersion.Kind.REWARD))) is not None:
-        parts |= {filter_choice.SLOT: choice.part}
+        parts, inputs = parts | {filter_choice.SLOT: choice.part}, inputs | choice.as_input()
     if (engine := engine_of(settings)) is not None:
         inputs["engine"], learns = engine, assembled(name, parts)
         planned = placements.record(recipe=learns, knobs=learns.fill(knobs), engine=engine, model=round.policy.path)
