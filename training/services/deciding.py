@@ -7,8 +7,8 @@ from itertools import takewhile
 from django.db import transaction
 
 from annotation.models import User
-from annotation.told import told
-from training.models import Loop, ModelVersion, Round
+from annotation.told import Told, told
+from training.models import GateOrder, Loop, ModelVersion, Round
 from training.services import gate_orders, gates, promotion
 from training.services.moves import move, settings_of_gate, withdraw
 from training.services.orders import run_of
@@ -25,31 +25,36 @@ def close_gate(round: Round, *, actor: User | None) -> bool:
         loop = Loop.objects.select_for_update().get(pk=round.loop_id)
         report = gates.decide(round=round, run=run, settings=settings)
         withdraw(round, gates.batch(round))
-        if report.verdict == report.Verdict.PASS:
+        passed = report.verdict == report.Verdict.PASS
+        in_a_row = _rejections(loop)
+        goes_on = settings.auto_continue and round.goes_on
+        if not round.is_gate_only:  # of the loop's own candidates one that was sent here says nothing
+            in_a_row = 0 if passed else in_a_row + 1
+            goes_on = settings.auto_continue and in_a_row < settings.rejections_in_a_row
+        if passed:
             if not move(round, State.PROMOTED, gates.reason(report), actor=actor):
                 return False
             promotion.promote(version=candidate, actor=None)
-            goes_on = settings.auto_continue and (round.goes_on or not round.is_gate_only)
             order = gate_orders.following(loop)
-            gate_orders.go_on(loop=loop, policy=candidate, order=order, own=goes_on)
         else:
-            goes_on = settings.auto_continue and _rejections(loop) + 1 < settings.rejections_in_a_row
             order = gate_orders.following(loop)
-            then = told("The next round asks for more pairs.") if goes_on else gate_orders.then(order)
-            if round.is_gate_only:  # of the loop's own candidates it says nothing
-                goes_on = settings.auto_continue and round.goes_on
-                then = told("{policy} stays in use.", policy=round.policy.label)
-                if order is None and not goes_on and _rejections(loop):
-                    then += gate_orders.then(None)
-            note = told("{candidate} was turned down.", candidate=candidate.label) + gates.reason(report) + then
-            if not move(round, State.REJECTED, note, actor=actor):
+            note = told("{candidate} was turned down.", candidate=candidate.label) + gates.reason(report)
+            if not move(round, State.REJECTED, note + _then(round, order, goes_on, in_a_row), actor=actor):
                 return False
             ModelVersion.objects.filter(pk=candidate.pk).update(state=ModelVersion.State.REJECTED)
-            gate_orders.go_on(loop=loop, policy=round.policy, order=order, own=goes_on)
+        gate_orders.go_on(loop=loop, policy=candidate if passed else round.policy, order=order, own=goes_on)
         # Also after a gate that waited for the loop's last rejection, which then paused nothing.
-        if order is None and not goes_on and _rejections(loop):
+        if order is None and not goes_on and in_a_row:
             Loop.objects.filter(pk=loop.pk).update(state=Loop.State.PAUSED)
     return True
+
+
+def _then(round: Round, order: GateOrder | None, goes_on: bool, in_a_row: int) -> Told:
+    """Return what follows a candidate that was turned down, the last `in_a_row` of the loop's own."""
+    if not round.is_gate_only:
+        return told("The next round asks for more pairs.") if goes_on else gate_orders.then(order)
+    stays = told("{policy} stays in use.", policy=round.policy.label)
+    return stays + gate_orders.then(None) if order is None and not goes_on and in_a_row else stays
 
 
 def _rejections(loop: Loop) -> int:
