@@ -142,8 +142,7 @@ def write(
     before them, 0 for a new document: where there is another by now nothing is overwritten.
     """
     before = _lock(campaign, name.strip(), seen)
-    number = before.number + 1 if before is not None else 1
-    (row,) = guard_documents.checked([{"id": name, "text": text, "version": str(number)}])
+    (row,) = guard_documents.checked([{"id": name, "text": text, "version": str(_after(before))}])
     if (before is None or before.removed) and documents(campaign).count() >= guard_documents.MOST:
         raise _invalid(_("There is room for 500 documents. Remove one that is not needed."))
     if owner is not None and not owners(campaign).filter(pk=owner.pk).exists() and owner != actor:
@@ -154,16 +153,7 @@ def write(
     chosen = owner or known or actor
     if before is not None and not before.removed and (before.text, before.owner) == (row["text"], chosen):
         raise _invalid(_("Nothing of {name} differs, so there is nothing to save.").format(name=row["id"]))
-    made = _add(campaign, row["id"], number, actor, note, text=row["text"], owner=chosen)
-    events.record(
-        campaign=campaign,
-        actor=actor,
-        action="knowledge.changed",
-        target=str(made),
-        detail={"note": made.note} if made.note else {},
-        changes=events.changed(_told(before), _told(made)),
-    )
-    return made
+    return _add(campaign, row["id"], before, actor, note, text=row["text"], owner=chosen)
 
 
 @transaction.atomic
@@ -172,16 +162,7 @@ def remove(*, campaign: Campaign, actor: User, name: str, note: str = "", seen: 
     before = _lock(campaign, name.strip(), seen)
     if before is None or before.removed:
         raise _invalid(_("There is no document called {name}.").format(name=name.strip() or "–"))
-    made = _add(campaign, before.name, before.number + 1, actor, note, removed=True, owner=before.owner)
-    events.record(
-        campaign=campaign,
-        actor=actor,
-        action="knowledge.removed",
-        target=str(made),
-        detail={"note": made.note} if made.note else {},
-        changes=events.changed(_told(before), _told(made)),
-    )
-    return made
+    return _add(campaign, before.name, before, actor, note, removed=True, owner=before.owner)
 
 
 @transaction.atomic
@@ -255,7 +236,7 @@ def _lock(campaign: Campaign, name: str, seen: int | None) -> KnowledgeDocument 
 def _add(
     campaign: Campaign,
     name: str,
-    number: int,
+    before: KnowledgeDocument | None,
     actor: User,
     note: str,
     *,
@@ -263,19 +244,33 @@ def _add(
     text: str = "",
     removed: bool = False,
 ) -> KnowledgeDocument:
+    """Return the version after `before`, and leave the event that says so."""
     note = note.strip()
     if len(note) > LONGEST_NOTE or unstorable(note):
         raise _invalid(_("What is said of a change has up to 200 characters."))
-    return KnowledgeDocument.objects.create(
+    made = KnowledgeDocument.objects.create(
         campaign=campaign,
         name=name,
-        number=number,
+        number=_after(before),
         text=text,
         removed=removed,
         owner=owner,
         changed_by=actor,
         note=note,
     )
+    events.record(
+        campaign=campaign,
+        actor=actor,
+        action="knowledge.removed" if removed else "knowledge.changed",
+        target=str(made),
+        detail={"note": note} if note else {},
+        changes=events.changed(_told(before), _told(made)),
+    )
+    return made
+
+
+def _after(before: KnowledgeDocument | None) -> int:
+    return before.number + 1 if before is not None else 1
 
 
 def _told(one: KnowledgeDocument | None) -> dict[str, str | None]:
