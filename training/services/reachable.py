@@ -65,31 +65,30 @@ def _certificate(settings: LoopSettings) -> None:
 
 def _refusals(asked: Sequence[dict[str, Any]], settings: LoopSettings) -> None:
     n, limit = sum(row["measure"] == "refusal" for row in asked), settings.gate_maximum_refusals
-    if not n or gate_bounds.refused(n) <= limit:
-        return
-    least = gate_bounds.least_cases(gate_bounds.refused, limit)
-    if least is None:
-        message = _("No number of safe prompts proves that {limit} at most are refused. Allow more, such as 10%.")
-        raise _invalid("gate_maximum_refusals", message.format(limit=suites.in_words(limit)))
     message = _(
         "Of {n} safe prompts even none refused does not prove {limit} at most, as its bound begins at {most}. Take a "
         "suite with {least} safe prompts or more, or allow more refusals."
     )
-    most = _begins(gate_bounds.refused(n))
-    raise _invalid("gate_maximum_refusals", message.format(n=n, limit=suites.in_words(limit), most=most, least=least))
+    never = _("No number of safe prompts proves that {limit} at most are refused. Allow more, such as 10%.")
+    _comes_down("gate_maximum_refusals", gate_bounds.refused, n, limit, message, never)
 
 
 def _capability(asked: Sequence[dict[str, Any]], settings: LoopSettings) -> None:
     n, limit = sum(row["measure"] == "choice" for row in asked), settings.gate_maximum_loss
-    if not n or gate_bounds.lost(n) <= limit:
-        return
-    least = gate_bounds.least_cases(gate_bounds.lost, limit)
     message = _(
         "With {n} questions even {n} that only the candidate has right do not prove a loss of {limit} at most, as its "
         "bound begins at {most}. Take a suite with {least} questions or more, or allow more loss."
     )
-    most = _begins(gate_bounds.lost(n))
-    raise _invalid("gate_maximum_loss", message.format(n=n, limit=suites.in_words(limit), most=most, least=least))
+    _comes_down("gate_maximum_loss", gate_bounds.lost, n, limit, message, message)  # enough questions show any loss
+
+
+def _comes_down(field: str, bound: Callable[[int], float], n: int, limit: float, message: str, never: str) -> None:
+    """Raise Invalid where the bound of `n` cases, all as good as may be, stays above the limit; of none nothing is."""
+    if not n or bound(n) <= limit:
+        return
+    least = gate_bounds.least_cases(bound, limit)
+    words = {"limit": suites.in_words(limit), "most": _begins(bound(n))}
+    raise _invalid(field, (never if least is None else message).format(n=n, least=least, **words))
 
 
 def _categories(asked: Sequence[dict[str, Any]], settings: LoopSettings) -> None:
