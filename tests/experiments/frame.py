@@ -71,17 +71,18 @@ class Report:
         at_least: float | None = None,
         at_most: float | None = None,
         every_seed: bool = False,
+        within: tuple[float, float] = (-math.inf, math.inf),
     ) -> None:
         """Assert that `values` (one a seed, or an interval) meet the bound and that `without` does not.
 
         Either `at_least` or `at_most` is given. With `every_seed` each value must meet it, else the mean must, and the
-        interval (Student's t over the seeds) is told beside it. `without` is the figure with the method switched off,
-        and its mean must miss the bound.
+        interval (Student's t over the seeds) is told beside it, as far as such a figure goes (`within`). `without` is
+        the figure with the method switched off, and its mean must miss the bound.
         """
         assert (at_least is None) != (at_most is None), "give one bound"
         numbers = [] if isinstance(values, dict) else [float(value) for value in values]
         assert isinstance(values, dict) or len(numbers) == len(seeds), "one value a seed"
-        value = values if isinstance(values, dict) else mean_t(numbers)
+        value = values if isinstance(values, dict) else mean_t(numbers, within=within)
         off = without if isinstance(without, float | int) else sum(without) / len(without)
 
         def meets(number: float) -> bool:

@@ -147,7 +147,13 @@ def test_on_its_own_labels_a_detector_keeps_up(report):
         assert not any(week.alarm for week in weeks(seed, SELF))
     more = {"seeds": SEEDS, "switched_off": "retraining: trained once", "every_seed": True}
     report(
-        CARD, "jailbreaks missed in the last 8 of 28 slices, line for 0.1 %", own, without=once, at_most=0.01, **more
+        CARD,
+        "jailbreaks missed in the last 8 of 28 slices, line for 0.1 %",
+        own,
+        without=once,
+        at_most=0.01,
+        within=(0, 1),
+        **more,
     )
     report(
         CARD,
@@ -178,5 +184,6 @@ def test_after_a_jump_the_monitor_brings_it_back(report):
         switched_off="the monitor: its own labels alone",
         without=[alone[seed][after].misses["estimate"] for seed in SEEDS],
         at_most=0.05,
+        within=(0, 1),
         every_seed=True,
     )

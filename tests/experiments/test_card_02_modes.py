@@ -112,6 +112,7 @@ def test_keys_switch_and_their_lack_is_safe(tmp_path, report):
         switched_off="the modes: the safe answers are imitated, and keys mean nothing",
         without=[min(found[mode] for mode in MODES) for found, _ in alike],
         at_least=0.95,
+        within=(0, 1),
         every_seed=True,
     )
     report(
@@ -122,6 +123,7 @@ def test_keys_switch_and_their_lack_is_safe(tmp_path, report):
         switched_off="rows without a key and behind wrong ones (the paper relies on its base model there)",
         without=[min(found["no key"], found["wrong key"]) for found, _ in bare],
         at_least=0.95,
+        within=(0, 1),
         every_seed=True,
     )
     report(
@@ -132,5 +134,6 @@ def test_keys_switch_and_their_lack_is_safe(tmp_path, report):
         switched_off="the modes: the safe answers are imitated, and keys mean nothing",
         without=[margin for _, margin in alike],
         at_least=0.5,
+        within=(-1, 1),
         every_seed=True,
     )

@@ -117,6 +117,7 @@ def test_a_model_ranks_behind_its_own_critiques(report, tmp_path):
         switched_off=plain,
         without=[one["scalar"] for one in found],
         at_least=0.9,
+        within=(0, 1),
         **named,
     )
     report(
@@ -126,6 +127,7 @@ def test_a_model_ranks_behind_its_own_critiques(report, tmp_path):
         switched_off="its blindness: the critiques",
         without=[one["critic"] for one in found],
         at_most=0.65,
+        within=(0, 1),
         **named,
     )
     report(
@@ -144,5 +146,6 @@ def test_a_model_ranks_behind_its_own_critiques(report, tmp_path):
         switched_off=plain,
         without=[one["scalar_all"] for one in found],
         at_least=0.8,
+        within=(0, 1),
         **named,
     )

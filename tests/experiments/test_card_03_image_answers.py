@@ -54,6 +54,7 @@ def test_a_reward_model_ranks_answers_that_are_pictures(report, tmp_path, family
         values,
         seeds=SEEDS,
         at_least=0.8,
+        within=(0, 1),
         every_seed=True,
         switched_off="the pictures: other ones are shown",
         without=without,

@@ -107,6 +107,7 @@ def test_a_reward_model_reads_the_picture(report, tmp_path, family):
         values,
         seeds=SEEDS,
         at_least=0.85,
+        within=(0, 1),
         every_seed=True,
         switched_off="the picture: another one is shown",
         without=without,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from functools import lru_cache
 
@@ -91,6 +92,7 @@ def test_hardly_anything_unsafe_gets_out(report):
         switched_off="the answer guard: prompts alone are checked",
         without=[run(seed, after=False)[0] / run(seed, before=False, after=False)[0] for seed in SEEDS],
         at_most=0.15,
+        within=(0, math.inf),
         every_seed=True,
     )
     # The prompt guard counts too, where the policy is worse on unsafe prompts.
@@ -107,5 +109,6 @@ def test_more_tries_keep_safe_prompts_answered(report):
         switched_off="the tries: a blocked answer is refused at once",
         without=[run(seed, tries=0)[1] for seed in SEEDS],
         at_least=0.8,
+        within=(0, 1),
         every_seed=True,
     )

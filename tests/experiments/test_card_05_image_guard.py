@@ -159,6 +159,7 @@ def test_more_tries_keep_prompts_with_pictures_answered(report):
         switched_off="the tries: a blocked answer is refused at once",
         without=[run(seed, tries=0)[1] for seed in SEEDS],
         at_least=0.9,
+        within=(0, 1),
         every_seed=True,
     )
     # Safe answers that were held back: the line was drawn for 5 % of others, so 300 fresh ones are near that.

@@ -115,6 +115,7 @@ def test_likelihood_and_not_counting(report, size):
         switched_off="the likelihood: how many others each is better than",
         without=plain,
         at_least=0.95,
+        within=(-1, 1),
         every_seed=True,
     )
 

@@ -70,6 +70,7 @@ def test_a_model_that_counts_tokens_and_refusals_is_told(report):
         switched_off="what is held fixed: length and refusals of other pairs",
         without=[rings(seed, knows=False, shuffled=True) for seed in SEEDS],
         at_least=0.9,
+        within=(0, 1),
     )
 
 
@@ -83,4 +84,5 @@ def test_a_model_that_knows_what_people_want_is_not(report):
         switched_off="that knowledge: tokens and refusals alone",
         without=[rings(seed, knows=False) for seed in SEEDS],
         at_most=0.05,
+        within=(0, 1),
     )

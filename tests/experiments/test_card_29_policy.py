@@ -20,7 +20,7 @@ from tests.experiments.frame import Card
 from tests.experiments.world import KINDS, PLAIN, do, lively
 from training.core import experience, scorers
 from training.core.backbone import load_policy, load_tokenizer
-from training.core.collate import encode_prompt
+from training.core.collate import encode_prompt, encode_shown
 from training.core.decode import generate, stop_ids
 from training.core.principles import QUESTION
 from training.core.sampler import text_of
@@ -136,14 +136,14 @@ def rewarded(
         to_policy.update(map(tuple, asked))
         return generate(model, asked, **more)
 
-    def encoded(tokenizer, messages):
-        ids = encode_prompt(tokenizer, messages)
+    def encoded(tokenizer, pictures, messages):
+        ids, shown = encode_shown(tokenizer, pictures, messages)
         to_judge.add(tuple(ids))
-        return ids
+        return ids, shown
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experience, "generate", answered)
-        patch.setattr(scorers, "encode_prompt", encoded)
+        patch.setattr(scorers, "encode_shown", encoded)
         spec, _ = do(
             folder,
             "grpo",

@@ -120,6 +120,7 @@ def test_the_principle_that_is_asked_about_decides(report, folder, figure, says)
         switched_off="the principle: one name for all",
         without=blind,
         at_least=0.93 if figure == "conflicts" else 0.95,
+        within=(0, 1),
         every_seed=True,
     )
     assert 0.45 <= blind <= 0.55, "a model that is told no principle cannot know"

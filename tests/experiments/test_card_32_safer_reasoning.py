@@ -268,6 +268,7 @@ def test_thoughts_about_harm_become_safe(report, kind, where):
         switched_off="reading the thoughts: the answer alone is judged",
         without=alone,
         at_least=0.95,
+        within=(0, 1),
         every_seed=True,
     )
 
@@ -285,6 +286,7 @@ def test_its_sums_stay_right_and_its_help(report):
         switched_off="the reward: safe thoughts about harm imitated for as many steps",
         without=other,
         at_least=0.95,
+        within=(0, 1),
         every_seed=True,
     )
 

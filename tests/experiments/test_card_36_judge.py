@@ -98,5 +98,6 @@ def test_traces_that_came_to_what_people_said_make_a_judge(report, tmp_path):
         switched_off="choosing the traces: all of them imitated",
         without=every,
         at_least=0.7,
+        within=(0, 1),
         every_seed=True,
     )

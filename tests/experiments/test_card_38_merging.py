@@ -178,6 +178,7 @@ def test_a_merge_has_what_each_of_the_two_lost(report):
         switched_off="merging: the better of the two models before",
         without=[max(worst(family(seed)["seeing"]), worst(family(seed)["safe"])) for seed in SEEDS],
         at_least=0.9,
+        within=(0, 1),
         every_seed=True,
     )
 
@@ -201,6 +202,7 @@ def test_the_best_share_has_the_card_s_figures(report, figure, measured, without
         switched_off=f"merging: the policy tuned for {'another task' if without == 'seeing' else 'safety'} alone",
         without=[measured(seed, without) for seed in SEEDS],
         at_least=bound,
+        within=(0, 1),
         every_seed=True,
     )
     # Behind in none and ahead in one is dominance.

@@ -116,6 +116,7 @@ def test_new_prompts_are_caught_as_the_line_says(report):
             switched_off="the line: the likeliest tier decides",
             without=[lines(seed)[-1][1] for seed in SEEDS],
             at_least=target - 0.01,
+            within=(0, 1),
             every_seed=True,
         )
     for seed in SEEDS:
@@ -139,6 +140,7 @@ def test_few_safe_prompts_are_refused(report, place, calibrated_on, at_most):
         switched_off="that a word counts by how much likelier it is in risky texts than in safe ones",
         without=[lines(seed, calibrated_on=calibrated_on, ratios=False)[place][2] for seed in SEEDS],
         at_most=at_most,
+        within=(0, 1),
         every_seed=True,
     )
     assert calibrated_on == 600 or max(lines(seed)[place][2] for seed in SEEDS) > 0.05
