@@ -42,6 +42,7 @@ WORDS = {
     "guideline.written": _("The guideline was rewritten: {target}"),
     "suite.added": _("A safety suite was added: {target}"),
     "suite.asked": _("Questions of a safety suite were put into the queue of {target}"),
+    "rollouts.asked": _("Branched dialogues were put into the queue of {target}"),
     "knowledge.changed": _("A document that the guard quotes was changed: {target}"),
     "knowledge.removed": _("A document that the guard quotes was removed: {target}"),
     "loop.configured": _("The loop's settings were changed"),

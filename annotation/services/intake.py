@@ -69,17 +69,19 @@ def make_task(
     about: Sequence[str] | None = None,
     opening: list[Message] | None = None,
     assignee: User | None = None,
+    dialogues: list[list[Message]] | None = None,
 ) -> tuple[Task, bool]:
     """Return the task called `external_id` and whether it is new; one that exists is returned as it is.
 
     `completions` are (text or parts, origin) in canonical order; images in them are in the campaign already. `opening`
     is how a conversation begins of which other items have other turns: all of them are then in one split. With an
-    `assignee` nobody else is given it. Raises `Invalid` for what people could not judge.
+    `assignee` nobody else is given it. Whole `dialogues` go on from `messages`, each with a turn of the assistant;
+    their texts are then transcripts. Raises `Invalid` for what people could not judge.
     """
     needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
     item = Item(external_id, messages, list(completions), wanted, priority, is_audit, batch, "", meta or {}, needs, of)
     try:
-        item = _judgeable(campaign, replace(item, opening=opening))
+        item = _judgeable(campaign, replace(item, opening=opening, rests=dialogues))
     except Refused as refused:
         told = _("The item {id!r} cannot be judged. {refused}")
         raise Invalid(told.format(id=external_id, refused=refused)) from None

@@ -38,6 +38,7 @@ from training.recipes.documents import FROM_FILES
 from training.recipes.engines.steps import Placement
 from training.recipes.note import note_of
 from training.recipes.policy import REFUEL
+from training.recipes.rollouts import NAME as ROLLOUTS
 from training.recipes.scenarios import SUITES
 from training.services import (
     anchors,
@@ -346,8 +347,12 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         else:
             part, rows = "steps", _step_rows(traces.metrics(run))
         return as_csv(rows, f"run-{run.pk}-{part}.csv")
+    branched = run.recipe.get("name") == ROLLOUTS and run.state == Run.State.SUCCEEDED and rollouts.pairs_in(run) > 0
+    branched = branched and may(request.user, run.campaign, Action.TRAIN)
     context = {
         **_progress(run, request.user),
+        "branched": branched,
+        "asking": rollouts.campaigns_that_compare(request.user) if branched else [],
         "knobs": run.recipe.get("knobs", {}),
         "parts": [(registered.slot(slot), name) for slot, name in run.recipe.get("parts", {}).items()],
         "recipe": RECIPES.get(run.recipe.get("name", "")),

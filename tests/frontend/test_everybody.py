@@ -120,6 +120,8 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[int, ...]]] = [
     ("run-what-if", "get", {}, WITHOUT_ANSWERS),
     ("run-cancel", "post", {}, READERS_POST),
     ("run-retry", "post", {}, READERS_POST),
+    # Nothing says in which campaign people are to be asked.
+    ("run-ask", "post", {}, (302, 404, 403, 403, 404, 404, 404)),
     ("models", "get", {}, READERS),
     ("explorer", "get", {"q": ""}, READERS),
     ("playground", "get", {}, READERS),

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
-from annotation.models import Campaign
+from annotation.access import Action
+from annotation.dialogues import DIALOGUE, opening, scope_of, transcript
+from annotation.feedback.pairwise import Pairwise
+from annotation.models import Campaign, User
+from annotation.permissions import may
+from annotation.services import events, intake
 from annotation.told import Told, told
 from training import paths, store
 from training.errors import Invalid
@@ -59,6 +66,68 @@ def inputs_of(*, campaign: Campaign, recipe: str, run_id: int, field: str = "rol
         "reference": run.inputs["model"],
         ROLLED: run.pk,
     }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of putting branched dialogues into a queue."""
+
+    created: int
+    existing: int
+
+
+def campaigns_that_compare(user: User) -> list[Campaign]:
+    """Return the campaigns in which two whole dialogues are compared and this person may import, by name."""
+    found = Campaign.objects.kept().filter(kind=Pairwise.name).order_by("name", "pk")
+    return [one for one in found if compares_dialogues(one) and may(user, one, Action.IMPORT)]
+
+
+def compares_dialogues(campaign: Campaign) -> bool:
+    """Return whether people judge here which of two whole dialogues is better."""
+    return campaign.kind == Pairwise.name and scope_of(campaign.options) == DIALOGUE
+
+
+@transaction.atomic
+def ask(*, run: Run, campaign: Campaign, actor: User | None) -> Asked:
+    """Put the pairs that `run` branched into a campaign's queue, each once, as two dialogues beside each other.
+
+    What they share is shown once. Which of them the reward model found better is no part of what people see, and their
+    order says nothing of it. Invalid where the run left no pairs or the campaign asks something else.
+    """
+    why = ""
+    if run.recipe.get("name") != NAME or run.state != Run.State.SUCCEEDED or not pairs_in(run):
+        why = _("Run {number} left no branched dialogues that people could compare.").format(number=run.pk)
+    elif not compares_dialogues(campaign):
+        why = _(
+            "{campaign} does not compare whole dialogues. Make a campaign of the kind “Compare two answers” in which "
+            "“A dialogue as a whole” is judged."
+        ).format(campaign=campaign)
+    if why:
+        raise Invalid(why, {"campaign": [why]})
+    policy = ModelVersion.objects.filter(campaign=run.campaign_id, path=run.inputs["model"]).order_by("pk").first()
+    origin = policy.label if policy is not None else ""
+    created = existing = 0
+    for row in sampling.output_rows(run, PAIRS):
+        name = f"rollouts-{run.pk}-{row['id']}"
+        sides = ["chosen", "rejected"]
+        random.Random(name).shuffle(sides)
+        dialogues = [[*row[side], *row.get(f"{side}_rest", [])] for side in sides]
+        _task, is_new = intake.make_task(
+            campaign=campaign,
+            messages=row["prompt"],
+            completions=[(transcript(one), origin) for one in dialogues],
+            dialogues=dialogues,
+            external_id=name,
+            batch=f"rollouts-{run.pk}",
+            meta={"source": "rollouts", "run": run.pk, "policy": origin, "branched_at": row["turn"]},
+            # All that begin alike lie on one side of the split, wherever they part.
+            opening=opening(row["prompt"]),
+        )
+        created, existing = created + is_new, existing + (not is_new)
+    if created:
+        detail = {"run": run.pk, "items": created}
+        events.record(campaign=campaign, actor=actor, action="rollouts.asked", target=str(campaign), detail=detail)
+    return Asked(created, existing)
 
 
 def user_of(campaign: Campaign, settings: LoopSettings) -> ModelVersion | None:

@@ -84,6 +84,7 @@ MATRIX: list[tuple[str, str, Any, tuple[int, ...]]] = [
     ("api-run-answers", "get", None, (401, 404, 403, 403, 409, 409, 409)),
     ("api-run-pairs", "get", None, (401, 404, 403, 403, 409, 409, 409)),
     ("api-run-cancel", "post", {}, (401, 404, 403, 403, 200, 409, 409)),
+    ("api-run-ask", "post", {"campaign": "@campaign"}, (401, 404, 403, 403, 422, 422, 422)),
     ("api-run-retry", "post", {}, (401, 404, 403, 403, 409, 409, 409)),
     ("api-explorations", "get", None, READERS),
     ("api-explorations", "post", {"prompt": "Why?", "answers": ["So."]}, (401, 404, 403, 403, 422, 422, 422)),
