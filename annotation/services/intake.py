@@ -81,7 +81,7 @@ def make_task(
     needs, of = (None if tags is None else tuple(read_tags(tags)) for tags in (requires, about))
     item = Item(external_id, messages, list(completions), wanted, priority, is_audit, batch, "", meta or {}, needs, of)
     try:
-        item = _judgeable(campaign, replace(item, opening=opening, rests=dialogues))
+        item = _judgeable(campaign, replace(item, opening=opening, rests=dialogues or []))
     except Refused as refused:
         told = _("The item {id!r} cannot be judged. {refused}")
         raise Invalid(told.format(id=external_id, refused=refused)) from None
