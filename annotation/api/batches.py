@@ -14,6 +14,7 @@ from annotation.access import Action
 from annotation.api.callers import caller
 from annotation.api.parsing import checked
 from annotation.importing.items import MAX_PRIORITY, MAX_WANTED
+from annotation.reach import out_of_reach
 from annotation.services import batches, overlap
 
 
@@ -40,6 +41,9 @@ class OverlapIn(serializers.Serializer):
 
 class OverlapOut(serializers.Serializer):
     changed = serializers.IntegerField(help_text="Items.")
+    warnings = serializers.ListField(
+        child=serializers.CharField(), help_text="Why items wait, such as that they want more people than there are."
+    )
 
 
 @extend_schema(operation_id="campaigns_overlap", request=OverlapIn, responses=OverlapOut, tags=["campaigns"])
@@ -52,7 +56,8 @@ def change_overlap(request: Request, campaign_id: int) -> Response:
     """
     campaign = permissions.campaign_for(request.user, campaign_id, Action.CONFIGURE)
     changed = overlap.change(campaign=campaign, actor=caller(request), **checked(OverlapIn, request.data))
-    return Response(OverlapOut({"changed": changed}).data)
+    told = {"changed": changed, "warnings": [one.reason for one in out_of_reach(campaign)]}
+    return Response(OverlapOut(told).data)
 
 
 class Batches(APIView):

@@ -7,10 +7,13 @@ from typing import Any
 from django.utils import translation
 from rest_framework import serializers
 
+from annotation.access import Action
 from annotation.feedback import KINDS
 from annotation.feedback import kind as feedback_kind
 from annotation.importing.handed_on import MOST
 from annotation.models import Campaign
+from annotation.permissions import may
+from annotation.reach import out_of_reach
 from annotation.services import settings
 
 
@@ -179,6 +182,15 @@ class CampaignDetailOut(CampaignOut):
     options = serializers.DictField(child=serializers.JSONField())
     guideline = serializers.SerializerMethodField()
     submit_schema = serializers.SerializerMethodField()
+    warnings = serializers.SerializerMethodField(
+        help_text="What its leads and engineers should know, such as that items want more people than there are."
+    )
+
+    def get_warnings(self, campaign: Campaign) -> list[str]:
+        """Return why items wait, or will; nothing to who may not read the campaign's figures."""
+        if not may(self.context["user"], campaign, Action.READ):
+            return []
+        return [one.reason for one in out_of_reach(campaign)]
 
     def get_guideline(self, campaign: Campaign) -> str:
         guideline = campaign.guidelines.filter(version=campaign.guideline_version).first()

@@ -46,7 +46,7 @@ class HoldBackIn(serializers.Serializer):
 
 class OutOfReachOut(serializers.Serializer):
     items = serializers.IntegerField()
-    needs = serializers.ListField(child=serializers.CharField())
+    needs = serializers.ListField(child=serializers.CharField(), help_text="Empty: anybody may who judges here.")
     wanted = serializers.IntegerField(help_text="People who should judge each.")
     able = serializers.IntegerField(help_text="People here who can.")
     reason = serializers.CharField()
@@ -91,6 +91,9 @@ class HeldBackPeople(APIView):
 @extend_schema(operation_id="campaigns_out_of_reach", responses=OutOfReachOut(many=True), tags=["campaigns"])
 @api_view(["GET"])
 def waiting_items(request: Request, campaign_id: int) -> Response:
-    """Return the open items that too few people have the skills for, with the reason; for leads and engineers."""
+    """Return the open items that too few people may judge or have the skills for, and why; for leads and engineers.
+
+    With 0 items: the settings ask more people for each item to come than there are.
+    """
     campaign = permissions.campaign_for(request.user, campaign_id, Action.READ)
     return Response(OutOfReachOut(out_of_reach(campaign), many=True).data)

@@ -32,7 +32,7 @@ def _with_my_roles(user: User) -> Prefetch:
 def _detail(campaign: Campaign, user: User) -> dict[str, Any]:
     """Return the campaign as it is stored now, as `user` may see it."""
     stored = Campaign.objects.prefetch_related(_with_my_roles(user)).get(pk=campaign.pk)
-    return CampaignDetailOut(stored).data
+    return CampaignDetailOut(stored, context={"user": user}).data
 
 
 class CampaignList(PagedView):

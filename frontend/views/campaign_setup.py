@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, cast
 
+from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -21,6 +22,7 @@ from annotation.importing import uploads
 from annotation.importing.handed_on import gold_count, gold_rows
 from annotation.models import Campaign
 from annotation.permissions import campaign_for, may_create, turn_away
+from annotation.reach import out_of_reach
 from annotation.services import batches, campaigns, overlap
 from annotation.services.settings import settings_from, settings_of, whole_of
 from frontend.decorators import campaign_page, signed_in
@@ -213,6 +215,7 @@ def campaign_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             campaign.refresh_from_db()
         else:
             say(request, _("Saved. People see it with their next item."))
+            _warn(request, campaign)
             return redirect("campaign-edit", campaign.pk)
     context = {"form": form, "lead": True, "batches": batches.batches(campaign), **preview_context(form)}
     status = 422 if form.errors else 200
@@ -238,7 +241,16 @@ def campaign_overlap(request: SignedInRequest, campaign: Campaign) -> HttpRespon
     else:
         text = ngettext("{n} item was changed.", "{n} items were changed.", changed)
         say(request, text.format(n=changed))
+        _warn(request, campaign)
     return redirect("campaign-edit", campaign.pk)
+
+
+def _warn(request: SignedInRequest, campaign: Campaign) -> None:
+    """Say why items wait, or will, where they want more people than may judge here."""
+    campaign.refresh_from_db()
+    for one in out_of_reach(campaign):
+        if not one.needs:
+            say(request, one.reason, level=messages.WARNING)
 
 
 def _values(form: CampaignForm) -> dict[str, Any]:

@@ -96,14 +96,16 @@ def campaign_detail(request: SignedInRequest, campaign: Campaign) -> HttpRespons
         x_label=gettext("Verdict"),
         y_label=gettext("Judgements"),
     )
-    figures = _progress_context(request, campaign, known)
+    figures, waiting = _progress_context(request, campaign, known), out_of_reach(campaign)
     context = {
         **figures,
         **_agreement_context(campaign, figures["progress"], known),
         "tally": tally,
         "late": known.late,
         "days_kept": KEPT.days,
-        "out_of_reach": out_of_reach(campaign),
+        "out_of_reach": waiting,
+        "lacks_skills": any(one.needs for one in waiting),
+        "too_few": any(not one.needs for one in waiting),
         "exposure": exposure(campaign, known=known),
         "batches": batches.batches(campaign, known),
         "compares": kind(campaign.kind).compares,

@@ -8,11 +8,11 @@ import pytest
 
 from annotation import routing
 from annotation.errors import Invalid
-from annotation.models import Campaign, Task
+from annotation.models import Campaign, Membership, Task
 from annotation.permissions import campaign_for
 from annotation.progress import my_progress
 from annotation.reach import out_of_reach
-from annotation.services import campaigns, intake, people, queue
+from annotation.services import campaigns, intake, members, people, queue
 from tests.factories import judge, make_campaign, make_task, make_user
 
 
@@ -93,6 +93,30 @@ class TestQueue:
         (found,) = out_of_reach(campaign)
         assert found.reason == "3 items need lang:de of 2 people each, and only 1 person has it here."
         people.set_skills(campaign=campaign, username="lead", skills=["lang:de"], actor=lead)
+        assert out_of_reach(campaign) == []
+
+    def test_what_wants_more_people_than_may_judge_is_told_until_they_are_there(self, lead, annotator):
+        campaign = make_campaign(lead=lead, annotators=[annotator], overlap=3)
+        (coming,) = out_of_reach(campaign)
+        assert (coming.items, coming.needs, coming.wanted, coming.able) == (0, [], 3, 2)
+        assert coming.reason.startswith("Each item is to be judged by 3 people, and 2 people may judge here")
+        for wanted in (1, 3, 4):
+            make_task(campaign, wanted=wanted)
+        (found,) = out_of_reach(campaign)
+        assert (found.items, found.wanted, found.able) == (2, 4, 2)
+        assert found.reason.startswith("2 items are to be judged by 4 people each, and 2 people may judge here")
+        for name in ("third", "fourth"):
+            Membership.objects.create(campaign=campaign, user=make_user(name), role="annotator")
+        assert out_of_reach(campaign) == []
+        members.hold_back(campaign=campaign, username="fourth", held_back=True, actor=lead)
+        assert [(one.items, one.able) for one in out_of_reach(campaign)] == [(1, 3)]
+        campaigns.update(campaign=campaign, actor=lead, overlap=1, cohort_percent=10, cohort_overlap=5)
+        campaign.refresh_from_db()
+        Task.objects.filter(campaign=campaign).update(state="complete")
+        (share,) = out_of_reach(campaign)
+        assert (share.items, share.wanted) == (0, 5)
+        campaigns.close_campaign(campaign=campaign, actor=lead)
+        campaign.refresh_from_db()
         assert out_of_reach(campaign) == []
 
 

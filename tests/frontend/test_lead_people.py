@@ -133,7 +133,7 @@ def test_statements_per_page_do_not_grow_with_what_is_shown(
     world: World, ids: dict[str, int], django_assert_max_num_queries
 ) -> None:
     # A model's page looks for merges behind it, and asks who may take it away; runs may start from runs that go on.
-    limits = {"campaign": 19, "campaign-progress": 13, "loop": 14, "round": 20, "run": 8, "runs": 13, "model": 23}
+    limits = {"campaign": 20, "campaign-progress": 13, "loop": 14, "round": 20, "run": 8, "runs": 13, "model": 23}
     client = world.client("lead")
     for name, (of, _) in PAGES.items():
         with django_assert_max_num_queries(limits.get(name, 12), info=name):
