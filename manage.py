@@ -4,6 +4,6 @@ import sys
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "frontend.settings")
-    from django.core.management import execute_from_command_line
+    from frontend.unmigrated import run
 
-    execute_from_command_line(sys.argv)
+    run(sys.argv)
