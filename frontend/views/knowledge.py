@@ -22,13 +22,15 @@ from training.errors import Invalid
 from training.models import KnowledgeDocument
 from training.services import knowledge
 
-MOST_VERSIONS = 20  # on the page; REST has them all
+MOST_VERSIONS = 20  # on the page, and an older one that is asked for; REST has them all
 
 
 @campaign_page(Action.READ)
 @require_http_methods(["GET", "POST"])
 def documents(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
-    """Return the page, with one document opened by ``?document=NAME``; POST does what its button says.
+    """Return the page, with one document opened by ``?document=NAME``, and one of its versions by ``&version=NUMBER``.
+
+    POST does what its button says.
 
     The buttons are save, remove, use (have the guard in use answer from what is here) and take (the guard's own).
     """
@@ -41,9 +43,17 @@ def documents(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             errors = [text for texts in error.errors.values() for text in texts] or [str(error)]
     name = request.POST.get("document", request.GET.get("document", "")).strip()
     known = name and not unstorable(name)
-    versions = list(knowledge.history(campaign, name)[:MOST_VERSIONS]) if known else []
+    history = knowledge.history(campaign, name)
+    versions = list(history[:MOST_VERSIONS]) if known else []
     if name and not versions and not errors:
         raise Http404(gettext("There is no document called {name}.").format(name=name))
+    given = request.GET.get("version", "")
+    asked = int(given) if _is_number(given) else 0
+    if versions and asked and asked not in {one.number for one in versions}:
+        older = history.filter(number=asked).first() if asked < versions[-1].number else None
+        if older is None:
+            raise Http404(gettext("{name} has no version {number}.").format(name=name, number=asked))
+        versions.append(older)
     newest = versions[0] if versions else None
     owners = {str(one.pk): one.username for one in knowledge.owners(campaign)}
     # Who has left the campaign owns it until somebody else does, and is not replaced by the first of the list.
@@ -56,6 +66,7 @@ def documents(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "name": name,
         "newest": newest,
         "versions": versions,
+        "asked": asked,
         "seen": newest.number if newest is not None and not newest.removed else 0,
         "text": sent.get("text", newest.text if newest is not None else ""),
         "note": sent.get("note", ""),

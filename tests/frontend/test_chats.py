@@ -235,7 +235,7 @@ def test_what_a_guard_quotes_is_a_link_for_who_may_open_the_documents_and_shown_
     text = "Bombs <b> are found by the police. Call them."
     knowledge.write(campaign=campaign, actor=lead, name="leaflet", text=text)
     quoted = Knowledge([Document("leaflet", text, "1")]).answer("bombs found by police")
-    link = f"{reverse('knowledge', args=[campaign.pk])}?document=leaflet#version-1"
+    link = f"{reverse('knowledge', args=[campaign.pk])}?document=leaflet&amp;version=1#version-1"
     shown = "Quoted from leaflet v1, characters 0 to 34</summary>"
     passage = "Bombs &lt;b&gt; are found by the police.</blockquote>"
 

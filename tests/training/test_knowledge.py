@@ -196,6 +196,13 @@ def test_the_page_and_rest_show_and_change_them(guarded, lead, engineer, client)
         knowledge.write(campaign=guarded, actor=lead, name="many", text=str(n))
     html = client.get(f"{page}?document=many").content.decode()
     assert f'<option value="{engineer.pk}" selected>' in html and "2 older versions are told over REST." in html
+    assert 'id="version-2"' not in html
+    cited = client.get(f"{page}?document=many&version=2").content.decode()
+    assert 'id="version-2">1</p>' in cited and "1 older version is told over REST." in cited
+    assert cited.count("<details open>") == 1 and "<details open><summary><strong>many v2</strong>" in cited
+    newer = client.get(f"{page}?document=many&version=22").content.decode()
+    assert "<details open><summary><strong>many v22</strong>" in newer and newer.count('id="version-') == 20
+    assert client.get(f"{page}?document=many&version=23").status_code == 404
     assert KnowledgeDocument.objects.filter(name="many", owner=engineer).count() == 22
     knowledge.remove(campaign=guarded, actor=lead, name="many")
     # One that does not fit, and nothing is changed.

@@ -144,7 +144,7 @@ def test_what_a_guard_said_is_shown_as_its_own_and_never_judged_as_the_models(
     turn.answers[0]["text"] = Knowledge([Document("leaflet", text, "1")]).answer("bombs found by police")
     turn.save(update_fields=["answers"])
     shown = client.get(page).content.decode()
-    link = f"{reverse('knowledge', args=[campaign.pk])}?document=leaflet#version-1"
+    link = f"{reverse('knowledge', args=[campaign.pk])}?document=leaflet&amp;version=1#version-1"
     assert shown.count(f'<a href="{link}">leaflet v1</a> (characters 0 to 30)') == 1
     assert 'id="version-1"' in client.get(link.partition("#")[0]).content.decode()
 
