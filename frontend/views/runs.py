@@ -310,11 +310,6 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
         filters: dict[str, Any] = {"include_audit": False} if recipe.makes else {}
         filters |= anchors.filters(recipe, form.knob_values()) | profiles.filters(campaign, recipe)
         snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=request.user)
-        if not snapshot.rows:
-            message = gettext("There are no {view} yet. Judge some items first, or import more.").format(
-                view=recipe.view
-            )
-            raise Invalid(message, {"rows": [message]})
     return runs.create(
         campaign=campaign,
         recipe=recipe.name,

@@ -9,7 +9,7 @@ from django.core.management import call_command
 
 from annotation.models import Campaign, User
 from frontend.forms.runs import RunForm
-from tests.factories import make_campaign
+from tests.factories import make_campaign, make_task
 from tests.training.workers import toy
 from training.errors import Invalid, WrongState
 from training.models import ModelVersion, Run, Snapshot
@@ -115,6 +115,7 @@ def test_what_cannot_be_waited_for_is_said(
 
 
 def test_stages_are_ordered_from_a_terminal(campaign: Campaign, stages: list[Run]) -> None:
+    make_task(campaign)
     call_command("run", campaign=campaign.name, recipe="ppo", parent=f"run-{stages[0].pk}",
                  scorer=[f"reward=run-{stages[1].pk}"], follow=False)  # fmt: skip
     run = Run.objects.latest("pk")

@@ -94,6 +94,9 @@ def create(
         message = waiting.objection_below(found)
         raise Invalid(message, {"model": [message]})
     if snapshot is not None:
+        if not snapshot.rows and round is None:  # a round says for itself why it has nothing to learn from
+            message = _("There are no {view} yet. Judge some items first, or import more.").format(view=snapshot.view)
+            raise Invalid(message, {"snapshot": [message]})
         inputs.setdefault("data", snapshot.path)
     if found.of_models and parent is None and waiting.MODEL not in awaited:
         message = _(
