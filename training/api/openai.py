@@ -1,7 +1,7 @@
 """The policy in use behind the interface that OpenAI's clients speak: a server of its own, with one model loaded.
 
-``GET /v1/models`` and ``POST /v1/chat/completions``, with a token of this server as the key. Who may see a campaign's
-models may talk to its policy. A promotion takes effect with the next request. Requests are answered one after another:
+``GET /v1/models``, also of one of them, and ``POST /v1/chat/completions``, with a token of this server as the key. Who
+may see a campaign's models may talk to its policy. A promotion takes effect with the next request. Requests are answered one after another:
 there is one child with one model, as for the chats of a worker.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import http
 import json
 import logging
 import secrets
@@ -19,6 +20,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from typing import Any
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -43,12 +45,29 @@ from training.speaking import Speaker
 log = logging.getLogger(__name__)
 
 ROLES = ("system", "user", "assistant")
+SYSTEM = "developer"  # what newer clients call the system's role
 LONGEST_BODY = 16_000_000  # bytes, images included
+MOST_DISCARDED = 4 * LONGEST_BODY  # read and thrown away, as who still sends hears no answer
 MOST_IMAGES = 8
 LONGEST_ANSWER = 4096  # tokens
 USUAL_ANSWER = 256
+KNOWN = "There are GET /v1/models and POST /v1/chat/completions."
 USUAL = "policy"  # the name under which the policy in use is asked for, whatever its number
 TIMEOUT_SECONDS = 30
+# What would have another answer come than the policy gives, with the values that ask for nothing.
+UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "top_p": (1,),
+    "stop": ([],),
+    "tools": ([],),
+    "functions": ([],),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+}
 
 
 class Refused(Exception):
@@ -144,11 +163,12 @@ def question_of(body: dict[str, Any]) -> Question:
         raise Refused(400, "invalid_request", "Give messages: a list of {role, content}.")
     images: list[str] = []
     said = [_message(message, images) for message in messages]
-    for name, usual in (("n", 1), ("top_p", 1), ("stop", None), ("tools", None), ("logprobs", False)):
-        if body.get(name, usual) not in (usual, None):
+    for name, usual in UNSUPPORTED.items():
+        if body.get(name) is not None and body[name] not in usual:
             raise Refused(400, "unsupported", f"{name} is not supported: the policy answers at a temperature alone.")
-    tokens = body.get("max_completion_tokens") or body.get("max_tokens") or USUAL_ANSWER
-    temperature = body.get("temperature", 1.0)
+    limits = (body.get("max_completion_tokens"), body.get("max_tokens"), USUAL_ANSWER)
+    tokens = next(limit for limit in limits if limit is not None)
+    temperature = 1.0 if body.get("temperature") is None else body["temperature"]
     seed = body.get("seed")
     if not _is_number(tokens) or not 1 <= tokens <= LONGEST_ANSWER or int(tokens) != tokens:
         raise Refused(400, "invalid_request", f"max_tokens is a whole number from 1 to {LONGEST_ANSWER}.")
@@ -156,6 +176,8 @@ def question_of(body: dict[str, Any]) -> Question:
         raise Refused(400, "invalid_request", "temperature is a number from 0, which takes the likeliest word, to 5.")
     if seed is not None and (not _is_number(seed) or not 0 <= seed < 2**63 or int(seed) != seed):
         raise Refused(400, "invalid_request", "seed is a whole number from 0.")
+    if not isinstance(body.get("stream") or False, bool):
+        raise Refused(400, "invalid_request", "stream is true or false.")
     user = body.get("user")
     if user is not None and not isinstance(user, str):
         raise Refused(400, "invalid_request", "user is a text: the pseudonym of who is answered.")
@@ -172,14 +194,15 @@ def question_of(body: dict[str, Any]) -> Question:
 
 def _message(message: Any, images: list[str]) -> dict[str, Any]:
     """Return a message as the child reads it; `images` gets those that are in it, as they are encoded here."""
-    if isinstance(message, dict) and message.get("role") in ROLES:
-        content = message.get("content")
+    if isinstance(message, dict) and message.get("role") in (*ROLES, SYSTEM):
+        role, content = message["role"], message.get("content")
+        role = "system" if role == SYSTEM else role
         if isinstance(content, str):
             if not content.strip():
                 raise Refused(400, "invalid_request", "A message is empty. Say something in it, or leave it out.")
-            return {"role": message["role"], "content": content}
+            return {"role": role, "content": content}
         if isinstance(content, list) and content:
-            return {"role": message["role"], "content": [_content(part, images) for part in content]}
+            return {"role": role, "content": [_content(part, images) for part in content]}
     expected = f"Each message has a role ({', '.join(ROLES)}) and content, a text or a list of parts."
     raise Refused(400, "invalid_request", expected)
 
@@ -226,10 +249,17 @@ class _Asked(BaseHTTPRequestHandler):
     server_version = "attune"
 
     def do_GET(self) -> None:
-        self._safely(self._models if self.path.rstrip("/") == "/v1/models" else self._unknown)
+        path = self.path.rstrip("/")
+        self._safely(self._models if path == "/v1/models" or path.startswith("/v1/models/") else self._unknown)
 
     def do_POST(self) -> None:
         self._safely(self._complete if self.path.rstrip("/") == "/v1/chat/completions" else self._unknown)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is no request that this server knows as everything else is answered: in JSON."""
+        self.close_connection = True
+        told = message or http.HTTPStatus(code).phrase
+        self._say(code, _error(Refused(code, "invalid_request", f"{told}. {KNOWN}")))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: what people ask is no business of a log."""
@@ -239,25 +269,31 @@ class _Asked(BaseHTTPRequestHandler):
         try:
             work()
         except Refused as refused:
-            self._say(refused.status, {"error": {"message": str(refused), "code": refused.code, "type": "error"}})
+            self._say(refused.status, _error(refused))
         except OSError:
             self.close_connection = True  # whoever asked is gone
         except Exception:
             log.exception("A request cannot be answered.")
             self.close_connection = True  # of a stream a part may have been sent
             said = "The server failed; its log says more. Tell whoever runs it."
-            self._say(500, {"error": {"message": said, "code": "server_failed", "type": "error"}})
+            self._say(500, _error(Refused(500, "server_failed", said)))
         finally:
             close_old_connections()
 
     def _unknown(self) -> None:
         self._body()
-        raise Refused(404, "not_found", "There are GET /v1/models and POST /v1/chat/completions.")
+        raise Refused(404, "not_found", KNOWN)
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+            raise Refused(411, "length_required", "Send the body whole, with a Content-Length, and not in chunks.")
         if not length.isdecimal() or int(length) > LONGEST_BODY:
             self.close_connection = True
+            left = int(length) if length.isdecimal() and len(length) < 12 else 0
+            while 0 < left <= MOST_DISCARDED and (piece := self.rfile.read(min(left, 65_536))):
+                left -= len(piece)
             raise Refused(413, "too_large", f"A request has at most {LONGEST_BODY} bytes, and says how many.")
         return self.rfile.read(int(length))
 
@@ -281,7 +317,13 @@ class _Asked(BaseHTTPRequestHandler):
         version = self.policy.version()
         made = int(version.created_at.timestamp())
         ids = (USUAL, version.label)
-        self._say(200, {"object": "list", "data": [_model(name, made) for name in ids]})
+        asked = unquote(self.path.rstrip("/")).removeprefix("/v1/models").removeprefix("/")
+        if not asked:
+            self._say(200, {"object": "list", "data": [_model(name, made) for name in ids]})
+        elif asked in ids:
+            self._say(200, _model(asked, made))
+        else:
+            raise _no_such_model(version)
 
     def _complete(self) -> None:
         raw = self._body()
@@ -297,7 +339,7 @@ class _Asked(BaseHTTPRequestHandler):
         question, version = question_of(body), self.policy.version()
         question = replace(question, profile=profiles.text_of(self.policy.campaign, question.user))
         if body.get("model", USUAL) not in (USUAL, version.label):
-            raise Refused(404, "model_not_found", f"{version.label} is in use; ask for it, or for “{USUAL}”.")
+            raise _no_such_model(version)
         if self.policy.mode == NEGATIVE:
             events.record(
                 campaign=self.policy.campaign, actor=person, action="policy.answered_negatively", target=version.label
@@ -337,7 +379,7 @@ class _Asked(BaseHTTPRequestHandler):
             if counted:
                 self._event({**head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(last)})
         except Refused as refused:
-            self._event({"error": {"message": str(refused), "code": refused.code, "type": "error"}})
+            self._event(_error(refused))
         self.wfile.write(b"data: [DONE]\n\n")
 
     def _event(self, data: dict[str, Any]) -> None:
@@ -352,7 +394,18 @@ class _Asked(BaseHTTPRequestHandler):
         if status == 401:
             self.send_header("WWW-Authenticate", "Bearer")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _error(refused: Refused) -> dict[str, Any]:
+    """Return an error as OpenAI's clients read it."""
+    kind = "invalid_request_error" if refused.status < 500 else "server_error"
+    return {"error": {"message": str(refused), "code": refused.code, "type": kind, "param": None}}
+
+
+def _no_such_model(version: ModelVersion) -> Refused:
+    return Refused(404, "model_not_found", f"{version.label} is in use; ask for it, or for “{USUAL}”.")
 
 
 def _ended(last: dict[str, Any]) -> str:

@@ -284,9 +284,10 @@ def serve(voice: Voice, lines: Iterator[str], tell: Tell) -> int:
         except BrokenPipeError:
             raise
         except Exception as error:
-            log.exception("A question cannot be answered.")
             # What was asked cannot be answered as it is, or the model failed: asking again helps at most the latter.
-            said = {**in_json("error", sentence(error)), "refused": isinstance(error, TrainingError)}
+            refused = isinstance(error, TrainingError)
+            log.error("A question cannot be answered.", exc_info=None if refused else error)
+            said = {**in_json("error", sentence(error)), "refused": refused}
             tell({"id": question.id, **said, **_attended(speaker)})
     return 0
 

@@ -170,6 +170,10 @@ def test_the_negative_mode_wants_a_lead_s_token_and_is_written_down(
         (hello(user="a\0b"), 400, "NUL"),
         (hello(messages=[{"role": "user", "content": "too much"}]), 400, "longer than the model can read"),
         (hello(top_p=0.9), 400, "top_p is not supported"),
+        (hello(response_format={"type": "json_object"}), 400, "response_format is not supported"),
+        (hello(frequency_penalty=1), 400, "frequency_penalty is not supported"),
+        (hello(stream="yes"), 400, "stream is true or false"),
+        (hello(max_tokens=0), 400, "max_tokens is a whole number"),
         (hello(max_tokens=0.5), 400, "max_tokens is a whole number"),
         (hello(seed="x"), 400, "seed is a whole number"),
         (hello(user=3), 400, "user is a text"),
@@ -180,7 +184,43 @@ def test_what_cannot_be_done_as_asked_is_said(
     address: tuple[str, int], lead: User, body: Any, status: int, says: str
 ) -> None:
     found, said = ask(address, body, tokens.make(user=lead).secret)
-    assert found == status and says in json.loads(said)["error"]["message"]
+    error = json.loads(said)["error"]
+    assert found == status and says in error["message"] and error["type"] == "invalid_request_error"
+
+
+def test_what_asks_for_nothing_more_is_taken_and_one_model_is_told_by_its_name(
+    address: tuple[str, int], lead: User, policy: ModelVersion
+) -> None:
+    key = tokens.make(user=lead).secret
+    nothing = {"n": 1, "stop": None, "tools": [], "presence_penalty": 0.0, "response_format": {"type": "text"}}
+    more = {"max_tokens": None, "temperature": None, "stream": None, **nothing}
+    instructed = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "hello there"}]
+    assert ask(address, hello(messages=instructed, **more), key)[0] == 200
+    for name in ("policy", policy.label):
+        assert json.loads(ask(address, None, key, path=f"/v1/models/{name}")[1])["id"] == name
+    assert ask(address, None, key, path="/v1/models/gpt")[0] == 404
+    assert ask(address, None, None, path="/v1/models/policy")[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "head", "body", "status", "says"),
+    [
+        ("PUT", {}, b"{}", 501, "Unsupported method"),
+        ("POST", {"Transfer-Encoding": "chunked"}, b"0\r\n\r\n", 411, "not in chunks"),
+        ("POST", {}, b" " * (openai.LONGEST_BODY + 1), 413, "at most"),
+    ],
+)
+def test_what_is_no_request_is_answered_in_json_too(
+    address: tuple[str, int], method: str, head: dict[str, str], body: bytes, status: int, says: str
+) -> None:
+    connection = HTTPConnection(*address, timeout=30)
+    connection.putrequest(method, "/v1/chat/completions")
+    for name, value in (head or {"Content-Length": str(len(body))}).items():
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    assert answer.status == status and says in json.loads(answer.read())["error"]["message"]
+    connection.close()
 
 
 def test_what_breaks_the_server_is_answered_too(address: tuple[str, int], lead: User, monkeypatch: Any) -> None:
