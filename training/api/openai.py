@@ -1,8 +1,8 @@
 """The policy in use behind the interface that OpenAI's clients speak: a server of its own, with one model loaded.
 
 ``GET /v1/models``, also of one of them, and ``POST /v1/chat/completions``, with a token of this server as the key. Who
-may see a campaign's models may talk to its policy. A promotion takes effect with the next request. Requests are answered one after another:
-there is one child with one model, as for the chats of a worker.
+may see a campaign's models may talk to its policy. A promotion takes effect with the next request. Requests are
+answered one after another: there is one child with one model, as for the chats of a worker.
 """
 
 from __future__ import annotations

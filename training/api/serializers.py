@@ -63,7 +63,8 @@ class RunIn(serializers.Serializer):
         child=serializers.CharField(allow_blank=True, max_length=60),
         default=dict,
         help_text="Other parts in the slots of a recipe on the policy's own answers: slot → part, empty for none. "
-        "Where pf-ppo is given no filter, it gets the one with the highest R² by the newest report on the reward model.",
+        "Where pf-ppo is given no filter, it gets the one with the highest R² by the newest report on the reward "
+        "model.",
     )
     parent = serializers.IntegerField(  # type: ignore[assignment]
         min_value=1, max_value=LARGEST_ID, required=False, help_text="Id of the model version to start from."
