@@ -20,6 +20,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
+# What is empty is not set: files of settings and compose leave a variable empty where there is nothing to say.
+env.ENVIRON = {name: value for name, value in os.environ.items() if value.strip()}
 
 # The embedded default keeps everything that must survive a restart in this one folder.
 ATTUNE_HOME = Path(env.str("ATTUNE_HOME", default=str(BASE_DIR / "var"))).resolve()
