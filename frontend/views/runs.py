@@ -310,6 +310,8 @@ def _start(request: SignedInRequest, campaign: Campaign, recipe: Recipe, form: R
         filters: dict[str, Any] = {"include_audit": False} if recipe.makes else {}
         filters |= anchors.filters(recipe, form.knob_values()) | profiles.filters(campaign, recipe)
         snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=request.user)
+    if snapshot is not None:
+        snapshots.refuse_empty(snapshot)
     return runs.create(
         campaign=campaign,
         recipe=recipe.name,

@@ -57,6 +57,7 @@ def test_run_queues_for_a_worker_once_there_is_something_to_learn_from(campaign:
     asked = ("run", "--campaign", "Shape it", "--recipe", "dpo", "--model", "org/model", "--no-follow", "--seed", "3")
     with pytest.raises(CommandError, match="There are no pairs yet"):
         called(*asked)
+    assert not Run.objects.exists()
     make_task(campaign)
     judge(annotator, campaign)
     text = called(*asked)
@@ -92,7 +93,10 @@ def test_a_loop_is_made_changed_and_started(campaign: Campaign, base: Path, prom
         (["--campaign", "Shape it", "--snapshot", "77"], "no snapshot 77"),
         (["--campaign", "Shape it", "--knob", "beta"], "NAME=VALUE"),
         (["--campaign", "Shape it", "--knob", "betta=1"], "Did you mean beta"),
+        (["--campaign", "Shape it", "--knob", "beta=much"], "beta: Enter a number"),
         (["--campaign", "Shape it", "--actor", "nobody"], "no person called nobody"),
+        (["--campaign", "Shape it", "--parent", "policy-0", "--model", "x"], "--model or --parent, not both"),
+        (["--campaign", "Shape it", "--scorer", "reward=policy-0"], "policy-0 is a policy, which gives no scores"),
     ],
 )
 def test_run_says_what_is_missing(campaign: Campaign, policy: ModelVersion, arguments: list[str], reason: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import api_view
@@ -95,7 +96,7 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
             parts, inputs = {**parts, filter_choice.SLOT: choice.part}, {**inputs, **choice.as_input()}
             recipe = assembled(recipe.name, parts)
     names = ("reward", "cost", "gold", "audit", "principle")
-    scorers = {name: version_of(campaign, given, name).path for name in names if name in given}
+    scorers = {name: _scorer_of(campaign, given, name).path for name in names if name in given}
     if scorers:
         inputs["scorers"] = scorers
     others = [name for name in ("other", "base", "imitation", "simulator") if name in given]
@@ -108,6 +109,9 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
     elif "engine_settings" in given:
         raise Invalid("These are settings of an engine.", {"engine_settings": ["Name the engine as well."]})
     parent = version_of(campaign, given, "parent") if "parent" in given else None
+    if parent is not None and "model" in inputs:
+        reason = "Give a version to start from, or a folder or hub name, not both."
+        raise Invalid(reason, {"model": [reason]})
     awaits = given["awaits"]
     if unknown := [name for name in awaits if name not in (waiting.MODEL, *names)]:
         raise Invalid(f"Nothing is called {unknown[0]} here.", {"awaits": [f"Name model, {', '.join(names)}."]})
@@ -156,18 +160,22 @@ def _create_run(campaign: Campaign, given: dict[str, Any], request: Request) -> 
         filters = {} if recipe.view == "prompts" else {"include_audit": False}
         filters |= anchors.filters(recipe, given["knobs"]) | profiles.filters(campaign, recipe)
         snapshot = snapshots.freeze(campaign=campaign, view=recipe.view, filters=filters, actor=person(request))
-    return runs.create(
-        campaign=campaign,
-        recipe=given["recipe"],
-        knobs=given["knobs"],
-        actor=person(request),
-        parent=parent,
-        snapshot=snapshot,
-        inputs=inputs,
-        seed=given["seed"],
-        parts=parts,
-        awaits=awaits,
-    )
+    with transaction.atomic():
+        run = runs.create(
+            campaign=campaign,
+            recipe=given["recipe"],
+            knobs=given["knobs"],
+            actor=person(request),
+            parent=parent,
+            snapshot=snapshot,
+            inputs=inputs,
+            seed=given["seed"],
+            parts=parts,
+            awaits=awaits,
+        )
+        if snapshot is not None:  # said last: what is wrong with the order itself comes first
+            snapshots.refuse_empty(snapshot)
+    return run
 
 
 @extend_schema(
@@ -215,6 +223,15 @@ def version_of(campaign: Campaign, given: dict[str, Any], name: str) -> ModelVer
     version = ModelVersion.objects.filter(pk=given[name], campaign=campaign).first()
     if version is None:
         raise Invalid(f"There is no such version in this campaign for {name}.", {name: ["Unknown."]})
+    return version
+
+
+def _scorer_of(campaign: Campaign, given: dict[str, Any], name: str) -> ModelVersion:
+    """Return the campaign's version that is to give scores under `name`; Invalid where it gives none."""
+    version = version_of(campaign, given, name)
+    if version.kind == ModelVersion.Kind.POLICY:
+        reason = f"{version.label} is a policy, which gives no scores. Choose a reward model."
+        raise Invalid(reason, {name: [reason]})
     return version
 
 

@@ -90,13 +90,16 @@ def create(
         inputs.setdefault("model", parent.path)
     elif inputs.get("model"):
         versions.refuse_foreign_folder(campaign=campaign, path=inputs["model"], actor=actor, field="model")
+    kinds = [kind for kind in waiting.starts_from(found) if kind]  # a recipe may say nothing of what it starts from
+    if parent is not None and kinds and not found.of_models and parent.kind not in kinds:
+        message = _("{recipe} does not start from {label} ({kind}).")
+        named = {"label": parent.label, "kind": parent.get_kind_display()}
+        message = message.format(recipe=translation.gettext(found.title), **named)
+        raise Invalid(message, {"model": [message]})
     if parent is not None and waiting.needed_below(found) and not waiting.may_start(found, parent):
         message = waiting.objection_below(found)
         raise Invalid(message, {"model": [message]})
     if snapshot is not None:
-        if not snapshot.rows and round is None:  # a round says for itself why it has nothing to learn from
-            message = _("There are no {view} yet. Judge some items first, or import more.").format(view=snapshot.view)
-            raise Invalid(message, {"snapshot": [message]})
         inputs.setdefault("data", snapshot.path)
     if found.of_models and parent is None and waiting.MODEL not in awaited:
         message = _(

@@ -266,6 +266,13 @@ def content(snapshot: Snapshot) -> Iterator[bytes]:
     return pieces()
 
 
+def refuse_empty(snapshot: Snapshot) -> None:
+    """Raise Invalid for a snapshot from which somebody who orders a run would have it learn nothing."""
+    if not snapshot.rows:
+        message = _("There are no {view} yet. Judge some items first, or import more.").format(view=snapshot.view)
+        raise Invalid(message, {"snapshot": [message]})
+
+
 def lines(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     """Return the rows of a snapshot, read from its file one at a time."""
     with Path(store.fetch(snapshot.path)).open(encoding="utf-8") as file:

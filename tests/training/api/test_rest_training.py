@@ -263,6 +263,12 @@ def test_what_does_not_fit_is_said_at_its_field(
     assert "needs returns" in errors(recipe="ppo", parent=candidate.pk, parts={"advantage": "group-norm"})["recipe"][0]
     assert "Did you mean best?" in errors(recipe="ppo", parent=candidate.pk, parts={"filter": "besst"})["filter"]
     assert "shape" in errors(recipe="dpo", parent=candidate.pk, parts={"shape": "preference"})
+    assert "not both" in errors(recipe="dpo", parent=candidate.pk, model="org/other")["model"][0]
+    assert "gives no scores" in errors(recipe="grpo", parent=candidate.pk, reward=candidate.pk)["reward"][0]
+    reward = versions.register(campaign=campaign, kind="reward", path="org/reward", actor=None)
+    assert "does not start from reward-0 (Reward model)" in errors(recipe="dpo", parent=reward.pk)["model"][0]
+    empty = snapshots.freeze(campaign=campaign, view="pairs", filters={"batches": ["none"]}, actor=None)
+    assert "no pairs yet" in errors(recipe="dpo", parent=candidate.pk, snapshot=empty.pk)["snapshot"][0]
     assert not Run.objects.filter(campaign=campaign, recipe__name="dpo").exists()
 
 

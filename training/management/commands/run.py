@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
+from django.db import connection, transaction
 
 from annotation.errors import AnnotationError
 from annotation.models import Campaign, User
@@ -99,7 +99,7 @@ class Command(BaseCommand):
                 actor=options["actor"],
             )
         except (TrainingError, AnnotationError, RecipeError, PermissionDenied) as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(_told(error, options["knob"])) from None
         self.stdout.write(f"run {run.pk} is {run.state}.")
         if here:
             self._work(run)
@@ -197,6 +197,8 @@ def _create(
     if (documents is not None) != (view == DOCUMENTS):
         told = "reads texts; name their file by --documents" if view == DOCUMENTS else "reads no texts of a file"
         raise CommandError(f"{recipe} {told}.")
+    if model and parent:
+        raise CommandError("Give --model or --parent, not both.")
     if rolled is not None and snapshot is not None:
         raise CommandError("Give --snapshot or --rollouts, not both.")
     if suite is not None or rolled is not None or documents is not None:
@@ -210,24 +212,35 @@ def _create(
         if data is None:
             raise CommandError(f"There is no snapshot {snapshot} in {found}.")
     scorer, awaits = _awaited(parent, scorer)
-    return runs.create(
-        campaign=found,
-        recipe=recipe,
-        knobs=dict(pair(given, "--knob NAME") for given in knob),
-        actor=person,
-        parent=None if model or waiting.MODEL in awaits else _parent(found, parent),
-        snapshot=data,
-        inputs=({"model": model} if model else {})
-        | ({"suite": suite} if suite else {})
-        | ({"documents": documents} if documents else {})
-        | ({} if rolled is None else rollouts.inputs_of(campaign=found, recipe=recipe, run_id=rolled))
-        | _scorers(found, chosen, scorer, awaited=awaits)
-        | _beside(found, beside)
-        | _engine(engine, engine_setting),
-        seed=seed,
-        parts=parts,
-        awaits=awaits,
-    )
+    with transaction.atomic():
+        run = runs.create(
+            campaign=found,
+            recipe=recipe,
+            knobs=dict(pair(given, "--knob NAME") for given in knob),
+            actor=person,
+            parent=None if model or waiting.MODEL in awaits else _parent(found, parent),
+            snapshot=data,
+            inputs=({"model": model} if model else {})
+            | ({"suite": suite} if suite else {})
+            | ({"documents": documents} if documents else {})
+            | ({} if rolled is None else rollouts.inputs_of(campaign=found, recipe=recipe, run_id=rolled))
+            | _scorers(found, chosen, scorer, awaited=awaits)
+            | _beside(found, beside)
+            | _engine(engine, engine_setting),
+            seed=seed,
+            parts=parts,
+            awaits=awaits,
+        )
+        if data is not None:  # said last: what is wrong with the order itself comes first
+            snapshots.refuse_empty(data)
+    return run
+
+
+def _told(error: Exception, knobs: list[str]) -> str:
+    """Return an error as a sentence; what is wrong with the value of a knob says of which."""
+    named = getattr(error, "errors", {})
+    of = [given.partition("=")[0] for given in knobs if given.partition("=")[0] in named]
+    return f"{of[0]}: {named[of[0]][0]}" if of and of[0] not in str(error) else str(error)
 
 
 def _awaited(parent: str | None, scorer: list[str]) -> tuple[list[str], dict[str, int]]:
@@ -271,7 +284,12 @@ def _engine(name: str | None, given: list[str]) -> dict[str, Any]:
 
 def _scorers(campaign: Campaign, recipe: Recipe, given: list[str], *, awaited: Collection[str]) -> dict[str, Any]:
     """Return the models that score, as inputs of the run; where none is named or waited for, the one in use."""
-    named = {name: _parent(campaign, label).path for name, label in (pair(one, "--scorer NAME") for one in given)}
+    named = {}
+    for name, label in (pair(one, "--scorer NAME") for one in given):
+        version = _parent(campaign, label)
+        if version.kind == ModelVersion.Kind.POLICY:
+            raise CommandError(f"{label} is a policy, which gives no scores. Choose a reward model.")
+        named[name] = version.path
     for name in set(recipe.scorers) & set(ModelVersion.SCORING) - set(awaited):
         in_use = versions.current(campaign, name)
         if in_use is not None:
