@@ -122,6 +122,7 @@ class LoopForm(KnobForm):
             del self.fields[name]
         for name, shows in CHOOSE.items():
             self.fields[name].widget.attrs |= showing(*shows)
+        self.fields["gate_suite"].widget.attrs |= {"list": "gate-suites", "autocomplete": "off", "dir": "ltr"}
         for name in ("tasks", *(name for name in TOLD if name in self.fields)):
             self.fields[name].widget = forms.Textarea(
                 attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false", "class": "mono", "dir": "ltr"}

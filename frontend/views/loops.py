@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.functional import Promise
@@ -29,8 +30,9 @@ from frontend.views.items import shown_turns
 from frontend.views.metrics import as_csv
 from training import paths, store
 from training.errors import GateClosed, Invalid, TrainingError
-from training.models import GateReport, Loop, ModelVersion, Round, Run
+from training.models import GateReport, Loop, ModelVersion, Round, Run, Suite
 from training.permissions import round_for
+from training.recipes.multiple_choice import VIEW as SUITE
 from training.services import asked, gate_orders, gates, labelling, moves, rounds, versions
 from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
@@ -349,6 +351,7 @@ def loop_new(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         "form": form,
         "policies": policies,
         "prompt_files": prompt_files,
+        "suites": _suites(campaign),
         "replaces": versions.current(campaign, ModelVersion.Kind.POLICY),
         "lead": True,
     }
@@ -381,7 +384,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             if loop.rounds.filter(state=State.GATING).exists():
                 say(request, gettext("Its gate is open and keeps the limits it was opened with."))
             return redirect("loop", campaign.pk)
-    context = {"form": form, "loop": loop, "lead": True}
+    context = {"form": form, "loop": loop, "lead": True, "suites": _suites(campaign)}
     status = _status_of(form)
     return campaign_page_of(request, campaign, "loops/edit.html", context, tab="loop", status=status)
 
@@ -399,6 +402,11 @@ def _policies(campaign: Campaign) -> list[str]:
     shipped = paths.PACKAGE / "demo" / "model"
     found = list(own.values_list("path", flat=True)[:10])
     return [*found, *([paths.stored(shipped)] if shipped.is_dir() else [])]
+
+
+def _suites(campaign: Campaign) -> QuerySet[Suite]:
+    """Return the suites of questions that the campaign keeps, newest first; their paths may be a gate's."""
+    return Suite.objects.filter(campaign=campaign, view=SUITE).order_by("-pk")[:20]
 
 
 def _prompt_files() -> list[str]:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,10 @@ from tests.factories import judge
 from tests.frontend.lead_world import World, finish_run, judge_all, make_world, start_run
 from training import launch, paths
 from training.errors import Invalid
-from training.models import ModelVersion, Run, Suite
+from training.models import Loop, ModelVersion, Run, Suite
+from training.recipes.loop import loop_settings
 from training.recipes.multiple_choice import question, read
-from training.services import baselines, runs, safety_suites, versions
+from training.services import baselines, runs, safety_suites, suites, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -402,6 +404,43 @@ def test_by_rest_an_image_is_a_data_uri_and_each_is_sent_or_none_is(world: World
     assert alone.status_code == 201 and alone.json()["with_image"] == 1, "no image came along, so none is missing"
     asked = baselines.ask(campaign=letters_campaign(world), path=alone.json()["path"], actor=world.lead)
     assert (asked.created, asked.unsupported) == (11, 1)
+
+
+def test_a_gate_takes_a_suite_that_was_uploaded_with_its_images_or_an_archive_on_the_server(
+    world: World, policy: ModelVersion
+) -> None:
+    client = APIClient()
+    client.force_authenticate(world.lead)
+    address = f"/api/training/campaigns/{world.campaign.pk}/suites/"
+    rows = lab_rows(60)
+    rows[0]["Image Path"] = "images/fire.png"
+    sent = archive(rows, fire=png("red"))
+    torn = client.post(address, {"file": SimpleUploadedFile("torn.zip", sent.read(60))}, format="multipart")
+    assert torn.status_code == 422 and "damaged" in torn.json()["errors"]["suite"][0]
+    sent.seek(0)
+    made = client.post(address, {"file": sent}, format="multipart")
+    assert made.status_code == 201, made.json()
+    assert (made.json()["name"], made.json()["with_image"]) == ("lab.zip", 1)
+    assert client.post(address, {"name": "x"}, format="multipart").status_code == 400
+
+    defaults = {"settings": asdict(loop_settings()), "prompts_path": "x"}
+    loop, _made = Loop.objects.update_or_create(campaign=world.campaign, defaults=defaults)
+    page = world.client("lead").get(reverse("loop-edit", args=[world.campaign.pk])).content.decode()
+    assert 'list="gate-suites"' in page and f'<option value="{made.json()["path"]}">lab.zip</option>' in page
+    packed = paths.files() / "prompts" / "lab.zip"
+    packed.parent.mkdir(exist_ok=True)
+    sent.seek(0)
+    packed.write_bytes(sent.read())
+    image = Image.objects.get()
+    for path in (made.json()["path"], str(packed)):
+        told = {"gate_suite": path, "gate_category_minimum": 0.2, "gate_maximum_loss": 0.9, "gate_by": "estimate"}
+        change = client.patch(f"{address.removesuffix('suites/')}loop/", {"settings": told}, format="json")
+        assert change.status_code == 200, change.json()
+        unseen, shown = suites.read(path), suites.read(path, shown_in=world.campaign)
+        assert [row["unsupported"] for row in unseen].count("image") == 1
+        assert not any(row["unsupported"] for row in shown) and image.sha256 in str(shown[0])
+    loop.refresh_from_db()
+    assert loop.settings["gate_suite"] == str(packed)
 
 
 def test_images_beside_a_suite_s_file_or_of_a_campaign_that_one_may_read_are_taken(world: World) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
+from typing import BinaryIO
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import api_view
+from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.access import Action
 from annotation.api.pagination import PagedView
-from annotation.api.parsing import checked
+from annotation.api.parsing import StrictJSONParser, checked
 from annotation.permissions import LARGEST_ID, campaign_for
 from training import permissions
 from training.api.views import person
@@ -30,6 +33,14 @@ class SuiteIn(serializers.Serializer):
         "Category, Topic, Level and Image Path if you like: an image is a data URI, and each is sent or none. Or its "
         "open scenarios: Scenario, LabSafety_Related_Issues, Decisions, Topic and Subject.",
     )
+
+
+class SuiteFileIn(serializers.Serializer):
+    file = serializers.FileField(
+        help_text="The same rows as JSON Lines or a JSON list, packed with gzip or not, or a ZIP archive of that and "
+        "of the images that they name."
+    )
+    name = serializers.CharField(max_length=120, required=False, help_text="Left out: what the file is called.")
 
 
 class SuiteOut(serializers.ModelSerializer):
@@ -62,19 +73,31 @@ class SuiteAskedOut(serializers.Serializer):
 
 
 class SuiteList(PagedView):
+    parser_classes: Sequence[type[BaseParser]] = [StrictJSONParser, MultiPartParser]
+
     @extend_schema(operation_id="suites_list", responses=SuiteOut(many=True), tags=["training"])
     def get(self, request: Request, campaign_id: int) -> Response:
         """Return the safety suites of a campaign, newest first."""
         campaign = permissions.training_of(request.user, campaign_id)
         return self.paged(Suite.objects.filter(campaign=campaign), SuiteOut)
 
-    @extend_schema(operation_id="suites_add", request=SuiteIn, responses={201: SuiteOut}, tags=["training"])
+    @extend_schema(
+        operation_id="suites_add",
+        request={"application/json": SuiteIn, "multipart/form-data": SuiteFileIn},
+        responses={201: SuiteOut},
+        tags=["training"],
+    )
     def post(self, request: Request, campaign_id: int) -> Response:
-        """Keep a suite; the same questions again are the same one under the new name."""
+        """Keep a suite, of rows or of a file; the same questions again are the same one under the new name."""
         campaign = permissions.training_of(request.user, campaign_id, Action.TRAIN)
-        given = checked(SuiteIn, request.data)
-        file = io.BytesIO("".join(json.dumps(row) + "\n" for row in given["rows"]).encode())
-        suite = safety_suites.add(campaign=campaign, name=given["name"], file=file, actor=person(request))
+        file: BinaryIO
+        if request.content_type.startswith("multipart/"):
+            sent = checked(SuiteFileIn, request.data)
+            file, name = sent["file"], sent.get("name") or sent["file"].name[:120]
+        else:
+            given = checked(SuiteIn, request.data)
+            file, name = io.BytesIO("".join(json.dumps(row) + "\n" for row in given["rows"]).encode()), given["name"]
+        suite = safety_suites.add(campaign=campaign, name=name, file=file, actor=person(request))
         return Response(SuiteOut(suite).data, status=status.HTTP_201_CREATED)
 
 

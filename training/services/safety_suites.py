@@ -80,22 +80,20 @@ def _view_of(asked: Asked) -> str:
 def _kept(
     file: Path, *, name: str, campaign: Campaign | None, files: Files, lenders: Sequence[Campaign] = ()
 ) -> tuple[str, Asked]:
+    packed = is_archive(file)
     with file.open("rb") as opened:
-        is_archive = opened.read(len(attachments.ZIP_MAGIC)) == attachments.ZIP_MAGIC
-        most = LARGEST_ARCHIVE if is_archive else LARGEST_FILE
+        most = LARGEST_ARCHIVE if packed else LARGEST_FILE
         if file.stat().st_size > most:
             raise invalid(_("{name} has more than {most} MiB.").format(name=name, most=most // 1024**2))
         try:
-            if is_archive:
+            if packed:
                 rows, files = _archived(opened, name)
             else:
                 rows = list(multiple_choice.rows_of(file))
             asked = _asked(rows, name)
             if campaign is not None and isinstance(asked[0], Question):
                 with Album(campaign, files) as album:
-                    rows = suite_pictures.with_images(
-                        rows, name=name, album=album, came_along=is_archive, lenders=lenders
-                    )
+                    rows = suite_pictures.with_images(rows, name=name, album=album, came_along=packed, lenders=lenders)
                 asked = _asked(rows, name)
         except AnnotationError as error:
             raise invalid(str(error)) from None
@@ -107,6 +105,12 @@ def _kept(
         for _number, row in rows
     )
     return store.keep_text("suites", text), asked
+
+
+def is_archive(file: Path) -> bool:
+    """Return whether a file is a ZIP archive, which has the rows of a suite and its images."""
+    with file.open("rb") as opened:
+        return opened.read(len(attachments.ZIP_MAGIC)) == attachments.ZIP_MAGIC
 
 
 def _asked(rows: suite_pictures.Numbered, name: str) -> Asked:

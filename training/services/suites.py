@@ -49,7 +49,8 @@ def read(path: str, *, shown_in: Campaign | None = None) -> list[Row]:
     """Return the rows of a suite, ``{"id", "prompt", "measure", "category", "answer"}``; Invalid names a bad line.
 
     A prompt may show images of the campaign, as its export `prompts` has them. One in LabSafety Bench's layout is read
-    as questions whose letter is right; those with an image are unsupported, but where they are `shown_in` a campaign.
+    as questions whose letter is right, also from a ZIP archive with their images or as a campaign keeps it; those with
+    an image are unsupported, but where they are `shown_in` a campaign.
     """
     file = Path(store.fetch(path))
     if not file.is_file():
@@ -76,17 +77,27 @@ def categories_of(row: Row) -> list[str]:
 def _questions(file: Path, path: str, campaign: Campaign | None) -> list[Row] | None:
     """Return the rows of a file in LabSafety Bench's layout; None for one in another layout."""
     try:
+        if safety_suites.is_archive(file):
+            return _shown(path, campaign)
         numbered = multiple_choice.rows_of(file)
         first = next(numbered, None)
         if first is None or not multiple_choice.is_question(first[1]):
             return None
         if campaign is not None:
-            _stored, shown = safety_suites.read(path, campaign=campaign)
-            return rows_of(shown, shown_in=campaign)
+            return _shown(path, campaign)
         asked = multiple_choice.questions([first, *numbered], name=file.name)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise _invalid(objections.in_words(note_of(error))) from None
     return rows_of(asked)
+
+
+def _shown(path: str, campaign: Campaign | None) -> list[Row]:
+    """Return the rows of a suite whose images become the campaign's, where one is given."""
+    try:
+        _stored, asked = safety_suites.read(path, campaign=campaign)
+    except Invalid as error:
+        raise _invalid(str(error)) from None
+    return rows_of(asked, shown_in=campaign)
 
 
 def rows_of(asked: Iterable[Question], *, shown_in: Campaign | None = None) -> list[Row]:
@@ -139,7 +150,7 @@ def _own(file: Path) -> list[Row]:
 
 
 def refuse_foreign(path: str) -> None:
-    """Raise Invalid when somebody names a suite that is not in a shared folder, or is none."""
+    """Raise Invalid when somebody names a suite that is neither in a shared folder nor a campaign's, or is none."""
     if not path:
         return
     if message := paths.objection(path, _("suites")):
