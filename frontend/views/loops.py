@@ -33,7 +33,7 @@ from training.errors import GateClosed, Invalid, TrainingError
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Suite
 from training.permissions import round_for
 from training.recipes.multiple_choice import VIEW as SUITE
-from training.services import asked, gate_orders, gates, labelling, moves, rounds, versions
+from training.services import asked, gate_orders, gates, labelling, misnamed, moves, rounds, versions
 from training.services.asked import Asked
 from training.services.comparisons import Comparison, comparisons
 
@@ -368,11 +368,19 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
         return redirect("loop-new", campaign.pk)
     loop.campaign = campaign
     form = LoopForm(sent(request), initial={name: shown(value) for name, value in loop.settings.items()})
-    for name in ("policy", "prompts_path", "reason"):
+    base = misnamed.correctable(campaign)
+    for name in ("prompts_path", "reason") if base else ("policy", "prompts_path", "reason"):
         del form.fields[name]  # decided once: rounds would not be comparable otherwise
+    if base is not None:
+        form.initial["policy"] = base.path
+        form.fields["policy"].help_text = gettext(
+            "A folder on the server, or a hub name such as org/model. The name can be corrected until a run has read "
+            "this policy; then it stays."
+        )
     if request.method == "POST" and not form.is_looked_at and form.is_valid():
         try:
-            rounds.configure(loop=loop, settings=form.knob_values(), actor=request.user)
+            policy = form.cleaned_data.get("policy", "")
+            rounds.configure(loop=loop, settings=form.knob_values(), actor=request.user, policy=policy)
         except Invalid as error:
             form.take_errors(error.errors or {"": [str(error)]})
         except TrainingError as error:
@@ -384,7 +392,7 @@ def loop_edit(request: SignedInRequest, campaign: Campaign) -> HttpResponse:
             if loop.rounds.filter(state=State.GATING).exists():
                 say(request, gettext("Its gate is open and keeps the limits it was opened with."))
             return redirect("loop", campaign.pk)
-    context = {"form": form, "loop": loop, "lead": True, "suites": _suites(campaign)}
+    context = {"form": form, "loop": loop, "lead": True, "suites": _suites(campaign), "base": base}
     status = _status_of(form)
     return campaign_page_of(request, campaign, "loops/edit.html", context, tab="loop", status=status)
 

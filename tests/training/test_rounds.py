@@ -12,6 +12,7 @@ import pytest
 from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from annotation.datasets import prompt_hash, split
 from annotation.models import Assignment, Campaign, Event, Feedback, Task, User
@@ -19,7 +20,7 @@ from annotation.services import queue
 from annotation.told import of
 from tests.factories import judge, make_campaign, make_task
 from tests.training.chat_world import talk
-from tests.training.round_world import first, for_candidate, go, judge_all, to_the_gate, work
+from tests.training.round_world import SETTINGS, first, for_candidate, go, judge_all, to_the_gate, work
 from training import paths
 from training.errors import GateClosed, Invalid, WrongState
 from training.models import GateReport, Loop, ModelVersion, Round, Run, Sample
@@ -597,6 +598,46 @@ def test_a_loop_is_refused_with_reasons(
     create()
     with pytest.raises(WrongState, match="has a loop already"):
         create()
+
+
+def test_a_wrong_name_of_the_base_is_corrected_until_something_came_of_it(
+    campaign: Campaign, prompts_file: Path, base: Path, lead: User, client: Any
+) -> None:
+    """A name on the hub is only looked up by the first run: what was a slip is mended in the loop's settings."""
+    loop = rounds.create_loop(
+        campaign=campaign, policy="org/tpyo", prompts_path=str(prompts_file), settings=SETTINGS, actor=lead
+    )
+    round = rounds.start_round(loop=loop, actor=lead)
+    rounds.advance_far(round.pk)
+    lost = Run.objects.get(round=round)
+    with pytest.raises(WrongState, match="A run of policy-0 is under way"):
+        rounds.configure(loop=loop, settings={}, actor=lead, policy=str(base))
+    assert go(round, "--fail", "sample").state == State.STALLED
+
+    client.force_login(lead)
+    page = f"/campaigns/{campaign.pk}/loop/edit/"
+    form = client.get(page).context["form"]
+    values = {name: form[name].value() for name in form.fields}
+    sent = {name: value for name, value in values.items() if value is not None and value is not False}
+    assert sent["policy"] == "org/tpyo"
+    wrong = client.post(page, sent | {"policy": "/nowhere"})
+    assert wrong.status_code == 422 and "policy" in wrong.context["form"].errors
+    assert client.post(page, sent | {"policy": str(base)}).status_code == 302
+    (version,) = ModelVersion.objects.all()
+    assert (version.path, version.state) == (str(base), "promoted")
+    event = Event.objects.filter(action="loop.configured").latest("pk")
+    assert event.detail["policy"] == {"from": "org/tpyo", "to": str(base)}
+    rounds.resume(round=round, actor=lead)
+    assert go(round).state == State.LABELLING
+    again = Run.objects.get(round=round, purpose="sample")
+    assert again.pk != lost.pk and again.inputs["model"] == str(base)
+    assert "policy" not in client.get(page).context["form"].fields
+    rest = APIClient()
+    rest.force_authenticate(lead)
+    address = f"/api/training/campaigns/{campaign.pk}/loop/"
+    late = rest.patch(address, {"policy": "org/other"}, format="json")
+    assert late.status_code == 409 and "Something came of policy-0 already" in late.json()["detail"]
+    assert rest.patch(address, {"policy": str(base)}, format="json").status_code == 200, "which it has already"
 
 
 def test_a_loop_puts_no_policy_over_the_one_in_use_without_a_reason(

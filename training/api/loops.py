@@ -45,7 +45,7 @@ class LoopDetail(APIView):
         loop = permissions.loop_for(request.user, campaign_id, Action.STEER)
         change = checked(shapes.LoopChange, request.data)
         typed.refuse_mistyped_settings(change["settings"], loop.settings)
-        loop = rounds.configure(loop=loop, settings=change["settings"], actor=person(request))
+        loop = rounds.configure(loop=loop, actor=person(request), **change)
         return Response(shapes.LoopOut(loop).data)
 
 

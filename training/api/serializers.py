@@ -474,6 +474,11 @@ class LoopIn(serializers.Serializer):
 
 
 class LoopChange(serializers.Serializer):
+    policy = serializers.CharField(
+        max_length=400,
+        required=False,
+        help_text="Corrects the name of the policy in use, a folder or a hub name, as long as nothing came of it.",
+    )
     settings = LoopSettingsIn(default=dict)
 
 

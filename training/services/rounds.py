@@ -28,6 +28,7 @@ from training.services import (
     guards,
     labelling,
     messages,
+    misnamed,
     moves,
     orders,
     prompts,
@@ -126,11 +127,13 @@ def _put_into_use(*, campaign: Campaign, policy: str, actor: User | None, reason
 
 
 @transaction.atomic
-def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Loop:
+def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None, policy: str = "") -> Loop:
     """Return the loop with `settings` changed; a round that is under way goes by them from its next step on.
 
-    Not so a gate that is open: it keeps the limits it was opened with.
+    Not so a gate that is open: it keeps the limits it was opened with. `policy` corrects the name of the policy in use,
+    as long as nothing came of it.
     """
+    corrected = misnamed.correct(loop=loop, policy=policy, actor=actor) if policy.strip() else None
     values = _checked(loop.campaign, {**loop.settings, **settings})
     if actor is not None and values["guard"] != loop.settings.get("guard", ""):
         guards.refuse_foreign(values["guard"], loop.campaign)
@@ -139,7 +142,7 @@ def configure(*, loop: Loop, settings: dict[str, Any], actor: User | None) -> Lo
     # A loop from before one of them was a setting has it by default, and is not asked anew by another change.
     reachable.check(loop_settings(values), {**asdict(LoopSettings()), **loop.settings})
     Loop.objects.filter(pk=loop.pk).update(settings=values)
-    changes = events.changed(loop.settings, values)
+    changes = events.changed(loop.settings, values) | ({"policy": corrected} if corrected else {})
     events.record(campaign=loop.campaign, actor=actor, action=CONFIGURED, target="loop", changes=changes)
     loop.refresh_from_db()
     return loop

@@ -42,6 +42,16 @@ def register(
         told = _("A model is one of {kinds}, not {kind}.")
         message = told.format(kinds=", ".join(ModelVersion.Kind.values), kind=kind)
         raise Invalid(message, {"kind": [message]})
+    stored = path_from_outside(campaign=campaign, path=path, actor=actor)
+    version = add(campaign=campaign, kind=kind, path=stored, state=state)
+    events.record(
+        campaign=campaign, actor=actor, action="version.registered", target=version.label, detail={"path": path.strip()}
+    )
+    return version
+
+
+def path_from_outside(*, campaign: Campaign, path: str, actor: User | None) -> str:
+    """Return the path that is stored of a model from outside; Invalid where `register` would not take it."""
     path = path.strip()
     refuse_foreign_folder(campaign=campaign, path=path, actor=actor, field="path")
     looks_like_folder = path.startswith(("/", ".", "~"))
@@ -49,11 +59,12 @@ def register(
         message = _("There is no folder {path}. Enter a folder on the server or a hub name such as org/model.")
         message = message.format(path=path)
         raise Invalid(message, {"path": [message]})
-    version = add(campaign=campaign, kind=kind, path=paths.stored(path), state=state)
-    events.record(
-        campaign=campaign, actor=actor, action="version.registered", target=version.label, detail={"path": path}
-    )
-    return version
+    return paths.stored(path)
+
+
+def is_at(version: ModelVersion, path: str) -> bool:
+    """Return whether a version is the model at `path`, as somebody gives it."""
+    return version.path in (path.strip(), paths.stored(path.strip()))
 
 
 def refuse_foreign_folder(*, campaign: Campaign, path: str, actor: User | None, field: str) -> None:
