@@ -104,7 +104,7 @@ def test_settings_can_be_changed_later(world: World) -> None:
     client = world.client("lead")
     sent = {**settings_of(client, at("loop-edit", world)), "temperature": "0.7"}
     sent |= row("policy_settings", "lora_rank", "4") | row("policy_settings", "max_length", "64", number=1)
-    assert "policy" not in sent
+    assert "prompts_path" not in sent and sent["policy"] == "org/small-model", "which no run has read yet"
     saved = client.post(at("loop-edit", world), sent, follow=True)
     assert saved.redirect_chain == [(at("loop", world), 302)]
     assert "Saved. The next round goes by it." in saved.content.decode()  # no round is under way
