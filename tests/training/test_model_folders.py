@@ -77,7 +77,7 @@ def test_a_policy_is_exported_as_adapter_and_merged_and_answers_the_same(trained
         _, head, body = text.split("---\n", 2)
         heads.append(dict(line.split(": ", 1) for line in head.splitlines()))
         assert "Shape it: policy-1" in body and "Direct preference optimisation (arXiv:2305.18290)" in body
-        assert f"sha256 `{trained.snapshot.sha256}`" in body and "1 judgements by 1 people" in body
+        assert f"sha256 `{trained.snapshot.sha256}`" in body and "1 judgement by 1 person" in body
         assert "| win_rate | 0.62 (0.53 to 0.7) | 80 | 0.5 | yes |" in body and "- People liked it." in body
         assert "eval_accuracy: 0.75 (0.6 to 0.9, n 40)" in body and "| `beta` | `0.2` |" in body
         assert "## Who judged" in (folder / f"data/snapshot-{trained.snapshot_id}.md").read_text()
@@ -161,7 +161,7 @@ def test_why_a_merge_failed_is_kept_and_it_may_be_asked_again(trained: ModelVers
 def test_a_policy_that_nobody_attacked_is_taken_away_only_by_who_confirms_that(
     client: Client, trained: ModelVersion, lead: User, tmp_path: Path
 ):
-    with pytest.raises(CommandError, match="was never attacked"):
+    with pytest.raises(CommandError, match=r"was never attacked.*Here: --unattacked\."):
         call_command("export_model", "policy-1", "--into", str(tmp_path / "out"), "--campaign", "Shape it")
     (tmp_path / "full").touch()
     with pytest.raises(OSError):

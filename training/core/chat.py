@@ -286,7 +286,10 @@ def serve(voice: Voice, lines: Iterator[str], tell: Tell) -> int:
         except Exception as error:
             # What was asked cannot be answered as it is, or the model failed: asking again helps at most the latter.
             refused = isinstance(error, TrainingError)
-            log.error("A question cannot be answered.", exc_info=None if refused else error)
+            if refused:
+                log.warning("A question is refused: %s", error)
+            else:
+                log.exception("A question cannot be answered.")
             said = {**in_json("error", sentence(error)), "refused": refused}
             tell({"id": question.id, **said, **_attended(speaker)})
     return 0

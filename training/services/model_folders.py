@@ -333,7 +333,9 @@ def _learned(version: ModelVersion, lineage: dict[str, Any]) -> list[str]:
     ]
     if not lines:
         return ["Nothing of this campaign."]
-    told = f"- {lineage['judgements']} judgements by {lineage['annotators']} people"
+    said = "1 judgement" if lineage["judgements"] == 1 else f"{lineage['judgements']} judgements"
+    people = "1 person" if lineage["annotators"] == 1 else f"{lineage['annotators']} people"
+    told = f"- {said} by {people}"
     return [*lines, f"{told}; {lineage['all_judgements']} with those behind its ancestors"]
 
 

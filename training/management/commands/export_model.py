@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.models import Campaign, User
-from training.errors import TrainingError
+from training.errors import TrainingError, WrongState
 from training.models import ModelVersion
 from training.services import model_folders
 
@@ -49,6 +49,9 @@ class Command(BaseCommand):
                 actor=person,
                 confirmed=unattacked,
             )
+        except WrongState as error:
+            hint = " Here: --unattacked." if not unattacked and model_folders.is_unattacked(labels[version]) else ""
+            raise CommandError(f"{error}{hint}") from None
         except (TrainingError, OSError) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{version} is in {folder}; its card is README.md.")
