@@ -7,15 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("command", [["loop", "--campaign", "x"], ["createsuperuser", "--noinput", "--username", "a"]])
-def test_a_command_on_an_empty_database_says_to_migrate(command: list[str], tmp_path: Path) -> None:
+def test_a_command_on_an_empty_database_says_to_migrate(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    env |= {"ATTUNE_HOME": str(tmp_path), "DJANGO_SUPERUSER_EMAIL": "a@example.org"}
+    env |= {"ATTUNE_HOME": str(tmp_path)}
+    command = ["loop", "--campaign", "x"]
     ran = subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), *command], cwd=tmp_path, env=env, capture_output=True, text=True
     )
