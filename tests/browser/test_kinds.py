@@ -216,6 +216,15 @@ def test_what_is_rewritten_shows_its_changes(work, person: User) -> None:
     assert stored(person)["text"] == OTHER.replace("longer", "two hours")
 
 
+def test_a_quick_enter_after_the_second_look_opens_is_not_written_into_the_text(work, person: User) -> None:
+    """The focus is on the button before anything else can happen."""
+    page = work(campaign_of("rewrite", person, [OTHER]))
+    press(page, "n")
+    expect(page.get_by_label("Better answer, in Markdown")).to_be_focused()
+    page.evaluate("document.querySelector('[data-judge]').requestSubmit(); window.first = document.activeElement")
+    assert page.evaluate("window.first.matches('[data-send]')")
+
+
 def test_an_answer_left_as_it_was_is_asked_about_and_may_be_sent(work, person: User) -> None:
     page = work(campaign_of("rewrite", person, [OTHER]))
     press(page, "Enter")

@@ -15,6 +15,7 @@ export function review(item, form, send) {
     send();
   };
   dialog.showPopover();
+  dialog.querySelector("[data-send]").focus(); // at once: a quick Enter would still be written into the text behind
   return true;
 }
 
