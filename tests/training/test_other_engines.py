@@ -19,6 +19,7 @@ from django.db import connection
 from rest_framework.test import APIClient
 
 from annotation.models import Campaign, User
+from tests.factories import make_task
 from training import launch, paths
 from training.errors import Invalid, TrainingError
 from training.models import ModelVersion, Run
@@ -79,8 +80,10 @@ def test_what_an_engine_cannot_do_is_refused_when_the_run_is_ordered(
 
 
 def test_ordered_over_rest_and_from_the_command_line(
-    campaign: Campaign, policy: ModelVersion, lead: User, verl: None, prompts_file: Path
+    campaign: Campaign, policy: ModelVersion, lead: User, verl: None
 ) -> None:
+    for number in range(6):
+        make_task(campaign, number=number)
     reward = versions.register(campaign=campaign, kind="reward", path=policy.path, actor=None)
     client = APIClient()
     client.force_authenticate(lead)
